@@ -1,0 +1,53 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1
+
+// Reasons of the Ready, Reconciling and Stalled conditions that this API adds
+// to the ones of github.com/fluxcd/pkg/apis/meta and apis/acl.
+const (
+	// ImageURLInvalidReason says that spec.image is no valid image repository
+	// address. Nothing is retried until it is corrected.
+	ImageURLInvalidReason string = "ImageURLInvalid"
+
+	// InvalidPolicyReason says that spec.policy or spec.filterTags can't be
+	// used: a range, an order or a regular expression does not parse. Nothing
+	// is retried until it is corrected.
+	InvalidPolicyReason string = "InvalidPolicy"
+
+	// AuthenticationFailedReason says that credentials could not be read or
+	// that the registry refused them.
+	AuthenticationFailedReason string = "AuthenticationFailed"
+
+	// ReadOperationFailedReason says that reading from the registry failed.
+	ReadOperationFailedReason string = "ReadOperationFailed"
+
+	// RateLimitedReason says that the registry asked for requests to stop for
+	// a while.
+	RateLimitedReason string = "RateLimited"
+
+	// NoTagSelectedReason says that the policy is valid and the repository is
+	// scanned, but that no tag passes the policy.
+	NoTagSelectedReason string = "NoTagSelected"
+
+	// FailureReason says that something failed that none of the other reasons
+	// names, such as a request to the Kubernetes API.
+	FailureReason string = "Failure"
+)
+
+// ImageFinalizer is set by other implementations of this API. This one needs
+// no finalizer, and takes it off so that a deletion never hangs.
+const ImageFinalizer = "finalizers.fluxcd.io"

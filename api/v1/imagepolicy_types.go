@@ -1,0 +1,277 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// ImagePolicyKind is the kind of an ImagePolicy.
+	ImagePolicyKind = "ImagePolicy"
+
+	// DefaultReflectionInterval is the time between two looks at the digest
+	// under ReflectAlways where spec.interval is not set.
+	DefaultReflectionInterval = 10 * time.Minute
+
+	// OrderAscending says that the last one in ascending order is the latest.
+	OrderAscending = "asc"
+
+	// OrderDescending says that the first one in ascending order is the latest.
+	OrderDescending = "desc"
+)
+
+// ReflectionPolicy says when the digest of the latest image is fetched.
+// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+type ReflectionPolicy string
+
+const (
+	// ReflectAlways fetches the digest at every reconcile and interval: for
+	// tags that are moved from image to image.
+	ReflectAlways ReflectionPolicy = "Always"
+
+	// ReflectIfNotPresent fetches the digest once for every new image or tag.
+	ReflectIfNotPresent ReflectionPolicy = "IfNotPresent"
+
+	// ReflectNever fetches no digest and clears one that is held.
+	ReflectNever ReflectionPolicy = "Never"
+)
+
+// ImagePolicySpec says which tag of an image repository is the latest.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy == 'Always')",message="interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
+type ImagePolicySpec struct {
+	// ImageRepositoryRef names the ImageRepository whose tags are selected
+	// from. One in another namespace must allow it with accessFrom.
+	// +required
+	ImageRepositoryRef meta.NamespacedObjectReference `json:"imageRepositoryRef"`
+
+	// Policy says how tags are compared.
+	// +required
+	Policy ImagePolicyChoice `json:"policy"`
+
+	// FilterTags says which tags are considered, and which part of a tag is
+	// compared. Without it all tags are, as a whole.
+	// +optional
+	FilterTags *TagFilter `json:"filterTags,omitempty"`
+
+	// DigestReflectionPolicy says when the digest of the latest image is
+	// fetched into status.latestRef: Never, IfNotPresent (once for every new
+	// image or tag), or Always (at every interval, for tags that move).
+	// +kubebuilder:default:=Never
+	// +optional
+	DigestReflectionPolicy ReflectionPolicy `json:"digestReflectionPolicy,omitempty"`
+
+	// Interval is the time between two looks at the digest where
+	// digestReflectionPolicy is Always. Defaults to 10m.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// Suspend stops the policy: status.latestRef stays as it is.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// ImagePolicyChoice is a union of the ways to compare tags.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical and numerical"
+type ImagePolicyChoice struct {
+	// SemVer compares tags as semantic versions.
+	// +optional
+	SemVer *SemVerPolicy `json:"semver,omitempty"`
+
+	// Alphabetical compares tags as strings, byte by byte.
+	// +optional
+	Alphabetical *AlphabeticalPolicy `json:"alphabetical,omitempty"`
+
+	// Numerical compares tags as numbers.
+	// +optional
+	Numerical *NumericalPolicy `json:"numerical,omitempty"`
+}
+
+// SemVerPolicy selects the highest version in a range.
+type SemVerPolicy struct {
+	// Range is the range that a version must be in, such as "^1.2.0",
+	// ">=1.0.0 <2.0.0" or "~1.4 || 1.2.x". See
+	// https://github.com/Masterminds/semver#checking-version-constraints.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.split('||').all(t, t.matches(r'^\\s*(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?((\\s*,\\s*|\\s+)(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?)*\\s*$'))",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
+	// +required
+	Range string `json:"range"`
+}
+
+// AlphabeticalPolicy selects the last tag in an order of strings.
+type AlphabeticalPolicy struct {
+	// Order is "asc", where the last in ascending order (a before b) is the
+	// latest, or "desc", where the first one is.
+	// +kubebuilder:default:=asc
+	// +kubebuilder:validation:Enum=asc;desc
+	// +optional
+	Order string `json:"order,omitempty"`
+}
+
+// NumericalPolicy selects the last tag in an order of numbers.
+type NumericalPolicy struct {
+	// Order is "asc", where the greatest number is the latest, or "desc",
+	// where the least one is.
+	// +kubebuilder:default:=asc
+	// +kubebuilder:validation:Enum=asc;desc
+	// +optional
+	Order string `json:"order,omitempty"`
+}
+
+// TagFilter says which tags are considered, and which part of them.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.extract) || self.extract == ” || (has(self.pattern) && self.pattern != ”)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
+type TagFilter struct {
+	// Pattern is a regular expression. Tags that it does not match are left
+	// out.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="[''.matches(self)].size() == 1",message="pattern must be a valid regular expression in RE2 syntax: correct what the error quotes"
+	// +optional
+	Pattern string `json:"pattern,omitempty"`
+
+	// Extract is the part of the tag that is compared, as a replacement in
+	// which "$1" or "$name" stands for a group of pattern. Without it the
+	// whole tag is.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Extract string `json:"extract,omitempty"`
+}
+
+// ImageRef is a reference to an image.
+type ImageRef struct {
+	// Name is the image's name without a tag.
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Image always equals name: some clients read the one, some the other.
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// Tag is the image's tag.
+	// +required
+	Tag string `json:"tag"`
+
+	// Digest is the digest of the manifest (or index) that the tag pointed
+	// to, such as "sha256:…". Empty where it was not asked for.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+}
+
+// ImagePolicyStatus is what the policy selected.
+type ImagePolicyStatus struct {
+	// LatestRef is the latest image.
+	// +optional
+	LatestRef *ImageRef `json:"latestRef,omitempty"`
+
+	// ObservedPreviousRef is what latestRef was before it last changed.
+	// +optional
+	ObservedPreviousRef *ImageRef `json:"observedPreviousRef,omitempty"`
+
+	// LatestImage is "name:tag" of latestRef.
+	//
+	// Deprecated: use latestRef.
+	// +optional
+	LatestImage string `json:"latestImage,omitempty"`
+
+	// ObservedPreviousImage is "name:tag" of observedPreviousRef.
+	//
+	// Deprecated: use observedPreviousRef.
+	// +optional
+	ObservedPreviousImage string `json:"observedPreviousImage,omitempty"`
+
+	// ObservedGeneration is the last generation that was reconciled.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions holds Ready, and Reconciling or Stalled where they are true.
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	meta.ReconcileRequestStatus `json:",inline"`
+}
+
+// GetConditions returns the conditions of the status.
+func (in *ImagePolicy) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the status.
+func (in *ImagePolicy) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = conditions
+}
+
+// GetDigestReflectionPolicy returns the digest reflection policy, Never where
+// none is given.
+func (in *ImagePolicy) GetDigestReflectionPolicy() ReflectionPolicy {
+	if in.Spec.DigestReflectionPolicy == "" {
+		return ReflectNever
+	}
+	return in.Spec.DigestReflectionPolicy
+}
+
+// GetInterval returns the time between two looks at the digest: zero, for
+// never, unless the digest reflection policy is Always.
+func (in *ImagePolicy) GetInterval() time.Duration {
+	if in.GetDigestReflectionPolicy() != ReflectAlways {
+		return 0
+	}
+	if in.Spec.Interval == nil {
+		return DefaultReflectionInterval
+	}
+	return in.Spec.Interval.Duration
+}
+
+// ImagePolicy selects the latest of the tags that an ImageRepository found.
+//
+// +genclient
+// +kubebuilder:object:root=true
+// +kubebuilder:storageversion
+// +kubebuilder:resource:shortName=imgpol;imagepol,categories=all;fluxcd;flux
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.status.latestRef.name`
+// +kubebuilder:printcolumn:name="Tag",type=string,JSONPath=`.status.latestRef.tag`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.latestRef.digest`,priority=1
+type ImagePolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ImagePolicySpec `json:"spec,omitempty"`
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ImagePolicyStatus `json:"status,omitempty"`
+}
+
+// ImagePolicyList is a list of ImagePolicies.
+//
+// +kubebuilder:object:root=true
+type ImagePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []ImagePolicy `json:"items"`
+}
+
+func init() {
+	SchemeBuilder.Register(&ImagePolicy{}, &ImagePolicyList{})
+}

@@ -1,0 +1,234 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// ImageRepositoryKind is the kind of an ImageRepository.
+	ImageRepositoryKind = "ImageRepository"
+
+	// DefaultExclusion matches the tags that are left out where
+	// spec.exclusionList is empty: the signatures that cosign keeps as tags.
+	DefaultExclusion = `^.*\.sig$`
+
+	// ProviderGeneric is the spec.provider that takes credentials from
+	// Secrets only.
+	ProviderGeneric = "generic"
+)
+
+// ImageRepositorySpec says which image repository is scanned, how often, and
+// with which credentials.
+type ImageRepositorySpec struct {
+	// Image is the name of the image repository, such as
+	// "ghcr.io/stefanprodan/podinfo": without a scheme and without a tag.
+	// +required
+	Image string `json:"image"`
+
+	// Interval is the time between two scans of the repository.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +required
+	Interval metav1.Duration `json:"interval"`
+
+	// Timeout bounds everything that one scan does, credentials included.
+	// Defaults to the value of interval.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// SecretRef names a Secret in the same namespace with the credentials of
+	// the registry, as made by "kubectl create secret docker-registry".
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// ProxySecretRef names a Secret in the same namespace with the address,
+	// and optionally the username and password, of the proxy through which
+	// the registry is reached.
+	// +optional
+	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
+
+	// ServiceAccountName names a ServiceAccount in the same namespace. Its
+	// image pull secrets are used where the registry wants credentials.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// CertSecretRef names a Secret in the same namespace with a client
+	// certificate (tls.crt and tls.key) and/or the certificates of the
+	// authority that signed the registry's (ca.crt).
+	// +optional
+	CertSecretRef *meta.LocalObjectReference `json:"certSecretRef,omitempty"`
+
+	// Suspend stops the scans. What was found before stays in use.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// AccessFrom says from which namespaces ImagePolicies may refer to this
+	// object. Its own namespace always may.
+	// +optional
+	AccessFrom *acl.AccessFrom `json:"accessFrom,omitempty"`
+
+	// ExclusionList holds regular expressions. A tag that one of them matches
+	// is left out of the scan's result.
+	// +kubebuilder:default:={"^.*\\.sig$"}
+	// +kubebuilder:validation:MaxItems:=25
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.all(p, [''.matches(p)].size() == 1)",message="every item must be a valid regular expression in RE2 syntax: correct the one that the error quotes"
+	// +optional
+	ExclusionList []string `json:"exclusionList,omitempty"`
+
+	// Provider says where credentials come from: "generic" takes them from
+	// Secrets, the others from the cloud of that name.
+	// +kubebuilder:validation:Enum=generic;aws;azure;gcp
+	// +kubebuilder:default:=generic
+	// +optional
+	Provider string `json:"provider,omitempty"`
+
+	// Insecure allows plain HTTP to the registry, for tags and digests alike.
+	// +optional
+	Insecure bool `json:"insecure,omitempty"`
+}
+
+// ScanResult is what the last successful scan found.
+type ScanResult struct {
+	// Revision is a hash of the sorted tags.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+
+	// TagCount is the number of tags that were found, less the excluded ones.
+	// +required
+	TagCount int `json:"tagCount"`
+
+	// ScanTime is when the scan ended.
+	// +optional
+	ScanTime metav1.Time `json:"scanTime,omitempty"`
+
+	// LatestTags holds the first ten tags in descending alphabetical order:
+	// a glimpse of the repository, independent of any policy.
+	// +optional
+	LatestTags []string `json:"latestTags,omitempty"`
+}
+
+// ImageRepositoryStatus is what was observed of the image repository.
+type ImageRepositoryStatus struct {
+	// Conditions holds Ready, and Reconciling or Stalled where they are true.
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ObservedGeneration is the last generation that was reconciled.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// CanonicalImageName is spec.image with everything that is implied spelt
+	// out: "index.docker.io/library/alpine" for "alpine".
+	// +optional
+	CanonicalImageName string `json:"canonicalImageName,omitempty"`
+
+	// ObservedImage is spec.image as it was when the tags of the last
+	// successful scan were read.
+	// +optional
+	ObservedImage string `json:"observedImage,omitempty"`
+
+	// LastScanResult is what the last successful scan found.
+	// +optional
+	LastScanResult *ScanResult `json:"lastScanResult,omitempty"`
+
+	// ObservedExclusionList is the exclusion list of the last successful scan.
+	// +optional
+	ObservedExclusionList []string `json:"observedExclusionList,omitempty"`
+
+	meta.ReconcileRequestStatus `json:",inline"`
+}
+
+// GetConditions returns the conditions of the status.
+func (in *ImageRepository) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the status.
+func (in *ImageRepository) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = conditions
+}
+
+// GetRequeueAfter returns the time between two scans.
+func (in *ImageRepository) GetRequeueAfter() time.Duration { return in.Spec.Interval.Duration }
+
+// GetTimeout returns the bound of one scan: the timeout, or else the interval.
+func (in *ImageRepository) GetTimeout() time.Duration {
+	if in.Spec.Timeout != nil {
+		return in.Spec.Timeout.Duration
+	}
+	return in.Spec.Interval.Duration
+}
+
+// GetProvider returns the provider, "generic" where none is given.
+func (in *ImageRepository) GetProvider() string {
+	if in.Spec.Provider == "" {
+		return ProviderGeneric
+	}
+	return in.Spec.Provider
+}
+
+// GetExclusionList returns the exclusion list, the default where it is empty.
+func (in *ImageRepository) GetExclusionList() []string {
+	if len(in.Spec.ExclusionList) == 0 {
+		return []string{DefaultExclusion}
+	}
+	return in.Spec.ExclusionList
+}
+
+// ImageRepository scans the tags of an OCI image repository at an interval.
+//
+// +genclient
+// +kubebuilder:object:root=true
+// +kubebuilder:storageversion
+// +kubebuilder:resource:shortName=imgrepo;imagerepo,categories=all;fluxcd;flux
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Tags",type=integer,JSONPath=`.status.lastScanResult.tagCount`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Last scan",type=date,JSONPath=`.status.lastScanResult.scanTime`,priority=1
+type ImageRepository struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ImageRepositorySpec `json:"spec,omitempty"`
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ImageRepositoryStatus `json:"status,omitempty"`
+}
+
+// ImageRepositoryList is a list of ImageRepositories.
+//
+// +kubebuilder:object:root=true
+type ImageRepositoryList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []ImageRepository `json:"items"`
+}
+
+func init() {
+	SchemeBuilder.Register(&ImageRepository{}, &ImageRepositoryList{})
+}

@@ -1,0 +1,99 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package image turns the image names of the API into parsed values. A name
+// and the scheme by which its registry is reached are one value, so that
+// neither can be used without the other.
+package image
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Name is the parsed name of an image repository, together with the scheme by
+// which its registry is reached. The zero value is no name.
+type Name struct {
+	spelling string
+	repo     name.Repository
+}
+
+// Parse parses the name of an image repository: without a scheme, a tag or a
+// digest. insecure allows plain HTTP to its registry. Errors say what to
+// change.
+func Parse(s string, insecure bool) (Name, error) {
+	if err := checkShape(s); err != nil {
+		return Name{}, err
+	}
+	var opts []name.Option
+	if insecure {
+		opts = append(opts, name.Insecure)
+	}
+	repo, err := name.NewRepository(s, opts...)
+	if err != nil {
+		return Name{}, fmt.Errorf("invalid image %q: %w", s, err)
+	}
+	return Name{spelling: s, repo: repo}, nil
+}
+
+// checkShape finds the mistakes that people make, for which the general
+// parser has no good words.
+func checkShape(s string) error {
+	if s == "" {
+		return fmt.Errorf("invalid image %q: it must not be empty", s)
+	}
+	if scheme, _, found := strings.Cut(s, "://"); found {
+		return fmt.Errorf("invalid image %q: it must not have a scheme, remove %q", s, scheme+"://")
+	}
+	if _, digest, found := strings.Cut(s, "@"); found {
+		return fmt.Errorf("invalid image %q: it must not have a digest, remove %q", s, "@"+digest)
+	}
+	if _, tag := cutTag(s); tag != "" && strings.Contains(s, "/") {
+		return fmt.Errorf("invalid image %q: it must not have a tag, remove %q", s, ":"+tag)
+	}
+	return nil
+}
+
+// cutTag cuts s at the colon that separates the tag. A colon before the last
+// slash belongs to the registry's port.
+func cutTag(s string) (before, tag string) {
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 || colon < strings.LastIndexByte(s, '/') {
+		return s, ""
+	}
+	return s[:colon], s[colon+1:]
+}
+
+// IsZero reports whether n is no name.
+func (n Name) IsZero() bool { return n.spelling == "" }
+
+// String returns the name as it was written.
+func (n Name) String() string { return n.spelling }
+
+// Canonical returns the name with everything that is implied spelt out, such
+// as "index.docker.io/library/alpine" for "alpine".
+func (n Name) Canonical() string { return n.repo.Name() }
+
+// Host returns the host, and the port where there is one, of the registry.
+func (n Name) Host() string { return n.repo.RegistryStr() }
+
+// Repository returns the name as the registry client wants it.
+func (n Name) Repository() name.Repository { return n.repo }
+
+// Tag returns the reference of one tag in the repository.
+func (n Name) Tag(tag string) name.Tag { return n.repo.Tag(tag) }

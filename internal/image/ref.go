@@ -1,0 +1,60 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package image
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// NewRef returns a reference as the API has it. digest may be empty.
+func NewRef(repository, tag, digest string) *v1.ImageRef {
+	return &v1.ImageRef{Name: repository, Image: repository, Tag: tag, Digest: digest}
+}
+
+// ParseRef parses "name:tag" or "name:tag@digest", the form of the deprecated
+// status fields, into a reference. The name keeps its spelling. It fails
+// where there is no tag, or where a part is malformed.
+func ParseRef(s string) (*v1.ImageRef, error) {
+	tagged, digest, pinned := strings.Cut(s, "@")
+	repository, tag := cutTag(tagged)
+	if tag == "" {
+		return nil, fmt.Errorf("invalid image reference %q: it has no tag", s)
+	}
+	if _, err := name.NewTag(tagged); err != nil {
+		return nil, fmt.Errorf("invalid image reference %q: %w", s, err)
+	}
+	if pinned {
+		if _, err := name.NewDigest(repository + "@" + digest); err != nil {
+			return nil, fmt.Errorf("invalid image reference %q: %w", s, err)
+		}
+	}
+	return NewRef(repository, tag, digest), nil
+}
+
+// FormatRef returns "name:tag", the form of the deprecated status fields, and
+// nothing for no reference.
+func FormatRef(ref *v1.ImageRef) string {
+	if ref == nil {
+		return ""
+	}
+	return ref.Name + ":" + ref.Tag
+}

@@ -1,0 +1,98 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package scan decides when an image repository is scanned, and what a scan
+// that succeeded means. It is pure: time is a value, and the network is
+// somewhere else.
+package scan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+)
+
+// Snapshot is what one complete scan of an image repository found. Values of
+// this type are not changed once they are made.
+type Snapshot struct {
+	// Image is spec.image as it was when the tags were read.
+	Image string
+	// Tags holds the tags in ascending byte order, each once.
+	Tags []string
+	// FirstSeen holds, for the tag at the same index, when a scan first found
+	// it, in seconds since the epoch.
+	FirstSeen []int64
+	// Since is when the first scan of this image ended, in seconds since the
+	// epoch: tags first seen then may be older.
+	Since int64
+}
+
+// Next returns the snapshot of a scan that ended at now and found tags, in
+// whatever order and however often. Times of tags that previous (of the same
+// image) knew are kept.
+func Next(previous Snapshot, image string, tags []string, now time.Time) Snapshot {
+	sorted := slices.Clone(tags)
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
+
+	next := Snapshot{Image: image, Tags: sorted, FirstSeen: make([]int64, len(sorted)), Since: now.Unix()}
+	if previous.Image == image {
+		next.Since = previous.Since
+	} else {
+		previous = Snapshot{}
+	}
+	old := 0
+	for i, tag := range sorted {
+		for old < len(previous.Tags) && previous.Tags[old] < tag {
+			old++
+		}
+		next.FirstSeen[i] = now.Unix()
+		if old < len(previous.Tags) && previous.Tags[old] == tag {
+			next.FirstSeen[i] = previous.FirstSeen[old]
+		}
+	}
+	return next
+}
+
+// Revision returns a collision-resistant hash of the tags.
+func (s Snapshot) Revision() string {
+	h := sha256.New()
+	for _, tag := range s.Tags {
+		h.Write([]byte(tag))
+		h.Write([]byte{0}) // no tag contains it, so no two lists hash the same bytes
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Has reports whether the scan found the tag.
+func (s Snapshot) Has(tag string) bool {
+	_, found := slices.BinarySearch(s.Tags, tag)
+	return found
+}
+
+// Latest returns the first n tags in descending byte order.
+func (s Snapshot) Latest(n int) []string {
+	latest := slices.Clone(s.Tags[max(0, len(s.Tags)-n):])
+	slices.Reverse(latest)
+	return latest
+}
+
+// Equal reports whether both snapshots say the same.
+func (s Snapshot) Equal(o Snapshot) bool {
+	return s.Image == o.Image && s.Since == o.Since &&
+		slices.Equal(s.Tags, o.Tags) && slices.Equal(s.FirstSeen, o.FirstSeen)
+}
