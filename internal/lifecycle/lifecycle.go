@@ -1,0 +1,175 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package lifecycle is the shell that both reconcilers share: it gets the
+// object, leaves suspended and deleted ones alone, lets a worker do the work,
+// settles what came of it, and writes the status once.
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluxcd/pkg/runtime/controller"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+// Object is an object of a kind that has conditions.
+type Object interface {
+	client.Object
+	outcome.Object
+}
+
+// Begin tells that work which may take long begins. Where the object's
+// generation is new, its status says so at once.
+type Begin func(ctx context.Context, message string) error
+
+// Worker does the work of one kind.
+type Worker[T Object] interface {
+	// New returns an empty object.
+	New() T
+	// Suspended reports whether the object is to be left alone.
+	Suspended(obj T) bool
+	// Work does the work and leaves what it found in the status, but for the
+	// conditions. The status is also written where it returns an error.
+	Work(ctx context.Context, obj T, begin Begin) (outcome.Result, error)
+	// Forget drops what is held for an object that is gone.
+	Forget(ctx context.Context, name types.NamespacedName) error
+}
+
+// Reconciler reconciles the objects of one kind with a worker.
+type Reconciler[T Object] struct {
+	// Client reads objects from the cache, and writes them.
+	Client client.Client
+	// Live reads objects from the API server.
+	Live client.Reader
+	// Worker does the work.
+	Worker Worker[T]
+	// Publisher publishes the events.
+	Publisher Publisher
+	// Metrics counts what happens. The zero value counts nothing.
+	Metrics controller.Metrics
+}
+
+// Reconcile brings one object's status up to date.
+func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	start := time.Now()
+	obj := r.Worker.New()
+	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, r.gone(ctx, req.NamespacedName)
+		}
+		return ctrl.Result{}, err
+	}
+	if err := r.takeOffFinalizer(ctx, obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.GetDeletionTimestamp().IsZero() {
+		return ctrl.Result{}, r.gone(ctx, req.NamespacedName)
+	}
+	suspended := r.Worker.Suspended(obj)
+	r.Metrics.RecordSuspend(ctx, obj, suspended)
+	if suspended {
+		return ctrl.Result{}, nil
+	}
+	defer func() { r.Metrics.RecordDuration(ctx, obj, start) }()
+	return r.work(ctx, obj)
+}
+
+// takeOffFinalizer removes the finalizer that another implementation of the
+// API may have left: nobody else would, once that one is gone.
+func (r *Reconciler[T]) takeOffFinalizer(ctx context.Context, obj T) error {
+	before := obj.DeepCopyObject().(T)
+	if !controllerutil.RemoveFinalizer(obj, v1.ImageFinalizer) {
+		return nil
+	}
+	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// gone drops all that is held for an object which is, or is being, deleted.
+func (r *Reconciler[T]) gone(ctx context.Context, name types.NamespacedName) error {
+	obj := r.Worker.New()
+	obj.SetName(name.Name)
+	obj.SetNamespace(name.Namespace)
+	// a deleted object's metrics are dropped when they are recorded
+	now := metav1.Now()
+	obj.SetDeletionTimestamp(&now)
+	r.Metrics.RecordDuration(ctx, obj, now.Time)
+	r.Metrics.RecordSuspend(ctx, obj, false)
+	r.recordConditions(ctx, obj)
+	return r.Worker.Forget(ctx, name)
+}
+
+func (r *Reconciler[T]) recordConditions(ctx context.Context, obj T) {
+	r.Metrics.RecordReadiness(ctx, obj)
+	r.Metrics.RecordReconciling(ctx, obj)
+	r.Metrics.RecordStalled(ctx, obj)
+}
+
+func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
+	before := obj.DeepCopyObject().(T)
+	status := &statusWriter[T]{client: r.Client, live: r.Live, newObject: r.Worker.New, written: before}
+
+	result, err := r.Worker.Work(ctx, obj, func(ctx context.Context, message string) error {
+		if !outcome.Begin(obj, message, time.Now()) {
+			return nil
+		}
+		return status.write(ctx, obj)
+	})
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err() // shutting down says nothing about the object
+	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	}
+	settlement := outcome.Settle(before, obj, result, err, time.Now())
+	if err := status.write(ctx, obj); err != nil {
+		return afterFailedWrite(err)
+	}
+	r.recordConditions(ctx, obj)
+	r.publish(ctx, obj, settlement.Events)
+	return ctrl.Result{RequeueAfter: settlement.After}, settlement.Err
+}
+
+// conflictDelay gives the cache time to see what the conflict was about.
+const conflictDelay = 100 * time.Millisecond
+
+func afterFailedWrite(err error) (ctrl.Result, error) {
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil // deleted meanwhile, which is another event
+	default:
+		return ctrl.Result{}, err
+	}
+}
+
+func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []outcome.Event) {
+	log := ctrl.LoggerFrom(ctx)
+	for _, event := range events {
+		log.Info(event.Message, "reason", event.Reason, "warning", event.Warning)
+		r.Publisher.Publish(obj.DeepCopyObject().(T), event)
+	}
+}

@@ -1,0 +1,93 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package lifecycle
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// statusWriter writes the status of one object, and only what changed of it
+// since it was written last.
+type statusWriter[T Object] struct {
+	client    client.Client
+	live      client.Reader
+	newObject func() T
+	// written is the object as the API server is known to have it.
+	written T
+}
+
+// write patches the status. It never overwrites a status that somebody else
+// changed since it was read: what was concluded from the old one could be
+// wrong, and a conflict is returned. A change of anything but the status is no
+// such conflict, and does not cost the work.
+func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
+	diff, err := client.MergeFrom(w.written).Data(obj)
+	if err != nil || string(diff) == "{}" {
+		return err
+	}
+	err = w.patch(ctx, obj)
+	if apierrors.IsConflict(err) && w.refresh(ctx, obj) {
+		err = w.patch(ctx, obj)
+	}
+	return err
+}
+
+// patch leaves obj's spec and metadata as the work saw them, whatever the API
+// server has by now.
+func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
+	patched := obj.DeepCopyObject().(T)
+	lock := client.MergeFromWithOptions(w.written, client.MergeFromWithOptimisticLock{})
+	if err := w.client.Status().Patch(ctx, patched, lock); err != nil {
+		return err
+	}
+	obj.SetResourceVersion(patched.GetResourceVersion())
+	w.written = obj.DeepCopyObject().(T)
+	return nil
+}
+
+// refresh takes over the live object's resource version where its status is
+// still the one that the work began with.
+func (w *statusWriter[T]) refresh(ctx context.Context, obj T) bool {
+	live := w.newObject()
+	if err := w.live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+		return false // the conflict is the better error
+	}
+	if live.GetUID() != obj.GetUID() || !sameStatus(live, w.written) {
+		return false
+	}
+	w.written.SetResourceVersion(live.GetResourceVersion())
+	obj.SetResourceVersion(live.GetResourceVersion())
+	return true
+}
+
+func sameStatus(a, b runtime.Object) bool {
+	return equality.Semantic.DeepEqual(statusOf(a), statusOf(b))
+}
+
+// statusOf returns the status as the API server would store it.
+func statusOf(obj runtime.Object) any {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return err
+	}
+	return content["status"]
+}

@@ -1,0 +1,93 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// StalledError says that nothing but a change of the object, or of one that it
+// refers to, can help. Nothing is retried.
+type StalledError struct {
+	Reason string
+	Err    error
+}
+
+// Stalled returns a StalledError.
+func Stalled(reason string, err error) error { return &StalledError{Reason: reason, Err: err} }
+
+func (e *StalledError) Error() string { return e.Err.Error() }
+
+func (e *StalledError) Unwrap() error { return e.Err }
+
+// WaitingError says that something must happen elsewhere first. It is looked
+// at again when a watch tells, or after some time.
+type WaitingError struct {
+	Reason string
+	// After is the time until the next look. Zero leaves it to the watches.
+	After time.Duration
+	// KeepReady says that the last result is still good: an object that was
+	// ready for its current generation stays so.
+	KeepReady bool
+	Err       error
+}
+
+// Waiting returns a WaitingError.
+func Waiting(reason string, after time.Duration, err error) error {
+	return &WaitingError{Reason: reason, After: after, Err: err}
+}
+
+// KeepReady returns a WaitingError under which an object that is ready for its
+// current generation stays so, with the message of the Result beside it.
+func KeepReady(reason string, after time.Duration, err error) error {
+	return &WaitingError{Reason: reason, After: after, KeepReady: true, Err: err}
+}
+
+func (e *WaitingError) Error() string { return e.Err.Error() }
+
+func (e *WaitingError) Unwrap() error { return e.Err }
+
+// RetryError says that the same may succeed the next time. It is retried with
+// a growing delay. It gives an error a reason; one without is FailureReason.
+type RetryError struct {
+	Reason string
+	Err    error
+}
+
+// Retry returns a RetryError.
+func Retry(reason string, err error) error { return &RetryError{Reason: reason, Err: err} }
+
+func (e *RetryError) Error() string { return e.Err.Error() }
+
+func (e *RetryError) Unwrap() error { return e.Err }
+
+// retryReason returns the reason of an error of the kind that is retried.
+func retryReason(err error) string {
+	if retry, ok := errors.AsType[*RetryError](err); ok {
+		return retry.Reason
+	}
+	return v1.FailureReason
+}
+
+// Waitingf returns a WaitingError with a formatted message.
+func Waitingf(reason string, after time.Duration, format string, args ...any) error {
+	return Waiting(reason, after, fmt.Errorf(format, args...))
+}

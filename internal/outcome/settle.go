@@ -1,0 +1,103 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package outcome turns what a reconcile came to into conditions, a next time,
+// and events. It is pure, and the only writer of conditions.
+package outcome
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Object is what both kinds have in common.
+type Object interface {
+	metav1.Object
+	GetConditions() []metav1.Condition
+	SetConditions([]metav1.Condition)
+}
+
+// Result is what a reconcile that succeeded returns. Beside a WaitingError that
+// keeps an object ready, only its message counts.
+type Result struct {
+	// Message is the message of the Ready condition.
+	Message string
+	// After is the time until the next reconcile. Zero leaves it to the watches.
+	After time.Duration
+}
+
+// Settlement is what follows from a reconcile.
+type Settlement struct {
+	// After is the time until the next reconcile, zero for none.
+	After time.Duration
+	// Err, where there is one, is to be retried with a growing delay.
+	Err error
+	// Events are to be published once the status is written.
+	Events []Event
+}
+
+// Settle writes the conditions that follow from result or err to after, and
+// returns what else follows. before is the object as it was when the reconcile
+// began, after as the work left it.
+func Settle(before, after Object, result Result, err error, now time.Time) Settlement {
+	c := conditionsOf(after, now)
+	settlement := settle(c, before, result, err)
+	observe(after)
+	settlement.Events = events(before, after)
+	return settlement
+}
+
+func settle(c conditions, before Object, result Result, err error) Settlement {
+	if err == nil {
+		c.ready(result.Message)
+		return Settlement{After: result.After}
+	}
+	if stalled, ok := errors.AsType[*StalledError](err); ok {
+		c.stalled(stalled.Reason, err.Error())
+		return Settlement{}
+	}
+	if waiting, ok := errors.AsType[*WaitingError](err); ok {
+		if waiting.KeepReady && readyNow(before) {
+			c.ready(result.Message)
+		} else {
+			c.notReady(waiting.Reason, err.Error())
+		}
+		return Settlement{After: waiting.After}
+	}
+	c.retrying(retryReason(err), err.Error())
+	return Settlement{Err: err}
+}
+
+// Begin marks the object as being worked on where its generation is new, and
+// reports whether it did. A known generation keeps its conditions, so that
+// they don't flip with every reconcile.
+func Begin(obj Object, message string, now time.Time) bool {
+	ready := find(obj, meta.ReadyCondition)
+	if ready != nil && ready.ObservedGeneration == obj.GetGeneration() {
+		return false
+	}
+	conditionsOf(obj, now).progressing(message)
+	return true
+}
+
+// readyNow reports whether the object is ready for its current generation.
+func readyNow(obj Object) bool {
+	ready := find(obj, meta.ReadyCondition)
+	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == obj.GetGeneration()
+}
