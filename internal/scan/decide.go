@@ -17,7 +17,8 @@ limitations under the License.
 package scan
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -82,27 +83,32 @@ func Decide(f Facts) Decision {
 		{!slices.Equal(f.Exclusions, f.ObservedExclusions), ExclusionChanged},
 		{!f.Stored, StoreEmpty},
 		{f.Failing, LastScanFailed},
-		{f.remaining() <= 0, IntervalElapsed},
+		{Remaining(f.LastScan, f.Interval, f.Now) <= 0, IntervalElapsed},
 	} {
 		if check.due {
 			return Decision{reason: check.reason}
 		}
 	}
-	return Decision{wait: f.remaining()}
+	return Decision{wait: Remaining(f.LastScan, f.Interval, f.Now)}
 }
 
-// remaining never exceeds the interval, so that a clock that was wrong at the
-// last scan can't put the next one off for long.
-func (f Facts) remaining() time.Duration {
-	return min(f.LastScan.Add(f.Interval).Sub(f.Now), f.Interval)
+// Remaining returns the time until the interval since last has elapsed. It
+// never exceeds the interval, so that a clock which was wrong at the last scan
+// can't put the next one off for long.
+func Remaining(last time.Time, interval time.Duration, now time.Time) time.Duration {
+	return min(last.Add(interval).Sub(now), interval)
 }
 
 // Spread returns d moved by up to percent of it in either direction. The same
 // seed always moves it the same way, so that what was scheduled before a
 // restart is scheduled the same after it.
 func Spread(d time.Duration, percent uint8, seed string) time.Duration {
-	h := fnv.New64a()
-	h.Write([]byte(seed)) // a hash never returns an error
-	unit := float64(h.Sum64()>>11) / (1 << 53)
-	return d + time.Duration((2*unit-1)*float64(d)*float64(percent)/100)
+	return d + time.Duration((2*Fraction(seed)-1)*float64(d)*float64(percent)/100)
+}
+
+// Fraction returns a number in [0, 1) that is always the same for the same
+// seed, and evenly spread over seeds.
+func Fraction(seed string) float64 {
+	sum := sha256.Sum256([]byte(seed))
+	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 }

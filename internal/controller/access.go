@@ -1,0 +1,93 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Access says which namespaces may refer to an ImageRepository.
+type Access struct {
+	// Reader reads the labels of namespaces.
+	Reader client.Reader
+	// NoCrossNamespaceRefs forbids every reference to another namespace.
+	NoCrossNamespaceRefs bool
+}
+
+// crossNamespace returns why a policy may refer to no other namespace at all.
+func (a Access) crossNamespace(policy types.NamespacedName, ref types.NamespacedName) error {
+	if ref.Namespace == policy.Namespace || !a.NoCrossNamespaceRefs {
+		return nil
+	}
+	return fmt.Errorf("can't access ImageRepository '%s': references to other namespaces are disabled for this controller; refer to one in namespace '%s'",
+		ref, policy.Namespace)
+}
+
+// granted returns why the repository does not let a namespace refer to it. The
+// second error is of the reading.
+func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace string) (denied, err error) {
+	if repo.Namespace == namespace {
+		return nil, nil
+	}
+	if repo.Spec.AccessFrom == nil {
+		return fmt.Errorf("can't access ImageRepository '%s/%s': its spec.accessFrom allows no other namespace", repo.Namespace, repo.Name), nil
+	}
+	namespaceLabels, err := a.labels(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if matches(repo.Spec.AccessFrom, namespaceLabels) {
+		return nil, nil
+	}
+	return fmt.Errorf("can't access ImageRepository '%s/%s': no namespace selector of its spec.accessFrom matches the labels of namespace '%s'",
+		repo.Namespace, repo.Name, namespace), nil
+}
+
+func (a Access) labels(ctx context.Context, namespace string) (labels.Set, error) {
+	object := namespaceMetadata()
+	err := a.Reader.Get(ctx, types.NamespacedName{Name: namespace}, object)
+	return object.Labels, err
+}
+
+// namespaceMetadata is a namespace of which only the metadata is read and
+// watched.
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+	return object
+}
+
+// matches reports whether any of the selectors matches. An empty selector
+// matches every namespace, an empty list none.
+func matches(from *acl.AccessFrom, namespaceLabels labels.Set) bool {
+	for _, selector := range from.NamespaceSelectors {
+		if labels.SelectorFromSet(selector.MatchLabels).Matches(namespaceLabels) {
+			return true
+		}
+	}
+	return false
+}

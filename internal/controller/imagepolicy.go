@@ -1,0 +1,209 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// TagResolver looks at single tags of an image repository.
+type TagResolver interface {
+	Digest(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (string, error)
+	Exists(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (bool, error)
+}
+
+// ImagePolicies selects the latest image. It is the worker of the ImagePolicy
+// kind.
+type ImagePolicies struct {
+	// Reader reads ImageRepositories.
+	Reader client.Reader
+	// Access says which of them a policy may use.
+	Access Access
+	// Auth says how a registry is reached.
+	Auth registry.AuthOptionsGetter
+	// Registry looks at single tags.
+	Registry TagResolver
+	// Store holds the tags to select from.
+	Store tagstore.Reader
+	// RequeueDependency is the time between two looks at a dependency that is
+	// not ready.
+	RequeueDependency time.Duration
+	// JitterPercent is by how much an interval is moved, so that objects which
+	// were made together are not looked at together forever.
+	JitterPercent uint8
+
+	rests rests
+}
+
+var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}
+
+// New returns an empty ImagePolicy.
+func (w *ImagePolicies) New() *v1.ImagePolicy { return &v1.ImagePolicy{} }
+
+// Suspended reports whether the policy is to be left as it is.
+func (w *ImagePolicies) Suspended(policy *v1.ImagePolicy) bool { return policy.Spec.Suspend }
+
+// Forget drops what is remembered of a policy that is gone.
+func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) error {
+	w.rests.forget(name)
+	return nil
+}
+
+// Work selects the latest image and notes it in the status.
+func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin lifecycle.Begin) (outcome.Result, error) {
+	migrateRefs(ctrl.LoggerFrom(ctx), &policy.Status)
+	rule, err := selection.Compile(policy.Spec.Policy, policy.Spec.FilterTags)
+	if err != nil {
+		return outcome.Result{}, outcome.Stalled(v1.InvalidPolicyReason, err)
+	}
+	from, err := w.gather(ctx, policy)
+	if err != nil {
+		return kept(policy, err), err
+	}
+	remote := w.remote(from, begin)
+	tag, err := w.choose(ctx, policy, rule, from, remote)
+	if err != nil {
+		return kept(policy, err), err
+	}
+	ref, after, err := w.reflected(ctx, policy, image.NewRef(from.snapshot.Image, tag, ""), remote)
+	if err != nil {
+		return outcome.Result{}, err
+	}
+	setLatest(&policy.Status, ref)
+	return outcome.Result{Message: readyMessage(policy.Status) + caveat(from.repo), After: after}, nil
+}
+
+// kept is the result of a policy that stays ready in spite of err.
+func kept(policy *v1.ImagePolicy, err error) outcome.Result {
+	return outcome.Result{Message: keptMessage(policy.Status, err.Error())}
+}
+
+// caveat tells people of a selection from tags that may be out of date.
+func caveat(repo *v1.ImageRepository) string {
+	if failure(repo) == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (of the tags known so far: the scans of ImageRepository '%s/%s' fail)", repo.Namespace, repo.Name)
+}
+
+// choose returns the tag that the rule selects. A tag that is missing from the
+// list although the rule and the exclusions accept it is given up for a lower
+// one only if the registry says that it is gone: registries sometimes answer
+// with lists that lack tags.
+func (w *ImagePolicies) choose(ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from source, remote *remoteTags) (string, error) {
+	choice, found := rule.Select(from.snapshot.Tags)
+	if current := policy.Status.LatestRef; current != nil && missing(rule, from, current) &&
+		(!found || rule.Compare(current.Tag, choice.Tag) > 0) {
+		exists, err := remote.exists(ctx, current.Tag)
+		if err != nil {
+			return "", w.unconfirmed(current.Tag, err)
+		}
+		if exists {
+			return current.Tag, nil
+		}
+	}
+	if !found {
+		return "", outcome.Waiting(v1.NoTagSelectedReason, policy.GetInterval(), noTag(rule, from))
+	}
+	return choice.Tag, nil
+}
+
+// missing reports whether the current tag could still be selected, but is not
+// among the tags that were found.
+func missing(rule *selection.Rule, from source, current *v1.ImageRef) bool {
+	if current.Name != from.snapshot.Image || from.snapshot.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
+		return false
+	}
+	exclusions, err := scan.CompileExclusions(from.repo.GetExclusionList())
+	return err == nil && !exclusions.Exclude(current.Tag)
+}
+
+// unconfirmed keeps the current tag until the registry can be asked.
+func (w *ImagePolicies) unconfirmed(tag string, err error) error {
+	after := w.RequeueDependency
+	reason := v1.ReadOperationFailedReason
+	if failure, ok := registryFailure(err); ok {
+		reason, after = failure.Reason(), max(after, failure.RetryAfter)
+	}
+	return outcome.KeepReady(reason, after, fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
+}
+
+func noTag(rule *selection.Rule, from source) error {
+	if len(from.snapshot.Tags) == 0 {
+		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
+			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
+	}
+	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s); correct spec.policy or spec.filterTags, or push such a tag",
+		len(from.snapshot.Tags), from.snapshot.Image, rule)
+}
+
+// reflected returns ref with the digest that the policy wants in it, and the
+// time until it is due to be looked at again.
+func (w *ImagePolicies) reflected(ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *remoteTags) (*v1.ImageRef, time.Duration, error) {
+	rest := w.rest(policy)
+	held := policy.Status.LatestRef
+	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, rest > 0) {
+	case keepDigest:
+		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
+	case fetchDigest:
+		digest, err := remote.digest(ctx, ref.Tag)
+		if err != nil {
+			return nil, 0, err
+		}
+		w.rests.end(policy)
+		return image.NewRef(ref.Name, ref.Tag, digest), w.interval(policy), nil
+	default:
+		return ref, 0, nil
+	}
+}
+
+// rest returns how long the digest of a policy that was up to date before the
+// process started is still left as it is.
+func (w *ImagePolicies) rest(policy *v1.ImagePolicy) time.Duration {
+	if policy.GetDigestReflectionPolicy() != v1.ReflectAlways {
+		return 0
+	}
+	rest := w.rests.remaining(policy, time.Now())
+	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
+	if ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != policy.Generation ||
+		requested(policy, policy.Status.LastHandledReconcileAt) {
+		return 0
+	}
+	return rest
+}
+
+func (w *ImagePolicies) interval(policy *v1.ImagePolicy) time.Duration {
+	return scan.Spread(policy.GetInterval(), w.JitterPercent, string(policy.UID)+time.Now().UTC().Format(time.RFC3339))
+}

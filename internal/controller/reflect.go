@@ -1,0 +1,100 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// reflection says what to do about the digest of the selected image.
+type reflection int
+
+const (
+	clearDigest reflection = iota // the image is told without a digest
+	keepDigest                    // the digest that is held is still good
+	fetchDigest                   // the digest is asked for
+)
+
+// reflect decides about the digest of the selected name and tag. resting says
+// that the digest is not due to be looked at again.
+func reflect(policy v1.ReflectionPolicy, held *v1.ImageRef, name, tag string, resting bool) reflection {
+	if policy == v1.ReflectNever {
+		return clearDigest
+	}
+	if held == nil || held.Name != name || held.Tag != tag || held.Digest == "" {
+		return fetchDigest
+	}
+	if policy == v1.ReflectIfNotPresent || resting {
+		return keepDigest
+	}
+	return fetchDigest
+}
+
+// rests remembers which policies rest after a start of the process. Digests
+// that were up to date before it are not all fetched again at once: each is
+// due at some time within its interval.
+type rests struct {
+	mu    sync.Mutex
+	until map[types.NamespacedName]rest
+}
+
+type rest struct {
+	uid   types.UID
+	until time.Time
+}
+
+// remaining returns how long the policy still rests, zero for not at all. One
+// that is seen for the first time rests for a part of its interval.
+func (r *rests) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, found := r.until[client.ObjectKeyFromObject(policy)]
+	if !found || known.uid != policy.UID {
+		pause := time.Duration(scan.Fraction(string(policy.UID)) * float64(policy.GetInterval()))
+		known = rest{uid: policy.UID, until: now.Add(pause)}
+		r.set(policy, known)
+	}
+	return max(0, known.until.Sub(now))
+}
+
+// end ends the rest of a policy whose digest was fetched.
+func (r *rests) end(policy *v1.ImagePolicy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.set(policy, rest{uid: policy.UID})
+}
+
+func (r *rests) set(policy *v1.ImagePolicy, value rest) {
+	if r.until == nil {
+		r.until = map[types.NamespacedName]rest{}
+	}
+	r.until[client.ObjectKeyFromObject(policy)] = value
+}
+
+// forget drops what is remembered of a policy that is gone.
+func (r *rests) forget(name types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.until, name)
+}

@@ -1,0 +1,141 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	kube "github.com/fluxcd/pkg/runtime/controller"
+	"github.com/fluxcd/pkg/runtime/predicates"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// Options is what the reconcilers are made of and set up with.
+type Options struct {
+	// Auth says how a registry is reached. Both reconcilers share it.
+	Auth registry.AuthOptionsGetter
+	// Registry is the client of the registries. Both reconcilers share it.
+	Registry *registry.Client
+	// Store keeps the tags: written by the one reconciler, read by the other.
+	Store tagstore.Store
+	// Publisher publishes events.
+	Publisher lifecycle.Publisher
+	// Metrics counts reconciles.
+	Metrics kube.Metrics
+
+	// NoCrossNamespaceRefs forbids references to other namespaces.
+	NoCrossNamespaceRefs bool
+	// Concurrent is how many objects of each kind are reconciled at a time.
+	Concurrent int
+	// RequeueDependency is the time between two looks at a dependency.
+	RequeueDependency time.Duration
+	// JitterPercent is by how much intervals are moved.
+	JitterPercent uint8
+	// RateLimiter makes the delays between retries, one for each kind.
+	RateLimiter func() workqueue.TypedRateLimiter[reconcile.Request]
+}
+
+// Setup adds both reconcilers to the manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1.ImagePolicy{}, repositoryIndex, indexByRepository); err != nil {
+		return fmt.Errorf("ImagePolicies can't be indexed: %w", err)
+	}
+	if err := mgr.Add(&sweeper{reader: mgr.GetClient(), store: o.Store}); err != nil {
+		return err
+	}
+	saved := &SavedTags{dependents: dependents{mgr.GetClient()}}
+	if err := o.setupRepositories(mgr, saved); err != nil {
+		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
+	}
+	if err := o.setupPolicies(mgr, saved); err != nil {
+		return fmt.Errorf("the ImagePolicy controller can't be set up: %w", err)
+	}
+	return nil
+}
+
+func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
+		WithOptions(o.controller()).
+		Complete(shell(mgr, o, &ImageRepositories{
+			Auth:          o.Auth,
+			Registry:      o.Registry,
+			Store:         o.Store,
+			Saved:         saved.Notify,
+			JitterPercent: o.JitterPercent,
+		}))
+}
+
+func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
+	reader := mgr.GetClient()
+	ofRepository := func(ctx context.Context, repo client.Object) []reconcile.Request {
+		return saved.dependents.ofRepository(ctx, client.ObjectKeyFromObject(repo))
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
+		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](saved.start)).
+		WithOptions(o.controller())
+	if !o.NoCrossNamespaceRefs {
+		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(saved.dependents.ofNamespace),
+			builder.WithPredicates(labelChanges()))
+	}
+	return b.Complete(shell(mgr, o, &ImagePolicies{
+		Reader:            reader,
+		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
+		Auth:              o.Auth,
+		Registry:          o.Registry,
+		Store:             o.Store,
+		RequeueDependency: o.RequeueDependency,
+		JitterPercent:     o.JitterPercent,
+	}))
+}
+
+func (o Options) controller() controller.Options {
+	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}
+}
+
+func shell[T lifecycle.Object](mgr ctrl.Manager, o Options, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
+	return &lifecycle.Reconciler[T]{
+		Client:    mgr.GetClient(),
+		Live:      mgr.GetAPIReader(),
+		Worker:    worker,
+		Publisher: o.Publisher,
+		Metrics:   o.Metrics,
+	}
+}
+
+// ownChanges passes what an object's author changes, and not what its
+// reconciler writes.
+func ownChanges() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{})
+}

@@ -1,0 +1,120 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// source is what a policy selects from.
+type source struct {
+	repo     *v1.ImageRepository
+	snapshot scan.Snapshot
+	// name is the image whose tags the snapshot holds.
+	name image.Name
+}
+
+// repositoryOf returns the name of the ImageRepository a policy refers to.
+func repositoryOf(policy *v1.ImagePolicy) types.NamespacedName {
+	ref := policy.Spec.ImageRepositoryRef
+	if ref.Namespace == "" {
+		ref.Namespace = policy.Namespace
+	}
+	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
+}
+
+// gather reads what the policy selects from.
+func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (source, error) {
+	repo, err := w.repository(ctx, policy)
+	if err != nil {
+		return source{}, err
+	}
+	if _, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure); err != nil {
+		return source{}, outcome.Stalled(v1.ImageURLInvalidReason,
+			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
+	}
+	snapshot, err := w.Store.Get(ctx, storeKey(repo))
+	if errors.Is(err, tagstore.ErrNotFound) {
+		return source{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
+	}
+	if err != nil {
+		return source{}, err
+	}
+	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
+	return source{repo: repo, snapshot: snapshot, name: name}, err
+}
+
+// repository returns the policy's ImageRepository if the policy may use it.
+func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
+	key := repositoryOf(policy)
+	if err := w.Access.crossNamespace(client.ObjectKeyFromObject(policy), key); err != nil {
+		return nil, outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
+	}
+	repo := &v1.ImageRepository{}
+	if err := w.Reader.Get(ctx, key, repo); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
+				fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", key))
+		}
+		return nil, err
+	}
+	denied, err := w.Access.granted(ctx, repo, policy.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if denied != nil {
+		return nil, outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, denied)
+	}
+	return repo, nil
+}
+
+// unscanned says why there are no tags to select from.
+func unscanned(repo *v1.ImageRepository) error {
+	problem := failure(repo)
+	switch {
+	case repo.Spec.Suspend:
+		problem = "its scans are suspended, resume it"
+	case problem == "":
+		problem = "its first scan is still to come"
+	}
+	return fmt.Errorf("no tags of ImageRepository '%s/%s' are known: %s", repo.Namespace, repo.Name, problem)
+}
+
+// failure returns what is wrong with the repository, nothing if it is well.
+func failure(repo *v1.ImageRepository) string {
+	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
+	if ready == nil || ready.Status != metav1.ConditionFalse {
+		return ""
+	}
+	return ready.Message
+}

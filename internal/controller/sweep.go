@@ -1,0 +1,66 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// sweeper removes the tags of objects that vanished while nobody watched. It
+// runs once, when the process starts or becomes the leader.
+type sweeper struct {
+	reader client.Reader
+	store  tagstore.Store
+}
+
+// Start sweeps the store.
+func (s *sweeper) Start(ctx context.Context) error {
+	// the store is read before the objects: what is stored meanwhile belongs
+	// to an object that is not on the list yet
+	stored, err := s.store.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("the tag store can't be swept: %w", err)
+	}
+	repos := &v1.ImageRepositoryList{}
+	if err := s.reader.List(ctx, repos, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("the tag store can't be swept: %w", err)
+	}
+	living := make(map[tagstore.Key]bool, len(repos.Items))
+	for i := range repos.Items {
+		living[storeKey(&repos.Items[i])] = true
+	}
+	for _, key := range stored {
+		if living[key] {
+			continue
+		}
+		if err := s.store.Delete(ctx, key); err != nil {
+			return fmt.Errorf("the tag store can't be swept: %w", err)
+		}
+		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone", "object", key.String())
+	}
+	return nil
+}
+
+// NeedLeaderElection says that only the leader writes to its store.
+func (s *sweeper) NeedLeaderElection() bool { return true }

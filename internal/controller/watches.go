@@ -1,0 +1,155 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// repositoryIndex finds the ImagePolicies that refer to an ImageRepository.
+const repositoryIndex = ".spec.imageRepositoryRef"
+
+func indexByRepository(obj client.Object) []string {
+	return []string{repositoryOf(obj.(*v1.ImagePolicy)).String()}
+}
+
+// dependents finds the policies that something else than their own change
+// concerns.
+type dependents struct {
+	reader client.Reader
+}
+
+// ofRepository returns the policies that refer to an ImageRepository.
+func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName) []reconcile.Request {
+	return d.list(ctx, func(*v1.ImagePolicy) bool { return true },
+		client.MatchingFields{repositoryIndex: repo.String()})
+}
+
+// ofNamespace returns the policies whose access to an ImageRepository depends
+// on the labels of a namespace: those in it that refer to another.
+func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repositoryOf(policy).Namespace != policy.Namespace },
+		client.InNamespace(namespace.GetName()))
+}
+
+func (d dependents) list(ctx context.Context, want func(*v1.ImagePolicy) bool, opts ...client.ListOption) []reconcile.Request {
+	policies := &v1.ImagePolicyList{}
+	if err := d.reader.List(ctx, policies, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "dependent ImagePolicies could not be listed")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range policies.Items {
+		if want(&policies.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
+		}
+	}
+	return requests
+}
+
+// repositoryChanges passes the changes of an ImageRepository that a policy can
+// tell apart.
+func repositoryChanges() predicate.Predicate {
+	return predicate.Funcs{
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1.ImageRepository)
+			after, ok2 := e.ObjectNew.(*v1.ImageRepository)
+			return ok && ok2 && concernsPolicies(before, after)
+		},
+	}
+}
+
+func concernsPolicies(before, after *v1.ImageRepository) bool {
+	return before.UID != after.UID ||
+		revisionOf(before) != revisionOf(after) ||
+		before.Status.ObservedImage != after.Status.ObservedImage ||
+		before.Spec.Image != after.Spec.Image ||
+		before.Spec.Insecure != after.Spec.Insecure ||
+		readiness(before) != readiness(after) ||
+		!equality.Semantic.DeepEqual(before.Spec.AccessFrom, after.Spec.AccessFrom)
+}
+
+func revisionOf(repo *v1.ImageRepository) string {
+	if repo.Status.LastScanResult == nil {
+		return ""
+	}
+	return repo.Status.LastScanResult.Revision
+}
+
+// readiness is what a policy tells of its repository: whether and why it is
+// not ready.
+func readiness(repo *v1.ImageRepository) string {
+	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
+	if ready == nil {
+		return ""
+	}
+	return string(ready.Status) + ready.Reason
+}
+
+// labelChanges passes the changes of an object's labels.
+func labelChanges() predicate.Predicate {
+	return predicate.And(predicate.LabelChangedPredicate{}, predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	})
+}
+
+// SavedTags enqueues the policies of an ImageRepository whose tags were saved.
+type SavedTags struct {
+	dependents dependents
+
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// start is called with the queue of the policies once it runs.
+func (s *SavedTags) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = queue
+	return nil
+}
+
+// Notify enqueues the policies that refer to the ImageRepository. Before the
+// policies' queue runs there is nothing to do: all of them are still to come.
+func (s *SavedTags) Notify(ctx context.Context, repo types.NamespacedName) {
+	s.mu.Lock()
+	queue := s.queue
+	s.mu.Unlock()
+	if queue == nil {
+		return
+	}
+	for _, request := range s.dependents.ofRepository(ctx, repo) {
+		queue.Add(request)
+	}
+}
