@@ -1,0 +1,147 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// Memory is a Store that forgets everything with the process. It is the
+// reference that other stores are compared with, and serves tests.
+type Memory struct {
+	mu        sync.RWMutex
+	closed    bool
+	snapshots map[Key]scan.Snapshot
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory {
+	return &Memory{snapshots: map[Key]scan.Snapshot{}}
+}
+
+// Get implements Reader.
+func (m *Memory) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx); err != nil {
+		return scan.Snapshot{}, err
+	}
+	snapshot, held := m.snapshots[key]
+	if !held {
+		return scan.Snapshot{}, ErrNotFound
+	}
+	return clone(snapshot), nil
+}
+
+// Put implements Store.
+func (m *Memory) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
+	if err := validate(snapshot); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	m.snapshots[key] = clone(snapshot)
+	return nil
+}
+
+// Delete implements Store.
+func (m *Memory) Delete(ctx context.Context, key Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	delete(m.snapshots, key)
+	return nil
+}
+
+// Forget implements Store.
+func (m *Memory) Forget(ctx context.Context, name types.NamespacedName, keep types.UID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	maps.DeleteFunc(m.snapshots, func(key Key, _ scan.Snapshot) bool {
+		return key.NamespacedName() == name && (keep == "" || key.UID != keep)
+	})
+	return nil
+}
+
+// Sweep implements Store.
+func (m *Memory) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
+	keys, err := m.Keys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone := doomed(keys, keep)
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx); err != nil {
+		return 0, err
+	}
+	before := len(m.snapshots)
+	for _, key := range gone {
+		delete(m.snapshots, key)
+	}
+	return before - len(m.snapshots), nil
+}
+
+// Keys implements Store.
+func (m *Memory) Keys(ctx context.Context) ([]Key, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx); err != nil {
+		return nil, err
+	}
+	return slices.SortedFunc(maps.Keys(m.snapshots), Key.Compare), nil
+}
+
+// Close implements Store.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed, m.snapshots = true, nil
+	return nil
+}
+
+// usable returns why the store can't be used now; the caller holds the lock.
+func (m *Memory) usable(ctx context.Context) error {
+	if m.closed {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+// clone returns a snapshot that shares no slice with s.
+func clone(s scan.Snapshot) scan.Snapshot {
+	s.Tags, s.FirstSeen = slices.Clone(s.Tags), slices.Clone(s.FirstSeen)
+	return s
+}
