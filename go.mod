@@ -2,7 +2,11 @@ module github.com/fluxcd/image-reflector-controller
 
 go 1.26.0
 
-require github.com/google/go-containerregistry v0.21.6
+require (
+	github.com/Masterminds/semver/v3 v3.5.0
+	github.com/google/go-cmp v0.7.0
+	github.com/google/go-containerregistry v0.21.6
+)
 
 require (
 	github.com/fluxcd/pkg/apis/meta v1.31.0 // indirect
