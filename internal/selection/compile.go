@@ -1,0 +1,121 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Compile makes a Rule of a policy and its filter, which may be nil. It is the
+// only place where a policy can be invalid: the error is then an
+// *InvalidError that names the field and the fix.
+func Compile(choice v1.ImagePolicyChoice, tagFilter *v1.TagFilter) (*Rule, error) {
+	if err := checkOneChosen(choice); err != nil {
+		return nil, err
+	}
+	filter, err := compileFilter(tagFilter)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case choice.SemVer != nil:
+		return compileSemVer(choice.SemVer, filter)
+	case choice.Numerical != nil:
+		return compileNumerical(choice.Numerical, filter)
+	default:
+		return compileAlphabetical(choice.Alphabetical, filter)
+	}
+}
+
+// checkOneChosen fails unless exactly one policy is chosen.
+func checkOneChosen(choice v1.ImagePolicyChoice) error {
+	chosen := 0
+	for _, set := range []bool{choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil} {
+		if set {
+			chosen++
+		}
+	}
+	switch chosen {
+	case 1:
+		return nil
+	case 0:
+		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical and numerical"}
+	default:
+		return &InvalidError{Field: fieldPolicy, Problem: "more than one policy is chosen: keep one of semver, alphabetical and numerical"}
+	}
+}
+
+func compileSemVer(policy *v1.SemVerPolicy, f *filter) (*Rule, error) {
+	accepted, err := compileRange(policy.Range)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{
+		ranker: &engine[version, versions]{filter: f, order: versions{accepted: accepted}},
+		text:   fmt.Sprintf("highest version in the range %q", policy.Range) + f.text(),
+	}, nil
+}
+
+func compileNumerical(policy *v1.NumericalPolicy, f *filter) (*Rule, error) {
+	d, err := compileDirection(fieldNumericalOrder, policy.Order)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{
+		ranker: &engine[number, numbers]{filter: f, order: numbers{direction: d}},
+		text:   d.text("greatest number", "least number") + f.text(),
+	}, nil
+}
+
+func compileAlphabetical(policy *v1.AlphabeticalPolicy, f *filter) (*Rule, error) {
+	d, err := compileDirection(fieldAlphabeticalOrder, policy.Order)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{
+		ranker: &textEngine{engine[string, texts]{filter: f, order: texts{direction: d}}},
+		text:   d.text("last in alphabetical order", "first in alphabetical order") + f.text(),
+	}, nil
+}
+
+// direction is 1 where the greatest key is the best, and -1 where the least is.
+type direction int
+
+// compileDirection reads an order; none means ascending.
+func compileDirection(field, order string) (direction, error) {
+	switch order {
+	case "", v1.OrderAscending:
+		return 1, nil
+	case v1.OrderDescending:
+		return -1, nil
+	default:
+		return 0, &InvalidError{Field: field, Value: order, Problem: fmt.Sprintf("there is no such order: write %q, where the greatest is the latest, or %q, where the least is",
+			v1.OrderAscending, v1.OrderDescending)}
+	}
+}
+
+// of turns a comparison in ascending order into one in this direction.
+func (d direction) of(comparison int) int { return int(d) * comparison }
+
+func (d direction) text(ascending, descending string) string {
+	if d < 0 {
+		return descending
+	}
+	return ascending
+}

@@ -1,0 +1,127 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// order reads keys of one kind and knows which of two is the better one.
+type order[K any] interface {
+	// read parses a key into a value, whatever that held before. The problem,
+	// empty for none, says why it cannot, as a reason in a Verdict. It
+	// allocates nothing for an ordinary key.
+	read(key string, value *K) (problem string)
+	// compare returns a positive number where a is better than b, and zero
+	// where only the tags themselves can tell.
+	compare(a, b *K) int
+	// admits reports whether a value may be selected.
+	admits(value *K) bool
+	// refusal says why admits does not, as a reason in a Verdict.
+	refusal(value *K) string
+}
+
+// unbounded is the part of an order that admits every value.
+type unbounded[K any] struct{}
+
+func (unbounded[K]) admits(*K) bool    { return true }
+func (unbounded[K]) refusal(*K) string { return "" }
+
+// engine is a filter and an order put to work.
+type engine[K any, O order[K]] struct {
+	filter *filter
+	order  O
+}
+
+// candidate is a tag whose key could be read. Whether the order admits it is
+// yet to be asked.
+type candidate[K any] struct {
+	tag   string
+	key   string
+	value K
+}
+
+func (c *candidate[K]) choice() Choice { return Choice{Tag: c.tag, Key: c.key} }
+
+// read makes a candidate of a tag, and returns false where the filter or the
+// key rules it out. It fills in a place that the caller uses again and again,
+// because one that is returned would be allocated for every tag.
+func (e *engine[K, O]) read(tag string, c *candidate[K]) bool {
+	key, matches := e.filter.key(tag)
+	if !matches {
+		return false
+	}
+	c.tag, c.key = tag, key
+	return e.order.read(key, &c.value) == ""
+}
+
+// rank is the total order: by key, then by the bytes of the tags.
+func (e *engine[K, O]) rank(a, b *candidate[K]) int {
+	if c := e.order.compare(&a.value, &b.value); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.tag, b.tag)
+}
+
+func (e *engine[K, O]) best(tags []string) (Choice, bool) {
+	var c, best candidate[K]
+	found := false
+	for _, tag := range tags {
+		if !e.read(tag, &c) || found && e.rank(&c, &best) <= 0 || !e.order.admits(&c.value) {
+			continue
+		}
+		best, found = c, true
+	}
+	return best.choice(), found
+}
+
+func (e *engine[K, O]) judge(tag string) Verdict {
+	key, matches := e.filter.key(tag)
+	if !matches {
+		return Verdict{Tag: tag, Reason: fmt.Sprintf("does not match filterTags.pattern %q", e.filter.pattern)}
+	}
+	var value K
+	reason := e.order.read(key, &value)
+	if reason == "" && !e.order.admits(&value) {
+		reason = e.order.refusal(&value)
+	}
+	if reason != "" && key != tag {
+		reason = fmt.Sprintf("has the key %q, which %s", key, reason)
+	}
+	return Verdict{Tag: tag, Key: key, Reason: reason}
+}
+
+func (e *engine[K, O]) compare(a, b string) int {
+	var left, right candidate[K]
+	leftOK, rightOK := e.accept(a, &left), e.accept(b, &right)
+	switch {
+	case leftOK && rightOK:
+		return e.rank(&left, &right)
+	case leftOK:
+		return 1
+	case rightOK:
+		return -1
+	default:
+		return cmp.Compare(a, b)
+	}
+}
+
+// accept is read for a tag that may be selected.
+func (e *engine[K, O]) accept(tag string, c *candidate[K]) bool {
+	return e.read(tag, c) && e.order.admits(&c.value)
+}

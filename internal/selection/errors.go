@@ -1,0 +1,50 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import "fmt"
+
+// The fields of an ImagePolicy that can be invalid.
+const (
+	fieldPolicy            = "spec.policy"
+	fieldRange             = "spec.policy.semver.range"
+	fieldAlphabeticalOrder = "spec.policy.alphabetical.order"
+	fieldNumericalOrder    = "spec.policy.numerical.order"
+	fieldPattern           = "spec.filterTags.pattern"
+	fieldExtract           = "spec.filterTags.extract"
+)
+
+// InvalidError says that a policy cannot be compiled. No retry helps: the
+// field has to be changed. Compile returns no other error; errors.As finds it.
+type InvalidError struct {
+	// Field is the path of the field in the ImagePolicy, such as
+	// "spec.policy.semver.range".
+	Field string
+	// Value is what the field holds. It is empty where the field is a
+	// structure.
+	Value string
+	// Problem says what is wrong with the value, and how to mend it.
+	Problem string
+}
+
+// Error names the field, its value, the problem and the fix.
+func (e *InvalidError) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("%s is invalid: %s", e.Field, e.Problem)
+	}
+	return fmt.Sprintf("%s %q is invalid: %s", e.Field, e.Value, e.Problem)
+}

@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"regexp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// filter says which tags are considered, and which part of them is their key.
+// A nil filter considers all tags, as a whole.
+type filter struct {
+	pattern *regexp.Regexp
+	extract *template // nil for the whole tag
+}
+
+// compileFilter returns nil for a filter that lets everything through.
+func compileFilter(spec *v1.TagFilter) (*filter, error) {
+	switch {
+	case spec == nil, *spec == v1.TagFilter{}:
+		return nil, nil
+	case spec.Pattern == "":
+		return nil, &InvalidError{Field: fieldExtract, Value: spec.Extract,
+			Problem: "it refers to the groups of pattern, which is empty: set spec.filterTags.pattern too, or remove extract"}
+	}
+	pattern, err := regexp.Compile(spec.Pattern)
+	if err != nil {
+		return nil, &InvalidError{Field: fieldPattern, Value: spec.Pattern,
+			Problem: fmt.Sprintf("%v: correct the expression, which is in RE2 syntax", err)}
+	}
+	if spec.Extract == "" {
+		return &filter{pattern: pattern}, nil
+	}
+	extract, err := compileTemplate(spec.Extract, pattern)
+	if err != nil {
+		return nil, err
+	}
+	return &filter{pattern: pattern, extract: extract}, nil
+}
+
+// key returns the part of the tag that is compared, and false where the
+// pattern does not match. Where it matches more than once, the first counts.
+func (f *filter) key(tag string) (string, bool) {
+	if f == nil {
+		return tag, true
+	}
+	if f.extract == nil {
+		return tag, f.pattern.MatchString(tag)
+	}
+	match := f.pattern.FindStringSubmatchIndex(tag)
+	if match == nil {
+		return "", false
+	}
+	return f.extract.expand(tag, match), true
+}
+
+// text describes the filter, as what follows the description of an order.
+func (f *filter) text() string {
+	switch {
+	case f == nil:
+		return ""
+	case f.extract == nil:
+		return fmt.Sprintf(", of the tags that match %q", f.pattern)
+	default:
+		return fmt.Sprintf(", of the tags that match %q, compared by %q", f.pattern, f.extract.text)
+	}
+}

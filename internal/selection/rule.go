@@ -1,0 +1,97 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package selection decides which of the tags of an image repository is the
+// latest.
+//
+// A policy is compiled into a Rule, which is the only place where it can turn
+// out to be invalid. A Rule judges one tag at a time: it is either a candidate
+// or rejected with a reason, and no tag, however odd, fails the policy.
+//
+// Candidates have a total order, so an answer depends on the set of tags
+// alone: not on the order in which they are listed, nor on duplicates. They
+// are compared by key, which is the tag itself or the part of it that
+// filterTags.extract takes out:
+//
+//   - semver: precedence as in semver.org §11, so build metadata and a leading
+//     "v" do not count;
+//   - numerical: the exact value, at any length;
+//   - alphabetical: the bytes of the key.
+//
+// Equal keys fall back to the bytes of the tags: the tag that is greater in
+// byte order ranks higher, whether the order is "asc" or "desc". So "v1.0.0"
+// ranks above "1.0.0", and "build-07" above "build-007" where 7 is compared.
+//
+// The package is pure: it knows no client, no clock and no network.
+package selection
+
+import "iter"
+
+// Rule is a compiled policy. It is immutable, and safe for concurrent use.
+type Rule struct {
+	ranker
+	text string
+}
+
+// Choice is a candidate that was selected or ranked.
+type Choice struct {
+	// Tag is the whole tag.
+	Tag string
+	// Key is the part of the tag that was compared: the tag itself unless
+	// filterTags.extract took a part out of it.
+	Key string
+}
+
+// Verdict is what a Rule says about one tag.
+type Verdict struct {
+	// Tag is the whole tag.
+	Tag string
+	// Key is the part of the tag that is compared. It is empty where the tag
+	// does not match the filter.
+	Key string
+	// Reason says why the tag is rejected, as what follows "the tag …". It is
+	// empty for a candidate.
+	Reason string
+}
+
+// Accepted reports whether the tag is a candidate.
+func (v Verdict) Accepted() bool { return v.Reason == "" }
+
+// ranker is what the kinds of policies have in common.
+type ranker interface {
+	judge(tag string) Verdict
+	best(tags []string) (Choice, bool)
+	compare(a, b string) int
+	others(best Choice, tags []string) iter.Seq[Choice]
+}
+
+// Judge says whether a tag is a candidate, and why not.
+func (r *Rule) Judge(tag string) Verdict { return r.judge(tag) }
+
+// Select returns the latest of the tags, and false where none is a candidate.
+// It takes one pass and keeps nothing, and asks whether a version is in the
+// range only of those that would beat the best so far.
+func (r *Rule) Select(tags []string) (Choice, bool) { return r.best(tags) }
+
+// Compare returns a positive number where a ranks above b, a negative one
+// where it ranks below, and zero where both are the same tag. A rejected tag
+// ranks below every candidate; two rejected tags compare by their bytes.
+func (r *Rule) Compare(a, b string) int { return r.compare(a, b) }
+
+// String describes the rule to people, such as
+//
+//	highest version in the range ">=1.0.0", of the tags that match "^v", compared by "$ts"
+func (r *Rule) String() string { return r.text }

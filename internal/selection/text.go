@@ -1,0 +1,54 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"slices"
+	"strings"
+)
+
+// texts is the order of an alphabetical policy: the bytes of the key.
+type texts struct {
+	unbounded[string]
+	direction direction
+}
+
+func (texts) read(key string, value *string) string {
+	*value = key
+	return ""
+}
+
+func (t texts) compare(a, b *string) int { return t.direction.of(strings.Compare(*a, *b)) }
+
+// textEngine is an engine with a shortcut.
+type textEngine struct {
+	engine[string, texts]
+}
+
+// best needs no keys where the tags themselves are compared: the greatest or
+// the least of them it is.
+func (e *textEngine) best(tags []string) (Choice, bool) {
+	if e.filter != nil || len(tags) == 0 {
+		return e.engine.best(tags)
+	}
+	best := slices.Max[[]string]
+	if e.order.direction < 0 {
+		best = slices.Min
+	}
+	tag := best(tags)
+	return Choice{Tag: tag, Key: tag}, true
+}

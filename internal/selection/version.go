@@ -1,0 +1,217 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"cmp"
+	"strings"
+)
+
+// version is a semantic version, as far as precedence goes.
+type version struct {
+	numbers    [3]uint64 // MAJOR, MINOR, PATCH
+	prerelease string
+}
+
+// maxVersionLength is the length in bytes beyond which Masterminds/semver
+// takes nothing for a version.
+const maxVersionLength = 256
+
+// What keeps a key from being a version, as reasons in a Verdict.
+const (
+	notVersionLength     = "is not a version: it is longer than 256 bytes"
+	notVersionMajor      = "is not a version: it does not start with a number (MAJOR.MINOR.PATCH is needed)"
+	notVersionMinor      = "is not a version: it has no MINOR number (MAJOR.MINOR.PATCH is needed)"
+	notVersionPatch      = "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)"
+	notVersionTooLarge   = "is not a version: a number is greater than 18446744073709551615"
+	notVersionRest       = "is not a version: what follows the PATCH number is neither -PRERELEASE nor +BUILD"
+	notVersionPrerelease = "is not a version: its prerelease is not made of letters, digits and hyphens, separated by dots"
+	notVersionZero       = "is not a version: a number in its prerelease has a leading zero"
+	notVersionBuild      = "is not a version: its build metadata is not made of letters, digits and hyphens, separated by dots"
+)
+
+// parseVersion reads [v]MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] as
+// Masterminds/semver's NewVersion does, which lets zeros lead the three
+// numbers. Unlike NewVersion it wants all three: "26.7" and "1.24-alpine3.23"
+// are tags that move. It allocates nothing.
+func parseVersion(key string) (v version, problem string) {
+	if len(key) > maxVersionLength {
+		return v, notVersionLength
+	}
+	rest := strings.TrimPrefix(key, "v")
+	missing := [...]string{notVersionMajor, notVersionMinor, notVersionPatch}
+	for i := range v.numbers {
+		if i > 0 {
+			var dotted bool
+			if rest, dotted = strings.CutPrefix(rest, "."); !dotted {
+				return v, missing[i]
+			}
+		}
+		n, length := leadingNumber(rest)
+		switch length {
+		case 0:
+			return v, missing[i]
+		case tooLarge:
+			return v, notVersionTooLarge
+		}
+		v.numbers[i], rest = n, rest[length:]
+	}
+	if rest == "" {
+		return v, ""
+	}
+	v.prerelease, problem = parseSuffix(rest)
+	return v, problem
+}
+
+// tooLarge stands for the length of a number that 64 bits do not hold.
+const tooLarge = -1
+
+// leadingNumber reads the digits that s starts with, and returns how many
+// there are.
+func leadingNumber(s string) (n uint64, length int) {
+	for length < len(s) && isDigit(s[length]) {
+		digit := uint64(s[length] - '0')
+		if n > (1<<64-1-digit)/10 {
+			return 0, tooLarge
+		}
+		n = n*10 + digit
+		length++
+	}
+	return n, length
+}
+
+// parseSuffix reads [-PRERELEASE][+BUILD] and returns the prerelease.
+func parseSuffix(suffix string) (prerelease, problem string) {
+	rest, build, hasBuild := strings.Cut(suffix, "+")
+	prerelease, hasPrerelease := strings.CutPrefix(rest, "-")
+	switch {
+	case !hasPrerelease && rest != "":
+		return "", notVersionRest
+	case hasPrerelease && !areIdentifiers(prerelease):
+		return "", notVersionPrerelease
+	case hasLeadingZero(prerelease):
+		return "", notVersionZero
+	case hasBuild && !areIdentifiers(build):
+		return "", notVersionBuild
+	}
+	return prerelease, ""
+}
+
+// areIdentifiers reports whether s is made of letters, digits and hyphens,
+// with single dots between them.
+func areIdentifiers(s string) bool {
+	length := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c), c == '-', 'a' <= c|0x20 && c|0x20 <= 'z':
+			length++
+		case c == '.' && length > 0:
+			length = 0
+		default:
+			return false
+		}
+	}
+	return length > 0
+}
+
+// hasLeadingZero reports whether an identifier is a number that a zero leads.
+func hasLeadingZero(identifiers string) bool {
+	for identifiers != "" {
+		var identifier string
+		identifier, identifiers, _ = strings.Cut(identifiers, ".")
+		if len(identifier) > 1 && identifier[0] == '0' && areDigits(identifier) {
+			return true
+		}
+	}
+	return false
+}
+
+// Depths to which versions are compared.
+const (
+	toMajor      = 1
+	toMinor      = 2
+	toPatch      = 3
+	toPrerelease = 4
+)
+
+// compareVersions compares the first numbers of two versions, and under
+// toPrerelease all of their precedence.
+func compareVersions(a, b *version, depth int) int {
+	for i := range min(depth, toPatch) {
+		if c := cmp.Compare(a.numbers[i], b.numbers[i]); c != 0 {
+			return c
+		}
+	}
+	if depth < toPrerelease {
+		return 0
+	}
+	return comparePrereleases(a.prerelease, b.prerelease)
+}
+
+// comparePrereleases compares by semver.org §11.3 and §11.4: none is greater
+// than any.
+func comparePrereleases(a, b string) int {
+	if a == b {
+		return 0
+	}
+	if a == "" || b == "" {
+		return cmp.Compare(len(b), len(a))
+	}
+	for a != "" && b != "" {
+		var left, right string
+		left, a, _ = strings.Cut(a, ".")
+		right, b, _ = strings.Cut(b, ".")
+		if c := compareIdentifiers(left, right); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b)) // all else being equal, the one with more identifiers is greater
+}
+
+// compareIdentifiers compares numbers by value and ranks them below the rest,
+// which compares by bytes. As in Masterminds/semver, whose ranges these
+// comparisons must agree with, a number beyond 64 bits counts to the rest.
+func compareIdentifiers(a, b string) int {
+	aNumber, bNumber := isNumber(a), isNumber(b)
+	switch {
+	case aNumber && bNumber:
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // no zeros lead them
+	case aNumber:
+		return -1
+	case bNumber:
+		return 1
+	default:
+		return strings.Compare(a, b)
+	}
+}
+
+// isNumber reports whether an identifier is a number that 64 bits hold.
+func isNumber(identifier string) bool {
+	_, length := leadingNumber(identifier)
+	return length == len(identifier)
+}
+
+func areDigits(s string) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -1,0 +1,43 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"strings"
+)
+
+// versions is the order of a semver policy: precedence, within a range.
+type versions struct {
+	accepted versionRange
+}
+
+func (versions) read(key string, v *version) (problem string) {
+	*v, problem = parseVersion(key)
+	return problem
+}
+
+func (versions) compare(a, b *version) int { return compareVersions(a, b, toPrerelease) }
+
+func (o versions) admits(v *version) bool { return o.accepted.contains(v) }
+
+func (o versions) refusal(v *version) string {
+	if v.prerelease != "" && !o.accepted.takesPrereleases() {
+		return fmt.Sprintf("is a prerelease, and the range %q takes none (a range takes them where a version in it has one, as in \">=1.0.0-0\")", o.accepted.text)
+	}
+	return fmt.Sprintf("is outside the range %q: it is not %s", o.accepted.text, strings.Join(o.accepted.unmet(v), ", nor "))
+}
