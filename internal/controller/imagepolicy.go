@@ -122,7 +122,7 @@ func caveat(repo *v1.ImageRepository) string {
 // list although the rule and the exclusions accept it is given up for a lower
 // one only if the registry says that it is gone: registries sometimes answer
 // with lists that lack tags.
-func (w *ImagePolicies) choose(ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from source, remote *remoteTags) (string, error) {
+func (w *ImagePolicies) choose(ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags) (string, error) {
 	choice, found := rule.Select(from.snapshot.Tags)
 	if current := policy.Status.LatestRef; current != nil && missing(rule, from, current) &&
 		(!found || rule.Compare(current.Tag, choice.Tag) > 0) {
@@ -142,7 +142,7 @@ func (w *ImagePolicies) choose(ctx context.Context, policy *v1.ImagePolicy, rule
 
 // missing reports whether the current tag could still be selected, but is not
 // among the tags that were found.
-func missing(rule *selection.Rule, from source, current *v1.ImageRef) bool {
+func missing(rule *selection.Rule, from origin, current *v1.ImageRef) bool {
 	if current.Name != from.snapshot.Image || from.snapshot.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
 		return false
 	}
@@ -160,7 +160,7 @@ func (w *ImagePolicies) unconfirmed(tag string, err error) error {
 	return outcome.KeepReady(reason, after, fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
 }
 
-func noTag(rule *selection.Rule, from source) error {
+func noTag(rule *selection.Rule, from origin) error {
 	if len(from.snapshot.Tags) == 0 {
 		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
 			from.snapshot.Image, from.repo.Namespace, from.repo.Name)

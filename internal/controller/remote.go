@@ -27,15 +27,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// remoteTags looks at single tags of one source. Credentials are read only
+// remoteTags looks at single tags of one origin. Credentials are read only
 // when a request will be made.
 type remoteTags struct {
 	policies *ImagePolicies
-	from     source
+	from     origin
 	begin    lifecycle.Begin
 }
 
-func (w *ImagePolicies) remote(from source, begin lifecycle.Begin) *remoteTags {
+func (w *ImagePolicies) remote(from origin, begin lifecycle.Begin) *remoteTags {
 	return &remoteTags{policies: w, from: from, begin: begin}
 }
 

@@ -36,8 +36,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
-// source is what a policy selects from.
-type source struct {
+// origin is what a policy selects from.
+type origin struct {
 	repo     *v1.ImageRepository
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
@@ -54,24 +54,24 @@ func repositoryOf(policy *v1.ImagePolicy) types.NamespacedName {
 }
 
 // gather reads what the policy selects from.
-func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (source, error) {
+func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (origin, error) {
 	repo, err := w.repository(ctx, policy)
 	if err != nil {
-		return source{}, err
+		return origin{}, err
 	}
 	if _, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure); err != nil {
-		return source{}, outcome.Stalled(v1.ImageURLInvalidReason,
+		return origin{}, outcome.Stalled(v1.ImageURLInvalidReason,
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
 	snapshot, err := w.Store.Get(ctx, storeKey(repo))
 	if errors.Is(err, tagstore.ErrNotFound) {
-		return source{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
+		return origin{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
 	}
 	if err != nil {
-		return source{}, err
+		return origin{}, err
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
-	return source{repo: repo, snapshot: snapshot, name: name}, err
+	return origin{repo: repo, snapshot: snapshot, name: name}, err
 }
 
 // repository returns the policy's ImageRepository if the policy may use it.

@@ -1,0 +1,135 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+// Limits bounds what one operation takes from a registry. A limit that is hit
+// is an error: what was read until then is thrown away.
+type Limits struct {
+	// BodyBytes bounds every body, so also one page of tags.
+	BodyBytes int64
+	// ManifestBytes bounds a manifest whose digest has to be computed.
+	ManifestBytes int64
+	// Pages bounds the pages of one tag list.
+	Pages int
+	// Tags bounds the tags of one tag list.
+	Tags int
+	// ListBytes bounds the bytes of all pages of one tag list.
+	ListBytes int64
+}
+
+// DefaultLimits returns the limits of a Client. A page of 100,000 tags, each of
+// the 128 bytes that a tag may have, fits into one body. 4 MiB for a manifest
+// is what the distribution specification asks registries to accept.
+func DefaultLimits() Limits {
+	return Limits{
+		BodyBytes:     16 << 20,
+		ManifestBytes: 4 << 20,
+		Pages:         5_000,
+		Tags:          500_000,
+		ListBytes:     64 << 20,
+	}
+}
+
+// Client reads from registries. It is made once, is safe for concurrent use,
+// and shares its connections among all callers. How long an operation may take
+// is up to the caller's context.
+type Client struct {
+	transport *http.Transport
+	stack     http.RoundTripper
+	userAgent string
+	limits    Limits
+	observe   func(Observation)
+	now       func() time.Time
+}
+
+// ClientOption changes a Client that is being made.
+type ClientOption func(*Client)
+
+// WithUserAgent sets the product that requests name as their user agent, such
+// as "image-reflector-controller/v1.0.0".
+func WithUserAgent(product string) ClientOption { return func(c *Client) { c.userAgent = product } }
+
+// WithLimits replaces the limits.
+func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
+
+// WithObserver has observe called after each request, by many goroutines.
+func WithObserver(observe func(Observation)) ClientOption {
+	return func(c *Client) { c.observe = observe }
+}
+
+// NewClient returns a Client with connections of its own.
+func NewClient(opts ...ClientOption) *Client {
+	c := &Client{
+		transport: newTransport(),
+		userAgent: "image-reflector-controller",
+		limits:    DefaultLimits(),
+		observe:   func(Observation) {},
+		now:       time.Now,
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	c.stack = c.newStack(c.transport)
+	return c
+}
+
+// Close closes the connections that are idle.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// ListTags returns all tags of an image repository, each of them once and in
+// the order of the registry. It never returns a part of them: a list that
+// can't be read to its end is an *Error.
+func (c *Client) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
+	op := operation{verb: opListTags, image: img, auth: auth}
+	return run(ctx, c, op, func(s *session) ([]string, error) { return newListing(s).all(ctx) })
+}
+
+// Digest returns the digest, "sha256:…", of what a tag points at. For a
+// multi-arch image that is the index. It fails with an *Error.
+func (c *Client) Digest(ctx context.Context, img image.Name, tag string, auth AuthOptions) (string, error) {
+	op := operation{verb: opDigest, image: img, tag: tag, auth: auth}
+	return run(ctx, c, op, func(s *session) (string, error) { return s.digest(ctx, tag) })
+}
+
+// Exists reports whether a tag exists, by asking for that tag alone. It fails
+// with an *Error where the registry answers neither yes nor no.
+func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth AuthOptions) (bool, error) {
+	op := operation{verb: opExists, image: img, tag: tag, auth: auth}
+	return run(ctx, c, op, func(s *session) (bool, error) { return s.exists(ctx, tag) })
+}
+
+// run does one operation in its session, and translates its error.
+func run[T any](ctx context.Context, c *Client, op operation, do func(*session) (T, error)) (T, error) {
+	var none T
+	s, err := c.session(ctx, op.image, op.auth)
+	if err != nil {
+		return none, op.fail(err)
+	}
+	result, err := do(s)
+	if err != nil {
+		return none, op.fail(err)
+	}
+	return result, nil
+}

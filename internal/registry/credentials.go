@@ -1,0 +1,170 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+// NewAuthOptionsGetter returns the AuthOptionsGetter that reads Secrets and
+// ServiceAccounts through reader, in the namespace of the ImageRepository.
+//
+// The credentials are those of spec.secretRef or, where that has none for the
+// registry, those of the pull secrets of spec.serviceAccountName. Where nobody
+// has any, access is anonymous, as it is with docker: public images need no
+// entry. A Secret that is named and does not exist is an error.
+func NewAuthOptionsGetter(reader client.Reader) AuthOptionsGetter {
+	return &secretGetter{reader: reader}
+}
+
+// secretGetter finds credentials in Secrets.
+type secretGetter struct {
+	reader client.Reader
+}
+
+// AuthOptions implements AuthOptionsGetter.
+func (g *secretGetter) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+	img, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
+	if err != nil {
+		return AuthOptions{}, badImage(repo.Spec.Image, err)
+	}
+	s := &search{reader: g.reader, repo: repo, op: operation{verb: opCredentials, image: img}}
+	if err := s.checkSupported(); err != nil {
+		return AuthOptions{}, err
+	}
+	return s.run(ctx)
+}
+
+// search looks for the credentials of one ImageRepository.
+type search struct {
+	reader client.Reader
+	repo   *v1.ImageRepository
+	op     operation
+}
+
+// checkSupported refuses the fields that can't be obeyed. Cloud credentials,
+// certificates and proxies take the place of these refusals.
+func (s *search) checkSupported() error {
+	spec := s.repo.Spec
+	switch {
+	case s.repo.GetProvider() != v1.ProviderGeneric:
+		return s.op.failUnsupported(fmt.Sprintf("spec.provider %q", spec.Provider))
+	case spec.CertSecretRef != nil:
+		return s.op.failUnsupported("spec.certSecretRef")
+	case spec.ProxySecretRef != nil:
+		return s.op.failUnsupported("spec.proxySecretRef")
+	default:
+		return nil
+	}
+}
+
+// run looks at one source after the other, and at a source only where those
+// before it have nothing.
+func (s *search) run(ctx context.Context) (AuthOptions, error) {
+	var looked []string
+	if ref := s.repo.Spec.SecretRef; ref != nil {
+		looked = []string{ref.Name}
+		if found, ok, err := s.inSecrets(ctx, looked); ok || err != nil {
+			return found, err
+		}
+	}
+	if s.repo.Spec.ServiceAccountName != "" {
+		names, err := s.pullSecrets(ctx, s.repo.Spec.ServiceAccountName)
+		if err != nil {
+			return AuthOptions{}, err
+		}
+		if found, ok, err := s.inSecrets(ctx, names); ok || err != nil {
+			return found, err
+		}
+		looked = append(looked, names...)
+	}
+	return anonymous(s.repo.Spec.ServiceAccountName, looked, s.op.image.Host()), nil
+}
+
+// anonymous returns the anonymous identity, with the reason for it where the
+// spec promises credentials.
+func anonymous(serviceAccount string, looked []string, host string) AuthOptions {
+	switch {
+	case len(looked) > 0:
+		return anonymousBecause(fmt.Sprintf("no credentials for %s are in the Secrets %q", host, looked))
+	case serviceAccount != "":
+		return anonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
+	default:
+		return AuthOptions{}
+	}
+}
+
+// inSecrets returns the best credentials in some Secrets: those whose entry
+// names the longest part of the image's path, and of two such the first.
+func (s *search) inSecrets(ctx context.Context, names []string) (best AuthOptions, found bool, err error) {
+	longest := -1
+	for _, name := range names {
+		secret := &corev1.Secret{}
+		if err := s.get(ctx, "Secret", name, secret); err != nil {
+			return AuthOptions{}, false, err
+		}
+		match, ok, err := findIn(secret, s.op.image)
+		if err != nil {
+			return AuthOptions{}, false, s.op.failSecret(secret, err)
+		}
+		if ok && len(match.key.path) > longest {
+			longest = len(match.key.path)
+			best = NewAuthOptions(s.op.image, match.credentials, fmt.Sprintf("Secret %q", name))
+		}
+	}
+	return best, longest >= 0, nil
+}
+
+// findIn returns the credentials for an image in a Secret.
+func findIn(secret *corev1.Secret, img image.Name) (dockerMatch, bool, error) {
+	config, err := dockerConfigOf(secret)
+	if err != nil {
+		return dockerMatch{}, false, err
+	}
+	return config.find(img)
+}
+
+// pullSecrets returns the names of the pull secrets of a service account.
+func (s *search) pullSecrets(ctx context.Context, serviceAccount string) ([]string, error) {
+	account := &corev1.ServiceAccount{}
+	if err := s.get(ctx, "ServiceAccount", serviceAccount, account); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, ref := range account.ImagePullSecrets {
+		names = append(names, ref.Name)
+	}
+	return names, nil
+}
+
+// get reads an object in the ImageRepository's namespace. kind is for the
+// error.
+func (s *search) get(ctx context.Context, kind, name string, obj client.Object) error {
+	key := types.NamespacedName{Namespace: s.repo.Namespace, Name: name}
+	if err := s.reader.Get(ctx, key, obj); err != nil {
+		return s.op.failRead(kind, name, err)
+	}
+	return nil
+}

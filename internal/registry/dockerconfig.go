@@ -1,0 +1,195 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+// dockerHub is the host of Docker Hub as image names have it.
+const dockerHub = "index.docker.io"
+
+// The errors of a docker config quote nothing of it: any part of it may be
+// secret, misplaced.
+var (
+	errNoDockerConfig  = errors.New("has no key " + corev1.DockerConfigJsonKey)
+	errMalformedConfig = errors.New("holds a docker config that is not valid JSON of the expected form")
+	errMalformedEntry  = errors.New("holds a docker config whose entry for the registry is malformed")
+)
+
+// dockerConfig is the part of a docker config file that holds credentials: raw
+// entries by registry. Only the entries that are used are decoded, so that a
+// broken one does not get in the way of the others.
+type dockerConfig map[string]json.RawMessage
+
+// dockerConfigOf returns the docker config that a Secret holds, in the format
+// of ~/.docker/config.json or in the older one of ~/.dockercfg, which is what
+// "auths" is in the first. The key decides, not the Secret's type.
+func dockerConfigOf(secret *corev1.Secret) (dockerConfig, error) {
+	if data, found := secret.Data[corev1.DockerConfigJsonKey]; found {
+		return parseDockerConfig(data)
+	}
+	if data, found := secret.Data[corev1.DockerConfigKey]; found {
+		var config dockerConfig
+		if err := json.Unmarshal(data, &config); err != nil {
+			return nil, errMalformedConfig
+		}
+		return config, nil
+	}
+	return nil, errNoDockerConfig
+}
+
+// parseDockerConfig parses the content of a ~/.docker/config.json.
+func parseDockerConfig(data []byte) (dockerConfig, error) {
+	var file struct {
+		Auths dockerConfig `json:"auths"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, errMalformedConfig
+	}
+	return file.Auths, nil
+}
+
+// dockerMatch is credentials that a docker config has for an image.
+type dockerMatch struct {
+	key         registryKey
+	credentials authn.AuthConfig
+}
+
+// find returns the credentials for an image: those of the entry that names the
+// image's registry and the longest part of its path. An entry without
+// credentials counts for nothing: "docker login" leaves one behind where it
+// puts the credentials into a credential store.
+func (c dockerConfig) find(img image.Name) (match dockerMatch, found bool, err error) {
+	for _, name := range slices.SortedFunc(maps.Keys(c), longestFirst) {
+		key := parseRegistryKey(name)
+		if !key.covers(img) {
+			continue
+		}
+		credentials, err := parseDockerEntry(c[name])
+		if err != nil {
+			return dockerMatch{}, false, err
+		}
+		if credentials != (authn.AuthConfig{}) {
+			return dockerMatch{key: key, credentials: credentials}, true, nil
+		}
+	}
+	return dockerMatch{}, false, nil
+}
+
+// longestFirst orders the names of entries by the length of their path. Names
+// that mean the same are ordered by their bytes, so that the result is always
+// the same one.
+func longestFirst(a, b string) int {
+	return cmp.Or(len(parseRegistryKey(b).path)-len(parseRegistryKey(a).path), strings.Compare(a, b))
+}
+
+// parseDockerEntry decodes one entry. "auth" outweighs username and password,
+// as it does for docker and for the kubelet.
+func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
+	var entry struct {
+		Username      string `json:"username"`
+		Password      string `json:"password"`
+		Auth          string `json:"auth"`
+		IdentityToken string `json:"identitytoken"`
+		RegistryToken string `json:"registrytoken"`
+	}
+	if err := json.Unmarshal(data, &entry); err != nil {
+		return authn.AuthConfig{}, errMalformedEntry
+	}
+	credentials := authn.AuthConfig{
+		Username:      entry.Username,
+		Password:      entry.Password,
+		IdentityToken: entry.IdentityToken,
+		RegistryToken: entry.RegistryToken,
+	}
+	if entry.Auth != "" {
+		username, password, err := decodeAuth(entry.Auth)
+		if err != nil {
+			return authn.AuthConfig{}, err
+		}
+		credentials.Username, credentials.Password = username, password
+	}
+	return credentials, nil
+}
+
+// decodeAuth decodes the field "auth": base64 of "username:password", padded
+// or not.
+func decodeAuth(auth string) (username, password string, err error) {
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(auth), "="))
+	if err != nil {
+		return "", "", errMalformedEntry
+	}
+	username, password, found := strings.Cut(string(decoded), ":")
+	if !found {
+		return "", "", errMalformedEntry
+	}
+	return username, password, nil
+}
+
+// registryKey is the name of an entry of a docker config: a registry, or the
+// part of one that a path names.
+type registryKey struct {
+	host string // canonical
+	path string // without slashes at its ends, "" is the whole registry
+}
+
+// parseRegistryKey parses the name of an entry: "ghcr.io", "ghcr.io/org", or
+// an address such as "https://index.docker.io/v1/", whose path is the version
+// of an API and so no part of an image's name.
+func parseRegistryKey(name string) registryKey {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://")
+	host, path, _ := strings.Cut(name, "/")
+	path = strings.Trim(path, "/")
+	if version, rest, _ := strings.Cut(path, "/"); version == "v1" || version == "v2" {
+		path = rest
+	}
+	return registryKey{host: canonicalHost(host), path: path}
+}
+
+// covers reports whether the key speaks of an image. Hosts are compared as a
+// whole and paths by their elements: neither "ghcr.io.example.com" nor
+// "ghcr.io/organisation" is covered by "ghcr.io/org".
+func (k registryKey) covers(img image.Name) bool {
+	if k.host == "" || k.host != canonicalHost(img.Host()) {
+		return false
+	}
+	repository := img.Repository().RepositoryStr()
+	return k.path == "" || k.path == repository || strings.HasPrefix(repository, k.path+"/")
+}
+
+// canonicalHost returns one spelling of a registry's host: in lower case, and
+// with the one name for Docker Hub, which has several.
+func canonicalHost(host string) string {
+	host = strings.ToLower(host)
+	switch host {
+	case "docker.io", "registry-1.docker.io":
+		return dockerHub
+	}
+	return host
+}

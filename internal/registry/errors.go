@@ -1,0 +1,231 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+// ErrNotSupported is found, by errors.Is, in the errors about fields of the
+// spec that this version can't obey. To ignore them would reach the registry in
+// another way than asked.
+var ErrNotSupported = errors.New("not supported yet by this version")
+
+// What an operation was about to do, as messages say it.
+const (
+	opCredentials = "find the credentials for"
+	opListTags    = "list the tags of"
+	opDigest      = "get the digest of"
+	opExists      = "look for"
+)
+
+// Error is a failed operation. Its text says what failed and what to do, and
+// ends up in conditions: so it holds no secret, no raw answer and nothing that
+// differs from one try to the next, such as ports, times and request ids.
+type Error struct {
+	// Op says what failed, such as "list the tags of".
+	Op string
+	// Image is the image repository as its object spells it, with the tag
+	// where the operation was about one.
+	Image string
+	// Host is the registry's host, and port where there is one.
+	Host string
+	// StatusCode is the HTTP status, 0 where there was no answer.
+	StatusCode int
+	// RetryAfter is how long the server asked to be left alone, 0 where it
+	// did not. It is never absurdly long.
+	RetryAfter time.Duration
+
+	reason string
+	detail string
+	err    error
+}
+
+// Error says what failed and what to do.
+func (e *Error) Error() string {
+	return fmt.Sprintf("failed to %s %s: %s", e.Op, e.Image, e.detail)
+}
+
+// Reason returns the reason for the conditions: AuthenticationFailed,
+// RateLimited or ReadOperationFailed.
+func (e *Error) Reason() string { return e.reason }
+
+// Unwrap returns the cause where it may be seen, such as
+// context.DeadlineExceeded. The errors of the network stay out of reach: they
+// may quote tokens.
+func (e *Error) Unwrap() error { return e.err }
+
+// badAnswer is an answer, or a promise that it breaks, in our own words: they
+// are the same each time, and quote nothing.
+type badAnswer string
+
+// Error implements error.
+func (b badAnswer) Error() string { return string(b) }
+
+// badAnswerf formats a badAnswer. Its arguments are to be bounds, not data.
+func badAnswerf(format string, args ...any) error { return badAnswer(fmt.Sprintf(format, args...)) }
+
+// Answers that are refused in more than one place.
+const (
+	errMalformedLink    = badAnswer("the link to the next page of its tag list is malformed")
+	errForeignLink      = badAnswer("the next page of its tag list is on another host, where it is not looked for")
+	errTooManyRedirects = badAnswer("it redirects too often")
+	errPlainHTTP        = badAnswer("it leads to an address without TLS: set spec.insecure only if that is intended")
+)
+
+// throttledError is an answer by which a server asks for a pause.
+type throttledError struct {
+	status int
+	after  time.Duration
+}
+
+// Error implements error.
+func (t *throttledError) Error() string { return http.StatusText(t.status) }
+
+// operation is what is being done, for the error that it may end with.
+type operation struct {
+	verb  string
+	image image.Name
+	tag   string
+	auth  AuthOptions
+}
+
+// fail translates an error of the operation. Errors that are translated
+// already are left alone.
+func (o operation) fail(err error) error {
+	if translated := (*Error)(nil); errors.As(err, &translated) {
+		return translated
+	}
+	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.ReadOperationFailedReason}
+	if o.tag != "" {
+		e.Image += ":" + o.tag
+	}
+	o.describe(e, err)
+	return e
+}
+
+// describe fills e with what err says. An insecure registry is tried both with
+// TLS and without, and err may hold the outcome of both: so the order is from
+// what explains most to what explains least.
+func (o operation) describe(e *Error, err error) {
+	var (
+		throttled *throttledError
+		status    *transport.Error
+		bad       badAnswer
+	)
+	switch {
+	case errors.As(err, &throttled):
+		o.describeThrottled(e, throttled)
+	case isCertificate(err):
+		e.detail = describeCertificate(e.Host, err)
+	case errors.As(err, &status):
+		o.describeStatus(e, status)
+	case errors.As(err, &bad):
+		e.detail = fmt.Sprintf("registry %s can't be read: %s", e.Host, bad)
+	default:
+		e.detail, e.err = describeNetwork(e.Host, err)
+	}
+}
+
+// describeThrottled fills e for a server that asks for a pause. How long is
+// left out of the text, because it differs each time.
+func (o operation) describeThrottled(e *Error, t *throttledError) {
+	e.StatusCode, e.RetryAfter = t.status, t.after
+	if t.status != http.StatusTooManyRequests {
+		e.detail = fmt.Sprintf("registry %s is unavailable (%d) and asks to be tried later", e.Host, t.status)
+		return
+	}
+	e.reason = v1.RateLimitedReason
+	e.detail = fmt.Sprintf("registry %s limits the rate of requests (%d): it will be tried again when it allows that", e.Host, t.status)
+	if o.auth.IsAnonymous() {
+		e.detail += ", credentials in spec.secretRef often raise the limit"
+	}
+}
+
+// describeStatus fills e for an answer whose status is a failure.
+func (o operation) describeStatus(e *Error, t *transport.Error) {
+	e.StatusCode = t.StatusCode
+	status := statusText(t)
+	switch {
+	case t.StatusCode == http.StatusUnauthorized || t.StatusCode == http.StatusForbidden:
+		e.reason = v1.AuthenticationFailedReason
+		e.detail = o.describeRefusal(e.Host, status)
+	case !o.asked(t.Request):
+		e.detail = fmt.Sprintf("registry %s does not let us log in (%s): check that spec.image names a registry, and the registry's state", e.Host, status)
+	case t.StatusCode == http.StatusNotFound && o.tag != "":
+		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
+	case t.StatusCode == http.StatusNotFound:
+		e.detail = fmt.Sprintf("registry %s has no such repository (%s): check spec.image, and that %s may see it", e.Host, status, o.who())
+	default:
+		e.detail = fmt.Sprintf("registry %s answered with an error (%s)", e.Host, status)
+	}
+}
+
+// asked reports whether a request was about the image, and not one that the
+// authentication made.
+func (o operation) asked(req *http.Request) bool {
+	return req != nil && req.URL != nil &&
+		strings.HasPrefix(req.URL.Path, "/v2/"+o.image.Repository().RepositoryStr()+"/")
+}
+
+// describeRefusal says whom the registry refused, and what may help.
+func (o operation) describeRefusal(host, status string) string {
+	switch {
+	case !o.auth.IsAnonymous():
+		return fmt.Sprintf("registry %s refused the %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
+	case o.auth.origin != "":
+		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.origin)
+	default:
+		return fmt.Sprintf("registry %s refused anonymous access (%s): check spec.image, and set spec.secretRef if the repository is private", host, status)
+	}
+}
+
+// who names the identity in a sentence.
+func (o operation) who() string {
+	switch {
+	case o.auth.IsAnonymous():
+		return "anonymous users"
+	case o.auth.origin != "":
+		return "credentials of " + o.auth.origin
+	default:
+		return "credentials"
+	}
+}
+
+// errorCode is how the distribution specification spells the codes of errors.
+// Nothing else of a registry's error is quoted: messages and details may hold
+// request ids.
+var errorCode = regexp.MustCompile(`^[A-Z][A-Z_]{2,39}$`)
+
+// statusText renders a status with the code of the registry's first error,
+// such as "404 NAME_UNKNOWN".
+func statusText(t *transport.Error) string {
+	if len(t.Errors) > 0 && errorCode.MatchString(string(t.Errors[0].Code)) {
+		return fmt.Sprintf("%d %s", t.StatusCode, t.Errors[0].Code)
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d %s", t.StatusCode, http.StatusText(t.StatusCode)))
+}

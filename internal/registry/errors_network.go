@@ -1,0 +1,156 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// isCertificate reports whether the registry's certificate was refused.
+func isCertificate(err error) bool {
+	var refused *tls.CertificateVerificationError
+	return errors.As(err, &refused)
+}
+
+// describeCertificate says why the registry's certificate was refused. The
+// library's own words hold the current time.
+func describeCertificate(host string, err error) string {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): give the authority's certificate in spec.certSecretRef", host)
+	case errors.As(err, &name):
+		return fmt.Sprintf("the certificate of registry %s is not valid for that name (x509)", host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("the certificate of registry %s has expired or is not valid yet (x509)", host)
+	default:
+		return fmt.Sprintf("the certificate of registry %s is not valid (x509)", host)
+	}
+}
+
+// describeNetwork says why there was no answer. It returns the cause too where
+// callers may want to know it.
+func describeNetwork(host string, err error) (string, error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "the operation was canceled", context.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("registry %s did not answer within spec.timeout", host), context.DeadlineExceeded
+	}
+	if detail := describeLookup(host, err); detail != "" {
+		return detail, nil
+	}
+	if detail := describeConnection(host, err); detail != "" {
+		return detail, nil
+	}
+	if detail := describeProtocol(host, err.Error()); detail != "" {
+		return detail, nil
+	}
+	// The text of an error that nobody thought of may hold anything. Its type
+	// does not, and is enough to look it up.
+	return fmt.Sprintf("the request to registry %s failed (%T)", host, innermost(err)), nil
+}
+
+// describeLookup says why a name has no address.
+func describeLookup(host string, err error) string {
+	var lookup *net.DNSError
+	switch {
+	case !errors.As(err, &lookup):
+		return ""
+	case lookup.IsNotFound:
+		return fmt.Sprintf("no such host: the name of registry %s, or of a server that it refers to, can't be resolved: check spec.image", host)
+	case lookup.IsTimeout:
+		return fmt.Sprintf("the lookup of the name of registry %s timed out", host)
+	default:
+		return fmt.Sprintf("the lookup of the name of registry %s failed", host)
+	}
+}
+
+// describeConnection says what happened to a connection.
+func describeConnection(host string, err error) string {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("connection refused by registry %s: check the host and port in spec.image, and that the registry runs", host)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return fmt.Sprintf("no route to registry %s", host)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Sprintf("registry %s closed the connection in the middle of an answer", host)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("registry %s did not answer in time", host)
+	default:
+		return ""
+	}
+}
+
+// protocolErrors maps phrases of errors that have no type of their own to
+// what they mean. The first one that is found counts.
+var protocolErrors = []struct{ phrase, meaning string }{
+	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
+	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
+	{"remote error: tls:", "refused the TLS connection: it may want a client certificate"},
+	{"tls:", "does not agree on a TLS connection"},
+	{"malformed HTTP", "does not speak HTTP"},
+	{"stopped after 10 redirects", "redirects too often"},
+	{"server response headers exceeded", "sent headers that are too long"},
+	{"missing realm", "asks for a login without saying where"},
+	{"invalid realm", "asks for a login at an address that is not allowed"},
+	{"refusing token-server redirect", "asks for a login at an address that is not allowed"},
+	{"no token in bearer response", "has a token server that answers without a token"},
+	{"invalid character", "has a token server that answers with malformed JSON"},
+	{"unexpected end of JSON input", "has a token server that answers with malformed JSON"},
+	{"cannot unmarshal", "has a token server that answers with malformed JSON"},
+	{"GOAWAY", "closed the connection in the middle of an answer"},
+	{"stream error", "closed the connection in the middle of an answer"},
+	{"server closed idle connection", "closed the connection in the middle of an answer"},
+	{"proxyconnect", "can't be reached through the proxy"},
+}
+
+// describeProtocol says what is wrong with the protocol that a server speaks,
+// by the text of the error.
+func describeProtocol(host, text string) string {
+	for _, known := range protocolErrors {
+		if strings.Contains(text, known.phrase) {
+			return fmt.Sprintf("registry %s %s", host, known.meaning)
+		}
+	}
+	return ""
+}
+
+// innermost returns the error at the end of the chain.
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,0 +1,132 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// nextPage returns the address of the page after the one that resp is, and nil
+// where there is none. It fails where there is one that can't be followed:
+// to stop there would make a partial list of a complete one.
+func nextPage(resp *http.Response) (*url.URL, error) {
+	target, found, err := nextLink(resp.Header.Values("Link"))
+	if err != nil || !found {
+		return nil, err
+	}
+	return resolvePage(resp.Request.URL, target)
+}
+
+// resolvePage resolves a link on a page of a tag list. It must lead to the
+// host that served the page: that is the registry, or where the registry itself
+// redirected to. The scheme is the page's, whatever the link says: registries
+// behind a proxy that ends TLS name their outer host with their inner scheme.
+func resolvePage(page *url.URL, target string) (*url.URL, error) {
+	u, err := page.Parse(target)
+	if err != nil {
+		return nil, errMalformedLink
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || hostOf(u) != hostOf(page) {
+		return nil, errForeignLink
+	}
+	u.Scheme, u.Host, u.Fragment = page.Scheme, page.Host, ""
+	return u, nil
+}
+
+// hostOf returns the host of an address in one spelling: in lower case, and
+// without the port that its scheme implies.
+func hostOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
+}
+
+// nextLink finds the target of the link with the relation "next" in the values
+// of the header Link (RFC 8288, section 3). A link without a relation counts,
+// because a tag list has links to nothing else.
+func nextLink(headers []string) (target string, found bool, err error) {
+	for _, header := range headers {
+		rest := strings.Trim(header, " \t,")
+		for rest != "" {
+			var params []string
+			target, params, rest, err = cutLink(rest)
+			if err != nil {
+				return "", false, err
+			}
+			if isNext(params) {
+				return target, true, nil
+			}
+		}
+	}
+	return "", false, nil
+}
+
+// cutLink cuts the first link, `<target>; name=value; …`, off a list of links.
+func cutLink(s string) (target string, params []string, rest string, err error) {
+	s, found := strings.CutPrefix(s, "<")
+	if !found {
+		return "", nil, "", errMalformedLink
+	}
+	target, rest, found = strings.Cut(s, ">")
+	if !found {
+		return "", nil, "", errMalformedLink
+	}
+	end := endOfParam(rest, ',')
+	for tail := rest[:end]; tail != ""; {
+		cut := endOfParam(tail, ';')
+		params = append(params, strings.TrimSpace(tail[:cut]))
+		tail = tail[min(cut+1, len(tail)):]
+	}
+	return target, params, strings.Trim(rest[end:], " \t,"), nil
+}
+
+// endOfParam returns the index of the first separator outside of quotes, or
+// the length of s.
+func endOfParam(s string, separator byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++ // the next byte is escaped
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == separator && !quoted:
+			return i
+		}
+	}
+	return len(s)
+}
+
+// isNext reports whether the parameters of a link make it the next page's.
+func isNext(params []string) bool {
+	for _, param := range params {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "rel") {
+			relations := strings.Fields(strings.Trim(strings.TrimSpace(value), `"`))
+			return slices.ContainsFunc(relations, func(r string) bool { return strings.EqualFold(r, "next") })
+		}
+	}
+	return true
+}

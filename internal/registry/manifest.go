@@ -1,0 +1,157 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// acceptManifests names what a tag may point at. Indexes come first: the digest
+// of a multi-arch image is that of its index, whatever platform asks.
+var acceptManifests = strings.Join([]string{
+	string(types.OCIImageIndex),
+	string(types.DockerManifestList),
+	string(types.OCIManifestSchema1),
+	string(types.DockerManifestSchema2),
+}, ", ")
+
+// wellFormedDigest is the only form of digest that image references of this
+// API have.
+var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// digest returns the digest of what a tag points at: the one that the registry
+// names, or else the one of the manifest's bytes.
+func (s *session) digest(ctx context.Context, tag string) (string, error) {
+	resp, err := s.manifest(ctx, http.MethodHead, tag)
+	if err != nil {
+		return "", err
+	}
+	defer closeBody(resp)
+	if refusesHead(resp) {
+		return s.computeDigest(ctx, tag)
+	}
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		return "", err
+	}
+	if digest := namedDigest(resp); digest != "" {
+		return digest, nil
+	}
+	return s.computeDigest(ctx, tag)
+}
+
+// exists reports whether the registry has the tag.
+func (s *session) exists(ctx context.Context, tag string) (bool, error) {
+	resp, err := s.manifest(ctx, http.MethodHead, tag)
+	if err != nil {
+		return false, err
+	}
+	if refusesHead(resp) {
+		closeBody(resp)
+		if resp, err = s.manifest(ctx, http.MethodGet, tag); err != nil {
+			return false, err
+		}
+	}
+	defer closeBody(resp)
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusNotFound); err != nil {
+		return false, err
+	}
+	return resp.StatusCode == http.StatusOK, nil
+}
+
+// manifest asks for the manifest of a tag. The caller closes the response's
+// body.
+func (s *session) manifest(ctx context.Context, method, tag string) (*http.Response, error) {
+	return s.do(ctx, method, s.url("manifests/"+tag), acceptManifests)
+}
+
+// refusesHead reports whether the answer to a HEAD says that another method
+// may do.
+func refusesHead(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// namedDigest returns the digest that the registry names, and nothing where it
+// names none or none that can be used.
+func namedDigest(resp *http.Response) string {
+	digest := resp.Header.Get("Docker-Content-Digest")
+	if !wellFormedDigest.MatchString(digest) {
+		return ""
+	}
+	return digest
+}
+
+// computeDigest reads the manifest of a tag and returns the digest of its
+// bytes, which must be the one that the registry names, if it names one.
+func (s *session) computeDigest(ctx context.Context, tag string) (string, error) {
+	resp, err := s.manifest(ctx, http.MethodGet, tag)
+	if err != nil {
+		return "", err
+	}
+	defer closeBody(resp)
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limits.ManifestBytes+1))
+	if err != nil {
+		return "", err
+	}
+	if int64(len(body)) > s.limits.ManifestBytes {
+		return "", badAnswerf("the manifest has more than the %d bytes that are read", s.limits.ManifestBytes)
+	}
+	if err := checkManifest(body); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(body)
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	if named := namedDigest(resp); named != "" && named != digest {
+		return "", badAnswer("the digest that it names is not the digest of the manifest that it sent")
+	}
+	return digest, nil
+}
+
+// checkManifest tells a manifest or an index from whatever else a server may
+// send with status 200. Schema version 1 is refused: the digest of such a
+// manifest is not the digest of its bytes.
+func checkManifest(body []byte) error {
+	if looksLikeHTML(body) {
+		return badAnswer("it sent an HTML page in place of a manifest: check that spec.image names a registry")
+	}
+	var manifest struct {
+		SchemaVersion int `json:"schemaVersion"`
+	}
+	if err := json.Unmarshal(body, &manifest); err != nil {
+		return badAnswer("it sent a manifest that is malformed or cut off")
+	}
+	if manifest.SchemaVersion != 2 {
+		return badAnswerf("it sent JSON that is no manifest of schema version 2")
+	}
+	return nil
+}
