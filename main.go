@@ -1,0 +1,299 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// The image-reflector-controller scans image repositories and selects the
+// latest image that may be deployed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/cache"
+	"github.com/fluxcd/pkg/runtime/acl"
+	"github.com/fluxcd/pkg/runtime/client"
+	kube "github.com/fluxcd/pkg/runtime/controller"
+	"github.com/fluxcd/pkg/runtime/events"
+	"github.com/fluxcd/pkg/runtime/features"
+	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/fluxcd/pkg/runtime/leaderelection"
+	"github.com/fluxcd/pkg/runtime/logger"
+	"github.com/fluxcd/pkg/runtime/metrics"
+	"github.com/fluxcd/pkg/runtime/pprof"
+	"github.com/fluxcd/pkg/runtime/probes"
+	flag "github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlcfg "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/controller"
+	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+const controllerName = "image-reflector-controller"
+
+var setupLog = ctrl.Log.WithName("setup")
+
+// flags holds what the command line says.
+type flags struct {
+	metricsAddr, healthAddr, eventsAddr string
+	storagePath                         string
+	concurrent                          int
+	requeueDependency                   time.Duration
+	defaultServiceAccount               string
+
+	client         client.Options
+	logger         logger.Options
+	leaderElection leaderelection.Options
+	rateLimiter    kube.RateLimiterOptions
+	features       features.FeatureGates
+	watch          kube.WatchOptions
+	interval       jitter.IntervalOptions
+	acl            acl.Options
+	tokenCache     cache.TokenFlags
+}
+
+func (f *flags) bind(fs *flag.FlagSet) {
+	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "The address the metric endpoint binds to.")
+	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
+	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the events receiver.")
+	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept.")
+	fs.IntVar(&f.concurrent, "concurrent", 4, "The number of objects of each kind that are reconciled at a time.")
+	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second, "The interval at which a dependency that is not ready is looked at again.")
+	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "", "The service account for workload identity where an object names none.")
+	f.client.BindFlags(fs)
+	f.logger.BindFlags(fs)
+	f.leaderElection.BindFlags(fs)
+	f.rateLimiter.BindFlags(fs)
+	f.features.BindFlags(fs)
+	f.watch.BindFlags(fs)
+	f.interval.BindFlags(fs)
+	f.acl.BindFlags(fs)
+	f.tokenCache.BindFlags(fs, 100)
+	bindUnused(fs)
+}
+
+// unusedFlags are passed by existing installations, and have no meaning here.
+var unusedFlags = map[string]string{
+	"storage-value-log-file-size": "the storage of this controller has no value log",
+	"gc-interval":                 "the storage of this controller needs no garbage collection",
+	"aws-autologin-for-ecr":       "set spec.provider of the ImageRepository to aws instead",
+	"azure-autologin-for-acr":     "set spec.provider of the ImageRepository to azure instead",
+	"gcp-autologin-for-gcr":       "set spec.provider of the ImageRepository to gcp instead",
+}
+
+func bindUnused(fs *flag.FlagSet) {
+	for name, why := range unusedFlags {
+		fs.String(name, "", "Ignored: "+why+".")
+		fs.Lookup(name).NoOptDefVal = "true" // some of them are switches
+	}
+}
+
+func warnOfUnused(fs *flag.FlagSet) {
+	for name, why := range unusedFlags {
+		if fs.Changed(name) {
+			setupLog.Info("the flag --" + name + " is ignored: " + why)
+		}
+	}
+	for _, name := range []string{auth.ControllerFlagDefaultServiceAccount, "token-cache-max-size", "token-cache-max-duration"} {
+		if fs.Changed(name) {
+			setupLog.Info("the flag --" + name + " has no effect yet: providers other than generic are not supported by this version")
+		}
+	}
+}
+
+func main() {
+	var f flags
+	f.bind(flag.CommandLine)
+	flag.Parse()
+	logger.SetLogger(logger.NewLogger(f.logger))
+
+	if err := run(ctrl.SetupSignalHandler(), &f); err != nil {
+		setupLog.Error(err, "the controller ended")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f *flags) error {
+	warnOfUnused(flag.CommandLine)
+	if err := f.check(); err != nil {
+		return err
+	}
+	mgr, err := f.newManager()
+	if err != nil {
+		return err
+	}
+	probes.SetupChecks(mgr, setupLog)
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	store, err := tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)))
+	if err != nil {
+		return err
+	}
+	registryClient := registry.NewClient(registry.WithUserAgent(controllerName))
+	defer registryClient.Close()
+
+	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	setupLog.Info("starting", "storage", f.storagePath)
+	err = mgr.Start(ctx)
+	return errors.Join(err, context.Cause(ctx), store.Close())
+}
+
+// check finds the settings that can't be used before anything is started.
+func (f *flags) check() error {
+	gates := map[string]bool{kube.FeatureGateCacheSecretsAndConfigMaps: false}
+	auth.SetFeatureGates(gates)
+	if err := f.features.WithLogger(setupLog).SupportedFeatures(gates); err != nil {
+		return err
+	}
+	if err := f.interval.SetGlobalJitter(nil); err != nil {
+		return fmt.Errorf("--interval-jitter-percentage is %d: %w", f.interval.Percentage, err)
+	}
+	if f.concurrent < 1 {
+		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
+	}
+	return nil
+}
+
+// reportStore tells the operator what the store reports. A store that was
+// damaged while in use is only mended when it is opened anew, so the process
+// ends, to be started again.
+func reportStore(stop context.CancelCauseFunc) func(tagstore.Report) {
+	log := ctrl.Log.WithName("tagstore")
+	return func(report tagstore.Report) {
+		log.Info(report.String(), "kind", report.Kind)
+		if report.Kind == tagstore.FileDamaged {
+			stop(errors.New(report.String()))
+		}
+	}
+}
+
+func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Store, registryClient *registry.Client) error {
+	recorder, err := events.NewRecorder(mgr, ctrl.Log, f.eventsAddr, controllerName)
+	if err != nil {
+		return fmt.Errorf("--events-addr is no address: %w", err)
+	}
+	queue := lifecycle.NewEventQueue(recorder)
+	if err := mgr.Add(queue); err != nil {
+		return err
+	}
+	return controller.Setup(ctx, mgr, controller.Options{
+		Auth:                 registry.NewAuthOptionsGetter(mgr.GetClient()),
+		Registry:             registryClient,
+		Store:                store,
+		Publisher:            queue,
+		Metrics:              kube.NewMetrics(mgr, metrics.MustMakeRecorder(), v1.ImageFinalizer),
+		NoCrossNamespaceRefs: f.acl.NoCrossNamespaceRefs || !f.watch.AllNamespaces,
+		Concurrent:           f.concurrent,
+		RequeueDependency:    f.requeueDependency,
+		JitterPercent:        f.interval.Percentage,
+		RateLimiter: func() workqueue.TypedRateLimiter[reconcile.Request] {
+			return kube.GetRateLimiter(f.rateLimiter)
+		},
+	})
+}
+
+func (f *flags) newManager() (ctrl.Manager, error) {
+	cacheOptions, err := f.cacheOptions()
+	if err != nil {
+		return nil, err
+	}
+	options := ctrl.Options{
+		Scheme: newScheme(),
+		Metrics: metricsserver.Options{
+			BindAddress:   f.metricsAddr,
+			ExtraHandlers: pprof.GetHandlers(),
+		},
+		HealthProbeBindAddress:        f.healthAddr,
+		LeaderElection:                f.leaderElection.Enable,
+		LeaderElectionReleaseOnCancel: f.leaderElection.ReleaseOnCancel,
+		LeaseDuration:                 &f.leaderElection.LeaseDuration,
+		RenewDeadline:                 &f.leaderElection.RenewDeadline,
+		RetryPeriod:                   &f.leaderElection.RetryPeriod,
+		LeaderElectionID:              f.leaderElectionID(),
+		LeaderElectionNamespace:       os.Getenv(kube.EnvRuntimeNamespace),
+		Logger:                        ctrl.Log,
+		Cache:                         cacheOptions,
+		Client:                        clientOptions(),
+		Controller:                    ctrlcfg.Controller{RecoverPanic: new(true), MaxConcurrentReconciles: f.concurrent},
+	}
+	return ctrl.NewManager(client.GetConfigOrDie(f.client), options)
+}
+
+// leaderElectionID keeps the shards of a cluster apart.
+func (f *flags) leaderElectionID() string {
+	id := controllerName + "-leader-election"
+	if f.watch.LabelSelector != "" {
+		return leaderelection.GenerateID(id, f.watch.LabelSelector)
+	}
+	return id
+}
+
+// cacheOptions says what the process keeps of the API server's objects.
+func (f *flags) cacheOptions() (ctrlcache.Options, error) {
+	selector, err := kube.GetWatchSelector(f.watch)
+	if err != nil {
+		return ctrlcache.Options{}, fmt.Errorf("--watch-label-selector is no label selector: %w", err)
+	}
+	options := ctrlcache.Options{
+		DefaultTransform: ctrlcache.TransformStripManagedFields(),
+		ByObject: map[ctrlclient.Object]ctrlcache.ByObject{
+			&v1.ImageRepository{}: {Label: selector},
+			&v1.ImagePolicy{}:     {Label: selector},
+		},
+		DefaultLabelSelector: labels.Everything(),
+	}
+	if !f.watch.AllNamespaces {
+		options.DefaultNamespaces = map[string]ctrlcache.Config{os.Getenv(kube.EnvRuntimeNamespace): {}}
+	}
+	return options, nil
+}
+
+// clientOptions has Secrets and ConfigMaps read from the API server, and only
+// when they are needed, unless the feature gate says otherwise.
+func clientOptions() ctrlclient.Options {
+	if cached, err := features.Enabled(kube.FeatureGateCacheSecretsAndConfigMaps); err == nil && cached {
+		return ctrlclient.Options{}
+	}
+	uncached := []ctrlclient.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}}
+	return ctrlclient.Options{Cache: &ctrlclient.CacheOptions{DisableFor: uncached}}
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1.AddToScheme(scheme))
+	return scheme
+}
