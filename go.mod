@@ -2,11 +2,15 @@ module github.com/fluxcd/image-reflector-controller
 
 go 1.26.0
 
-require github.com/google/go-containerregistry v0.21.6
+require (
+	github.com/google/go-containerregistry v0.21.6
+	go.etcd.io/bbolt v1.4.3
+)
 
 require (
 	github.com/fluxcd/pkg/apis/meta v1.31.0 // indirect
 	github.com/onsi/ginkgo/v2 v2.28.1 // indirect
+	golang.org/x/sys v0.46.0 // indirect
 	gopkg.in/check.v1 v1.0.0-20201130134442-10cb98267c6c // indirect
 	sigs.k8s.io/controller-runtime v0.24.1 // indirect
 )
@@ -27,7 +31,7 @@ require (
 	golang.org/x/text v0.38.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/api v0.36.2 // indirect
-	k8s.io/apimachinery v0.36.2 // indirect
+	k8s.io/apimachinery v0.36.2
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260317180543-43fb72c5454a // indirect
 	k8s.io/utils v0.0.0-20260507154919-ff6756f316d2 // indirect
