@@ -39,14 +39,24 @@ var (
 	// the promises of its type: tags that are not ascending, or not as many
 	// times as tags.
 	ErrInvalid = errors.New("invalid snapshot")
-	// ErrTooLarge is wrapped by the errors of Put for a snapshot beyond
-	// MaxTagBytes, or a key longer than the store can hold.
+	// ErrTooLarge is wrapped by the errors of Put for a snapshot beyond MaxTags
+	// or MaxTagBytes.
 	ErrTooLarge = errors.New("too large for the tag store")
+	// ErrLocked is wrapped by the error of OpenBolt when the file stays in use
+	// by somebody else.
+	ErrLocked = errors.New("another process holds the tag store")
+	// ErrDamaged is wrapped by errors that say that a file is no tag store, or
+	// no longer one.
+	ErrDamaged = errors.New("not an intact tag store")
 )
 
-// MaxTagBytes is how many bytes the image and tags of one snapshot may have
-// together.
-const MaxTagBytes = 64 << 20
+const (
+	// MaxTags is how many tags one snapshot may have.
+	MaxTags = 2 << 20
+	// MaxTagBytes is how many bytes the image and tags of one snapshot may
+	// have together.
+	MaxTagBytes = 64 << 20
+)
 
 // Key identifies the object whose tags are kept. It is an object and never an
 // image name, so that two objects of one image, with other exclusions or other
@@ -122,6 +132,9 @@ type Store interface {
 func validate(s scan.Snapshot) error {
 	if len(s.Tags) != len(s.FirstSeen) {
 		return fmt.Errorf("%w: %d tags with %d times", ErrInvalid, len(s.Tags), len(s.FirstSeen))
+	}
+	if len(s.Tags) > MaxTags {
+		return fmt.Errorf("%w: %d tags, at most %d are kept", ErrTooLarge, len(s.Tags), MaxTags)
 	}
 	size := len(s.Image)
 	for i, tag := range s.Tags {

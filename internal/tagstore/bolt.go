@@ -1,0 +1,227 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	bolt "go.etcd.io/bbolt"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// Bolt is a Store in one file of a directory. A snapshot is durable once Put
+// has returned. Open it with OpenBolt.
+type Bolt struct {
+	db     *bolt.DB
+	file   *os.File // what db has open
+	report func(Report)
+
+	damaged  atomic.Bool // db panicked, so it is not to be used again
+	reported sync.Map    // the names of keys of which RecordDamaged was reported
+}
+
+var _ Store = (*Bolt)(nil)
+
+// errUnchanged ends a transaction that has nothing to write, without the cost
+// of a commit.
+var errUnchanged = errors.New("nothing to write")
+
+// Get implements Reader. A record that can't be read counts as not found.
+func (b *Bolt) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
+	name := key.encode()
+	var snapshot scan.Snapshot
+	var broken error
+	err := b.view(ctx, func(records *bolt.Bucket) error {
+		record := records.Get(name)
+		if record == nil {
+			return ErrNotFound
+		}
+		snapshot, broken = decodeRecord(name, record)
+		return nil
+	})
+	if err != nil {
+		return scan.Snapshot{}, err
+	}
+	if broken != nil {
+		b.reportRecord(key, broken)
+		return scan.Snapshot{}, ErrNotFound
+	}
+	return snapshot, nil
+}
+
+// Put implements Store.
+func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
+	if err := validate(snapshot); err != nil {
+		return err
+	}
+	name, payload := key.encode(), appendPayload(nil, snapshot)
+	held, err := b.holds(ctx, name, payload)
+	if err != nil || held {
+		return err
+	}
+	record, err := encodeRecord(name, payload)
+	if err != nil {
+		return err
+	}
+	err = b.update(ctx, func(records *bolt.Bucket) error {
+		return records.Put(name, record)
+	})
+	if err != nil {
+		return fmt.Errorf("storing the tags of %s: %w", key, err)
+	}
+	b.reported.Delete(string(name))
+	return nil
+}
+
+// holds reports whether the store holds the payload under a name. Payloads are
+// compared, and not records, because unpacking costs a tenth of packing.
+func (b *Bolt) holds(ctx context.Context, name, payload []byte) (held bool, err error) {
+	err = b.view(ctx, func(records *bolt.Bucket) error {
+		if record := records.Get(name); record != nil {
+			stored, err := recordPayload(name, record)
+			held = err == nil && bytes.Equal(stored, payload)
+		}
+		return nil
+	})
+	return held, err
+}
+
+// Delete implements Store.
+func (b *Bolt) Delete(ctx context.Context, key Key) error {
+	name := key.encode()
+	_, err := b.remove(ctx, func(records *bolt.Bucket) [][]byte {
+		if records.Get(name) == nil {
+			return nil
+		}
+		return [][]byte{name}
+	})
+	return err
+}
+
+// Forget implements Store.
+func (b *Bolt) Forget(ctx context.Context, name types.NamespacedName, keep types.UID) error {
+	prefix := appendName(nil, name)
+	kept := Key{Namespace: name.Namespace, Name: name.Name, UID: keep}.encode()
+	_, err := b.remove(ctx, func(records *bolt.Bucket) (gone [][]byte) {
+		cursor := records.Cursor()
+		for found, _ := cursor.Seek(prefix); bytes.HasPrefix(found, prefix); found, _ = cursor.Next() {
+			if keep == "" || !bytes.Equal(found, kept) {
+				gone = append(gone, found)
+			}
+		}
+		return gone
+	})
+	return err
+}
+
+// Sweep implements Store. It removes records with malformed keys too.
+func (b *Bolt) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
+	keys, malformed, err := b.list(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone := malformed
+	for _, key := range doomed(keys, keep) {
+		gone = append(gone, key.encode())
+	}
+	return b.remove(ctx, func(records *bolt.Bucket) [][]byte {
+		return slices.DeleteFunc(gone, func(name []byte) bool { return records.Get(name) == nil })
+	})
+}
+
+// Keys implements Store.
+func (b *Bolt) Keys(ctx context.Context) ([]Key, error) {
+	keys, _, err := b.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return keys, nil
+}
+
+// list returns the keys of all records, and the names that are none.
+func (b *Bolt) list(ctx context.Context) (keys []Key, malformed [][]byte, err error) {
+	err = b.view(ctx, func(records *bolt.Bucket) error {
+		return records.ForEach(func(name, _ []byte) error {
+			key, err := parseKey(name)
+			if err != nil || !bytes.Equal(key.encode(), name) {
+				malformed = append(malformed, bytes.Clone(name))
+			} else {
+				keys = append(keys, key)
+			}
+			return nil
+		})
+	})
+	return keys, malformed, err
+}
+
+// remove deletes, in one transaction, the records of the names that choose
+// returns, and returns their number.
+func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (int, error) {
+	var gone [][]byte
+	err := b.update(ctx, func(records *bolt.Bucket) error {
+		for _, name := range choose(records) {
+			gone = append(gone, bytes.Clone(name)) // the bucket's own are not valid beyond a change
+		}
+		if len(gone) == 0 {
+			return errUnchanged
+		}
+		for _, name := range gone {
+			if err := records.Delete(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("removing stored tags: %w", err)
+	}
+	for _, name := range gone {
+		b.reported.Delete(string(name))
+	}
+	return len(gone), nil
+}
+
+// Close implements Store.
+func (b *Bolt) Close() error {
+	if b.db != nil && !b.damaged.Load() {
+		return b.db.Close()
+	}
+	if err := b.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// reportRecord reports a damaged record, unless that was done already.
+func (b *Bolt) reportRecord(key Key, broken error) {
+	if _, before := b.reported.LoadOrStore(string(key.encode()), true); !before {
+		b.report(Report{Kind: RecordDamaged, Key: key, Err: broken})
+	}
+}

@@ -1,0 +1,171 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// A record is what a file holds for a key:
+//
+//	version    1 byte
+//	checksum   4 bytes, little endian: CRC-32C of the key's bytes, the version,
+//	           and all that follows
+//	packing    1 byte: how the payload is packed
+//	payload    stored as it is, or its length as uvarint and then deflated
+//
+// The key is part of the checksum, so a record that a damaged page shows under
+// another key is noticed. A change to the payload takes a new version; a new
+// packing does not. Records of older versions are to be read for as long as
+// files may have them, and are replaced as snapshots change.
+const (
+	recordVersion = 1
+	recordHeader  = 1 + crc32.Size
+
+	packingStored  = 0
+	packingDeflate = 1
+
+	// maxPayload is more than a snapshot that validate accepts can need: its
+	// bytes, and per tag a head of 11, a time of 10 and a run of 4.
+	maxPayload = MaxTagBytes + 32*MaxTags
+
+	// maxInflation is more than how many bytes one deflated byte can stand for.
+	maxInflation = 1100
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encodeRecord returns the record of a payload under the key whose bytes are name.
+func encodeRecord(name, payload []byte) ([]byte, error) {
+	record := make([]byte, recordHeader, recordHeader+1+len(payload)/4)
+	record[0] = recordVersion
+	record, err := appendPacked(record, payload)
+	if err != nil {
+		return nil, err
+	}
+	binary.LittleEndian.PutUint32(record[1:], recordChecksum(name, record))
+	return record, nil
+}
+
+// decodeRecord returns the snapshot in a record under the key whose bytes are
+// name. Every error means that the record is damaged, or of a version that this
+// program can't read.
+func decodeRecord(name, record []byte) (scan.Snapshot, error) {
+	payload, err := recordPayload(name, record)
+	if err != nil {
+		return scan.Snapshot{}, err
+	}
+	return parsePayload(payload)
+}
+
+// recordPayload checks a record and unpacks its payload, which may be part of
+// the record's own memory.
+func recordPayload(name, record []byte) ([]byte, error) {
+	if len(record) <= recordHeader {
+		return nil, fmt.Errorf("record of %d bytes is cut short", len(record))
+	}
+	if record[0] != recordVersion {
+		return nil, fmt.Errorf("record has version %d, not %d", record[0], recordVersion)
+	}
+	if binary.LittleEndian.Uint32(record[1:]) != recordChecksum(name, record) {
+		return nil, errors.New("record does not match its checksum")
+	}
+	return unpack(record[recordHeader:])
+}
+
+func recordChecksum(name, record []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, name)
+	sum = crc32.Update(sum, castagnoli, record[:1])
+	return crc32.Update(sum, castagnoli, record[recordHeader:])
+}
+
+// deflaters are kept, since each has tables of several hundred kilobytes.
+var deflaters = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // only for a level that does not exist
+	}
+	return w
+}}
+
+// appendPacked appends the payload in the shorter of both packings.
+func appendPacked(b, payload []byte) ([]byte, error) {
+	packed := bytes.NewBuffer(append(b, packingDeflate))
+	packed.Write(binary.AppendUvarint(nil, uint64(len(payload))))
+
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.Reset(packed)
+	if _, err := w.Write(payload); err != nil {
+		return nil, fmt.Errorf("compressing tags: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compressing tags: %w", err)
+	}
+	if packed.Len() > len(b)+len(payload) {
+		return append(append(b, packingStored), payload...), nil
+	}
+	return packed.Bytes(), nil
+}
+
+// inflaters are kept for their windows.
+var inflaters = sync.Pool{New: func() any {
+	return flate.NewReader(bytes.NewReader(nil))
+}}
+
+// unpack is the reverse of appendPacked.
+func unpack(packed []byte) ([]byte, error) {
+	in := input{rest: packed}
+	switch packing := in.byte(); packing {
+	case packingStored:
+		return in.rest, nil
+	case packingDeflate:
+		return inflate(in.uvarint(), in.rest)
+	default:
+		return nil, fmt.Errorf("record has unknown packing %d", packing)
+	}
+}
+
+// inflate returns the size bytes that deflated stands for. A size that can't be
+// true is an error before anything is allocated for it.
+func inflate(size uint64, deflated []byte) ([]byte, error) {
+	if size > maxPayload || size > maxInflation*uint64(len(deflated)) {
+		return nil, fmt.Errorf("%d bytes can't hold a payload of %d", len(deflated), size)
+	}
+	r := inflaters.Get().(io.ReadCloser)
+	defer inflaters.Put(r)
+	if err := r.(flate.Resetter).Reset(bytes.NewReader(deflated), nil); err != nil {
+		return nil, fmt.Errorf("decompressing tags: %w", err)
+	}
+	payload := make([]byte, size)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return nil, fmt.Errorf("decompressing tags: %w", err)
+	}
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		return nil, errors.New("payload is longer than its record says")
+	}
+	return payload, nil
+}

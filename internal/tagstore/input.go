@@ -1,0 +1,86 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import "encoding/binary"
+
+// input reads what an encoder wrote. A read beyond the end, or of a malformed
+// number, sets failed and yields zero, as do all reads after it; so a decoder
+// may check once, before it trusts anything that it read.
+type input struct {
+	rest   []byte
+	failed bool
+}
+
+// uvarint reads an unsigned number.
+func (in *input) uvarint() uint64 {
+	value, n := binary.Uvarint(in.rest)
+	return number(in, value, n)
+}
+
+// varint reads a signed number.
+func (in *input) varint() int64 {
+	value, n := binary.Varint(in.rest)
+	return number(in, value, n)
+}
+
+// number moves past the n bytes that value was read from; n is not positive
+// when there was no number.
+func number[T int64 | uint64](in *input, value T, n int) T {
+	if n <= 0 || in.failed {
+		in.fail()
+		return 0
+	}
+	in.rest = in.rest[n:]
+	return value
+}
+
+// count reads the number of things that follow, of which each takes at least
+// one byte: a greater number is malformed. So what is allocated for them stays
+// in proportion to the input.
+func (in *input) count() int {
+	n := in.uvarint()
+	if n > uint64(len(in.rest)) {
+		in.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// byte reads one byte.
+func (in *input) byte() byte {
+	b := in.take(1)
+	if len(b) == 0 {
+		return 0
+	}
+	return b[0]
+}
+
+// take reads n bytes, which are part of the input and not copied.
+func (in *input) take(n uint64) []byte {
+	if in.failed || n > uint64(len(in.rest)) {
+		in.fail()
+		return nil
+	}
+	taken := in.rest[:n]
+	in.rest = in.rest[n:]
+	return taken
+}
+
+func (in *input) fail() {
+	in.rest, in.failed = nil, true
+}

@@ -1,0 +1,228 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+const (
+	fileName = "tags.db"
+
+	// asideName is what a damaged file is renamed to: the number counts up,
+	// and the latest maxAside files are kept.
+	asideName = fileName + ".corrupt-%d"
+	maxAside  = 3
+
+	defaultLockTimeout = 10 * time.Second
+	lockRetry          = 50 * time.Millisecond
+)
+
+// Option changes how a store is opened.
+type Option func(*options)
+
+type options struct {
+	report      func(Report)
+	lockTimeout time.Duration
+}
+
+// WithReport sets the function that is told what happens to the store besides
+// the calls made to it. It may be called by any method, from several goroutines
+// at once, and must not call the store.
+func WithReport(report func(Report)) Option {
+	return func(o *options) { o.report = report }
+}
+
+// WithLockTimeout sets how long to wait for another process to let go of the
+// store, 10 s by default. A pod that is replaced takes a moment to end.
+func WithLockTimeout(timeout time.Duration) Option {
+	return func(o *options) { o.lockTimeout = timeout }
+}
+
+// OpenBolt opens the store in a directory, and makes both if they are missing.
+// A file in the store's place that is none, or is damaged, or was written by a
+// later version of this program in a format unknown to this one, is renamed and
+// reported, and the store starts empty. The errors wrap ErrLocked when another
+// process keeps the store in use; others are those of the file system.
+func OpenBolt(dir string, opts ...Option) (*Bolt, error) {
+	o := options{report: func(Report) {}, lockTimeout: defaultLockTimeout}
+	for _, apply := range opts {
+		apply(&o)
+	}
+	store, err := openDir(dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("opening the tag store in %s: %w", dir, err)
+	}
+	reportLeftovers(dir, o.report)
+	return store, nil
+}
+
+func openDir(dir string, o options) (*Bolt, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, fileName)
+	store, err := openChecked(path, o)
+	if errors.Is(err, ErrDamaged) { // it is out of the way by now
+		store, err = openChecked(path, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(dir); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// openChecked opens the file at a path after it was locked and checked. When
+// the error wraps ErrDamaged, the file was set aside.
+func openChecked(path string, o options) (*Bolt, error) {
+	file, err := openLocked(path, o.lockTimeout)
+	if err == nil {
+		var store *Bolt
+		if store, err = openLockedFile(file, o.report); err == nil {
+			return store, nil
+		}
+		// After the file was set aside: until then the lock is needed, so that
+		// no two processes do that. Nothing was written that could be lost.
+		defer func() { _ = store.Close() }()
+	}
+	if !errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
+	aside, failed := setAside(path)
+	if failed != nil {
+		return nil, fmt.Errorf("setting %s aside: %w (because: %v)", path, failed, err)
+	}
+	o.report(Report{Kind: FileSetAside, Paths: []string{aside}, Err: err})
+	return nil, err
+}
+
+// openLocked opens the file at a path, makes it if it is missing, and locks it,
+// for which it waits up to timeout. bbolt will take the same lock again, which
+// the open file already has: so nobody can change the file between check and use.
+func openLocked(path string, timeout time.Duration) (*os.File, error) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(lockRetry) {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return nil, damaged("%s is no regular file", path)
+		}
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		locked, err := lock(file, path)
+		if locked {
+			return file, nil
+		}
+		if err = errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, timeout, path)
+		}
+	}
+}
+
+// lock tries to lock a file, and reports whether it is now locked and still the
+// one at its path: another process may have set it aside before.
+func lock(file *os.File, path string) (bool, error) {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	mine, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	current, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(mine, current), err
+}
+
+// setAside renames what is at the path, removes what was set aside long ago,
+// and returns the new path.
+func setAside(path string) (string, error) {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	next := 1
+	for _, entry := range entries {
+		var n int
+		if _, err := fmt.Sscanf(entry.Name(), asideName, &n); err == nil {
+			next = max(next, n+1)
+		}
+	}
+	aside := filepath.Join(dir, fmt.Sprintf(asideName, next))
+	if err := os.Rename(path, aside); err != nil {
+		return "", err
+	}
+	// So a disk that goes bad again and again does not fill up. Not worth an
+	// error: it fails for a directory with files in it, which stays.
+	_ = os.Remove(filepath.Join(dir, fmt.Sprintf(asideName, next-maxAside)))
+	return aside, nil
+}
+
+// syncDir makes the names in a directory durable, where the file system can.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
+}
+
+// leftovers are the names of a Badger store's files, which another
+// implementation of this controller keeps in the same directory.
+var leftovers = []string{"*.vlog", "*.sst", "*.mem", "MANIFEST", "KEYREGISTRY", "DISCARD"}
+
+// reportLeftovers reports files of another storage, if there are any.
+func reportLeftovers(dir string, report func(Report)) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // the store is open, and this is but a hint
+	}
+	var found []string
+	for _, entry := range entries {
+		if slices.ContainsFunc(leftovers, func(pattern string) bool {
+			match, err := filepath.Match(pattern, entry.Name())
+			return err == nil && match
+		}) {
+			found = append(found, filepath.Join(dir, entry.Name()))
+		}
+	}
+	if len(found) > 0 {
+		report(Report{Kind: LeftoversFound, Paths: found})
+	}
+}

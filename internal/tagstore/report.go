@@ -1,0 +1,67 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ReportKind tells what a store reports. The values are fit for the label of a
+// metric.
+type ReportKind string
+
+const (
+	// FileSetAside says that the file was no intact tag store and was renamed
+	// to Paths[0]; the store starts empty. Err says what is wrong with it.
+	FileSetAside ReportKind = "file_set_aside"
+	// FileDamaged says that the file was found to be damaged while it is in
+	// use. From then on every call fails with ErrDamaged; when the store is
+	// opened again, the file is checked, and set aside if need be.
+	FileDamaged ReportKind = "file_damaged"
+	// RecordDamaged says that the record of Key can't be read, for the reason
+	// Err. It counts as not found and is replaced by the next Put. It is
+	// reported once until then.
+	RecordDamaged ReportKind = "record_damaged"
+	// LeftoversFound says that the directory holds files of another storage
+	// at Paths, which are left alone and may be deleted.
+	LeftoversFound ReportKind = "leftovers_found"
+)
+
+// Report is something about a store that its operator may want to know, though
+// the store works on.
+type Report struct {
+	Kind  ReportKind
+	Paths []string
+	Key   Key
+	Err   error
+}
+
+// String returns the report as one sentence for a log.
+func (r Report) String() string {
+	switch r.Kind {
+	case FileSetAside:
+		return fmt.Sprintf("the tag store was set aside as %s and starts empty: %v", r.Paths[0], r.Err)
+	case FileDamaged:
+		return fmt.Sprintf("the tag store %s was damaged while in use: %v", r.Paths[0], r.Err)
+	case RecordDamaged:
+		return fmt.Sprintf("the stored tags of %s can't be read and will be scanned again: %v", r.Key, r.Err)
+	case LeftoversFound:
+		return "files of another storage are not used and can be deleted: " + strings.Join(r.Paths, ", ")
+	}
+	return string(r.Kind)
+}

@@ -1,0 +1,114 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package tagstoretest holds every tag store to the same promises.
+package tagstoretest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// Run tests that the stores which open returns, each empty and its own, keep
+// the promises of tagstore.Store. The store is closed by the suite.
+func Run(t *testing.T, open func(testing.TB) tagstore.Store) {
+	for _, promise := range []struct {
+		name string
+		test func(*testing.T, tagstore.Store)
+	}{
+		{"what is put is got", roundTrip},
+		{"nothing held is not found", notFound},
+		{"the last put wins", replace},
+		{"objects do not see each other", isolation},
+		{"delete removes one", deleteOne},
+		{"forget removes a name", forget},
+		{"sweep removes what is not kept", sweep},
+		{"keep may use the store", sweepReenters},
+		{"keys are ordered", keys},
+		{"a hundred thousand tags", large},
+		{"slices of the caller are its own", aliasing},
+		{"invalid snapshots are rejected", invalid},
+		{"a context that is over stops", cancelled},
+		{"closed is closed", closed},
+		{"concurrent use", concurrent},
+	} {
+		t.Run(promise.name, func(t *testing.T) {
+			store := open(t)
+			t.Cleanup(func() {
+				if err := store.Close(); err != nil {
+					t.Errorf("Close() = %v", err)
+				}
+			})
+			promise.test(t, store)
+		})
+	}
+}
+
+// snapshot returns a snapshot of image with tags, first seen one after another.
+func snapshot(image string, tags ...string) scan.Snapshot {
+	s := scan.Snapshot{Image: image, Tags: tags, Since: 1_700_000_000}
+	for i := range tags {
+		s.FirstSeen = append(s.FirstSeen, s.Since+int64(i))
+	}
+	return s
+}
+
+func key(namespace, name, uid string) tagstore.Key {
+	return tagstore.Key{Namespace: namespace, Name: name, UID: types.UID(uid)}
+}
+
+func put(t *testing.T, store tagstore.Store, k tagstore.Key, s scan.Snapshot) {
+	t.Helper()
+	if err := store.Put(t.Context(), k, s); err != nil {
+		t.Fatalf("Put(%s) = %v", k, err)
+	}
+}
+
+func wantHeld(t *testing.T, store tagstore.Store, k tagstore.Key, want scan.Snapshot) {
+	t.Helper()
+	got, err := store.Get(t.Context(), k)
+	if err != nil {
+		t.Fatalf("Get(%s) = %v", k, err)
+	}
+	if !got.Equal(want) {
+		t.Fatalf("Get(%s) returned %d tags of %q since %d, want %d of %q since %d, or other tags or times",
+			k, len(got.Tags), got.Image, got.Since, len(want.Tags), want.Image, want.Since)
+	}
+}
+
+func wantNotFound(t *testing.T, store tagstore.Store, k tagstore.Key) {
+	t.Helper()
+	if _, err := store.Get(t.Context(), k); !errors.Is(err, tagstore.ErrNotFound) {
+		t.Fatalf("Get(%s) returned error %v, want ErrNotFound", k, err)
+	}
+}
+
+func wantKeys(t *testing.T, store tagstore.Store, want ...tagstore.Key) {
+	t.Helper()
+	got, err := store.Keys(t.Context())
+	if err != nil {
+		t.Fatalf("Keys() = %v", err)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("Keys() = %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,103 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstoretest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+func cancelled(t *testing.T, store tagstore.Store) {
+	k := key("ns", "repo", "uid")
+	put(t, store, k, snapshot("image", "1"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantErrors(t, ctx, store, k, context.Canceled)
+	wantHeld(t, store, k, snapshot("image", "1"))
+}
+
+func closed(t *testing.T, store tagstore.Store) {
+	put(t, store, key("ns", "repo", "uid"), snapshot("image", "1"))
+	if err := store.Close(); err != nil {
+		t.Fatalf("Close() = %v", err)
+	}
+	wantErrors(t, t.Context(), store, key("ns", "repo", "uid"), tagstore.ErrClosed)
+}
+
+// wantErrors expects every method to fail with the same error.
+func wantErrors(t *testing.T, ctx context.Context, store tagstore.Store, k tagstore.Key, want error) {
+	t.Helper()
+	calls := map[string]func() error{
+		"Get":    func() error { _, err := store.Get(ctx, k); return err },
+		"Put":    func() error { return store.Put(ctx, k, snapshot("image", "2")) },
+		"Delete": func() error { return store.Delete(ctx, k) },
+		"Forget": func() error { return store.Forget(ctx, k.NamespacedName(), "") },
+		"Sweep":  func() error { _, err := store.Sweep(ctx, func(tagstore.Key) bool { return false }); return err },
+		"Keys":   func() error { _, err := store.Keys(ctx); return err },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, want) {
+			t.Errorf("%s() returned error %v, want %v", name, err, want)
+		}
+	}
+}
+
+// concurrent has workers that each own some keys, and others that read, list
+// and sweep them all. No reader may see a snapshot that was never put.
+func concurrent(t *testing.T, store tagstore.Store) {
+	const workers, rounds = 4, 40
+	ours := func(worker, round int) (tagstore.Key, scan.Snapshot) {
+		k := key("ns", fmt.Sprintf("repo-%d-%d", worker, round%3), "uid")
+		return k, snapshot(k.Name, "0", fmt.Sprintf("1-%d", round))
+	}
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for round := range rounds {
+				k, s := ours(worker, round)
+				if err := store.Put(t.Context(), k, s); err != nil {
+					t.Errorf("Put(%s) = %v", k, err)
+				}
+				if got, err := store.Get(t.Context(), k); err != nil || !got.Equal(s) {
+					t.Errorf("Get(%s) = %v, %v, want what was put", k, got, err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for round := range rounds {
+				k, _ := ours((worker+1)%workers, round)
+				got, err := store.Get(t.Context(), k)
+				if err == nil && (got.Image != k.Name || len(got.Tags) != 2) || err != nil && !errors.Is(err, tagstore.ErrNotFound) {
+					t.Errorf("Get(%s) = %v, %v", k, got, err)
+				}
+				if _, err := store.Sweep(t.Context(), func(tagstore.Key) bool { return true }); err != nil {
+					t.Errorf("Sweep() = %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got, err := store.Keys(t.Context()); len(got) != 3*workers || err != nil {
+		t.Errorf("Keys() = %v, %v, want %d", got, err, 3*workers)
+	}
+}
