@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,8 +24,7 @@ const usage = `usage: controlplane <command> [flags]
 
   build [-bin folder]     make the binaries ready, building what is missing, and print their folder
   path [-bin folder]      print the folder of the binaries; fails where they are not ready
-  replaces [-check]       write (or only check) the replace list of apiserver/go.mod
-`
+  replaces [-check]       write (or only check) the replace list of apiserver/go.mod`
 
 func main() {
 	// However a build is told to stop, it stops its compilers and removes its unfinished files.
@@ -41,7 +39,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		return fmt.Errorf("no command given\n%s", usage)
 	}
 	cwd, err := os.Getwd()
 	if err != nil {

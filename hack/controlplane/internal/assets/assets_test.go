@@ -90,53 +90,55 @@ func readyMade(t *testing.T, names ...string) string {
 	return folder
 }
 
+var all = []string{"etcd", "kube-apiserver"}
+
+var orders = map[string]struct {
+	reason   string
+	named    []string // what the folder named by KUBEBUILDER_ASSETS holds; not set where nil
+	prebuilt string
+	download []string // what a download brings; it fails where nil
+	want     string   // named, downloaded or built
+	built    []string
+	logs     string
+}{
+	"nothing there": {
+		reason: "a fresh clone builds both",
+		want:   "built", built: all,
+	},
+	"named folder": {
+		reason: "who names a folder gets that folder",
+		named:  all, prebuilt: "1", download: all,
+		want: "named",
+	},
+	"named folder lacks one": {
+		reason: "envtest would fail to start with it",
+		named:  []string{"etcd"},
+		want:   "built", built: all, logs: "does not hold etcd and kube-apiserver: ignored",
+	},
+	"download asked for": {
+		reason:   "ready-made binaries spare the build",
+		prebuilt: "1", download: all,
+		want: "downloaded",
+	},
+	"download not asked for": {
+		reason:   "nothing is fetched from elsewhere unless one says so",
+		download: all,
+		want:     "built", built: all,
+	},
+	"download fails": {
+		reason:   "a machine without that server still gets a control plane",
+		prebuilt: "1",
+		want:     "built", built: all, logs: "no ready-made binaries, so they are built: no network",
+	},
+	"download lacks one": {
+		reason:   "an archive without the API server is no control plane",
+		prebuilt: "1", download: []string{"etcd"},
+		want: "built", built: all, logs: "does not hold",
+	},
+}
+
 func TestBuildOrder(t *testing.T) {
-	all := []string{"etcd", "kube-apiserver"}
-	cases := map[string]struct {
-		reason   string
-		named    []string // what the folder named by KUBEBUILDER_ASSETS holds; not set where nil
-		prebuilt string
-		download []string // what a download brings; it fails where nil
-		want     string   // named, downloaded or built
-		built    []string
-		logs     string
-	}{
-		"nothing there": {
-			reason: "a fresh clone builds both",
-			want:   "built", built: all,
-		},
-		"named folder": {
-			reason: "who names a folder gets that folder",
-			named:  all, prebuilt: "1", download: all,
-			want: "named",
-		},
-		"named folder lacks one": {
-			reason: "envtest would fail to start with it",
-			named:  []string{"etcd"},
-			want:   "built", built: all, logs: "does not hold etcd and kube-apiserver: ignored",
-		},
-		"download asked for": {
-			reason:   "ready-made binaries spare the build",
-			prebuilt: "1", download: all,
-			want: "downloaded",
-		},
-		"download not asked for": {
-			reason:   "nothing is fetched from elsewhere unless one says so",
-			download: all,
-			want:     "built", built: all,
-		},
-		"download fails": {
-			reason:   "a machine without that server still gets a control plane",
-			prebuilt: "1",
-			want:     "built", built: all, logs: "no ready-made binaries, so they are built: no network",
-		},
-		"download lacks one": {
-			reason:   "an archive without the API server is no control plane",
-			prebuilt: "1", download: []string{"etcd"},
-			want: "built", built: all, logs: "does not hold",
-		},
-	}
-	for name, tc := range cases {
+	for name, tc := range orders {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			folders := map[string]string{"built": filepath.Join(w.bin, "v1.36.3")}
@@ -197,8 +199,8 @@ func TestParallelRunsBuildOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if want := []string{"etcd", "kube-apiserver"}; !slices.Equal(w.built, want) {
-		t.Errorf("built %q; want %q: whoever waited finds the work done", w.built, want)
+	if !slices.Equal(w.built, all) {
+		t.Errorf("built %q; want %q: whoever waited finds the work done", w.built, all)
 	}
 }
 
