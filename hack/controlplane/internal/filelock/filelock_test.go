@@ -1,0 +1,54 @@
+package filelock
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+func TestOneAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	var wg sync.WaitGroup
+	inside := make(chan struct{}, 1) // full while one holds the lock
+	for range 4 {
+		wg.Go(func() {
+			release, err := Acquire(t.Context(), path, func() {})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer release()
+			select {
+			case inside <- struct{}{}:
+				<-inside
+			default:
+				t.Error("two hold the lock at once")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestWaitingIsToldAndCanBeCancelled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := Acquire(t.Context(), path, func() { t.Error("nobody holds the lock, yet it waited") })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	told := 0
+	_, err = Acquire(ctx, path, func() { told++; cancel() })
+	if !errors.Is(err, context.Canceled) || told != 1 {
+		t.Errorf("Acquire = %v, told %d times; want it cancelled after telling once", err, told)
+	}
+
+	release()
+	release, err = Acquire(t.Context(), path, func() { t.Error("a released lock is still held") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}

@@ -1,0 +1,133 @@
+package gobuild
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/binary"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/progress"
+)
+
+const hello = "package main\n\nfunc main() { println(\"hello\") }\n"
+
+// module makes a module of one program, and the plan to build it.
+func module(t *testing.T, source string) binary.Plan {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"go.mod": "module demo\n\ngo 1.26.0\n", "main.go": source} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return binary.Plan{
+		Binary:  binary.Binary{Name: "demo", Package: "."},
+		Dir:     dir,
+		Version: "v1.0.0",
+		Stamp:   "version v1.0.0\n",
+	}
+}
+
+func logTo(t *testing.T) (progress.Display, func() string) {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return progress.NewDisplay(file), func() string {
+		content, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+}
+
+func files(t *testing.T, folder string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+func TestBuild(t *testing.T) {
+	plan, folder := module(t, hello), t.TempDir()
+	display, logged := logTo(t)
+	// What a killed build left behind.
+	if err := os.Mkdir(filepath.Join(folder, unfinished+"1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := Build(t.Context(), plan, folder, display); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := files(t, folder), "demo demo.stamp"; got != want {
+		t.Errorf("the folder holds %q; want %q and nothing unfinished", got, want)
+	}
+	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "demo")).CombinedOutput()
+	if err != nil || string(out) != "hello\n" {
+		t.Errorf("the program says %q, %v", out, err)
+	}
+	if reason, err := plan.Stale(folder); reason != "" || err != nil {
+		t.Errorf("Stale = %q, %v after a build; want it current", reason, err)
+	}
+	if got := logged(); !strings.Contains(got, "demo v1.0.0: built in ") {
+		t.Errorf("logged %q; want it to say what was built", got)
+	}
+}
+
+func TestFailedBuildKeepsWhatWasThere(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		source string
+		cancel bool
+		want   string
+	}{
+		"does not compile": {
+			reason: "the compiler's words are shown",
+			source: "package main\n\nfunc main() { undefinedName() }\n",
+			want:   "undefined: undefinedName",
+		},
+		"interrupted": {
+			reason: "Ctrl-C is no failure of the build",
+			source: hello,
+			cancel: true,
+			want:   "was interrupted",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			plan, folder := module(t, tc.source), t.TempDir()
+			display, _ := logTo(t)
+			if err := os.WriteFile(filepath.Join(folder, "demo"), []byte("old"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tc.cancel {
+				cancel()
+			}
+
+			err := Build(ctx, plan, folder, display)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Build = %v; want %q: %s", err, tc.want, tc.reason)
+			}
+			if got := files(t, folder); got != "demo" {
+				t.Errorf("the folder holds %q; want the old binary alone", got)
+			}
+			if content, _ := os.ReadFile(filepath.Join(folder, "demo")); string(content) != "old" {
+				t.Errorf("the old binary became %q", content)
+			}
+		})
+	}
+}

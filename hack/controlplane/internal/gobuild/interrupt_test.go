@@ -1,0 +1,68 @@
+package gobuild
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// slowCompiler makes the go command run compilers through a script that never ends. The pipe it returns says "started"
+// once such a compiler runs, and ends when it has stopped, whoever is left to reap it.
+func slowCompiler(t *testing.T) (pipe string) {
+	t.Helper()
+	dir := t.TempDir()
+	pipe, script := filepath.Join(dir, "pipe"), filepath.Join(dir, "slow.sh")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	content := "#!/bin/sh\nfor arg; do [ \"$arg\" = -V=full ] && exec \"$@\"; done\n" +
+		"exec 3>" + pipe + " && echo started >&3 && exec sleep 60\n"
+	if err := os.WriteFile(script, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOFLAGS", "-toolexec="+script)
+	return pipe
+}
+
+func TestInterruptStopsTheCompilers(t *testing.T) {
+	// A source that no build cache holds.
+	plan, folder := module(t, fmt.Sprintf("package main\n\nfunc main() { println(%d) }\n", time.Now().UnixNano())), t.TempDir()
+	pipe := slowCompiler(t)
+	display, _ := logTo(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+
+	result := make(chan error, 1)
+	go func() { result <- Build(ctx, plan, folder, display) }()
+	compiler, err := os.Open(pipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = compiler.Close() }()
+	said := bufio.NewReader(compiler)
+	if line, err := said.ReadString('\n'); line != "started\n" {
+		t.Fatalf("the compiler said %q, %v", line, err)
+	}
+	interrupted := time.Now()
+	cancel()
+
+	if err := <-result; err == nil || !strings.Contains(err.Error(), "was interrupted") {
+		t.Errorf("Build = %v; want it to say that it was interrupted", err)
+	}
+	if got := files(t, folder); got != "" {
+		t.Errorf("the folder holds %q; want nothing left behind", got)
+	}
+	if _, err := io.Copy(io.Discard, said); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(interrupted); took > 30*time.Second {
+		t.Errorf("the compiler ran on for %s: it was not stopped, it ended", took)
+	}
+}

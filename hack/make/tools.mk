@@ -1,0 +1,63 @@
+# Development tools and the control plane, each built from Go modules into $(BIN) the first time it is needed.
+# The root Makefile includes this file, and sets BIN := $(CURDIR)/bin before that.
+
+BIN ?= $(CURDIR)/bin
+HACK := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+
+## Tools
+
+# To use a tool, depend on its variable:
+#   manifests: $(CONTROLLER_GEN)
+#   	$(CONTROLLER_GEN) crd paths=./...
+CONTROLLER_GEN := $(BIN)/controller-gen
+CRD_REF_DOCS   := $(BIN)/crd-ref-docs
+GOLANGCI_LINT  := $(BIN)/golangci-lint
+KUSTOMIZE      := $(BIN)/kustomize
+REGISTRY       := $(BIN)/registry
+SETUP_ENVTEST  := $(BIN)/setup-envtest
+
+TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
+
+# Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
+# $$version is set by the recipe. golangci-lint heeds its version only together with a date.
+LINK.controller-gen := -X sigs.k8s.io/controller-tools/pkg/version.version=$$version
+LINK.crd-ref-docs   := -X main.buildVersion=$$version
+LINK.golangci-lint  := -X main.version=$$version -X main.date=unknown
+LINK.registry       := -X github.com/distribution/distribution/v3/version.version=$$version
+LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
+
+# Every folder of hack/tools is a module that pins one tool, by its tool directive. The move makes it all or nothing.
+$(TOOLS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
+	@mkdir -p $(BIN)
+	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
+	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" && \
+	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
+
+.PHONY: tools
+tools: $(TOOLS) ## Build every development tool into bin/.
+
+## Control plane
+
+CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplane run .
+
+# For recipes of targets that depend on controlplane, as the shell asks for it only when the recipe runs:
+#   test: controlplane
+#   	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" go test ./...
+# The variable is not exported for all: in the environment it would win over what is built, also when a pin changes.
+CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
+
+.PHONY: controlplane
+controlplane: ## Build etcd and kube-apiserver, once. KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1 spare that.
+	@$(CONTROLPLANE) build -bin $(BIN)
+
+.PHONY: controlplane-test
+controlplane-test: ## Test the command that builds the control plane.
+	CGO_ENABLED=0 GOWORK=off go -C $(HACK)/controlplane test ./...
+
+.PHONY: controlplane-replaces
+controlplane-replaces: ## Write the replace list that k8s.io/kubernetes needs.
+	@$(CONTROLPLANE) replaces
+
+.PHONY: controlplane-check
+controlplane-check: ## Fail where that list does not fit the pinned version.
+	@$(CONTROLPLANE) replaces -check
