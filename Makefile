@@ -1,0 +1,38 @@
+# Everything that is done with this repository starts here: make help.
+# A fresh clone needs Go, make and git. Whatever else is used is built from Go modules into bin/.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/bin
+export CGO_ENABLED := 0
+
+include hack/make/tools.mk
+-include $(filter-out hack/make/tools.mk,$(wildcard hack/make/*.mk))
+
+##@ Build
+
+.PHONY: build
+build: ## Build the controller into bin/.
+	go build -trimpath -ldflags="-s -w" -o $(BIN)/image-reflector-controller .
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the markers in the code.
+	cd api && $(CONTROLLER_GEN) object:headerFile=../hack/boilerplate.go.txt paths=./...
+	cd api && $(CONTROLLER_GEN) crd paths=./... output:crd:artifacts:config=../config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=image-reflector-controller paths=./internal/controller/... output:rbac:artifacts:config=config/rbac
+
+##@ Test
+
+.PHONY: test
+test: controlplane $(REGISTRY) build ## Run every test, on a real control plane and a real registry.
+	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go test ./...
+	cd api && go test ./...
+	$(MAKE) controlplane-test
+
+##@ Help
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
