@@ -1,0 +1,254 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// step is one reconcile of a timeline: what the author and the work did, and
+// how it ended.
+type step struct {
+	what   string
+	edit   func(*v1.ImagePolicy)
+	result Result
+	err    error
+}
+
+func author(p *v1.ImagePolicy)  { p.Generation++ }
+func request(p *v1.ImagePolicy) { p.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }
+
+func latest(tag, digest string) func(*v1.ImagePolicy) {
+	return func(p *v1.ImagePolicy) {
+		p.Status.LatestRef = &v1.ImageRef{Name: "app", Image: "app", Tag: tag, Digest: digest}
+	}
+}
+
+// narrate plays a timeline and tells, for each step, the conditions, what
+// happens next, and the events.
+func narrate(steps []step) string {
+	var b strings.Builder
+	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
+	for i, s := range steps {
+		before := policy.DeepCopy()
+		if s.edit != nil {
+			s.edit(policy)
+		}
+		before.Generation, before.Annotations = policy.Generation, policy.Annotations
+		settlement := Settle(before, policy, s.result, s.err, noon.Add(time.Duration(i)*time.Minute))
+		fmt.Fprintf(&b, "%s:\n", s.what)
+		for _, c := range policy.Status.Conditions {
+			fmt.Fprintf(&b, "  %s=%s %s %q since %s\n", c.Type, c.Status, c.Reason, c.Message, c.LastTransitionTime.UTC().Format("15:04"))
+		}
+		fmt.Fprintf(&b, "  next: after %s, error: %v; observed: %d %q\n", settlement.After, settlement.Err,
+			policy.Status.ObservedGeneration, policy.Status.LastHandledReconcileAt)
+		for _, e := range settlement.Events {
+			fmt.Fprintf(&b, "  event: warning=%t %s %q %v\n", e.Warning, e.Reason, e.Message, e.Metadata)
+		}
+	}
+	return b.String()
+}
+
+func TestSettleNarratives(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		steps []step
+		want  string
+	}{{
+		name: "a new policy waits for its repository without an alarm, then tells its first result once",
+		steps: []step{
+			{what: "not scanned yet", err: Waiting("DependencyNotReady", time.Second, errors.New("no tags yet"))},
+			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{what: "nothing new", result: Result{Message: "resolved to 1"}},
+			{what: "requested", edit: request, result: Result{Message: "resolved to 1"}},
+		},
+		want: `
+not scanned yet:
+  Ready=False DependencyNotReady "no tags yet" since 12:00
+  next: after 1s, error: <nil>; observed: 1 ""
+selected:
+  Ready=True Succeeded "resolved to 1" since 12:01
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+nothing new:
+  Ready=True Succeeded "resolved to 1" since 12:01
+  next: after 0s, error: <nil>; observed: 1 ""
+requested:
+  Ready=True Succeeded "resolved to 1" since 12:01
+  next: after 0s, error: <nil>; observed: 1 "now"
+`,
+	}, {
+		name: "a failure that lasts is told once, and its end once",
+		steps: []step{
+			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{what: "registry down", err: Retry("ReadOperationFailed", errors.New("refused"))},
+			{what: "still down", err: fmt.Errorf("wrapped: %w", Retry("ReadOperationFailed", errors.New("timeout")))},
+			{what: "recovered", result: Result{Message: "resolved to 1"}},
+		},
+		want: `
+selected:
+  Ready=True Succeeded "resolved to 1" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+registry down:
+  Ready=False ReadOperationFailed "refused" since 12:01
+  Reconciling=True ProgressingWithRetry "refused" since 12:01
+  next: after 0s, error: refused; observed: 1 ""
+  event: warning=true ReadOperationFailed "refused" map[]
+still down:
+  Ready=False ReadOperationFailed "wrapped: timeout" since 12:01
+  Reconciling=True ProgressingWithRetry "wrapped: timeout" since 12:01
+  next: after 0s, error: wrapped: timeout; observed: 1 ""
+recovered:
+  Ready=True Succeeded "resolved to 1" since 12:03
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+`,
+	}, {
+		name: "what can't succeed stalls, each new attempt of its author is told",
+		steps: []step{
+			{what: "invalid", err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{what: "looked at again", err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{what: "edited, still invalid", edit: author, err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{what: "edited, valid", edit: func(p *v1.ImagePolicy) { author(p); latest("1", "")(p) }, result: Result{Message: "resolved to 1"}},
+		},
+		want: `
+invalid:
+  Ready=False InvalidPolicy "bad range" since 12:00
+  Stalled=True InvalidPolicy "bad range" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=true InvalidPolicy "bad range" map[]
+looked at again:
+  Ready=False InvalidPolicy "bad range" since 12:00
+  Stalled=True InvalidPolicy "bad range" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+edited, still invalid:
+  Ready=False InvalidPolicy "bad range" since 12:00
+  Stalled=True InvalidPolicy "bad range" since 12:00
+  next: after 0s, error: <nil>; observed: 2 ""
+  event: warning=true InvalidPolicy "bad range" map[]
+edited, valid:
+  Ready=True Succeeded "resolved to 1" since 12:03
+  next: after 0s, error: <nil>; observed: 3 ""
+  event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+`,
+	}, {
+		name: "a result that is still good is kept, but only for the generation it was found for",
+		steps: []step{
+			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{what: "store lost", result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
+			{what: "edited", edit: author, result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
+		},
+		want: `
+selected:
+  Ready=True Succeeded "resolved to 1" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+store lost:
+  Ready=True Succeeded "stays 1" since 12:00
+  next: after 1m0s, error: <nil>; observed: 1 ""
+edited:
+  Ready=False DependencyNotReady "no tags" since 12:02
+  next: after 1m0s, error: <nil>; observed: 2 ""
+  event: warning=true DependencyNotReady "no tags" map[]
+`,
+	}, {
+		name: "a digest alone is a change: when it appears, moves and vanishes",
+		steps: []step{
+			{what: "without", edit: latest("1", ""), result: Result{Message: "m"}},
+			{what: "appears", edit: latest("1", "d1"), result: Result{Message: "m"}},
+			{what: "moves", edit: latest("1", "d2"), result: Result{Message: "m"}},
+			{what: "vanishes", edit: latest("1", ""), result: Result{Message: "m"}},
+			{what: "an error without a reason", err: errors.New("api server down")},
+		},
+		want: `
+without:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+appears:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/digest:d1 image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+moves:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/digest:d2 image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+vanishes:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
+an error without a reason:
+  Ready=False Failure "api server down" since 12:04
+  Reconciling=True ProgressingWithRetry "api server down" since 12:04
+  next: after 0s, error: api server down; observed: 1 ""
+  event: warning=true Failure "api server down" map[]
+`,
+	}} {
+		t.Run(tc.name, func(t *testing.T) {
+			NewWithT(t).Expect("\n" + narrate(tc.steps)).To(Equal(tc.want))
+		})
+	}
+}
+
+func TestSettleTellsOfNewTags(t *testing.T) {
+	g := NewWithT(t)
+	scanned := func(revision string) *v1.ImageRepository {
+		return &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: revision}}}
+	}
+	events := func(before, after *v1.ImageRepository) []Event {
+		return Settle(before, after, Result{Message: "found"}, nil, noon).Events
+	}
+	g.Expect(events(&v1.ImageRepository{}, scanned("r1"))).To(HaveLen(1))
+	g.Expect(events(scanned("r1"), scanned("r1"))).To(BeEmpty(), "a scan that changed nothing is no news")
+	g.Expect(events(scanned("r1"), scanned("r2"))).To(ConsistOf(
+		Event{Reason: "Succeeded", Message: "found", Metadata: map[string]string{revisionKey: "r2"}}))
+}
+
+func TestBeginMarksOnlyNewGenerations(t *testing.T) {
+	g := NewWithT(t)
+	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
+	g.Expect(Begin(policy, "looking", noon)).To(BeTrue())
+	g.Expect(policy.Status.Conditions).To(ConsistOf(
+		And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", "Progressing")),
+		And(HaveField("Type", "Reconciling"), HaveField("Status", metav1.ConditionTrue)),
+	))
+	before := policy.DeepCopy()
+	g.Expect(Begin(policy, "looking again", noon)).To(BeFalse())
+	g.Expect(policy).To(Equal(before), "a known generation keeps its conditions")
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	g := NewWithT(t)
+	policy := &v1.ImagePolicy{}
+	Settle(policy, policy, Result{}, errors.New(strings.Repeat("ä", 40000)), noon)
+	message := policy.Status.Conditions[0].Message
+	g.Expect(len(message)).To(BeNumerically("<=", 32768))
+	g.Expect(message).To(HaveSuffix("ä…"))
+}

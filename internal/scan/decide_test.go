@@ -1,0 +1,113 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package scan
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// upToDate are the facts of a repository that was scanned four minutes ago.
+func upToDate() Facts {
+	return Facts{
+		Now:      noon,
+		Interval: 10 * time.Minute,
+		Image:    "a", ObservedImage: "a",
+		Exclusions: []string{"x"}, ObservedExclusions: []string{"x"},
+		LastScan: noon.Add(-4 * time.Minute),
+		Stored:   true,
+	}
+}
+
+// triggers are the changes that make a scan due, in the order in which Decide
+// asks for them.
+var triggers = []struct {
+	reason Reason
+	pull   func(*Facts)
+}{
+	{NeverScanned, func(f *Facts) { f.LastScan = time.Time{} }},
+	{Requested, func(f *Facts) { f.Requested = true }},
+	{ImageChanged, func(f *Facts) { f.Image = "b" }},
+	{ExclusionChanged, func(f *Facts) { f.Exclusions = nil }},
+	{StoreEmpty, func(f *Facts) { f.Stored = false }},
+	{LastScanFailed, func(f *Facts) { f.Failing = true }},
+	{IntervalElapsed, func(f *Facts) { f.Now = f.LastScan.Add(f.Interval) }},
+}
+
+func TestDecideWaits(t *testing.T) {
+	g := NewWithT(t)
+	decision := Decide(upToDate())
+	_, due := decision.Due()
+	g.Expect(due).To(BeFalse())
+	g.Expect(decision.Wait()).To(Equal(6 * time.Minute))
+}
+
+func TestDecideByEachTrigger(t *testing.T) {
+	for _, trigger := range triggers {
+		t.Run(string(trigger.reason), func(t *testing.T) {
+			facts := upToDate()
+			trigger.pull(&facts)
+			reason, due := Decide(facts).Due()
+			g := NewWithT(t)
+			g.Expect(due).To(BeTrue())
+			g.Expect(reason).To(Equal(trigger.reason))
+		})
+	}
+}
+
+func TestDecideOrder(t *testing.T) {
+	for i, first := range triggers {
+		for _, second := range triggers[i+1:] {
+			facts := upToDate()
+			second.pull(&facts)
+			first.pull(&facts)
+			reason, _ := Decide(facts).Due()
+			NewWithT(t).Expect(reason).To(Equal(first.reason), "%q is told before %q", first.reason, second.reason)
+		}
+	}
+}
+
+func TestRemainingIsBoundedByTheInterval(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(Remaining(noon, time.Minute, noon.Add(20*time.Second))).To(Equal(40 * time.Second))
+	g.Expect(Remaining(noon, time.Minute, noon.Add(2*time.Minute))).To(BeNumerically("<", 0))
+	g.Expect(Remaining(noon.Add(24*time.Hour), time.Minute, noon)).To(Equal(time.Minute),
+		"a last scan in the future, by a wrong clock, must not stop scans for a day")
+}
+
+func TestSpread(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(Spread(time.Hour, 0, "seed")).To(Equal(time.Hour))
+	g.Expect(Spread(time.Hour, 10, "seed")).To(Equal(Spread(time.Hour, 10, "seed")), "the same after a restart")
+
+	early, late := 0, 0
+	for i := range 1000 {
+		d := Spread(time.Hour, 10, fmt.Sprint("object-", i))
+		g.Expect(d).To(And(BeNumerically(">=", 54*time.Minute), BeNumerically("<=", 66*time.Minute)))
+		if d < time.Hour {
+			early++
+		} else {
+			late++
+		}
+	}
+	g.Expect(early).To(And(BeNumerically(">", 400), BeNumerically("<", 600)), "both directions alike, late %d", late)
+}

@@ -1,0 +1,99 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package scan
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestNextSortsAndDropsDuplicates(t *testing.T) {
+	g := NewWithT(t)
+	in := []string{"b", "a", "b", "B"}
+	got := Next(Snapshot{}, "image", in, noon)
+	g.Expect(got.Tags).To(Equal([]string{"B", "a", "b"}))
+	g.Expect(in).To(Equal([]string{"b", "a", "b", "B"}), "the input stays as it was")
+	g.Expect(got.FirstSeen).To(Equal([]int64{noon.Unix(), noon.Unix(), noon.Unix()}))
+	g.Expect(got.Since).To(Equal(noon.Unix()))
+	g.Expect(got.Image).To(Equal("image"))
+}
+
+func TestNextKeepsWhenTagsWereFirstSeen(t *testing.T) {
+	g := NewWithT(t)
+	first := Next(Snapshot{}, "image", []string{"b", "d"}, noon)
+	later := noon.Add(time.Hour)
+	second := Next(first, "image", []string{"a", "b", "c", "e"}, later)
+	g.Expect(second.Tags).To(Equal([]string{"a", "b", "c", "e"}))
+	g.Expect(second.FirstSeen).To(Equal([]int64{later.Unix(), noon.Unix(), later.Unix(), later.Unix()}))
+	g.Expect(second.Since).To(Equal(noon.Unix()))
+
+	other := Next(first, "other", []string{"b"}, later)
+	g.Expect(other.FirstSeen).To(Equal([]int64{later.Unix()}), "a tag of another image is another tag")
+	g.Expect(other.Since).To(Equal(later.Unix()))
+}
+
+func TestRevision(t *testing.T) {
+	g := NewWithT(t)
+	tags := []string{"1.0.0", "1.0.1", "latest"}
+	revision := Next(Snapshot{}, "a", tags, noon).Revision()
+	for range 20 {
+		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
+		g.Expect(Next(Snapshot{}, "b", tags, noon.Add(time.Hour)).Revision()).To(Equal(revision),
+			"neither the order nor the time nor the image counts")
+	}
+	of := func(tags ...string) string { return Next(Snapshot{}, "a", tags, noon).Revision() }
+	g.Expect(of("ab")).NotTo(Equal(of("a", "b")))
+	g.Expect(of()).NotTo(Equal(of("")))
+	g.Expect(revision).To(MatchRegexp("^sha256:[0-9a-f]{64}$"))
+}
+
+func TestHasAndLatest(t *testing.T) {
+	g := NewWithT(t)
+	s := Next(Snapshot{}, "a", []string{"1", "2", "10"}, noon)
+	g.Expect(s.Has("10")).To(BeTrue())
+	g.Expect(s.Has("3")).To(BeFalse())
+	g.Expect(s.Latest(2)).To(Equal([]string{"2", "10"}))
+	g.Expect(s.Latest(9)).To(Equal([]string{"2", "10", "1"}))
+	g.Expect(Snapshot{}.Latest(2)).To(BeEmpty())
+	g.Expect(slices.IsSorted(s.Tags)).To(BeTrue(), "Latest changes nothing")
+}
+
+func TestEqual(t *testing.T) {
+	g := NewWithT(t)
+	a := Next(Snapshot{}, "a", []string{"1", "2"}, noon)
+	g.Expect(a.Equal(Next(a, "a", []string{"2", "1"}, noon.Add(time.Hour)))).To(BeTrue(), "nothing changed")
+	g.Expect(a.Equal(Next(a, "a", []string{"1"}, noon))).To(BeFalse())
+	g.Expect(a.Equal(Next(a, "b", []string{"1", "2"}, noon))).To(BeFalse())
+}
+
+func TestExclusions(t *testing.T) {
+	g := NewWithT(t)
+	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(exclusions.Filter([]string{"1", "sha256-ab.sig", "1-debug", "sig"})).To(Equal([]string{"1", "sig"}))
+
+	_, err = CompileExclusions([]string{"fine", "("})
+	g.Expect(err).To(MatchError(And(ContainSubstring(`spec.exclusionList[1] "("`), ContainSubstring("correct the regular expression"))))
+
+	none, err := CompileExclusions(nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(none.Filter([]string{"1"})).To(Equal([]string{"1"}))
+}
