@@ -1,0 +1,250 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+func TestOnlyTheSelectedTagIsAskedFor(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0", "1.2.0", "1.1.0", "0.9.0")
+
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef).To(Equal(image.NewRef("ghcr.io/org/app", "1.2.0", "")))
+	g.Expect(w.asked()).To(BeEmpty(), "Never asks nothing")
+
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Digest).To(Equal("sha256:one"))
+	g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0"}), "once")
+
+	w.digest = "sha256:two"
+	w.policy.Generation, w.policy.Spec.DigestReflectionPolicy = 2, v1.ReflectAlways
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Digest).To(Equal("sha256:two"))
+	g.Expect(w.policy.Status.ObservedPreviousRef.Digest).To(Equal("sha256:one"))
+	g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0", "digest 1.2.0"}), "at every reconcile")
+
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Digest).To(BeEmpty())
+	g.Expect(w.asked()).To(BeEmpty())
+}
+
+func TestDigestThatCantBeFetchedKeepsTheRefs(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+	before := w.policy.DeepCopy()
+
+	w.scanned(g, "1.0.0", "1.1.0")
+	w.down = errors.New("registry down")
+	g.Expect(w.settle()).To(MatchError(w.down))
+	g.Expect(w.policy.Status.LatestRef).To(Equal(before.Status.LatestRef))
+	g.Expect(apimeta.IsStatusConditionFalse(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
+}
+
+func TestAlwaysRestsAfterAStart(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.asked()).To(HaveLen(1))
+
+	w.policies.rests = rests{} // as a new process begins
+	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.asked()).To(BeEmpty(), "it was up to date")
+	g.Expect(result.After).To(And(BeNumerically(">", 0), BeNumerically("<=", v1.DefaultReflectionInterval)))
+
+	w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.asked()).To(HaveLen(1), "a request is not put off")
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.asked()).To(HaveLen(1), "and ends the rest")
+}
+
+func TestMovesDownOnlyWhenTheTagIsGone(t *testing.T) {
+	for _, tc := range []struct {
+		reason   string
+		listed   []string
+		has      []string
+		change   func(*world)
+		want     string
+		requests []string
+	}{
+		{"a better tag needs no question", []string{"1.0.0", "1.3.0"}, nil, nil, "1.3.0", nil},
+		{"a list that lacks the tag moves nothing", []string{"1.0.0"}, []string{"1.2.0"}, nil, "1.2.0", []string{"head 1.2.0"}},
+		{"a tag that is gone is given up", []string{"1.0.0"}, []string{"1.0.0"}, nil, "1.0.0", []string{"head 1.2.0"}},
+		{"an empty list moves nothing", nil, []string{"1.2.0"}, nil, "1.2.0", []string{"head 1.2.0"}},
+		{"a rule that refuses the tag is obeyed", []string{"1.0.0"}, []string{"1.2.0"}, func(w *world) {
+			w.policy.Spec.Policy.SemVer.Range = "<1.1.0"
+		}, "1.0.0", nil},
+		{"an exclusion that refuses the tag is obeyed", []string{"1.0.0"}, []string{"1.2.0"}, func(w *world) {
+			w.repo.Spec.ExclusionList = []string{`^1\.2\.`}
+			w.policies.Reader = nil
+		}, "1.0.0", nil},
+		{"another image is another matter", []string{"1.0.0"}, []string{"1.2.0"}, func(w *world) {
+			w.policy.Status.LatestRef = image.NewRef("ghcr.io/org/other", "1.2.0", "")
+		}, "1.0.0", nil},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.tags = tc.has
+			w.policy.Status.LatestRef = image.NewRef("ghcr.io/org/app", "1.2.0", "")
+			if tc.change != nil {
+				tc.change(w)
+				w.policies.Reader = newReader(t, w.repo)
+			}
+			w.scanned(g, tc.listed...)
+			g.Expect(w.settle()).To(Succeed())
+			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal(tc.want))
+			g.Expect(w.asked()).To(Equal(tc.requests))
+		})
+	}
+}
+
+func TestAConfirmationThatFailsKeepsThePolicyReady(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.2.0")
+	g.Expect(w.settle()).To(Succeed())
+	w.scanned(g, "1.0.0")
+	w.down = errors.New("registry down")
+	err := w.settle()
+	waiting, ok := errors.AsType[*outcome.WaitingError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(waiting.After).To(Equal(30 * time.Second))
+	ready := apimeta.FindStatusCondition(w.policy.Status.Conditions, meta.ReadyCondition)
+	g.Expect(ready.Status).To(Equal(metav1.ConditionTrue))
+	g.Expect(ready.Message).To(And(ContainSubstring("stays 1.2.0"), ContainSubstring("registry down")))
+}
+
+func TestWhatAPolicyWaitsFor(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		change  func(*world)
+		reason  string
+		message string
+	}{
+		{"no such repository", func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" },
+			meta.DependencyNotReadyReason, "ImageRepository 'ns/none' not found: create it, or correct spec.imageRepositoryRef"},
+		{"never scanned", func(*world) {},
+			meta.DependencyNotReadyReason, "its first scan is still to come"},
+		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true },
+			meta.DependencyNotReadyReason, "its scans are suspended"},
+		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
+			acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace"},
+		{"other namespace that shares with others", func(w *world) {
+			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+			w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
+		}, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
+		{"other namespaces are forbidden", func(w *world) {
+			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+			w.policies.Access.NoCrossNamespaceRefs = true
+		}, acl.AccessDeniedReason, "references to other namespaces are disabled"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			tc.change(w)
+			reader := newReader(t, w.repo)
+			w.policies.Reader, w.policies.Access.Reader = reader, reader
+			waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+			g.Expect(ok).To(BeTrue())
+			g.Expect(waiting.Reason).To(Equal(tc.reason))
+			g.Expect(waiting.Error()).To(ContainSubstring(tc.message))
+			g.Expect(waiting.After).To(Equal(30 * time.Second))
+		})
+	}
+}
+
+func TestAccessIsGrantedByLabels(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
+	w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+	reader := newReader(t, w.repo)
+	w.policies.Reader, w.policies.Access.Reader = reader, reader
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
+	g.Expect(matches(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
+	g.Expect(matches(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
+}
+
+func TestWhatStallsAPolicy(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*world)
+		reason string
+	}{
+		{"a range that does not parse", func(w *world) { w.policy.Spec.Policy.SemVer.Range = ">>1" }, v1.InvalidPolicyReason},
+		{"a pattern that does not parse", func(w *world) { w.policy.Spec.FilterTags = &v1.TagFilter{Pattern: "("} }, v1.InvalidPolicyReason},
+		{"no policy", func(w *world) { w.policy.Spec.Policy = v1.ImagePolicyChoice{} }, v1.InvalidPolicyReason},
+		{"an image that does not parse", func(w *world) { w.repo.Spec.Image = "https://x" }, v1.ImageURLInvalidReason},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.scanned(g, "1.0.0")
+			g.Expect(w.settle()).To(Succeed())
+			before := w.policy.Status.LatestRef.DeepCopy()
+			tc.change(w)
+			w.policies.Reader = newReader(t, w.repo)
+			stalled, ok := errors.AsType[*outcome.StalledError](w.settle())
+			g.Expect(ok).To(BeTrue())
+			g.Expect(stalled.Reason).To(Equal(tc.reason))
+			g.Expect(w.policy.Status.LatestRef).To(Equal(before))
+		})
+	}
+}
+
+func TestNoTagSelected(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g)
+	g.Expect(w.settle()).To(MatchError(ContainSubstring("has no tags")))
+	w.scanned(g, "latest", "0.1.0")
+	err := w.settle()
+	g.Expect(err).To(MatchError(ContainSubstring("none of the 2 tags")))
+	waiting, ok := errors.AsType[*outcome.WaitingError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(waiting.Reason).To(Equal(v1.NoTagSelectedReason))
+	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
+}

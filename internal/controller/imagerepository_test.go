@@ -1,0 +1,162 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// scan works on the repository and settles the outcome.
+func (w *world) scan() (outcome.Result, error) {
+	before := w.repo.DeepCopy()
+	result, err := w.repositories.Work(context.Background(), w.repo, noBegin)
+	outcome.Settle(before, w.repo, result, err, time.Now())
+	return result, err
+}
+
+func TestScan(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0", "1.0.1", "sha256-ab.sig", "1.0.0"}
+	result, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(result.After).To(Equal(time.Hour))
+	status := w.repo.Status
+	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "duplicates and excluded tags don't count")
+	g.Expect(status.LastScanResult.LatestTags).To(Equal([]string{"1.0.1", "1.0.0"}))
+	g.Expect(status.ObservedImage).To(Equal("ghcr.io/org/app"))
+	g.Expect(status.CanonicalImageName).To(Equal("ghcr.io/org/app"))
+	g.Expect(status.ObservedExclusionList).To(Equal([]string{v1.DefaultExclusion}))
+	g.Expect(result.Message).To(Equal("successful scan: found 2 tags with checksum " + status.LastScanResult.Revision))
+
+	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(snapshot.Tags).To(Equal([]string{"1.0.0", "1.0.1"}))
+
+	again, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.asked()).To(Equal([]string{"list"}), "the second was not due")
+	g.Expect(again.Message).To(Equal(result.Message))
+	g.Expect(again.After).To(And(BeNumerically(">", 59*time.Minute), BeNumerically("<=", time.Hour)))
+}
+
+func TestWhatMakesAScanDue(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*world)
+	}{
+		{"a request", func(w *world) { w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }},
+		{"another image", func(w *world) { w.repo.Spec.Image = "ghcr.io/org/other" }},
+		{"another exclusion list", func(w *world) { w.repo.Spec.ExclusionList = []string{"rc"} }},
+		{"a store that was lost", func(w *world) { *w.store = *tagstore.NewMemory() }},
+		{"a store with other tags than the status tells of", func(w *world) { w.repo.Status.LastScanResult.Revision = "older" }},
+		{"a scan that failed", func(w *world) { w.repo.Status.Conditions[0].Status = metav1.ConditionFalse }},
+		{"time", func(w *world) { w.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.tags = []string{"1.0.0"}
+			_, err := w.scan()
+			g.Expect(err).NotTo(HaveOccurred())
+			tc.change(w)
+			_, err = w.scan()
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
+			_, err = w.scan()
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(w.asked()).To(BeEmpty(), "one scan is enough")
+		})
+	}
+}
+
+func TestAFailedScanLosesNothing(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0"}
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	before := w.repo.DeepCopy()
+
+	w.down = errors.New("registry down")
+	w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	_, err = w.scan()
+	g.Expect(err).To(MatchError(w.down))
+	g.Expect(w.repo.Status.LastScanResult).To(Equal(before.Status.LastScanResult))
+	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(snapshot.Tags).To(Equal([]string{"1.0.0"}))
+}
+
+func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	var told []types.NamespacedName
+	w.repositories.Saved = func(_ context.Context, name types.NamespacedName) { told = append(told, name) }
+	w.tags = []string{"1.0.0"}
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(told).To(BeEmpty(), "the new revision tells it")
+
+	*w.store = *tagstore.NewMemory()
+	_, err = w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(told).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
+}
+
+func TestWhatStallsARepository(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.repo.Spec.Image = "https://ghcr.io/org/app"
+	_, err := w.scan()
+	stalled, ok := errors.AsType[*outcome.StalledError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(stalled.Reason).To(Equal(v1.ImageURLInvalidReason))
+
+	w.repo.Spec.Image, w.repo.Spec.ExclusionList = "ghcr.io/org/app", []string{"("}
+	_, err = w.scan()
+	_, ok = errors.AsType[*outcome.StalledError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(err).To(MatchError(ContainSubstring("spec.exclusionList[0]")))
+	g.Expect(w.asked()).To(BeEmpty())
+}
+
+func TestSweep(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0")
+	gone := tagstore.Key{Namespace: "ns", Name: "app", UID: "older"}
+	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.store.Put(context.Background(), gone, snapshot)).To(Succeed())
+
+	sweep := &sweeper{reader: newReader(t, w.repo), store: w.store}
+	g.Expect(sweep.Start(context.Background())).To(Succeed())
+	g.Expect(w.store.Keys(context.Background())).To(ConsistOf(storeKey(w.repo)))
+}

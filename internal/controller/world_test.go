@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// world is all that the two workers see of the outside, in memory.
+type world struct {
+	repo   *v1.ImageRepository
+	policy *v1.ImagePolicy
+	store  *tagstore.Memory
+
+	// what the registry has, and fails with
+	tags   []string
+	digest string
+	down   error
+	// requests that were made: "list", "digest TAG" or "head TAG"
+	requests []string
+
+	policies     *ImagePolicies
+	repositories *ImageRepositories
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		store:  tagstore.NewMemory(),
+		digest: "sha256:one",
+		repo: &v1.ImageRepository{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "r"},
+			Spec:       v1.ImageRepositorySpec{Image: "ghcr.io/org/app", Interval: metav1.Duration{Duration: time.Hour}},
+		},
+		policy: &v1.ImagePolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "p", Generation: 1},
+			Spec:       v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}}},
+		},
+	}
+	w.policy.Spec.ImageRepositoryRef.Name = "app"
+	auth := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+		return registry.AuthOptions{}, nil
+	})
+	reader := newReader(t, w.repo)
+	w.policies = &ImagePolicies{
+		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Registry: w, Store: w.store,
+		RequeueDependency: 30 * time.Second,
+	}
+	w.repositories = &ImageRepositories{Auth: auth, Registry: w, Store: w.store}
+	return w
+}
+
+func newReader(t *testing.T, objects ...client.Object) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	NewWithT(t).Expect(errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme))).To(Succeed())
+	objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other", Labels: map[string]string{"team": "b"}}})
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+}
+
+func (w *world) ListTags(context.Context, image.Name, registry.AuthOptions) ([]string, error) {
+	w.requests = append(w.requests, "list")
+	return w.tags, w.down
+}
+
+func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {
+	w.requests = append(w.requests, "digest "+tag)
+	return w.digest, w.down
+}
+
+func (w *world) Exists(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (bool, error) {
+	w.requests = append(w.requests, "head "+tag)
+	return slices.Contains(w.tags, tag), w.down
+}
+
+// scanned makes the store hold the tags, whatever the registry has.
+func (w *world) scanned(g Gomega, tags ...string) {
+	snapshot := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, tags, time.Now())
+	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), snapshot)).To(Succeed())
+}
+
+func noBegin(context.Context, string) error { return nil }
+
+// settle works on the policy and settles the outcome.
+func (w *world) settle() error {
+	before := w.policy.DeepCopy()
+	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
+	outcome.Settle(before, w.policy, result, err, time.Now())
+	return err
+}
+
+// asked returns the requests since the last call.
+func (w *world) asked() []string {
+	requests := w.requests
+	w.requests = nil
+	return requests
+}
