@@ -25,6 +25,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	"k8s.io/apimachinery/pkg/types"
@@ -208,11 +209,14 @@ func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (
 	return len(gone), nil
 }
 
-// Close implements Store.
+// Close implements Store. A store that was found damaged does not wait for
+// calls in progress, since they may never end.
 func (b *Bolt) Close() error {
 	if b.db != nil && !b.damaged.Load() {
 		return b.db.Close()
 	}
+	// The mapping of the file stays, and with it the lock, unless it is let go.
+	_ = flock(b.file, syscall.LOCK_UN) // fails only when the file is closed already
 	if err := b.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}

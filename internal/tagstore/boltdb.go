@@ -109,9 +109,14 @@ func initFormat(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	format := binary.BigEndian.AppendUint32(bytes.Clone(formatMagic), formatVersion)
-	format = binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
-	return meta.Put(formatKey, format)
+	return meta.Put(formatKey, encodeFormat(formatVersion))
+}
+
+// encodeFormat returns what is held under formatKey: the magic bytes, the
+// version, and the checksum of both, each as four bytes, big endian.
+func encodeFormat(version uint32) []byte {
+	format := binary.BigEndian.AppendUint32(bytes.Clone(formatMagic), version)
+	return binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
 }
 
 // view runs fn on the records as they are now.

@@ -147,12 +147,12 @@ func openLocked(path string, timeout time.Duration) (*os.File, error) {
 // lock tries to lock a file, and reports whether it is now locked and still the
 // one at its path: another process may have set it aside before.
 func lock(file *os.File, path string) (bool, error) {
-	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := flock(file, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
 		return false, nil
 	}
 	if err != nil {
-		return false, &os.PathError{Op: "lock", Path: path, Err: err}
+		return false, err
 	}
 	mine, err := file.Stat()
 	if err != nil {
@@ -163,6 +163,19 @@ func lock(file *os.File, path string) (bool, error) {
 		return false, nil
 	}
 	return err == nil && os.SameFile(mine, current), err
+}
+
+// flock changes the lock of a file.
+func flock(file *os.File, how int) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = syscall.Flock(int(fd), how) }); err != nil {
+		return err
+	}
+	return os.NewSyscallError("flock", failed)
 }
 
 // setAside renames what is at the path, removes what was set aside long ago,

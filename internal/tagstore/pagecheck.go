@@ -19,7 +19,6 @@ package tagstore
 import (
 	"bytes"
 	"io"
-	"slices"
 )
 
 // maxDepth of pages and buckets. Three levels hold millions of keys.
@@ -56,12 +55,23 @@ func checkPages(file io.ReaderAt, size int64) error {
 	return c.checkFreelist()
 }
 
-// bounds are what the keys below a branch are limited to: from low, which is
-// empty for no limit, up to and without high, which is nil for no limit.
-type bounds struct{ low, high []byte }
+// bounds are what the keys of a page are limited to: from low, which is empty
+// for no limit, up to and without high, which is nil for no limit. Below a
+// branch the first key is exactly the one that the branch says, which bbolt
+// relies on to replace it.
+type bounds struct {
+	low, high []byte
+	exact     bool
+}
 
-func (b bounds) hold(key []byte) bool {
-	return bytes.Compare(key, b.low) >= 0 && (b.high == nil || bytes.Compare(key, b.high) < 0)
+// take reports whether key is within the bounds, and moves them beyond it.
+func (b *bounds) take(key []byte) bool {
+	order := bytes.Compare(key, b.low)
+	if len(key) == 0 || order < 0 || b.exact && order > 0 || b.high != nil && bytes.Compare(key, b.high) >= 0 {
+		return false
+	}
+	b.low, b.exact = append(bytes.Clone(key), 0), false // the least key after this one
+	return true
 }
 
 // checkTree checks the page of an id, and all that hangs below it.
@@ -76,6 +86,9 @@ func (c *checker) checkTree(id uint64, limits bounds, depth int) error {
 func (c *checker) checkNode(p page, limits bounds, depth int) error {
 	if depth > maxDepth {
 		return damaged("its tree is deeper than %d", maxDepth)
+	}
+	if p.count == 0 && (limits.exact || p.kind == branchPage) {
+		return damaged("a page in the tree is empty")
 	}
 	if len(p.body) < int(p.count)*pageElementSize {
 		return damaged("%d elements exceed their page", p.count)
@@ -100,10 +113,9 @@ func (c *checker) checkLeaf(p page, limits bounds, depth int) error {
 			return damaged("an element exceeds its page")
 		}
 		key, value := element[start:start+uint64(keySize)], element[start+uint64(keySize):end]
-		if len(key) == 0 || !limits.hold(key) {
+		if !limits.take(key) {
 			return damaged("key %q is not in order", key)
 		}
-		limits.low = append(slices.Clone(key), 0) // the least key after this one
 		if flags > bucketFlag {
 			return damaged("an element has flags %#x", flags)
 		}
@@ -138,9 +150,6 @@ func (c *checker) checkBucket(value []byte, depth int) error {
 
 // checkBranch checks the keys of a branch and its children.
 func (c *checker) checkBranch(p page, limits bounds, depth int) error {
-	if p.count == 0 {
-		return damaged("a branch has no children")
-	}
 	keys := make([][]byte, p.count)
 	for i := range keys {
 		element := p.body[i*pageElementSize:]
@@ -150,12 +159,12 @@ func (c *checker) checkBranch(p page, limits bounds, depth int) error {
 			return damaged("an element exceeds its page")
 		}
 		keys[i] = element[start:end]
-		if !limits.hold(keys[i]) || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
+		if !limits.take(keys[i]) {
 			return damaged("branch key %q is not in order", keys[i])
 		}
 	}
 	for i, key := range keys {
-		below := bounds{low: key, high: limits.high}
+		below := bounds{low: key, high: limits.high, exact: true}
 		if i+1 < len(keys) {
 			below.high = keys[i+1]
 		}
