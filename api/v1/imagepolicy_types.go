@@ -141,7 +141,7 @@ type NumericalPolicy struct {
 
 // TagFilter says which tags are considered, and which part of them.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.extract) || self.extract == ” || (has(self.pattern) && self.pattern != ”)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
+// +kubebuilder:validation:XValidation:rule="!has(self.extract) || size(self.extract) == 0 || (has(self.pattern) && size(self.pattern) > 0)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
 type TagFilter struct {
 	// Pattern is a regular expression. Tags that it does not match are left
 	// out.
