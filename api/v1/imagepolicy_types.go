@@ -114,7 +114,7 @@ type SemVerPolicy struct {
 	// ">=1.0.0 <2.0.0" or "~1.4 || 1.2.x". See
 	// https://github.com/Masterminds/semver#checking-version-constraints.
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.split('||').all(t, t.matches(r'^\\s*(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?((\\s*,\\s*|\\s+)(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?)*\\s*$'))",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith(',') && !self.startsWith('|') && self.matches(r'^(((^|,|[|][|])\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?\\s+-\\s+v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?|(^|,|\\s|[|][|])\\s*([<>]=?|=[<>]?|!=|~>?|\\^)?\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)\\s*)+$')",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
 	// +required
 	Range string `json:"range"`
 }
