@@ -114,7 +114,7 @@ type SemVerPolicy struct {
 	// ">=1.0.0 <2.0.0" or "~1.4 || 1.2.x". See
 	// https://github.com/Masterminds/semver#checking-version-constraints.
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.split('||').all(t, t.matches(r'^\\s*(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?((\\s*,\\s*|\\s+)(=|!=|>|<|>=|=>|<=|=<|~|~>|\\^)?\\s*v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?(\\s+-\\s+v?[0-9xX*]+([.][0-9xX*]+){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)?)*\\s*$'))",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith(',') && !self.startsWith('|') && self.matches(r'^(((^|,|[|][|])\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?\\s+-\\s+v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?|(^|,|\\s|[|][|])\\s*([<>]=?|=[<>]?|!=|~>?|\\^)?\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)\\s*)+$')",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
 	// +required
 	Range string `json:"range"`
 }
@@ -141,7 +141,7 @@ type NumericalPolicy struct {
 
 // TagFilter says which tags are considered, and which part of them.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.extract) || self.extract == ” || (has(self.pattern) && self.pattern != ”)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
+// +kubebuilder:validation:XValidation:rule="!has(self.extract) || size(self.extract) == 0 || (has(self.pattern) && size(self.pattern) > 0)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
 type TagFilter struct {
 	// Pattern is a regular expression. Tags that it does not match are left
 	// out.

@@ -1,0 +1,198 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// plurals are the resources by kind.
+var plurals = map[string]string{"ImageRepository": "imagerepositories", "ImagePolicy": "imagepolicies"}
+
+// TestVersionsAgree holds the versions to one schema: nothing is converted
+// between them, so a difference would lose data.
+func TestVersionsAgree(t *testing.T) {
+	for kind, plural := range plurals {
+		t.Run(kind, func(t *testing.T) {
+			spec := definition(t, plural)
+			if strategy, _, _ := unstructured.NestedString(spec, "conversion", "strategy"); strategy != "None" {
+				t.Errorf("the conversion strategy is %q, want None", strategy)
+			}
+			served, _, _ := unstructured.NestedSlice(spec, "versions")
+			if len(served) != len(versions) {
+				t.Fatalf("%d versions are served, want %v", len(served), versions)
+			}
+			first := served[0].(map[string]any)
+			for _, each := range served {
+				version := each.(map[string]any)
+				if stored := version["name"] == "v1"; version["storage"] != stored || version["served"] != true || version["deprecated"] == true && stored {
+					t.Errorf("%v: storage is %v, served %v, deprecated %v", version["name"], version["storage"], version["served"], version["deprecated"])
+				}
+				for _, field := range []string{"schema", "subresources", "additionalPrinterColumns"} {
+					if !reflect.DeepEqual(version[field], first[field]) {
+						t.Errorf("%s of %v differs from that of %v", field, version["name"], first["name"])
+					}
+				}
+			}
+		})
+	}
+}
+
+// definition returns the spec of a CRD.
+func definition(t *testing.T, plural string) map[string]any {
+	t.Helper()
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	if err := server.Get(t.Context(), client.ObjectKey{Name: plural + "." + group}, crd); err != nil {
+		t.Fatal(err)
+	}
+	return crd.Object["spec"].(map[string]any)
+}
+
+func TestNames(t *testing.T) {
+	short := map[string][]string{"imagerepositories": {"imgrepo", "imagerepo"}, "imagepolicies": {"imgpol", "imagepol"}}
+	for _, version := range versions {
+		var list metav1.APIResourceList
+		get(t, "/apis/"+group+"/"+version, "application/json", &list)
+		for _, resource := range list.APIResources {
+			if strings.HasSuffix(resource.Name, "/status") {
+				continue
+			}
+			want := short[resource.Name]
+			if len(want) == 0 || !slices.Equal(resource.ShortNames, want) {
+				t.Errorf("%s %s has the short names %v, want %v", version, resource.Name, resource.ShortNames, want)
+			}
+			if !slices.Contains(resource.Categories, "fluxcd") || !slices.Contains(resource.Categories, "all") {
+				t.Errorf("%s %s is in the categories %v, want all and fluxcd", version, resource.Name, resource.Categories)
+			}
+		}
+		if len(list.APIResources) != 4 {
+			t.Errorf("%s has %d resources, want two kinds with their status", version, len(list.APIResources))
+		}
+	}
+}
+
+// TestColumns asks for tables, as kubectl get does.
+func TestColumns(t *testing.T) {
+	now := metav1.Now().UTC().Format("2006-01-02T15:04:05Z")
+	ready := []any{map[string]any{"type": "Ready", "status": "True", "reason": "Succeeded", "message": "fine", "lastTransitionTime": now}}
+	cases := map[string]struct {
+		spec   string
+		status map[string]any
+		// columns and cells of "kubectl get", and those that -o wide adds. An
+		// age is not compared.
+		columns, cells, wide, wideCells []string
+	}{
+		"ImageRepository": {
+			spec:    scanned,
+			status:  map[string]any{"conditions": ready, "lastScanResult": map[string]any{"tagCount": int64(3), "scanTime": now}},
+			columns: []string{"Name", "Image", "Tags", "Ready", "Status", "Age"},
+			cells:   []string{"columns", "ghcr.io/stefanprodan/podinfo", "3", "True", "fine", "*"},
+			wide:    []string{"Last scan"}, wideCells: []string{"*"},
+		},
+		"ImagePolicy": {
+			spec:    repository + "policy: {numerical: {}}",
+			status:  map[string]any{"conditions": ready, "latestRef": map[string]any{"name": "ghcr.io/a/b", "tag": "7", "digest": "sha256:0"}},
+			columns: []string{"Name", "Image", "Tag", "Ready", "Status", "Age"},
+			cells:   []string{"columns", "ghcr.io/a/b", "7", "True", "fine", "*"},
+			wide:    []string{"Digest"}, wideCells: []string{"sha256:0"},
+		},
+	}
+	for kind, tc := range cases {
+		obj := newObject(t, "v1", kind, "columns", tc.spec)
+		create(t, obj)
+		obj.Object["status"] = tc.status
+		if err := server.Status().Update(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+		for _, version := range versions {
+			t.Run(version+"/"+kind, func(t *testing.T) {
+				var table metav1.Table
+				path := fmt.Sprintf("/apis/%s/%s/namespaces/%s/%s/columns", group, version, namespace, plurals[kind])
+				get(t, path, "application/json;as=Table;v=v1;g=meta.k8s.io", &table)
+				checkColumns(t, table, 0, tc.columns, tc.cells)
+				checkColumns(t, table, 1, tc.wide, tc.wideCells)
+			})
+		}
+	}
+}
+
+// checkColumns compares the columns of a priority.
+func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cells []string) {
+	t.Helper()
+	if len(table.Rows) != 1 {
+		t.Fatalf("the table has %d rows, want 1", len(table.Rows))
+	}
+	var gotColumns, gotCells []string
+	for i, column := range table.ColumnDefinitions {
+		if column.Priority != priority {
+			continue
+		}
+		gotColumns = append(gotColumns, column.Name)
+		cell := fmt.Sprint(table.Rows[0].Cells[i])
+		if n := len(gotCells); n < len(cells) && cells[n] == "*" && cell != "" {
+			cell = "*"
+		}
+		gotCells = append(gotCells, cell)
+	}
+	if !slices.Equal(gotColumns, columns) || !slices.Equal(gotCells, cells) {
+		t.Errorf("columns of priority %d:\n%q\n%q\nwant\n%q\n%q", priority, gotColumns, gotCells, columns, cells)
+	}
+}
+
+// get reads from the API server what no client has a method for.
+func get(t *testing.T, path, accept string, into any) {
+	t.Helper()
+	httpClient, err := rest.HTTPClientFor(server.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, err := rest.DefaultServerUrlFor(server.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, host.JoinPath(path).String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", accept)
+	response, err := httpClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %s (%v)", path, response.Status, body, err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		t.Fatal(err)
+	}
+}

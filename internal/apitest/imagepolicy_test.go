@@ -1,0 +1,94 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apitest
+
+import (
+	"strings"
+	"testing"
+)
+
+// repository is the part of the spec that no case is about.
+const repository = "imageRepositoryRef: {name: podinfo}\n"
+
+func TestImagePolicyAdmission(t *testing.T) {
+	testAdmission(t, "ImagePolicy", map[string]admission{
+		"semver":           {reason: "one policy is chosen", spec: repository + `policy: {semver: {range: ^1.0.0}}`},
+		"alphabetical":     {reason: "an order has a default", spec: repository + `policy: {alphabetical: {}}`},
+		"numerical":        {reason: "one policy is chosen", spec: repository + `policy: {numerical: {order: desc}}`},
+		"other namespace":  {reason: "a repository may be elsewhere", spec: `{imageRepositoryRef: {name: a, namespace: b}, policy: {numerical: {}}}`},
+		"no repository":    {reason: "there is nothing to select from", spec: `policy: {numerical: {}}`, rejected: []string{"spec.imageRepositoryRef: Required value"}},
+		"nameless":         {reason: "a reference needs a name", spec: `{imageRepositoryRef: {namespace: b}, policy: {numerical: {}}}`, rejected: []string{"spec.imageRepositoryRef.name: Required value"}},
+		"policy not given": {reason: "a policy is required", spec: repository, rejected: []string{"spec.policy: Required value"}},
+		"no policy chosen": {reason: "none is chosen", spec: repository + `policy: {}`, rejected: []string{"spec.policy", "set exactly one of semver, alphabetical and numerical"}},
+		"two policies": {reason: "which one would win is not obvious", spec: repository + `policy: {semver: {range: "*"}, numerical: {}}`,
+			rejected: []string{"spec.policy", "set exactly one of semver, alphabetical and numerical"}},
+		"three policies": {reason: "which one would win is not obvious", spec: repository + `policy: {semver: {range: "*"}, alphabetical: {}, numerical: {}}`,
+			rejected: []string{"spec.policy", "set exactly one of semver, alphabetical and numerical"}},
+		"unknown policy": {reason: "a slip of the pen is told", spec: repository + `policy: {semvar: {range: "*"}}`, rejected: []string{`unknown field "spec.policy.semvar"`}},
+		"no range":       {reason: "a range is required", spec: repository + `policy: {semver: {}}`, rejected: []string{"spec.policy.semver.range: Required value"}},
+		"alphabetical order": {reason: "only two orders exist", spec: repository + `policy: {alphabetical: {order: ascending}}`,
+			rejected: []string{"spec.policy.alphabetical.order", `supported values: "asc", "desc"`}},
+		"numerical order": {reason: "only two orders exist", spec: repository + `policy: {numerical: {order: up}}`,
+			rejected: []string{"spec.policy.numerical.order", `supported values: "asc", "desc"`}},
+	})
+}
+
+func TestTagFilterAdmission(t *testing.T) {
+	const policy = repository + "policy: {numerical: {}}\n"
+	testAdmission(t, "ImagePolicy", map[string]admission{
+		"empty":         {reason: "all tags are considered", spec: policy + `filterTags: {}`},
+		"pattern":       {reason: "a filter without extract compares whole tags", spec: policy + `filterTags: {pattern: '^main-[a-f0-9]+-(?P<ts>[0-9]+)'}`},
+		"extract":       {reason: "extract refers to a group of pattern", spec: policy + `filterTags: {pattern: '^(?P<ts>[0-9]+)$', extract: $ts}`},
+		"empty strings": {reason: "an empty string is no value", spec: policy + `filterTags: {pattern: '', extract: ''}`},
+		"longest":       {reason: "the longest pattern is within the cost limit", spec: policy + `filterTags: {pattern: '` + strings.Repeat("(a|b)*c", 146) + `'}`},
+		"too long": {reason: "the cost must be bounded", spec: policy + `filterTags: {pattern: '` + strings.Repeat("a", 1025) + `'}`,
+			rejected: []string{"spec.filterTags.pattern", "may not be more than 1024 bytes"}},
+		"open group": {reason: "no regular expression", spec: policy + `filterTags: {pattern: '^(v1'}`,
+			rejected: []string{"spec.filterTags.pattern", "missing closing ): `^(v1`", "pattern must be a valid regular expression in RE2 syntax"}},
+		"lookahead": {reason: "RE2 has no lookahead", spec: policy + `filterTags: {pattern: '^(?!rc).*'}`,
+			rejected: []string{"spec.filterTags.pattern", "invalid or unsupported Perl syntax: `(?!`", "pattern must be a valid regular expression in RE2 syntax"}},
+		"extract without pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {extract: $1}`,
+			rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
+		"extract with an empty pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {pattern: '', extract: $1}`,
+			rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
+	})
+}
+
+func TestDigestReflectionAdmission(t *testing.T) {
+	const (
+		policy    = repository + "policy: {numerical: {}}\n"
+		useless   = "interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
+		malformed = "spec.interval in body should match"
+	)
+	testAdmission(t, "ImagePolicy", map[string]admission{
+		"Never":           {reason: "a mode", spec: policy + `digestReflectionPolicy: Never`},
+		"IfNotPresent":    {reason: "a mode", spec: policy + `digestReflectionPolicy: IfNotPresent`},
+		"Always":          {reason: "its interval has a default", spec: policy + `digestReflectionPolicy: Always`},
+		"Always interval": {reason: "the interval is used", spec: policy + "digestReflectionPolicy: Always\ninterval: 1h30m"},
+		"unknown": {reason: "only three modes exist", spec: policy + `digestReflectionPolicy: Sometimes`,
+			rejected: []string{"spec.digestReflectionPolicy", `supported values: "Always", "IfNotPresent", "Never"`}},
+		"lower case": {reason: "modes are spelt one way", spec: policy + `digestReflectionPolicy: always`,
+			rejected: []string{"spec.digestReflectionPolicy", `supported values: "Always", "IfNotPresent", "Never"`}},
+		"interval alone":         {reason: "it would have no effect", spec: policy + `interval: 10m`, rejected: []string{useless}},
+		"Never interval":         {reason: "it would have no effect", spec: policy + "digestReflectionPolicy: Never\ninterval: 10m", rejected: []string{useless}},
+		"IfNotPresent interval":  {reason: "it would have no effect", spec: policy + "digestReflectionPolicy: IfNotPresent\ninterval: 10m", rejected: []string{useless}},
+		"interval with no unit":  {reason: "no duration", spec: policy + "digestReflectionPolicy: Always\ninterval: '10'", rejected: []string{malformed}},
+		"interval in days":       {reason: "durations have no days", spec: policy + "digestReflectionPolicy: Always\ninterval: 1d", rejected: []string{malformed}},
+		"negative interval":      {reason: "time does not go backwards", spec: policy + "digestReflectionPolicy: Always\ninterval: -5m", rejected: []string{malformed}},
+		"interval that is empty": {reason: "no duration", spec: policy + "digestReflectionPolicy: Always\ninterval: ''", rejected: []string{malformed}},
+	})
+}

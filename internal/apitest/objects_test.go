@@ -1,0 +1,93 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apitest
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// newObject returns an object of a kind and version whose spec is given in
+// YAML.
+func newObject(t *testing.T, version, kind, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	fields := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(spec), &fields); err != nil {
+		t.Fatalf("the spec of the case is no YAML: %v\n%s", err, spec)
+	}
+	obj := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
+	obj.SetAPIVersion(group + "/" + version)
+	obj.SetKind(kind)
+	obj.SetNamespace(namespace)
+	obj.SetName(name)
+	return obj
+}
+
+// create creates the object for as long as the test runs.
+func create(t *testing.T, obj *unstructured.Unstructured) {
+	t.Helper()
+	if err := server.Create(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Delete(context.WithoutCancel(t.Context()), obj); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// admission is a case of what the API server admits.
+type admission struct {
+	reason string
+	spec   string
+	// rejected holds what the error must say. Without it the object is
+	// admitted.
+	rejected []string
+}
+
+// testAdmission creates the object of each case, in each version, without
+// keeping it.
+func testAdmission(t *testing.T, kind string, cases map[string]admission) {
+	for _, version := range versions {
+		for name, tc := range cases {
+			t.Run(version+"/"+name, func(t *testing.T) {
+				obj := newObject(t, version, kind, "admission", tc.spec)
+				tc.check(t, server.Create(t.Context(), obj, client.DryRunAll))
+			})
+		}
+	}
+}
+
+func (a admission) check(t *testing.T, err error) {
+	t.Helper()
+	if len(a.rejected) == 0 && err != nil {
+		t.Errorf("rejected: %v\nwant it admitted: %s", err, a.reason)
+	}
+	if len(a.rejected) > 0 && err == nil {
+		t.Errorf("admitted, want it rejected: %s", a.reason)
+	}
+	for _, text := range a.rejected {
+		if err != nil && !strings.Contains(err.Error(), text) {
+			t.Errorf("the error is\n\t%v\nand does not say\n\t%s\n%s", err, text, a.reason)
+		}
+	}
+}
