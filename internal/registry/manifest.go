@@ -43,6 +43,9 @@ var acceptManifests = strings.Join([]string{
 // API have.
 var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// wellFormedTag is the form of tags in the distribution specification.
+var wellFormedTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
 func (s *session) digest(ctx context.Context, tag string) (string, error) {
@@ -83,8 +86,12 @@ func (s *session) exists(ctx context.Context, tag string) (bool, error) {
 }
 
 // manifest asks for the manifest of a tag. The caller closes the response's
-// body.
+// body. Tags may come from a registry's list, so they are checked before they
+// become a part of an address.
 func (s *session) manifest(ctx context.Context, method, tag string) (*http.Response, error) {
+	if !wellFormedTag.MatchString(tag) {
+		return nil, badAnswer("the tag is not a valid one")
+	}
 	return s.do(ctx, method, s.url("manifests/"+tag), acceptManifests)
 }
 
@@ -151,7 +158,7 @@ func checkManifest(body []byte) error {
 		return badAnswer("it sent a manifest that is malformed or cut off")
 	}
 	if manifest.SchemaVersion != 2 {
-		return badAnswerf("it sent JSON that is no manifest of schema version 2")
+		return badAnswer("it sent JSON that is no manifest of schema version 2")
 	}
 	return nil
 }
