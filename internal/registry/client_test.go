@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -58,13 +59,13 @@ func TestRequestsOfAFlow(t *testing.T) {
 		"Basic": {
 			reason:   "a password is sent along, and takes no request of its own",
 			opts:     []registrytest.Option{registrytest.WithBasicAuth("user", canary)},
-			login:    func(img image.Name) AuthOptions { return login(img, "user", canary) },
+			login:    login,
 			wantList: listed,
 		},
 		"Token": {
 			reason:   "a token takes one request more",
 			opts:     []registrytest.Option{registrytest.WithTokenAuth("user", canary)},
-			login:    func(img image.Name) AuthOptions { return login(img, "user", canary) },
+			login:    login,
 			wantList: map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1},
 		},
 		"AnonymousToken": {
@@ -104,7 +105,7 @@ func TestRequestsOfAFlow(t *testing.T) {
 func TestUserAgentIsSetInEveryRequest(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t, WithUserAgent("image-reflector-controller/v9"))
-	if _, err := c.ListTags(t.Context(), img, login(img, "user", canary)); err != nil {
+	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
 		t.Fatal(err)
 	}
 	for _, req := range reg.Requests() {
@@ -123,7 +124,7 @@ func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
 		}
 		next.ServeHTTP(w, req)
 	})
-	tags, err := newTestClient(t).ListTags(t.Context(), img, login(img, "user", canary))
+	tags, err := newTestClient(t).ListTags(t.Context(), img, login(img))
 	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" {
 		t.Fatalf("error %v, -want +got:\n%s", err, diff)
 	}
@@ -137,7 +138,7 @@ func TestTLS(t *testing.T) {
 	reg, img := start(t, registrytest.WithTLS(), registrytest.WithBasicAuth("user", canary))
 	c := newTestClient(t)
 	trust(c, reg.CertPool())
-	if _, err := c.ListTags(t.Context(), img, login(img, "user", canary)); err != nil {
+	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
 		t.Error(err)
 	}
 }
@@ -185,7 +186,7 @@ func TestCredentialsStayBehind(t *testing.T) {
 		leaked = nil
 		reg, img := start(t, registrytest.WithBasicAuth("user", canary))
 		reg.Inject(registrytest.Tags, registrytest.Redirect(elsewhere.URL+"/v2/app/tags/list"))
-		tags, err := newTestClient(t).ListTags(t.Context(), img, login(img, "user", canary))
+		tags, err := newTestClient(t).ListTags(t.Context(), img, login(img))
 		if diff := cmp.Diff([]string{"1.0.0"}, tags); err != nil || diff != "" {
 			t.Errorf("a list that moved is followed: error %v, -want +got:\n%s", err, diff)
 		}
@@ -202,7 +203,7 @@ func TestCredentialsStayBehind(t *testing.T) {
 		c.transport.DialContext = dialTo(reg.Host())
 		c.transport.TLSClientConfig.ServerName = "example.com" // what the certificate of httptest names
 		img := parse(t, "registry.example.com/app")
-		_, err := c.ListTags(t.Context(), img, login(img, "user", canary))
+		_, err := c.ListTags(t.Context(), img, login(img))
 		checkError(t, err, v1.ReadOperationFailedReason, "without TLS")
 		if len(leaked) != 0 {
 			t.Errorf("the address without TLS was asked")
@@ -210,7 +211,7 @@ func TestCredentialsStayBehind(t *testing.T) {
 	})
 	t.Run("AnotherRegistry", func(t *testing.T) {
 		reg, img := start(t)
-		_, err := newTestClient(t).ListTags(t.Context(), img, login(parse(t, "ghcr.io/org/app"), "user", canary))
+		_, err := newTestClient(t).ListTags(t.Context(), img, login(parse(t, "ghcr.io/org/app")))
 		checkError(t, err, v1.ReadOperationFailedReason, "another registry")
 		if n := reg.Count(registrytest.Any); n != 0 {
 			t.Errorf("got %d requests with credentials for another registry, want none", n)
@@ -230,9 +231,9 @@ func TestTheContextBoundsAnOperation(t *testing.T) {
 			inject(reg)
 			start := time.Now()
 			_, err := newTestClient(t).ListTags(timeout(t, 100*time.Millisecond), img, AuthOptions{})
-			e := checkError(t, err, v1.ReadOperationFailedReason, "spec.timeout")
-			if e.Unwrap() != context.DeadlineExceeded {
-				t.Errorf("got cause %v, want the deadline", e.Unwrap())
+			checkError(t, err, v1.ReadOperationFailedReason, "spec.timeout")
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the cause of %v is not the deadline", err)
 			}
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("took %v", took)
@@ -252,7 +253,7 @@ func TestObserverSeesEveryRequest(t *testing.T) {
 	}))
 	t.Cleanup(c.Close)
 	trust(c, reg.CertPool())
-	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img, "user", canary)); err != nil {
+	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img)); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{reg.Host() + " 401": 1, reg.Host() + " 200": 1, reg.Host() + " 404": 1}
@@ -269,7 +270,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if _, err := c.ListTags(context.Background(), img, login(img, "user", canary)); err != nil {
+			if _, err := c.ListTags(context.Background(), img, login(img)); err != nil {
 				t.Error(err)
 			}
 		})

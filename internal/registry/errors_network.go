@@ -60,8 +60,8 @@ func describeNetwork(host string, err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the operation was canceled", context.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("registry %s did not answer within spec.timeout", host), context.DeadlineExceeded
+	case isTimeout(err):
+		return fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host), context.DeadlineExceeded
 	}
 	if detail := describeLookup(host, err); detail != "" {
 		return detail, nil
@@ -77,6 +77,14 @@ func describeNetwork(host string, err error) (string, error) {
 	return fmt.Sprintf("the request to registry %s failed (%T)", host, innermost(err)), nil
 }
 
+// isTimeout reports whether time ran out. Which of the times that was, the
+// caller's or one of the transport's, is a matter of luck where they are close,
+// so it is not told.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // describeLookup says why a name has no address.
 func describeLookup(host string, err error) string {
 	var lookup *net.DNSError
@@ -85,8 +93,6 @@ func describeLookup(host string, err error) string {
 		return ""
 	case lookup.IsNotFound:
 		return fmt.Sprintf("no such host: the name of registry %s, or of a server that it refers to, can't be resolved: check spec.image", host)
-	case lookup.IsTimeout:
-		return fmt.Sprintf("the lookup of the name of registry %s timed out", host)
 	default:
 		return fmt.Sprintf("the lookup of the name of registry %s failed", host)
 	}
@@ -94,7 +100,6 @@ func describeLookup(host string, err error) string {
 
 // describeConnection says what happened to a connection.
 func describeConnection(host string, err error) string {
-	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("connection refused by registry %s: check the host and port in spec.image, and that the registry runs", host)
@@ -103,8 +108,6 @@ func describeConnection(host string, err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Sprintf("registry %s closed the connection in the middle of an answer", host)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("registry %s did not answer in time", host)
 	default:
 		return ""
 	}

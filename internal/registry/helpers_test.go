@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -110,9 +109,9 @@ func parse(t testing.TB, spelling string) image.Name {
 	return img
 }
 
-// login returns credentials for an image.
-func login(img image.Name, username, password string) AuthOptions {
-	return NewAuthOptions(img, authn.AuthConfig{Username: username, Password: password}, `Secret "regcred"`)
+// login returns credentials for an image that registries of the tests know.
+func login(img image.Name) AuthOptions {
+	return NewAuthOptions(img, authn.AuthConfig{Username: "user", Password: canary}, `Secret "regcred"`)
 }
 
 // start returns a registry with an image "app" of the tags 1.0.0 and 1.1.0,
@@ -134,12 +133,9 @@ func timeout(t testing.TB, d time.Duration) context.Context {
 
 // checkError checks that err is an *Error of a reason, whose text contains
 // some words, no secret and no port other than the registry's.
-func checkError(t *testing.T, err error, reason string, words ...string) *Error {
+func checkError(t *testing.T, err error, reason string, words ...string) {
 	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got error %v (%T), want an *Error", err, err)
-	}
+	e := errorOf(t, err)
 	if e.Reason() != reason {
 		t.Errorf("got reason %s, want %s, of: %v", e.Reason(), reason, err)
 	}
@@ -156,12 +152,14 @@ func checkError(t *testing.T, err error, reason string, words ...string) *Error 
 	if text := strings.ReplaceAll(err.Error(), e.Host, "HOST"); strings.Contains(text, "127.0.0.1:") {
 		t.Errorf("the error holds an ephemeral address: %v", err)
 	}
-	return e
 }
 
-// dialTo returns a dialer that reaches one address, whatever is asked for.
-func dialTo(address string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+// errorOf returns the *Error that err must be.
+func errorOf(t *testing.T, err error) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got error %v (%T), want an *Error", err, err)
 	}
+	return e
 }

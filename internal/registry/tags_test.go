@@ -169,3 +169,27 @@ func TestListTagsIsNeverPartial(t *testing.T) {
 		})
 	}
 }
+
+// TestListTagsOfAMovedRepository tests a registry that redirects to another one,
+// as registry.k8s.io does: the pages are followed there, and never further.
+func TestListTagsOfAMovedRepository(t *testing.T) {
+	front, img := start(t, registrytest.WithBasicAuth("user", canary))
+	back := registrytest.Start(t, registrytest.WithMaxPage(1))
+	back.PushTags(t, "moved/app", "3.0.0", "4.0.0")
+	front.Inject(registrytest.Tags, registrytest.Redirect("http://"+back.Host()+"/v2/moved/app/tags/list?n=1000"))
+	c := newTestClient(t)
+
+	got, err := c.ListTags(t.Context(), img, login(img))
+	if diff := cmp.Diff([]string{"3.0.0", "4.0.0"}, got); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	for _, req := range back.Requests() {
+		if header := req.Header.Get("Authorization"); header != "" {
+			t.Errorf("credentials were sent along to %s", req.Path)
+		}
+	}
+
+	back.Inject(registrytest.Tags, registrytest.SetHeader("Link", `<http://third.example.com/>; rel="next"`))
+	_, err = c.ListTags(t.Context(), img, login(img))
+	checkError(t, err, v1.ReadOperationFailedReason, "another host")
+}
