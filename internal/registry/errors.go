@@ -210,7 +210,7 @@ func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool)
 func (o operation) describeRefusal(host, status string) string {
 	switch {
 	case !o.auth.IsAnonymous():
-		return fmt.Sprintf("registry %s refused the %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
+		return fmt.Sprintf("registry %s refused %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
 	case o.auth.origin != "":
 		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.origin)
 	default:
@@ -224,9 +224,9 @@ func (o operation) who() string {
 	case o.auth.IsAnonymous():
 		return "anonymous users"
 	case o.auth.origin != "":
-		return "credentials of " + o.auth.origin
+		return "the credentials of " + o.auth.origin
 	default:
-		return "credentials"
+		return "the credentials"
 	}
 }
 

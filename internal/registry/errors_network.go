@@ -115,12 +115,15 @@ func describeConnection(host string, err error) string {
 
 // protocolErrors maps phrases of errors that have no type of their own to
 // what they mean. The first one that is found counts.
+//
+// "malformed HTTP" comes first: it appears only where plain HTTP was tried, so
+// where it is allowed already.
 var protocolErrors = []struct{ phrase, meaning string }{
+	{"malformed HTTP", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
 	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
 	{"remote error: tls:", "refused the TLS connection: it may want a client certificate"},
 	{"tls:", "does not agree on a TLS connection"},
-	{"malformed HTTP", "does not speak HTTP"},
 	{"stopped after 10 redirects", "redirects too often"},
 	{"server response headers exceeded", "sent headers that are too long"},
 	{"missing realm", "asks for a login without saying where"},

@@ -197,7 +197,7 @@ var networkFailures = map[string]struct {
 	"NotHTTP": {
 		reason: "something else listens",
 		image:  func(t *testing.T, _ *Client) image.Name { return parse(t, banner(t, "SSH-2.0-"+canary+"\r\n")+"/app") },
-		words:  []string{"does not speak"},
+		words:  []string{"does not speak HTTP"},
 	},
 }
 
