@@ -19,6 +19,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -108,13 +109,16 @@ func (s *search) run(ctx context.Context) (AuthOptions, error) {
 func anonymous(serviceAccount string, looked []string, host string) AuthOptions {
 	switch {
 	case len(looked) > 0:
-		return anonymousBecause(fmt.Sprintf("no credentials for %s are in the Secrets %q", host, looked))
+		return anonymousBecause(fmt.Sprintf("no credentials for %s are in Secret %s", host, quoted(looked)))
 	case serviceAccount != "":
 		return anonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
 	default:
 		return AuthOptions{}
 	}
 }
+
+// quoted lists names in a sentence.
+func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
 
 // inSecrets returns the best credentials in some Secrets: those whose entry
 // names the longest part of the image's path, and of two such the first.

@@ -106,6 +106,25 @@ type throttledError struct {
 // Error implements error.
 func (t *throttledError) Error() string { return http.StatusText(t.status) }
 
+// imageStatus is the status of an answer about the image. A *transport.Error
+// that is not inside of one is about the login.
+type imageStatus struct{ status *transport.Error }
+
+// Error implements error.
+func (s *imageStatus) Error() string { return s.status.Error() }
+
+// Unwrap returns the status.
+func (s *imageStatus) Unwrap() error { return s.status }
+
+// checkStatus fails unless an answer about the image has one of some statuses.
+func checkStatus(resp *http.Response, codes ...int) error {
+	err := transport.CheckError(resp, codes...)
+	if status := (*transport.Error)(nil); errors.As(err, &status) {
+		return &imageStatus{status: status}
+	}
+	return err
+}
+
 // operation is what is being done, for the error that it may end with.
 type operation struct {
 	verb  string
@@ -143,7 +162,8 @@ func (o operation) describe(e *Error, err error) {
 	case isCertificate(err):
 		e.detail = describeCertificate(e.Host, err)
 	case errors.As(err, &status):
-		o.describeStatus(e, status)
+		about := (*imageStatus)(nil)
+		o.describeStatus(e, status, errors.As(err, &about))
 	case errors.As(err, &bad):
 		e.detail = fmt.Sprintf("registry %s can't be read: %s", e.Host, bad)
 	default:
@@ -166,15 +186,16 @@ func (o operation) describeThrottled(e *Error, t *throttledError) {
 	}
 }
 
-// describeStatus fills e for an answer whose status is a failure.
-func (o operation) describeStatus(e *Error, t *transport.Error) {
+// describeStatus fills e for an answer whose status is a failure: one about the
+// image, or else about the login.
+func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool) {
 	e.StatusCode = t.StatusCode
 	status := statusText(t)
 	switch {
 	case t.StatusCode == http.StatusUnauthorized || t.StatusCode == http.StatusForbidden:
 		e.reason = v1.AuthenticationFailedReason
 		e.detail = o.describeRefusal(e.Host, status)
-	case !o.asked(t.Request):
+	case !aboutImage:
 		e.detail = fmt.Sprintf("registry %s does not let us log in (%s): check that spec.image names a registry, and the registry's state", e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
@@ -185,18 +206,11 @@ func (o operation) describeStatus(e *Error, t *transport.Error) {
 	}
 }
 
-// asked reports whether a request was about the image, and not one that the
-// authentication made.
-func (o operation) asked(req *http.Request) bool {
-	return req != nil && req.URL != nil &&
-		strings.HasPrefix(req.URL.Path, "/v2/"+o.image.Repository().RepositoryStr()+"/")
-}
-
 // describeRefusal says whom the registry refused, and what may help.
 func (o operation) describeRefusal(host, status string) string {
 	switch {
 	case !o.auth.IsAnonymous():
-		return fmt.Sprintf("registry %s refused the %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
+		return fmt.Sprintf("registry %s refused %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
 	case o.auth.origin != "":
 		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.origin)
 	default:
@@ -210,9 +224,9 @@ func (o operation) who() string {
 	case o.auth.IsAnonymous():
 		return "anonymous users"
 	case o.auth.origin != "":
-		return "credentials of " + o.auth.origin
+		return "the credentials of " + o.auth.origin
 	default:
-		return "credentials"
+		return "the credentials"
 	}
 }
 

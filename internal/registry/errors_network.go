@@ -60,8 +60,8 @@ func describeNetwork(host string, err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the operation was canceled", context.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("registry %s did not answer within spec.timeout", host), context.DeadlineExceeded
+	case isTimeout(err):
+		return fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host), context.DeadlineExceeded
 	}
 	if detail := describeLookup(host, err); detail != "" {
 		return detail, nil
@@ -77,6 +77,14 @@ func describeNetwork(host string, err error) (string, error) {
 	return fmt.Sprintf("the request to registry %s failed (%T)", host, innermost(err)), nil
 }
 
+// isTimeout reports whether time ran out. Which of the times that was, the
+// caller's or one of the transport's, is a matter of luck where they are close,
+// so it is not told.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // describeLookup says why a name has no address.
 func describeLookup(host string, err error) string {
 	var lookup *net.DNSError
@@ -85,8 +93,6 @@ func describeLookup(host string, err error) string {
 		return ""
 	case lookup.IsNotFound:
 		return fmt.Sprintf("no such host: the name of registry %s, or of a server that it refers to, can't be resolved: check spec.image", host)
-	case lookup.IsTimeout:
-		return fmt.Sprintf("the lookup of the name of registry %s timed out", host)
 	default:
 		return fmt.Sprintf("the lookup of the name of registry %s failed", host)
 	}
@@ -94,7 +100,6 @@ func describeLookup(host string, err error) string {
 
 // describeConnection says what happened to a connection.
 func describeConnection(host string, err error) string {
-	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("connection refused by registry %s: check the host and port in spec.image, and that the registry runs", host)
@@ -103,8 +108,6 @@ func describeConnection(host string, err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Sprintf("registry %s closed the connection in the middle of an answer", host)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("registry %s did not answer in time", host)
 	default:
 		return ""
 	}
@@ -112,12 +115,15 @@ func describeConnection(host string, err error) string {
 
 // protocolErrors maps phrases of errors that have no type of their own to
 // what they mean. The first one that is found counts.
+//
+// "malformed HTTP" comes first: it appears only where plain HTTP was tried, so
+// where it is allowed already.
 var protocolErrors = []struct{ phrase, meaning string }{
+	{"malformed HTTP", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
 	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
 	{"remote error: tls:", "refused the TLS connection: it may want a client certificate"},
 	{"tls:", "does not agree on a TLS connection"},
-	{"malformed HTTP", "does not speak HTTP"},
 	{"stopped after 10 redirects", "redirects too often"},
 	{"server response headers exceeded", "sent headers that are too long"},
 	{"missing realm", "asks for a login without saying where"},

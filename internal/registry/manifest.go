@@ -26,7 +26,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -43,6 +42,9 @@ var acceptManifests = strings.Join([]string{
 // API have.
 var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// wellFormedTag is the form of tags in the distribution specification.
+var wellFormedTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
 func (s *session) digest(ctx context.Context, tag string) (string, error) {
@@ -54,7 +56,7 @@ func (s *session) digest(ctx context.Context, tag string) (string, error) {
 	if refusesHead(resp) {
 		return s.computeDigest(ctx, tag)
 	}
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return "", err
 	}
 	if digest := namedDigest(resp); digest != "" {
@@ -65,26 +67,37 @@ func (s *session) digest(ctx context.Context, tag string) (string, error) {
 
 // exists reports whether the registry has the tag.
 func (s *session) exists(ctx context.Context, tag string) (bool, error) {
-	resp, err := s.manifest(ctx, http.MethodHead, tag)
-	if err != nil {
-		return false, err
+	found, refused, err := s.has(ctx, http.MethodHead, tag)
+	if refused {
+		found, _, err = s.has(ctx, http.MethodGet, tag)
 	}
-	if refusesHead(resp) {
-		closeBody(resp)
-		if resp, err = s.manifest(ctx, http.MethodGet, tag); err != nil {
-			return false, err
-		}
+	return found, err
+}
+
+// has reports whether the registry has the tag, or else whether it refuses to
+// say so to a HEAD.
+func (s *session) has(ctx context.Context, method, tag string) (found, refused bool, err error) {
+	resp, err := s.manifest(ctx, method, tag)
+	if err != nil {
+		return false, false, err
 	}
 	defer closeBody(resp)
-	if err := transport.CheckError(resp, http.StatusOK, http.StatusNotFound); err != nil {
-		return false, err
+	if method == http.MethodHead && refusesHead(resp) {
+		return false, true, nil
 	}
-	return resp.StatusCode == http.StatusOK, nil
+	if err := checkStatus(resp, http.StatusOK, http.StatusNotFound); err != nil {
+		return false, false, err
+	}
+	return resp.StatusCode == http.StatusOK, false, nil
 }
 
 // manifest asks for the manifest of a tag. The caller closes the response's
-// body.
+// body. Tags may come from a registry's list, so they are checked before they
+// become a part of an address.
 func (s *session) manifest(ctx context.Context, method, tag string) (*http.Response, error) {
+	if !wellFormedTag.MatchString(tag) {
+		return nil, badAnswer("the tag is not a valid one")
+	}
 	return s.do(ctx, method, s.url("manifests/"+tag), acceptManifests)
 }
 
@@ -116,7 +129,7 @@ func (s *session) computeDigest(ctx context.Context, tag string) (string, error)
 		return "", err
 	}
 	defer closeBody(resp)
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return "", err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limits.ManifestBytes+1))
@@ -151,7 +164,7 @@ func checkManifest(body []byte) error {
 		return badAnswer("it sent a manifest that is malformed or cut off")
 	}
 	if manifest.SchemaVersion != 2 {
-		return badAnswerf("it sent JSON that is no manifest of schema version 2")
+		return badAnswer("it sent JSON that is no manifest of schema version 2")
 	}
 	return nil
 }

@@ -24,8 +24,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // pageSize is how many tags a page is asked to have. Registries answer with
@@ -123,7 +121,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 		return page{}, err
 	}
 	defer closeBody(resp)
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
 	body, err := io.ReadAll(resp.Body)

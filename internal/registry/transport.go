@@ -162,13 +162,12 @@ func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
 // outcomeOf names the outcome of a request with few different words, so that
 // it can be the label of a metric.
 func outcomeOf(resp *http.Response, err error) string {
-	var timeout net.Error
 	switch {
 	case err == nil:
 		return strconv.Itoa(resp.StatusCode)
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout(err):
 		return "timeout"
 	default:
 		return "error"

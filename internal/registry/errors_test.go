@@ -1,0 +1,253 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// echo answers with a status and an error that quotes whatever secret the
+// request had, the time and an id, as careless registries do.
+func echo(code int, errorCode string) registrytest.Fault {
+	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		_, password, _ := req.BasicAuth()
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"%s %s %s","detail":"%v"}]}`,
+			errorCode, canary, password, req.Header.Get("Authorization"), time.Now())
+	}
+}
+
+// TestStatuses tests what each status becomes, wherever in a flow it appears.
+func TestStatuses(t *testing.T) {
+	basic := []registrytest.Option{registrytest.WithBasicAuth("user", canary)}
+	token := []registrytest.Option{registrytest.WithTokenAuth("user", canary)}
+	cases := map[string]struct {
+		reason     string
+		opts       []registrytest.Option
+		kind       registrytest.Kind
+		fault      registrytest.Fault
+		anonymous  bool
+		wantReason string
+		wantStatus int
+		wantRetry  time.Duration
+		words      []string
+	}{
+		"WrongPassword":  {reason: "refused credentials", opts: []registrytest.Option{registrytest.WithBasicAuth("user", "other")}, wantReason: v1.AuthenticationFailedReason, wantStatus: 401, words: []string{`refused the credentials of Secret "regcred" (401 UNAUTHORIZED)`}},
+		"WrongForToken":  {reason: "credentials refused by the token server", opts: []registrytest.Option{registrytest.WithTokenAuth("user", "other")}, wantReason: v1.AuthenticationFailedReason, wantStatus: 401, words: []string{"refused the credentials"}},
+		"Anonymous":      {reason: "no credentials at all", opts: basic, anonymous: true, wantReason: v1.AuthenticationFailedReason, wantStatus: 401, words: []string{"refused anonymous access", "spec.secretRef"}},
+		"AnonymousToken": {reason: "no credentials at all", opts: token, anonymous: true, wantReason: v1.AuthenticationFailedReason, wantStatus: 401, words: []string{"refused anonymous access"}},
+		"Denied":         {reason: "credentials without the right", opts: token, kind: registrytest.Tags, fault: echo(403, "DENIED"), wantReason: v1.AuthenticationFailedReason, wantStatus: 403, words: []string{"403 DENIED", "may pull"}},
+		"TokenDenied":    {reason: "token servers deny too", opts: token, kind: registrytest.Token, fault: echo(403, "DENIED"), wantReason: v1.AuthenticationFailedReason, wantStatus: 403, words: []string{"403 DENIED"}},
+		"NotFound":       {reason: "no such repository", opts: basic, kind: registrytest.Tags, fault: echo(404, "NAME_UNKNOWN"), wantReason: v1.ReadOperationFailedReason, wantStatus: 404, words: []string{"no such repository (404 NAME_UNKNOWN)", "spec.image"}},
+		"NoRegistry":     {reason: "a web server that is no registry", kind: registrytest.Ping, fault: echo(404, "x"), wantReason: v1.ReadOperationFailedReason, wantStatus: 404, words: []string{"names a registry", "404 Not Found"}},
+		"PingFails":      {reason: "the ping answers neither yes nor no", kind: registrytest.Ping, fault: echo(500, "UNKNOWN"), wantReason: v1.ReadOperationFailedReason, wantStatus: 500, words: []string{"500 UNKNOWN"}},
+		"TokenFails":     {reason: "the token server is down", opts: token, kind: registrytest.Token, fault: echo(502, "no code"), wantReason: v1.ReadOperationFailedReason, wantStatus: 502, words: []string{"502 Bad Gateway"}},
+		"TagsFail":       {reason: "the registry is down", opts: token, kind: registrytest.Tags, fault: echo(500, canary), wantReason: v1.ReadOperationFailedReason, wantStatus: 500, words: []string{"500 Internal Server Error"}},
+		"Unavailable":    {reason: "a pause without a rate limit", kind: registrytest.Tags, fault: registrytest.RetryAfter(503, "7"), wantReason: v1.ReadOperationFailedReason, wantStatus: 503, wantRetry: 7 * time.Second, words: []string{"503"}},
+		"Unavailable2":   {reason: "a 503 that names no pause is like a 500", kind: registrytest.Tags, fault: registrytest.RetryAfter(503, ""), wantReason: v1.ReadOperationFailedReason, wantStatus: 503, words: []string{"503"}},
+		"RateLimited":    {reason: "the pause is the registry's", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second, words: []string{"limits the rate", "(429)"}},
+		"PingLimited":    {reason: "a ping is limited too", kind: registrytest.Ping, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second},
+		"TokenLimited":   {reason: "a token server limits too", opts: token, kind: registrytest.Token, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second},
+		"DefaultPause":   {reason: "a limit without a pause gets the default", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, ""), anonymous: true, wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: defaultRetryAfter, words: []string{"raise the limit"}},
+		"NoToken":        {reason: "a token server that answers something else", opts: token, kind: registrytest.Token, fault: registrytest.Body("", `{"refresh_token":"`+canary+`"}`), wantReason: v1.ReadOperationFailedReason, words: []string{"without a token"}},
+		"TokenGarbage":   {reason: "a token server that answers a page", opts: token, kind: registrytest.Token, fault: registrytest.HTML(), wantReason: v1.ReadOperationFailedReason, words: []string{"malformed JSON"}},
+		"NoRealm":        {reason: "a challenge that can't be met", kind: registrytest.Ping, fault: challenge(`Bearer service="` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"without saying where"}},
+		"InternalRealm":  {reason: "a realm must not lead into the private network", kind: registrytest.Ping, fault: challenge(`Bearer realm="http://169.254.169.254/?` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"not allowed"}},
+		"HugeError":      {reason: "errors are bounded too", kind: registrytest.Tags, fault: registrytest.Status(500, strings.Repeat(canary, 1<<18)), wantReason: v1.ReadOperationFailedReason, wantStatus: 500},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			reg, img := start(t, tc.opts...)
+			if tc.fault != nil {
+				reg.Inject(tc.kind, tc.fault)
+			}
+			auth := login(img)
+			if tc.anonymous {
+				auth = AuthOptions{}
+			}
+			c := newTestClient(t)
+			_, first := c.ListTags(t.Context(), img, auth)
+			checkError(t, first, tc.wantReason, tc.words...)
+			if e := errorOf(t, first); e.StatusCode != tc.wantStatus || e.RetryAfter != tc.wantRetry {
+				t.Errorf("%s: got status %d and pause %v, want %d and %v", tc.reason, e.StatusCode, e.RetryAfter, tc.wantStatus, tc.wantRetry)
+			}
+			_, second := c.ListTags(t.Context(), img, auth)
+			if first.Error() != second.Error() {
+				t.Errorf("%s: the text changes from try to try:\n%v\n%v", tc.reason, first, second)
+			}
+		})
+	}
+}
+
+// challenge answers with status 401 and a challenge.
+func challenge(header string) registrytest.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("WWW-Authenticate", header)
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+}
+
+// networkFailures are images whose registries can't be reached.
+var networkFailures = map[string]struct {
+	reason string
+	image  func(*testing.T, *Client) image.Name
+	words  []string
+}{
+	"Refused": {
+		reason: "nobody listens",
+		image:  func(t *testing.T, _ *Client) image.Name { return parse(t, unusedAddress(t)+"/app") },
+		words:  []string{"connection refused", "check the host and port"},
+	},
+	"NoSuchHost": {
+		reason: "the name does not exist",
+		image: func(t *testing.T, c *Client) image.Name {
+			c.transport.DialContext = failingDialer(&net.DNSError{Err: "no such host", Name: canary, Server: "10.0.0.1:53", IsNotFound: true})
+			return parse(t, "registry.example.com/app")
+		},
+		words: []string{"no such host", "registry.example.com", "spec.image"},
+	},
+	"LookupFails": {
+		reason: "the name server is in trouble",
+		image: func(t *testing.T, c *Client) image.Name {
+			c.transport.DialContext = failingDialer(&net.DNSError{Err: "server misbehaving"})
+			return parse(t, "registry.example.com/app")
+		},
+		words: []string{"lookup", "failed"},
+	},
+	"UnknownAuthority": {
+		reason: "a certificate of one's own",
+		image: func(t *testing.T, _ *Client) image.Name {
+			return parse(t, registrytest.Start(t, registrytest.WithTLS()).Image("app"))
+		},
+		words: []string{"unknown authority (x509)", "spec.certSecretRef"},
+	},
+	"OtherName": {
+		reason: "a certificate of another host",
+		image: func(t *testing.T, c *Client) image.Name {
+			reg := registrytest.Start(t, registrytest.WithTLS())
+			trust(c, reg.CertPool())
+			c.transport.DialContext = dialTo(reg.Host())
+			return parse(t, "other.invalid/app")
+		},
+		words: []string{"not valid for that name (x509)"},
+	},
+	"Expired": {
+		reason: "a certificate that was valid once",
+		image: func(t *testing.T, c *Client) image.Name {
+			reg := registrytest.Start(t, registrytest.WithTLS())
+			trust(c, reg.CertPool())
+			c.transport.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(200, 0, 0) }
+			return parse(t, reg.Image("app"))
+		},
+		words: []string{"has expired"},
+	},
+	"ClientCertificate": {
+		reason: "a registry that wants to know who asks",
+		image: func(t *testing.T, c *Client) image.Name {
+			server := mutualTLS(t)
+			pool := x509.NewCertPool()
+			pool.AddCert(server.Certificate())
+			trust(c, pool)
+			c.transport.TLSClientConfig.MaxVersion = tls.VersionTLS12 // where the refusal ends the handshake
+			c.transport.TLSClientConfig.ServerName = "example.com"
+			c.transport.DialContext = dialTo(server.Listener.Addr().String())
+			return parse(t, "registry.example.com/app")
+		},
+		words: []string{"client certificate"},
+	},
+	"Reset": {
+		reason: "a connection that is reset",
+		image: func(t *testing.T, _ *Client) image.Name {
+			reg, img := start(t)
+			reg.Inject(registrytest.ManifestHead, registrytest.Reset())
+			return img
+		},
+		words: []string{"closed the connection"},
+	},
+	"NotHTTP": {
+		reason: "something else listens",
+		image:  func(t *testing.T, _ *Client) image.Name { return parse(t, banner(t, "SSH-2.0-"+canary+"\r\n")+"/app") },
+		words:  []string{"does not speak HTTP"},
+	},
+}
+
+// TestNetworkFailures tests real failures of the network.
+func TestNetworkFailures(t *testing.T) {
+	for name, tc := range networkFailures {
+		t.Run(name, func(t *testing.T) {
+			c := newTestClient(t)
+			img := tc.image(t, c)
+			_, first := c.Digest(timeout(t, 10*time.Second), img, "1.0.0", login(img))
+			checkError(t, first, v1.ReadOperationFailedReason, tc.words...)
+			_, second := c.Digest(timeout(t, 10*time.Second), img, "1.0.0", login(img))
+			if first.Error() != second.Error() {
+				t.Errorf("%s: the text changes from try to try:\n%v\n%v", tc.reason, first, second)
+			}
+		})
+	}
+}
+
+// TestTextsAreOurOwn tests errors that are hard to provoke, and that an error
+// nobody thought of is not quoted.
+func TestTextsAreOurOwn(t *testing.T) {
+	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app")}
+	cases := map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"StreamError":  {reason: "ids of streams change", err: errors.New("stream error: stream ID 7; INTERNAL_ERROR"), want: "registry ghcr.io closed the connection in the middle of an answer"},
+		"GoAway":       {reason: "as do those of the last one", err: errors.New("http2: server sent GOAWAY and closed the connection; LastStreamID=19"), want: "registry ghcr.io closed the connection in the middle of an answer"},
+		"Unknown":      {reason: "the type says enough", err: fmt.Errorf("wrapped: %w", errors.New(canary)), want: "the request to registry ghcr.io failed (*errors.errorString)"},
+		"Canceled":     {reason: "a shutdown", err: fmt.Errorf("x: %w", context.Canceled), want: "the operation was canceled"},
+		"Timeout":      {reason: "one of the transport's own bounds", err: timeoutError{}, want: "registry ghcr.io did not answer in time: check that it can be reached, or raise spec.timeout"},
+		"PlainHTTP":    {reason: "the usual mistake", err: errors.New("http: server gave HTTP response to HTTPS client"), want: "registry ghcr.io speaks plain HTTP: set spec.insecure only if that is intended"},
+		"Login":        {reason: "a status that is not about the image", err: &transport.Error{StatusCode: 418}, want: "registry ghcr.io does not let us log in (418 I'm a teapot): check that spec.image names a registry, and the registry's state"},
+		"Translated":   {reason: "translated once", err: op.fail(errors.New("tls: x")), want: "registry ghcr.io does not agree on a TLS connection"},
+		"UnknownState": {reason: "a status without a name", err: &imageStatus{status: &transport.Error{StatusCode: 599}}, want: "registry ghcr.io answered with an error (599)"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			want := "failed to list the tags of ghcr.io/org/app: " + tc.want
+			if got := op.fail(tc.err).Error(); got != want {
+				t.Errorf("%s:\ngot  %s\nwant %s", tc.reason, got, want)
+			}
+		})
+	}
+}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return canary }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }

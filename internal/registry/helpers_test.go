@@ -1,0 +1,165 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// canary is the secret of all tests. It must be in no error.
+const canary = "canary-5ecret"
+
+// newTestClient returns a Client that is closed when the test ends, and fails
+// the test then if a body was left open.
+func newTestClient(t testing.TB, opts ...ClientOption) *Client {
+	t.Helper()
+	c := NewClient(opts...)
+	bodies := &bodyCounter{inner: c.transport}
+	c.stack = c.newStack(bodies)
+	t.Cleanup(func() {
+		c.Close()
+		if open := bodies.open.Load(); open != 0 {
+			t.Errorf("%d bodies were left open", open)
+		}
+	})
+	return c
+}
+
+// bodyCounter counts the bodies that are not closed.
+type bodyCounter struct {
+	inner http.RoundTripper
+	open  atomic.Int64
+}
+
+func (b *bodyCounter) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.inner.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	b.open.Add(1)
+	resp.Body = &countedBody{ReadCloser: resp.Body, open: &b.open}
+	return resp, nil
+}
+
+type countedBody struct {
+	io.ReadCloser
+	open   *atomic.Int64
+	closed atomic.Bool
+}
+
+func (b *countedBody) Close() error {
+	if !b.closed.Swap(true) {
+		b.open.Add(-1)
+	}
+	return b.ReadCloser.Close()
+}
+
+// checkGoroutines fails the test if it ends with more goroutines than it had
+// when this was called. It must be called before anything is started.
+func checkGoroutines(t *testing.T) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		for range 100 {
+			if runtime.NumGoroutine() <= before {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		stacks := make([]byte, 1<<20)
+		t.Errorf("goroutines leaked: %d before, %d after\n%s",
+			before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+	})
+}
+
+// parse returns the name of an image on a test's registry.
+func parse(t testing.TB, spelling string) image.Name {
+	t.Helper()
+	img, err := image.Parse(spelling, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// login returns credentials for an image that registries of the tests know.
+func login(img image.Name) AuthOptions {
+	return NewAuthOptions(img, authn.AuthConfig{Username: "user", Password: canary}, `Secret "regcred"`)
+}
+
+// start returns a registry with an image "app" of the tags 1.0.0 and 1.1.0,
+// and the image's name.
+func start(t testing.TB, opts ...registrytest.Option) (*registrytest.Registry, image.Name) {
+	t.Helper()
+	reg := registrytest.Start(t, opts...)
+	reg.PushTags(t, "app", "1.0.0", "1.1.0")
+	return reg, parse(t, reg.Image("app"))
+}
+
+// timeout returns a context for one operation that should be fast.
+func timeout(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// checkError checks that err is an *Error of a reason, whose text contains
+// some words, no secret and no port other than the registry's.
+func checkError(t *testing.T, err error, reason string, words ...string) {
+	t.Helper()
+	e := errorOf(t, err)
+	if e.Reason() != reason {
+		t.Errorf("got reason %s, want %s, of: %v", e.Reason(), reason, err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q is missing in: %v", word, err)
+		}
+	}
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		if strings.Contains(cause.Error(), canary) {
+			t.Errorf("the error holds a secret: %v", cause)
+		}
+	}
+	if text := strings.ReplaceAll(err.Error(), e.Host, "HOST"); strings.Contains(text, "127.0.0.1:") {
+		t.Errorf("the error holds an ephemeral address: %v", err)
+	}
+}
+
+// errorOf returns the *Error that err must be.
+func errorOf(t *testing.T, err error) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got error %v (%T), want an *Error", err, err)
+	}
+	return e
+}

@@ -1,0 +1,137 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestNextLink(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		headers []string
+		want    string
+		wantErr bool
+	}{
+		"None":        {reason: "no header is no next page"},
+		"Quoted":      {reason: "the usual form", headers: []string{`</a?last=x&n=1>; rel="next"`}, want: "/a?last=x&n=1"},
+		"Token":       {reason: "a relation needs no quotes", headers: []string{`</a>; rel=next`}, want: "/a"},
+		"NoSpaces":    {reason: "spaces are optional", headers: []string{`</a>;rel="next"`}, want: "/a"},
+		"Capitals":    {reason: "names and relations have no case", headers: []string{`</a>; REL="Next"`}, want: "/a"},
+		"NoRelation":  {reason: "a tag list links to nothing but pages", headers: []string{`</a>`}, want: "/a"},
+		"Other":       {reason: "other relations are not followed", headers: []string{`</a>; rel="prev"`}},
+		"Second":      {reason: "the next page need not come first", headers: []string{`</a>; rel="prev", </b>; rel="next"`}, want: "/b"},
+		"SecondLine":  {reason: "a header may be there twice", headers: []string{`</a>; rel="prev"`, `</b>; rel="next"`}, want: "/b"},
+		"TwoInOne":    {reason: "a link may have several relations", headers: []string{`</a>; rel="last next"`}, want: "/a"},
+		"Comma":       {reason: "addresses may hold separators", headers: []string{`</a,b;c>; title="x, <y>; z"; rel="next"`}, want: "/a,b;c"},
+		"Escape":      {reason: "quotes may be escaped", headers: []string{`</a>; title="\", <b>"; rel="next"`}, want: "/a"},
+		"EmptyParts":  {reason: "empty elements of a list are allowed", headers: []string{`, </a>; rel="prev", , </b>; rel="next",`}, want: "/b"},
+		"NoBrackets":  {reason: "not a link", headers: []string{`/a; rel="next"`}, wantErr: true},
+		"NoEnd":       {reason: "half a link", headers: []string{`</a; rel="next"`}, wantErr: true},
+		"SecondIsBad": {reason: "half of a list", headers: []string{`</a>; rel="prev", b`}, wantErr: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, found, err := nextLink(tc.headers)
+			if (err != nil) != tc.wantErr {
+				t.Fatalf("%s: got error %v", tc.reason, err)
+			}
+			if !found {
+				got = ""
+			}
+			if got != tc.want {
+				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestResolvePage(t *testing.T) {
+	const registry = "https://registry.example.com/v2/app/tags/list?n=2"
+	cases := map[string]struct {
+		reason, page, target string
+		want                 string // "" is an error
+	}{
+		"Absolute path": {reason: "relative to the host", page: registry, target: "/v2/app/tags/list?last=b", want: "https://registry.example.com/v2/app/tags/list?last=b"},
+		"Query":         {reason: "relative to the page", page: registry, target: "?last=b", want: "https://registry.example.com/v2/app/tags/list?last=b"},
+		"Relative path": {reason: "relative to the page's directory", page: registry, target: "list?last=b", want: "https://registry.example.com/v2/app/tags/list?last=b"},
+		"Absolute":      {reason: "with the host", page: registry, target: "https://registry.example.com/x", want: "https://registry.example.com/x"},
+		"Port":          {reason: "with the port that TLS implies", page: registry, target: "https://registry.example.com:443/x", want: "https://registry.example.com/x"},
+		"Case":          {reason: "hosts have no case", page: registry, target: "https://Registry.Example.com/x", want: "https://registry.example.com/x"},
+		"InnerScheme":   {reason: "TLS is kept, whatever the link says", page: registry, target: "http://registry.example.com/x", want: "https://registry.example.com/x"},
+		"Fragment":      {reason: "fragments are for browsers", page: registry, target: "/x#y", want: "https://registry.example.com/x"},
+		"OtherPort":     {reason: "another port is another server", page: registry, target: "https://registry.example.com:444/x"},
+		"NoPort":        {reason: "another port is another server", page: "http://127.0.0.1:5000/v2/", target: "http://127.0.0.1/x"},
+		"Suffix":        {reason: "a look-alike", page: registry, target: "https://registry.example.com.evil.com/x"},
+		"Prefix":        {reason: "a look-alike", page: registry, target: "https://evil-registry.example.com/x"},
+		"UserInfo":      {reason: "a look-alike", page: registry, target: "https://registry.example.com@evil.com/x"},
+		"UserInfoHere":  {reason: "credentials are not the link's business", page: registry, target: "https://a:b@registry.example.com/x"},
+		"Backslash":     {reason: "a look-alike in some parsers", page: registry, target: `https://evil.com\@registry.example.com/x`},
+		"TrailingDot":   {reason: "another name, strictly", page: registry, target: "https://registry.example.com./x"},
+		"NoScheme":      {reason: "a host without a scheme is a host all the same", page: registry, target: "//evil.com/x"},
+		"OtherScheme":   {reason: "files are no pages", page: registry, target: "file:///etc/passwd"},
+		"Opaque":        {reason: "addresses without a host", page: registry, target: "mailto:x@example.com"},
+		"Unicode":       {reason: "a look-alike", page: registry, target: "https://registry.еxample.com/x"},
+		"Malformed":     {reason: "no address", page: registry, target: "%zz"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			page, err := url.Parse(tc.page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := resolvePage(page, tc.target)
+			switch {
+			case tc.want == "" && err == nil:
+				t.Errorf("%s: got %s, want an error", tc.reason, got)
+			case tc.want != "" && (err != nil || got.String() != tc.want):
+				t.Errorf("%s: got %v, error %v, want %s", tc.reason, got, err, tc.want)
+			}
+		})
+	}
+}
+
+// FuzzNextPage tests that no header makes the parser hang or panic, or leads
+// away from the page's origin.
+func FuzzNextPage(f *testing.F) {
+	for _, seed := range []string{`</a>; rel="next"`, `<//b>`, `<http://h@e/>;rel=next`, `<>;"`, `<a>;\`, `,<a>;;,`} {
+		f.Add(seed)
+	}
+	page, err := url.Parse("https://registry.example.com/v2/app/tags/list")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		target, found, err := nextLink([]string{header})
+		if err != nil || !found {
+			return
+		}
+		if !strings.Contains(header, target) {
+			t.Fatalf("the target %q is not in the header %q", target, header)
+		}
+		next, err := resolvePage(page, target)
+		if err != nil {
+			return
+		}
+		reparsed, err := url.Parse(next.String())
+		if err != nil || reparsed.Scheme != page.Scheme || reparsed.Host != page.Host || reparsed.User != nil {
+			t.Fatalf("%q leads to %q", header, next)
+		}
+	})
+}

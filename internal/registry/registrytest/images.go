@@ -1,0 +1,161 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Push pushes a new image of random content and returns its digest. Like all
+// of this package's ways to push, it meets no login and no fault, and leaves
+// no trace in the requests.
+func (r *Registry) Push(t testing.TB, repo, tag string) string {
+	t.Helper()
+	return r.PushImage(t, repo, tag, randomImage(t))
+}
+
+// PushImage pushes an image and returns its digest.
+func (r *Registry) PushImage(t testing.TB, repo, tag string, img v1.Image) string {
+	t.Helper()
+	if err := remote.Write(reference(t, repo, tag), img, r.direct()); err != nil {
+		t.Fatalf("push %s:%s: %v", repo, tag, err)
+	}
+	return digestOf(t, img)
+}
+
+// PushIndex pushes a new multi-arch image of random content, with one image
+// per platform such as "linux/arm64", and returns the digest of its index.
+func (r *Registry) PushIndex(t testing.TB, repo, tag string, platforms ...string) string {
+	t.Helper()
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, spelling := range platforms {
+		platform, err := v1.ParsePlatform(spelling)
+		if err != nil {
+			t.Fatalf("push %s:%s: %v", repo, tag, err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        mutate.MediaType(randomImage(t), types.OCIManifestSchema1),
+			Descriptor: v1.Descriptor{Platform: platform},
+		})
+	}
+	if err := remote.WriteIndex(reference(t, repo, tag), index, r.direct()); err != nil {
+		t.Fatalf("push %s:%s: %v", repo, tag, err)
+	}
+	return digestOf(t, index)
+}
+
+// PushTags pushes one image under many tags and returns its digest.
+func (r *Registry) PushTags(t testing.TB, repo string, tags ...string) string {
+	t.Helper()
+	var digest string
+	for i, tag := range tags {
+		if i == 0 {
+			digest = r.Push(t, repo, tag)
+			continue
+		}
+		r.Retag(t, repo, tags[0], tag)
+	}
+	return digest
+}
+
+// Retag makes the tag "to" point at what the tag or digest "from" points at.
+func (r *Registry) Retag(t testing.TB, repo, from, to string) {
+	t.Helper()
+	manifest := r.request(t, http.MethodGet, repo, from, nil, "")
+	r.request(t, http.MethodPut, repo, to, manifest.Body.Bytes(), manifest.Header().Get("Content-Type"))
+}
+
+// Delete removes a tag.
+func (r *Registry) Delete(t testing.TB, repo, tag string) {
+	t.Helper()
+	r.request(t, http.MethodDelete, repo, tag, nil, "")
+}
+
+// request makes a request for a manifest to the backend, which must succeed.
+func (r *Registry) request(t testing.TB, method, repo, target string, body []byte, contentType string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, "/v2/"+repo+"/manifests/"+target, bytes.NewReader(body))
+	req.Header.Set("Content-Type", contentType)
+	recorder := httptest.NewRecorder()
+	r.backend.ServeHTTP(recorder, req)
+	if recorder.Code >= http.StatusBadRequest {
+		t.Fatalf("%s %s:%s: status %d", method, repo, target, recorder.Code)
+	}
+	return recorder
+}
+
+// direct is the option to reach the backend without a network.
+func (r *Registry) direct() remote.Option {
+	return remote.WithTransport(handlerTransport{handler: r.backend})
+}
+
+// handlerTransport answers requests with a handler of the same process.
+type handlerTransport struct{ handler http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (h handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	inbound := req.Clone(req.Context())
+	if inbound.Body == nil {
+		inbound.Body = http.NoBody // what a server gives to its handlers
+	}
+	recorder := httptest.NewRecorder()
+	h.handler.ServeHTTP(recorder, inbound)
+	resp := recorder.Result()
+	resp.Request = req
+	return resp, nil
+}
+
+// reference names a tag in the backend, which has no host.
+func reference(t testing.TB, repo, tag string) name.Tag {
+	t.Helper()
+	ref, err := name.NewTag("registry.test/" + repo + ":" + tag)
+	if err != nil {
+		t.Fatalf("name of %s:%s: %v", repo, tag, err)
+	}
+	return ref
+}
+
+// randomImage returns a small image that no other is equal to.
+func randomImage(t testing.TB) v1.Image {
+	t.Helper()
+	img, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatalf("random image: %v", err)
+	}
+	return img
+}
+
+// digestOf returns the digest of an image or an index.
+func digestOf(t testing.TB, artifact interface{ Digest() (v1.Hash, error) }) string {
+	t.Helper()
+	digest, err := artifact.Digest()
+	if err != nil {
+		t.Fatalf("digest: %v", err)
+	}
+	return digest.String()
+}

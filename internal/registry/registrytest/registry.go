@@ -1,0 +1,234 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package registrytest is a registry for tests: go-containerregistry's, in
+// memory, with real images, authentication, pages of tags, a log of requests,
+// and faults that can be switched on and off.
+package registrytest
+
+import (
+	"crypto/x509"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+)
+
+// Kind is what a request is for.
+type Kind string
+
+// The kinds of requests.
+const (
+	Any          Kind = ""             // in Inject and Count: requests of all kinds
+	Ping         Kind = "ping"         // GET /v2/
+	Token        Kind = "token"        // to the token server
+	Tags         Kind = "tags"         // a page of a tag list
+	ManifestHead Kind = "manifestHead" // HEAD of a manifest
+	ManifestGet  Kind = "manifestGet"  // GET of a manifest
+	Other        Kind = "other"        // blobs, and everything that pushes
+)
+
+// Request is one request as the registry saw it.
+type Request struct {
+	Kind   Kind
+	Method string
+	Path   string
+	Query  string
+	Header http.Header
+}
+
+// Registry is a registry for tests. As an http.Handler it serves images that
+// were pushed over HTTP too. All methods are safe for concurrent use.
+type Registry struct {
+	backend http.Handler // keeps the images, and knows no faults
+	login   login
+	maxPage int
+	tls     bool
+	server  *httptest.Server
+	closed  chan struct{} // ends the requests that hang
+
+	mu       sync.Mutex
+	requests []Request
+	faults   []*injection
+}
+
+// Option changes a Registry that is being made.
+type Option func(*Registry)
+
+// WithBasicAuth makes the registry want a username and a password.
+func WithBasicAuth(username, password string) Option {
+	return func(r *Registry) { r.login = &basicLogin{username: username, password: password} }
+}
+
+// WithTokenAuth makes the registry want a token, which its token server gives
+// for the username and the password, or for the password as an identity token.
+// Without a username it gives one to everybody.
+func WithTokenAuth(username, password string) Option {
+	return func(r *Registry) { r.login = &tokenLogin{username: username, password: password} }
+}
+
+// WithMaxPage bounds the tags of a page, however many are asked for.
+func WithMaxPage(tags int) Option { return func(r *Registry) { r.maxPage = tags } }
+
+// WithTLS makes Start serve HTTPS, with a certificate that CertPool trusts.
+func WithTLS() Option { return func(r *Registry) { r.tls = true } }
+
+// New returns an empty registry that is not served yet.
+func New(opts ...Option) *Registry {
+	r := &Registry{
+		backend: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
+		login:   noLogin{},
+		closed:  make(chan struct{}),
+	}
+	for _, opt := range opts {
+		opt(r)
+	}
+	return r
+}
+
+// Start returns an empty registry that is served on a free loopback port until
+// the test ends.
+func Start(t testing.TB, opts ...Option) *Registry {
+	t.Helper()
+	r := New(opts...)
+	r.server = httptest.NewUnstartedServer(r)
+	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that try TLS first are expected
+	if r.tls {
+		r.server.StartTLS()
+	} else {
+		r.server.Start()
+	}
+	t.Cleanup(func() {
+		close(r.closed)
+		r.server.Close()
+	})
+	return r
+}
+
+// Host returns the host and port of a registry that was started.
+func (r *Registry) Host() string { return r.server.Listener.Addr().String() }
+
+// Image returns the name of one of its image repositories.
+func (r *Registry) Image(repo string) string { return r.Host() + "/" + repo }
+
+// CertPool returns the authority of a registry that was started with TLS.
+func (r *Registry) CertPool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(r.server.Certificate())
+	return pool
+}
+
+// ServeHTTP logs a request and answers it: with the fault that was injected
+// for it, or as a registry does.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	kind := kindOf(req)
+	fault := r.note(kind, req)
+	fault(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.answer(kind, w, req) }))
+}
+
+// answer answers a request as a registry does.
+func (r *Registry) answer(kind Kind, w http.ResponseWriter, req *http.Request) {
+	switch {
+	case kind == Token:
+		r.login.token(w, req)
+	case !r.login.admits(req):
+		r.login.challenge(w, req)
+	case kind == Tags:
+		r.serveTags(w, req)
+	default:
+		r.backend.ServeHTTP(w, req)
+	}
+}
+
+// note logs a request and returns the fault that was injected for it last.
+func (r *Registry) note(kind Kind, req *http.Request) Fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = append(r.requests, Request{
+		Kind:   kind,
+		Method: req.Method,
+		Path:   req.URL.Path,
+		Query:  req.URL.RawQuery,
+		Header: req.Header.Clone(),
+	})
+	for _, injected := range slices.Backward(r.faults) {
+		if injected.kind == Any || injected.kind == kind {
+			return injected.fault
+		}
+	}
+	return healthy
+}
+
+// Requests returns the requests since the last Reset, pushes of this package
+// excluded.
+func (r *Registry) Requests() []Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.requests)
+}
+
+// Count returns the number of requests of a kind since the last Reset.
+func (r *Registry) Count(kind Kind) int {
+	count := 0
+	for _, req := range r.Requests() {
+		if kind == Any || req.Kind == kind {
+			count++
+		}
+	}
+	return count
+}
+
+// Counts returns the number of requests by kind since the last Reset.
+func (r *Registry) Counts() map[Kind]int {
+	counts := map[Kind]int{}
+	for _, req := range r.Requests() {
+		counts[req.Kind]++
+	}
+	return counts
+}
+
+// Reset forgets the requests.
+func (r *Registry) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = nil
+}
+
+// kindOf tells what a request is for.
+func kindOf(req *http.Request) Kind {
+	elements := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
+	parent := elements[max(0, len(elements)-2)]
+	switch {
+	case req.URL.Path == tokenPath:
+		return Token
+	case req.Method == http.MethodGet && strings.Trim(req.URL.Path, "/") == "v2":
+		return Ping
+	case req.Method == http.MethodGet && parent == "tags":
+		return Tags
+	case req.Method == http.MethodHead && parent == "manifests":
+		return ManifestHead
+	case req.Method == http.MethodGet && parent == "manifests":
+		return ManifestGet
+	default:
+		return Other
+	}
+}

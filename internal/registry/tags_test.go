@@ -1,0 +1,195 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// numbered returns n tags in ascending order.
+func numbered(n int) []string {
+	tags := make([]string, n)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("v%06d", i)
+	}
+	return tags
+}
+
+func TestListTagsReadsAllPages(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		tags      int
+		opts      []registrytest.Option
+		fault     func(*registrytest.Registry) registrytest.Fault
+		wantPages int
+	}{
+		"OnePage":      {reason: "fewer tags than a page has", tags: 7, wantPages: 1},
+		"ThreePages":   {reason: "relative links are followed", tags: 2500, wantPages: 3},
+		"SmallPages":   {reason: "registries may have smaller pages than they are asked for", tags: 25, opts: []registrytest.Option{registrytest.WithMaxPage(10)}, wantPages: 3},
+		"ExactlyAPage": {reason: "a full page without a link may be cut, so the next one is asked for", tags: 1000, wantPages: 2},
+		"NoLinks": {
+			reason: "registries that cut lists without a link are asked for what comes after", tags: 2500, wantPages: 3,
+			fault: func(*registrytest.Registry) registrytest.Fault { return registrytest.DropHeader("Link") },
+		},
+		"NoLinksFullPages": {
+			reason: "a next page without tags is the end", tags: 2000, wantPages: 3,
+			fault: func(*registrytest.Registry) registrytest.Fault { return registrytest.DropHeader("Link") },
+		},
+		"AbsoluteLink": {
+			reason: "absolute links on the registry's host are followed, with the registry's scheme", tags: 1500, wantPages: 2,
+			fault: func(reg *registrytest.Registry) registrytest.Fault {
+				return registrytest.Times(1, registrytest.SetHeader("Link", `<https://`+reg.Host()+`/v2/app/tags/list?last=v000999&n=1000>; rel="next"`))
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t, tc.opts...)
+			want := numbered(tc.tags)
+			reg.PushTags(t, "app", want...)
+			if tc.fault != nil {
+				reg.Inject(registrytest.Tags, tc.fault(reg))
+			}
+			got, err := newTestClient(t).ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})
+			if err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", tc.reason, diff)
+			}
+			if pages := reg.Count(registrytest.Tags); pages != tc.wantPages {
+				t.Errorf("%s: got %d pages, want %d", tc.reason, pages, tc.wantPages)
+			}
+		})
+	}
+}
+
+func TestListTagsOfOneHugePage(t *testing.T) {
+	want := numbered(100_000)
+	reg, img := start(t)
+	page := `{"name":"app","tags":["` + strings.Join(want, `","`) + `"]}`
+	reg.Inject(registrytest.Tags, registrytest.Times(1, registrytest.Body("application/json", page)))
+	got, err := newTestClient(t).ListTags(t.Context(), img, AuthOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The page holds more than was asked for, so it was not cut. What comes
+	// after it is asked for all the same, and brings the backend's two.
+	if diff := cmp.Diff(want, got[:len(want)]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestListTagsOfOddPages(t *testing.T) {
+	cases := map[string]struct {
+		reason, body string
+		want         []string
+	}{
+		"Null":       {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
+		"Missing":    {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
+		"Empty":      {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
+		"Nameless":   {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
+		"Duplicates": {reason: "a tag is there once", body: `{"name":"app","tags":["b","a","b"]}`, want: []string{"b", "a"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg, img := start(t)
+			reg.Inject(registrytest.Tags, registrytest.Body("application/json", tc.body))
+			got, err := newTestClient(t).ListTags(t.Context(), img, AuthOptions{})
+			if diff := cmp.Diff(tc.want, got); err != nil || diff != "" {
+				t.Errorf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
+// TestListTagsIsNeverPartial tests that a list that can't be read to its end
+// is an error, although its first page was fine.
+func TestListTagsIsNeverPartial(t *testing.T) {
+	tight := Limits{BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 50_000, ListBytes: 1 << 20}
+	limit := func(change func(*Limits)) Limits { l := tight; change(&l); return l }
+	link := func(value string) registrytest.Fault { return registrytest.SetHeader("Link", value) }
+	cases := map[string]struct {
+		reason string
+		limits Limits
+		fault  registrytest.Fault
+		words  []string
+	}{
+		"OtherHost":     {reason: "pages stay on the registry's host", limits: tight, fault: link(`<https://evil.example.com/v2/app/tags/list?token=` + canary + `>; rel="next"`), words: []string{"another host"}},
+		"UserInfo":      {reason: "a link has no business with credentials", limits: tight, fault: link(`<http://127.0.0.1@evil.example.com/>; rel="next"`), words: []string{"another host"}},
+		"Circle":        {reason: "a page that links to itself never ends", limits: tight, fault: link(`</v2/app/tags/list?n=1000>; rel="next"`), words: []string{"in a circle"}},
+		"NotALink":      {reason: "a link that can't be read may be to a next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
+		"Endless":       {reason: "the number of pages is bounded", limits: tight, fault: registrytest.EndlessPages(), words: []string{"50 pages"}},
+		"ManyTags":      {reason: "the number of tags is bounded", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
+		"ManyBytes":     {reason: "the bytes of all pages are bounded", limits: limit(func(l *Limits) { l.ListBytes = 100 }), fault: registrytest.EndlessPages(), words: []string{"100 bytes"}},
+		"HugePage":      {reason: "the bytes of a page are bounded", limits: tight, fault: registrytest.Huge(2 << 20), words: []string{"1048576 bytes"}},
+		"HTML":          {reason: "portals answer with a page", limits: tight, fault: registrytest.HTML(), words: []string{"HTML", "spec.image"}},
+		"Garbage":       {reason: "not JSON", limits: tight, fault: registrytest.Body("", "\x00\x01"+canary), words: []string{"malformed"}},
+		"Nothing":       {reason: "no body", limits: tight, fault: registrytest.Body("", ""), words: []string{"empty"}},
+		"Truncated":     {reason: "half a document", limits: tight, fault: registrytest.Truncate(20), words: []string{"cut off"}},
+		"CutOff":        {reason: "a connection that breaks", limits: tight, fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"OtherJSON":     {reason: "JSON of something else", limits: tight, fault: registrytest.Body("", `{"ok":true}`), words: []string{"no tag list"}},
+		"Array":         {reason: "JSON of another type", limits: tight, fault: registrytest.Body("", `["a"]`), words: []string{"no tag list"}},
+		"NumbersInTags": {reason: "tags are strings", limits: tight, fault: registrytest.Body("", `{"name":"app","tags":[1]}`), words: []string{"not strings"}},
+		"RedirectLoop":  {reason: "redirects are bounded", limits: tight, fault: registrytest.Redirect("/v2/app/tags/list?again"), words: []string{"redirects too often"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			reg, img := start(t)
+			if tc.fault != nil {
+				reg.Inject(registrytest.Tags, tc.fault)
+			}
+			tags, err := newTestClient(t, WithLimits(tc.limits)).ListTags(t.Context(), img, AuthOptions{})
+			if tags != nil {
+				t.Errorf("%s: got tags %v beside the error", tc.reason, tags)
+			}
+			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to list the tags of "+img.String())...)
+		})
+	}
+}
+
+// TestListTagsOfAMovedRepository tests a registry that redirects to another one,
+// as registry.k8s.io does: the pages are followed there, and never further.
+func TestListTagsOfAMovedRepository(t *testing.T) {
+	front, img := start(t, registrytest.WithBasicAuth("user", canary))
+	back := registrytest.Start(t, registrytest.WithMaxPage(1))
+	back.PushTags(t, "moved/app", "3.0.0", "4.0.0")
+	front.Inject(registrytest.Tags, registrytest.Redirect("http://"+back.Host()+"/v2/moved/app/tags/list?n=1000"))
+	c := newTestClient(t)
+
+	got, err := c.ListTags(t.Context(), img, login(img))
+	if diff := cmp.Diff([]string{"3.0.0", "4.0.0"}, got); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	for _, req := range back.Requests() {
+		if header := req.Header.Get("Authorization"); header != "" {
+			t.Errorf("credentials were sent along to %s", req.Path)
+		}
+	}
+
+	back.Inject(registrytest.Tags, registrytest.SetHeader("Link", `<http://third.example.com/>; rel="next"`))
+	_, err = c.ListTags(t.Context(), img, login(img))
+	checkError(t, err, v1.ReadOperationFailedReason, "another host")
+}
