@@ -1,0 +1,101 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package stage
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+)
+
+// Namespace is where the controller is said to run, as in a Flux installation.
+const Namespace = "flux-system"
+
+// account is the name of the controller's service account and of its role.
+const account = "image-reflector-controller"
+
+// ControllerAccount lets the controller do what the ClusterRole in a file says,
+// and no more: what it may do in a cluster. It returns the kubeconfig of it.
+func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (string, error) {
+	admin, err := client.New(p.Config(), client.Options{})
+	if err != nil {
+		return "", err
+	}
+	username := "system:serviceaccount:" + Namespace + ":" + account
+	if err := bind(ctx, admin, roleFile, username); err != nil {
+		return "", fmt.Errorf("the controller's account could not be set up: %w", err)
+	}
+	user, err := p.env.AddUser(envtest.User{Name: username, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
+	if err != nil {
+		return "", err
+	}
+	content, err := user.KubeConfig()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(p.Dir, account+".kubeconfig")
+	return file, os.WriteFile(file, content, 0o600)
+}
+
+func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
+	role := &rbacv1.ClusterRole{}
+	content, err := os.ReadFile(roleFile)
+	if err != nil {
+		return err
+	}
+	if err := yaml.UnmarshalStrict(content, role); err != nil {
+		return fmt.Errorf("%s: %w", roleFile, err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: account},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}},
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
+	for _, obj := range []client.Object{namespace, role, binding} {
+		if err := admin.Create(ctx, obj); err != nil {
+			return err
+		}
+	}
+	return awaitAccess(ctx, admin, username)
+}
+
+// awaitAccess returns when the API server knows of the role. It learns of it by
+// a watch, and a controller that starts before that has a bad start.
+func awaitAccess(ctx context.Context, admin client.Client, username string) error {
+	return wait.PollUntilContextTimeout(ctx, pollInterval, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: username,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Group: "image.toolkit.fluxcd.io", Resource: "imagepolicies", Verb: "watch",
+			},
+		}}
+		err := admin.Create(ctx, review)
+		return review.Status.Allowed, err
+	})
+}

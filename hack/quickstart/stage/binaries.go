@@ -1,0 +1,104 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Environment variables that say where the programs are. The Makefile sets
+// them for tests.
+const (
+	AssetsVariable     = "KUBEBUILDER_ASSETS"
+	RegistryVariable   = "REGISTRY"
+	ControllerVariable = "CONTROLLER"
+)
+
+// Binaries says where the programs are.
+type Binaries struct {
+	// Assets is the folder of etcd and kube-apiserver.
+	Assets string
+	// Registry is the registry of CNCF Distribution.
+	Registry string
+	// Controller is the image-reflector-controller.
+	Controller string
+}
+
+// BinariesFromEnv returns the programs that the environment names. Its error
+// says how to come by them.
+func BinariesFromEnv() (Binaries, error) {
+	binaries := Binaries{
+		Assets:     os.Getenv(AssetsVariable),
+		Registry:   os.Getenv(RegistryVariable),
+		Controller: os.Getenv(ControllerVariable),
+	}
+	if err := binaries.Check(); err != nil {
+		return Binaries{}, fmt.Errorf(`%w
+This starts real programs, which make builds: run "make test", or
+	make controlplane bin/registry build
+	export %s="$(go -C hack/controlplane run . path -bin "$PWD/bin")"
+	export %s="$PWD/bin/registry" %s="$PWD/bin/image-reflector-controller"
+in the root of the repository, and then this again`, err, AssetsVariable, RegistryVariable, ControllerVariable)
+	}
+	return binaries, nil
+}
+
+// Check returns which of the programs are missing.
+func (b Binaries) Check() error {
+	return errors.Join(
+		check(AssetsVariable, b.Assets, "etcd", "kube-apiserver"),
+		check(RegistryVariable, b.Registry, ""),
+		check(ControllerVariable, b.Controller, ""),
+	)
+}
+
+// check returns which of the files below a path are missing.
+func check(variable, path string, files ...string) error {
+	if path == "" {
+		return fmt.Errorf("%s is not set", variable)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(filepath.Join(path, file)); err != nil {
+			return fmt.Errorf("%s is '%s': %w", variable, path, err)
+		}
+	}
+	return nil
+}
+
+// Root returns the root of this repository: the folder at or above the working
+// directory whose go.mod is the operator's.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(content), "module github.com/fluxcd/image-reflector-controller\n") {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("the working directory is not in the repository of the image-reflector-controller")
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,139 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Controller is the image-reflector-controller, run as its users run it: as a
+// process that is configured by flags.
+type Controller struct {
+	// Binary is the program.
+	Binary string
+	// Dir is where its log is and, below tags, its storage.
+	Dir string
+	// Kubeconfig is the file that says how it reaches the cluster.
+	Kubeconfig string
+	// Args are flags beside those of storage, addresses and log format. They
+	// win over these.
+	Args []string
+	// Env is set in addition to the environment.
+	Env []string
+
+	program
+	health, metrics string
+}
+
+// startAttempts bounds how often other ports are tried where somebody took
+// the ones that were free a moment before.
+const startAttempts = 3
+
+// Start starts the controller, and returns when it says that it is ready. After
+// Stop or Kill it starts again with the same storage, arguments and ports.
+func (c *Controller) Start(ctx context.Context) error {
+	logFile := filepath.Join(c.Dir, "controller.log")
+	var err error
+	for range startAttempts {
+		if err = c.choosePorts(); err != nil {
+			return err
+		}
+		offset := size(logFile)
+		err = c.launch(ctx, c.command(logFile), func(ctx context.Context) error {
+			return get(ctx, "http://"+c.health+"/readyz", http.StatusOK)
+		})
+		if err == nil || !logged(logFile, offset, "address already in use") {
+			return err
+		}
+		c.health, c.metrics = "", ""
+	}
+	return err
+}
+
+// Restart stops the controller, and starts it again with all that it had.
+func (c *Controller) Restart(ctx context.Context) error {
+	if err := c.Stop(); err != nil {
+		return err
+	}
+	return c.Start(ctx)
+}
+
+// StoragePath is where the controller keeps its tags.
+func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
+
+// MetricsURL is where its metrics are, known once it was started.
+func (c *Controller) MetricsURL() string { return "http://" + c.metrics + "/metrics" }
+
+// HealthURL is where its probes are, without the path of the probe.
+func (c *Controller) HealthURL() string { return "http://" + c.health }
+
+func (c *Controller) command(logFile string) command {
+	return command{
+		binary: c.Binary,
+		args: slices.Concat([]string{
+			"--storage-path=" + c.StoragePath(),
+			"--metrics-addr=" + c.metrics,
+			"--health-addr=" + c.health,
+			"--log-encoding=console",
+		}, c.Args),
+		env:     append([]string{"KUBECONFIG=" + c.Kubeconfig, "RUNTIME_NAMESPACE=" + Namespace}, c.Env...),
+		logFile: logFile,
+	}
+}
+
+func (c *Controller) choosePorts() error {
+	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil || c.health != "" {
+		return err
+	}
+	addresses, err := freeAddresses(2)
+	if err != nil {
+		return fmt.Errorf("no free port: %w", err)
+	}
+	c.health, c.metrics = addresses[0], addresses[1]
+	return nil
+}
+
+// freeAddresses returns addresses that nobody listens on right now.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close() // not before the others are chosen
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
+}
+
+// logged reports whether a text is in the part of a log that begins at offset.
+func logged(file string, offset int64, text string) bool {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) || int64(len(content)) < offset {
+		return false
+	}
+	return strings.Contains(string(content[offset:]), text)
+}

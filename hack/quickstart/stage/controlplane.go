@@ -1,0 +1,120 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// ControlPlane is an etcd and a kube-apiserver. Nothing else of Kubernetes
+// runs: no pod is ever started.
+type ControlPlane struct {
+	// Assets is the folder of the two programs.
+	Assets string
+	// Dir is where everything is kept that they write.
+	Dir string
+	// CRDs are files or folders of CustomResourceDefinitions to install.
+	CRDs []string
+
+	env  *envtest.Environment
+	logs []*os.File
+}
+
+// Start starts both, and installs the CRDs. Where it returns an error, nothing
+// is left running.
+func (p *ControlPlane) Start(ctx context.Context) error {
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	// envtest heeds no context, and killing it halfway would leave processes
+	started := make(chan error, 1)
+	go func() {
+		_, err := p.env.Start()
+		started <- err
+	}()
+	err := <-started
+	if err == nil {
+		err = os.WriteFile(p.Kubeconfig(), p.env.KubeConfig, 0o600)
+	}
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("the control plane did not start: %w", err), p.Stop())
+	}
+	return nil
+}
+
+func (p *ControlPlane) prepare() error {
+	etcd, apiserver := filepath.Join(p.Dir, "etcd"), filepath.Join(p.Dir, "kube-apiserver")
+	for _, dir := range []string{etcd, apiserver} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	p.env = &envtest.Environment{
+		BinaryAssetsDirectory:    p.Assets,
+		CRDDirectoryPaths:        p.CRDs,
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  stopTimeout,
+	}
+	p.env.ControlPlane.Etcd = &envtest.Etcd{Path: filepath.Join(p.Assets, "etcd"), DataDir: etcd}
+	p.env.ControlPlane.GetAPIServer().Path = filepath.Join(p.Assets, "kube-apiserver")
+	p.env.ControlPlane.GetAPIServer().CertDir = apiserver
+	return p.openLogs()
+}
+
+func (p *ControlPlane) openLogs() error {
+	for _, name := range []string{"etcd.log", "kube-apiserver.log"} {
+		file, err := os.OpenFile(filepath.Join(p.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		p.logs = append(p.logs, file)
+	}
+	etcd, apiserver := p.env.ControlPlane.Etcd, p.env.ControlPlane.GetAPIServer()
+	etcd.Out, etcd.Err = p.logs[0], p.logs[0]
+	apiserver.Out, apiserver.Err = p.logs[1], p.logs[1]
+	return nil
+}
+
+// Stop stops both. To stop a control plane that does not run is no error.
+func (p *ControlPlane) Stop() error {
+	if p.env == nil {
+		return nil
+	}
+	errs := []error{p.env.Stop()}
+	for _, file := range p.logs {
+		errs = append(errs, file.Close())
+	}
+	p.env, p.logs = nil, nil
+	return errors.Join(errs...)
+}
+
+// Config says how to reach the control plane as an administrator.
+func (p *ControlPlane) Config() *rest.Config { return rest.CopyConfig(p.env.Config) }
+
+// Kubeconfig is a file that says the same.
+func (p *ControlPlane) Kubeconfig() string { return filepath.Join(p.Dir, "kubeconfig") }

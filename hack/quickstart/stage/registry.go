@@ -1,0 +1,251 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Registry is a registry of CNCF Distribution that keeps images in a folder.
+// Its images and its address outlive Stop and Kill: Start brings both back.
+type Registry struct {
+	// Binary is the program.
+	Binary string
+	// Dir is where everything is kept that it writes.
+	Dir string
+	// Username and Password are demanded of everyone, where they are set.
+	Username, Password string
+
+	program
+	addr string
+}
+
+// Start starts the registry, and returns when it answers.
+func (r *Registry) Start(ctx context.Context) error {
+	config, err := r.writeConfig()
+	if err != nil {
+		return err
+	}
+	logFile := filepath.Join(r.Dir, "registry.log")
+	offset := size(logFile)
+	c := command{
+		binary:  r.Binary,
+		args:    []string{"serve", config},
+		env:     []string{"OTEL_TRACES_EXPORTER=none"}, // or else it looks for a collector on this machine
+		logFile: logFile,
+	}
+	return r.launch(ctx, c, func(ctx context.Context) error {
+		if r.addr == "" {
+			r.addr = listeningOn(logFile, offset)
+		}
+		return r.answers(ctx)
+	})
+}
+
+// Host is the host and port to name in images, known once it was started.
+func (r *Registry) Host() string { return r.addr }
+
+// Image returns the full name of an image, such as "podinfo:1.0.0".
+func (r *Registry) Image(reference string) string { return r.addr + "/" + reference }
+
+// Artifact is an image or an index of images.
+type Artifact interface {
+	remote.Taggable
+	Digest() (v1.Hash, error)
+}
+
+// Push pushes the image or index to a reference such as "podinfo:1.0.0", and
+// returns its digest.
+func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
+	ref, err := r.parse(reference)
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Push(ref, artifact, r.options(ctx)...); err != nil {
+		return "", fmt.Errorf("%s could not be pushed: %w", ref, err)
+	}
+	digest, err := artifact.Digest()
+	return digest.String(), err
+}
+
+// Digest returns the digest that the registry has for a reference.
+func (r *Registry) Digest(ctx context.Context, reference string) (string, error) {
+	ref, err := r.parse(reference)
+	if err != nil {
+		return "", err
+	}
+	descriptor, err := remote.Head(ref, r.options(ctx)...)
+	if err != nil {
+		return "", fmt.Errorf("%s could not be looked at: %w", ref, err)
+	}
+	return descriptor.Digest.String(), nil
+}
+
+// Retag has a tag point to what another reference points to, and returns the
+// digest of that.
+func (r *Registry) Retag(ctx context.Context, from, to string) (string, error) {
+	source, err := r.parse(from)
+	if err != nil {
+		return "", err
+	}
+	target, err := r.parse(to)
+	if err != nil {
+		return "", err
+	}
+	descriptor, err := remote.Get(source, r.options(ctx)...)
+	if err != nil {
+		return "", fmt.Errorf("%s could not be read: %w", source, err)
+	}
+	if err := remote.Push(target, descriptor, r.options(ctx)...); err != nil {
+		return "", fmt.Errorf("%s could not be pushed: %w", target, err)
+	}
+	return descriptor.Digest.String(), nil
+}
+
+// Delete removes a tag, or everything with that digest, from the registry.
+func (r *Registry) Delete(ctx context.Context, reference string) error {
+	ref, err := r.parse(reference)
+	if err != nil {
+		return err
+	}
+	return remote.Delete(ref, r.options(ctx)...)
+}
+
+// Tags returns the tags of a repository.
+func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error) {
+	repo, err := name.NewRepository(r.Image(repository), name.Insecure)
+	if err != nil {
+		return nil, err
+	}
+	return remote.List(repo, r.options(ctx)...)
+}
+
+func (r *Registry) parse(reference string) (name.Reference, error) {
+	return name.ParseReference(r.Image(reference), name.Insecure)
+}
+
+func (r *Registry) options(ctx context.Context) []remote.Option {
+	auth := authn.Anonymous
+	if r.Username != "" {
+		auth = &authn.Basic{Username: r.Username, Password: r.Password}
+	}
+	return []remote.Option{remote.WithContext(ctx), remote.WithAuth(auth)}
+}
+
+// answers returns nil when the registry is up, be it to ask for credentials.
+func (r *Registry) answers(ctx context.Context) error {
+	if r.addr == "" {
+		return errors.New("no address in its log yet")
+	}
+	return get(ctx, "http://"+r.addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
+}
+
+const registryConfig = `version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage:
+  filesystem: {rootdirectory: %q}
+  delete: {enabled: true}
+  maintenance: {uploadpurging: {enabled: false}}
+http: {addr: %q, secret: %q}
+`
+
+// writeConfig writes the configuration. The port is the kernel's to choose at
+// first: that is the only way to one which nobody takes meanwhile.
+func (r *Registry) writeConfig() (string, error) {
+	addr := r.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	config := fmt.Sprintf(registryConfig, filepath.Join(r.Dir, "images"), addr, "quickstart")
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+		return "", err
+	}
+	if r.Username != "" {
+		users, err := r.writeUsers()
+		if err != nil {
+			return "", err
+		}
+		config += fmt.Sprintf("auth: {htpasswd: {realm: registry, path: %q}}\n", users)
+	}
+	file := filepath.Join(r.Dir, "config.yml")
+	return file, os.WriteFile(file, []byte(config), 0o600)
+}
+
+func (r *Registry) writeUsers() (string, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte(r.Password), bcrypt.MinCost)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(r.Dir, "htpasswd")
+	return file, os.WriteFile(file, []byte(r.Username+":"+string(hash)+"\n"), 0o600)
+}
+
+var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+
+// listeningOn finds the address in the part of a log that begins at offset.
+func listeningOn(logFile string, offset int64) string {
+	content, err := os.ReadFile(logFile)
+	if err != nil || int64(len(content)) < offset {
+		return ""
+	}
+	if found := listening.FindSubmatch(content[offset:]); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
+
+func size(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// get returns nil where the answer has one of the wanted statuses.
+func get(ctx context.Context, url string, wanted ...int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	for _, status := range wanted {
+		if response.StatusCode == status {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s answers %s", url, response.Status)
+}
