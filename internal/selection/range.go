@@ -17,6 +17,7 @@ limitations under the License.
 package selection
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,7 +44,7 @@ type alternative struct {
 
 // compileRange parses a range.
 func compileRange(text string) (versionRange, error) {
-	constraints, err := semver.NewConstraint(text)
+	constraints, err := parseConstraints(text)
 	if err != nil {
 		return versionRange{}, invalidRange(text, err)
 	}
@@ -58,6 +59,21 @@ func compileRange(text string) (versionRange, error) {
 		r.alternatives = append(r.alternatives, a)
 	}
 	return r, nil
+}
+
+// parseConstraints parses a range, and refuses what Masterminds/semver reads as
+// something else than what is written there: it takes a "|" for part of a
+// version, so "*.1|2" is everything, and "1||2 - 3" is ">=1 || 2 <=3".
+func parseConstraints(text string) (*semver.Constraints, error) {
+	if strings.Contains(strings.ReplaceAll(text, "||", ""), "|") {
+		return nil, errors.New("alternatives are separated by || and not by |")
+	}
+	constraints, err := semver.NewConstraint(text)
+	spaced, spacedErr := semver.NewConstraint(strings.ReplaceAll(text, "||", " || "))
+	if spacedErr == nil && (err != nil || spaced.String() != constraints.String()) {
+		return nil, errors.New("next to a hyphen range, || needs spaces around it")
+	}
+	return constraints, err
 }
 
 func compileAlternative(group string) (alternative, error) {
