@@ -118,7 +118,7 @@ func randomPolicy(rnd *rand.Rand, tags []string) policy {
 }
 
 func TestRealListsAgreeWithReference(t *testing.T) {
-	const policiesPerList = 60
+	const policiesPerList = 40
 	for _, image := range realLists {
 		t.Run(image, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,110 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// admissionRules returns the regular expressions by which the API server checks
+// a range: one for every version of the API. Each alternative of a range, that
+// is what strings.Split makes of it at "||", has to match.
+func admissionRules(tb testing.TB) []*regexp.Regexp {
+	tb.Helper()
+	crd, err := os.ReadFile("../../config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var rules []*regexp.Regexp
+	for _, m := range regexp.MustCompile(`self\.split\('\|\|'\)\.all\(t, t\.matches\(r'(.*)'\)\)`).FindAllSubmatch(crd, -1) {
+		rules = append(rules, regexp.MustCompile(string(m[1])))
+	}
+	if len(rules) == 0 {
+		tb.Fatal("the CRD has no rule for ranges: has it changed its form?")
+	}
+	return rules
+}
+
+// admits reports whether the API server lets a range in.
+func admits(rule *regexp.Regexp, text string) bool {
+	for _, alternative := range strings.Split(text, "||") {
+		if !rule.MatchString(alternative) {
+			return false
+		}
+	}
+	return true
+}
+
+// gluedHyphenRange finds what the CRD rejects although Masterminds/semver does
+// not: an operator right behind a hyphen range, as in "1.2 - 1.4!=1.3".
+var gluedHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*][^\s,|]*[=!<>~^v]`)
+
+func checkAdmission(t *testing.T, rules []*regexp.Regexp, text string) {
+	t.Helper()
+	if _, err := compileRange(text); err != nil || gluedHyphenRange.MatchString(text) {
+		return
+	}
+	for _, rule := range rules {
+		if !admits(rule, text) {
+			t.Errorf("the CRD rejects the range %q, which Compile accepts", text)
+		}
+	}
+}
+
+var rangePieces = []string{"1", "1.2", "1.2.3", "v1.2", "x", "1.x", "1.*.2", "1.2-rc.1", "1.2.3-0+b.1", "1+b", " - ", "-", " ", ",", " , ", "\t", "||", " || ", "|",
+	">", ">=", "=>", "<", "<=", "=<", "=", "!=", "~", "~>", "^", "&&", ".", "latest"}
+
+func TestAdmissionLetsValidRangesIn(t *testing.T) {
+	rules := admissionRules(t)
+	for _, text := range oddRanges {
+		checkAdmission(t, rules, text)
+	}
+	rnd := rand.New(rand.NewPCG(7, 8))
+	tags := realTags(t, "node")
+	for range 500 {
+		checkAdmission(t, rules, randomRange(rnd, tags))
+	}
+	for range 5000 {
+		var text strings.Builder
+		for range 1 + rnd.IntN(7) {
+			text.WriteString(rangePieces[rnd.IntN(len(rangePieces))])
+		}
+		checkAdmission(t, rules, text.String())
+	}
+}
+
+func TestAdmissionKeepsInvalidRangesOut(t *testing.T) {
+	for _, rule := range admissionRules(t) {
+		for _, text := range []string{"", "latest", ">>1", "1.2.3.4", "1 ||", "|| 1", "1 | 2", ">=1 && <2", "^", "1.2.", "(1)"} {
+			if admits(rule, text) {
+				t.Errorf("the CRD lets the range %q in, which Compile rejects", text)
+			}
+		}
+	}
+}
+
+func FuzzAdmission(f *testing.F) {
+	rules := admissionRules(f)
+	for _, text := range oddRanges {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) { checkAdmission(t, rules, text) })
+}
