@@ -54,7 +54,7 @@ func workloads(tb testing.TB) []workload {
 		versions, numbers := generated(size.tags)
 		ws = append(ws,
 			workload{name: size.name + "/semver", choice: semVer(">=1.0.0"), tags: versions, baseline: plainVersions(tb, ">=1.0.0")},
-			workload{name: size.name + "/semver-narrow", choice: semVer("~7.3"), tags: versions, baseline: plainVersions(tb, "~7.3")},
+			workload{name: size.name + "/semver-narrow", choice: semVer("^7.3"), tags: versions, baseline: plainVersions(tb, "^7.3")},
 			workload{name: size.name + "/alphabetical", choice: alphabetical("asc"), tags: versions, baseline: plainTexts},
 			workload{name: size.name + "/numerical", choice: numerical("asc"), tags: numbers, baseline: plainNumbers},
 		)
@@ -80,12 +80,12 @@ func plainVersions(tb testing.TB, text string) func([]string) string {
 		tb.Fatal(err)
 	}
 	return func(tags []string) string {
-		var latest *semver.Version
+		latest := semver.New(0, 0, 0, "0", "")
 		for _, tag := range tags {
 			if strings.Count(tag, ".") < 2 {
 				continue
 			}
-			if v, err := semver.NewVersion(tag); err == nil && constraints.Check(v) && (latest == nil || v.GreaterThan(latest)) {
+			if v, err := semver.NewVersion(tag); err == nil && constraints.Check(v) && v.GreaterThan(latest) {
 				latest = v
 			}
 		}
