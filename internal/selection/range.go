@@ -61,13 +61,10 @@ func compileRange(text string) (versionRange, error) {
 	return r, nil
 }
 
-// parseConstraints parses a range, and refuses what Masterminds/semver reads as
-// something else than what is written there: it takes a "|" for part of a
-// version, so "*.1|2" is everything, and "1||2 - 3" is ">=1 || 2 <=3".
+// parseConstraints parses a range, and refuses one that Masterminds/semver
+// reads as something else than what is written there: it takes "||" for part of
+// a version next to a hyphen, so that "1||2 - 3" is ">=1 || 2 <=3".
 func parseConstraints(text string) (*semver.Constraints, error) {
-	if strings.Contains(strings.ReplaceAll(text, "||", ""), "|") {
-		return nil, errors.New("alternatives are separated by || and not by |")
-	}
 	constraints, err := semver.NewConstraint(text)
 	spaced, spacedErr := semver.NewConstraint(strings.ReplaceAll(text, "||", " || "))
 	if spacedErr == nil && (err != nil || spaced.String() != constraints.String()) {
