@@ -68,13 +68,14 @@ func (r admissionRule) admits(text string) bool {
 	return r.pattern.MatchString(text)
 }
 
-// gluedHyphenRange finds what the CRD rejects although Masterminds/semver does
-// not: an operator right behind a hyphen range, as in "1.2 - 1.4!=1.3".
-var gluedHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*][^\s,|]*[=!<>~^v]`)
+// strayHyphenRange finds what the CRD rejects although Masterminds/semver does
+// not: something right behind a hyphen range, as in "1.2 - 1.4!=1.3", and two
+// hyphen ranges with only blanks between them, as in "1 - 3 2 - 4".
+var strayHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*]([^\s,|]*[=!<>~^v]|[^\s,|]*\s+[^\s,|]+\s+-\s)`)
 
 func checkAdmission(t *testing.T, rules []admissionRule, text string) {
 	t.Helper()
-	if _, err := compileRange(text); err != nil || gluedHyphenRange.MatchString(text) {
+	if _, err := compileRange(text); err != nil || strayHyphenRange.MatchString(text) {
 		return
 	}
 	for _, rule := range rules {
