@@ -80,23 +80,29 @@ func compileComparator(text string) (comparator, error) {
 }
 
 // parseBound reads a version whose numbers may be wildcards or missing. From
-// the first such number on they count as zero.
+// the first such number on they count as zero. Masterminds/semver does not look
+// at what follows a wildcard: in "*.1|2", which is everything to it, that is a
+// slip that must not select everything.
 func parseBound(text string) (version, wildcard, error) {
 	core, suffix := strings.TrimPrefix(text, "v"), ""
 	if i := strings.IndexAny(core, "-+"); i >= 0 {
 		core, suffix = core[:i], core[i:]
 	}
-	parts := strings.Split(core, ".")
+	suffix, _, _ = strings.Cut(suffix, "+")
 	numbers := [...]string{"0", "0", "0"}
 	wild := wildMajor
-	for wild < wildNone && int(wild) < len(parts) && !isWildcard(parts[wild]) {
-		numbers[wild] = parts[wild]
-		wild++
+	for i, part := range strings.SplitN(core, ".", len(numbers)) {
+		switch {
+		case !isWildcard(part) && !areDigits(part):
+			return version{}, 0, fmt.Errorf("improper constraint: %q: %q is neither a number nor a wildcard", text, part)
+		case int(wild) == i && !isWildcard(part):
+			numbers[i] = part
+			wild++
+		}
 	}
-	suffix, _, _ = strings.Cut(suffix, "+")
 	v, problem := parseVersion(strings.Join(numbers[:], ".") + suffix)
 	if problem != "" {
-		return version{}, 0, fmt.Errorf("%q %s", text, problem)
+		return version{}, 0, fmt.Errorf("improper constraint: %q %s", text, problem)
 	}
 	return v, wild, nil
 }

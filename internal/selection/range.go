@@ -17,6 +17,7 @@ limitations under the License.
 package selection
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,7 +44,7 @@ type alternative struct {
 
 // compileRange parses a range.
 func compileRange(text string) (versionRange, error) {
-	constraints, err := semver.NewConstraint(text)
+	constraints, err := parseConstraints(text)
 	if err != nil {
 		return versionRange{}, invalidRange(text, err)
 	}
@@ -58,6 +59,18 @@ func compileRange(text string) (versionRange, error) {
 		r.alternatives = append(r.alternatives, a)
 	}
 	return r, nil
+}
+
+// parseConstraints parses a range, and refuses one that Masterminds/semver
+// reads as something else than what is written there: it takes "||" for part of
+// a version next to a hyphen, so that "1||2 - 3" is ">=1 || 2 <=3".
+func parseConstraints(text string) (*semver.Constraints, error) {
+	constraints, err := semver.NewConstraint(text)
+	spaced, spacedErr := semver.NewConstraint(strings.ReplaceAll(text, "||", " || "))
+	if spacedErr == nil && (err != nil || spaced.String() != constraints.String()) {
+		return nil, errors.New("next to a hyphen range, || needs spaces around it")
+	}
+	return constraints, err
 }
 
 func compileAlternative(group string) (alternative, error) {

@@ -1,0 +1,126 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// admissionRule is how the API server checks a range.
+type admissionRule struct {
+	beginnings []string // that a range may not have
+	pattern    *regexp.Regexp
+}
+
+var (
+	yamlRule = regexp.MustCompile(`rule: '((?:[^']|'')*)'`)
+	// rangeRule is the form of the rule. Whoever changes that has to change
+	// admits too.
+	rangeRule = regexp.MustCompile(`^!self\.startsWith\('(.)'\) && !self\.startsWith\('(.)'\) && self\.matches\(r'([^']*)'\)$`)
+)
+
+// admissionRules returns the rules of the CRD for a range: one for every
+// version of the API.
+func admissionRules(tb testing.TB) []admissionRule {
+	tb.Helper()
+	crd, err := os.ReadFile("../../config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var rules []admissionRule
+	for _, quoted := range yamlRule.FindAllSubmatch(crd, -1) {
+		folded := strings.Join(strings.Fields(string(quoted[1])), " ")
+		if m := rangeRule.FindStringSubmatch(strings.ReplaceAll(folded, "''", "'")); m != nil {
+			rules = append(rules, admissionRule{beginnings: m[1:3], pattern: regexp.MustCompile(m[3])})
+		}
+	}
+	if len(rules) == 0 {
+		tb.Fatal("the CRD has no rule for ranges: has it changed its form?")
+	}
+	return rules
+}
+
+// admits reports whether the API server lets a range in.
+func (r admissionRule) admits(text string) bool {
+	for _, beginning := range r.beginnings {
+		if strings.HasPrefix(text, beginning) {
+			return false
+		}
+	}
+	return r.pattern.MatchString(text)
+}
+
+// strayHyphenRange finds what the CRD rejects although Masterminds/semver does
+// not: something right behind a hyphen range, as in "1.2 - 1.4!=1.3", and two
+// hyphen ranges with only blanks between them, as in "1 - 3 2 - 4".
+var strayHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*]([^\s,|]*[=!<>~^v]|[^\s,|]*\s+[^\s,|]+\s+-\s)`)
+
+func checkAdmission(t *testing.T, rules []admissionRule, text string) {
+	t.Helper()
+	if _, err := compileRange(text); err != nil || strayHyphenRange.MatchString(text) {
+		return
+	}
+	for _, rule := range rules {
+		if !rule.admits(text) {
+			t.Errorf("the CRD rejects the range %q, which Compile accepts", text)
+		}
+	}
+}
+
+var rangePieces = []string{"1", "1.2", "1.2.3", "v1.2", "x", "1.x", "1.*.2", "1.2-rc.1", "1.2.3-0+b.1", "1+b", " - ", "-", " ", ",", " , ", "\t", "||", " || ", "|",
+	">", ">=", "=>", "<", "<=", "=<", "=", "!=", "~", "~>", "^", "&&", ".", "latest"}
+
+func TestAdmissionLetsValidRangesIn(t *testing.T) {
+	rules := admissionRules(t)
+	for _, text := range oddRanges {
+		checkAdmission(t, rules, text)
+	}
+	rnd := rand.New(rand.NewPCG(7, 8))
+	tags := realTags(t, "node")
+	for range 500 {
+		checkAdmission(t, rules, randomRange(rnd, tags))
+	}
+	for range 5000 {
+		var text strings.Builder
+		for range 1 + rnd.IntN(7) {
+			text.WriteString(rangePieces[rnd.IntN(len(rangePieces))])
+		}
+		checkAdmission(t, rules, text.String())
+	}
+}
+
+func TestAdmissionKeepsInvalidRangesOut(t *testing.T) {
+	for _, rule := range admissionRules(t) {
+		for _, text := range []string{"", "latest", ">>1", "1.2.3.4", "1 ||", "|| 1", "1 | 2", ">=1 && <2", "^", "1.2.", "(1)"} {
+			if rule.admits(text) {
+				t.Errorf("the CRD lets the range %q in, which Compile rejects", text)
+			}
+		}
+	}
+}
+
+func FuzzAdmission(f *testing.F) {
+	rules := admissionRules(f)
+	for _, text := range oddRanges {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) { checkAdmission(t, rules, text) })
+}

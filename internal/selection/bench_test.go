@@ -1,0 +1,208 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// workload is a policy, tags, and the plain way to the same answer.
+type workload struct {
+	name     string
+	choice   v1.ImagePolicyChoice
+	filter   *v1.TagFilter
+	tags     []string
+	baseline func(tags []string) string
+}
+
+func workloads(tb testing.TB) []workload {
+	tb.Helper()
+	ws := []workload{
+		{name: "node/semver", choice: semVer(">=18.0.0"), tags: realTags(tb, "node"), baseline: plainVersions(tb, ">=18.0.0")},
+		{name: "golang/semver", choice: semVer("~1.20"), tags: realTags(tb, "golang"), baseline: plainVersions(tb, "~1.20")},
+		{name: "debian/alphabetical", choice: alphabetical("asc"), tags: realTags(tb, "debian"), baseline: plainTexts},
+		{name: "debian/numerical-extract", choice: numerical("asc"), filter: filtered(`^bookworm-(?P<ts>[0-9]{8})$`, "$ts"), tags: realTags(tb, "debian")},
+	}
+	for _, size := range []struct {
+		name string
+		tags int
+	}{{"1k", 1000}, {"100k", 100_000}, {"1M", 1_000_000}} {
+		versions, numbers := generated(size.tags)
+		ws = append(ws,
+			workload{name: size.name + "/semver", choice: semVer(">=1.0.0"), tags: versions, baseline: plainVersions(tb, ">=1.0.0")},
+			workload{name: size.name + "/semver-narrow", choice: semVer("^7.3"), tags: versions, baseline: plainVersions(tb, "^7.3")},
+			workload{name: size.name + "/alphabetical", choice: alphabetical("asc"), tags: versions, baseline: plainTexts},
+			workload{name: size.name + "/numerical", choice: numerical("asc"), tags: numbers, baseline: plainNumbers},
+		)
+	}
+	return ws
+}
+
+// generated returns versions and numbers, in random order.
+func generated(n int) (versions, numbers []string) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for i := range n {
+		versions = append(versions, fmt.Sprintf("%d.%d.%d", rnd.IntN(50), rnd.IntN(100), i))
+		numbers = append(numbers, strconv.FormatUint(rnd.Uint64(), 10))
+	}
+	return versions, numbers
+}
+
+// plainVersions asks Masterminds/semver of every tag.
+func plainVersions(tb testing.TB, text string) func([]string) string {
+	tb.Helper()
+	constraints, err := semver.NewConstraint(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func(tags []string) string {
+		latest := semver.New(0, 0, 0, "0", "")
+		for _, tag := range tags {
+			if strings.Count(tag, ".") < 2 {
+				continue
+			}
+			if v, err := semver.NewVersion(tag); err == nil && constraints.Check(v) && v.GreaterThan(latest) {
+				latest = v
+			}
+		}
+		return latest.Original()
+	}
+}
+
+func plainTexts(tags []string) string {
+	sorted := slices.Sorted(slices.Values(tags))
+	return sorted[len(sorted)-1]
+}
+
+// plainNumbers is no more exact than a float64.
+func plainNumbers(tags []string) string {
+	var latest string
+	var greatest float64
+	for _, tag := range tags {
+		if n, err := strconv.ParseFloat(tag, 64); err == nil && (latest == "" || n > greatest) {
+			latest, greatest = tag, n
+		}
+	}
+	return latest
+}
+
+// BenchmarkSelect reports, as x-baseline, how many times as fast as the plain
+// way Select is. Both run in the same process, on the same tags.
+func BenchmarkSelect(b *testing.B) {
+	for _, w := range workloads(b) {
+		b.Run(w.name, func(b *testing.B) {
+			rule := compiled(b, w.choice, w.filter)
+			baseline := 0.0
+			if w.baseline != nil {
+				baseline = secondsPerCall(func() { w.baseline(w.tags) })
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				rule.Select(w.tags)
+			}
+			if baseline > 0 {
+				b.ReportMetric(baseline*1e3, "baseline-ms")
+				b.ReportMetric(baseline/(b.Elapsed().Seconds()/float64(b.N)), "x-baseline")
+			}
+		})
+	}
+}
+
+func secondsPerCall(call func()) float64 {
+	const calls = 3
+	fastest := 0.0
+	for range calls {
+		start := time.Now()
+		call()
+		if elapsed := time.Now().Sub(start).Seconds(); fastest == 0 || elapsed < fastest {
+			fastest = elapsed
+		}
+	}
+	return fastest
+}
+
+// BenchmarkRankingFirst shows that the first of a ranking costs a Select.
+func BenchmarkRankingFirst(b *testing.B) {
+	versions, _ := generated(100_000)
+	rule := compiled(b, semVer(">=1.0.0"), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		for range rule.Ranking(versions) {
+			break
+		}
+	}
+}
+
+// BenchmarkRankingTen adds nine more.
+func BenchmarkRankingTen(b *testing.B) {
+	versions, _ := generated(100_000)
+	rule := compiled(b, semVer(">=1.0.0"), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		ranked := 0
+		for range rule.Ranking(versions) {
+			if ranked++; ranked == 10 {
+				break
+			}
+		}
+	}
+}
+
+func BenchmarkExplain(b *testing.B) {
+	tags := realTags(b, "node")
+	rule := compiled(b, semVer(">=18.0.0"), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		rule.Explain(tags)
+	}
+}
+
+// TestSelectAllocates holds what does not depend on the machine: Select keeps
+// nothing of the tags it passes by.
+func TestSelectAllocates(t *testing.T) {
+	versions, numbers := generated(10_000)
+	tests := []struct {
+		reason string
+		rule   *Rule
+		tags   []string
+	}{
+		{"versions that keep getting better", compiled(t, semVer(">=18.0.0"), nil), realTags(t, "node")},
+		{"versions most of which are outside the range", compiled(t, semVer("~7.3 || 9.9.x"), nil), versions},
+		{"prereleases", compiled(t, semVer(">=1.0.0-0"), nil), realTags(t, "rabbitmq")},
+		{"texts", compiled(t, alphabetical("asc"), nil), versions},
+		{"texts that a pattern matches", compiled(t, alphabetical("desc"), filtered("^1", "")), versions},
+		{"numbers", compiled(t, numerical("desc"), nil), numbers},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			const limit = 2
+			if got := testing.AllocsPerRun(3, func() { tt.rule.Select(tt.tags) }); got > limit {
+				t.Errorf("%.0f allocations, want at most %d", got, limit)
+			}
+		})
+	}
+}

@@ -1,0 +1,197 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+func TestCompileRejects(t *testing.T) {
+	tests := []struct {
+		reason string
+		choice v1.ImagePolicyChoice
+		filter *v1.TagFilter
+		want   InvalidError
+	}{
+		{
+			reason: "a policy has to be chosen",
+			want:   InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical and numerical"},
+		},
+		{
+			reason: "two policies may have two answers",
+			choice: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "*"}, Numerical: &v1.NumericalPolicy{}},
+			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical and numerical"},
+		},
+		{
+			reason: "a range that does not parse is quoted, with ranges to follow",
+			choice: semVer(">>1"),
+			want: InvalidError{Field: "spec.policy.semver.range", Value: ">>1",
+				Problem: `improper constraint: ">>1": write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
+		},
+		{
+			reason: "an empty range is none: every version is \"*\"",
+			choice: semVer(""),
+			want: InvalidError{Field: "spec.policy.semver.range",
+				Problem: `improper constraint: "": write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
+		},
+		{
+			reason: "what follows a wildcard is looked at: the library would select everything",
+			choice: semVer("*.1|2"),
+			want: InvalidError{Field: "spec.policy.semver.range", Value: "*.1|2",
+				Problem: `improper constraint: "*.1|2": "1|2" is neither a number nor a wildcard: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
+		},
+		{
+			reason: "without spaces the library would read >=1 || 2 <=3",
+			choice: semVer("1||2 - 3"),
+			want: InvalidError{Field: "spec.policy.semver.range", Value: "1||2 - 3",
+				Problem: `next to a hyphen range, || needs spaces around it: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
+		},
+		{
+			reason: "an order is ascending or descending",
+			choice: alphabetical("up"),
+			want: InvalidError{Field: "spec.policy.alphabetical.order", Value: "up",
+				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
+		},
+		{
+			reason: "numbers have the same orders, and a field of their own",
+			choice: numerical("DESC"),
+			want: InvalidError{Field: "spec.policy.numerical.order", Value: "DESC",
+				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
+		},
+		{
+			reason: "an expression that does not parse says where",
+			choice: semVer("*"),
+			filter: filtered("^(v", ""),
+			want: InvalidError{Field: "spec.filterTags.pattern", Value: "^(v",
+				Problem: "error parsing regexp: missing closing ): `^(v`: correct the expression, which is in RE2 syntax"},
+		},
+		{
+			reason: "an extract has no groups to refer to without a pattern",
+			choice: semVer("*"),
+			filter: filtered("", "$1"),
+			want: InvalidError{Field: "spec.filterTags.extract", Value: "$1",
+				Problem: "it refers to the groups of pattern, which is empty: set spec.filterTags.pattern too, or remove extract"},
+		},
+		{
+			reason: "a group that is not there would give every tag the same key",
+			choice: semVer("*"),
+			filter: filtered("^(v)(?P<rest>.*)$", "$version"),
+			want: InvalidError{Field: "spec.filterTags.extract", Value: "$version",
+				Problem: `spec.filterTags.pattern "^(v)(?P<rest>.*)$" has no group "version": refer to a group of the pattern ($0, $1, $rest), or add that group to it`},
+		},
+		{
+			reason: "letters after a group belong to its name unless it is in braces",
+			choice: semVer("*"),
+			filter: filtered("^v([0-9]+)x$", "$1x"),
+			want: InvalidError{Field: "spec.filterTags.extract", Value: "$1x",
+				Problem: `spec.filterTags.pattern "^v([0-9]+)x$" has no group "1x": write "${1}x" where "x" follows the group "1"`},
+		},
+		{
+			reason: "the same goes for the names of groups",
+			choice: semVer("*"),
+			filter: filtered("^(?P<ts>[0-9]+)", "$ts_$ts"),
+			want: InvalidError{Field: "spec.filterTags.extract", Value: "$ts_$ts",
+				Problem: `spec.filterTags.pattern "^(?P<ts>[0-9]+)" has no group "ts_": write "${ts}_" where "_" follows the group "ts"`},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			rule, err := Compile(tt.choice, tt.filter)
+			var got *InvalidError
+			if !errors.As(err, &got) {
+				t.Fatalf("Compile returned %v and %v, want an InvalidError", rule, err)
+			}
+			if diff := cmp.Diff(tt.want, *got); diff != "" {
+				t.Errorf("InvalidError (-want +got):\n%s", diff)
+			}
+			if !strings.Contains(err.Error(), tt.want.Field) || !strings.Contains(err.Error(), tt.want.Problem) {
+				t.Errorf("message lacks the field or the problem: %s", err)
+			}
+		})
+	}
+}
+
+func TestCompileAccepts(t *testing.T) {
+	tests := []struct {
+		reason string
+		choice v1.ImagePolicyChoice
+		filter *v1.TagFilter
+		want   string
+	}{
+		{
+			reason: "a range is described as it is written",
+			choice: semVer("^1.2 || 3.x"),
+			want:   `highest version in the range "^1.2 || 3.x"`,
+		},
+		{
+			reason: "no order is ascending",
+			choice: numerical(""),
+			want:   "greatest number",
+		},
+		{
+			reason: "descending numbers",
+			choice: numerical("desc"),
+			want:   "least number",
+		},
+		{
+			reason: "ascending texts, with an empty filter that filters nothing",
+			choice: alphabetical("asc"),
+			filter: filtered("", ""),
+			want:   "last in alphabetical order",
+		},
+		{
+			reason: "descending texts of some tags",
+			choice: alphabetical("desc"),
+			filter: filtered("^main-", ""),
+			want:   `first in alphabetical order, of the tags that match "^main-"`,
+		},
+		{
+			reason: "part of a tag",
+			choice: numerical("asc"),
+			filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"),
+			want:   `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`,
+		},
+		{
+			reason: "a dollar sign that no name follows, two of them, and text without groups mean themselves",
+			choice: alphabetical("asc"),
+			filter: filtered("^a", "1.0.0$-$$-${-$"),
+			want:   `last in alphabetical order, of the tags that match "^a", compared by "1.0.0$-$$-${-$"`,
+		},
+		{
+			reason: "|| needs no spaces where no hyphen range is near",
+			choice: semVer("1.x||>=3 <4"),
+			want:   `highest version in the range "1.x||>=3 <4"`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			rule, err := Compile(tt.choice, tt.filter)
+			if err != nil {
+				t.Fatalf("Compile: %v", err)
+			}
+			if diff := cmp.Diff(tt.want, rule.String()); diff != "" {
+				t.Errorf("String (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,137 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// policy is a policy as a generator makes it.
+type policy struct {
+	choice v1.ImagePolicyChoice
+	filter *v1.TagFilter
+}
+
+// filters are patterns as users of the real lists write them. Their last group
+// is what their extracts take.
+var filters = []*v1.TagFilter{
+	nil,
+	filtered(`^v?[0-9]+\.[0-9]+\.[0-9]+$`, ""),
+	filtered(`alpine`, ""),
+	filtered(`^(?P<version>[0-9]+\.[0-9]+\.[0-9]+)-alpine`, "$version"),
+	filtered(`^([0-9]+)\.([0-9]+)-`, "$1.$2.0"),
+	filtered(`^([0-9]+)\.([0-9]+)`, "${1}.$2"),
+	filtered(`-(?P<date>[0-9]{8})(-slim)?$`, "$date"),
+	filtered(`^[0-9]+\.[0-9]+\.([0-9]+)`, "1.0.0-rc.$1"),
+	filtered(`([0-9]+)$`, "-0.$1"),
+	filtered(`([0-9]+)e?([0-9]?)`, "${1}0e-$2"),
+	filtered(`^(v?)([0-9.]+)(-.*)?$`, "$1$2$3"),
+	filtered(`-([a-z]+)`, "$1"),
+	filtered(`.`, "$0"),
+}
+
+// randomRange makes a range around versions that a list has.
+func randomRange(rnd *rand.Rand, tags []string) string {
+	for {
+		text := randomAlternative(rnd, tags)
+		for rnd.IntN(3) == 0 {
+			text += " || " + randomAlternative(rnd, tags)
+		}
+		if _, err := semver.NewConstraint(text); err == nil {
+			return text
+		}
+	}
+}
+
+func randomAlternative(rnd *rand.Rand, tags []string) string {
+	operators := []string{"", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^"}
+	if rnd.IntN(6) == 0 {
+		return randomBound(rnd, tags) + " - " + randomBound(rnd, tags)
+	}
+	var comparators []string
+	for len(comparators) == 0 || rnd.IntN(2) == 0 {
+		space := []string{"", " "}[rnd.IntN(2)]
+		comparators = append(comparators, operators[rnd.IntN(len(operators))]+space+randomBound(rnd, tags))
+	}
+	return strings.Join(comparators, []string{" ", ", ", ","}[rnd.IntN(3)])
+}
+
+// randomBound makes a version of a tag's numbers, some of them wild or gone.
+func randomBound(rnd *rand.Rand, tags []string) string {
+	var numbers []string
+	if v, err := semver.NewVersion(tags[rnd.IntN(len(tags))]); err == nil && rnd.IntN(5) > 0 {
+		numbers = []string{fmt.Sprint(v.Major()), fmt.Sprint(v.Minor()), fmt.Sprint(v.Patch())}
+	} else {
+		numbers = []string{fmt.Sprint(rnd.IntN(3)), fmt.Sprint(rnd.IntN(3)), fmt.Sprint(rnd.IntN(3))}
+	}
+	if rnd.IntN(4) == 0 {
+		numbers[rnd.IntN(3)] = []string{"x", "X", "*"}[rnd.IntN(3)]
+	}
+	bound := strings.Join(numbers[:1+rnd.IntN(3)], ".")
+	if rnd.IntN(4) == 0 {
+		bound += []string{"-0", "-alpha", "-rc.1", "-alpine3.11", "-beta.2"}[rnd.IntN(5)]
+	}
+	if rnd.IntN(10) == 0 {
+		bound += "+build.5"
+	}
+	if rnd.IntN(5) == 0 {
+		bound = "v" + bound
+	}
+	return bound
+}
+
+func randomPolicy(rnd *rand.Rand, tags []string) policy {
+	order := []string{"", v1.OrderAscending, v1.OrderDescending}[rnd.IntN(3)]
+	p := policy{filter: filters[rnd.IntN(len(filters))]}
+	switch rnd.IntN(4) {
+	case 0:
+		p.choice = alphabetical(order)
+	case 1:
+		p.choice = numerical(order)
+	default:
+		p.choice = semVer(randomRange(rnd, tags))
+	}
+	return p
+}
+
+func TestRealListsAgreeWithReference(t *testing.T) {
+	const policiesPerList = 40
+	for _, image := range realLists {
+		t.Run(image, func(t *testing.T) {
+			t.Parallel()
+			tags := realTags(t, image)
+			rnd := rand.New(rand.NewPCG(4, uint64(len(tags))))
+			for range policiesPerList {
+				p := randomPolicy(rnd, tags)
+				want := referenceRanking(t, p.choice, p.filter, tags)
+				got := slices.Collect(compiled(t, p.choice, p.filter).Ranking(tags))
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s: ranking differs from the reference (-want +got):\n%s", describe(p.choice, p.filter), diff)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,108 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// choose makes a policy of what a fuzzer comes up with.
+func choose(kind uint8, text string) v1.ImagePolicyChoice {
+	switch kind % 3 {
+	case 0:
+		return semVer(text)
+	case 1:
+		return numerical(text)
+	default:
+		return alphabetical(text)
+	}
+}
+
+// FuzzCompile: whatever a policy holds, Compile returns a rule or an
+// InvalidError that names a field.
+func FuzzCompile(f *testing.F) {
+	f.Add(uint8(0), ">=1.0.0 <2.0.0", "", "")
+	f.Add(uint8(0), "1.2 - 1.4 || 2.x", `^v?(?P<v>.*)$`, "$v")
+	f.Add(uint8(0), "*.1|2", "(", "$1")
+	f.Add(uint8(1), "asc", `([0-9]+)`, "${1}x")
+	f.Add(uint8(1), "up", "", "$1")
+	f.Add(uint8(2), "desc", `^main-(?P<sha>[a-f0-9]+)-(?P<ts>[0-9]+)`, "$ts_$sha")
+	f.Add(uint8(2), "", ".", "$$${$")
+	f.Fuzz(func(t *testing.T, kind uint8, text, pattern, extract string) {
+		rule, err := Compile(choose(kind, text), filtered(pattern, extract))
+		if err == nil {
+			if rule.String() == "" {
+				t.Error("the rule has no description")
+			}
+			rule.Explain(oddTags)
+			return
+		}
+		var invalid *InvalidError
+		if rule != nil || !errors.As(err, &invalid) || invalid.Field == "" || invalid.Problem == "" {
+			t.Errorf("got %v and %v, want an InvalidError with a field and a problem", rule, err)
+		}
+	})
+}
+
+// FuzzJudge: whatever tags there are, all answers agree.
+func FuzzJudge(f *testing.F) {
+	rules := []*Rule{
+		compiled(f, semVer("*"), nil),
+		compiled(f, semVer(">=1.2.3-0 <3 || ~4.5"), nil),
+		compiled(f, semVer(">=0-0"), filtered(`^v?([^+]*)`, "$1")),
+		compiled(f, numerical("asc"), nil),
+		compiled(f, numerical("desc"), filtered(`([0-9.]+)(e[0-9]+)?`, "-$1$2")),
+		compiled(f, alphabetical("asc"), nil),
+		compiled(f, alphabetical("desc"), filtered(`^(.)(.?)`, "$2")),
+	}
+	for i, tag := range oddTags {
+		f.Add(tag, oddTags[(i+1)%len(oddTags)])
+	}
+	f.Add("1.2.3-alpha.1", "v1.02.3-alpha.beta")
+	f.Add("1e1000000000000000000000", "10e999999999999999999999")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, rule := range rules {
+			checkPair(t, rule, a, b)
+		}
+	})
+}
+
+func checkPair(t *testing.T, rule *Rule, a, b string) {
+	t.Helper()
+	for _, tag := range []string{a, b} {
+		best, found := rule.Select([]string{tag, tag})
+		if v := rule.Judge(tag); v.Accepted() != found || found && (best != Choice{Tag: tag, Key: v.Key}) {
+			t.Errorf("%s: Judge says %+v, Select %+v and %t", rule, v, best, found)
+		}
+	}
+	order := rule.Compare(a, b)
+	if back := rule.Compare(b, a); order != -back || (order == 0) != (a == b) {
+		t.Errorf("%s: comparing %q and %q: got %d, and %d the other way", rule, a, b, order, back)
+	}
+	best, found := rule.Select([]string{a, b})
+	if want := map[bool]string{true: a, false: b}[order > 0]; found && best.Tag != want {
+		t.Errorf("%s: of %q and %q got %q, want %q", rule, a, b, best.Tag, want)
+	}
+	ranked := rule.Explain([]string{b, a}).Ranked
+	if found != (len(ranked) > 0) || found && ranked[0] != best || !slices.Equal(ranked, slices.Collect(rule.Ranking([]string{a, b}))) {
+		t.Errorf("%s: of %q and %q Select returned %+v, Explain %+v", rule, a, b, best, ranked)
+	}
+}

@@ -1,0 +1,88 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Policies as a table writes them.
+func semVer(r string) v1.ImagePolicyChoice {
+	return v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: r}}
+}
+
+func numerical(order string) v1.ImagePolicyChoice {
+	return v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{Order: order}}
+}
+
+func alphabetical(order string) v1.ImagePolicyChoice {
+	return v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{Order: order}}
+}
+
+func filtered(pattern, extract string) *v1.TagFilter {
+	return &v1.TagFilter{Pattern: pattern, Extract: extract}
+}
+
+// compiled returns the Rule of a policy that is known to be valid.
+func compiled(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter) *Rule {
+	tb.Helper()
+	rule, err := Compile(choice, filter)
+	if err != nil {
+		tb.Fatalf("Compile: %v", err)
+	}
+	return rule
+}
+
+// realLists are the official images whose tags are in testdata/tags.
+var realLists = []string{"alpine", "debian", "golang", "nginx", "node", "postgres", "python", "rabbitmq", "redis", "traefik"}
+
+// realTags returns every tag that an official image was ever published under.
+func realTags(tb testing.TB, image string) []string {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "tags", image+".tsv"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var tags []string
+	for line := range strings.Lines(string(data)) {
+		tag, _, _ := strings.Cut(line, "\t")
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+func describe(choice v1.ImagePolicyChoice, filter *v1.TagFilter) string {
+	var policy string
+	switch {
+	case choice.SemVer != nil:
+		policy = fmt.Sprintf("semver %q", choice.SemVer.Range)
+	case choice.Numerical != nil:
+		policy = "numerical " + choice.Numerical.Order
+	case choice.Alphabetical != nil:
+		policy = "alphabetical " + choice.Alphabetical.Order
+	}
+	if filter != nil {
+		policy += fmt.Sprintf(", pattern %q, extract %q", filter.Pattern, filter.Extract)
+	}
+	return policy
+}

@@ -1,0 +1,231 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+func TestJudge(t *testing.T) {
+	tests := []struct {
+		reason string
+		choice v1.ImagePolicyChoice
+		filter *v1.TagFilter
+		tag    string
+		want   Verdict
+	}{
+		{
+			reason: "three numbers are a version",
+			choice: semVer("*"),
+			tag:    "26.7.0",
+			want:   Verdict{Key: "26.7.0"},
+		},
+		{
+			reason: "a v and zeros may lead, as in calendar versions",
+			choice: semVer(">=2024.1.0"),
+			tag:    "v2024.01.02",
+			want:   Verdict{Key: "v2024.01.02"},
+		},
+		{
+			reason: "a tag that moves is no version",
+			choice: semVer("*"),
+			tag:    "26.7",
+			want:   Verdict{Key: "26.7", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)"},
+		},
+		{
+			reason: "nor is one that moves further",
+			choice: semVer("*"),
+			tag:    "26",
+			want:   Verdict{Key: "26", Reason: "is not a version: it has no MINOR number (MAJOR.MINOR.PATCH is needed)"},
+		},
+		{
+			reason: "nor one that moves and has a dot in its variant",
+			choice: semVer(">=1.0.0-0"),
+			tag:    "1.24-alpine3.23",
+			want:   Verdict{Key: "1.24-alpine3.23", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)"},
+		},
+		{
+			reason: "a word is no version",
+			choice: semVer("*"),
+			tag:    "latest",
+			want:   Verdict{Key: "latest", Reason: "is not a version: it does not start with a number (MAJOR.MINOR.PATCH is needed)"},
+		},
+		{
+			reason: "four numbers are no version",
+			choice: semVer("*"),
+			tag:    "1.2.3.4",
+			want:   Verdict{Key: "1.2.3.4", Reason: "is not a version: what follows the PATCH number is neither -PRERELEASE nor +BUILD"},
+		},
+		{
+			reason: "a number of a version has 64 bits",
+			choice: semVer("*"),
+			tag:    "1.18446744073709551616.0",
+			want:   Verdict{Key: "1.18446744073709551616.0", Reason: "is not a version: a number is greater than 18446744073709551615"},
+		},
+		{
+			reason: "the greatest number of 64 bits is one",
+			choice: semVer("*"),
+			tag:    "1.18446744073709551615.0",
+			want:   Verdict{Key: "1.18446744073709551615.0"},
+		},
+		{
+			reason: "an underscore is in no prerelease",
+			choice: semVer(">=1.0.0-0"),
+			tag:    "1.0.0-a_b",
+			want:   Verdict{Key: "1.0.0-a_b", Reason: "is not a version: its prerelease is not made of letters, digits and hyphens, separated by dots"},
+		},
+		{
+			reason: "a number in a prerelease has no leading zero",
+			choice: semVer(">=1.0.0-0"),
+			tag:    "1.0.0-rc.01",
+			want:   Verdict{Key: "1.0.0-rc.01", Reason: "is not a version: a number in its prerelease has a leading zero"},
+		},
+		{
+			reason: "a dangling plus is no build metadata",
+			choice: semVer("*"),
+			filter: filtered("^(.*)$", "$1+"),
+			tag:    "1.0.0",
+			want:   Verdict{Key: "1.0.0+", Reason: `has the key "1.0.0+", which is not a version: its build metadata is not made of letters, digits and hyphens, separated by dots`},
+		},
+		{
+			reason: "a range without a prerelease takes none",
+			choice: semVer(">=1.0.0"),
+			tag:    "1.2.0-rc.1",
+			want:   Verdict{Key: "1.2.0-rc.1", Reason: `is a prerelease, and the range ">=1.0.0" takes none (a range takes them where a version in it has one, as in ">=1.0.0-0")`},
+		},
+		{
+			reason: "a range with a prerelease takes them",
+			choice: semVer(">=1.0.0-0"),
+			tag:    "1.2.0-rc.1",
+			want:   Verdict{Key: "1.2.0-rc.1"},
+		},
+		{
+			reason: "the comparison that fails is named",
+			choice: semVer(">=1.0.0 <2.0.0"),
+			tag:    "2.0.0",
+			want:   Verdict{Key: "2.0.0", Reason: `is outside the range ">=1.0.0 <2.0.0": it is not <2.0.0`},
+		},
+		{
+			reason: "so is one of every alternative",
+			choice: semVer("1.2 - 1.4 || ^3.1.0"),
+			tag:    "2.0.0",
+			want:   Verdict{Key: "2.0.0", Reason: `is outside the range "1.2 - 1.4 || ^3.1.0": it is not <=1.4, nor ^3.1.0`},
+		},
+		{
+			reason: "an alternative that takes no prereleases says nothing about one",
+			choice: semVer("1.x || >=3.0.0-0"),
+			tag:    "1.2.0-rc.1",
+			want:   Verdict{Key: "1.2.0-rc.1", Reason: `is outside the range "1.x || >=3.0.0-0": it is not >=3.0.0-0`},
+		},
+		{
+			reason: "a tag that the pattern does not match has no key",
+			choice: semVer("*"),
+			filter: filtered("^v", ""),
+			tag:    "1.0.0",
+			want:   Verdict{Reason: `does not match filterTags.pattern "^v"`},
+		},
+		{
+			reason: "the first match counts, wherever it is",
+			choice: numerical("asc"),
+			filter: filtered("([0-9]+)", "$1"),
+			tag:    "build-12-of-30",
+			want:   Verdict{Key: "12"},
+		},
+		{
+			reason: "a group that took no part in the match is empty",
+			choice: numerical("asc"),
+			filter: filtered("^build(-[0-9]+)?$", "$1"),
+			tag:    "build",
+			want:   Verdict{Reason: `has the key "", which is not a number: it does not start with a digit, or a sign and a digit`},
+		},
+		{
+			reason: "every text is a key, the empty one too",
+			choice: alphabetical("asc"),
+			filter: filtered("^build(-.*)?$", "$1"),
+			tag:    "build",
+			want:   Verdict{},
+		},
+		{reason: "a sign, decimals and an exponent", choice: numerical("asc"), tag: "-12.50E+03", want: Verdict{Key: "-12.50E+03"}},
+		{
+			reason: "NaN is not a number",
+			choice: numerical("asc"),
+			tag:    "NaN",
+			want:   Verdict{Key: "NaN", Reason: "is not a number: it does not start with a digit, or a sign and a digit"},
+		},
+		{
+			reason: "nor is infinity",
+			choice: numerical("asc"),
+			tag:    "+Inf",
+			want:   Verdict{Key: "+Inf", Reason: "is not a number: it does not start with a digit, or a sign and a digit"},
+		},
+		{
+			reason: "nor hexadecimals",
+			choice: numerical("asc"),
+			tag:    "0x1F",
+			want:   Verdict{Key: "0x1F", Reason: "is not a number: something follows the digits"},
+		},
+		{
+			reason: "nor digits with underscores",
+			choice: numerical("asc"),
+			tag:    "1_000",
+			want:   Verdict{Key: "1_000", Reason: "is not a number: something follows the digits"},
+		},
+		{
+			reason: "a digit comes before the decimal point",
+			choice: numerical("asc"),
+			tag:    ".5",
+			want:   Verdict{Key: ".5", Reason: "is not a number: it does not start with a digit, or a sign and a digit"},
+		},
+		{
+			reason: "and one after it",
+			choice: numerical("asc"),
+			tag:    "5.",
+			want:   Verdict{Key: "5.", Reason: "is not a number: no digit follows the decimal point"},
+		},
+		{
+			reason: "an e wants a digit",
+			choice: numerical("asc"),
+			tag:    "5e-",
+			want:   Verdict{Key: "5e-", Reason: "is not a number: no digit follows the exponent's e"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			tt.want.Tag = tt.tag
+			got := compiled(t, tt.choice, tt.filter).Judge(tt.tag)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Judge(%q) (-want +got):\n%s", tt.tag, diff)
+			}
+		})
+	}
+}
+
+func TestJudgeRejectsLongVersions(t *testing.T) {
+	rule := compiled(t, semVer("*"), nil)
+	longest := "1.0.0+" + strings.Repeat("x", maxVersionLength-len("1.0.0+"))
+	if got := rule.Judge(longest); !got.Accepted() {
+		t.Errorf("a version of %d bytes is rejected: it %s", len(longest), got.Reason)
+	}
+	if got := rule.Judge(longest + "x").Reason; got != notVersionLength {
+		t.Errorf("reason for a version of %d bytes: got %q, want %q", len(longest)+1, got, notVersionLength)
+	}
+}

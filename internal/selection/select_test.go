@@ -1,0 +1,214 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+func TestRanking(t *testing.T) {
+	tests := []struct {
+		reason string
+		choice v1.ImagePolicyChoice
+		filter *v1.TagFilter
+		tags   []string
+		want   []string // tags, best first
+	}{
+		{
+			reason: "precedence as in semver.org §11",
+			choice: semVer(">=1.0.0-0"),
+			tags: []string{"1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
+				"1.0.0-rc.1", "1.0.0"},
+			want: []string{"1.0.0", "1.0.0-rc.1", "1.0.0-beta.11", "1.0.0-beta.2", "1.0.0-beta", "1.0.0-alpha.beta",
+				"1.0.0-alpha.1", "1.0.0-alpha"},
+		},
+		{
+			reason: "numbers of a version are compared as numbers, whatever zeros lead them",
+			choice: semVer("*"),
+			tags:   []string{"1.9.0", "1.10.0", "1.010.1", "1.2.0"},
+			want:   []string{"1.010.1", "1.10.0", "1.9.0", "1.2.0"},
+		},
+		{
+			reason: "versions of equal precedence fall back to the bytes of the tags",
+			choice: semVer("*"),
+			tags:   []string{"1.0.0", "v1.0.0", "1.00.0", "1.0.0+build.2", "1.0.0+build.10"},
+			want:   []string{"v1.0.0", "1.00.0", "1.0.0+build.2", "1.0.0+build.10", "1.0.0"},
+		},
+		{
+			reason: "extracted keys that collide keep every candidate, by the bytes of the tags and not of the keys",
+			choice: semVer("*"),
+			filter: filtered(`^(?P<version>v?[0-9.]+)-(?P<variant>[a-z]+)$`, "$version"),
+			tags:   []string{"1.0.0-alpine", "1.0.0-slim", "v1.0.0-alpine", "1.0.1-alpine"},
+			want:   []string{"1.0.1-alpine", "v1.0.0-alpine", "1.0.0-slim", "1.0.0-alpine"},
+		},
+		{
+			reason: "one odd tag costs nobody else the place",
+			choice: semVer("*"),
+			tags:   []string{"latest", "1.0.0", "", "v", "1.0.0-\xff", "99999999999999999999.0.0"},
+			want:   []string{"1.0.0"},
+		},
+		{
+			reason: "numbers beyond what a float64 tells apart",
+			choice: numerical("asc"),
+			tags:   []string{"9007199254740993", "9007199254740992", "9007199254740992.5", "100000000000000000000000000000000000001", "100000000000000000000000000000000000000"},
+			want:   []string{"100000000000000000000000000000000000001", "100000000000000000000000000000000000000", "9007199254740993", "9007199254740992.5", "9007199254740992"},
+		},
+		{
+			reason: "signs, decimals and exponents",
+			choice: numerical("asc"),
+			tags:   []string{"-10", "-1e2", "0.09", "1e-1", "0.1001", "+3", "2.5e1", "25.01"},
+			want:   []string{"25.01", "2.5e1", "+3", "0.1001", "1e-1", "0.09", "-10", "-1e2"},
+		},
+		{
+			reason: "equal numbers fall back to the bytes of the tags",
+			choice: numerical("asc"),
+			tags:   []string{"7", "07", "7.0", "+7", "70e-1"},
+			want:   []string{"70e-1", "7.0", "7", "07", "+7"},
+		},
+		{
+			reason: "and in the same direction where the order is descending",
+			choice: numerical("desc"),
+			tags:   []string{"8", "7", "07"},
+			want:   []string{"7", "07", "8"},
+		},
+		{
+			reason: "zero is zero, whatever its sign and exponent",
+			choice: numerical("desc"),
+			tags:   []string{"-0", "0", "0e999999999999999999999", "0.000", "-0.001"},
+			want:   []string{"-0.001", "0e999999999999999999999", "0.000", "0", "-0"},
+		},
+		{
+			reason: "texts by their bytes, not as people sort them",
+			choice: alphabetical("asc"),
+			tags:   []string{"a", "B", "b10", "b9", ""},
+			want:   []string{"b9", "b10", "a", "B", ""},
+		},
+		{
+			reason: "the least text is the latest where the order is descending",
+			choice: alphabetical("desc"),
+			tags:   []string{"b", "a", "c"},
+			want:   []string{"a", "b", "c"},
+		},
+		{
+			reason: "equal texts that were extracted fall back to the bytes of the tags, in both orders",
+			choice: alphabetical("desc"),
+			filter: filtered("^[0-9]-(.*)$", "$1"),
+			tags:   []string{"1-a", "2-a", "1-b"},
+			want:   []string{"2-a", "1-a", "1-b"},
+		},
+		{
+			reason: "a tag that is listed twice is there once",
+			choice: numerical("asc"),
+			tags:   []string{"1", "2", "2", "1", "2"},
+			want:   []string{"2", "1"},
+		},
+		{
+			reason: "no tags, no candidates",
+			choice: alphabetical("asc"),
+		},
+		{
+			reason: "no candidate among the tags",
+			choice: semVer("^2"),
+			tags:   []string{"latest", "1.0.0", "3.0.0"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			rule := compiled(t, tt.choice, tt.filter)
+			var got []string
+			for choice := range rule.Ranking(tt.tags) {
+				got = append(got, choice.Tag)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Ranking (-want +got):\n%s", diff)
+			}
+			best, found := rule.Select(tt.tags)
+			if found != (len(tt.want) > 0) || found && best.Tag != tt.want[0] {
+				t.Errorf("Select returned %+v and %t, want the first of %q", best, found, tt.want)
+			}
+		})
+	}
+}
+
+func TestRankingStopsAndStartsAgain(t *testing.T) {
+	ranking := compiled(t, numerical("asc"), nil).Ranking([]string{"2", "1", "3"})
+	for _, limit := range []int{1, 2, 3, 1} {
+		var got []string
+		for choice := range ranking {
+			if got = append(got, choice.Tag); len(got) == limit {
+				break
+			}
+		}
+		if diff := cmp.Diff([]string{"3", "2", "1"}[:limit], got); diff != "" {
+			t.Errorf("first %d of the ranking (-want +got):\n%s", limit, diff)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	tests := []struct {
+		reason string
+		choice v1.ImagePolicyChoice
+		a, b   string
+		want   int
+	}{
+		{"the higher version ranks above", semVer("*"), "1.10.0", "1.9.0", 1},
+		{"equal precedence falls back to bytes", semVer("*"), "1.0.0", "v1.0.0", -1},
+		{"a tag ranks with itself", semVer("*"), "1.0.0", "1.0.0", 0},
+		{"a candidate ranks above a tag outside the range", semVer("^1"), "1.0.0", "2.0.0", 1},
+		{"a tag that is no version ranks below a candidate", semVer("^1"), "latest", "1.0.0", -1},
+		{"rejected tags compare by their bytes", semVer("^1"), "latest", "edge", 1},
+		{"a rejected tag ranks with itself", semVer("^1"), "edge", "edge", 0},
+		{"the lesser number ranks above where the order is descending", numerical("desc"), "1", "2", 1},
+		{"the lesser text does too", alphabetical("desc"), "b", "a", -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			rule := compiled(t, tt.choice, nil)
+			if got := rule.Compare(tt.a, tt.b); got != tt.want {
+				t.Errorf("Compare(%q, %q): got %d, want %d", tt.a, tt.b, got, tt.want)
+			}
+			if got := rule.Compare(tt.b, tt.a); got != -tt.want {
+				t.Errorf("Compare(%q, %q): got %d, want %d", tt.b, tt.a, got, -tt.want)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	rule := compiled(t, semVer("^1.0.0"), filtered("^v?([0-9.]+)", "$1"))
+	tags := []string{"v2.0.0", "1.2.0", "edge", "v1.10.0", "1.2", "1.2.0", "edge"}
+	want := Explanation{
+		Ranked: []Choice{{Tag: "v1.10.0", Key: "1.10.0"}, {Tag: "1.2.0", Key: "1.2.0"}},
+		Rejected: []Verdict{
+			{Tag: "1.2", Key: "1.2", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)"},
+			{Tag: "edge", Reason: `does not match filterTags.pattern "^v?([0-9.]+)"`},
+			{Tag: "v2.0.0", Key: "2.0.0", Reason: `has the key "2.0.0", which is outside the range "^1.0.0": it is not ^1.0.0`},
+		},
+	}
+	for range 2 {
+		if diff := cmp.Diff(want, rule.Explain(tags)); diff != "" {
+			t.Errorf("Explain(%q) (-want +got):\n%s", tags, diff)
+		}
+		slices.Reverse(tags)
+	}
+}

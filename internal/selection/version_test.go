@@ -1,0 +1,187 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// parts make strings that look like versions, and some that nearly do.
+var parts = []string{"v", "V", "0", "1", "2", "9", "10", "01", "18446744073709551615", "18446744073709551616", "99999999999999999999999",
+	".", ".", ".", ".", "-", "-", "+", "alpha", "rc", "x", "_", " ", "é", "\n"}
+
+func randomVersion(rnd *rand.Rand) string {
+	var b strings.Builder
+	if rnd.IntN(4) > 0 {
+		b.WriteString([]string{"1.2.3", "v1.02.3", "0.0.0", "1.2", "1"}[rnd.IntN(5)])
+	}
+	for rnd.IntN(6) > 0 {
+		b.WriteString(parts[rnd.IntN(len(parts))])
+	}
+	return b.String()
+}
+
+// checkVersion compares parseVersion with Masterminds/semver.
+func checkVersion(t *testing.T, key string) (*version, *semver.Version) {
+	t.Helper()
+	want, err := semver.NewVersion(key)
+	isVersion := err == nil && threeNumbers.MatchString(key)
+	got, problem := parseVersion(key)
+	if isVersion != (problem == "") {
+		t.Fatalf("parseVersion(%q): got problem %q, want a version: %t (%v)", key, problem, isVersion, err)
+	}
+	if !isVersion {
+		return nil, nil
+	}
+	if got.numbers != [3]uint64{want.Major(), want.Minor(), want.Patch()} || got.prerelease != want.Prerelease() {
+		t.Fatalf("parseVersion(%q): got %+v, want %v", key, got, want)
+	}
+	return &got, want
+}
+
+// checkPrecedence compares two versions both ways.
+func checkPrecedence(t *testing.T, a, b string) {
+	t.Helper()
+	left, wantLeft := checkVersion(t, a)
+	right, wantRight := checkVersion(t, b)
+	if left == nil || right == nil {
+		return
+	}
+	got := compareVersions(left, right, toPrerelease)
+	if want := wantLeft.Compare(wantRight); cmp.Compare(got, 0) != want {
+		t.Fatalf("precedence of %q and %q: got %d, want %d", a, b, got, want)
+	}
+}
+
+func TestVersionsAgreeWithMasterminds(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		checkPrecedence(t, randomVersion(rnd), randomVersion(rnd))
+	}
+	for _, image := range realLists {
+		tags := realTags(t, image)
+		for range 1000 {
+			checkPrecedence(t, tags[rnd.IntN(len(tags))], tags[rnd.IntN(len(tags))])
+		}
+	}
+}
+
+func FuzzVersion(f *testing.F) {
+	for _, key := range []string{"1.2.3", "v1.02.3-rc.1+b.2", "1.0.0-rc.01", "1.24-alpine3.23", "1.0.0-99999999999999999999", "1.0.0+", "1.2.3-"} {
+		f.Add(key, "1.2.3-rc.1")
+	}
+	f.Fuzz(checkPrecedence)
+}
+
+// bothRanges is a range as the engine and as Masterminds/semver hold it.
+type bothRanges struct {
+	got  versionRange
+	want *semver.Constraints
+}
+
+// compileBoth returns false for a range that the engine refuses.
+func compileBoth(t *testing.T, text string) (bothRanges, bool) {
+	t.Helper()
+	got, err := compileRange(text)
+	if err != nil {
+		return bothRanges{}, false
+	}
+	want, err := semver.NewConstraint(text)
+	if err != nil {
+		t.Fatalf("compileRange(%q) accepts what Masterminds/semver does not: %v", text, err)
+	}
+	return bothRanges{got: got, want: want}, true
+}
+
+// check asks both the same question.
+func (r bothRanges) check(t *testing.T, key string) {
+	t.Helper()
+	v, parsed := checkVersion(t, key)
+	if v == nil {
+		return
+	}
+	if got, want := r.got.contains(v), r.want.Check(parsed); got != want {
+		t.Fatalf("range %q contains %q: got %t, want %t", r.got.text, key, got, want)
+	}
+}
+
+func TestRangesAgreeWithMasterminds(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, image := range []string{"node", "traefik", "rabbitmq"} {
+		tags := realTags(t, image)
+		for range 700 {
+			text := randomRange(rnd, tags)
+			both, ok := compileBoth(t, text)
+			if !ok {
+				t.Fatalf("a range that Masterminds/semver accepts is refused: %q", text)
+			}
+			for range 20 {
+				both.check(t, tags[rnd.IntN(len(tags))])
+			}
+			for _, bound := range boundsIn(text) { // what is near the bounds is what goes wrong
+				for _, suffix := range []string{"", ".0", ".1-rc.1", ".0.0"} {
+					both.check(t, bound+suffix)
+				}
+			}
+		}
+	}
+}
+
+func boundsIn(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("=!<>~^|, ", r) })
+}
+
+// oddRanges have a meaning that few would guess. It is Masterminds/semver's.
+var oddRanges = []string{"*", "x.1.2", "1.*.2", "^*", "~*", ">*", "<*", "<=*", ">=*", "!=*", "=*", "^0", "^0.0", "^0.0.0", "^0.0.3", "^0.2.3", "~0", "~0.0",
+	"~0.0.0", "0.x", "0.0.x", "!=1", "!=1.2", "!=1.2-rc.1", "!=1-rc.1", "!=1.2.3", ">1", ">1.2", "<=1", "<=1.2", "<=0", "<1", "=>1.2.3", "=<1.2.3", "~>1.2",
+	"1.2.3-rc.1", "^1.2.3-0", ">1-0", "<=1.2-0", "1-0 - 2", "1.2 - 1.4", "v1.2.3", "01.02.03", "1.2.3+build", "1.2+build", "1||2", "1 2", ">1,<3"}
+
+func TestOddRangesAgreeWithMasterminds(t *testing.T) {
+	for _, text := range oddRanges {
+		both, ok := compileBoth(t, text)
+		if !ok {
+			t.Errorf("a range that Masterminds/semver accepts is refused: %q", text)
+			continue
+		}
+		for n := range 4 * 4 * 4 {
+			key := fmt.Sprintf("%d.%d.%d", n/16, n/4%4, n%4)
+			for _, suffix := range []string{"", "-0", "-rc.1", "-rc.2", "+build"} {
+				both.check(t, key+suffix)
+			}
+		}
+	}
+}
+
+func FuzzRange(f *testing.F) {
+	for _, text := range oddRanges {
+		f.Add(text, "1.2.3-rc.1")
+	}
+	f.Add("1||2 - 3", "1.2.3")
+	f.Add("*.1|2", "1.2.3")
+	f.Fuzz(func(t *testing.T, text, key string) {
+		if both, ok := compileBoth(t, text); ok {
+			both.check(t, key)
+		}
+	})
+}
