@@ -168,7 +168,10 @@ func run(ctx context.Context, f *flags) error {
 	}
 	setupLog.Info("starting", "storage", f.storagePath)
 	err = mgr.Start(ctx)
-	return errors.Join(err, context.Cause(ctx), store.Close())
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause) // a signal ends the process well, damage does not
+	}
+	return errors.Join(err, store.Close())
 }
 
 // check finds the settings that can't be used before anything is started.

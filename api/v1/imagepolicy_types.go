@@ -113,7 +113,7 @@ type SemVerPolicy struct {
 	// Range is the range that a version must be in, such as "^1.2.0",
 	// ">=1.0.0 <2.0.0" or "~1.4 || 1.2.x". See
 	// https://github.com/Masterminds/semver#checking-version-constraints.
-	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith(',') && !self.startsWith('|') && self.matches(r'^(((^|,|[|][|])\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?\\s+-\\s+v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?|(^|,|\\s|[|][|])\\s*([<>]=?|=[<>]?|!=|~>?|\\^)?\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)\\s*)+$')",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
 	// +required
 	Range string `json:"range"`

@@ -50,7 +50,7 @@ func TestParseRefRejects(t *testing.T) {
 	for in, reason := range map[string]string{
 		"":                            "nothing is no reference",
 		"ghcr.io/a/b":                 "there is no tag",
-		"localhost:5000/app":            "a port is no tag",
+		"localhost:5000/app":          "a port is no tag",
 		"ghcr.io/a/b@" + digest:       "a digest is no tag",
 		"ghcr.io/a/b:1.0.0@":          "the digest is empty",
 		"ghcr.io/a/b:1.0.0@sha256:ab": "the digest is too short",

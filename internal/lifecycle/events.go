@@ -18,6 +18,9 @@ package lifecycle
 
 import (
 	"context"
+	"hash/fnv"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/record"
@@ -32,14 +35,22 @@ type Publisher interface {
 	Publish(obj client.Object, event outcome.Event)
 }
 
-// maxQueued bounds the memory that a receiver of events that is down can cost.
-const maxQueued = 4096
+const (
+	// lanes is how many events are published at a time. Those of one object
+	// share a lane, so that they keep their order.
+	lanes = 8
+	// maxQueued bounds, for each lane, the memory that a receiver of events
+	// which is down can cost.
+	maxQueued = 512
+	// drainTime is how long a process that ends goes on publishing.
+	drainTime = 5 * time.Second
+)
 
 // EventQueue publishes events in the background: a receiver that is slow or
 // down must not hold up a worker. It is a manager.Runnable.
 type EventQueue struct {
 	recorder record.EventRecorder
-	queue    chan queuedEvent
+	lanes    [lanes]chan queuedEvent
 }
 
 type queuedEvent struct {
@@ -49,39 +60,62 @@ type queuedEvent struct {
 
 // NewEventQueue returns a queue in front of recorder.
 func NewEventQueue(recorder record.EventRecorder) *EventQueue {
-	return &EventQueue{recorder: recorder, queue: make(chan queuedEvent, maxQueued)}
+	q := &EventQueue{recorder: recorder}
+	for i := range q.lanes {
+		q.lanes[i] = make(chan queuedEvent, maxQueued)
+	}
+	return q
 }
 
 // Publish queues the event. Where the queue is full, the event is logged and
 // dropped.
 func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
 	select {
-	case q.queue <- queuedEvent{obj, event}:
+	case q.laneOf(obj) <- queuedEvent{obj, event}:
 	default:
 		ctrl.Log.WithName("events").Info("event dropped: the receiver of events is too slow",
 			"name", obj.GetName(), "namespace", obj.GetNamespace(), "reason", event.Reason, "message", event.Message)
 	}
 }
 
-// Start publishes until ctx ends, and then what is still queued.
-func (q *EventQueue) Start(ctx context.Context) error {
-	for {
-		select {
-		case next := <-q.queue:
-			q.publish(next)
-		case <-ctx.Done():
-			q.drain()
-			return nil
-		}
-	}
+func (q *EventQueue) laneOf(obj client.Object) chan queuedEvent {
+	h := fnv.New32a()
+	h.Write([]byte(obj.GetUID())) // a hash never returns an error
+	return q.lanes[h.Sum32()%lanes]
 }
 
-func (q *EventQueue) drain() {
+// Start publishes until ctx ends, and then for a while what is still queued.
+func (q *EventQueue) Start(ctx context.Context) error {
+	var publishers sync.WaitGroup
+	for _, lane := range q.lanes {
+		publishers.Go(func() { q.publishAll(ctx, lane) })
+	}
+	done := make(chan struct{})
+	go func() {
+		publishers.Wait()
+		close(done)
+	}()
+	<-ctx.Done()
+	select {
+	case <-done:
+	case <-time.After(drainTime): // the recorder can't be interrupted
+	}
+	return nil
+}
+
+// publishAll publishes until ctx ends and nothing is queued.
+func (q *EventQueue) publishAll(ctx context.Context, lane <-chan queuedEvent) {
 	for {
 		select {
-		case next := <-q.queue:
+		case next := <-lane:
 			q.publish(next)
+			continue
 		default:
+		}
+		select {
+		case next := <-lane:
+			q.publish(next)
+		case <-ctx.Done():
 			return
 		}
 	}

@@ -41,8 +41,10 @@ type step struct {
 	err    error
 }
 
-func author(p *v1.ImagePolicy)  { p.Generation++ }
-func request(p *v1.ImagePolicy) { p.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }
+func author(p *v1.ImagePolicy) { p.Generation++ }
+func request(p *v1.ImagePolicy) {
+	p.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+}
 
 func latest(tag, digest string) func(*v1.ImagePolicy) {
 	return func(p *v1.ImagePolicy) {

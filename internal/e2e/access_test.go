@@ -1,0 +1,183 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+func TestAccessFromOtherNamespaces(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	repo := s.repository("app")
+	ready(s, repo)
+	tenant := s.newNamespace(map[string]string{"team": "a"})
+	policy := s.policy("app", func(p *v1.ImagePolicy) {
+		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = tenant, s.namespace
+	})
+	notReady(s, policy, acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace")
+
+	edit(s, repo, func(r *v1.ImageRepository) {
+		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
+	})
+	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector")
+
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tenant}}
+	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "b" })
+	latest := ready(s, policy).Status.LatestRef
+	s.Expect(latest.Tag).To(Equal("1.0.0"))
+
+	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "c" })
+	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector")
+	expectRefs(s, policy, latest, nil)
+}
+
+func TestOtherNamespacesCanBeForbidden(t *testing.T) {
+	s := newScene(t, "--no-cross-namespace-refs=true")
+	s.pushTags("app", "1.0.0")
+	ready(s, s.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}
+	}))
+	policy := s.policy("app", func(p *v1.ImagePolicy) {
+		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = s.newNamespace(nil), s.namespace
+	})
+	notReady(s, policy, acl.AccessDeniedReason, "references to other namespaces are disabled")
+	ready(s, s.policy("app"))
+}
+
+// TestTwoObjectsOfOneImage shows that tags belong to an object, not to an image.
+func TestTwoObjectsOfOneImage(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0", "1.1.0")
+	for name, excluded := range map[string]string{"one": "^1.1", "two": "^1.0"} {
+		s.repository(name, func(r *v1.ImageRepository) {
+			r.Spec.Image, r.Spec.ExclusionList = s.image("app"), []string{excluded}
+		})
+	}
+	s.Expect(ready(s, s.policy("one")).Status.LatestRef.Tag).To(Equal("1.0.0"))
+	s.Expect(ready(s, s.policy("two")).Status.LatestRef.Tag).To(Equal("1.1.0"))
+}
+
+// canary is a password that must not show up anywhere.
+const canary = "c4nary-s3cret"
+
+func dockerConfig(s *scene, host, username, password string) map[string]string {
+	s.t.Helper()
+	config, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"username": username, "password": password}}})
+	s.Expect(err).NotTo(HaveOccurred())
+	return map[string]string{corev1.DockerConfigJsonKey: string(config)}
+}
+
+func (s *scene) secret(name string, kind corev1.SecretType, data map[string]string) {
+	s.t.Helper()
+	s.Expect(suite.api.Create(s.ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Type: kind, StringData: data,
+	})).To(Succeed())
+}
+
+func TestCredentials(t *testing.T) {
+	s := newScene(t)
+	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(t.TempDir(), "registry"), Username: "robot", Password: canary}
+	s.Expect(private.Start(s.ctx)).To(Succeed())
+	t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
+	content, err := stage.Image("private")
+	s.Expect(err).NotTo(HaveOccurred())
+	digest, err := private.Push(s.ctx, "org/app:1.0.0", content)
+	s.Expect(err).NotTo(HaveOccurred())
+	privateImage := func(r *v1.ImageRepository) { r.Spec.Image = private.Image("org/app") }
+
+	anonymous := s.repository("anonymous", privateImage)
+	notReady(s, anonymous, v1.AuthenticationFailedReason, "401")
+
+	missing := s.repository("missing", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "missing"} })
+	notReady(s, missing, v1.AuthenticationFailedReason, "missing")
+	s.secret("malformed", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: `{"auths": ` + canary})
+	malformed := s.repository("malformed", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "malformed"} })
+	notReady(s, malformed, v1.AuthenticationFailedReason, "malformed")
+
+	s.secret("wrong", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", "wrong-"+canary))
+	wrong := s.repository("wrong", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "wrong"} })
+	notReady(s, wrong, v1.AuthenticationFailedReason, "401")
+
+	s.secret("right", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", canary))
+	ready(s, s.repository("secret", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "right"} }))
+	policy := s.policy("secret", reflecting(v1.ReflectAlways))
+	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(digest), "tags and digests go the same way")
+
+	account := &corev1.ServiceAccount{
+		ObjectMeta:       metav1.ObjectMeta{Namespace: s.namespace, Name: "puller"},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "right"}},
+	}
+	s.Expect(suite.api.Create(s.ctx, account)).To(Succeed())
+	ready(s, s.repository("account", privateImage, func(r *v1.ImageRepository) { r.Spec.ServiceAccountName = "puller" }))
+
+	s.secret("late", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", canary))
+	edit(s, missing, func(r *v1.ImageRepository) { r.Spec.SecretRef.Name = "late" })
+	ready(s, missing)
+
+	s.Expect(stage.Tail(s.controller.LogFile(), 10000)).NotTo(ContainSubstring(canary))
+	for _, obj := range []object{anonymous, missing, malformed, wrong, policy} {
+		s.Expect(s.events(obj)).NotTo(ContainElement(ContainSubstring(canary)))
+		for _, condition := range refresh(s, obj).GetConditions() {
+			s.Expect(condition.Message).NotTo(ContainSubstring(canary))
+		}
+	}
+}
+
+func TestPlainHTTPMustBeAllowed(t *testing.T) {
+	s := newScene(t)
+	// a loopback address is reached by plain HTTP in any case, a name is not
+	repo := s.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.Insecure = "registry.invalid:5000/org/app", false
+		r.Spec.Timeout = &metav1.Duration{Duration: 5 * time.Second}
+	})
+	notReady(s, repo, v1.ReadOperationFailedReason, "registry.invalid")
+}
+
+// TestFlagsOfAFluxInstallation starts the controller with the flags that such
+// an installation passes, those for another storage included.
+func TestFlagsOfAFluxInstallation(t *testing.T) {
+	s := newScene(t,
+		"--events-addr=http://127.0.0.1:1", "--watch-all-namespaces=true", "--log-level=info", "--log-encoding=json",
+		"--enable-leader-election", "--concurrent=8", "--kube-api-qps=50", "--kube-api-burst=100",
+		"--interval-jitter-percentage=10", "--min-retry-delay=100ms", "--feature-gates=CacheSecretsAndConfigMaps=false",
+		"--leader-election-lease-duration=10s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=1s",
+		"--storage-value-log-file-size=1024", "--gc-interval=10", "--aws-autologin-for-ecr", "--token-cache-max-size=10",
+		"--default-service-account=default",
+	)
+	s.pushTags("app", "1.0.0")
+	s.repository("app")
+	started := time.Now()
+	s.Expect(ready(s, s.policy("app")).Status.LatestRef.Tag).To(Equal("1.0.0"))
+	s.Expect(time.Since(started)).To(BeNumerically("<", patience), "an events receiver that is down holds nothing up")
+	log := stage.Tail(s.controller.LogFile(), 1000)
+	for _, flag := range []string{"storage-value-log-file-size", "gc-interval", "aws-autologin-for-ecr"} {
+		s.Expect(log).To(ContainSubstring("the flag --" + flag + " is ignored"))
+	}
+}

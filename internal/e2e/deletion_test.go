@@ -1,0 +1,87 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// stored returns the keys in the store of the controller, which it stops.
+func (s *scene) stored() []tagstore.Key {
+	s.t.Helper()
+	s.Expect(s.controller.Stop()).To(Succeed())
+	store, err := tagstore.OpenBolt(s.controller.StoragePath())
+	s.Expect(err).NotTo(HaveOccurred())
+	defer func() { s.Expect(store.Close()).To(Succeed()) }()
+	keys, err := store.Keys(s.ctx)
+	s.Expect(err).NotTo(HaveOccurred())
+	return keys
+}
+
+func (s *scene) deleted(obj client.Object) {
+	s.t.Helper()
+	s.Expect(suite.api.Delete(s.ctx, obj)).To(Succeed())
+	s.Eventually(func() bool {
+		return apierrors.IsNotFound(suite.api.Get(s.ctx, client.ObjectKeyFromObject(obj), obj))
+	}).Should(BeTrue(), "%T %s must not hang", obj, obj.GetName())
+}
+
+func TestDeletionNeverHangsAndLeavesNothing(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	s.pushTags("kept", "1.0.0")
+	repo, policy, kept := s.repository("app"), s.policy("app"), s.repository("kept")
+	ready(s, policy)
+	ready(s, kept)
+	finalize := []string{v1.ImageFinalizer}
+	edit(s, repo, func(r *v1.ImageRepository) { r.Finalizers = finalize })
+	edit(s, policy, func(p *v1.ImagePolicy) { p.Finalizers = finalize })
+	s.deleted(policy)
+	s.deleted(repo)
+	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", kept.UID)))
+}
+
+func TestFinalizerOfAnotherControllerIsTakenOff(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	repo := s.repository("app", func(r *v1.ImageRepository) { r.Finalizers = []string{v1.ImageFinalizer, "example.com/other"} })
+	ready(s, repo)
+	s.Expect(repo.Finalizers).To(ConsistOf("example.com/other"), "before a deletion can hang, and no other")
+	edit(s, repo, func(r *v1.ImageRepository) { r.Finalizers = nil })
+	s.deleted(repo)
+}
+
+func TestDeletionWhileTheControllerIsDown(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	repo := s.repository("app")
+	ready(s, repo)
+	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", repo.UID)))
+	s.deleted(repo)
+
+	again := s.repository("app", func(r *v1.ImageRepository) { r.ResourceVersion = "" })
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+	ready(s, again)
+	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", again.UID)), "the tags of the older object are swept")
+}

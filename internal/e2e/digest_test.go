@@ -1,0 +1,123 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	. "github.com/onsi/gomega"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+func reflecting(policy v1.ReflectionPolicy) func(*v1.ImagePolicy) {
+	return func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = policy }
+}
+
+// expectRefs expects the refs, and the deprecated fields in step with them.
+func expectRefs(s *scene, p *v1.ImagePolicy, latest, previous *v1.ImageRef) {
+	s.t.Helper()
+	s.Expect(p.Status.LatestRef).To(Equal(latest))
+	s.Expect(p.Status.ObservedPreviousRef).To(Equal(previous))
+	s.Expect(p.Status.LatestImage).To(Equal(image.FormatRef(latest)))
+	s.Expect(p.Status.ObservedPreviousImage).To(Equal(image.FormatRef(previous)))
+}
+
+func TestDigestLifeCycle(t *testing.T) {
+	s := newScene(t)
+	first := s.push("app", "1.0.0", "first")
+	repo, policy := s.repository("app"), s.policy("app")
+	ref := func(tag, digest string) *v1.ImageRef { return image.NewRef(s.image("app"), tag, digest) }
+
+	ready(s, policy)
+	expectRefs(s, policy, ref("1.0.0", ""), nil)
+	s.Expect(s.proxy.asked("manifests")).To(BeEmpty(), "Never asks for no digest")
+
+	edit(s, policy, reflecting(v1.ReflectIfNotPresent))
+	ready(s, policy)
+	expectRefs(s, policy, ref("1.0.0", first), ref("1.0.0", ""))
+	s.Expect(s.proxy.asked("manifests")).To(HaveLen(1))
+
+	retagged := s.push("app", "1.0.0", "second")
+	request(s, repo)
+	request(s, policy)
+	expectRefs(s, ready(s, policy), ref("1.0.0", first), ref("1.0.0", ""))
+	s.Expect(s.proxy.asked("manifests")).To(BeEmpty(), "IfNotPresent does not look again")
+
+	edit(s, policy, reflecting(v1.ReflectAlways))
+	ready(s, policy)
+	expectRefs(s, policy, ref("1.0.0", retagged), ref("1.0.0", first))
+
+	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(3))
+	again := s.push("app", "1.0.0", "third")
+	request(s, policy)
+	expectRefs(s, ready(s, policy), ref("1.0.0", again), ref("1.0.0", retagged))
+	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(4))
+	s.Expect(s.events(policy)).To(ContainElement(ContainSubstring("updated from 1.0.0@" + retagged + " to 1.0.0@" + again)))
+	request(s, policy)
+	s.Consistently(func() []string { return s.events(policy) }, "1s").Should(HaveLen(4), "a retag is told once")
+
+	newer := s.push("app", "1.1.0", "fourth")
+	request(s, repo)
+	s.Eventually(func() *v1.ImageRef { return refresh(s, policy).Status.LatestRef }).Should(Equal(ref("1.1.0", newer)))
+	expectRefs(s, policy, ref("1.1.0", newer), ref("1.0.0", again))
+
+	edit(s, policy, reflecting(v1.ReflectNever))
+	ready(s, policy)
+	expectRefs(s, policy, ref("1.1.0", ""), ref("1.1.0", newer))
+	s.Expect(s.proxy.asked("manifests/1.0.0")).NotTo(BeEmpty())
+}
+
+func TestAlwaysLooksAtEveryInterval(t *testing.T) {
+	s := newScene(t)
+	first := s.push("app", "1.0.0", "first")
+	s.repository("app")
+	policy := s.policy("app", reflecting(v1.ReflectAlways), func(p *v1.ImagePolicy) {
+		p.Spec.Interval = &metav1.Duration{Duration: time.Second}
+	})
+	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(first))
+	second := s.push("app", "1.0.0", "second")
+	s.Eventually(func() string { return refresh(s, policy).Status.LatestRef.Digest }).Should(Equal(second))
+}
+
+func TestDigestOfAMultiArchImageIsTheIndex(t *testing.T) {
+	s := newScene(t)
+	index, err := stage.Index("multi", "amd64", "arm64")
+	s.Expect(err).NotTo(HaveOccurred())
+	digest, err := suite.registry.Push(s.ctx, s.namespace+"/app:1.0.0", index)
+	s.Expect(err).NotTo(HaveOccurred())
+	want, err := index.Digest()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(digest).To(Equal(want.String()))
+
+	s.repository("app")
+	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
+	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(want.String()))
+}
+
+func TestOnlyTheSelectedTagsDigestIsFetched(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0", "1.1.0", "1.2.0", "2.0.0-rc.1")
+	s.repository("app")
+	ready(s, s.policy("app", reflecting(v1.ReflectIfNotPresent)))
+	s.Expect(s.proxy.asked("manifests")).To(Equal([]string{"HEAD /v2/" + s.namespace + "/app/manifests/1.2.0"}))
+}

@@ -1,0 +1,152 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+const oldDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// oldPolicy creates a policy with a status in the shape of older versions,
+// written through v1beta2 while the controller is down.
+func (s *scene) oldPolicy(name string, status map[string]any) *v1.ImagePolicy {
+	s.t.Helper()
+	policy := s.policy(name, func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
+	s.writeOldStatus(policy, status)
+	return policy
+}
+
+func (s *scene) writeOldStatus(policy *v1.ImagePolicy, status map[string]any) {
+	s.t.Helper()
+	old := &unstructured.Unstructured{}
+	old.SetAPIVersion("image.toolkit.fluxcd.io/v1beta2")
+	old.SetKind("ImagePolicy")
+	old.SetNamespace(policy.Namespace)
+	old.SetName(policy.Name)
+	data, err := json.Marshal(map[string]any{"status": status})
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(suite.api.Status().Patch(s.ctx, old, client.RawPatch(types.MergePatchType, data))).To(Succeed())
+}
+
+func TestMigrationOfOldStatus(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0", "2.0.0")
+	app := s.image("app")
+	ref := image.NewRef
+	s.Expect(s.controller.Stop()).To(Succeed())
+	s.repository("app")
+
+	cases := []struct {
+		name             string
+		status           map[string]any
+		latest, previous *v1.ImageRef
+	}{{
+		name:   "first-result",
+		status: map[string]any{"latestImage": app + ":2.0.0"},
+		latest: ref(app, "2.0.0", ""),
+	}, {
+		name:     "both-and-nothing-changes",
+		status:   map[string]any{"latestImage": app + ":2.0.0", "observedPreviousImage": app + ":1.0.0"},
+		latest:   ref(app, "2.0.0", ""),
+		previous: ref(app, "1.0.0", ""),
+	}, {
+		name:     "and-then-it-moves",
+		status:   map[string]any{"latestImage": app + ":1.0.0", "observedPreviousImage": app + ":0.9.0"},
+		latest:   ref(app, "2.0.0", ""),
+		previous: ref(app, "1.0.0", ""),
+	}, {
+		name:     "port-and-digest",
+		status:   map[string]any{"latestImage": app + ":1.0.0@" + oldDigest},
+		latest:   ref(app, "2.0.0", ""),
+		previous: ref(app, "1.0.0", oldDigest),
+	}, {
+		name:   "unparsable",
+		status: map[string]any{"latestImage": "localhost:5000/no-tag"},
+		latest: ref(app, "2.0.0", ""),
+	}, {
+		name:     "refs-of-the-other-spelling",
+		status:   map[string]any{"latestRef": map[string]any{"image": app, "tag": "1.0.0"}},
+		latest:   ref(app, "2.0.0", ""),
+		previous: ref(app, "1.0.0", ""),
+	}}
+	policies := map[string]*v1.ImagePolicy{}
+	for _, c := range cases {
+		policies[c.name] = s.oldPolicy(c.name, c.status)
+	}
+
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+	for _, c := range cases {
+		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)
+	}
+	s.Expect(s.controller.Restart(s.ctx)).To(Succeed())
+	for _, c := range cases {
+		request(s, policies[c.name])
+		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)
+	}
+}
+
+// TestMigrationWithoutARepository shows that old fields are migrated before
+// anything else can fail, and that a value which can't be parsed is kept.
+func TestMigrationWithoutARepository(t *testing.T) {
+	s := newScene(t)
+	s.Expect(s.controller.Stop()).To(Succeed())
+	good := s.oldPolicy("good", map[string]any{"latestImage": "ghcr.io/a/b:2", "observedPreviousImage": "ghcr.io/a/b:1"})
+	bad := s.oldPolicy("bad", map[string]any{"latestImage": "ghcr.io/a/b"})
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+
+	notReady(s, good, "DependencyNotReady", "not found")
+	expectRefs(s, good, image.NewRef("ghcr.io/a/b", "2", ""), image.NewRef("ghcr.io/a/b", "1", ""))
+	notReady(s, bad, "DependencyNotReady", "not found")
+	s.Expect(bad.Status.LatestRef).To(BeNil())
+	s.Expect(bad.Status.LatestImage).To(Equal("ghcr.io/a/b"))
+}
+
+// TestTakeOverFromAnotherController shows that a policy which was ready when
+// this controller took over stays so, although its store is still empty.
+func TestTakeOverFromAnotherController(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	s.Expect(s.controller.Stop()).To(Succeed())
+	// no scan can succeed, so that only what was there before counts
+	s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = s.proxy.host + "/nobody/nothing" })
+	policy := s.oldPolicy("old", map[string]any{
+		"observedGeneration": 1,
+		"latestRef":          map[string]any{"name": s.image("app"), "tag": "1.0.0"},
+		"conditions": []any{map[string]any{
+			"type": "Ready", "status": "True", "reason": "Succeeded", "message": "as another controller says it",
+			"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",
+		}},
+	})
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+	s.Eventually(func() []metav1.Condition { return refresh(s, policy).Status.Conditions }).Should(ContainElement(
+		And(HaveField("Status", metav1.ConditionTrue), HaveField("Message", ContainSubstring("stays 1.0.0: no tags of ImageRepository")))))
+	s.Consistently(func() []metav1.Condition { return refresh(s, policy).Status.Conditions }, "2s").Should(ContainElement(
+		HaveField("Status", metav1.ConditionTrue)))
+	expectRefs(s, policy, image.NewRef(s.image("app"), "1.0.0", ""), nil)
+	s.Expect(s.events(policy)).To(BeEmpty())
+}

@@ -1,0 +1,159 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// writes is how many requests the controller made that change something.
+func (s *scene) writes() float64 {
+	s.t.Helper()
+	sum := 0.0
+	for _, method := range []string{"PATCH", "POST", "PUT", "DELETE"} {
+		sum += s.metric("rest_client_requests_total", `method="`+method+`"`)
+	}
+	return sum
+}
+
+func (s *scene) reconciles() float64 {
+	s.t.Helper()
+	return s.metric("controller_runtime_reconcile_total")
+}
+
+// settled waits until what the objects did to each other is over, and returns
+// how many reconciles there were.
+func (s *scene) settled() float64 {
+	s.t.Helper()
+	last := -1.0
+	s.Eventually(func() bool {
+		now := s.reconciles()
+		same := now == last
+		last = now
+		return same
+	}, patience, time.Second).Should(BeTrue())
+	return last
+}
+
+func TestUnchangedScanCostsOneWriteAndNoEvent(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0", "1.1.0")
+	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval.Duration = 2 * time.Second })
+	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
+	ready(s, repo)
+	ready(s, policy)
+	s.Eventually(func() int { return len(s.events(repo)) + len(s.events(policy)) }).Should(Equal(2))
+
+	policyVersion := policy.ResourceVersion
+	s.proxy.asked("")
+	writes, scans := s.writes(), 0
+	for last := repo.Status.LastScanResult.ScanTime; scans < 3; scans++ {
+		s.Eventually(func() metav1.Time { return refresh(s, repo).Status.LastScanResult.ScanTime }).ShouldNot(Equal(last))
+		last = repo.Status.LastScanResult.ScanTime
+	}
+	s.Expect(s.writes()-writes).To(Equal(3.0), "one status write a scan")
+	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(3))
+	s.Expect(s.events(repo)).To(HaveLen(1))
+	s.Expect(s.events(policy)).To(HaveLen(1))
+	s.Expect(refresh(s, policy).ResourceVersion).To(Equal(policyVersion), "an unchanged policy is not written")
+}
+
+// TestQuietRestart shows that a restart with the store kept goes unnoticed,
+// whether the controller was stopped or killed.
+func TestQuietRestart(t *testing.T) {
+	for name, end := range map[string]func(*scene) error{
+		"stopped": func(s *scene) error { return s.controller.Stop() },
+		"killed":  func(s *scene) error { return s.controller.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.pushTags("app", "1.0.0", "1.1.0")
+			repo := s.repository("app")
+			never := s.policy("app")
+			always := s.policy("always", reflecting(v1.ReflectAlways), func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
+			objects := []object{repo, never, always}
+			versions := map[string]string{}
+			for _, obj := range objects {
+				ready(s, obj)
+				s.Eventually(func() []string { return s.events(obj) }).Should(HaveLen(1))
+				versions[string(obj.GetUID())] = refresh(s, obj).GetResourceVersion()
+			}
+
+			s.settled()
+			s.Expect(end(s)).To(Succeed())
+			s.proxy.asked("")
+			s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+			s.Eventually(s.reconciles).Should(BeNumerically(">=", 3), "all were looked at")
+			s.Consistently(func(g Gomega) {
+				for _, obj := range objects {
+					g.Expect(refresh(s, obj).GetResourceVersion()).To(Equal(versions[string(obj.GetUID())]), "no condition flips")
+					g.Expect(s.events(obj)).To(HaveLen(1))
+				}
+			}, "3s").Should(Succeed())
+			s.Expect(s.proxy.asked("")).To(BeEmpty(), "no request before it is due")
+			s.Expect(s.writes()).To(BeZero())
+		})
+	}
+}
+
+// TestLostStore shows that policies stay ready while the tags are scanned anew.
+func TestLostStore(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0", "1.1.0")
+	repo, policy := s.repository("app"), s.policy("app")
+	ready(s, policy)
+	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(1))
+	before := policy.Status.DeepCopy()
+
+	s.Expect(s.controller.Kill()).To(Succeed())
+	s.Expect(os.RemoveAll(s.controller.StoragePath())).To(Succeed())
+	s.Expect(os.Mkdir(s.controller.StoragePath(), 0o700)).To(Succeed())
+	s.proxy.asked("")
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+	s.Eventually(func() []string { return s.proxy.asked("tags/list") }).Should(HaveLen(1))
+	s.Consistently(func() metav1.ConditionStatus { return refresh(s, policy).Status.Conditions[0].Status }, "2s").Should(Equal(metav1.ConditionTrue))
+	s.Expect(policy.Status).To(Equal(*before), "and says again what it said")
+	s.Expect(s.events(policy)).To(HaveLen(1))
+	s.Expect(s.events(ready(s, repo))).To(HaveLen(1))
+}
+
+func TestSuspendAndResume(t *testing.T) {
+	s := newScene(t)
+	s.pushTags("app", "1.0.0")
+	repo, policy := s.repository("app"), s.policy("app")
+	ready(s, policy)
+	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = true })
+	s.pushTags("app", "1.1.0")
+	request(s, repo)
+	s.Consistently(func() string { return refresh(s, policy).Status.LatestRef.Tag }, "1s").Should(Equal("1.0.0"))
+	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = false })
+	s.Expect(ready(s, policy).Status.LatestRef.Tag).To(Equal("1.1.0"))
+
+	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = true; r.Spec.ExclusionList = []string{"rc"} })
+	s.proxy.asked("")
+	s.Consistently(func() []string { return s.proxy.asked("tags/list") }, "1s").Should(BeEmpty())
+	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = false })
+	s.Eventually(func() []string { return refresh(s, repo).Status.ObservedExclusionList }).Should(Equal([]string{"rc"}))
+	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(1))
+}

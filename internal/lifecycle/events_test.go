@@ -1,0 +1,86 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+// receiver keeps the messages of each object, and can be slow.
+type receiver struct {
+	record.EventRecorder
+	wait chan struct{}
+
+	mu   sync.Mutex
+	told map[types.UID][]string
+}
+
+func (r *receiver) AnnotatedEventf(obj runtime.Object, _ map[string]string, _, _, format string, args ...any) {
+	if r.wait != nil {
+		<-r.wait
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uid := obj.(*v1.ImagePolicy).UID
+	r.told[uid] = append(r.told[uid], fmt.Sprintf(format, args...))
+}
+
+func TestEventsKeepTheirOrderAndAreDrained(t *testing.T) {
+	g := NewWithT(t)
+	r := &receiver{told: map[types.UID][]string{}}
+	queue := NewEventQueue(r)
+	want := map[types.UID][]string{}
+	for i := range 100 {
+		for _, uid := range []types.UID{"a", "b", "c"} {
+			message := fmt.Sprint("100% sure ", i)
+			p := policy()
+			p.UID = uid
+			queue.Publish(p, outcome.Event{Message: message})
+			want[uid] = append(want[uid], message)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop() // what is queued is published even then
+	g.Expect(queue.Start(ctx)).To(Succeed())
+	g.Expect(r.told).To(Equal(want))
+}
+
+func TestAReceiverThatHangsHoldsNobodyUp(t *testing.T) {
+	g := NewWithT(t)
+	r := &receiver{told: map[types.UID][]string{}, wait: make(chan struct{})}
+	queue := NewEventQueue(r)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- queue.Start(ctx) }()
+	for range 3 * maxQueued { // more than fit
+		queue.Publish(policy(), outcome.Event{Message: "news"})
+	}
+	stop()
+	g.Eventually(ended, 2*drainTime).Should(Receive(BeNil()))
+	close(r.wait)
+}
