@@ -67,10 +67,13 @@ func compileRange(text string) (versionRange, error) {
 func parseConstraints(text string) (*semver.Constraints, error) {
 	constraints, err := semver.NewConstraint(text)
 	spaced, spacedErr := semver.NewConstraint(strings.ReplaceAll(text, "||", " || "))
-	if spacedErr == nil && (err != nil || spaced.String() != constraints.String()) {
+	switch {
+	case err != nil && spacedErr != nil, errors.Is(spacedErr, semver.ErrConstraintTooLong):
+		return constraints, err
+	case err != nil, spacedErr != nil, constraints.String() != spaced.String():
 		return nil, errors.New("next to a hyphen range, || needs spaces around it")
 	}
-	return constraints, err
+	return constraints, nil
 }
 
 func compileAlternative(group string) (alternative, error) {
