@@ -60,8 +60,9 @@ func without(objects []object, kinds []string) []object {
 	})
 }
 
-// split separates what others can't exist without.
-func split(objects []object) (first, rest []object) {
+// split returns the objects that others can't exist without, and the rest.
+func split(objects []object) ([]object, []object) {
+	var first, rest []object
 	for _, obj := range objects {
 		if isNamespace(obj) || isDefinition(obj) {
 			first = append(first, obj)

@@ -21,7 +21,6 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -125,7 +124,7 @@ func read(t *testing.T, version string, obj *unstructured.Unstructured) *unstruc
 	got := &unstructured.Unstructured{}
 	got.SetAPIVersion(group + "/" + version)
 	got.SetKind(obj.GetKind())
-	if err := server.Get(t.Context(), types.NamespacedName(client.ObjectKeyFromObject(obj)), got); err != nil {
+	if err := server.Get(t.Context(), client.ObjectKeyFromObject(obj), got); err != nil {
 		t.Fatal(err)
 	}
 	return got

@@ -1,0 +1,106 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"go/format"
+	"path"
+	"strings"
+)
+
+// violation is a file that breaks a rule, or, without a linter, one that must
+// not be said to break any.
+type violation struct {
+	reason string
+	file   string
+	// imports are the packages that the file imports, separated by blanks,
+	// and statements what it does with them.
+	imports    string
+	statements string
+	// linter and text say who must find it, and in which words.
+	linter, text string
+}
+
+var violations = []violation{
+	{reason: "a pure package takes the time as a value", file: "internal/scan/now.go",
+		imports: "time", statements: "_ = time.Now()", linter: "forbidigo", text: "pure:"},
+	{reason: "a pure package takes the time as a value", file: "internal/selection/since.go",
+		imports: "time", statements: "_ = time.Since(time.Time{})", linter: "forbidigo", text: "pure:"},
+	{reason: "a pure package knows no network", file: "internal/selection/http.go",
+		imports: "net/http", statements: "_ = http.MethodGet", linter: "depguard", text: "net/http"},
+	{reason: "a pure package runs nothing", file: "internal/outcome/exec.go",
+		imports: "os/exec", statements: "_ = exec.ErrNotFound", linter: "depguard", text: "os/exec"},
+	{reason: "a pure package takes randomness as a value", file: "internal/scan/rand.go",
+		imports: "math/rand/v2", statements: "_ = rand.Int()", linter: "depguard", text: "math/rand/v2"},
+	{reason: "a pure package knows no client", file: "internal/selection/client.go",
+		imports: "sigs.k8s.io/controller-runtime/pkg/client", statements: "var _ client.Client", linter: "depguard", text: "controller-runtime"},
+	{reason: "a pure package knows no registry", file: "internal/selection/name.go",
+		imports: "github.com/google/go-containerregistry/pkg/name", statements: "_ = name.WeakValidation", linter: "depguard", text: "go-containerregistry"},
+	{reason: "a pure package may use the standard library", file: "internal/selection/fine.go",
+		imports: "math slices time", statements: "_, _ = math.Abs(1), slices.Max([]int{1})\n_ = time.Second"},
+	{reason: "tests of a pure package may do I/O", file: "internal/selection/fine_test.go",
+		imports: "context os time", statements: "_, _, _ = context.Background(), os.Args, time.Now()\ntime.Sleep(time.Second)"},
+	{reason: "internal/image knows names only", file: "internal/image/manifest.go",
+		imports: "github.com/google/go-containerregistry/pkg/v1/types", statements: "_ = types.OCIManifestSchema1", linter: "depguard", text: "v1/types"},
+	{reason: "internal/image knows names", file: "internal/image/fine.go",
+		imports: "github.com/google/go-containerregistry/pkg/name", statements: "_ = name.WeakValidation"},
+	{reason: "only internal/registry talks to registries", file: "internal/controller/remote.go",
+		imports: "github.com/google/go-containerregistry/pkg/v1/remote", statements: "_ = remote.List", linter: "depguard", text: "v1/remote"},
+	{reason: "internal/registry talks to registries", file: "internal/registry/fine.go",
+		imports: "github.com/google/go-containerregistry/pkg/v1/remote", statements: "_ = remote.List"},
+	{reason: "the store knows no cluster", file: "internal/tagstore/client.go",
+		imports: "sigs.k8s.io/controller-runtime/pkg/client", statements: "var _ client.Client", linter: "depguard", text: "controller-runtime"},
+	{reason: "only internal/outcome writes conditions", file: "internal/controller/conditions.go",
+		imports: "k8s.io/apimachinery/pkg/api/meta", statements: "_ = meta.SetStatusCondition", linter: "forbidigo", text: "conditions:"},
+	{reason: "only internal/outcome writes conditions", file: "internal/lifecycle/mark.go",
+		imports: "github.com/fluxcd/pkg/runtime/conditions", statements: "_ = conditions.MarkTrue", linter: "forbidigo", text: "conditions:"},
+	{reason: "only internal/outcome writes conditions", file: "internal/lifecycle/set.go",
+		imports: "github.com/fluxcd/pkg/runtime/conditions", statements: "var s conditions.Setter\ns.SetConditions(nil)", linter: "forbidigo", text: "conditions:"},
+	{reason: "internal/outcome writes conditions", file: "internal/outcome/fine.go",
+		imports: "k8s.io/apimachinery/pkg/api/meta", statements: "_ = meta.SetStatusCondition"},
+	{reason: "a worker never sleeps", file: "internal/controller/sleep.go",
+		imports: "time", statements: "time.Sleep(time.Second)", linter: "forbidigo", text: "sleep:"},
+	{reason: "a context is the caller's", file: "internal/controller/context.go",
+		imports: "context", statements: "_ = context.Background()", linter: "forbidigo", text: "context:"},
+	{reason: "a controller logs", file: "internal/controller/print.go",
+		imports: "fmt", statements: `fmt.Println("here")`, linter: "forbidigo", text: "print:"},
+	{reason: "a controller looks at the clock", file: "internal/controller/fine.go",
+		imports: "time", statements: "_ = time.Now()"},
+	{reason: "functions are short", file: "internal/controller/long.go",
+		statements: strings.Repeat("_ = 0\n", 61), linter: "funlen", text: "too long"},
+	{reason: "functions are simple", file: "internal/controller/complex.go",
+		imports: "os", statements: strings.Repeat("if len(os.Args) > 1 {\nos.Exit(1)\n}\n", 12), linter: "gocyclo", text: "cyclomatic"},
+	{reason: "exemptions are explained", file: "internal/controller/exempt.go",
+		imports: "time", statements: "time.Sleep(time.Second) //nolint:forbidigo", linter: "nolintlint", text: "explanation"},
+	{reason: "lines fit on a screen", file: "internal/controller/wide.go",
+		statements: "_ = \"" + strings.Repeat("x", 140) + "\"", linter: "lll", text: "140"},
+}
+
+// source returns a file that compiles, and is formatted.
+func (v violation) source() ([]byte, error) {
+	var b strings.Builder
+	dir, file := path.Split(v.file)
+	fmt.Fprintf(&b, "// Package %s is planted.\npackage %[1]s\n\nimport (\n", path.Base(dir))
+	for _, each := range strings.Fields(v.imports) {
+		fmt.Fprintf(&b, "%q\n", each)
+	}
+	name := strings.ReplaceAll(strings.TrimSuffix(file, ".go"), "_", "")
+	name = strings.ToUpper(name[:1]) + name[1:]
+	fmt.Fprintf(&b, ")\n\n// %s is planted.\nfunc %[1]s() {\n%s\n}\n", name, v.statements)
+	return format.Source([]byte(b.String()))
+}

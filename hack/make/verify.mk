@@ -1,0 +1,53 @@
+# What CI wants besides tests.
+
+##@ Check
+
+# Modules with Go code, and all modules.
+CODE_MODULES := . api hack/controlplane
+ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | sed 's|^go.mod$$|./go.mod|'))
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Lint every module, and check that the rules of the architecture can fail.
+	@failed=; for module in $(CODE_MODULES); do \
+		echo "linting $$module"; (cd $$module && GOWORK=off $(GOLANGCI_LINT) run ./...) || failed="$$failed $$module"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
+	go run ./hack/lintcheck $(GOLANGCI_LINT)
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the code, and sort its imports.
+	@for module in $(CODE_MODULES); do (cd $$module && $(GOLANGCI_LINT) fmt ./...); done
+
+.PHONY: api-docs
+api-docs: $(CRD_REF_DOCS) ## Generate the API reference from the comments in the code.
+	@mkdir -p docs/api/v1
+	cd api && $(CRD_REF_DOCS) --source-path=. --config=../hack/api-docs/config.yaml --renderer=markdown \
+		--output-path=../docs/api/v1/image-reflector.md --log-level=WARN
+
+.PHONY: tidy
+tidy: ## Tidy go.mod and go.sum of every module.
+	@for module in $(ALL_MODULES); do echo "tidying $$module"; (cd $$module && GOWORK=off go mod tidy); done
+
+.PHONY: verify
+verify: ## Regenerate everything, and fail where that or anything else leaves the tree dirty.
+	@$(MAKE) --no-print-directory --keep-going verify-format verify-modules controlplane-check verify-generated
+
+.PHONY: verify-format
+verify-format:
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); \
+	if [ -n "$$files" ]; then printf 'not formatted, run make fmt:\n%s\n' "$$files" >&2; exit 1; fi
+
+.PHONY: verify-modules
+verify-modules:
+	@failed=; for module in $(ALL_MODULES); do \
+		(cd $$module && GOWORK=off go mod tidy -diff) || failed="$$failed $$module"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "not tidy, run make tidy:$$failed" >&2; exit 1; fi
+
+.PHONY: verify-generated
+verify-generated: generate api-docs
+	@changed=$$(git status --porcelain); \
+	if [ -n "$$changed" ]; then \
+		printf 'The tree is dirty. Commit these files: what is generated among them was out of date.\n%s\n' "$$changed" >&2; \
+		git --no-pager diff --stat >&2; exit 1; \
+	fi
