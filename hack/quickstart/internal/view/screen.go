@@ -146,7 +146,7 @@ func (l *lines) print(key string, row Row) {
 		return // nobody looked at it yet
 	}
 	found := strings.TrimSpace(row.Tag + " " + short(row.Digest))
-	fmt.Fprintf(l.out, "%6.1fs  %-36s  %-35s  ready: %-7s  %s\n", time.Since(l.start).Seconds(), key, found, row.Ready, row.Message)
+	fmt.Fprintf(l.out, "%6.1fs  %-36s  %-35s  ready: %-7s  %s\n", time.Since(l.start).Seconds(), key, found, row.Ready, cut(row.Message, 0))
 }
 
 // End has nothing to do.
