@@ -40,7 +40,6 @@ import (
 	"github.com/fluxcd/pkg/runtime/probes"
 	flag "github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -276,7 +275,6 @@ func (f *flags) cacheOptions() (ctrlcache.Options, error) {
 			&v1.ImageRepository{}: {Label: selector},
 			&v1.ImagePolicy{}:     {Label: selector},
 		},
-		DefaultLabelSelector: labels.Everything(),
 	}
 	if !f.watch.AllNamespaces {
 		options.DefaultNamespaces = map[string]ctrlcache.Config{os.Getenv(kube.EnvRuntimeNamespace): {}}

@@ -80,7 +80,7 @@ type ImagePolicySpec struct {
 	DigestReflectionPolicy ReflectionPolicy `json:"digestReflectionPolicy,omitempty"`
 
 	// Interval is the time between two looks at the digest where
-	// digestReflectionPolicy is Always. Defaults to 10m.
+	// digestReflectionPolicy is Always, at least 1s. Defaults to 10m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +optional
@@ -178,6 +178,14 @@ type ImageRef struct {
 	Digest string `json:"digest,omitempty"`
 }
 
+// String returns "name:tag", and "@digest" behind it where there is one.
+func (in *ImageRef) String() string {
+	if in.Digest == "" {
+		return in.Name + ":" + in.Tag
+	}
+	return in.Name + ":" + in.Tag + "@" + in.Digest
+}
+
 // ImagePolicyStatus is what the policy selected.
 type ImagePolicyStatus struct {
 	// LatestRef is the latest image.
@@ -237,7 +245,7 @@ func (in *ImagePolicy) GetInterval() time.Duration {
 	if in.Spec.Interval == nil {
 		return DefaultReflectionInterval
 	}
-	return in.Spec.Interval.Duration
+	return max(in.Spec.Interval.Duration, MinInterval)
 }
 
 // ImagePolicy selects the latest of the tags that an ImageRepository found.

@@ -32,6 +32,14 @@ const (
 	// spec.exclusionList is empty: the signatures that cosign keeps as tags.
 	DefaultExclusion = `^.*\.sig$`
 
+	// MinInterval is the shortest interval that is heeded: a shorter one is
+	// taken for it, so that no object keeps a registry or the API server busy.
+	MinInterval = time.Second
+
+	// MaxDefaultTimeout bounds the timeout that follows from the interval: a
+	// registry that hangs must not take up a worker for hours.
+	MaxDefaultTimeout = 5 * time.Minute
+
 	// ProviderGeneric is the spec.provider that takes credentials from
 	// Secrets only.
 	ProviderGeneric = "generic"
@@ -45,14 +53,14 @@ type ImageRepositorySpec struct {
 	// +required
 	Image string `json:"image"`
 
-	// Interval is the time between two scans of the repository.
+	// Interval is the time between two scans of the repository, at least 1s.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +required
 	Interval metav1.Duration `json:"interval"`
 
 	// Timeout bounds everything that one scan does, credentials included.
-	// Defaults to the value of interval.
+	// Defaults to the value of interval, but to no more than 5m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
 	// +optional
@@ -171,14 +179,17 @@ func (in *ImageRepository) SetConditions(conditions []metav1.Condition) {
 }
 
 // GetRequeueAfter returns the time between two scans.
-func (in *ImageRepository) GetRequeueAfter() time.Duration { return in.Spec.Interval.Duration }
+func (in *ImageRepository) GetRequeueAfter() time.Duration {
+	return max(in.Spec.Interval.Duration, MinInterval)
+}
 
-// GetTimeout returns the bound of one scan: the timeout, or else the interval.
+// GetTimeout returns the bound of one scan: the timeout, or else the interval
+// up to MaxDefaultTimeout.
 func (in *ImageRepository) GetTimeout() time.Duration {
 	if in.Spec.Timeout != nil {
 		return in.Spec.Timeout.Duration
 	}
-	return in.Spec.Interval.Duration
+	return min(in.GetRequeueAfter(), MaxDefaultTimeout)
 }
 
 // GetProvider returns the provider, "generic" where none is given.

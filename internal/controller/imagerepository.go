@@ -28,6 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -154,7 +155,7 @@ func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 	if last := repo.Status.LastScanResult; last != nil {
 		seed += last.ScanTime.UTC().Format(time.RFC3339)
 	}
-	return scan.Spread(repo.Spec.Interval.Duration, w.JitterPercent, seed)
+	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
 }
 
 // failing reports whether the last reconcile ended badly or not at all.
@@ -184,6 +185,11 @@ func (w *ImageRepositories) list(ctx context.Context, repo *v1.ImageRepository, 
 func (w *ImageRepositories) save(ctx context.Context, repo *v1.ImageRepository, previous scan.Snapshot, tags []string) error {
 	now := time.Now()
 	next := scan.Next(previous, repo.Spec.Image, tags, now)
+	if previous.Image == "" { // an older object of the same name may have left something
+		if err := w.Store.Forget(ctx, client.ObjectKeyFromObject(repo), repo.UID); err != nil {
+			return fmt.Errorf("the tags of an older object could not be removed: %w", err)
+		}
+	}
 	if !next.Equal(previous) {
 		if err := w.Store.Put(ctx, storeKey(repo), next); err != nil {
 			return fmt.Errorf("tags could not be stored: %w", err)
@@ -201,7 +207,7 @@ func (w *ImageRepositories) save(ctx context.Context, repo *v1.ImageRepository, 
 	repo.Status.ObservedImage = next.Image
 	repo.Status.ObservedExclusionList = slices.Clone(repo.GetExclusionList())
 	if silent && previous.Image == "" && w.Saved != nil {
-		w.Saved(ctx, types.NamespacedName{Namespace: repo.Namespace, Name: repo.Name})
+		w.Saved(ctx, client.ObjectKeyFromObject(repo))
 	}
 	return nil
 }

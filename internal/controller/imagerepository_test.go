@@ -160,3 +160,27 @@ func TestSweep(t *testing.T) {
 	g.Expect(sweep.Start(context.Background())).To(Succeed())
 	g.Expect(w.store.Keys(context.Background())).To(ConsistOf(storeKey(w.repo)))
 }
+
+func TestTheTagsOfAnOlderObjectOfTheSameNameAreDropped(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0"}
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	w.repo.UID, w.repo.Status = "again", v1.ImageRepositoryStatus{}
+	_, err = w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.store.Keys(context.Background())).To(ConsistOf(storeKey(w.repo)))
+}
+
+func TestIntervalsAndTimeoutsAreBounded(t *testing.T) {
+	g := NewWithT(t)
+	repo := &v1.ImageRepository{}
+	g.Expect(repo.GetRequeueAfter()).To(Equal(time.Second), "no interval keeps a registry busy")
+	repo.Spec.Interval.Duration = time.Minute
+	g.Expect(repo.GetTimeout()).To(Equal(time.Minute))
+	repo.Spec.Interval.Duration = 24 * time.Hour
+	g.Expect(repo.GetTimeout()).To(Equal(v1.MaxDefaultTimeout), "a hanging registry takes up no worker for a day")
+	repo.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
+	g.Expect(repo.GetTimeout()).To(Equal(time.Hour), "but its author may have it so")
+}

@@ -47,6 +47,11 @@ type Registry struct {
 	addr string
 }
 
+// RegistryAt returns a registry that somebody else runs.
+func RegistryAt(host, username, password string) *Registry {
+	return &Registry{addr: host, Username: username, Password: password}
+}
+
 // Start starts the registry, and returns when it answers.
 func (r *Registry) Start(ctx context.Context) error {
 	config, err := r.writeConfig()

@@ -1,0 +1,49 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1beta2
+
+import v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+
+// The parts of both kinds are those of v1, under the names that importers of
+// this version know.
+type (
+	ImageRepositorySpec   = v1.ImageRepositorySpec
+	ImageRepositoryStatus = v1.ImageRepositoryStatus
+	ScanResult            = v1.ScanResult
+	ImagePolicySpec       = v1.ImagePolicySpec
+	ImagePolicyStatus     = v1.ImagePolicyStatus
+	ImagePolicyChoice     = v1.ImagePolicyChoice
+	SemVerPolicy          = v1.SemVerPolicy
+	AlphabeticalPolicy    = v1.AlphabeticalPolicy
+	NumericalPolicy       = v1.NumericalPolicy
+	TagFilter             = v1.TagFilter
+	ImageRef              = v1.ImageRef
+	ReflectionPolicy      = v1.ReflectionPolicy
+)
+
+// The constants of v1, likewise.
+const (
+	ImageRepositoryKind = v1.ImageRepositoryKind
+	ImagePolicyKind     = v1.ImagePolicyKind
+
+	ReflectAlways       = v1.ReflectAlways
+	ReflectIfNotPresent = v1.ReflectIfNotPresent
+	ReflectNever        = v1.ReflectNever
+
+	ImageURLInvalidReason = v1.ImageURLInvalidReason
+	ImageFinalizer        = v1.ImageFinalizer
+)

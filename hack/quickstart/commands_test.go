@@ -1,0 +1,64 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
+)
+
+func TestPickRun(t *testing.T) {
+	one, two := slot.Slot{Number: 1}, slot.Slot{Number: 2}
+	for _, c := range []struct {
+		reason  string
+		held    []slot.Slot
+		number  int
+		want    slot.Slot
+		problem string
+	}{
+		{reason: "the only one is meant", held: []slot.Slot{two}, want: two},
+		{reason: "a number decides", held: []slot.Slot{one, two}, number: 2, want: two},
+		{reason: "none runs", problem: "nothing runs: start it with make run"},
+		{reason: "several run", held: []slot.Slot{one, two}, problem: "choose one with -run (1, 2)"},
+		{reason: "no such number", held: []slot.Slot{one, two}, number: 3, problem: "there is no run 3: choose one of 1, 2"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			got, err := pick(c.held, c.number)
+			if c.problem != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(c.problem)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got).To(Equal(c.want))
+		})
+	}
+}
+
+func TestSplitReference(t *testing.T) {
+	g := NewWithT(t)
+	repository, tag, err := split("podinfo:1.11.0")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]string{repository, tag}).To(Equal([]string{"podinfo", "1.11.0"}))
+	for _, wrong := range []string{"podinfo", "podinfo:", ":1.0.0", ""} {
+		_, _, err := split(wrong)
+		g.Expect(err).To(MatchError(ContainSubstring("is not of the form REPOSITORY:TAG")), wrong)
+	}
+}

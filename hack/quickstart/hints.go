@@ -1,0 +1,84 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
+)
+
+// hints tells what to try while everything runs.
+func hints(state session.State, run int) string {
+	self, option := program(), ""
+	if run > 1 { // the first one may well be gone before the others
+		option = fmt.Sprintf(" -run %d", run)
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, "Things to try, in another terminal in this folder:")
+	for _, hint := range [][2]string{
+		{"push a new release", self + " push" + option + " podinfo:1.11.0"},
+		{"move the tag latest", self + " push" + option + " webapp:latest"},
+		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
+		{"look now, not at the interval", self + " reconcile" + option},
+		{"crash the controller", fmt.Sprintf("kill -9 %d", state.ControllerPID)},
+		{"read its log", "tail -f " + relative(state.ControllerLog)},
+		{"read its metrics", "curl -s " + state.MetricsURL},
+	} {
+		fmt.Fprintf(&text, "  %-30s %s\n", hint[0], hint[1])
+	}
+	fmt.Fprintln(&text, kubectlHints(state))
+	return text.String()
+}
+
+func kubectlHints(state session.State) string {
+	title := "With kubectl:"
+	if _, err := exec.LookPath("kubectl"); err != nil {
+		title = "With kubectl, once you have it (it is not on the PATH; nothing above needs it):"
+	}
+	return title + `
+  export KUBECONFIG=` + state.Kubeconfig + `
+  kubectl get imagerepositories,imagepolicies -A -o wide
+  kubectl get imagepolicy -n samples webapp-latest -o jsonpath='{.status}'
+  kubectl annotate -n samples --overwrite imagepolicy/webapp-latest reconcile.fluxcd.io/requestedAt="$(date +%s)"
+  kubectl get events -n samples`
+}
+
+// program returns how to call this program from the working directory.
+func program() string {
+	path, err := os.Executable()
+	if err != nil || filepath.Base(filepath.Dir(path)) != "bin" {
+		return "go run ./hack/quickstart" // which runs it from a temporary folder
+	}
+	return relative(path)
+}
+
+// relative shortens a path where it is below the working directory.
+func relative(path string) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if short, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(short, "..") {
+		return short
+	}
+	return path
+}

@@ -1,0 +1,155 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package session
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/demo"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+const (
+	// refresh is the time between two looks at the cluster.
+	refresh = 500 * time.Millisecond
+	// patience is for how long the API server may fail to answer.
+	patience = 10 * time.Second
+	// maxCrashes is how often the controller may end within crashWindow.
+	maxCrashes  = 5
+	crashWindow = time.Minute
+	// logLines is how much of the controller's log is shown with a failure.
+	logLines = 30
+)
+
+// follower is what is remembered of the samples between two looks.
+type follower struct {
+	*session
+
+	// answered is when the API server answered last.
+	answered time.Time
+	unmet    []string
+	resolved bool
+	crashes  []time.Time
+}
+
+// follow shows the rows until ctx ends or, with Once, all samples resolved.
+func (s *session) follow(ctx context.Context) error {
+	f := &follower{session: s, answered: time.Now()}
+	if err := f.loop(ctx); err != nil {
+		file := s.controller.LogFile()
+		return fmt.Errorf("%w\nThe end of the controller's log (%s):\n%s", err, file, stage.Tail(file, logLines))
+	}
+	return nil
+}
+
+func (f *follower) loop(ctx context.Context) error {
+	deadline, ticker := time.NewTimer(f.Timeout), time.NewTicker(refresh)
+	defer deadline.Stop()
+	defer ticker.Stop()
+	for {
+		if over, err := f.look(ctx); over || err != nil {
+			return err
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("interrupted: %w", ctx.Err())
+		case <-f.public.Done():
+			return f.public.Exit()
+		case <-f.private.Done():
+			return f.private.Exit()
+		case <-f.controller.Done():
+			err = f.restart(ctx)
+		case <-deadline.C:
+			err = f.late()
+		case <-ticker.C:
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// look shows the rows as they are now. It reports whether the run is over.
+func (f *follower) look(ctx context.Context) (over bool, err error) {
+	rows, err := view.Read(ctx, f.cluster)
+	if err != nil {
+		if ctx.Err() != nil || time.Since(f.answered) < patience {
+			return false, nil
+		}
+		return false, fmt.Errorf("the API server has not answered for %s: %w", patience, err)
+	}
+	f.answered = time.Now()
+	f.Screen.Show(rows)
+	if f.resolved {
+		return false, nil
+	}
+	f.unmet = demo.Unmet(rows, f.hosts(), f.digests)
+	if len(f.unmet) > 0 {
+		return false, nil
+	}
+	f.resolved = true
+	f.celebrate(rows)
+	return f.Once, nil
+}
+
+// celebrate tells that every sample has resolved.
+func (f *follower) celebrate(rows []view.Row) {
+	text := fmt.Sprintf("\nAll %d samples resolved as expected, %s after the start.", len(rows), seconds(f.began))
+	if !f.Once {
+		f.Screen.Say(text + "\n\n" + f.Hints(f.state()))
+		return
+	}
+	f.Screen.End()
+	f.Screen.Say(text + "\n\n" + strings.Join(view.Table(rows, 0), "\n") + "\n")
+}
+
+// late is called when the samples should have resolved. Who watches may want to
+// find out why they did not, so only a run that nobody watches ends.
+func (f *follower) late() error {
+	if f.resolved {
+		return nil
+	}
+	text := fmt.Sprintf("not every sample has resolved within %s:\n  - %s", f.Timeout, strings.Join(f.unmet, "\n  - "))
+	if f.Once {
+		return fmt.Errorf("%s", text)
+	}
+	f.Screen.Say(text + "\nThe controller's log is in " + f.controller.LogFile())
+	return nil
+}
+
+// restart starts the controller again, as Kubernetes would. A run that nobody
+// watches fails instead: the samples must resolve without that.
+func (f *follower) restart(ctx context.Context) error {
+	exit := f.controller.Exit()
+	if f.Once {
+		return exit
+	}
+	f.crashes = append(f.crashes, time.Now())
+	if n := len(f.crashes); n >= maxCrashes && time.Since(f.crashes[n-maxCrashes]) < crashWindow {
+		return fmt.Errorf("the controller ended %d times within %s; the last time: %w", maxCrashes, crashWindow, exit)
+	}
+	f.Screen.Say(fmt.Sprintf("%s  %s; starting it again, as Kubernetes would", time.Now().Format(time.TimeOnly), exit))
+	if err := f.controller.Start(ctx); err != nil {
+		return err
+	}
+	return f.state().write(f.Dir)
+}

@@ -1,0 +1,109 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// programs are what a run starts. Nothing else is ever killed, whatever folder
+// it works in.
+var programs = []string{"etcd", "kube-apiserver", "registry", "image-reflector-controller"}
+
+// Leftovers returns the ids of the programs that run with files in a folder.
+func Leftovers(dir string) ([]int, error) {
+	commands, err := commandLines()
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for pid, line := range commands {
+		program, _, _ := strings.Cut(line, " ")
+		if slices.Contains(programs, filepath.Base(program)) && strings.Contains(line, dir+"/") {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
+}
+
+// goneTimeout bounds the wait for a killed process to vanish.
+const goneTimeout = 5 * time.Second
+
+func killLeftovers(dir string) error {
+	left, err := Leftovers(dir)
+	if err != nil {
+		return err
+	}
+	for _, pid := range left {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("process %d of an earlier run can't be ended: %w", pid, err)
+		}
+	}
+	for deadline := time.Now().Add(goneTimeout); len(left) > 0; time.Sleep(20 * time.Millisecond) {
+		if left, err = Leftovers(dir); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of an earlier run don't end", left)
+		}
+	}
+	return nil
+}
+
+// commandLines returns the command line of every process, by id.
+func commandLines() (map[int]string, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return psCommandLines()
+	}
+	commands := map[int]string{}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline")); err == nil {
+			commands[pid] = strings.ReplaceAll(string(line), "\x00", " ")
+		}
+	}
+	return commands, nil
+}
+
+// psCommandLines does the same where there is no /proc.
+func psCommandLines() (map[int]string, error) {
+	output, err := exec.Command("ps", "-axww", "-o", "pid=,command=").Output()
+	if err != nil {
+		return nil, fmt.Errorf("processes can't be listed: %w", err)
+	}
+	commands := map[int]string{}
+	for line := range strings.Lines(string(output)) {
+		id, command, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if pid, err := strconv.Atoi(id); err == nil {
+			commands[pid] = strings.TrimSpace(command)
+		}
+	}
+	return commands, nil
+}

@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package view
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+var (
+	repositoryTitles = []string{"IMAGEREPOSITORY", "IMAGE", "TAGS", "READY", "STATUS"}
+	policyTitles     = []string{"IMAGEPOLICY", "IMAGE", "TAG", "DIGEST", "READY", "STATUS"}
+)
+
+// Table renders rows as the lines of two tables, one for each kind. No line is
+// wider than width, unless that is 0.
+func Table(rows []Row, width int) []string {
+	repositories, policies := [][]string{repositoryTitles}, [][]string{policyTitles}
+	for _, row := range rows {
+		if row.Kind == v1.ImageRepositoryKind {
+			repositories = append(repositories, []string{row.Name, row.Image, row.Tag, row.Ready, row.Message})
+			continue
+		}
+		policies = append(policies, []string{row.Name, row.Image, row.Tag, short(row.Digest), row.Ready, row.Message})
+	}
+	lines := append(align(repositories), "")
+	lines = append(lines, align(policies)...)
+	for i, line := range lines {
+		lines[i] = cut(line, width)
+	}
+	return lines
+}
+
+// align makes a line of each row, with the columns below each other.
+func align(rows [][]string) []string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for i, row := range rows {
+		var line strings.Builder
+		for column, cell := range row {
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", widths[column]-utf8.RuneCountInString(cell)+2))
+		}
+		lines[i] = strings.TrimRight(line.String(), " ")
+	}
+	return lines
+}
+
+// short leaves as much of a digest as it takes to tell it from others.
+func short(digest string) string {
+	const length = len("sha256:") + 12
+	return digest[:min(len(digest), length)]
+}
+
+// cut shortens a line to a width, and shows that it did.
+func cut(line string, width int) string {
+	line = strings.ReplaceAll(line, "\n", " ")
+	if width <= 0 || utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	return string([]rune(line)[:width-1]) + "…"
+}

@@ -1,0 +1,125 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command quickstart does the main job of the image-reflector-controller on this
+// machine, with real programs: it starts a control plane, registries with images,
+// and the controller, and shows what the samples come to.
+//
+//	quickstart                          until Ctrl-C
+//	quickstart -once                    until every sample has resolved
+//	quickstart push podinfo:1.11.0      push an image to the registry of a run
+//	quickstart retag FROM TO            have one tag point to what another does
+//	quickstart reconcile [KIND/NAME]    have the controller look now
+//	quickstart seed HOST                push the samples' images to a registry of yours
+//
+// make run builds what it needs, and starts it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+func main() {
+	log.SetLogger(logr.Discard()) // the libraries' own; what they have to say is in their errors
+	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(os.Stderr, "\nquickstart: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	root, err := stage.Root()
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		if do, ok := commands[args[0]]; ok {
+			return do(filepath.Join(root, ".run"), args[1:])
+		}
+	}
+	return start(root, args)
+}
+
+// start runs everything.
+func start(root string, args []string) error {
+	options := session.Options{Root: root, Screen: view.NewScreen(os.Stdout)}
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	dir := flags.String("dir", filepath.Join(root, ".run"), "folder of what runs write")
+	flags.BoolVar(&options.Once, "once", false, "end when every sample has resolved")
+	flags.DurationVar(&options.Timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("there is no command '%s'", flags.Arg(0))
+	}
+	var err error
+	if options.Binaries, err = stage.BinariesFromEnv(); err != nil {
+		return err
+	}
+	return runInSlot(*dir, options)
+}
+
+// runInSlot runs everything in a folder that no other run uses.
+func runInSlot(base string, options session.Options) error {
+	ctx, interrupted := context.WithCancel(context.Background())
+	defer interrupted()
+	mine, err := slot.Acquire(base)
+	if err != nil {
+		return err
+	}
+	go handleSignals(mine, interrupted, options.Screen)
+	options.Dir = mine.Dir
+	options.Hints = func(state session.State) string { return hints(state, mine.Number) }
+	err = session.Run(ctx, options)
+	if err != nil {
+		err = fmt.Errorf("%w\nAll logs are kept in %s", err, mine.Dir)
+	}
+	return errors.Join(err, mine.Release(err != nil))
+}
+
+// handleSignals ends the run at the first signal, in order. At the second one
+// it kills everything: somebody can't wait.
+func handleSignals(mine *slot.Slot, interrupted context.CancelFunc, screen view.Screen) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	<-signals
+	screen.End()
+	screen.Say("\nStopping …")
+	interrupted()
+	<-signals
+	fmt.Fprintln(os.Stderr, "killing everything")
+	if err := mine.Sweep(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(130)
+}

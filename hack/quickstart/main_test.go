@@ -1,0 +1,203 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// actAsMain has the test binary behave as the program, for tests of how it ends.
+const actAsMain = "QUICKSTART_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(actAsMain) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestEverySampleResolves(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+
+	output, err := launch(t, dir, "-once").wait()
+
+	g.Expect(err).NotTo(HaveOccurred(), output)
+	g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
+	expectNothingLeft(g, dir)
+}
+
+func TestRunsSideBySide(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	first, second := launch(t, dir, "-once"), launch(t, dir, "-once")
+
+	for _, one := range []*launched{first, second} {
+		output, err := one.wait()
+		g.Expect(err).NotTo(HaveOccurred(), output)
+	}
+	expectNothingLeft(g, dir)
+}
+
+func TestReadyIsNotEnough(t *testing.T) {
+	g := NewWithT(t)
+	root := rootWith(t, "podinfo.yaml", "range: 1.x", "range: 1.9.x")
+	binaries, err := stage.BinariesFromEnv()
+	g.Expect(err).NotTo(HaveOccurred())
+
+	err = session.Run(t.Context(), session.Options{
+		Root: root, Dir: t.TempDir(), Binaries: binaries, Once: true, Timeout: 5 * time.Second, Screen: view.NewScreen(io.Discard),
+	})
+
+	g.Expect(err).To(MatchError(ContainSubstring("ImagePolicy samples/podinfo has the tag '1.9.0', and must have '1.10.0'")))
+	g.Expect(err).To(MatchError(ContainSubstring("The end of the controller's log")))
+}
+
+func TestInterruptLeavesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name, after string
+		signal      syscall.Signal
+	}{
+		{"at the start", "two registries with images", syscall.SIGINT},
+		{"while it runs", "Things to try", syscall.SIGTERM},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := NewWithT(t)
+			dir := t.TempDir()
+			run := launch(t, dir)
+			run.awaitOutput(g, c.after)
+
+			g.Expect(run.cmd.Process.Signal(c.signal)).To(Succeed())
+
+			output, err := run.wait()
+			g.Expect(err).NotTo(HaveOccurred(), output)
+			g.Expect(output).To(ContainSubstring("Everything is stopped"))
+			expectNothingLeft(g, dir)
+		})
+	}
+}
+
+func TestNextRunCleansUpAfterOneThatWasKilled(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	killed := launch(t, dir)
+	killed.awaitOutput(g, "Things to try")
+	g.Expect(killed.cmd.Process.Kill()).To(Succeed())
+	_, err := killed.wait()
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(slot.Leftovers(dir)).NotTo(BeEmpty(), "or else this test shows nothing")
+
+	output, err := launch(t, dir, "-once").wait()
+
+	g.Expect(err).NotTo(HaveOccurred(), output)
+	expectNothingLeft(g, dir)
+}
+
+// launched is the program, run by a test.
+type launched struct {
+	cmd    *exec.Cmd
+	output strings.Builder
+	lines  chan string
+}
+
+func launch(t *testing.T, dir string, args ...string) *launched {
+	t.Helper()
+	if _, err := stage.BinariesFromEnv(); err != nil {
+		t.Fatal(err)
+	}
+	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
+	l.cmd.Env = append(os.Environ(), actAsMain+"=1")
+	pipe, err := l.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.cmd.Stderr = l.cmd.Stdout
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.cmd.Process.Signal(syscall.SIGTERM) })
+	go func() {
+		defer close(l.lines)
+		for scanner := bufio.NewScanner(pipe); scanner.Scan(); {
+			l.lines <- scanner.Text()
+		}
+	}()
+	return l
+}
+
+// awaitOutput returns once a line of the output has the text in it.
+func (l *launched) awaitOutput(g *WithT, text string) {
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case line, ok := <-l.lines:
+			l.output.WriteString(line + "\n")
+			g.Expect(ok).To(BeTrue(), l.output.String())
+			if strings.Contains(line, text) {
+				return
+			}
+		case <-timeout:
+			g.Expect(l.output.String()).To(ContainSubstring(text))
+		}
+	}
+}
+
+// wait returns what the program printed, and how it ended.
+func (l *launched) wait() (string, error) {
+	for line := range l.lines {
+		l.output.WriteString(line + "\n")
+	}
+	return l.output.String(), l.cmd.Wait()
+}
+
+func expectNothingLeft(g *WithT, dir string) {
+	g.Expect(slot.Leftovers(dir)).To(BeEmpty())
+	g.Expect(filepath.Glob(filepath.Join(dir, "*", "*"))).To(BeEmpty())
+}
+
+// rootWith returns a copy of what a run reads of the repository, with one
+// change to a sample.
+func rootWith(t *testing.T, sample, from, to string) string {
+	t.Helper()
+	g := NewWithT(t)
+	root, err := stage.Root()
+	g.Expect(err).NotTo(HaveOccurred())
+	dir := t.TempDir()
+	g.Expect(os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(root, "config")))).To(Succeed())
+	file := filepath.Join(dir, "config/samples", sample)
+	content, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(content)).To(ContainSubstring(from))
+	g.Expect(os.WriteFile(file, []byte(strings.ReplaceAll(string(content), from, to)), 0o600)).To(Succeed())
+	return dir
+}
