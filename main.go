@@ -87,8 +87,10 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the events receiver.")
 	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept.")
 	fs.IntVar(&f.concurrent, "concurrent", 4, "The number of objects of each kind that are reconciled at a time.")
-	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second, "The interval at which a dependency that is not ready is looked at again.")
-	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "", "The service account for workload identity where an object names none.")
+	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
+		"The interval at which a dependency that is not ready is looked at again.")
+	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
+		"The service account for workload identity where an object names none.")
 	f.client.BindFlags(fs)
 	f.logger.BindFlags(fs)
 	f.leaderElection.BindFlags(fs)
@@ -233,11 +235,8 @@ func (f *flags) newManager() (ctrl.Manager, error) {
 		return nil, err
 	}
 	options := ctrl.Options{
-		Scheme: newScheme(),
-		Metrics: metricsserver.Options{
-			BindAddress:   f.metricsAddr,
-			ExtraHandlers: pprof.GetHandlers(),
-		},
+		Scheme:                        newScheme(),
+		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: pprof.GetHandlers()},
 		HealthProbeBindAddress:        f.healthAddr,
 		LeaderElection:                f.leaderElection.Enable,
 		LeaderElectionReleaseOnCancel: f.leaderElection.ReleaseOnCancel,

@@ -279,7 +279,3 @@ type ImagePolicyList struct {
 
 	Items []ImagePolicy `json:"items"`
 }
-
-func init() {
-	SchemeBuilder.Register(&ImagePolicy{}, &ImagePolicyList{})
-}

@@ -239,7 +239,3 @@ type ImageRepositoryList struct {
 
 	Items []ImageRepository `json:"items"`
 }
-
-func init() {
-	SchemeBuilder.Register(&ImageRepository{}, &ImageRepositoryList{})
-}

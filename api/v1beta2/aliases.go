@@ -20,20 +20,42 @@ import v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 // The parts of both kinds are those of v1, under the names that importers of
 // this version know.
-type (
-	ImageRepositorySpec   = v1.ImageRepositorySpec
-	ImageRepositoryStatus = v1.ImageRepositoryStatus
-	ScanResult            = v1.ScanResult
-	ImagePolicySpec       = v1.ImagePolicySpec
-	ImagePolicyStatus     = v1.ImagePolicyStatus
-	ImagePolicyChoice     = v1.ImagePolicyChoice
-	SemVerPolicy          = v1.SemVerPolicy
-	AlphabeticalPolicy    = v1.AlphabeticalPolicy
-	NumericalPolicy       = v1.NumericalPolicy
-	TagFilter             = v1.TagFilter
-	ImageRef              = v1.ImageRef
-	ReflectionPolicy      = v1.ReflectionPolicy
-)
+
+// ImageRepositorySpec is v1's.
+type ImageRepositorySpec = v1.ImageRepositorySpec
+
+// ImageRepositoryStatus is v1's.
+type ImageRepositoryStatus = v1.ImageRepositoryStatus
+
+// ScanResult is v1's.
+type ScanResult = v1.ScanResult
+
+// ImagePolicySpec is v1's.
+type ImagePolicySpec = v1.ImagePolicySpec
+
+// ImagePolicyStatus is v1's.
+type ImagePolicyStatus = v1.ImagePolicyStatus
+
+// ImagePolicyChoice is v1's.
+type ImagePolicyChoice = v1.ImagePolicyChoice
+
+// SemVerPolicy is v1's.
+type SemVerPolicy = v1.SemVerPolicy
+
+// AlphabeticalPolicy is v1's.
+type AlphabeticalPolicy = v1.AlphabeticalPolicy
+
+// NumericalPolicy is v1's.
+type NumericalPolicy = v1.NumericalPolicy
+
+// TagFilter is v1's.
+type TagFilter = v1.TagFilter
+
+// ImageRef is v1's.
+type ImageRef = v1.ImageRef
+
+// ReflectionPolicy is v1's.
+type ReflectionPolicy = v1.ReflectionPolicy
 
 // The constants of v1, likewise.
 const (

@@ -61,7 +61,3 @@ type ImagePolicyList struct {
 
 	Items []ImagePolicy `json:"items"`
 }
-
-func init() {
-	SchemeBuilder.Register(&ImagePolicy{}, &ImagePolicyList{})
-}

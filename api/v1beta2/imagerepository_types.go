@@ -61,7 +61,3 @@ type ImageRepositoryList struct {
 
 	Items []ImageRepository `json:"items"`
 }
-
-func init() {
-	SchemeBuilder.Register(&ImageRepository{}, &ImageRepositoryList{})
-}

@@ -65,6 +65,7 @@ func TestMakeInstall(t *testing.T) {
 	checkInstalled(t, true)
 	checkDefinitions(t, true)
 	t.Run("Deployment", checkDeployment)
+	t.Run("Controller", checkController)
 
 	if out := runMake(t, "install", "deploy", "IMG="+image); strings.Contains(out, " created\n") || strings.Contains(out, " configured\n") {
 		t.Error("a second run changes something")

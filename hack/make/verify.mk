@@ -6,17 +6,20 @@
 CODE_MODULES := . api hack/controlplane
 ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | sed 's|^go.mod$$|./go.mod|'))
 
+# One cache per checkout: what it holds of another one's files is reported with paths that no rule matches.
+LINT := GOWORK=off GOLANGCI_LINT_CACHE=$(BIN)/golangci-lint-cache $(GOLANGCI_LINT)
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Lint every module, and check that the rules of the architecture can fail.
 	@failed=; for module in $(CODE_MODULES); do \
-		echo "linting $$module"; (cd $$module && GOWORK=off $(GOLANGCI_LINT) run ./...) || failed="$$failed $$module"; \
+		echo "linting $$module"; (cd $$module && $(LINT) run ./...) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
 	go run ./hack/lintcheck $(GOLANGCI_LINT)
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the code, and sort its imports.
-	@for module in $(CODE_MODULES); do (cd $$module && $(GOLANGCI_LINT) fmt ./...); done
+	@for module in $(CODE_MODULES); do (cd $$module && $(LINT) fmt ./...); done
 
 .PHONY: api-docs
 api-docs: $(CRD_REF_DOCS) ## Generate the API reference from the comments in the code.

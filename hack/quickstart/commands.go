@@ -28,6 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -118,26 +119,19 @@ func reconcile(base string, args []string) error {
 	if err != nil {
 		return err
 	}
+	now := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
 	for _, obj := range objects {
-		before := obj.DeepCopyObject().(client.Object)
-		annotations := map[string]string{meta.ReconcileRequestAnnotation: time.Now().Format(time.RFC3339Nano)}
-		for key, value := range obj.GetAnnotations() {
-			if _, ok := annotations[key]; !ok {
-				annotations[key] = value
-			}
-		}
-		obj.SetAnnotations(annotations)
-		if err := cluster.Patch(ctx, obj, client.MergeFrom(before)); err != nil {
+		if err := cluster.Patch(ctx, obj, client.RawPatch(types.MergePatchType, now)); err != nil {
 			return err
 		}
-		fmt.Printf("asked for a reconcile of %s %s/%s\n", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetNamespace(), obj.GetName())
+		fmt.Printf("asked for a reconcile of %s %s/%s\n", obj.GetKind(), obj.GetNamespace(), obj.GetName())
 	}
 	return nil
 }
 
 // targets returns the object that an argument names, or else all of them.
-func targets(ctx context.Context, cluster client.Client, args []string) ([]client.Object, error) {
-	var found []client.Object
+func targets(ctx context.Context, cluster client.Client, args []string) ([]*unstructured.Unstructured, error) {
+	var found []*unstructured.Unstructured
 	for _, kind := range []string{v1.ImageRepositoryKind, v1.ImagePolicyKind} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(v1.GroupVersion.WithKind(kind + "List"))
@@ -226,8 +220,8 @@ func pick(held []slot.Slot, number int) (slot.Slot, error) {
 	}
 }
 
-// split takes a reference such as podinfo:1.0.0 apart.
-func split(reference string) (repository, tag string, err error) {
+// split takes a reference such as podinfo:1.0.0 apart, into repository and tag.
+func split(reference string) (string, string, error) {
 	repository, tag, found := strings.Cut(reference, ":")
 	if !found || repository == "" || tag == "" {
 		return "", "", fmt.Errorf("'%s' is not of the form REPOSITORY:TAG, such as podinfo:1.11.0", reference)

@@ -45,8 +45,7 @@ func hints(state session.State, run int) string {
 	} {
 		fmt.Fprintf(&text, "  %-30s %s\n", hint[0], hint[1])
 	}
-	fmt.Fprintln(&text, kubectlHints(state))
-	return text.String()
+	return text.String() + kubectlHints(state)
 }
 
 func kubectlHints(state session.State) string {

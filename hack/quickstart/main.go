@@ -48,6 +48,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
+const usage = `usage:
+  quickstart [flags]                      run everything, until Ctrl-C
+  quickstart push REPOSITORY:TAG          push a new image to the registry of a run
+  quickstart retag FROM TO                have one tag point to what another does
+  quickstart reconcile [KIND/NAME]        have the controller look now, not at the interval
+  quickstart seed HOST                    push the images of the samples to a registry of yours
+make run builds what it needs, and starts it. Its flags:
+`
+
 func main() {
 	log.SetLogger(logr.Discard()) // the libraries' own; what they have to say is in their errors
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -73,6 +82,10 @@ func run(args []string) error {
 func start(root string, args []string) error {
 	options := session.Options{Root: root, Screen: view.NewScreen(os.Stdout)}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
 	dir := flags.String("dir", filepath.Join(root, ".run"), "folder of what runs write")
 	flags.BoolVar(&options.Once, "once", false, "end when every sample has resolved")
 	flags.DurationVar(&options.Timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
@@ -110,6 +123,14 @@ func runInSlot(base string, options session.Options) error {
 // handleSignals ends the run at the first signal, in order. At the second one
 // it kills everything: somebody can't wait.
 func handleSignals(mine *slot.Slot, interrupted context.CancelFunc, screen view.Screen) {
+	// nobody reads the output any more; to be told also keeps it from killing us
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	go func() {
+		<-unread
+		interrupted()
+	}()
+
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	<-signals

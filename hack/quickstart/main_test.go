@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,43 @@ func TestInterruptLeavesNothing(t *testing.T) {
 			expectNothingLeft(g, dir)
 		})
 	}
+}
+
+func TestHintsWorkAsPrinted(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	run := launch(t, dir)
+	run.awaitOutput(g, "kubectl get events")
+	found := regexp.MustCompile(`(?m)go run ./hack/quickstart (\S+) ?(.*)$`).FindAllStringSubmatch(run.output.String(), -1)
+	g.Expect(found).To(HaveLen(4))
+
+	for _, hint := range found {
+		g.Expect(commands).To(HaveKey(hint[1]))
+		g.Expect(commands[hint[1]](dir, strings.Fields(hint[2]))).To(Succeed(), hint[0])
+	}
+	run.awaitOutput(g, "updated from 1.10.0") // the digest of the old tag follows
+	g.Expect(reconcile(dir, []string{"imagepolicy/none"})).To(MatchError("there is no imagepolicy/none in the namespace samples"))
+
+	g.Expect(push(dir, []string{"webapp:latest"})).To(Succeed())
+	g.Expect(reconcile(dir, []string{"imagepolicy/webapp-latest"})).To(Succeed())
+	run.awaitOutput(g, "updated from latest@")
+	g.Expect(run.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	output, err := run.wait()
+	g.Expect(err).NotTo(HaveOccurred(), output)
+}
+
+func TestSeedPushesEverySampleImage(t *testing.T) {
+	g, ctx := NewWithT(t), t.Context()
+	binaries, err := stage.BinariesFromEnv()
+	g.Expect(err).NotTo(HaveOccurred())
+	registry := &stage.Registry{Binary: binaries.Registry, Dir: t.TempDir()}
+	g.Expect(registry.Start(ctx)).To(Succeed())
+	defer registry.Stop()
+
+	g.Expect(seed("", []string{registry.Host() + "/some/folder"})).To(Succeed())
+
+	g.Expect(registry.Tags(ctx, "some/folder/billing")).To(HaveLen(4))
+	g.Expect(registry.Tags(ctx, "some/folder/podinfo")).To(HaveLen(6))
 }
 
 func TestNextRunCleansUpAfterOneThatWasKilled(t *testing.T) {

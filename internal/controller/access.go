@@ -38,33 +38,44 @@ type Access struct {
 	NoCrossNamespaceRefs bool
 }
 
-// crossNamespace returns why a policy may refer to no other namespace at all.
-func (a Access) crossNamespace(policy types.NamespacedName, ref types.NamespacedName) error {
-	if ref.Namespace == policy.Namespace || !a.NoCrossNamespaceRefs {
-		return nil
-	}
-	return fmt.Errorf("can't access ImageRepository '%s': references to other namespaces are disabled for this controller; refer to one in namespace '%s'",
-		ref, policy.Namespace)
+// deniedError says why a policy may not use an ImageRepository.
+type deniedError struct {
+	repository types.NamespacedName
+	why        string
 }
 
-// granted returns why the repository does not let a namespace refer to it. The
-// second error is of the reading.
-func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace string) (denied, err error) {
-	if repo.Namespace == namespace {
-		return nil, nil
+func (e *deniedError) Error() string {
+	return fmt.Sprintf("can't access ImageRepository '%s': %s", e.repository, e.why)
+}
+
+// crossNamespace returns a deniedError where a policy in the namespace may
+// refer to no other namespace at all.
+func (a Access) crossNamespace(namespace string, repo types.NamespacedName) error {
+	if repo.Namespace == namespace || !a.NoCrossNamespaceRefs {
+		return nil
 	}
+	return &deniedError{repo, fmt.Sprintf(
+		"references to other namespaces are disabled for this controller; refer to one in namespace '%s'", namespace)}
+}
+
+// granted returns a deniedError where the repository does not let a policy in
+// the namespace refer to it. Other errors are of the reading.
+func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace string) error {
+	if repo.Namespace == namespace {
+		return nil
+	}
+	key := client.ObjectKeyFromObject(repo)
 	if repo.Spec.AccessFrom == nil {
-		return fmt.Errorf("can't access ImageRepository '%s/%s': its spec.accessFrom allows no other namespace", repo.Namespace, repo.Name), nil
+		return &deniedError{key, "its spec.accessFrom allows no other namespace"}
 	}
 	namespaceLabels, err := a.labels(ctx, namespace)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if matches(repo.Spec.AccessFrom, namespaceLabels) {
-		return nil, nil
+	if !matches(repo.Spec.AccessFrom, namespaceLabels) {
+		return &deniedError{key, fmt.Sprintf("no namespace selector of its spec.accessFrom matches the labels of namespace '%s'", namespace)}
 	}
-	return fmt.Errorf("can't access ImageRepository '%s/%s': no namespace selector of its spec.accessFrom matches the labels of namespace '%s'",
-		repo.Namespace, repo.Name, namespace), nil
+	return nil
 }
 
 func (a Access) labels(ctx context.Context, namespace string) (labels.Set, error) {

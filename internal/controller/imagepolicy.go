@@ -122,7 +122,9 @@ func caveat(repo *v1.ImageRepository) string {
 // list although the rule and the exclusions accept it is given up for a lower
 // one only if the registry says that it is gone: registries sometimes answer
 // with lists that lack tags.
-func (w *ImagePolicies) choose(ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags) (string, error) {
+func (w *ImagePolicies) choose(
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
+) (string, error) {
 	choice, found := rule.Select(from.snapshot.Tags)
 	if current := policy.Status.LatestRef; current != nil && missing(rule, from, current) &&
 		(!found || rule.Compare(current.Tag, choice.Tag) > 0) {
@@ -157,7 +159,8 @@ func (w *ImagePolicies) unconfirmed(tag string, err error) error {
 	if failure, ok := registryFailure(err); ok {
 		reason, after = failure.Reason(), max(after, failure.RetryAfter)
 	}
-	return outcome.KeepReady(reason, after, fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
+	return outcome.KeepReady(reason, after,
+		fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
 }
 
 func noTag(rule *selection.Rule, from origin) error {
@@ -165,13 +168,16 @@ func noTag(rule *selection.Rule, from origin) error {
 		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
 			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
 	}
-	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s); correct spec.policy or spec.filterTags, or push such a tag",
+	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s); "+
+		"correct spec.policy or spec.filterTags, or push such a tag",
 		len(from.snapshot.Tags), from.snapshot.Image, rule)
 }
 
 // reflected returns ref with the digest that the policy wants in it, and the
 // time until it is due to be looked at again.
-func (w *ImagePolicies) reflected(ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *remoteTags) (*v1.ImageRef, time.Duration, error) {
+func (w *ImagePolicies) reflected(
+	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *remoteTags,
+) (*v1.ImageRef, time.Duration, error) {
 	rest := w.rest(policy)
 	held := policy.Status.LatestRef
 	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, rest > 0) {

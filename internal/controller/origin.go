@@ -27,7 +27,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -77,8 +76,8 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 // repository returns the policy's ImageRepository if the policy may use it.
 func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
 	key := repositoryOf(policy)
-	if err := w.Access.crossNamespace(client.ObjectKeyFromObject(policy), key); err != nil {
-		return nil, outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
+	if err := w.Access.crossNamespace(policy.Namespace, key); err != nil {
+		return nil, w.denied(err)
 	}
 	repo := &v1.ImageRepository{}
 	if err := w.Reader.Get(ctx, key, repo); err != nil {
@@ -88,14 +87,18 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 		}
 		return nil, err
 	}
-	denied, err := w.Access.granted(ctx, repo, policy.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	if denied != nil {
-		return nil, outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, denied)
+	if err := w.Access.granted(ctx, repo, policy.Namespace); err != nil {
+		return nil, w.denied(err)
 	}
 	return repo, nil
+}
+
+// denied gives a deniedError its kind, and leaves other errors as they are.
+func (w *ImagePolicies) denied(err error) error {
+	if _, ok := errors.AsType[*deniedError](err); ok {
+		return outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
+	}
+	return err
 }
 
 // unscanned says why there are no tags to select from.

@@ -57,7 +57,9 @@ func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
 
 // ask makes one request. The repository's timeout spans all of it, credentials
 // included.
-func ask[T any](ctx context.Context, r *remoteTags, message string, request func(context.Context, registry.AuthOptions) (T, error)) (T, error) {
+func ask[T any](
+	ctx context.Context, r *remoteTags, message string, request func(context.Context, registry.AuthOptions) (T, error),
+) (T, error) {
 	var none T
 	if err := r.begin(ctx, message); err != nil {
 		return none, err

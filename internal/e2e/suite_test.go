@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (code int, err error) {
+func run(m *testing.M) (_ int, err error) {
 	ctrl.SetLogger(logr.Discard()) // what the tests want to know of the API server, they ask for
 	if suite.binaries, err = stage.BinariesFromEnv(); err != nil {
 		return 0, err

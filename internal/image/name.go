@@ -69,9 +69,9 @@ func checkShape(s string) error {
 	return nil
 }
 
-// cutTag cuts s at the colon that separates the tag. A colon before the last
-// slash belongs to the registry's port.
-func cutTag(s string) (before, tag string) {
+// cutTag cuts s at the colon that separates the tag, and returns what is before
+// it and the tag. A colon before the last slash belongs to the registry's port.
+func cutTag(s string) (string, string) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || colon < strings.LastIndexByte(s, '/') {
 		return s, ""

@@ -94,8 +94,8 @@ func (c conditions) remove(kinds ...string) {
 	c.obj.SetConditions(list)
 }
 
-func find(obj Object, kind string) *metav1.Condition {
-	return apimeta.FindStatusCondition(obj.GetConditions(), kind)
+func readyOf(obj Object) *metav1.Condition {
+	return apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 }
 
 // observe notes the generation and the reconcile request that were handled.

@@ -46,7 +46,7 @@ const (
 // events returns what is worth telling about the change from before to after:
 // at most one event.
 func events(before, after Object) []Event {
-	now := find(after, meta.ReadyCondition)
+	now := readyOf(after)
 	if now == nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func events(before, after Object) []Event {
 // becameNotReady tells a failure once per generation. A dependency that a new
 // object still waits for is no failure yet.
 func becameNotReady(before, after Object, now *metav1.Condition) bool {
-	was := find(before, meta.ReadyCondition)
+	was := readyOf(before)
 	if was == nil || was.Status == metav1.ConditionUnknown {
 		return now.Reason != meta.DependencyNotReadyReason
 	}
@@ -70,7 +70,7 @@ func becameNotReady(before, after Object, now *metav1.Condition) bool {
 }
 
 func recovered(before Object) bool {
-	was := find(before, meta.ReadyCondition)
+	was := readyOf(before)
 	return was != nil && was.Status == metav1.ConditionFalse
 }
 

@@ -22,7 +22,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -88,7 +87,7 @@ func settle(c conditions, before Object, result Result, err error) Settlement {
 // reports whether it did. A known generation keeps its conditions, so that
 // they don't flip with every reconcile.
 func Begin(obj Object, message string, now time.Time) bool {
-	ready := find(obj, meta.ReadyCondition)
+	ready := readyOf(obj)
 	if ready != nil && ready.ObservedGeneration == obj.GetGeneration() {
 		return false
 	}
@@ -98,6 +97,6 @@ func Begin(obj Object, message string, now time.Time) bool {
 
 // readyNow reports whether the object is ready for its current generation.
 func readyNow(obj Object) bool {
-	ready := find(obj, meta.ReadyCondition)
+	ready := readyOf(obj)
 	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == obj.GetGeneration()
 }

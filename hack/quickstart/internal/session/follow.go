@@ -89,7 +89,7 @@ func (f *follower) loop(ctx context.Context) error {
 }
 
 // look shows the rows as they are now. It reports whether the run is over.
-func (f *follower) look(ctx context.Context) (over bool, err error) {
+func (f *follower) look(ctx context.Context) (bool, error) {
 	rows, err := view.Read(ctx, f.cluster)
 	if err != nil {
 		if ctx.Err() != nil || time.Since(f.answered) < patience {
