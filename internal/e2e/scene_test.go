@@ -250,8 +250,11 @@ func (s *scene) events(obj client.Object) []string {
 // contain all that is given, such as `method="PATCH"`.
 func (s *scene) metric(name string, labels ...string) float64 {
 	s.t.Helper()
-	response, err := http.Get(s.controller.MetricsURL())
-	s.Expect(err).NotTo(HaveOccurred())
+	var response *http.Response
+	s.Eventually(func() (err error) { // ready does not mean that the metrics are served
+		response, err = http.Get(s.controller.MetricsURL())
+		return err
+	}).Should(Succeed())
 	defer func() { _ = response.Body.Close() }()
 	return sumMetric(s, response, name, labels)
 }
