@@ -36,11 +36,10 @@ type sweeper struct {
 
 // Start sweeps the store.
 func (s *sweeper) Start(ctx context.Context) error {
-	err := s.sweep(ctx)
-	if err == nil || ctx.Err() != nil { // a process that ends leaves it to the next
-		return nil
+	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the tag store can't be swept: %w", err)
 	}
-	return fmt.Errorf("the tag store can't be swept: %w", err)
+	return nil // a process that ends leaves it to the next
 }
 
 func (s *sweeper) sweep(ctx context.Context) error {
