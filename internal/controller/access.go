@@ -75,7 +75,8 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	}
 	if !matches(repo.Spec.AccessFrom, namespaceLabels) {
 		return &deniedError{key, fmt.Sprintf(
-			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace", namespace)}
+			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace",
+			namespace)}
 	}
 	return nil
 }
