@@ -125,6 +125,9 @@ func warnOfUnused(fs *flag.FlagSet) {
 			setupLog.Info("the flag --" + name + " is ignored: " + why)
 		}
 	}
+	if fs.Changed("watch-configs-label-selector") {
+		setupLog.Info("the flag --watch-configs-label-selector has no effect: Secrets are read when they are needed, and not watched")
+	}
 	for _, name := range []string{auth.ControllerFlagDefaultServiceAccount, "token-cache-max-size", "token-cache-max-duration"} {
 		if fs.Changed(name) {
 			setupLog.Info("the flag --" + name + " has no effect yet: providers other than generic are not supported by this version")

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -80,7 +79,7 @@ func registryError(err error) error {
 	switch {
 	case !ok:
 		return err
-	case failure.Reason() == v1.RateLimitedReason:
+	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:
 		return outcome.Retry(failure.Reason(), err)
