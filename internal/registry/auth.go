@@ -58,6 +58,8 @@ type AuthOptions struct {
 	identity    string              // "" is anonymous
 	host        string              // the only host that may see the credentials
 	origin      string              // for messages: whose credentials, or why there are none
+
+	route route
 }
 
 // NewAuthOptions returns the identity of someone who has credentials for the
@@ -82,8 +84,13 @@ func (a AuthOptions) IsAnonymous() bool { return a.credentials == nil }
 
 // Identity returns a hash that is equal for equal identities and differs where
 // anything that decides about a connection differs. It is empty for the
-// anonymous one. It is the same only within one process.
-func (a AuthOptions) Identity() string { return a.identity }
+// anonymous one by the default way. It is the same only within one process.
+func (a AuthOptions) Identity() string {
+	if a.route.key == "" {
+		return a.identity
+	}
+	return a.identity + "+" + a.route.key
+}
 
 // String returns where the identity came from.
 func (a AuthOptions) String() string {
