@@ -21,8 +21,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -48,16 +48,20 @@ func (f AuthOptionsGetterFunc) AuthOptions(ctx context.Context, repo *v1.ImageRe
 }
 
 // AuthOptions is the identity under which a registry is reached: credentials,
-// and where they came from. The zero value is anonymous. Certificates and a
-// proxy, which choose the transport, are part of an identity too: they belong
-// here, beside the credentials, and in the identity's hash.
+// and the way to it, which is certificates and a proxy. The zero value is
+// anonymous, by the default way.
 //
 // It prints as where it came from, never as what it holds.
 type AuthOptions struct {
 	credentials authn.Authenticator // nil is anonymous
-	identity    string              // "" is anonymous
+	identity    string              // of the credentials, "" is anonymous
 	host        string              // the only host that may see the credentials
 	origin      string              // for messages: whose credentials, or why there are none
+
+	route route
+	// certOrigin and proxyOrigin say in messages where certificates and proxy
+	// came from, "" where they are the default.
+	certOrigin, proxyOrigin string
 }
 
 // NewAuthOptions returns the identity of someone who has credentials for the
@@ -82,8 +86,13 @@ func (a AuthOptions) IsAnonymous() bool { return a.credentials == nil }
 
 // Identity returns a hash that is equal for equal identities and differs where
 // anything that decides about a connection differs. It is empty for the
-// anonymous one. It is the same only within one process.
-func (a AuthOptions) Identity() string { return a.identity }
+// anonymous one by the default way. It is the same only within one process.
+func (a AuthOptions) Identity() string {
+	if a.route.key == "" {
+		return a.identity
+	}
+	return a.identity + "+" + a.route.key
+}
 
 // String returns where the identity came from.
 func (a AuthOptions) String() string {
@@ -114,10 +123,16 @@ var identityKey = []byte(rand.Text())
 
 // identityOf hashes a host and the credentials for it.
 func identityOf(host string, c authn.AuthConfig) string {
-	// A JSON array keeps the fields apart, whatever they contain. Strings
-	// always have a JSON form.
-	fields, _ := json.Marshal([]string{host, c.Username, c.Password, c.Auth, c.IdentityToken, c.RegistryToken})
+	return keyedHash(host, c.Username, c.Password, c.Auth, c.IdentityToken, c.RegistryToken)
+}
+
+// keyedHash hashes fields that may be secret.
+func keyedHash(fields ...string) string {
 	mac := hmac.New(sha256.New, identityKey)
-	mac.Write(fields)
+	for _, field := range fields {
+		// The length keeps the fields apart, whatever they contain.
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		mac.Write([]byte(field))
+	}
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -91,6 +91,7 @@ func NewClient(opts ...ClientOption) *Client {
 	for _, opt := range opts {
 		opt(c)
 	}
+	route{}.configure(c.transport)
 	c.stack = c.newStack(c.transport)
 	return c
 }

@@ -45,7 +45,7 @@ func (c *Client) session(ctx context.Context, img image.Name, auth AuthOptions) 
 		return nil, badAnswer("the credentials are for another registry")
 	}
 	repo := img.Repository()
-	guarded := &plainHTTPGuard{allowed: repo.Scheme() == "http", inner: c.stack}
+	guarded := &plainHTTPGuard{allowed: repo.Scheme() == "http", inner: c.stackOf(auth.route)}
 	rt, err := transport.NewWithContext(ctx, repo.Registry, auth.authenticator(),
 		transport.NewUserAgent(guarded, c.userAgent), []string{repo.Scope(transport.PullScope)})
 	if err != nil {
