@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
@@ -80,6 +82,8 @@ func registryError(err error) error {
 	switch {
 	case !ok:
 		return err
+	case failure.Reason() == meta.FeatureGateDisabledReason:
+		return outcome.Stalled(failure.Reason(), err)
 	case failure.Reason() == v1.RateLimitedReason:
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:
