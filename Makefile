@@ -15,7 +15,9 @@ include hack/make/tools.mk
 
 .PHONY: build
 build: ## Build the controller into bin/.
-	go build -trimpath -ldflags="-s -w" -o $(BIN)/image-reflector-controller .
+	@# the move makes it all or nothing for whoever starts it meanwhile
+	go build -trimpath -ldflags="-s -w" -o $(BIN)/image-reflector-controller.unfinished . && \
+		mv $(BIN)/image-reflector-controller.unfinished $(BIN)/image-reflector-controller
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the markers in the code.

@@ -132,6 +132,9 @@ func warnOfUnused(fs *flag.FlagSet) {
 			setupLog.Info("the flag --" + name + " is ignored: " + why)
 		}
 	}
+	if fs.Changed("watch-configs-label-selector") {
+		setupLog.Info("the flag --watch-configs-label-selector has no effect: Secrets are read when they are needed, and not watched")
+	}
 }
 
 func main() {

@@ -36,6 +36,10 @@ const (
 	// taken for it, so that no object keeps a registry or the API server busy.
 	MinInterval = time.Second
 
+	// MinTimeout is the shortest timeout that is heeded: within a shorter one
+	// no scan could succeed.
+	MinTimeout = time.Second
+
 	// MaxDefaultTimeout bounds the timeout that follows from the interval: a
 	// registry that hangs must not take up a worker for hours.
 	MaxDefaultTimeout = 5 * time.Minute
@@ -59,7 +63,8 @@ type ImageRepositorySpec struct {
 	// +required
 	Interval metav1.Duration `json:"interval"`
 
-	// Timeout bounds everything that one scan does, credentials included.
+	// Timeout bounds everything that one scan does, credentials included. At
+	// least 1s.
 	// Defaults to the value of interval, but to no more than 5m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
@@ -183,11 +188,11 @@ func (in *ImageRepository) GetRequeueAfter() time.Duration {
 	return max(in.Spec.Interval.Duration, MinInterval)
 }
 
-// GetTimeout returns the bound of one scan: the timeout, or else the interval
-// up to MaxDefaultTimeout.
+// GetTimeout returns the bound of one scan: the timeout, but at least 1s, or
+// else the interval up to MaxDefaultTimeout.
 func (in *ImageRepository) GetTimeout() time.Duration {
 	if in.Spec.Timeout != nil {
-		return in.Spec.Timeout.Duration
+		return max(in.Spec.Timeout.Duration, MinTimeout)
 	}
 	return min(in.GetRequeueAfter(), MaxDefaultTimeout)
 }

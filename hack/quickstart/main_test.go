@@ -137,7 +137,7 @@ func TestSeedPushesEverySampleImage(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	registry := &stage.Registry{Binary: binaries.Registry, Dir: t.TempDir()}
 	g.Expect(registry.Start(ctx)).To(Succeed())
-	defer registry.Stop()
+	defer func() { g.Expect(registry.Stop()).To(Succeed()) }()
 
 	g.Expect(seed("", []string{registry.Host() + "/some/folder"})).To(Succeed())
 

@@ -101,8 +101,19 @@ func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin 
 	if err != nil {
 		return outcome.Result{}, err
 	}
+	if !from.snapshot.Has(tag) { // no watch tells when a tag that is not listed vanishes
+		after = sooner(after, from.repo.GetRequeueAfter())
+	}
 	setLatest(&policy.Status, ref)
 	return outcome.Result{Message: readyMessage(policy.Status) + caveat(from.repo), After: after}, nil
+}
+
+// sooner returns the shorter of two times, of which zero means never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // kept is the result of a policy that stays ready in spite of err.

@@ -139,6 +139,23 @@ func TestMovesDownOnlyWhenTheTagIsGone(t *testing.T) {
 	}
 }
 
+func TestATagThatIsNotListedIsLookedAtAgain(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.2.0"}
+	w.policy.Status.LatestRef = image.NewRef("ghcr.io/org/app", "1.2.0", "")
+	w.scanned(g, "1.0.0")
+	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(result.After).To(Equal(time.Hour), "as often as tags are scanned")
+
+	w.tags = nil
+	result, err = w.policies.Work(context.Background(), w.policy, noBegin)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
+	g.Expect(result.After).To(BeZero())
+}
+
 func TestAConfirmationThatFailsKeepsThePolicyReady(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)

@@ -23,7 +23,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -84,7 +83,7 @@ func registryError(err error) error {
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:
 		return outcome.Stalled(failure.Reason(), err)
-	case failure.Reason() == v1.RateLimitedReason:
+	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:
 		return outcome.Retry(failure.Reason(), err)

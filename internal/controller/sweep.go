@@ -36,15 +36,22 @@ type sweeper struct {
 
 // Start sweeps the store.
 func (s *sweeper) Start(ctx context.Context) error {
+	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the tag store can't be swept: %w", err)
+	}
+	return nil // a process that ends leaves it to the next
+}
+
+func (s *sweeper) sweep(ctx context.Context) error {
 	// the store is read before the objects: what is stored meanwhile belongs
 	// to an object that is not on the list yet
 	stored, err := s.store.Keys(ctx)
 	if err != nil {
-		return fmt.Errorf("the tag store can't be swept: %w", err)
+		return err
 	}
 	repos := &v1.ImageRepositoryList{}
 	if err := s.reader.List(ctx, repos, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("the tag store can't be swept: %w", err)
+		return err
 	}
 	living := make(map[tagstore.Key]bool, len(repos.Items))
 	for i := range repos.Items {
@@ -55,7 +62,7 @@ func (s *sweeper) Start(ctx context.Context) error {
 			continue
 		}
 		if err := s.store.Delete(ctx, key); err != nil {
-			return fmt.Errorf("the tag store can't be swept: %w", err)
+			return err
 		}
 		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone", "object", key.String())
 	}

@@ -36,8 +36,7 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-func sumMetric(s *scene, response *http.Response, name string, labels []string) float64 {
-	s.t.Helper()
+func sumMetric(g Gomega, response *http.Response, name string, labels []string) float64 {
 	sum := 0.0
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)
@@ -47,10 +46,10 @@ func sumMetric(s *scene, response *http.Response, name string, labels []string) 
 			continue
 		}
 		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-		s.Expect(err).NotTo(HaveOccurred())
+		g.Expect(err).NotTo(HaveOccurred())
 		sum += value
 	}
-	s.Expect(lines.Err()).NotTo(HaveOccurred())
+	g.Expect(lines.Err()).NotTo(HaveOccurred())
 	return sum
 }
 

@@ -250,10 +250,14 @@ func (s *scene) events(obj client.Object) []string {
 // contain all that is given, such as `method="PATCH"`.
 func (s *scene) metric(name string, labels ...string) float64 {
 	s.t.Helper()
-	response, err := http.Get(s.controller.MetricsURL())
-	s.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }()
-	return sumMetric(s, response, name, labels)
+	var sum float64
+	s.Eventually(func(g Gomega) { // a controller that is ready may not serve its metrics yet
+		response, err := http.Get(s.controller.MetricsURL())
+		g.Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = response.Body.Close() }()
+		sum = sumMetric(g, response, name, labels)
+	}).Should(Succeed())
+	return sum
 }
 
 // countingProxy passes requests on to a registry, and counts them.

@@ -60,7 +60,8 @@ func Unmet(rows []view.Row, hosts Hosts, digests map[string]string) []string {
 	}
 	for _, row := range rows {
 		if !slices.ContainsFunc(expectations, func(e expectation) bool { return e.describes(row) }) {
-			unmet = append(unmet, fmt.Sprintf("%s %s is a sample of which nothing is expected: say what in hack/quickstart/internal/demo", row.Kind, row.Name))
+			unmet = append(unmet, fmt.Sprintf("%s %s is a sample of which nothing is expected: say what in hack/quickstart/internal/demo",
+				row.Kind, row.Name))
 		}
 	}
 	return unmet

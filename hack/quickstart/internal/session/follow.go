@@ -93,7 +93,7 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 	rows, err := view.Read(ctx, f.cluster)
 	if err != nil {
 		if ctx.Err() != nil || time.Since(f.answered) < patience {
-			return false, nil
+			return false, nil //nolint:nilerr // it may be busy, or be ending with the run
 		}
 		return false, fmt.Errorf("the API server has not answered for %s: %w", patience, err)
 	}

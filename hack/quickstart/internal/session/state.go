@@ -75,7 +75,7 @@ func (s State) write(dir string) error {
 	if err := os.WriteFile(s.Kubeconfig, kubeconfig, 0o600); err != nil {
 		return err
 	}
-	content, err := json.MarshalIndent(s, "", "  ")
+	content, err := json.MarshalIndent(s, "", "  ") //nolint:gosec // the password of a registry that this run made up, for its owner only
 	if err != nil {
 		return err
 	}

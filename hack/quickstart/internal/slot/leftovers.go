@@ -62,12 +62,23 @@ func killLeftovers(dir string) error {
 			return fmt.Errorf("process %d of an earlier run can't be ended: %w", pid, err)
 		}
 	}
-	for deadline := time.Now().Add(goneTimeout); len(left) > 0; time.Sleep(20 * time.Millisecond) {
+	return awaitGone(dir, left)
+}
+
+// awaitGone waits until none of the killed processes is left.
+func awaitGone(dir string, left []int) error {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(goneTimeout)
+	for len(left) > 0 {
+		select {
+		case <-deadline:
+			return fmt.Errorf("processes %v of an earlier run don't end", left)
+		case <-poll.C:
+		}
+		var err error
 		if left, err = Leftovers(dir); err != nil {
 			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v of an earlier run don't end", left)
 		}
 	}
 	return nil

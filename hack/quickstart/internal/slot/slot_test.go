@@ -76,7 +76,7 @@ func TestOnlyOurProgramsAreKilled(t *testing.T) {
 
 	slot, err := Acquire(base)
 	g.Expect(err).NotTo(HaveOccurred())
-	defer slot.Release(false)
+	defer func() { g.Expect(slot.Release(false)).To(Succeed()) }()
 
 	g.Expect(left.Wait()).To(MatchError("signal: killed"))
 	for _, spared := range []*exec.Cmd{other, reader} {

@@ -102,7 +102,7 @@ func (t *terminal) draw(above string, table []string) {
 		text.WriteString(line + "\n")
 	}
 	t.table, t.drawn = table, len(table)
-	io.WriteString(t.out, text.String())
+	fmt.Fprint(t.out, text.String())
 }
 
 // lines prints a line for each row that changed.

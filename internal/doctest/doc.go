@@ -1,0 +1,33 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package doctest holds the documentation to the truth. Its tests create every
+// example on a real API server, follow every link, look for every flag in the
+// help of the controller, and for every field of the API in its page.
+//
+// Examples are the fenced blocks of Markdown files whose info string begins
+// with "yaml", and the files of config/samples. What follows "yaml" tells the
+// tests more:
+//
+//	yaml                     every object in the block is admitted
+//	yaml invalid: MESSAGE    the API server rejects it, and says MESSAGE
+//
+// A status in an example is checked too. An ImagePolicy with a comment such as
+//
+//	# Of the tags 1.0.0, 1.1.0, latest it selects 1.1.0.
+//
+// is asked to select from these tags.
+package doctest

@@ -1,0 +1,75 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package doctest
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+var (
+	// flagInHelp is how the help of the controller lists a flag.
+	flagInHelp = regexp.MustCompile(`(?m)^ +(?:-\w, )?--([a-z0-9-]+)`)
+	// flagInDocs is how pages name one: as code that begins with it, or as an
+	// item of a container's arguments. A flag of another program stands behind
+	// that program's name.
+	flagInDocs = regexp.MustCompile("(?:`|- )--([a-z0-9-]+)")
+)
+
+// flagsPage is the page that has to name every flag.
+const flagsPage = "docs/flags.md"
+
+// TestFlags holds the pages to the help of the controller, and one page to all
+// of it.
+func TestFlags(t *testing.T) {
+	controller := os.Getenv(stage.ControllerVariable)
+	if controller == "" {
+		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
+	}
+	help, err := exec.Command(controller, "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, help)
+	}
+	exist, documented := map[string]bool{}, map[string]bool{}
+	for _, m := range flagInHelp.FindAllStringSubmatch(string(help), -1) {
+		exist[m[1]] = true
+	}
+	if len(exist) == 0 {
+		t.Fatalf("the help names no flag:\n%s", help)
+	}
+	for _, p := range pages(t) {
+		for i, line := range p.lines {
+			for _, m := range flagInDocs.FindAllStringSubmatch(line, -1) {
+				if !exist[m[1]] {
+					t.Errorf("%s:%d names the flag --%s, which the controller does not have", p.path, i+1, m[1])
+				}
+				if p.path == flagsPage {
+					documented[m[1]] = true
+				}
+			}
+		}
+	}
+	for name := range exist {
+		if !documented[name] {
+			t.Errorf("%s does not name the flag --%s", flagsPage, name)
+		}
+	}
+}
