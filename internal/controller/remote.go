@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -79,6 +81,8 @@ func registryError(err error) error {
 	switch {
 	case !ok:
 		return err
+	case failure.Reason() == meta.FeatureGateDisabledReason:
+		return outcome.Stalled(failure.Reason(), err)
 	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:

@@ -112,6 +112,7 @@ func NewClient(opts ...ClientOption) *Client {
 	for _, opt := range opts {
 		opt(c)
 	}
+	route{}.configure(c.transport)
 	c.stack = c.newStack(c.transport)
 	c.routes = newLRU[string](maxRoutes, routeIdle, c.now, closeIdle)
 	c.doors = newLRU[doorKey, *door](maxDoors, doorIdle, c.now, nil)
