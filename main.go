@@ -48,6 +48,7 @@ import (
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcfg "sigs.k8s.io/controller-runtime/pkg/config"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -79,6 +80,7 @@ type flags struct {
 	interval       jitter.IntervalOptions
 	acl            acl.Options
 	tokenCache     cache.TokenFlags
+	traffic        registry.Traffic
 }
 
 func (f *flags) bind(fs *flag.FlagSet) {
@@ -86,7 +88,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
 	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the events receiver.")
 	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept.")
-	fs.IntVar(&f.concurrent, "concurrent", 4, "The number of objects of each kind that are reconciled at a time.")
+	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time.")
 	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
 		"The interval at which a dependency that is not ready is looked at again.")
 	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
@@ -100,6 +102,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	f.interval.BindFlags(fs)
 	f.acl.BindFlags(fs)
 	f.tokenCache.BindFlags(fs, 100)
+	f.traffic.BindFlags(fs)
 	bindUnused(fs)
 }
 
@@ -164,7 +167,8 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	registryClient := registry.NewClient(registry.WithUserAgent(controllerName))
+	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
+		registry.WithTraffic(f.traffic), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
 
 	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
@@ -191,7 +195,7 @@ func (f *flags) check() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
-	return nil
+	return f.traffic.Check()
 }
 
 // reportStore tells the operator what the store reports. A store that was
