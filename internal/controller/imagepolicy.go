@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,6 +41,7 @@ import (
 
 // TagResolver looks at single tags of an image repository.
 type TagResolver interface {
+	Gate
 	Digest(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (string, error)
 	Exists(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (bool, error)
 }
@@ -165,6 +167,9 @@ func missing(rule *selection.Rule, from origin, current *v1.ImageRef) bool {
 
 // unconfirmed keeps the current tag until the registry can be asked.
 func (w *ImagePolicies) unconfirmed(tag string, err error) error {
+	if _, deferred := errors.AsType[*outcome.DeferredError](err); deferred {
+		return err
+	}
 	after := w.RequeueDependency
 	reason := v1.ReadOperationFailedReason
 	if failure, ok := registryFailure(err); ok {

@@ -23,10 +23,18 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
+
+// Gate lets those in who want to ask a registry.
+type Gate interface {
+	// Enter returns the context to ask with, and what ends that. It fails with
+	// a *registry.BusyError where it is not their turn yet.
+	Enter(ctx context.Context, name image.Name) (context.Context, func(), error)
+}
 
 // remoteTags looks at single tags of one origin. Credentials are read only
 // when a request will be made.
@@ -62,6 +70,11 @@ func ask[T any](
 	ctx context.Context, r *remoteTags, message string, request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
+	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name)
+	if err != nil {
+		return none, registryError(err)
+	}
+	defer leave()
 	if err := r.begin(ctx, message); err != nil {
 		return none, err
 	}
@@ -77,6 +90,9 @@ func ask[T any](
 
 // registryError gives an error of the registry package its kind.
 func registryError(err error) error {
+	if busy, ok := errors.AsType[*registry.BusyError](err); ok {
+		return outcome.Deferred(busy.After, err)
+	}
 	failure, ok := registryFailure(err)
 	switch {
 	case !ok:
