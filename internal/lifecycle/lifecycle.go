@@ -144,6 +144,9 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	}
 	settlement := outcome.Settle(before, obj, result, err, time.Now())
+	if settlement.Untouched {
+		return ctrl.Result{RequeueAfter: settlement.After}, nil
+	}
 	if err := status.write(ctx, obj); err != nil {
 		return afterFailedWrite(err)
 	}

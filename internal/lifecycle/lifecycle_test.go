@@ -159,6 +159,19 @@ func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 	g.Expect(b.events).To(HaveLen(1))
 }
 
+func TestNothingIsWrittenWhereTheWorkIsDeferred(t *testing.T) {
+	g := NewWithT(t)
+	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ Begin) (outcome.Result, error) {
+		p.Status.LatestImage = "half-done"
+		return outcome.Result{}, outcome.Deferred(3*time.Second, errors.New("busy"))
+	})
+	result, err := b.reconcile()
+	g.Expect(err).NotTo(HaveOccurred(), "a delay is no failure")
+	g.Expect(result.RequeueAfter).To(Equal(3 * time.Second))
+	g.Expect(b.writes).To(BeZero())
+	g.Expect(b.events).To(BeEmpty())
+}
+
 // edit changes the live object behind the reconciler's back.
 func (b *bench) edit(g Gomega, change func(*v1.ImagePolicy)) {
 	live := b.get(g)

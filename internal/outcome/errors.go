@@ -79,6 +79,22 @@ func (e *RetryError) Error() string { return e.Err.Error() }
 
 func (e *RetryError) Unwrap() error { return e.Err }
 
+// DeferredError says that the work can't be begun now and that nothing is wrong:
+// it is tried again after some time, and nobody needs to know. Nothing of the
+// object is written.
+type DeferredError struct {
+	// After is the time until the next try.
+	After time.Duration
+	Err   error
+}
+
+// Deferred returns a DeferredError.
+func Deferred(after time.Duration, err error) error { return &DeferredError{After: after, Err: err} }
+
+func (e *DeferredError) Error() string { return e.Err.Error() }
+
+func (e *DeferredError) Unwrap() error { return e.Err }
+
 // retryReason returns the reason of an error of the kind that is retried.
 func retryReason(err error) string {
 	if retry, ok := errors.AsType[*RetryError](err); ok {

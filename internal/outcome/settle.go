@@ -47,6 +47,8 @@ type Settlement struct {
 	After time.Duration
 	// Err, where there is one, is to be retried with a growing delay.
 	Err error
+	// Untouched says that nothing was settled: the object is not to be written.
+	Untouched bool
 	// Events are to be published once the status is written.
 	Events []Event
 }
@@ -55,6 +57,9 @@ type Settlement struct {
 // returns what else follows. before is the object as it was when the reconcile
 // began, after as the work left it.
 func Settle(before, after Object, result Result, err error, now time.Time) Settlement {
+	if deferred, ok := errors.AsType[*DeferredError](err); ok {
+		return Settlement{After: deferred.After, Untouched: true}
+	}
 	c := conditionsOf(after, now)
 	settlement := settle(c, before, result, err)
 	observe(after)

@@ -219,6 +219,23 @@ an error without a reason:
 	}
 }
 
+func TestDeferralLeavesTheObjectAsItWas(t *testing.T) {
+	g := NewWithT(t)
+	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+	request(policy)
+	Settle(policy.DeepCopy(), policy, Result{Message: "resolved to 1"}, nil, noon)
+	author(policy)
+	policy.Annotations[meta.ReconcileRequestAnnotation] = "later"
+	before := policy.DeepCopy()
+
+	busy := fmt.Errorf("wrapped: %w", Deferred(time.Second, errors.New("busy")))
+	for _, err := range []error{busy, KeepReady("ReadOperationFailed", time.Hour, busy)} {
+		got := Settle(before, policy, Result{Message: "stays 1"}, err, noon)
+		g.Expect(got).To(Equal(Settlement{After: time.Second, Untouched: true}))
+		g.Expect(policy).To(Equal(before), "neither the generation nor the request counts as handled")
+	}
+}
+
 func TestSettleTellsOfNewTags(t *testing.T) {
 	g := NewWithT(t)
 	scanned := func(revision string) *v1.ImageRepository {

@@ -21,6 +21,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
@@ -37,6 +39,8 @@ type Limits struct {
 	Tags int
 	// ListBytes bounds the bytes of all pages of one tag list.
 	ListBytes int64
+	// Time bounds an operation whose caller sets no bound, 0 for none.
+	Time time.Duration
 }
 
 // DefaultLimits returns the limits of a Client. A page of 100,000 tags, each of
@@ -49,15 +53,22 @@ func DefaultLimits() Limits {
 		Pages:         5_000,
 		Tags:          500_000,
 		ListBytes:     64 << 20,
+		Time:          5 * time.Minute,
 	}
 }
 
 // Client reads from registries. It is made once, is safe for concurrent use,
-// and shares its connections among all callers. How long an operation may take
-// is up to the caller's context.
+// and shares its connections, its sessions and the gates of registries among all
+// callers. How long an operation may take is up to the caller's context.
 type Client struct {
-	transport *http.Transport
-	stack     http.RoundTripper
+	transport *http.Transport   // of the default route
+	stack     http.RoundTripper // above it
+	routes    *lru[string, *pooled]
+	doors     *lru[doorKey, *door]
+	sessions  *lru[sessionKey, *session]
+	gates     *gates
+	metrics   *metrics
+
 	userAgent string
 	limits    Limits
 	observe   func(Observation)
@@ -74,6 +85,14 @@ func WithUserAgent(product string) ClientOption { return func(c *Client) { c.use
 // WithLimits replaces the limits.
 func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
 
+// WithTraffic replaces the bounds of what is done to one registry host.
+func WithTraffic(traffic Traffic) ClientOption { return func(c *Client) { c.gates.traffic = traffic } }
+
+// WithMetrics has the Client's metrics registered.
+func WithMetrics(registerer prometheus.Registerer) ClientOption {
+	return func(c *Client) { c.metrics.register(registerer) }
+}
+
 // WithObserver has observe called after each request, by many goroutines.
 func WithObserver(observe func(Observation)) ClientOption {
 	return func(c *Client) { c.observe = observe }
@@ -83,52 +102,85 @@ func WithObserver(observe func(Observation)) ClientOption {
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
 		transport: newTransport(),
+		metrics:   newMetrics(),
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),
 		observe:   func(Observation) {},
 		now:       time.Now,
 	}
+	c.gates = &gates{traffic: DefaultTraffic(), now: c.now, metrics: c.metrics, hosts: map[string]*gate{}}
 	for _, opt := range opts {
 		opt(c)
 	}
 	route{}.configure(c.transport)
 	c.stack = c.newStack(c.transport)
+	c.routes = newLRU[string](maxRoutes, routeIdle, c.now, closeIdle)
+	c.doors = newLRU[doorKey, *door](maxDoors, doorIdle, c.now, nil)
+	c.sessions = newLRU[sessionKey, *session](maxSessions, sessionIdle, c.now, nil)
 	return c
 }
 
 // Close closes the connections that are idle.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.routes.each(closeIdle)
+}
 
 // ListTags returns all tags of an image repository, each of them once and in
 // the order of the registry. It never returns a part of them: a list that
-// can't be read to its end is an *Error.
+// can't be read to its end is an *Error. Names that no tag can have are left out.
 func (c *Client) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
+	list, err := c.List(ctx, img, auth)
+	return list.Tags, err
+}
+
+// TagList is the tags of an image repository.
+type TagList struct {
+	// Tags are the tags, each of them once and in the order of the registry.
+	Tags []string
+	// Invalid is how many names were left out that no tag can have.
+	Invalid int
+}
+
+// List is ListTags for those who want to know what was left out.
+func (c *Client) List(ctx context.Context, img image.Name, auth AuthOptions) (TagList, error) {
 	op := operation{verb: opListTags, image: img, auth: auth}
-	return run(ctx, c, op, func(s *session) ([]string, error) { return newListing(s).all(ctx) })
+	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) { return newListing(s).all(ctx) })
 }
 
 // Digest returns the digest, "sha256:…", of what a tag points at. For a
 // multi-arch image that is the index. It fails with an *Error.
 func (c *Client) Digest(ctx context.Context, img image.Name, tag string, auth AuthOptions) (string, error) {
 	op := operation{verb: opDigest, image: img, tag: tag, auth: auth}
-	return run(ctx, c, op, func(s *session) (string, error) { return s.digest(ctx, tag) })
+	return run(ctx, c, op, func(ctx context.Context, s *session) (string, error) { return s.digest(ctx, tag) })
 }
 
 // Exists reports whether a tag exists, by asking for that tag alone. It fails
 // with an *Error where the registry answers neither yes nor no.
 func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth AuthOptions) (bool, error) {
 	op := operation{verb: opExists, image: img, tag: tag, auth: auth}
-	return run(ctx, c, op, func(s *session) (bool, error) { return s.exists(ctx, tag) })
+	return run(ctx, c, op, func(ctx context.Context, s *session) (bool, error) { return s.exists(ctx, tag) })
 }
 
-// run does one operation in its session, and translates its error.
-func run[T any](ctx context.Context, c *Client, op operation, do func(*session) (T, error)) (T, error) {
+// run does one operation in its session, and translates its error. It fails with
+// a *BusyError before it does anything, where it has to come back later.
+func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	s, err := c.session(ctx, op.image, op.auth)
+	ctx, leave, err := c.Enter(ctx, op.image)
+	if err != nil {
+		return none, err
+	}
+	defer leave()
+	if _, bounded := ctx.Deadline(); !bounded && c.limits.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.limits.Time)
+		defer cancel()
+	}
+	s, err := c.session(op.image, op.auth)
 	if err != nil {
 		return none, op.fail(err)
 	}
-	result, err := do(s)
+	result, err := do(ctx, s)
 	if err != nil {
 		return none, op.fail(err)
 	}

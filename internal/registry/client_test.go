@@ -41,8 +41,8 @@ func trust(c *Client, pool *x509.CertPool) {
 	c.transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
-// TestRequestsOfAFlow tests that each operation makes the requests it needs,
-// and no others, under each way to log in.
+// TestRequestsOfAFlow tests that the first operation makes the requests it needs,
+// and the later ones no other than their own, under each way to log in.
 func TestRequestsOfAFlow(t *testing.T) {
 	listed := map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Tags: 1}
 	cases := map[string]struct {
@@ -88,7 +88,10 @@ func TestRequestsOfAFlow(t *testing.T) {
 			checkGoroutines(t)
 			reg, img := start(t, tc.opts...)
 			c := newTestClient(t)
-			for range 3 {
+			for i := range 3 {
+				if i > 0 {
+					tc.wantList = map[registrytest.Kind]int{registrytest.Tags: 1}
+				}
 				reg.Reset()
 				tags, err := c.ListTags(t.Context(), img, tc.login(img))
 				if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" {
@@ -97,6 +100,13 @@ func TestRequestsOfAFlow(t *testing.T) {
 				if diff := cmp.Diff(tc.wantList, reg.Counts()); diff != "" {
 					t.Errorf("%s: requests, -want +got:\n%s", tc.reason, diff)
 				}
+			}
+			reg.Reset()
+			if _, err := c.Digest(t.Context(), img, "1.0.0", tc.login(img)); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(map[registrytest.Kind]int{registrytest.ManifestHead: 1}, reg.Counts()); diff != "" {
+				t.Errorf("a digest after a list takes one request: -want +got:\n%s", diff)
 			}
 		})
 	}

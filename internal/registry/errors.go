@@ -156,6 +156,7 @@ func (o operation) describe(e *Error, err error) {
 		throttled *throttledError
 		status    *transport.Error
 		bad       badAnswer
+		login     loginError
 	)
 	switch {
 	case errors.As(err, &throttled):
@@ -166,6 +167,8 @@ func (o operation) describe(e *Error, err error) {
 	case errors.As(err, &status):
 		about := (*imageStatus)(nil)
 		o.describeStatus(e, status, errors.As(err, &about))
+	case errors.As(err, &login):
+		e.detail = fmt.Sprintf("registry %s %s", e.Host, login)
 	case errors.As(err, &bad):
 		e.detail = fmt.Sprintf("registry %s can't be read: %s", e.Host, bad)
 	case strings.Contains(err.Error(), tlsAlert):

@@ -42,7 +42,7 @@ func newTestClient(t testing.TB, opts ...ClientOption) *Client {
 	t.Helper()
 	c := NewClient(opts...)
 	bodies := &bodyCounter{inner: c.transport}
-	c.stack = c.newStack(bodies)
+	c.stack = c.newStack(bodies) // of the default route
 	t.Cleanup(func() {
 		c.Close()
 		if open := bodies.open.Load(); open != 0 {

@@ -21,41 +21,67 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// maxRedirects bounds the redirects of one request.
-const maxRedirects = 5
+const (
+	// maxRedirects bounds the redirects of one request.
+	maxRedirects = 5
+	// maxSessions is how many sessions are kept. One takes about as many bytes
+	// as its token has, which are a few thousand.
+	maxSessions = 20_000
+	// sessionIdle is how long a session is kept that nobody uses.
+	sessionIdle = 2 * time.Hour
+)
 
-// session reaches one image repository under one identity.
+// session reaches one image repository under one identity. It is kept from one
+// operation to the next, and used by several at a time.
 type session struct {
 	image  image.Name
 	http   *http.Client
 	limits Limits
+	habits habits
 }
 
-// session authenticates and returns the session of an image repository under
-// an identity. Sessions that outlive one operation are to be kept here, under
-// the key (canonical name, scheme, auth.Identity()).
-func (c *Client) session(ctx context.Context, img image.Name, auth AuthOptions) (*session, error) {
+// sessionKey tells sessions apart. Another password is another identity, so it
+// counts from the next operation on.
+type sessionKey struct {
+	name     string
+	plain    bool // plain HTTP is allowed
+	identity string
+}
+
+// session returns the session of an image repository under an identity.
+func (c *Client) session(img image.Name, auth AuthOptions) (*session, error) {
 	if auth.host != "" && auth.host != canonicalHost(img.Host()) {
 		return nil, badAnswer("the credentials are for another registry")
 	}
+	key := sessionKey{name: img.Canonical(), plain: img.Repository().Scheme() == "http", identity: auth.Identity()}
+	return c.sessions.get(key, func() *session { return c.newSession(img, auth, key.plain) }), nil
+}
+
+// newSession returns a session that makes its first requests when it is used.
+func (c *Client) newSession(img image.Name, auth AuthOptions, plain bool) *session {
 	repo := img.Repository()
-	guarded := &plainHTTPGuard{allowed: repo.Scheme() == "http", inner: c.stackOf(auth.route)}
-	rt, err := transport.NewWithContext(ctx, repo.Registry, auth.authenticator(),
-		transport.NewUserAgent(guarded, c.userAgent), []string{repo.Scope(transport.PullScope)})
-	if err != nil {
-		return nil, err
-	}
+	way := doorKey{host: repo.RegistryStr(), plain: plain, route: auth.route.key}
+	d := c.doors.get(way, func() *door { return newDoor(way.host, plain, c.now) })
+	guarded := &plainHTTPGuard{allowed: plain, inner: &routed{client: c, route: auth.route}}
 	return &session{
-		image:  img,
-		http:   &http.Client{Transport: rt, CheckRedirect: limitRedirects},
+		image: img,
+		http: &http.Client{CheckRedirect: limitRedirects, Transport: &loggedIn{
+			door:        d,
+			scope:       repo.Scope(transport.PullScope),
+			credentials: auth.authenticator(),
+			inner:       &userAgent{product: c.userAgent, inner: guarded},
+			now:         c.now,
+			turn:        newTurn(),
+		}},
 		limits: c.limits,
-	}, nil
+	}
 }
 
 // limitRedirects stops at maxRedirects. That credentials stay behind is up to
@@ -69,7 +95,7 @@ func limitRedirects(_ *http.Request, via []*http.Request) error {
 
 // url returns the address of something in the repository, such as
 // "tags/list". Where the registry is reached by another scheme than its name
-// says, the authentication corrects it.
+// says, the login corrects it.
 func (s *session) url(path string) *url.URL {
 	repo := s.image.Repository()
 	return &url.URL{

@@ -34,6 +34,7 @@ const pageSize = 1000
 type listing struct {
 	*session
 	tags    []string
+	invalid int
 	known   map[string]bool // the tags so far
 	visited map[string]bool // the pages so far
 	bytes   int64           // of the pages so far
@@ -43,9 +44,6 @@ type listing struct {
 type page struct {
 	tags []string
 	next *url.URL // nil where the registry names no next page
-	// full says that the page holds as many tags as were asked for, so that
-	// there may be more even without a next page.
-	full bool
 }
 
 // newListing returns a listing that has read nothing yet.
@@ -54,34 +52,88 @@ func newListing(s *session) *listing {
 }
 
 // all reads the list to its end.
-func (l *listing) all(ctx context.Context) ([]string, error) {
-	for next := l.pageAfter(""); next != nil; {
-		if err := l.visit(next); err != nil {
-			return nil, err
-		}
-		p, err := l.read(ctx, next)
+func (l *listing) all(ctx context.Context) (TagList, error) {
+	p, err := l.first(ctx)
+	for {
 		if err != nil {
-			return nil, err
+			return TagList{}, err
 		}
 		fresh := l.add(p.tags)
-		if len(l.tags) > l.limits.Tags {
-			return nil, badAnswerf("the tag list has more than the %d tags that are read", l.limits.Tags)
+		if len(l.known) > l.limits.Tags {
+			return TagList{}, badAnswerf("the tag list has more than the %d tags that are read", l.limits.Tags)
 		}
-		next = p.next
-		if next == nil && p.full && fresh {
-			// A few registries cut the list to the size they were asked for
-			// and name no next page. Those that had no more tags answer with
-			// none, or with the ones that are known.
-			next = l.pageAfter(p.tags[len(p.tags)-1])
+		next, err := l.after(ctx, p, fresh)
+		if err != nil {
+			return TagList{}, err
+		}
+		if next == nil {
+			return TagList{Tags: l.tags, Invalid: l.invalid}, nil
+		}
+		p, err = l.read(ctx, next)
+		if err != nil {
+			return TagList{}, err
 		}
 	}
-	return l.tags, nil
 }
 
-// pageAfter returns the address of the page that starts after the tag last.
-func (l *listing) pageAfter(last string) *url.URL {
+// first reads the first page. Registries that don't take the number of tags
+// that it is asked to have are asked without one, from then on.
+func (l *listing) first(ctx context.Context) (page, error) {
+	if l.habits.noSize.Load() {
+		return l.read(ctx, l.pageAfter("", 0))
+	}
+	p, err := l.read(ctx, l.pageAfter("", pageSize))
+	if !refusesSize(err) {
+		return p, err
+	}
+	whole, err := l.read(ctx, l.pageAfter("", 0))
+	if err == nil {
+		l.habits.noSize.Store(true)
+	}
+	return whole, err
+}
+
+// refusesSize reports whether an error may be about the number of tags that a
+// page was asked to have.
+func refusesSize(err error) bool {
+	status, _ := asStatus(err)
+	switch status {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
+		http.StatusRequestedRangeNotSatisfiable, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
+// after returns the address of the page after p, nil where p is the last one.
+//
+// A few registries cut the list to the size that they were asked for and name
+// no next page. So where they name none after a page of just that size, they
+// are asked for what comes after its last tag. Those that had no more tags answer
+// with none, or with the ones that are known.
+func (l *listing) after(ctx context.Context, p page, fresh bool) (*url.URL, error) {
+	switch {
+	case p.next != nil:
+		l.habits.links.Store(linksNamed)
+		return p.next, nil
+	case len(p.tags) != pageSize || !fresh || l.habits.noSize.Load():
+		return nil, nil
+	}
+	named, err := l.namesPages(ctx)
+	if named || err != nil {
+		return nil, err
+	}
+	return l.pageAfter(p.tags[len(p.tags)-1], pageSize), nil
+}
+
+// pageAfter returns the address of the page of some size, 0 for any, that
+// starts after the tag last.
+func (l *listing) pageAfter(last string, size int) *url.URL {
 	u := l.url("tags/list")
-	query := url.Values{"n": {strconv.Itoa(pageSize)}}
+	query := url.Values{}
+	if size > 0 {
+		query.Set("n", strconv.Itoa(size))
+	}
 	if last != "" {
 		query.Set("last", last)
 	}
@@ -104,19 +156,26 @@ func (l *listing) visit(u *url.URL) error {
 
 // add adds the tags that are new, and reports whether any is.
 func (l *listing) add(tags []string) bool {
-	fresh := false
+	before := len(l.known)
 	for _, tag := range tags {
-		if !l.known[tag] {
-			l.known[tag] = true
+		if l.known[tag] {
+			continue
+		}
+		l.known[tag] = true
+		if wellFormedTag.MatchString(tag) {
 			l.tags = append(l.tags, tag)
-			fresh = true
+		} else {
+			l.invalid++
 		}
 	}
-	return fresh
+	return len(l.known) > before
 }
 
 // read reads one page.
 func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
+	if err := l.visit(u); err != nil {
+		return page{}, err
+	}
 	resp, err := l.do(ctx, http.MethodGet, u, "application/json")
 	if err != nil {
 		return page{}, err
@@ -137,7 +196,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 		return page{}, err
 	}
 	next, err := nextPage(resp)
-	return page{tags: tags, next: next, full: len(tags) >= pageSize}, err
+	return page{tags: tags, next: next}, err
 }
 
 // parseTags reads the body of a page. A list of tags that is null is empty:

@@ -42,16 +42,19 @@ func newTransport() *http.Transport {
 		ExpectContinueTimeout:  time.Second,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    32,
+		MaxIdleConnsPerHost:    64,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
 }
 
 // newStack puts the concerns that all sessions share above base.
 func (c *Client) newStack(base http.RoundTripper) http.RoundTripper {
-	observed := &observer{inner: base, observe: c.observe, now: c.now}
+	observed := &observer{inner: base, now: c.now, observe: func(o Observation) {
+		c.metrics.observeRequest(o)
+		c.observe(o)
+	}}
 	capped := &bodyCap{inner: observed, limit: c.limits.BodyBytes}
-	return &throttle{inner: capped, now: c.now}
+	return &gated{inner: &throttle{inner: capped, now: c.now}}
 }
 
 // plainHTTPGuard refuses requests over plain HTTP where they are not allowed,
@@ -135,7 +138,8 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 
 // Observation is one request that was made.
 type Observation struct {
-	// Host is the host, and the port where there is one, that was asked.
+	// Host is the registry's host, and port where there is one, on whose behalf
+	// the request was made.
 	Host string
 	// Outcome is the HTTP status code, or "canceled", "timeout" or "error"
 	// where there was no answer.
@@ -155,14 +159,24 @@ type observer struct {
 func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := o.now()
 	resp, err := o.inner.RoundTrip(req)
-	o.observe(Observation{Host: req.URL.Host, Outcome: outcomeOf(resp, err), Duration: o.now().Sub(start)})
+	o.observe(Observation{Host: hostOnWhoseBehalf(req), Outcome: outcomeOf(resp, err), Duration: o.now().Sub(start)})
 	return resp, err
+}
+
+// hostOnWhoseBehalf returns the host of the gate through which a request came.
+func hostOnWhoseBehalf(req *http.Request) string {
+	if v := visitOf(req.Context()); v != nil {
+		return v.gate.host
+	}
+	return req.URL.Host
 }
 
 // outcomeOf names the outcome of a request with few different words, so that
 // it can be the label of a metric.
 func outcomeOf(resp *http.Response, err error) string {
 	switch {
+	case err == nil && http.StatusText(resp.StatusCode) == "":
+		return "unknown" // a server could think of hundreds
 	case err == nil:
 		return strconv.Itoa(resp.StatusCode)
 	case errors.Is(err, context.Canceled):

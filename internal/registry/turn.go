@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -16,16 +16,23 @@ limitations under the License.
 
 package registry
 
-import "net/http"
+import "context"
 
-// stackOf returns the stack for a way. Ways other than the default one get a
-// transport for each session, until transports are pooled by the key of a way.
-func (c *Client) stackOf(way route) http.RoundTripper {
-	if way.key == "" {
-		return c.stack
+// turn is a lock that is waited for no longer than a context lasts.
+type turn chan struct{}
+
+// newTurn returns a turn that nobody has.
+func newTurn() turn { return make(turn, 1) }
+
+// take waits for the turn. It fails where the context ends first.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	transport := newTransport()
-	transport.DisableKeepAlives = true // nobody would close what is kept
-	way.configure(transport)
-	return c.newStack(transport)
 }
+
+// give passes the turn on.
+func (t turn) give() { <-t }

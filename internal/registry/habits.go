@@ -1,0 +1,60 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// habits is what a session learns about the way in which a registry lists tags.
+// They are learned per repository: hosts that put several registries behind one
+// name have them different.
+type habits struct {
+	noSize atomic.Bool  // pages must not be asked to have a number of tags
+	links  atomic.Int32 // whether next pages are named
+}
+
+// Whether a registry names the next page where it cuts a list.
+const (
+	linksUnknown int32 = iota
+	linksNamed
+	linksMissing
+)
+
+// namesPages reports whether the registry names the next page where it cuts a
+// list, so that a page without one is the last. It finds out once, by asking for
+// one tag where there are more. A registry that sends more than was asked for
+// cuts nothing either.
+func (l *listing) namesPages(ctx context.Context) (bool, error) {
+	if links := l.habits.links.Load(); links != linksUnknown {
+		return links == linksNamed, nil
+	}
+	p, err := l.read(ctx, l.pageAfter("", 1))
+	if _, answered := asStatus(err); answered {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if p.next == nil && len(p.tags) <= 1 {
+		l.habits.links.Store(linksMissing)
+		return false, nil
+	}
+	l.habits.links.Store(linksNamed)
+	return true, nil
+}

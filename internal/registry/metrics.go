@@ -1,0 +1,111 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// maxHostLabels is how many hosts the metrics tell apart: hosts come from
+	// what users write.
+	maxHostLabels = 100
+	// otherHosts is the label of all others.
+	otherHosts = "other"
+)
+
+// metrics counts what is done to registries.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	deferrals *prometheus.HistogramVec
+	inFlight  *prometheus.GaugeVec
+	paused    *prometheus.GaugeVec
+
+	mu    sync.Mutex
+	hosts map[string]bool
+}
+
+// newMetrics returns metrics that are registered nowhere yet.
+func newMetrics() *metrics {
+	host := []string{"host"}
+	return &metrics{
+		hosts: map[string]bool{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "image_reflector_registry_requests_total",
+			Help: "The requests made on behalf of a registry host, by the HTTP status of the answer, or canceled, timeout or error.",
+		}, []string{"host", "outcome"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "image_reflector_registry_request_duration_seconds",
+			Help:    "The time until the headers of an answer.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
+		}, host),
+		deferrals: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "image_reflector_registry_wait_seconds",
+			Help:    "The time for which an operation is put off, each time that a registry host is being asked as much as is allowed.",
+			Buckets: []float64{.01, .05, .25, 1, 5, 15, 30},
+		}, host),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "image_reflector_registry_in_flight",
+			Help: "The operations on a registry host that are under way.",
+		}, host),
+		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "image_reflector_registry_throttled_until_timestamp_seconds",
+			Help: "The Unix time until which a registry host has asked to be left alone.",
+		}, host),
+	}
+}
+
+// register makes the metrics seen.
+func (m *metrics) register(registerer prometheus.Registerer) {
+	registerer.MustRegister(m.requests, m.durations, m.deferrals, m.inFlight, m.paused)
+}
+
+// label returns the label of a host.
+func (m *metrics) label(host string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hosts[host] {
+		return host
+	}
+	if len(m.hosts) >= maxHostLabels {
+		return otherHosts
+	}
+	m.hosts[host] = true
+	return host
+}
+
+func (m *metrics) observeRequest(o Observation) {
+	host := m.label(o.Host)
+	m.requests.WithLabelValues(host, o.Outcome).Inc()
+	m.durations.WithLabelValues(host).Observe(o.Duration.Seconds())
+}
+
+func (m *metrics) observeDeferral(host string, after time.Duration) {
+	m.deferrals.WithLabelValues(m.label(host)).Observe(after.Seconds())
+}
+
+func (m *metrics) setInFlight(host string, change float64) {
+	m.inFlight.WithLabelValues(m.label(host)).Add(change)
+}
+
+func (m *metrics) setPaused(host string, until time.Time) {
+	m.paused.WithLabelValues(m.label(host)).Set(float64(until.UnixMilli()) / 1000)
+}
