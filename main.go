@@ -211,7 +211,8 @@ func (f *flags) setUpIdentity() error {
 	if f.objectLevelIdentity {
 		auth.EnableObjectLevelWorkloadIdentity()
 	} else if f.defaultServiceAccount != "" {
-		return fmt.Errorf("--%s is %q: %w", auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
+		return fmt.Errorf("--%s is %q: %w",
+			auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
 	}
 	return nil
 }

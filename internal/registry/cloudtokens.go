@@ -103,21 +103,22 @@ func (c *TokenCache) lookup(key string) (authn.AuthConfig, bool) {
 	return token.credentials, true
 }
 
-// fetch fetches credentials and keeps them. The libraries of the clouds are
-// large, and a mistake in one must not end the process.
+// fetch fetches credentials and keeps them.
 func (c *TokenCache) fetch(
 	ctx context.Context, key string, fetch func(context.Context) (*auth.ArtifactRegistryCredentials, error),
-) (credentials authn.AuthConfig, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			credentials, err = authn.AuthConfig{}, &cloudPanicError{kind: fmt.Sprintf("%T", r)}
+) (authn.AuthConfig, error) {
+	var (
+		token  *auth.ArtifactRegistryCredentials
+		config *authn.AuthConfig
+	)
+	err := withoutPanic(func() error {
+		var err error
+		if token, err = fetch(ctx); err != nil {
+			return err
 		}
-	}()
-	token, err := fetch(ctx)
-	if err != nil {
-		return authn.AuthConfig{}, err
-	}
-	config, err := token.Authorization()
+		config, err = token.Authorization()
+		return err
+	})
 	if err != nil {
 		return authn.AuthConfig{}, err
 	}
@@ -128,6 +129,17 @@ func (c *TokenCache) fetch(
 		_ = c.kept.Set(key, keptToken{credentials: *config, until: c.now().Add(left).Round(0)}) // an LRU in memory never fails
 	}
 	return *config, nil
+}
+
+// withoutPanic makes an error of a panic. The libraries of the clouds are
+// large, and a mistake in one must not end the process.
+func withoutPanic(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &cloudPanicError{kind: fmt.Sprintf("%T", r)}
+		}
+	}()
+	return do()
 }
 
 // cloudPanicError is a panic in the library of a cloud, without what it said.

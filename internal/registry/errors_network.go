@@ -44,14 +44,16 @@ func (o operation) describeCertificate(host string, err error) string {
 	)
 	switch {
 	case errors.As(err, &authority) && o.auth.certOrigin != "":
-		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): add the authority's certificate to the ca.crt of %s", host, o.auth.certOrigin)
+		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
+			"add the authority's certificate to the ca.crt of %s", host, o.auth.certOrigin)
 	case errors.As(err, &authority):
 		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
 			"give the authority's certificate in spec.certSecretRef", host)
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate of registry %s is not valid for that name (x509)", host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil && invalid.Cert.IsCA:
-		return fmt.Sprintf("the authority that signed the certificate of registry %s has a certificate that has expired or is not valid yet (x509)", host)
+		return fmt.Sprintf("the authority that signed the certificate of registry %s has itself one "+
+			"that has expired or is not valid yet (x509)", host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return fmt.Sprintf("the certificate of registry %s has expired or is not valid yet (x509)", host)
 	default:

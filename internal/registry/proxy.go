@@ -29,11 +29,14 @@ import (
 // proxySchemes are the protocols by which a proxy can be reached.
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
+// exampleProxy is the address of a proxy in hints.
+const exampleProxy = "http://proxy.example.com:3128"
+
 // The errors of a proxy's Secret go on from its name, and quote nothing of it:
 // an address may hold a password.
 var (
-	errNoAddress    = errors.New("has no key " + secrets.KeyAddress + ": add the address of the proxy, such as http://proxy.example.com:3128")
-	errBadAddress   = errors.New("has an " + secrets.KeyAddress + " that is no address of a proxy: give one such as http://proxy.example.com:3128")
+	errNoAddress    = errors.New("has no key " + secrets.KeyAddress + ": add the address of the proxy, such as " + exampleProxy)
+	errBadAddress   = errors.New("has an " + secrets.KeyAddress + " that is no address of a proxy: give one such as " + exampleProxy)
 	errBadScheme    = errors.New("has an " + secrets.KeyAddress + " that does not begin with http://, https:// or socks5://")
 	errOnlyPassword = errors.New("has a " + secrets.KeyPassword + " without a " + secrets.KeyUsername)
 )

@@ -124,14 +124,19 @@ func (f tlsFiles) clientCertificate(now time.Time) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, errors.New(f.describeKey(err))
 	}
+	return certificate, f.checkDates(leaf, now)
+}
+
+// checkDates finds a certificate that no server would take.
+func (f tlsFiles) checkDates(leaf *x509.Certificate, now time.Time) error {
 	const day = "2006-01-02"
 	switch {
 	case now.After(leaf.NotAfter):
-		return tls.Certificate{}, fmt.Errorf("has a client certificate (%s) that expired on %s: renew it", f.cert.key, leaf.NotAfter.UTC().Format(day))
+		return fmt.Errorf("has a client certificate (%s) that expired on %s: renew it", f.cert.key, leaf.NotAfter.UTC().Format(day))
 	case now.Before(leaf.NotBefore):
-		return tls.Certificate{}, fmt.Errorf("has a client certificate (%s) that is not valid before %s", f.cert.key, leaf.NotBefore.UTC().Format(day))
+		return fmt.Errorf("has a client certificate (%s) that is not valid before %s", f.cert.key, leaf.NotBefore.UTC().Format(day))
 	default:
-		return certificate, nil
+		return nil
 	}
 }
 

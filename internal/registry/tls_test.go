@@ -65,14 +65,19 @@ func certificate(t testing.TB, from, to time.Time) pair {
 	}
 }
 
+// validPair returns a certificate that is valid today.
+func validPair(t testing.TB) pair {
+	t.Helper()
+	return certificate(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+}
+
 // dataSecret returns a Secret with several keys.
 func dataSecret(name string, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps", UID: "uid", ResourceVersion: "1"}, Data: data}
 }
 
 func TestCertificates(t *testing.T) {
-	now := time.Now()
-	good, other := certificate(t, now.Add(-time.Hour), now.Add(time.Hour)), certificate(t, now.Add(-time.Hour), now.Add(time.Hour))
+	good, other := validPair(t), validPair(t)
 	expired := certificate(t, time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC))
 	early := certificate(t, time.Date(2901, 2, 3, 0, 0, 0, 0, time.UTC), time.Date(2902, 1, 1, 0, 0, 0, 0, time.UTC))
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte(canary)})
@@ -131,7 +136,7 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestSystemRootsStayTrusted(t *testing.T) {
-	own := certificate(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	own := validPair(t)
 	config, err := tlsFilesOf(dataSecret("x", map[string][]byte{"ca.crt": own.cert})).config(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +151,7 @@ func TestSystemRootsStayTrusted(t *testing.T) {
 }
 
 func TestOldKeysAreToldOnce(t *testing.T) {
-	own := certificate(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	own := validPair(t)
 	old := dataSecret("old", map[string][]byte{"caFile": own.cert, "tls.crt": own.cert, "keyFile": own.key})
 	c := newCluster([]*corev1.Secret{old, dataSecret("new", map[string][]byte{"ca.crt": own.cert})}, nil)
 	var told []string
