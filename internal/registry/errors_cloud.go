@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/aws/smithy-go"
@@ -50,7 +51,7 @@ func describeCloud(err error) (string, error) {
 	case isTimeout(err):
 		return "there was no answer in time: check that the cloud's addresses can be reached, or raise spec.timeout", context.DeadlineExceeded
 	}
-	for _, describe := range []func(error) string{describeTokenRequest, describeAWS, describeAzure, describeOAuth, describeCloudNetwork} {
+	for _, describe := range []func(error) string{describeTokenRequest, describeAWS, describeAzure, describeGoogle, describeCloudNetwork} {
 		if detail := describe(err); detail != "" {
 			return detail, nil
 		}
@@ -116,13 +117,21 @@ func describeAzure(err error) string {
 	return fmt.Sprintf("Azure answered with status %d: check that the identity may pull from the registry", response.StatusCode)
 }
 
-// describeOAuth names the code by which Google refused.
-func describeOAuth(err error) string {
-	var refused *oauth2.RetrieveError
-	if !errors.As(err, &refused) {
+// googleAnswer is how Google's library quotes an answer, with the code of the
+// error where there is one.
+var googleAnswer = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
+
+// describeGoogle names the code by which Google refused.
+func describeGoogle(err error) string {
+	code := ""
+	if found := googleAnswer.FindStringSubmatch(err.Error()); found != nil {
+		code = found[1]
+	} else if refused := (*oauth2.RetrieveError)(nil); errors.As(err, &refused) {
+		code = refused.ErrorCode
+	} else if !strings.Contains(err.Error(), "oauth2/google: status code") {
 		return ""
 	}
-	return coded("the token server answered %s: check the service account and its permissions in the cloud", refused.ErrorCode)
+	return coded("Google answered %s: check the identity, who may be it, and what it may do", code)
 }
 
 // describeCloudNetwork says that there was no answer.
