@@ -32,9 +32,8 @@ import (
 type syntheticRegistry struct {
 	latency time.Duration
 	tags    []byte
-	// manifest is what every tag points at.
-	manifest string
-	digest   string
+	// digest is what every tag points at.
+	digest string
 
 	requests atomic.Int64 // of all kinds
 	lists    atomic.Int64 // of tag lists
@@ -82,7 +81,11 @@ func (r *syntheticRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) 
 		}
 		return
 	}
-	time.Sleep(r.latency)
+	select {
+	case <-time.After(r.latency):
+	case <-req.Context().Done():
+		return
+	}
 	if req.URL.Path == "/token" {
 		r.serveToken(w, req)
 		return
