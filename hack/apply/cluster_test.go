@@ -155,7 +155,7 @@ func TestNoCluster(t *testing.T) {
 	}
 	for file, problem := range map[string]string{
 		empty:           "no cluster is configured: set KUBECONFIG",
-		empty + "/none": "KUBECONFIG names a file that can't be read",
+		empty + ".none": "KUBECONFIG names a file that can't be read",
 	} {
 		t.Setenv("KUBECONFIG", file)
 		err := run(t.Context(), nil, strings.NewReader(widgets), &strings.Builder{})

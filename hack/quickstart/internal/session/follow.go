@@ -99,8 +99,7 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 			return false, nil //nolint:nilerr // it may be busy, or be ending with the run
 		}
 		if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
-			return false, fmt.Errorf(
-				"the CRDs were removed from the cluster of this run, as make uninstall does, and all samples with them: %w", err)
+			return false, fmt.Errorf("the CRDs were removed from the cluster, as make uninstall does, and the samples with them: %w", err)
 		}
 		return false, fmt.Errorf("the API server has not answered for %s: %w", patience, err)
 	}
