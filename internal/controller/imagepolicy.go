@@ -59,6 +59,8 @@ type ImagePolicies struct {
 	Registry TagResolver
 	// Store holds the tags to select from.
 	Store tagstore.Reader
+	// Wake enqueues an object that waited for its turn at a registry.
+	Wake func(name types.NamespacedName)
 	// RequeueDependency is the time between two looks at a dependency that is
 	// not ready.
 	RequeueDependency time.Duration
@@ -94,7 +96,7 @@ func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin 
 	if err != nil {
 		return kept(policy, err), err
 	}
-	remote := w.remote(from, begin)
+	remote := w.remote(policy, from, begin)
 	tag, err := w.choose(ctx, policy, rule, from, remote)
 	if err != nil {
 		return kept(policy, err), err

@@ -60,6 +60,8 @@ type ImageRepositories struct {
 	// Saved is told of an object whose tags in the store changed although its
 	// status will not show it.
 	Saved func(ctx context.Context, name types.NamespacedName)
+	// Wake enqueues an object that waited for its turn at a registry.
+	Wake func(name types.NamespacedName)
 	// JitterPercent is by how much an interval is moved, so that objects which
 	// were made together are not scanned together forever.
 	JitterPercent uint8
@@ -173,7 +175,7 @@ func requested(obj metav1.Object, handled string) bool {
 func (w *ImageRepositories) list(
 	ctx context.Context, repo *v1.ImageRepository, name image.Name, begin func(context.Context) error,
 ) (registry.TagList, error) {
-	ctx, leave, err := w.Registry.Enter(ctx, name)
+	ctx, leave, err := w.Registry.Enter(ctx, name, callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(repo), w.Wake))
 	if err != nil {
 		return registry.TagList{}, registryError(err)
 	}

@@ -94,7 +94,7 @@ func newReader(t *testing.T, objects ...client.Object) client.Client {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
-func (w *world) Enter(ctx context.Context, _ image.Name) (context.Context, func(), error) {
+func (w *world) Enter(ctx context.Context, _ image.Name, _ registry.Caller) (context.Context, func(), error) {
 	if w.busy != nil {
 		return nil, nil, w.busy
 	}
