@@ -191,6 +191,21 @@ func (f *flags) check() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
+	return f.checkDelays()
+}
+
+// checkDelays finds the delays with which a failure would be retried without
+// any, or never.
+func (f *flags) checkDelays() error {
+	for name, delay := range map[string]time.Duration{
+		"min-retry-delay":    f.rateLimiter.MinRetryDelay,
+		"max-retry-delay":    f.rateLimiter.MaxRetryDelay,
+		"requeue-dependency": f.requeueDependency,
+	} {
+		if delay <= 0 {
+			return fmt.Errorf("--%s is %s: it must be more than 0s", name, delay)
+		}
+	}
 	return nil
 }
 
