@@ -144,7 +144,7 @@ func (w *ImageRepositories) facts(repo *v1.ImageRepository, stored scan.Snapshot
 	}
 	if status.LastScanResult != nil {
 		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = stored.Image == status.ObservedImage && stored.Revision() == status.LastScanResult.Revision
+		facts.Stored = ofLastScan(repo, stored)
 	}
 	return facts
 }
@@ -206,7 +206,7 @@ func (w *ImageRepositories) save(ctx context.Context, repo *v1.ImageRepository, 
 	repo.Status.LastScanResult = result
 	repo.Status.ObservedImage = next.Image
 	repo.Status.ObservedExclusionList = slices.Clone(repo.GetExclusionList())
-	if silent && previous.Image == "" && w.Saved != nil {
+	if silent && !next.Equal(previous) && w.Saved != nil {
 		w.Saved(ctx, client.ObjectKeyFromObject(repo))
 	}
 	return nil

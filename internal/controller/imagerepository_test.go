@@ -29,6 +29,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -128,6 +129,13 @@ func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
 	_, err = w.scan()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
+
+	told = nil
+	stale := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, []string{"0.9.0"}, time.Now())
+	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), stale)).To(Succeed())
+	_, err = w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(told).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
 }
 
 func TestWhatStallsARepository(t *testing.T) {
