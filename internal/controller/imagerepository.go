@@ -97,11 +97,11 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if err := begin(ctx, fmt.Sprintf("scanning %s: %s", name, reason)); err != nil {
 		return outcome.Result{}, err
 	}
-	tags, err := w.list(ctx, repo, name)
+	tags, err := w.list(ctx, repo, name, exclusions)
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	if err := w.save(ctx, repo, previous, exclusions.Filter(tags)); err != nil {
+	if err := w.save(ctx, repo, previous, tags); err != nil {
 		return outcome.Result{}, err
 	}
 	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount)
@@ -168,8 +168,11 @@ func requested(obj metav1.Object, handled string) bool {
 	return found && request != handled
 }
 
-// list lists the tags. The timeout spans all of it, credentials included.
-func (w *ImageRepositories) list(ctx context.Context, repo *v1.ImageRepository, name image.Name) ([]string, error) {
+// list lists the tags, less the excluded ones. The timeout spans all of it,
+// credentials and exclusions included.
+func (w *ImageRepositories) list(
+	ctx context.Context, repo *v1.ImageRepository, name image.Name, exclusions scan.Exclusions,
+) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, repo.GetTimeout())
 	defer cancel()
 	auth, err := w.Auth.AuthOptions(ctx, repo)
@@ -177,7 +180,27 @@ func (w *ImageRepositories) list(ctx context.Context, repo *v1.ImageRepository, 
 		return nil, registryError(err)
 	}
 	tags, err := w.Registry.ListTags(ctx, name, auth)
-	return tags, registryError(err)
+	if err != nil {
+		return nil, registryError(err)
+	}
+	return filter(ctx, tags, exclusions)
+}
+
+// filterStep is how many tags are filtered between two looks at the clock: an
+// expression can take milliseconds for each.
+const filterStep = 16
+
+// filter leaves the excluded tags out, for as long as ctx allows.
+func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
+	kept := make([]string, 0, len(tags))
+	for some := range slices.Chunk(tags, filterStep) {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
+				"simplify its regular expressions, or raise spec.timeout", len(tags))
+		}
+		kept = append(kept, exclusions.Filter(some)...)
+	}
+	return kept, nil
 }
 
 // save stores the tags before it notes them in the status, so that a status
