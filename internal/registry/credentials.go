@@ -120,9 +120,11 @@ func anonymous(serviceAccount string, looked []string, host string) AuthOptions 
 // quoted lists names in a sentence.
 func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
 
-// inSecrets returns the best credentials in some Secrets: those whose entry
-// names the longest part of the image's path, and of two such the first.
-func (s *search) inSecrets(ctx context.Context, names []string) (best AuthOptions, found bool, err error) {
+// inSecrets returns the best credentials in some Secrets, and whether there are
+// any: those whose entry names the longest part of the image's path, and of two
+// such the first.
+func (s *search) inSecrets(ctx context.Context, names []string) (AuthOptions, bool, error) {
+	var best AuthOptions
 	longest := -1
 	for _, name := range names {
 		secret := &corev1.Secret{}
@@ -141,7 +143,7 @@ func (s *search) inSecrets(ctx context.Context, names []string) (best AuthOption
 	return best, longest >= 0, nil
 }
 
-// findIn returns the credentials for an image in a Secret.
+// findIn returns the credentials for an image in a Secret, and whether it has any.
 func findIn(secret *corev1.Secret, img image.Name) (dockerMatch, bool, error) {
 	config, err := dockerConfigOf(secret)
 	if err != nil {

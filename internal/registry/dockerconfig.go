@@ -81,11 +81,11 @@ type dockerMatch struct {
 	credentials authn.AuthConfig
 }
 
-// find returns the credentials for an image: those of the entry that names the
-// image's registry and the longest part of its path. An entry without
-// credentials counts for nothing: "docker login" leaves one behind where it
-// puts the credentials into a credential store.
-func (c dockerConfig) find(img image.Name) (match dockerMatch, found bool, err error) {
+// find returns the credentials for an image, and whether there are any: those
+// of the entry that names the image's registry and the longest part of its
+// path. An entry without credentials counts for nothing: "docker login" leaves
+// one behind where it puts the credentials into a credential store.
+func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
 	for _, name := range slices.SortedFunc(maps.Keys(c), longestFirst) {
 		key := parseRegistryKey(name)
 		if !key.covers(img) {
@@ -138,9 +138,9 @@ func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
 	return credentials, nil
 }
 
-// decodeAuth decodes the field "auth": base64 of "username:password", padded
-// or not.
-func decodeAuth(auth string) (username, password string, err error) {
+// decodeAuth returns the username and the password in the field "auth": base64
+// of "username:password", padded or not.
+func decodeAuth(auth string) (string, string, error) {
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(auth), "="))
 	if err != nil {
 		return "", "", errMalformedEntry

@@ -37,7 +37,7 @@ var ErrNotSupported = errors.New("not supported yet by this version")
 
 // What an operation was about to do, as messages say it.
 const (
-	opCredentials = "find the credentials for"
+	opCredentials = "find the credentials for" //nolint:gosec // G101: says what was tried, and holds no secret
 	opListTags    = "list the tags of"
 	opDigest      = "get the digest of"
 	opExists      = "look for"
@@ -196,7 +196,8 @@ func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool)
 		e.reason = v1.AuthenticationFailedReason
 		e.detail = o.describeRefusal(e.Host, status)
 	case !aboutImage:
-		e.detail = fmt.Sprintf("registry %s does not let us log in (%s): check that spec.image names a registry, and the registry's state", e.Host, status)
+		e.detail = fmt.Sprintf("registry %s does not let us log in (%s): check that spec.image names a registry, and the registry's state",
+			e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
@@ -214,7 +215,8 @@ func (o operation) describeRefusal(host, status string) string {
 	case o.auth.origin != "":
 		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.origin)
 	default:
-		return fmt.Sprintf("registry %s refused anonymous access (%s): check spec.image, and set spec.secretRef if the repository is private", host, status)
+		return fmt.Sprintf("registry %s refused anonymous access (%s): check spec.image, and set spec.secretRef if the repository is private",
+			host, status)
 	}
 }
 

@@ -44,7 +44,8 @@ func describeCertificate(host string, err error) string {
 	)
 	switch {
 	case errors.As(err, &authority):
-		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): give the authority's certificate in spec.certSecretRef", host)
+		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
+			"give the authority's certificate in spec.certSecretRef", host)
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate of registry %s is not valid for that name (x509)", host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -61,7 +62,8 @@ func describeNetwork(host string, err error) (string, error) {
 	case errors.Is(err, context.Canceled):
 		return "the operation was canceled", context.Canceled
 	case isTimeout(err):
-		return fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host), context.DeadlineExceeded
+		detail := fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host)
+		return detail, context.DeadlineExceeded
 	}
 	if detail := describeLookup(host, err); detail != "" {
 		return detail, nil

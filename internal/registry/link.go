@@ -63,36 +63,38 @@ func hostOf(u *url.URL) string {
 	return host
 }
 
-// nextLink finds the target of the link with the relation "next" in the values
-// of the header Link (RFC 8288, section 3). A link without a relation counts,
-// because a tag list has links to nothing else.
-func nextLink(headers []string) (target string, found bool, err error) {
+// nextLink returns the target of the link with the relation "next" in the values
+// of the header Link (RFC 8288, section 3), and whether there is one. A link
+// without a relation counts, because a tag list has links to nothing else.
+func nextLink(headers []string) (string, bool, error) {
 	for _, header := range headers {
 		rest := strings.Trim(header, " \t,")
 		for rest != "" {
-			var params []string
-			target, params, rest, err = cutLink(rest)
+			target, params, tail, err := cutLink(rest)
 			if err != nil {
 				return "", false, err
 			}
 			if isNext(params) {
 				return target, true, nil
 			}
+			rest = tail
 		}
 	}
 	return "", false, nil
 }
 
-// cutLink cuts the first link, `<target>; name=value; …`, off a list of links.
-func cutLink(s string) (target string, params []string, rest string, err error) {
+// cutLink cuts the first link, `<target>; name=value; …`, off a list of links,
+// and returns its target, its parameters and the rest of the list.
+func cutLink(s string) (string, []string, string, error) {
 	s, found := strings.CutPrefix(s, "<")
 	if !found {
 		return "", nil, "", errMalformedLink
 	}
-	target, rest, found = strings.Cut(s, ">")
+	target, rest, found := strings.Cut(s, ">")
 	if !found {
 		return "", nil, "", errMalformedLink
 	}
+	var params []string
 	end := endOfParam(rest, ',')
 	for tail := rest[:end]; tail != ""; {
 		cut := endOfParam(tail, ';')

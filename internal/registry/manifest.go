@@ -78,9 +78,9 @@ func (s *session) exists(ctx context.Context, tag string) (bool, error) {
 	return found, err
 }
 
-// has reports whether the registry has the tag, or else whether it refuses to
+// has reports whether the registry has the tag, and then whether it refuses to
 // say so to a HEAD.
-func (s *session) has(ctx context.Context, method, tag string) (found, refused bool, err error) {
+func (s *session) has(ctx context.Context, method, tag string) (bool, bool, error) {
 	resp, err := s.manifest(ctx, method, tag)
 	if err != nil {
 		return false, false, err

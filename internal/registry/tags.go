@@ -103,7 +103,8 @@ func (l *listing) visit(u *url.URL) error {
 }
 
 // add adds the tags that are new, and reports whether any is.
-func (l *listing) add(tags []string) (fresh bool) {
+func (l *listing) add(tags []string) bool {
+	fresh := false
 	for _, tag := range tags {
 		if !l.known[tag] {
 			l.known[tag] = true

@@ -63,7 +63,8 @@ func workloads(tb testing.TB) []workload {
 }
 
 // generated returns versions and numbers, in random order.
-func generated(n int) (versions, numbers []string) {
+func generated(n int) ([]string, []string) {
+	var versions, numbers []string
 	rnd := rand.New(rand.NewPCG(9, 10))
 	for i := range n {
 		versions = append(versions, fmt.Sprintf("%d.%d.%d", rnd.IntN(50), rnd.IntN(100), i))
@@ -138,7 +139,7 @@ func secondsPerCall(call func()) float64 {
 	for range calls {
 		start := time.Now()
 		call()
-		if elapsed := time.Now().Sub(start).Seconds(); fastest == 0 || elapsed < fastest {
+		if elapsed := time.Since(start).Seconds(); fastest == 0 || elapsed < fastest {
 			fastest = elapsed
 		}
 	}

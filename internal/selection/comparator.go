@@ -100,8 +100,8 @@ func parseBound(text string) (version, wildcard, error) {
 			wild++
 		}
 	}
-	v, problem := parseVersion(strings.Join(numbers[:], ".") + suffix)
-	if problem != "" {
+	var v version
+	if problem := parseVersion(strings.Join(numbers[:], ".")+suffix, &v); problem != "" {
 		return version{}, 0, fmt.Errorf("improper constraint: %q %s", text, problem)
 	}
 	return v, wild, nil

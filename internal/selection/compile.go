@@ -105,8 +105,9 @@ func compileDirection(field, order string) (direction, error) {
 	case v1.OrderDescending:
 		return -1, nil
 	default:
-		return 0, &InvalidError{Field: field, Value: order, Problem: fmt.Sprintf("there is no such order: write %q, where the greatest is the latest, or %q, where the least is",
-			v1.OrderAscending, v1.OrderDescending)}
+		return 0, &InvalidError{Field: field, Value: order,
+			Problem: fmt.Sprintf("there is no such order: write %q, where the greatest is the latest, or %q, where the least is",
+				v1.OrderAscending, v1.OrderDescending)}
 	}
 }
 

@@ -23,10 +23,10 @@ import (
 
 // order reads keys of one kind and knows which of two is the better one.
 type order[K any] interface {
-	// read parses a key into a value, whatever that held before. The problem,
-	// empty for none, says why it cannot, as a reason in a Verdict. It
-	// allocates nothing for an ordinary key.
-	read(key string, value *K) (problem string)
+	// read parses a key into a value, whatever that held before. It returns
+	// the problem, empty for none, that says why it cannot, as a reason in a
+	// Verdict. It allocates nothing for an ordinary key.
+	read(key string, value *K) string
 	// compare returns a positive number where a is better than b, and zero
 	// where only the tags themselves can tell.
 	compare(a, b *K) int
@@ -35,6 +35,12 @@ type order[K any] interface {
 	// refusal says why admits does not, as a reason in a Verdict.
 	refusal(value *K) string
 }
+
+var (
+	_ order[version] = versions{}
+	_ order[number]  = numbers{}
+	_ order[string]  = texts{}
+)
 
 // unbounded is the part of an order that admits every value.
 type unbounded[K any] struct{}

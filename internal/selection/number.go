@@ -29,7 +29,8 @@ type numbers struct {
 	direction direction
 }
 
-func (numbers) read(key string, n *number) (problem string) {
+func (numbers) read(key string, n *number) string {
+	var problem string
 	*n, problem = parseNumber(key)
 	return problem
 }
@@ -52,29 +53,30 @@ const (
 	notNumberRest     = "is not a number: something follows the digits"
 )
 
-// parseNumber reads [+-]digits[.digits][e[+-]digits]. It allocates only for an
-// exponent beyond 10^18.
-func parseNumber(key string) (n number, problem string) {
+// parseNumber reads [+-]digits[.digits][e[+-]digits], and returns the number
+// and the problem, empty for none, that keeps the key from being one. It
+// allocates only for an exponent beyond 10^18.
+func parseNumber(key string) (number, string) {
 	negative, rest := cutSign(key)
 	whole, rest := cutDigits(rest)
 	if whole == "" {
-		return n, notNumberStart
+		return number{}, notNumberStart
 	}
 	var fraction, power string
 	var negativePower bool
 	if after, found := strings.CutPrefix(rest, "."); found {
 		if fraction, rest = cutDigits(after); fraction == "" {
-			return n, notNumberPoint
+			return number{}, notNumberPoint
 		}
 	}
 	if rest != "" && rest[0]|0x20 == 'e' {
 		negativePower, rest = cutSign(rest[1:])
 		if power, rest = cutDigits(rest); power == "" {
-			return n, notNumberExponent
+			return number{}, notNumberExponent
 		}
 	}
 	if rest != "" {
-		return n, notNumberRest
+		return number{}, notNumberRest
 	}
 	return newNumber(negative, whole, fraction, negativePower, power), ""
 }
@@ -97,14 +99,16 @@ func newNumber(negative bool, whole, fraction string, negativePower bool, power 
 	return n
 }
 
-func cutSign(s string) (negative bool, rest string) {
+// cutSign cuts a sign off s, if there is one, and reports whether it is negative.
+func cutSign(s string) (bool, string) {
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		return s[0] == '-', s[1:]
 	}
 	return false, s
 }
 
-func cutDigits(s string) (digits, rest string) {
+// cutDigits returns the digits that s starts with, and the rest.
+func cutDigits(s string) (string, string) {
 	end := 0
 	for end < len(s) && isDigit(s[end]) {
 		end++

@@ -96,15 +96,15 @@ func (p part) in(tag string, match []int) string {
 	return tag[start:end]
 }
 
-// cutGroup cuts the name of a group off the text that follows a "$", and
-// reports whether there is one.
-func cutGroup(text string) (name, rest string, ok bool) {
+// cutGroup cuts the name of a group off the text that follows a "$". It returns
+// the name, the rest, and whether there is a name.
+func cutGroup(text string) (string, string, bool) {
 	text, braced := strings.CutPrefix(text, "{")
 	end := strings.IndexFunc(text, func(r rune) bool { return !isNameRune(r) })
 	if end < 0 {
 		end = len(text)
 	}
-	name, rest = text[:end], text[end:]
+	name, rest := text[:end], text[end:]
 	closed := true
 	if braced {
 		rest, closed = strings.CutPrefix(rest, "}")

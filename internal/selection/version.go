@@ -47,10 +47,13 @@ const (
 // parseVersion reads [v]MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] as
 // Masterminds/semver's NewVersion does, which lets zeros lead the three
 // numbers. Unlike NewVersion it wants all three: "26.7" and "1.24-alpine3.23"
-// are tags that move. It allocates nothing.
-func parseVersion(key string) (v version, problem string) {
+// are tags that move. It fills in v, whatever that held before, and returns the
+// problem, empty for none, that keeps the key from being a version. It allocates
+// and copies nothing.
+func parseVersion(key string, v *version) string {
+	*v = version{}
 	if len(key) > maxVersionLength {
-		return v, notVersionLength
+		return notVersionLength
 	}
 	rest := strings.TrimPrefix(key, "v")
 	missing := [...]string{notVersionMajor, notVersionMinor, notVersionPatch}
@@ -58,31 +61,33 @@ func parseVersion(key string) (v version, problem string) {
 		if i > 0 {
 			var dotted bool
 			if rest, dotted = strings.CutPrefix(rest, "."); !dotted {
-				return v, missing[i]
+				return missing[i]
 			}
 		}
 		n, length := leadingNumber(rest)
 		switch length {
 		case 0:
-			return v, missing[i]
+			return missing[i]
 		case tooLarge:
-			return v, notVersionTooLarge
+			return notVersionTooLarge
 		}
 		v.numbers[i], rest = n, rest[length:]
 	}
 	if rest == "" {
-		return v, ""
+		return ""
 	}
+	var problem string
 	v.prerelease, problem = parseSuffix(rest)
-	return v, problem
+	return problem
 }
 
 // tooLarge stands for the length of a number that 64 bits do not hold.
 const tooLarge = -1
 
-// leadingNumber reads the digits that s starts with, and returns how many
-// there are.
-func leadingNumber(s string) (n uint64, length int) {
+// leadingNumber reads the digits that s starts with, and returns their value and
+// how many there are.
+func leadingNumber(s string) (uint64, int) {
+	n, length := uint64(0), 0
 	for length < len(s) && isDigit(s[length]) {
 		digit := uint64(s[length] - '0')
 		if n > (1<<64-1-digit)/10 {
@@ -94,8 +99,9 @@ func leadingNumber(s string) (n uint64, length int) {
 	return n, length
 }
 
-// parseSuffix reads [-PRERELEASE][+BUILD] and returns the prerelease.
-func parseSuffix(suffix string) (prerelease, problem string) {
+// parseSuffix reads [-PRERELEASE][+BUILD] and returns the prerelease, and the
+// problem as parseVersion does.
+func parseSuffix(suffix string) (string, string) {
 	rest, build, hasBuild := strings.Cut(suffix, "+")
 	prerelease, hasPrerelease := strings.CutPrefix(rest, "-")
 	switch {

@@ -46,7 +46,8 @@ func checkVersion(t *testing.T, key string) (*version, *semver.Version) {
 	t.Helper()
 	want, err := semver.NewVersion(key)
 	isVersion := err == nil && threeNumbers.MatchString(key)
-	got, problem := parseVersion(key)
+	var got version
+	problem := parseVersion(key, &got)
 	if isVersion != (problem == "") {
 		t.Fatalf("parseVersion(%q): got problem %q, want a version: %t (%v)", key, problem, isVersion, err)
 	}

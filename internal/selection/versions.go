@@ -26,10 +26,7 @@ type versions struct {
 	accepted versionRange
 }
 
-func (versions) read(key string, v *version) (problem string) {
-	*v, problem = parseVersion(key)
-	return problem
-}
+func (versions) read(key string, v *version) string { return parseVersion(key, v) }
 
 func (versions) compare(a, b *version) int { return compareVersions(a, b, toPrerelease) }
 
@@ -37,7 +34,8 @@ func (o versions) admits(v *version) bool { return o.accepted.contains(v) }
 
 func (o versions) refusal(v *version) string {
 	if v.prerelease != "" && !o.accepted.takesPrereleases() {
-		return fmt.Sprintf("is a prerelease, and the range %q takes none (a range takes them where a version in it has one, as in \">=1.0.0-0\")", o.accepted.text)
+		return fmt.Sprintf("is a prerelease, and the range %q takes none "+
+			"(a range takes them where a version in it has one, as in \">=1.0.0-0\")", o.accepted.text)
 	}
 	return fmt.Sprintf("is outside the range %q: it is not %s", o.accepted.text, strings.Join(o.accepted.unmet(v), ", nor "))
 }

@@ -78,7 +78,7 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 	if err := validate(snapshot); err != nil {
 		return err
 	}
-	name, payload := key.encode(), appendPayload(nil, snapshot)
+	name, payload := key.encode(), encodePayload(snapshot)
 	held, err := b.holds(ctx, name, payload)
 	if err != nil || held {
 		return err
@@ -99,8 +99,9 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 
 // holds reports whether the store holds the payload under a name. Payloads are
 // compared, and not records, because unpacking costs a tenth of packing.
-func (b *Bolt) holds(ctx context.Context, name, payload []byte) (held bool, err error) {
-	err = b.view(ctx, func(records *bolt.Bucket) error {
+func (b *Bolt) holds(ctx context.Context, name, payload []byte) (bool, error) {
+	held := false
+	err := b.view(ctx, func(records *bolt.Bucket) error {
 		if record := records.Get(name); record != nil {
 			stored, err := recordPayload(name, record)
 			held = err == nil && bytes.Equal(stored, payload)
@@ -126,7 +127,8 @@ func (b *Bolt) Delete(ctx context.Context, key Key) error {
 func (b *Bolt) Forget(ctx context.Context, name types.NamespacedName, keep types.UID) error {
 	prefix := appendName(nil, name)
 	kept := Key{Namespace: name.Namespace, Name: name.Name, UID: keep}.encode()
-	_, err := b.remove(ctx, func(records *bolt.Bucket) (gone [][]byte) {
+	_, err := b.remove(ctx, func(records *bolt.Bucket) [][]byte {
+		var gone [][]byte
 		cursor := records.Cursor()
 		for found, _ := cursor.Seek(prefix); bytes.HasPrefix(found, prefix); found, _ = cursor.Next() {
 			if keep == "" || !bytes.Equal(found, kept) {
@@ -164,8 +166,10 @@ func (b *Bolt) Keys(ctx context.Context) ([]Key, error) {
 }
 
 // list returns the keys of all records, and the names that are none.
-func (b *Bolt) list(ctx context.Context) (keys []Key, malformed [][]byte, err error) {
-	err = b.view(ctx, func(records *bolt.Bucket) error {
+func (b *Bolt) list(ctx context.Context) ([]Key, [][]byte, error) {
+	var keys []Key
+	var malformed [][]byte
+	err := b.view(ctx, func(records *bolt.Bucket) error {
 		return records.ForEach(func(name, _ []byte) error {
 			key, err := parseKey(name)
 			if err != nil || !bytes.Equal(key.encode(), name) {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A file has two buckets: records, by key, and meta with the format, which says
@@ -150,7 +151,7 @@ func (b *Bolt) usable(ctx context.Context) error {
 
 // translate turns the one error of bbolt that has a name here into it.
 func translate(err error) error {
-	if errors.Is(err, bolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
 	return err

@@ -37,7 +37,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(name+"/front-coded", func(b *testing.B) {
 			var payload []byte
 			for b.Loop() {
-				payload = appendPayload(nil, s)
+				payload = encodePayload(s)
 			}
 			reportSize(b, s, len(payload))
 		})
@@ -51,7 +51,7 @@ func BenchmarkEncode(b *testing.B) {
 				for b.Loop() {
 					packed.Reset()
 					w.Reset(&packed)
-					if _, err := w.Write(appendPayload(nil, s)); err != nil {
+					if _, err := w.Write(encodePayload(s)); err != nil {
 						b.Fatal(err)
 					}
 					if err := w.Close(); err != nil {

@@ -75,7 +75,7 @@ func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
 
 func record(t testing.TB, name []byte, s scan.Snapshot) []byte {
 	t.Helper()
-	r, err := encodeRecord(name, appendPayload(nil, s))
+	r, err := encodeRecord(name, encodePayload(s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 }
 
 func TestDecodingAllocatesOnceForAllTags(t *testing.T) {
-	payload := appendPayload(nil, realSnapshots(t)["golang"])
+	payload := encodePayload(realSnapshots(t)["golang"])
 	allocs := testing.AllocsPerRun(10, func() {
 		if _, err := parsePayload(payload); err != nil {
 			t.Fatal(err)
@@ -235,7 +235,7 @@ func FuzzDecode(f *testing.F) {
 		{Image: "image", Tags: []string{"", "a", "ab", "b"}, FirstSeen: []int64{5, 5, -1, 9}, Since: 1},
 		{Tags: []string{strings.Repeat("a", 20), strings.Repeat("a", 40)}, FirstSeen: []int64{0, 0}},
 	} {
-		f.Add(appendPayload(nil, s))
+		f.Add(encodePayload(s))
 		f.Add(record(f, name, s)[recordHeader:])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -114,7 +114,7 @@ func TestKill(t *testing.T) {
 
 // killWriter lets a writer run for some time after its first write, or its
 // start, and returns the number of the last write that it acknowledged.
-func killWriter(t *testing.T, dir string, after time.Duration) (acknowledged int) {
+func killWriter(t *testing.T, dir string, after time.Duration) int {
 	t.Helper()
 	writer := exec.CommandContext(t.Context(), os.Args[0])
 	writer.Env = append(os.Environ(), crashDir+"="+dir)
@@ -128,6 +128,7 @@ func killWriter(t *testing.T, dir string, after time.Duration) (acknowledged int
 	}
 	time.AfterFunc(after, func() { _ = writer.Process.Kill() })
 	lines := bufio.NewReader(out)
+	acknowledged := 0
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {

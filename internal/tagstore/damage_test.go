@@ -73,11 +73,24 @@ func populated(t testing.TB) ([]byte, written) {
 // and must not return a snapshot that was never put; whether it still finds one
 // is left to it. (An older one is all that can be had where the latest meta page
 // is gone.) It returns how many snapshots it found to be the latest.
-func wantSafe(t testing.TB, content []byte, wrote written) (found int) {
+func wantSafe(t testing.TB, content []byte, wrote written) int {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, fileName, content)
 	store, _ := opened(t, dir)
+	found := countLatest(t, store, wrote)
+	wantUsable(t, store, wrote)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// countLatest reads all snapshots, and returns how many are the latest that was
+// put. The others must be older ones or missing.
+func countLatest(t testing.TB, store *Bolt, wrote written) int {
+	t.Helper()
+	found := 0
 	for key := range wrote {
 		got, err := store.Get(t.Context(), key)
 		if err == nil && !slices.ContainsFunc(wrote[key], got.Equal) || err != nil && !errors.Is(err, ErrNotFound) {
@@ -87,6 +100,12 @@ func wantSafe(t testing.TB, content []byte, wrote written) (found int) {
 			found++
 		}
 	}
+	return found
+}
+
+// wantUsable puts, gets and removes all snapshots.
+func wantUsable(t testing.TB, store *Bolt, wrote written) {
+	t.Helper()
 	for key := range wrote {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
@@ -103,10 +122,6 @@ func wantSafe(t testing.TB, content []byte, wrote written) (found int) {
 	if keys, err := store.Keys(t.Context()); err != nil || len(keys) > 0 {
 		t.Fatalf("after a sweep of all, Keys() = %v, %v", keys, err)
 	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return found
 }
 
 func TestIntactFile(t *testing.T) {

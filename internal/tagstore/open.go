@@ -113,7 +113,8 @@ func openChecked(path string, o options) (*Bolt, error) {
 	}
 	aside, failed := setAside(path)
 	if failed != nil {
-		return nil, fmt.Errorf("setting %s aside: %w (because: %v)", path, failed, err)
+		// The cause is told but not wrapped: ErrDamaged would say that the file is out of the way.
+		return nil, fmt.Errorf("setting %s aside: %w (because: %s)", path, failed, err.Error())
 	}
 	o.report(Report{Kind: FileSetAside, Paths: []string{aside}, Err: err})
 	return nil, err
@@ -123,25 +124,38 @@ func openChecked(path string, o options) (*Bolt, error) {
 // for which it waits up to timeout. bbolt will take the same lock again, which
 // the open file already has: so nobody can change the file between check and use.
 func openLocked(path string, timeout time.Duration) (*os.File, error) {
-	for deadline := time.Now().Add(timeout); ; time.Sleep(lockRetry) {
-		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			return nil, damaged("%s is no regular file", path)
+	expired := time.NewTimer(timeout)
+	defer expired.Stop()
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for {
+		file, err := tryOpenLocked(path)
+		if file != nil || err != nil {
+			return file, err
 		}
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		locked, err := lock(file, path)
-		if locked {
-			return file, nil
-		}
-		if err = errors.Join(err, file.Close()); err != nil {
-			return nil, err
-		}
-		if time.Now().After(deadline) {
+		select {
+		case <-retry.C:
+		case <-expired.C:
 			return nil, fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, timeout, path)
 		}
 	}
+}
+
+// tryOpenLocked is one try of openLocked. It returns neither a file nor an error
+// where the next try may have more luck.
+func tryOpenLocked(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, damaged("%s is no regular file", path)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	locked, err := lock(file, path)
+	if locked {
+		return file, nil
+	}
+	return nil, errors.Join(err, file.Close())
 }
 
 // lock tries to lock a file, and reports whether it is now locked and still the

@@ -48,16 +48,16 @@ const headMax = 15
 // encoder made.
 var errPayload = errors.New("malformed payload")
 
-// appendPayload appends the payload of a snapshot that validate accepts.
-func appendPayload(b []byte, s scan.Snapshot) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s.Image)))
+// encodePayload returns the payload of a snapshot that validate accepts.
+func encodePayload(s scan.Snapshot) []byte {
+	b := binary.AppendUvarint(nil, uint64(len(s.Image)))
 	b = append(b, s.Image...)
 	b = binary.AppendVarint(b, s.Since)
 	b = appendTags(b, s.Tags)
 	return appendTimes(b, s.FirstSeen)
 }
 
-// parsePayload is the reverse of appendPayload. Whatever the bytes are, it does
+// parsePayload is the reverse of encodePayload. Whatever the bytes are, it does
 // not panic, and what it allocates is bounded by their number and MaxTagBytes.
 // A snapshot that it returns keeps the promises of its type.
 func parsePayload(payload []byte) (scan.Snapshot, error) {
@@ -115,8 +115,8 @@ func sharedPrefix(a, b string) int {
 
 // parseTags reads tags that are substrings of one string: one allocation
 // serves all of them. It goes over the heads twice, first to learn how long
-// that string is.
-func parseTags(in *input) (tags []string, ok bool) {
+// that string is. It returns false where the tags are malformed.
+func parseTags(in *input) ([]string, bool) {
 	count := in.count()
 	heads := *in
 	total, tails, ok := measureHeads(in, count)
@@ -130,7 +130,7 @@ func parseTags(in *input) (tags []string, ok bool) {
 
 	var text strings.Builder
 	text.Grow(total)
-	tags = make([]string, count)
+	tags := make([]string, count)
 	previous := ""
 	for i := range tags {
 		shared, rest := heads.head()
@@ -147,10 +147,10 @@ func parseTags(in *input) (tags []string, ok bool) {
 }
 
 // measureHeads reads count heads and returns how many bytes their tags have,
-// and how many of these are tails. It is not ok when a tag shares more than the
-// one before it has, or when the tags exceed MaxTagBytes.
-func measureHeads(in *input, count int) (total int, tails uint64, ok bool) {
-	previous := uint64(0)
+// and how many of these are tails. It returns false when a tag shares more than
+// the one before it has, or when the tags exceed MaxTagBytes.
+func measureHeads(in *input, count int) (int, uint64, bool) {
+	total, tails, previous := 0, uint64(0), uint64(0)
 	for range count {
 		shared, tail := in.head()
 		if in.failed || shared > previous || tail > MaxTagBytes {
@@ -166,10 +166,10 @@ func measureHeads(in *input, count int) (total int, tails uint64, ok bool) {
 	return total, tails, !in.failed
 }
 
-// head reads the two lengths that appendHead wrote.
-func (in *input) head() (shared, tail uint64) {
+// head reads the two lengths that appendHead wrote: shared and tail.
+func (in *input) head() (uint64, uint64) {
 	packed := in.byte()
-	shared, tail = uint64(packed>>4), uint64(packed&headMax)
+	shared, tail := uint64(packed>>4), uint64(packed&headMax)
 	if shared == headMax {
 		shared += in.uvarint()
 	}
@@ -215,8 +215,8 @@ func appendRun(b []byte, index, length int) []byte {
 	return binary.AppendUvarint(b, uint64(length))
 }
 
-// parseTimes reads n times.
-func parseTimes(in *input, n int) (times []int64, ok bool) {
+// parseTimes reads n times. It returns false where they are malformed.
+func parseTimes(in *input, n int) ([]int64, bool) {
 	distinct := make([]int64, in.count())
 	for i := range distinct {
 		if i == 0 {
@@ -225,7 +225,7 @@ func parseTimes(in *input, n int) (times []int64, ok bool) {
 			distinct[i] = int64(uint64(distinct[i-1]) + in.uvarint())
 		}
 	}
-	times = make([]int64, 0, n)
+	times := make([]int64, 0, n)
 	for len(times) < n {
 		run := in.uvarint()
 		length := uint64(1)

@@ -41,9 +41,9 @@ type injection struct {
 // healthy is no fault.
 func healthy(w http.ResponseWriter, req *http.Request, next http.Handler) { next.ServeHTTP(w, req) }
 
-// Inject switches a fault on for requests of a kind, until remove is called.
-// The fault that was injected last counts.
-func (r *Registry) Inject(kind Kind, fault Fault) (remove func()) {
+// Inject switches a fault on for requests of a kind, until the function that it
+// returns is called. The fault that was injected last counts.
+func (r *Registry) Inject(kind Kind, fault Fault) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	injected := &injection{kind: kind, fault: fault}

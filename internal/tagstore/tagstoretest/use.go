@@ -66,38 +66,52 @@ func wantErrors(t *testing.T, ctx context.Context, store tagstore.Store, k tagst
 // and sweep them all. No reader may see a snapshot that was never put.
 func concurrent(t *testing.T, store tagstore.Store) {
 	const workers, rounds = 4, 40
-	ours := func(worker, round int) (tagstore.Key, scan.Snapshot) {
-		k := key("ns", fmt.Sprintf("repo-%d-%d", worker, round%3), "uid")
-		return k, snapshot(k.Name, "0", fmt.Sprintf("1-%d", round))
-	}
 	var wg sync.WaitGroup
 	for worker := range workers {
 		wg.Go(func() {
 			for round := range rounds {
-				k, s := ours(worker, round)
-				if err := store.Put(t.Context(), k, s); err != nil {
-					t.Errorf("Put(%s) = %v", k, err)
-				}
-				if got, err := store.Get(t.Context(), k); err != nil || !got.Equal(s) {
-					t.Errorf("Get(%s) = %v, %v, want what was put", k, got, err)
-				}
+				writeOwn(t, store, worker, round)
 			}
 		})
 		wg.Go(func() {
 			for round := range rounds {
-				k, _ := ours((worker+1)%workers, round)
-				got, err := store.Get(t.Context(), k)
-				if err == nil && (got.Image != k.Name || len(got.Tags) != 2) || err != nil && !errors.Is(err, tagstore.ErrNotFound) {
-					t.Errorf("Get(%s) = %v, %v", k, got, err)
-				}
-				if _, err := store.Sweep(t.Context(), func(tagstore.Key) bool { return true }); err != nil {
-					t.Errorf("Sweep() = %v", err)
-				}
+				readOther(t, store, (worker+1)%workers, round)
 			}
 		})
 	}
 	wg.Wait()
-	if got, err := store.Keys(t.Context()); len(got) != 3*workers || err != nil {
-		t.Errorf("Keys() = %v, %v, want %d", got, err, 3*workers)
+	if got, err := store.Keys(t.Context()); len(got) != keysPerWorker*workers || err != nil {
+		t.Errorf("Keys() = %v, %v, want %d", got, err, keysPerWorker*workers)
+	}
+}
+
+const keysPerWorker = 3
+
+// turn returns what a worker puts in a round.
+func turn(worker, round int) (tagstore.Key, scan.Snapshot) {
+	k := key("ns", fmt.Sprintf("repo-%d-%d", worker, round%keysPerWorker), "uid")
+	return k, snapshot(k.Name, "0", fmt.Sprintf("1-%d", round))
+}
+
+// writeOwn puts a snapshot that only this worker puts, so it is there at once.
+func writeOwn(t *testing.T, store tagstore.Store, worker, round int) {
+	k, s := turn(worker, round)
+	if err := store.Put(t.Context(), k, s); err != nil {
+		t.Errorf("Put(%s) = %v", k, err)
+	}
+	if got, err := store.Get(t.Context(), k); err != nil || !got.Equal(s) {
+		t.Errorf("Get(%s) = %v, %v, want what was put", k, got, err)
+	}
+}
+
+// readOther reads what another worker may be putting, and sweeps nothing.
+func readOther(t *testing.T, store tagstore.Store, worker, round int) {
+	k, _ := turn(worker, round)
+	got, err := store.Get(t.Context(), k)
+	if err == nil && (got.Image != k.Name || len(got.Tags) != 2) || err != nil && !errors.Is(err, tagstore.ErrNotFound) {
+		t.Errorf("Get(%s) = %v, %v", k, got, err)
+	}
+	if _, err := store.Sweep(t.Context(), func(tagstore.Key) bool { return true }); err != nil {
+		t.Errorf("Sweep() = %v", err)
 	}
 }

@@ -15,7 +15,7 @@ const poll = 100 * time.Millisecond
 
 // Acquire locks a file, which it creates where needed, and returns how to release it. Where another process holds the
 // lock, waiting is called once.
-func Acquire(ctx context.Context, path string, waiting func()) (release func(), err error) {
+func Acquire(ctx context.Context, path string, waiting func()) (func(), error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

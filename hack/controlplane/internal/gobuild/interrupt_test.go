@@ -15,7 +15,7 @@ import (
 
 // slowCompiler makes the go command run compilers through a script that never ends. The pipe it returns says "started"
 // once such a compiler runs, and ends when it has stopped, whoever is left to reap it.
-func slowCompiler(t *testing.T) (pipe string) {
+func slowCompiler(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	pipe, script := filepath.Join(dir, "pipe"), filepath.Join(dir, "slow.sh")

@@ -28,7 +28,7 @@ func isTerminal(file *os.File) bool {
 }
 
 // Show starts showing a status, and returns how to end that.
-func (d Display) Show(status func(now time.Time) string) (stop func()) {
+func (d Display) Show(status func(now time.Time) string) func() {
 	ticker := time.NewTicker(d.every)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -38,7 +38,7 @@ func (d Display) Show(status func(now time.Time) string) (stop func()) {
 	return func() {
 		ticker.Stop()
 		close(quit)
-		<-done // so that nothing is written after stop, amid what the caller writes next
+		<-done // so that nothing is written later, amid what the caller writes next
 	}
 }
 

@@ -45,7 +45,8 @@ func Write(ctx context.Context, folder string) error {
 	return err
 }
 
-func lists(ctx context.Context, folder string) (have, want []gocmd.Replace, err error) {
+// lists returns the replacements that the module in the folder has, and those that it should have.
+func lists(ctx context.Context, folder string) ([]gocmd.Replace, []gocmd.Replace, error) {
 	file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
 	if err != nil {
 		return nil, nil, err
@@ -58,7 +59,7 @@ func lists(ctx context.Context, folder string) (have, want []gocmd.Replace, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	want, err = replaces(upstream, version)
+	want, err := replaces(upstream, version)
 	return owned(file), want, err
 }
 
