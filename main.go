@@ -199,7 +199,7 @@ func (f *flags) check() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
-	return f.traffic.Check()
+	return errors.Join(f.traffic.Check(), f.checkDelays())
 }
 
 // setUpIdentity says whose identity objects may use towards clouds.
@@ -213,6 +213,21 @@ func (f *flags) setUpIdentity() error {
 	} else if f.defaultServiceAccount != "" {
 		return fmt.Errorf("--%s is %q: %w",
 			auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
+	}
+	return nil
+}
+
+// checkDelays finds the delays with which a failure would be retried without
+// any, or never.
+func (f *flags) checkDelays() error {
+	for name, delay := range map[string]time.Duration{
+		"min-retry-delay":    f.rateLimiter.MinRetryDelay,
+		"max-retry-delay":    f.rateLimiter.MaxRetryDelay,
+		"requeue-dependency": f.requeueDependency,
+	} {
+		if delay <= 0 {
+			return fmt.Errorf("--%s is %s: it must be more than 0s", name, delay)
+		}
 	}
 	return nil
 }

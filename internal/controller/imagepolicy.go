@@ -199,7 +199,9 @@ func (w *ImagePolicies) reflected(
 ) (*v1.ImageRef, time.Duration, error) {
 	rest := w.rest(policy)
 	held := policy.Status.LatestRef
-	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, rest > 0) {
+	// a digest of an image that is being replaced is not worth asking for
+	resting := rest > 0 || remote.from.replaced()
+	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, resting) {
 	case keepDigest:
 		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
 	case fetchDigest:

@@ -84,7 +84,7 @@ func ask[T any](
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
-	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.repo)
+	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.asScanned())
 	if err != nil {
 		return none, registryError(err)
 	}
