@@ -197,7 +197,7 @@ func TestProxyErrors(t *testing.T) {
 		"SOCKSLogin":  {reason: "wrong credentials", auth: withLogin, err: socks("username/password authentication failed"), want: `the proxy of Secret "proxy" refused the credentials for it: check its username and password`, wantReason: v1.AuthenticationFailedReason},
 		"SOCKSRule":   {reason: "a rule of the proxy", auth: own, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
 		"SOCKSOther":  {reason: "beyond the proxy", auth: own, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
-		"Library":     {reason: "the text of net/http", auth: withLogin, err: errors.New(http.StatusText(407)), want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"Library":     {reason: "the text of net/http", auth: withLogin, err: errors.New(http.StatusText(http.StatusProxyAuthRequired)), want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
