@@ -86,6 +86,7 @@ type flags struct {
 	interval       jitter.IntervalOptions
 	acl            acl.Options
 	tokenCache     cache.TokenFlags
+	traffic        registry.Traffic
 }
 
 func (f *flags) bind(fs *flag.FlagSet) {
@@ -93,7 +94,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
 	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the events receiver.")
 	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept.")
-	fs.IntVar(&f.concurrent, "concurrent", 4, "The number of objects of each kind that are reconciled at a time.")
+	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time.")
 	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
 		"The interval at which a dependency that is not ready is looked at again.")
 	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
@@ -107,6 +108,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	f.interval.BindFlags(fs)
 	f.acl.BindFlags(fs)
 	f.tokenCache.BindFlags(fs, 100)
+	f.traffic.BindFlags(fs)
 	bindUnused(fs)
 }
 
@@ -166,7 +168,8 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	registryClient := registry.NewClient(registry.WithUserAgent(controllerName))
+	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
+		registry.WithTraffic(f.traffic), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
 
 	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
@@ -196,7 +199,7 @@ func (f *flags) check() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
-	return nil
+	return f.traffic.Check()
 }
 
 // setUpIdentity says whose identity objects may use towards clouds.

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,6 +41,7 @@ import (
 
 // TagResolver looks at single tags of an image repository.
 type TagResolver interface {
+	Gate
 	Digest(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (string, error)
 	Exists(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (bool, error)
 }
@@ -57,6 +59,8 @@ type ImagePolicies struct {
 	Registry TagResolver
 	// Store holds the tags to select from.
 	Store tagstore.Reader
+	// Wake enqueues an object that waited for its turn at a registry.
+	Wake func(name types.NamespacedName)
 	// RequeueDependency is the time between two looks at a dependency that is
 	// not ready.
 	RequeueDependency time.Duration
@@ -92,7 +96,7 @@ func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin 
 	if err != nil {
 		return kept(policy, err), err
 	}
-	remote := w.remote(from, begin)
+	remote := w.remote(policy, from, begin)
 	tag, err := w.choose(ctx, policy, rule, from, remote)
 	if err != nil {
 		return kept(policy, err), err
@@ -165,6 +169,9 @@ func missing(rule *selection.Rule, from origin, current *v1.ImageRef) bool {
 
 // unconfirmed keeps the current tag until the registry can be asked.
 func (w *ImagePolicies) unconfirmed(tag string, err error) error {
+	if _, deferred := errors.AsType[*outcome.DeferredError](err); deferred {
+		return err
+	}
 	after := w.RequeueDependency
 	reason := v1.ReadOperationFailedReason
 	if failure, ok := registryFailure(err); ok {

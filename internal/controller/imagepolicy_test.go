@@ -31,6 +31,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
 func TestOnlyTheSelectedTagIsAskedFor(t *testing.T) {
@@ -264,4 +265,43 @@ func TestNoTagSelected(t *testing.T) {
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.Reason).To(Equal(v1.NoTagSelectedReason))
 	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
+}
+
+func TestABusyRegistryLeavesNoTrace(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0")
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	w.busy = &registry.BusyError{Host: "ghcr.io", After: time.Second}
+	begun := func(context.Context, string) error { panic("nothing is begun that can't go on") }
+	failing := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+		panic("no credentials are read in vain")
+	})
+	w.policies.Auth, w.repositories.Auth = failing, failing
+	for name, work := range map[string]func() (outcome.Result, error){
+		"a digest": func() (outcome.Result, error) { return w.policies.Work(context.Background(), w.policy, begun) },
+		"a tag that is not listed": func() (outcome.Result, error) {
+			w.policy.Status.LatestRef = &v1.ImageRef{Name: w.repo.Spec.Image, Image: w.repo.Spec.Image, Tag: "2.0.0"}
+			return w.policies.Work(context.Background(), w.policy, begun)
+		},
+		"a scan": func() (outcome.Result, error) { return w.repositories.Work(context.Background(), w.repo, begun) },
+	} {
+		_, err := work()
+		g.Expect(err).To(Equal(outcome.Deferred(time.Second, w.busy)), name)
+	}
+	g.Expect(w.asked()).To(BeEmpty())
+}
+
+func TestWhoWasLetInLeaves(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0")
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	for _, down := range []error{nil, errors.New("down")} {
+		w.down = down
+		_, _ = w.policies.Work(context.Background(), w.policy, noBegin)
+		_, _ = w.repositories.Work(context.Background(), w.repo, noBegin)
+		g.Expect(w.inside).To(BeZero())
+	}
+	g.Expect(w.asked()).To(HaveLen(4))
 }

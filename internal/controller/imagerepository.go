@@ -44,7 +44,8 @@ const latestTags = 10
 
 // TagLister lists the tags of an image repository: all of them, or an error.
 type TagLister interface {
-	ListTags(ctx context.Context, name image.Name, auth registry.AuthOptions) ([]string, error)
+	Gate
+	List(ctx context.Context, name image.Name, auth registry.AuthOptions) (registry.TagList, error)
 }
 
 // ImageRepositories scans image repositories. It is the worker of the
@@ -59,6 +60,8 @@ type ImageRepositories struct {
 	// Saved is told of an object whose tags in the store changed although its
 	// status will not show it.
 	Saved func(ctx context.Context, name types.NamespacedName)
+	// Wake enqueues an object that waited for its turn at a registry.
+	Wake func(name types.NamespacedName)
 	// JitterPercent is by how much an interval is moved, so that objects which
 	// were made together are not scanned together forever.
 	JitterPercent uint8
@@ -94,17 +97,16 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if !due {
 		return scanned(repo, decision.Wait()), nil
 	}
-	if err := begin(ctx, fmt.Sprintf("scanning %s: %s", name, reason)); err != nil {
-		return outcome.Result{}, err
-	}
-	tags, err := w.list(ctx, repo, name)
+	list, err := w.list(ctx, repo, name, func(ctx context.Context) error {
+		return begin(ctx, fmt.Sprintf("scanning %s: %s", name, reason))
+	})
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	if err := w.save(ctx, repo, previous, exclusions.Filter(tags)); err != nil {
+	if err := w.save(ctx, repo, previous, exclusions.Filter(list.Tags)); err != nil {
 		return outcome.Result{}, err
 	}
-	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount)
+	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "invalid", list.Invalid)
 	return scanned(repo, w.interval(repo)), nil
 }
 
@@ -168,16 +170,27 @@ func requested(obj metav1.Object, handled string) bool {
 	return found && request != handled
 }
 
-// list lists the tags. The timeout spans all of it, credentials included.
-func (w *ImageRepositories) list(ctx context.Context, repo *v1.ImageRepository, name image.Name) ([]string, error) {
+// list lists the tags, once it is let in. The timeout spans all of it,
+// credentials included.
+func (w *ImageRepositories) list(
+	ctx context.Context, repo *v1.ImageRepository, name image.Name, begin func(context.Context) error,
+) (registry.TagList, error) {
+	ctx, leave, err := w.Registry.Enter(ctx, name, callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(repo), w.Wake))
+	if err != nil {
+		return registry.TagList{}, registryError(err)
+	}
+	defer leave()
+	if err := begin(ctx); err != nil {
+		return registry.TagList{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, repo.GetTimeout())
 	defer cancel()
 	auth, err := w.Auth.AuthOptions(ctx, repo)
 	if err != nil {
-		return nil, registryError(err)
+		return registry.TagList{}, registryError(err)
 	}
-	tags, err := w.Registry.ListTags(ctx, name, auth)
-	return tags, registryError(err)
+	list, err := w.Registry.List(ctx, name, auth)
+	return list, registryError(err)
 }
 
 // save stores the tags before it notes them in the status, so that a status

@@ -22,22 +22,34 @@ import (
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
+// Gate lets those in who want to ask a registry.
+type Gate interface {
+	// Enter returns the context to ask with, and what ends that. It fails with
+	// a *registry.BusyError where it is not the caller's turn yet.
+	Enter(ctx context.Context, name image.Name, caller registry.Caller) (context.Context, func(), error)
+}
+
 // remoteTags looks at single tags of one origin. Credentials are read only
 // when a request will be made.
 type remoteTags struct {
 	policies *ImagePolicies
+	caller   registry.Caller
 	from     origin
 	begin    lifecycle.Begin
 }
 
-func (w *ImagePolicies) remote(from origin, begin lifecycle.Begin) *remoteTags {
-	return &remoteTags{policies: w, from: from, begin: begin}
+func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
+	caller := callerOf(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
+	return &remoteTags{policies: w, caller: caller, from: from, begin: begin}
 }
 
 // digest returns the digest of a tag's manifest, of its index if it has one.
@@ -62,6 +74,11 @@ func ask[T any](
 	ctx context.Context, r *remoteTags, message string, request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
+	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, r.caller)
+	if err != nil {
+		return none, registryError(err)
+	}
+	defer leave()
 	if err := r.begin(ctx, message); err != nil {
 		return none, err
 	}
@@ -77,6 +94,9 @@ func ask[T any](
 
 // registryError gives an error of the registry package its kind.
 func registryError(err error) error {
+	if busy, ok := errors.AsType[*registry.BusyError](err); ok {
+		return outcome.Deferred(busy.After, err)
+	}
 	failure, ok := registryFailure(err)
 	switch {
 	case !ok:

@@ -72,7 +72,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(&sweeper{reader: mgr.GetClient(), store: o.Store}); err != nil {
 		return err
 	}
-	saved := &SavedTags{dependents: dependents{mgr.GetClient()}}
+	saved := &SavedTags{dependents: dependents{mgr.GetClient()}, policies: &inbox{}}
 	if err := o.setupRepositories(mgr, saved); err != nil {
 		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
 	}
@@ -83,14 +83,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 }
 
 func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
+	repositories := &inbox{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.start)).
 		WithOptions(o.controller()).
 		Complete(shell(mgr, o, &ImageRepositories{
 			Auth:          o.Auth,
 			Registry:      o.Registry,
 			Store:         o.Store,
 			Saved:         saved.Notify,
+			Wake:          repositories.Wake,
 			JitterPercent: o.JitterPercent,
 		}))
 }
@@ -103,7 +106,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
 		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](saved.start)).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](saved.policies.start)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
 		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(saved.dependents.ofNamespace),
@@ -115,6 +118,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		Auth:              o.Auth,
 		Registry:          o.Registry,
 		Store:             o.Store,
+		Wake:              saved.policies.Wake,
 		RequeueDependency: o.RequeueDependency,
 		JitterPercent:     o.JitterPercent,
 	}))

@@ -18,13 +18,11 @@ package controller
 
 import (
 	"context"
-	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -127,25 +125,12 @@ func labelChanges() predicate.Predicate {
 // SavedTags enqueues the policies of an ImageRepository whose tags were saved.
 type SavedTags struct {
 	dependents dependents
-
-	mu    sync.Mutex
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	policies   *inbox
 }
 
-// start is called with the queue of the policies once it runs.
-func (s *SavedTags) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.queue = queue
-	return nil
-}
-
-// Notify enqueues the policies that refer to the ImageRepository. Before the
-// policies' queue runs there is nothing to do: all of them are still to come.
+// Notify enqueues the policies that refer to the ImageRepository.
 func (s *SavedTags) Notify(ctx context.Context, repo types.NamespacedName) {
-	s.mu.Lock()
-	queue := s.queue
-	s.mu.Unlock()
+	queue := s.policies.running()
 	if queue == nil {
 		return
 	}

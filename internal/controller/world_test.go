@@ -49,6 +49,9 @@ type world struct {
 	tags   []string
 	digest string
 	down   error
+	// why nobody is let in, and how many are inside
+	busy   error
+	inside int
 	// requests that were made: "list", "digest TAG" or "head TAG"
 	requests []string
 
@@ -91,9 +94,17 @@ func newReader(t *testing.T, objects ...client.Object) client.Client {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
-func (w *world) ListTags(context.Context, image.Name, registry.AuthOptions) ([]string, error) {
+func (w *world) Enter(ctx context.Context, _ image.Name, _ registry.Caller) (context.Context, func(), error) {
+	if w.busy != nil {
+		return nil, nil, w.busy
+	}
+	w.inside++
+	return ctx, func() { w.inside-- }, nil
+}
+
+func (w *world) List(context.Context, image.Name, registry.AuthOptions) (registry.TagList, error) {
 	w.requests = append(w.requests, "list")
-	return w.tags, w.down
+	return registry.TagList{Tags: w.tags}, w.down
 }
 
 func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {

@@ -166,7 +166,7 @@ func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth Au
 // a *BusyError before it does anything, where it has to come back later.
 func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	ctx, leave, err := c.Enter(ctx, op.image)
+	ctx, leave, err := c.Enter(ctx, op.image, Caller{})
 	if err != nil {
 		return none, err
 	}

@@ -39,21 +39,22 @@ func DefaultTraffic() Traffic { return Traffic{InFlight: 16, PerSecond: 100, Bur
 
 const (
 	// maxDeferral is the longest time for which an operation is put off because
-	// others come first.
+	// of the rate.
 	maxDeferral = 30 * time.Second
 	// minDeferral keeps those who were put off from coming back in no time.
 	minDeferral = 5 * time.Millisecond
-	// firstGuess is how long an operation takes before any was seen.
-	firstGuess = 100 * time.Millisecond
+	// maxWait is the longest time for which somebody waits to be called. It
+	// matters only where a call was lost.
+	maxWait = time.Minute
+	// nextLook is about when somebody comes back who can't be called.
+	nextLook = 200 * time.Millisecond
 )
 
 // gate lets the operations of one registry host in.
 //
-// Nobody waits in it: an operation that can't go on now is given an
-// appointment, which is about when those before it will be through, and comes
-// back then. Appointments are a little closer together than the operations of
-// the past took, so that there is always somebody at the gate. Who comes back too
-// early gets another one.
+// Nobody waits in it. Where as many operations are under way as may be, a caller
+// gets a place in a line, and is called when one of them has ended. Where the rate
+// is used up, a caller gets an appointment.
 //
 // The rate is counted in requests. An operation is let in where there is one
 // left for it. Its later requests, for a token or more pages, don't wait: they
@@ -66,10 +67,11 @@ type gate struct {
 
 	mu       sync.Mutex
 	inFlight int
-	typical  time.Duration // of an operation
-	paid     time.Time     // until when the requests so far use up the rate
-	next     time.Time     // the last appointment
+	line     line
 	pause    pause
+	paid     time.Time // until when the requests so far use up the rate
+	next     time.Time // the last appointment
+	each     float64   // how many requests an operation makes
 }
 
 // pause is what a registry asked for.
@@ -78,51 +80,58 @@ type pause struct {
 	until  time.Time
 }
 
-// visit is one operation that was let in.
+// visit is one operation that was let in. The request with which it was let in
+// is paid for before it is made.
 type visit struct {
-	gate   *gate
-	begun  time.Time
-	unused bool // the request with which it was let in was not made yet
+	gate     *gate
+	requests int // that were made
 }
 
 // newGate returns the gate of a host.
 func newGate(host string, traffic Traffic, now func() time.Time, m *metrics) *gate {
-	return &gate{host: host, traffic: traffic, now: now, metrics: m, typical: firstGuess}
+	return &gate{host: host, traffic: traffic, now: now, metrics: m, line: newLine(), each: 1}
 }
 
 // enter lets an operation in, or else fails with a *BusyError. A host that
 // asked for a pause has no rate to keep to: its operations end at their first
 // request.
-func (g *gate) enter() (*visit, error) {
+func (g *gate) enter(caller Caller) (*visit, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
 	if g.traffic.InFlight > 0 && g.inFlight >= g.traffic.InFlight {
-		return nil, g.putOff(now, now)
+		return nil, g.wait(caller, now)
 	}
+	since := g.line.quit(caller.Key, now)
 	if free := g.free(); free.After(now) && !now.Before(g.pause.until) {
 		return nil, g.putOff(now, free)
 	}
 	g.inFlight++
 	g.spend(now)
 	g.metrics.setInFlight(g.host, 1)
-	return &visit{gate: g, begun: now, unused: true}, nil
+	g.metrics.observeWait(g.host, now.Sub(since))
+	return &visit{gate: g}, nil
 }
 
-// leave ends the visit.
+// leave ends the visit, and calls whoever is next.
 func (v *visit) leave() {
-	g := v.gate
+	for _, wake := range v.gate.end(v) {
+		wake()
+	}
+}
+
+// end ends a visit, and returns how to wake those who may come now.
+func (g *gate) end(v *visit) []func() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight--
 	g.metrics.setInFlight(g.host, -1)
-	if v.unused {
-		v.unused = false
+	if v.requests == 0 {
 		g.paid = g.paid.Add(-g.interval())
-		return
+	} else {
+		g.each += (float64(v.requests) - g.each) / 16
 	}
-	took := min(g.now().Sub(v.begun), maxDeferral)
-	g.typical += (took - g.typical) / 8
+	return g.line.call(g.traffic.InFlight-g.inFlight, g.now())
 }
 
 // request asks for leave to make a request. It fails with a *throttledError
@@ -135,11 +144,9 @@ func (v *visit) request() error {
 	if rest := g.pause.until.Sub(now); rest > 0 {
 		return &throttledError{status: g.pause.status, after: rest + upTo(min(rest/4+time.Second, maxDeferral))}
 	}
-	if v.unused {
-		v.unused = false
-		return nil
+	if v.requests++; v.requests > 1 {
+		g.spend(now)
 	}
-	g.spend(now)
 	return nil
 }
 
@@ -158,9 +165,18 @@ func (v *visit) obey(t *throttledError) {
 	g.metrics.setPaused(g.host, until)
 }
 
+// wait gives a caller a place in the line.
+func (g *gate) wait(caller Caller, now time.Time) error {
+	if caller.Wake == nil {
+		return &BusyError{Host: g.host, After: nextLook/2 + upTo(nextLook)}
+	}
+	g.line.join(caller, now)
+	return &BusyError{Host: g.host, After: maxWait/2 + upTo(maxWait/2)}
+}
+
 // putOff gives an appointment, no earlier than a time.
 func (g *gate) putOff(now, earliest time.Time) error {
-	next := latest(g.next, earliest).Add(g.pace())
+	next := latest(g.next, earliest).Add(time.Duration(g.each * float64(g.interval())))
 	after := max(next.Sub(now), minDeferral)
 	if after > maxDeferral {
 		after = maxDeferral/2 + upTo(maxDeferral/2)
@@ -168,17 +184,8 @@ func (g *gate) putOff(now, earliest time.Time) error {
 		g.next = next
 		after += upTo(after / 10)
 	}
-	g.metrics.observeDeferral(g.host, after)
+	g.metrics.observeWait(g.host, after)
 	return &BusyError{Host: g.host, After: after}
-}
-
-// pace is the time between two appointments.
-func (g *gate) pace() time.Duration {
-	pace := g.interval()
-	if g.traffic.InFlight > 0 {
-		pace = max(pace, g.typical*4/5/time.Duration(g.traffic.InFlight))
-	}
-	return pace
 }
 
 // interval is the time between two requests at the rate.
@@ -205,7 +212,7 @@ func (g *gate) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	return g.inFlight == 0 && !g.paid.After(now) && !g.pause.until.After(now) && !g.next.After(now)
+	return g.inFlight == 0 && !g.paid.After(now) && !g.pause.until.After(now) && g.line.order.Len() == 0
 }
 
 // latest returns the later one of two times.

@@ -36,7 +36,7 @@ const manyGates = 1024
 type BusyError struct {
 	// Host is the registry's host, and port where there is one.
 	Host string
-	// After is the time after which to come back.
+	// After is the time after which to come back, unless woken before.
 	After time.Duration
 }
 
@@ -56,7 +56,7 @@ type gates struct {
 }
 
 // enter lets an operation in at the gate of a host, or fails with a *BusyError.
-func (g *gates) enter(host string) (*visit, error) {
+func (g *gates) enter(host string, caller Caller) (*visit, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock() // a gate must not be removed between being found and being entered
 	found := g.hosts[host]
@@ -65,7 +65,7 @@ func (g *gates) enter(host string) (*visit, error) {
 		found = newGate(host, g.traffic, g.now, g.metrics)
 		g.hosts[host] = found
 	}
-	return found.enter()
+	return found.enter(caller)
 }
 
 // trim removes the gates that have nothing to remember, once there are many.
@@ -97,13 +97,13 @@ func visitOf(ctx context.Context) *visit {
 // context to do them with, and what ends that. It fails with a *BusyError where
 // they have to come back later. Operations ask for themselves. This is for those
 // who have something to do before, such as reading credentials, and need not do
-// it in vain.
-func (c *Client) Enter(ctx context.Context, img image.Name) (context.Context, func(), error) {
+// it in vain. The caller is woken when it is worth the while to come back.
+func (c *Client) Enter(ctx context.Context, img image.Name, caller Caller) (context.Context, func(), error) {
 	host := gateHost(img)
 	if v := visitOf(ctx); v != nil && v.gate.host == host {
 		return ctx, func() {}, nil
 	}
-	v, err := c.gates.enter(host)
+	v, err := c.gates.enter(host, caller)
 	if err != nil {
 		return nil, nil, err
 	}

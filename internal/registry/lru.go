@@ -89,10 +89,3 @@ func (l *lru[K, V]) each(do func(V)) {
 		do(e.Value.(*lruEntry[K, V]).val)
 	}
 }
-
-// len returns the number of values.
-func (l *lru[K, V]) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.entries)
-}

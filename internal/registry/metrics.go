@@ -35,7 +35,7 @@ const (
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
-	deferrals *prometheus.HistogramVec
+	waits     *prometheus.HistogramVec
 	inFlight  *prometheus.GaugeVec
 	paused    *prometheus.GaugeVec
 
@@ -57,9 +57,9 @@ func newMetrics() *metrics {
 			Help:    "The time until the headers of an answer.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, host),
-		deferrals: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "image_reflector_registry_wait_seconds",
-			Help:    "The time for which an operation is put off, each time that a registry host is being asked as much as is allowed.",
+			Help:    "The time for which operations on a registry host were put off because it was being asked as much as is allowed.",
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 30},
 		}, host),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -75,7 +75,7 @@ func newMetrics() *metrics {
 
 // register makes the metrics seen.
 func (m *metrics) register(registerer prometheus.Registerer) {
-	registerer.MustRegister(m.requests, m.durations, m.deferrals, m.inFlight, m.paused)
+	registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused)
 }
 
 // label returns the label of a host.
@@ -98,8 +98,8 @@ func (m *metrics) observeRequest(o Observation) {
 	m.durations.WithLabelValues(host).Observe(o.Duration.Seconds())
 }
 
-func (m *metrics) observeDeferral(host string, after time.Duration) {
-	m.deferrals.WithLabelValues(m.label(host)).Observe(after.Seconds())
+func (m *metrics) observeWait(host string, wait time.Duration) {
+	m.waits.WithLabelValues(m.label(host)).Observe(wait.Seconds())
 }
 
 func (m *metrics) setInFlight(host string, change float64) {
