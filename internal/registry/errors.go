@@ -164,6 +164,8 @@ func (o operation) describe(e *Error, err error) {
 	case o.describeProxy(e, err):
 	case isCertificate(err):
 		e.detail = o.describeCertificate(e.Host, err)
+	case isAlert(err):
+		e.detail = o.describeAlert(e.Host)
 	case errors.As(err, &status):
 		about := (*imageStatus)(nil)
 		o.describeStatus(e, status, errors.As(err, &about))
@@ -171,8 +173,6 @@ func (o operation) describe(e *Error, err error) {
 		e.detail = fmt.Sprintf("registry %s %s", e.Host, login)
 	case errors.As(err, &bad):
 		e.detail = fmt.Sprintf("registry %s can't be read: %s", e.Host, bad)
-	case strings.Contains(err.Error(), tlsAlert):
-		e.detail = o.describeAlert(e.Host)
 	default:
 		e.detail, e.err = describeNetwork(e.Host, err)
 	}

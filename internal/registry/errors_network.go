@@ -61,8 +61,18 @@ func (o operation) describeCertificate(host string, err error) string {
 	}
 }
 
-// tlsAlert begins the errors by which a server ends a TLS connection.
-const tlsAlert = "remote error: tls:"
+// isAlert reports whether a server ended the TLS connection. With TLS 1.3 that
+// happens after the handshake, as it looks from here, while the request is
+// written: so it is a matter of luck whether the server's reason is read before
+// the connection is found to be closed.
+func isAlert(err error) bool {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		closed := errors.Is(network, syscall.EPIPE) || errors.Is(network, syscall.ECONNRESET)
+		return network.Op == "remote error" || network.Op == "write" && closed
+	}
+	return strings.Contains(err.Error(), "http2: client conn could not be established")
+}
 
 // describeAlert says what a server that ends the TLS connection may want.
 // Which alert it sends for the same reason is a matter of versions.

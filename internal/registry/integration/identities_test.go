@@ -1,0 +1,199 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+)
+
+// remoteName is a registry's name that only a proxy can resolve.
+const remoteName = "registry.beyond.example"
+
+func TestPasswords(t *testing.T) {
+	t.Parallel()
+	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
+	checkPasswords(t, r)
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	s := newTokenServer(t)
+	r := startRegistry(t, settings{auth: s.settings(t)}, remote.WithTransport(&bearer{server: s, inner: http.DefaultTransport}))
+	checkPasswords(t, r)
+}
+
+// checkPasswords checks a registry that wants a password, one way or another.
+func checkPasswords(t *testing.T, r *server) {
+	t.Helper()
+	s := newScene(t, r.addr, login(r.addr, password))
+	s.succeeds(r)
+	s.succeeds(r)
+
+	s.change(login(r.addr, "other"))
+	s.fails(v1.AuthenticationFailedReason, `refused the credentials of Secret "login"`, "401")
+	s.change(login(r.addr, password))
+	s.succeeds(r)
+
+	s.change(login("127.0.0.1", password)) // another port
+	s.fails(v1.AuthenticationFailedReason, "refused anonymous access", `no credentials for `+r.addr+` are in Secret "login"`)
+
+	s.repo.Spec.SecretRef = nil
+	s.fails(v1.AuthenticationFailedReason, "refused anonymous access", "spec.secretRef")
+}
+
+func TestPullSecretsOfAnAccount(t *testing.T) {
+	t.Parallel()
+	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
+	s := newScene(t, r.addr, login(r.addr, password))
+	s.repo.Spec.SecretRef, s.repo.Spec.ServiceAccountName = nil, "reader"
+	account := &corev1.ServiceAccount{
+		ObjectMeta:       metav1.ObjectMeta{Namespace: "apps", Name: "reader"},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "other"}, {Name: "login"}},
+	}
+	other := login("ghcr.io", "x")
+	other.Name = "other"
+	for _, err := range []error{s.k8s.Create(t.Context(), account), s.k8s.Create(t.Context(), other)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.succeeds(r)
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t)
+	r := startRegistry(t, settings{tls: certificates(t, authority, false), auth: htpasswd(t)}, as(), over(authority))
+	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority))
+	s.succeeds(r)
+
+	s.change(certs(t, newAuthority(t)))
+	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", `ca.crt of Secret "certs"`)
+	s.change(certs(t, authority))
+	s.succeeds(r)
+
+	s.repo.Spec.CertSecretRef = nil
+	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", "spec.certSecretRef")
+}
+
+func TestMutualTLS(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t)
+	client, tokens := authority.client(t), newTokenServer(t, authority)
+	r := startRegistry(t, settings{tls: certificates(t, authority, true), auth: tokens.settings(t)},
+		remote.WithTransport(&bearer{server: tokens, inner: tlsTransport(authority, client)}))
+	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority, client))
+	s.succeeds(r)
+
+	s.change(certs(t, authority))
+	s.fails(v1.ReadOperationFailedReason, "may want a client certificate", "spec.certSecretRef")
+	s.change(certs(t, authority, newAuthority(t).client(t)))
+	s.fails(v1.ReadOperationFailedReason, `check that it accepts the client certificate of Secret "certs"`)
+	s.change(certs(t, authority, client))
+	s.succeeds(r)
+}
+
+// TestOneSecret tests the Secret that is both spec.secretRef and
+// spec.certSecretRef, with the older keys.
+func TestOneSecret(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t)
+	client := authority.client(t)
+	r := startRegistry(t, settings{tls: certificates(t, authority, true), auth: htpasswd(t)}, as(), over(authority, client))
+	all, certificates := login(r.addr, password), certs(t, authority, client)
+	all.Data["caFile"], all.Data["certFile"], all.Data["keyFile"] = certificates.Data["ca.crt"], certificates.Data["tls.crt"], certificates.Data["tls.key"]
+	s := newScene(t, r.addr, all)
+	s.repo.Spec.CertSecretRef = s.repo.Spec.SecretRef
+	s.succeeds(r)
+}
+
+// TestProxies tests each kind of proxy in front of a registry that wants
+// everything: a client certificate, and a password.
+func TestProxies(t *testing.T) {
+	authority := newAuthority(t)
+	client := authority.client(t)
+	r := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, as(), over(authority, client))
+	wants := []proxytest.Option{proxytest.WithLogin("proxy-user", password), proxytest.WithTarget(r.addr)}
+	ownTLS := proxytest.WithTLS(&tls.Config{Certificates: []tls.Certificate{authority.server(t).tls()}})
+	kinds := map[string]*proxytest.Proxy{
+		"HTTP":   proxytest.StartHTTP(t, wants...),
+		"HTTPS":  proxytest.StartHTTP(t, append(wants, ownTLS)...),
+		"SOCKS5": proxytest.StartSOCKS5(t, wants...),
+	}
+	for name, proxy := range kinds {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, remoteName, login(remoteName, password), certs(t, authority, client), through(proxy, password))
+			s.succeeds(r)
+			s.succeeds(r)
+			if targets := proxy.Targets(); len(targets) != 1 || targets[0] != remoteName+":443" {
+				t.Errorf("the proxy connected to %v, want one connection for all", targets)
+			}
+
+			s.change(through(proxy, "other"))
+			s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
+			if proxy.Refused() == 0 {
+				t.Error("the proxy was not asked under the new password")
+			}
+			s.change(secretOf("proxy", map[string]string{"address": proxy.Address()}))
+			s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" wants credentials`)
+			s.change(through(proxy, password))
+			s.succeeds(r)
+		})
+	}
+}
+
+// TestProxyOfPlainHTTP tests a proxy that passes on requests in place of
+// connections.
+func TestProxyOfPlainHTTP(t *testing.T) {
+	t.Parallel()
+	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
+	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("proxy-user", password))
+	s := newScene(t, r.addr, login(r.addr, password), through(proxy, password))
+	s.repo.Spec.Insecure = true
+	s.succeeds(r)
+	s.change(through(proxy, "other"))
+	s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it (407)`)
+}
+
+func TestProxiesThatCantBeUsed(t *testing.T) {
+	t.Parallel()
+	nowhere := proxytest.StartHTTP(t, proxytest.WithTarget("127.0.0.1:1"))
+	socks := proxytest.StartSOCKS5(t, proxytest.WithTarget("127.0.0.1:1"))
+	cases := map[string]struct {
+		reason, address, words string
+	}{
+		"NoProxy": {reason: "nobody listens", address: "http://127.0.0.1:1", words: `the proxy of Secret "proxy" can't be reached`},
+		"NoName":  {reason: "no such host", address: "http://proxy.invalid:3128", words: `the name of the proxy of Secret "proxy" can't be resolved`},
+		"Nowhere": {reason: "the registry is not there", address: nowhere.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
+		"SOCKS5":  {reason: "the registry is not there", address: socks.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, remoteName, secretOf("proxy", map[string]string{"address": tc.address}))
+			s.fails(v1.ReadOperationFailedReason, tc.words)
+		})
+	}
+}

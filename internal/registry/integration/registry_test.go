@@ -1,0 +1,163 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package integration_test reaches real registries, those of CNCF
+// Distribution, in every way that an ImageRepository can ask for: with
+// passwords, tokens and certificates, and through proxies.
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// binary is the program of the registry.
+var binary = os.Getenv(stage.RegistryVariable)
+
+func TestMain(m *testing.M) {
+	if _, err := os.Stat(binary); err != nil {
+		fmt.Fprintf(os.Stderr, `the integration tests can't run: %[1]s is '%[2]s': %[3]v
+They start a real registry, which make builds: run "make test", or
+	make bin/registry
+	export %[1]s="$PWD/bin/registry"
+in the root of the repository, and then this again
+`, stage.RegistryVariable, binary, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// server is a registry that runs until the test ends.
+type server struct {
+	addr   string // host and port
+	digest string // of every tag of "app"
+	log    string
+}
+
+// settings are the parts of a registry's configuration that tests differ in,
+// as YAML of one line each.
+type settings struct {
+	auth string
+	tls  string
+}
+
+const configuration = `version: 0.1
+log: {level: info}
+storage: {inmemory: {}, maintenance: {uploadpurging: {enabled: false}}}
+http: {addr: "127.0.0.1:0", secret: s, tls: {%s}}
+%s
+`
+
+// startRegistry starts a registry and pushes the tags 1.0.0 and 1.1.0 of the
+// image "app" with some options.
+func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
+	t.Helper()
+	config, r := filepath.Join(t.TempDir(), "config.yml"), &server{log: filepath.Join(t.TempDir(), "log")}
+	if err := os.WriteFile(config, fmt.Appendf(nil, configuration, s.tls, s.auth), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.run(t, config)
+	r.push(t, s.tls == "", push)
+	return r
+}
+
+// run runs the program until the test ends.
+func (r *server) run(t *testing.T, config string) {
+	t.Helper()
+	log, err := os.Create(r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(binary, "serve", config)
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the registry's log:\n%s", stage.Tail(r.log, 20))
+		}
+	})
+	if err := r.await(t.Context()); err != nil {
+		t.Fatalf("%s did not start: %v\n%s", binary, err, stage.Tail(r.log, 20))
+	}
+}
+
+var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+
+// await waits until the registry listens, and learns where.
+func (r *server) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took too long"))
+	defer cancel()
+	for ctx.Err() == nil {
+		content, err := os.ReadFile(r.log)
+		if err != nil {
+			return err
+		}
+		if found := listening.FindSubmatch(content); found != nil {
+			r.addr = string(found[1])
+			if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.addr); err == nil {
+				return conn.Close()
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return context.Cause(ctx)
+}
+
+func (r *server) push(t *testing.T, insecure bool, opts []remote.Option) {
+	t.Helper()
+	image, err := stage.Image("content")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var how []name.Option
+	if insecure {
+		how = append(how, name.Insecure)
+	}
+	for _, tag := range []string{"1.0.0", "1.1.0"} {
+		ref, err := name.NewTag(r.addr+"/team/app:"+tag, how...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, image, append(opts, remote.WithContext(t.Context()))...); err != nil {
+			t.Fatalf("%s could not be pushed: %v\n%s", ref, err, stage.Tail(r.log, 20))
+		}
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.digest = digest.String()
+}

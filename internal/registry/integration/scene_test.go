@@ -1,0 +1,202 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+)
+
+// scene is an ImageRepository with its Secrets, and what reads its registry.
+type scene struct {
+	t    *testing.T
+	k8s  client.Client
+	auth registry.AuthOptionsGetter
+	reg  *registry.Client
+	repo *v1.ImageRepository
+}
+
+// newScene returns a scene around the image "team/app" of a host.
+func newScene(t *testing.T, host string, secrets ...*corev1.Secret) *scene {
+	t.Helper()
+	s := &scene{t: t, k8s: fake.NewClientBuilder().WithScheme(scheme.Scheme).Build(), reg: registry.NewClient()}
+	t.Cleanup(s.reg.Close)
+	s.auth = registry.NewAuthOptionsGetter(s.k8s)
+	s.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+	s.repo.Spec.Image = host + "/team/app"
+	for _, secret := range secrets {
+		if err := s.k8s.Create(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		ref := &meta.LocalObjectReference{Name: secret.Name}
+		switch secret.Name {
+		case "login":
+			s.repo.Spec.SecretRef = ref
+		case "certs":
+			s.repo.Spec.CertSecretRef = ref
+		case "proxy":
+			s.repo.Spec.ProxySecretRef = ref
+		}
+	}
+	return s
+}
+
+// read lists the tags and looks at one of them, as the two reconcilers do.
+func (s *scene) read() ([]string, string, error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	img, err := image.Parse(s.repo.Spec.Image, s.repo.Spec.Insecure)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	auth, err := s.auth.AuthOptions(ctx, s.repo)
+	if err != nil {
+		return nil, "", err
+	}
+	tags, err := s.reg.ListTags(ctx, img, auth)
+	if err != nil {
+		return nil, "", err
+	}
+	if found, err := s.reg.Exists(ctx, img, "9.9.9", auth); err != nil || found {
+		s.t.Errorf("found a tag that is not there: %v, %v", found, err)
+	}
+	digest, err := s.reg.Digest(ctx, img, "1.1.0", auth)
+	return tags, digest, err
+}
+
+// succeeds checks that tags and a digest can be read.
+func (s *scene) succeeds(want *server) {
+	s.t.Helper()
+	tags, digest, err := s.read()
+	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || digest != want.digest {
+		s.t.Errorf("got the digest %s, want %s, error %v, tags -want +got:\n%s", digest, want.digest, err, diff)
+	}
+}
+
+// fails checks that nothing can be read, for a reason that is told without
+// telling a secret, and is told in the same way the next time.
+func (s *scene) fails(reason string, words ...string) {
+	s.t.Helper()
+	texts := map[string]bool{}
+	for range 2 {
+		_, _, err := s.read()
+		var failure *registry.Error
+		if !errors.As(err, &failure) || failure.Reason() != reason {
+			s.t.Fatalf("got %v, want the reason %s", err, reason)
+		}
+		for _, word := range words {
+			if !strings.Contains(err.Error(), word) {
+				s.t.Errorf("%q is missing in: %v", word, err)
+			}
+		}
+		for _, secret := range []string{password, "BEGIN"} {
+			if strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), secret) {
+				s.t.Errorf("the error holds a secret: %v", err)
+			}
+		}
+		texts[err.Error()] = true
+	}
+	if len(texts) != 1 {
+		s.t.Errorf("the text changes from try to try: %v", texts)
+	}
+}
+
+// change changes a Secret, which counts from the next request on.
+func (s *scene) change(secret *corev1.Secret) {
+	s.t.Helper()
+	old := &corev1.Secret{}
+	if err := s.k8s.Get(s.t.Context(), client.ObjectKeyFromObject(secret), old); err != nil {
+		s.t.Fatal(err)
+	}
+	old.Data = secret.Data
+	if err := s.k8s.Update(s.t.Context(), old); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func secretOf(name string, data map[string]string) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}, Data: map[string][]byte{}}
+	for key, value := range data {
+		secret.Data[key] = []byte(value)
+	}
+	return secret
+}
+
+// login returns the Secret "login" for a registry.
+func login(host, password string) *corev1.Secret {
+	return secretOf("login", map[string]string{
+		corev1.DockerConfigJsonKey: fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, host, username, password),
+	})
+}
+
+// certs returns the Secret "certs" with an authority, and a client certificate
+// where there is one.
+func certs(t *testing.T, authority issued, clients ...issued) *corev1.Secret {
+	t.Helper()
+	ca, _ := authority.pem(t)
+	data := map[string]string{"ca.crt": string(ca)}
+	for _, c := range clients {
+		certificate, key := c.pem(t)
+		data["tls.crt"], data["tls.key"] = string(certificate), string(key)
+	}
+	return secretOf("certs", data)
+}
+
+// through returns the Secret "proxy" of a proxy.
+func through(p *proxytest.Proxy, password string) *corev1.Secret {
+	return secretOf("proxy", map[string]string{"address": p.Address(), "username": "proxy-user", "password": password})
+}
+
+// as are the credentials with which images are pushed.
+func as() remote.Option {
+	return remote.WithAuth(&authn.Basic{Username: username, Password: password})
+}
+
+// over is the transport with which images are pushed over TLS.
+func over(authority issued, clients ...issued) remote.Option {
+	return remote.WithTransport(tlsTransport(authority, clients...))
+}
+
+func tlsTransport(authority issued, clients ...issued) *http.Transport {
+	config := &tls.Config{RootCAs: authority.pool()}
+	for _, c := range clients {
+		config.Certificates = append(config.Certificates, c.tls())
+	}
+	return &http.Transport{TLSClientConfig: config}
+}
