@@ -71,6 +71,7 @@ type Client struct {
 
 	userAgent string
 	limits    Limits
+	traffic   Traffic
 	observe   func(Observation)
 	now       func() time.Time
 }
@@ -86,7 +87,7 @@ func WithUserAgent(product string) ClientOption { return func(c *Client) { c.use
 func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
 
 // WithTraffic replaces the bounds of what is done to one registry host.
-func WithTraffic(traffic Traffic) ClientOption { return func(c *Client) { c.gates.traffic = traffic } }
+func WithTraffic(traffic Traffic) ClientOption { return func(c *Client) { c.traffic = traffic } }
 
 // WithMetrics has the Client's metrics registered.
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
@@ -105,14 +106,15 @@ func NewClient(opts ...ClientOption) *Client {
 		metrics:   newMetrics(),
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),
+		traffic:   DefaultTraffic(),
 		observe:   func(Observation) {},
 		now:       time.Now,
 	}
-	c.gates = &gates{traffic: DefaultTraffic(), now: c.now, metrics: c.metrics, hosts: map[string]*gate{}}
 	for _, opt := range opts {
 		opt(c)
 	}
 	route{}.configure(c.transport)
+	c.gates = newGates(c.traffic, c.now, c.metrics)
 	c.stack = c.newStack(c.transport)
 	c.routes = newLRU[string](maxRoutes, routeIdle, c.now, closeIdle)
 	c.doors = newLRU[doorKey, *door](maxDoors, doorIdle, c.now, nil)

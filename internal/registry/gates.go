@@ -55,6 +55,11 @@ type gates struct {
 	hosts map[string]*gate
 }
 
+// newGates returns the gates of hosts that nobody asked yet.
+func newGates(traffic Traffic, now func() time.Time, m *metrics) *gates {
+	return &gates{traffic: traffic, now: now, metrics: m, hosts: map[string]*gate{}}
+}
+
 // enter lets an operation in at the gate of a host, or fails with a *BusyError.
 func (g *gates) enter(host string, caller Caller) (*visit, error) {
 	g.mu.Lock()

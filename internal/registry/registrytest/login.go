@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // tokenPath is the path of the token server.
@@ -63,16 +64,17 @@ func (l *basicLogin) token(w http.ResponseWriter, req *http.Request) { http.NotF
 // tokenLogin admits the tokens that its token server gave.
 type tokenLogin struct {
 	username, password string
+	life               time.Duration
 
 	mu     sync.Mutex
-	issued map[string]bool
+	issued map[string]time.Time // and when they expire
 }
 
 func (l *tokenLogin) admits(req *http.Request) bool {
 	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return found && l.issued[token]
+	return found && time.Now().Before(l.issued[token])
 }
 
 func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
@@ -93,10 +95,10 @@ func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.issued == nil {
-		l.issued = map[string]bool{}
+		l.issued = map[string]time.Time{}
 	}
-	l.issued[token] = true
-	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "access_token": token, "expires_in": 300})
+	l.issued[token] = time.Now().Add(l.life)
+	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "access_token": token, "expires_in": int(l.life.Seconds())})
 }
 
 // knows reports whether a request to the token server has the right password,

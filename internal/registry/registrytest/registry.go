@@ -29,6 +29,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
@@ -83,7 +84,12 @@ func WithBasicAuth(username, password string) Option {
 // for the username and the password, or for the password as an identity token.
 // Without a username it gives one to everybody.
 func WithTokenAuth(username, password string) Option {
-	return func(r *Registry) { r.login = &tokenLogin{username: username, password: password} }
+	return WithShortTokens(username, password, 5*time.Minute)
+}
+
+// WithShortTokens is WithTokenAuth with tokens that expire after some time.
+func WithShortTokens(username, password string, life time.Duration) Option {
+	return func(r *Registry) { r.login = &tokenLogin{username: username, password: password, life: life} }
 }
 
 // WithMaxPage bounds the tags of a page, however many are asked for.
