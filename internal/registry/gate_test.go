@@ -198,7 +198,8 @@ func TestThrottledHost(t *testing.T) {
 	}
 	a.obey(&throttledError{status: 503, after: time.Second})
 	s.clock.sleep(30 * time.Second)
-	if err := b.request(); err == nil || err.(*throttledError).status != 429 {
+	err := b.request()
+	if throttled, ok := errors.AsType[*throttledError](err); !ok || throttled.status != 429 {
 		t.Errorf("got %v, want the longer pause", err)
 	}
 	a.leave()
