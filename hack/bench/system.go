@@ -39,7 +39,7 @@ import (
 type system struct {
 	plane      *stage.ControlPlane
 	controller *stage.Controller
-	api        client.Client
+	api        client.WithWatch
 }
 
 func startSystem(ctx context.Context, dir string, flags ...string) (*system, error) {
@@ -63,7 +63,7 @@ func startSystem(ctx context.Context, dir string, flags ...string) (*system, err
 	}
 	config := s.plane.Config()
 	config.QPS, config.Burst = -1, -1
-	if s.api, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if s.api, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	kubeconfig, err := s.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
@@ -106,40 +106,57 @@ func (s *system) pairs(ctx context.Context, namespace string, n int, interval ti
 	return nil
 }
 
-// resolved counts the policies with a digest whose repositories match.
-func (s *system) resolved(ctx context.Context, namespace string, match func(v1.ImagePolicy) bool) (int, error) {
+// setInterval changes the interval of all ImageRepositories.
+func (s *system) setInterval(ctx context.Context, namespace string, interval time.Duration) error {
+	repos := &v1.ImageRepositoryList{}
+	if err := s.api.List(ctx, repos, client.InNamespace(namespace)); err != nil {
+		return err
+	}
+	for i := range repos.Items {
+		repo := &repos.Items[i]
+		before := repo.DeepCopy()
+		repo.Spec.Interval.Duration = interval
+		if err := s.api.Patch(ctx, repo, client.MergeFrom(before)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits until n policies that match are resolved, with a digest, and
+// returns the time since start. It watches, which costs the API server less than asking.
+func (s *system) await(
+	ctx context.Context, namespace string, n int, start time.Time, match func(v1.ImagePolicy) bool,
+) (time.Duration, error) {
 	policies := &v1.ImagePolicyList{}
 	if err := s.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
 		return 0, err
 	}
-	n := 0
-	for _, policy := range policies.Items {
+	resolved := map[string]bool{}
+	note := func(policy v1.ImagePolicy) {
 		if policy.Status.LatestRef != nil && policy.Status.LatestRef.Digest != "" && match(policy) {
-			n++
+			resolved[policy.Name] = true
 		}
 	}
-	return n, nil
-}
-
-// await waits until n policies that match are resolved, and returns the time
-// since start.
-func (s *system) await(
-	ctx context.Context, namespace string, n int, start time.Time, match func(v1.ImagePolicy) bool,
-) (time.Duration, error) {
-	for {
-		got, err := s.resolved(ctx, namespace, match)
-		if err != nil {
-			return 0, err
+	for _, policy := range policies.Items {
+		note(policy)
+	}
+	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: policies.ResourceVersion}}
+	changes, err := s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace), from)
+	if err != nil {
+		return 0, err
+	}
+	defer changes.Stop()
+	for len(resolved) < n {
+		change, ok := <-changes.ResultChan()
+		if !ok {
+			return 0, fmt.Errorf("%d of %d policies were resolved in time: %w", len(resolved), n, context.Cause(ctx))
 		}
-		if got >= n {
-			return time.Since(start), nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%d of %d policies were resolved in time: %w", got, n, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
+		if policy, ok := change.Object.(*v1.ImagePolicy); ok {
+			note(*policy)
 		}
 	}
+	return time.Since(start), nil
 }
 
 func tempDir() (string, func() error, error) {

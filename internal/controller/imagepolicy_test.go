@@ -254,6 +254,40 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 	}
 }
 
+func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
+	now := metav1.Now()
+	long := metav1.NewTime(now.Add(-2 * patience))
+	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason}}
+	for _, tc := range []struct {
+		name   string
+		change func(*world)
+		quiet  bool
+	}{
+		{"both are new", func(*world) {}, true},
+		{"the repository is new", func(w *world) { w.policy.CreationTimestamp = long }, true},
+		{"the policy is new", func(w *world) { w.repo.CreationTimestamp = long }, true},
+		{"both have waited long", func(w *world) { w.policy.CreationTimestamp, w.repo.CreationTimestamp = long, long }, false},
+		{"the repository says something", func(w *world) { w.repo.Status.Conditions = ready }, false},
+		{"the policy said something", func(w *world) { w.policy.Status.Conditions = ready }, false},
+		{"the policy has a result", func(w *world) { w.policy.Status.LatestRef = &v1.ImageRef{Name: "a", Tag: "b"} }, false},
+		{"the repository is suspended", func(w *world) { w.repo.Spec.Suspend = true }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.policy.CreationTimestamp, w.repo.CreationTimestamp = now, now
+			tc.change(w)
+			reader := newReader(t, w.repo)
+			w.policies.Reader, w.policies.Access.Reader = reader, reader
+			deferred, quiet := errors.AsType[*outcome.DeferredError](w.settle())
+			g.Expect(quiet).To(Equal(tc.quiet))
+			if quiet {
+				g.Expect(deferred.After).To(BeNumerically("~", patience, time.Minute))
+			}
+		})
+	}
+}
+
 func TestAccessIsGrantedByLabels(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
@@ -315,7 +349,7 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 	w.scanned(g, "1.0.0")
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 	w.busy = &registry.BusyError{Host: "ghcr.io", After: time.Second}
-	begun := func(context.Context, string) error { panic("nothing is begun that can't go on") }
+	begun := func(string) { panic("nothing is begun that can't go on") }
 	failing := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
 		panic("no credentials are read in vain")
 	})

@@ -97,9 +97,7 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if !due {
 		return scanned(repo, decision.Wait()), nil
 	}
-	list, err := w.list(ctx, repo, name, exclusions, func(ctx context.Context) error {
-		return begin(ctx, fmt.Sprintf("scanning %s: %s", name, reason))
-	})
+	list, err := w.list(ctx, repo, name, exclusions, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return outcome.Result{}, err
 	}
@@ -173,16 +171,14 @@ func requested(obj metav1.Object, handled string) bool {
 // list lists the tags, less the excluded ones, once it is let in. The timeout
 // spans all of it, credentials and exclusions included.
 func (w *ImageRepositories) list(
-	ctx context.Context, repo *v1.ImageRepository, name image.Name, exclusions scan.Exclusions, begin func(context.Context) error,
+	ctx context.Context, repo *v1.ImageRepository, name image.Name, exclusions scan.Exclusions, begin func(),
 ) (registry.TagList, error) {
 	ctx, leave, err := w.Registry.Enter(ctx, name, callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(repo), w.Wake))
 	if err != nil {
 		return registry.TagList{}, registryError(err)
 	}
 	defer leave()
-	if err := begin(ctx); err != nil {
-		return registry.TagList{}, err
-	}
+	begin()
 	ctx, cancel := context.WithTimeout(ctx, repo.GetTimeout())
 	defer cancel()
 	auth, err := w.Auth.AuthOptions(ctx, repo)

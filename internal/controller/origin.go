@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -63,14 +64,11 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
 	snapshot, err := w.Store.Get(ctx, storeKey(repo))
-	if errors.Is(err, tagstore.ErrNotFound) {
-		return origin{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
 		return origin{}, err
 	}
-	if !ofLastScan(repo, snapshot) {
-		return origin{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
+	if err != nil || !ofLastScan(repo, snapshot) {
+		return origin{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
 	return origin{repo: repo, snapshot: snapshot, name: name}, err
@@ -128,8 +126,31 @@ func (w *ImagePolicies) denied(err error) error {
 	return err
 }
 
-// unscanned says why there are no tags to select from.
-func unscanned(repo *v1.ImageRepository) error {
+// patience is how long a new policy says nothing while nothing is said about
+// its new ImageRepository either.
+const patience = 5 * time.Minute
+
+// unscanned says why there are no tags to select from. What is applied together
+// is scanned before anybody could read of it: such a policy just waits for the watch.
+func (w *ImagePolicies) unscanned(policy *v1.ImagePolicy, repo *v1.ImageRepository) error {
+	problem := missingTags(repo)
+	newer := policy.CreationTimestamp.Time
+	if repo.CreationTimestamp.After(newer) {
+		newer = repo.CreationTimestamp.Time
+	}
+	left := patience - time.Since(newer)
+	if left > 0 && untouched(policy) && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
+		return outcome.Deferred(left, problem)
+	}
+	return outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
+}
+
+// untouched reports whether no controller has written the policy's status yet.
+func untouched(policy *v1.ImagePolicy) bool {
+	return len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
+}
+
+func missingTags(repo *v1.ImageRepository) error {
 	problem := failure(repo)
 	switch {
 	case repo.Spec.Suspend:

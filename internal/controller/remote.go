@@ -79,9 +79,7 @@ func ask[T any](
 		return none, registryError(err)
 	}
 	defer leave()
-	if err := r.begin(ctx, message); err != nil {
-		return none, err
-	}
+	r.begin(message)
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
 	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.asScanned())

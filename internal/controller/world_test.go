@@ -136,7 +136,7 @@ func (w *world) saveRepository(g Gomega) {
 	g.Expect(cluster.Update(context.Background(), saved)).To(Succeed())
 }
 
-func noBegin(context.Context, string) error { return nil }
+func noBegin(string) {}
 
 // settle works on the policy and settles the outcome.
 func (w *world) settle() error {

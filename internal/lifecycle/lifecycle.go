@@ -41,9 +41,9 @@ type Object interface {
 	outcome.Object
 }
 
-// Begin tells that work which may take long begins. Where the object's
-// generation is new, its status says so at once.
-type Begin func(ctx context.Context, message string) error
+// Begin tells that work which may take long begins. Where it does, and the
+// object's generation is new, the object's status says so.
+type Begin func(message string)
 
 // Worker does the work of one kind.
 type Worker[T Object] interface {
@@ -133,13 +133,10 @@ func (r *Reconciler[T]) recordConditions(ctx context.Context, obj T) {
 func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
 	before := obj.DeepCopyObject().(T)
 	status := &statusWriter[T]{client: r.Client, live: r.Live, newObject: r.Worker.New, written: before}
+	progress := &progress[T]{status: status}
 
-	result, err := r.Worker.Work(ctx, obj, func(ctx context.Context, message string) error {
-		if !outcome.Begin(obj, message, time.Now()) {
-			return nil
-		}
-		return status.write(ctx, obj)
-	})
+	result, err := r.Worker.Work(ctx, obj, func(message string) { progress.begin(ctx, obj, message) })
+	progress.end(obj)
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // shutting down says nothing about the object
 	}

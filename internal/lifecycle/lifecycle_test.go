@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -126,24 +127,66 @@ func TestOneWriteForAChangeAndNoneWithout(t *testing.T) {
 	g.Expect(b.events).To(HaveLen(1))
 }
 
-func TestBeginWritesOnceForANewGeneration(t *testing.T) {
-	g := NewWithT(t)
-	var during *v1.ImagePolicy
-	var b *bench
-	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
-		g.Expect(begin(ctx, "looking")).To(Succeed())
-		during = b.get(g)
-		return selects("1")(ctx, p, begin)
-	})
-	_, err := b.reconcile()
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(b.writes).To(Equal(2))
-	g.Expect(during.Status.Conditions).To(ContainElement(And(HaveField("Type", "Reconciling"), HaveField("Message", "looking"))))
-	g.Expect(b.get(g).Status.Conditions).To(HaveLen(1), "only Ready is left")
+func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		var during *v1.ImagePolicy
+		var b *bench
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+			begin("looking")
+			begin("looking elsewhere")
+			<-time.After(2 * announceAfter)
+			during = b.get(g)
+			return selects("1")(ctx, p, begin)
+		})
+		_, err := b.reconcile()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(b.writes).To(Equal(2))
+		g.Expect(during.Status.Conditions).To(ContainElement(And(HaveField("Type", "Reconciling"), HaveField("Message", "looking"))))
+		g.Expect(during.Status.Conditions).To(ContainElement(And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionUnknown))))
+		g.Expect(b.get(g).Status.Conditions).To(ConsistOf(And(HaveField("Type", "Ready"), HaveField("Message", "1"))))
+		g.Expect(b.get(g).Status.LatestRef.Tag).To(Equal("1"))
 
-	_, err = b.reconcile()
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(b.writes).To(Equal(2), "a known generation is not announced again")
+		_, err = b.reconcile()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(b.writes).To(Equal(2), "a known generation is not announced again")
+	})
+}
+
+func TestWorkThatIsQuickIsNotAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+			begin("looking")
+			<-time.After(announceAfter / 2)
+			return selects("1")(ctx, p, begin)
+		})
+		_, err := b.reconcile()
+		g.Expect(err).NotTo(HaveOccurred())
+		<-time.After(2 * announceAfter)
+		g.Expect(b.writes).To(Equal(1))
+		g.Expect(b.events).To(HaveLen(1))
+	})
+}
+
+func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		var b *bench
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+			live := b.get(g)
+			live.Status.LatestRef = &v1.ImageRef{Name: "app", Tag: "newer"}
+			g.Expect(b.Client.Status().Update(ctx, live)).To(Succeed())
+			begin("looking")
+			<-time.After(2 * announceAfter)
+			return selects("1")(ctx, p, begin)
+		})
+		result, err := b.reconcile()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(result.RequeueAfter).To(Equal(conflictDelay))
+		g.Expect(b.get(g).Status.LatestRef.Tag).To(Equal("newer"))
+		g.Expect(b.get(g).Status.Conditions).To(BeEmpty(), "what is announced never overwrites what somebody else wrote")
+	})
 }
 
 func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {

@@ -1,0 +1,65 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// ticks is how many units of CPU time Linux counts a second.
+const ticks = 100
+
+// cpuOf returns the CPU seconds that this process, which is also the registry
+// and the user, and the ones it started have used, by the name of the program. It
+// returns none where there is no /proc.
+func cpuOf() map[string]float64 {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	used := map[string]float64{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// the name is in parentheses and may have spaces: proc_pid_stat(5)
+		text := string(content)
+		open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+		fields := strings.Fields(text[end+1:])
+		pid, parent := strings.TrimSpace(text[:open]), fields[1]
+		if self := strconv.Itoa(os.Getpid()); pid == self || parent == self {
+			used[text[open+1:end]] += number(fields[11])/ticks + number(fields[12])/ticks
+		}
+	}
+	return used
+}
+
+func number(text string) float64 {
+	value, _ := strconv.ParseFloat(text, 64)
+	return value
+}
+
+// shares says who used the CPU since before.
+func shares(before, after map[string]float64) string {
+	var parts []string
+	for _, name := range []string{"image-reflector", "kube-apiserver", "etcd", "bench"} {
+		parts = append(parts, fmt.Sprintf("%s %.1f s", name, after[name]-before[name]))
+	}
+	return strings.Join(parts, ", ")
+}

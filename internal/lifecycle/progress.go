@@ -1,0 +1,64 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+// announceAfter is how long work goes on before its object's status says so.
+// Most work is done by then, and is worth one write, of its result.
+const announceAfter = time.Second
+
+// progress announces work that takes long.
+type progress[T Object] struct {
+	status    *statusWriter[T]
+	timer     *time.Timer
+	done      chan struct{}
+	announced T // has no meaning before done
+	written   bool
+}
+
+// begin announces, in a while, that work is under way, where the object's
+// generation is new.
+func (p *progress[T]) begin(ctx context.Context, obj T, message string) {
+	announced := obj.DeepCopyObject().(T) // the work goes on with obj
+	if p.timer != nil || !outcome.Begin(announced, message, time.Now()) {
+		return
+	}
+	p.done = make(chan struct{})
+	p.timer = time.AfterFunc(announceAfter, func() {
+		defer close(p.done)
+		p.announced = announced
+		p.written = p.status.write(ctx, announced) == nil // a conflict is met again when the result is written
+	})
+}
+
+// end ends announcements, and takes what was announced over into obj.
+func (p *progress[T]) end(obj T) {
+	if p.timer == nil || p.timer.Stop() {
+		return
+	}
+	<-p.done
+	if p.written {
+		obj.SetConditions(p.announced.GetConditions())
+		obj.SetResourceVersion(p.announced.GetResourceVersion())
+	}
+}
