@@ -67,23 +67,23 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
 		return origin{}, err
 	}
-	if err != nil || !ofLastScan(repo, snapshot) {
+	if err != nil || !ofLastScan(repo, snapshot.Image, snapshot.Revision()) {
 		return origin{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
 	return origin{repo: repo, snapshot: snapshot, name: name}, err
 }
 
-// ofLastScan reports whether the snapshot is that of the repository's last
-// scan. One that is older, because the storage was restored or belongs to a
-// replica that did not lead for a while, may hold tags that are gone.
-func ofLastScan(repo *v1.ImageRepository, snapshot scan.Snapshot) bool {
+// ofLastScan reports whether tags with a revision, of an image, are those of the
+// repository's last scan. Stored ones that are older, because the storage was restored
+// or belongs to a replica that did not lead for a while, may hold tags that are gone.
+func ofLastScan(repo *v1.ImageRepository, image, revision string) bool {
 	last := repo.Status.LastScanResult
 	observed := repo.Status.ObservedImage
 	if observed == "" { // a CRD of another implementation doesn't keep it
-		observed = snapshot.Image
+		observed = image
 	}
-	return last != nil && snapshot.Image == observed && snapshot.Revision() == last.Revision
+	return last != nil && image == observed && revision == last.Revision
 }
 
 // replaced reports whether the repository names another image by now, whose
