@@ -18,6 +18,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -174,9 +175,12 @@ func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth Au
 // a *BusyError before it does anything, where it has to come back later.
 func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	ctx, leave, err := c.Enter(ctx, op.image, Caller{})
-	if err != nil {
+	ctx, leave, err := c.enter(ctx, op.image, Caller{})
+	if _, busy := errors.AsType[*BusyError](err); busy {
 		return none, err
+	}
+	if err != nil {
+		return none, op.fail(err)
 	}
 	defer leave()
 	if _, bounded := ctx.Deadline(); !bounded && c.limits.Time > 0 {
