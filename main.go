@@ -55,11 +55,16 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
 const controllerName = "image-reflector-controller"
+
+// deprecatedSecretKeys is the reason of the event about a Secret whose keys
+// have a newer spelling.
+const deprecatedSecretKeys = "DeprecatedSecretKeys"
 
 var setupLog = ctrl.Log.WithName("setup")
 
@@ -70,6 +75,7 @@ type flags struct {
 	concurrent                          int
 	requeueDependency                   time.Duration
 	defaultServiceAccount               string
+	objectLevelIdentity                 bool // is a feature gate
 
 	client         client.Options
 	logger         logger.Options
@@ -131,11 +137,6 @@ func warnOfUnused(fs *flag.FlagSet) {
 	if fs.Changed("watch-configs-label-selector") {
 		setupLog.Info("the flag --watch-configs-label-selector has no effect: Secrets are read when they are needed, and not watched")
 	}
-	for _, name := range []string{auth.ControllerFlagDefaultServiceAccount, "token-cache-max-size", "token-cache-max-duration"} {
-		if fs.Changed(name) {
-			setupLog.Info("the flag --" + name + " has no effect yet: providers other than generic are not supported by this version")
-		}
-	}
 }
 
 func main() {
@@ -189,13 +190,46 @@ func (f *flags) check() error {
 	if err := f.features.WithLogger(setupLog).SupportedFeatures(gates); err != nil {
 		return err
 	}
+	if err := f.setUpIdentity(); err != nil {
+		return err
+	}
 	if err := f.interval.SetGlobalJitter(nil); err != nil {
 		return fmt.Errorf("--interval-jitter-percentage is %d: %w", f.interval.Percentage, err)
 	}
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
-	return f.traffic.Check()
+	return errors.Join(f.traffic.Check(), f.checkDelays())
+}
+
+// setUpIdentity says whose identity objects may use towards clouds.
+func (f *flags) setUpIdentity() error {
+	var err error
+	if f.objectLevelIdentity, err = features.Enabled(auth.FeatureGateObjectLevelWorkloadIdentity); err != nil {
+		return err
+	}
+	if f.objectLevelIdentity {
+		auth.EnableObjectLevelWorkloadIdentity()
+	} else if f.defaultServiceAccount != "" {
+		return fmt.Errorf("--%s is %q: %w",
+			auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
+	}
+	return nil
+}
+
+// checkDelays finds the delays with which a failure would be retried without
+// any, or never.
+func (f *flags) checkDelays() error {
+	for name, delay := range map[string]time.Duration{
+		"min-retry-delay":    f.rateLimiter.MinRetryDelay,
+		"max-retry-delay":    f.rateLimiter.MaxRetryDelay,
+		"requeue-dependency": f.requeueDependency,
+	} {
+		if delay <= 0 {
+			return fmt.Errorf("--%s is %s: it must be more than 0s", name, delay)
+		}
+	}
+	return nil
 }
 
 // reportStore tells the operator what the store reports. A store that was
@@ -220,8 +254,12 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 	if err := mgr.Add(queue); err != nil {
 		return err
 	}
+	identities, err := f.newIdentities(mgr, queue)
+	if err != nil {
+		return err
+	}
 	return controller.Setup(ctx, mgr, controller.Options{
-		Auth:                 registry.NewAuthOptionsGetter(mgr.GetClient()),
+		Auth:                 identities,
 		Registry:             registryClient,
 		Store:                store,
 		Publisher:            queue,
@@ -234,6 +272,24 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 			return kube.GetRateLimiter(f.rateLimiter)
 		},
 	})
+}
+
+// newIdentities returns the one place that knows how registries are reached.
+func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (registry.AuthOptionsGetter, error) {
+	tokens, err := registry.NewTokenCache(f.tokenCache.MaxSize, f.tokenCache.MaxDuration, ctrlmetrics.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("the token cache can't be made: %w", err)
+	}
+	cloud := registry.Cloud{
+		Client:                mgr.GetClient(),
+		Tokens:                tokens,
+		ObjectLevel:           f.objectLevelIdentity,
+		DefaultServiceAccount: f.defaultServiceAccount,
+	}
+	warn := func(repo *v1.ImageRepository, message string) {
+		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
+	}
+	return registry.NewAuthOptionsGetter(mgr.GetClient(), registry.WithCloud(cloud), registry.WithWarnings(warn)), nil
 }
 
 func (f *flags) newManager() (ctrl.Manager, error) {

@@ -83,6 +83,7 @@ type ImagePolicySpec struct {
 	// digestReflectionPolicy is Always, at least 1s. Defaults to 10m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 

@@ -149,10 +149,19 @@ func TestApplyFails(t *testing.T) {
 }
 
 func TestNoCluster(t *testing.T) {
-	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	err := run(t.Context(), nil, strings.NewReader(widgets), &strings.Builder{})
-	if err == nil || !strings.Contains(err.Error(), "no cluster is configured: set KUBECONFIG") {
-		t.Errorf("got the error %v, want one that tells what to set", err)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, problem := range map[string]string{
+		empty:           "no cluster is configured: set KUBECONFIG",
+		empty + ".none": "KUBECONFIG names a file that can't be read",
+	} {
+		t.Setenv("KUBECONFIG", file)
+		err := run(t.Context(), nil, strings.NewReader(widgets), &strings.Builder{})
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("got the error %v, want %q", err, problem)
+		}
 	}
 }
 

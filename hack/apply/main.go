@@ -29,6 +29,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func connect(kubeContext string, out io.Writer) (*applier, error) {
 		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
 	config, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("no cluster is configured: set KUBECONFIG to the kubeconfig file of one (make run starts one)")
+		return nil, unconfigured()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
@@ -96,6 +97,16 @@ func connect(kubeContext string, out io.Writer) (*applier, error) {
 	}
 	fmt.Fprintf(out, "cluster %s\n", config.Host)
 	return newApplier(config, namespace, out)
+}
+
+// unconfigured says why there is no cluster to go to.
+func unconfigured() error {
+	for _, file := range filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)) {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("KUBECONFIG names a file that can't be read: %w", err)
+		}
+	}
+	return fmt.Errorf("no cluster is configured: set KUBECONFIG to the kubeconfig file of one (make run starts one)")
 }
 
 func newApplier(config *rest.Config, namespace string, out io.Writer) (*applier, error) {

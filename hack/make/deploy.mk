@@ -15,6 +15,14 @@ RENDER   = rm -rf $(OVERLAY) && mkdir -p $(OVERLAY) && cd $(OVERLAY) && \
 	$(KUSTOMIZE) edit set image "image-reflector-controller=$(IMG)" && \
 	$(KUSTOMIZE) build .
 
+# An image without a tag would silently get the one of the default.
+.PHONY: deploy-image
+deploy-image:
+	@image='$(IMG)'; case "$${image##*/}" in \
+		?*:?*) ;; \
+		*) echo "IMG is '$$image', which has no tag: write IMG=registry.example.com/image-reflector-controller:dev" >&2; exit 1;; \
+	esac
+
 .PHONY: install
 install: $(KUSTOMIZE) ## Install the CRDs into the cluster of your KUBECONFIG.
 	@$(KUSTOMIZE) build config/crd | $(APPLY)
@@ -24,13 +32,14 @@ uninstall: $(KUSTOMIZE) ## Remove the CRDs, and with them every ImageRepository 
 	@$(KUSTOMIZE) build config/crd | $(APPLY) -delete
 
 .PHONY: deploy
-deploy: $(KUSTOMIZE) ## Install CRDs and controller. IMG=registry/name:tag says which image.
+deploy: deploy-image $(KUSTOMIZE) ## Install CRDs and controller. IMG=registry/name:tag says which image.
 	@($(RENDER)) | $(APPLY)
+	@echo "see it come up: kubectl -n image-reflector-system rollout status deployment/image-reflector-controller"
 
 .PHONY: undeploy
 undeploy: $(KUSTOMIZE) ## Remove the controller. CRDs and objects stay: uninstall removes them.
 	@$(KUSTOMIZE) build config/default | $(APPLY) -delete -keep CustomResourceDefinition
 
 .PHONY: render
-render: $(KUSTOMIZE) ## Print what deploy applies, for kubectl or a Git repository.
+render: deploy-image $(KUSTOMIZE) ## Print what deploy applies, for kubectl or a Git repository.
 	@$(RENDER)

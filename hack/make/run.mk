@@ -7,7 +7,7 @@ CONTROLLER := $(BIN)/image-reflector-controller
 
 # A program is run by exec, and not by go run: a signal to make then reaches it, which ends what it started.
 .PHONY: run
-run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine and show it: API server, registry, images, controller. ONCE=1 ends when the samples have resolved.
+run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine and show it. ONCE=1 ends when the samples have resolved.
 	@assets="$(CONTROLPLANE_ASSETS)" && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) $(if $(filter-out 0 false no,$(ONCE)),-once)
@@ -21,6 +21,6 @@ quickstart:
 RUN_LOCAL_ARGS ?= --storage-path=$(CURDIR)/.run/local --metrics-addr=127.0.0.1:8080 --health-addr=127.0.0.1:9440 --log-encoding=console
 
 .PHONY: run-local
-run-local: build ## Run the controller on this machine for the cluster of the current KUBECONFIG, which must have the CRDs (make install).
+run-local: build ## Run the controller on this machine for the cluster of your KUBECONFIG, after make install.
 	@mkdir -p .run/local
 	@exec $(CONTROLLER) $(RUN_LOCAL_ARGS) $(ARGS)

@@ -4,7 +4,7 @@
 BIN ?= $(CURDIR)/bin
 HACK := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 
-## Tools
+##@ Tools
 
 # To use a tool, depend on its variable:
 #   manifests: $(CONTROLLER_GEN)
@@ -27,16 +27,17 @@ LINK.registry       := -X github.com/distribution/distribution/v3/version.versio
 LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
 # Every folder of hack/tools is a module that pins one tool, by its tool directive. The move makes it all or nothing.
+# What it says goes to stderr: stdout may be piped, as that of make render.
 $(TOOLS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
-	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" && \
+	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
 	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
 
 .PHONY: tools
 tools: $(TOOLS) ## Build every development tool into bin/.
 
-## Control plane
+##@ Control plane
 
 CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplane run .
 

@@ -27,11 +27,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/demo"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
@@ -105,7 +102,7 @@ func retag(base string, args []string) error {
 
 // reconcile has the controller look at an object, or at all of them, now.
 func reconcile(base string, args []string) error {
-	state, args, err := choose(base, "reconcile", args, 0, 1, "[imagerepository/NAME or imagepolicy/NAME, of the namespace samples]")
+	state, args, err := choose(base, "reconcile", args, 0, 1, "[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo")
 	if err != nil {
 		return err
 	}
@@ -127,29 +124,6 @@ func reconcile(base string, args []string) error {
 		fmt.Printf("asked for a reconcile of %s %s/%s\n", obj.GetKind(), obj.GetNamespace(), obj.GetName())
 	}
 	return nil
-}
-
-// targets returns the object that an argument names, or else all of them.
-func targets(ctx context.Context, cluster client.Client, args []string) ([]*unstructured.Unstructured, error) {
-	var found []*unstructured.Unstructured
-	for _, kind := range []string{v1.ImageRepositoryKind, v1.ImagePolicyKind} {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(v1.GroupVersion.WithKind(kind + "List"))
-		if err := cluster.List(ctx, list); err != nil {
-			return nil, err
-		}
-		for i := range list.Items {
-			item := &list.Items[i]
-			named := item.GetNamespace() == "samples" && len(args) > 0 && strings.EqualFold(args[0], kind+"/"+item.GetName())
-			if len(args) == 0 || named {
-				found = append(found, item)
-			}
-		}
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("there is no %s in the namespace samples", strings.Join(args, ""))
-	}
-	return found, nil
 }
 
 // seed pushes the images of the samples to a registry that is not ours, with the

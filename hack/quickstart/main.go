@@ -22,7 +22,7 @@ limitations under the License.
 //	quickstart -once                    until every sample has resolved
 //	quickstart push podinfo:1.11.0      push an image to the registry of a run
 //	quickstart retag FROM TO            have one tag point to what another does
-//	quickstart reconcile [KIND/NAME]    have the controller look now
+//	quickstart reconcile [OBJECT]       have the controller look now
 //	quickstart seed HOST                push the samples' images to a registry of yours
 //
 // make run builds what it needs, and starts it.
@@ -33,9 +33,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,7 +55,8 @@ const usage = `usage:
   quickstart [flags]                      run everything, until Ctrl-C
   quickstart push REPOSITORY:TAG          push a new image to the registry of a run
   quickstart retag FROM TO                have one tag point to what another does
-  quickstart reconcile [KIND/NAME]        have the controller look now, not at the interval
+  quickstart reconcile [OBJECT]           have the controller look now, not at the interval. OBJECT is
+                                          [KIND/][NAMESPACE/]NAME, such as imagepolicy/samples/podinfo
   quickstart seed HOST                    push the images of the samples to a registry of yours
 make run builds what it needs, and starts it. Its flags:
 `
@@ -93,7 +97,8 @@ func start(root string, args []string) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("there is no command '%s'", flags.Arg(0))
+		return fmt.Errorf("there is no command '%s': choose one of %s (quickstart -h explains them)",
+			flags.Arg(0), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
 	}
 	var err error
 	if options.Binaries, err = stage.BinariesFromEnv(); err != nil {

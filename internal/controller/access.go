@@ -66,14 +66,17 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	}
 	key := client.ObjectKeyFromObject(repo)
 	if repo.Spec.AccessFrom == nil {
-		return &deniedError{key, "its spec.accessFrom allows no other namespace"}
+		return &deniedError{key, fmt.Sprintf(
+			"its spec.accessFrom allows no other namespace; add a selector there that matches the labels of namespace '%s'", namespace)}
 	}
 	namespaceLabels, err := a.labels(ctx, namespace)
 	if err != nil {
 		return err
 	}
 	if !matches(repo.Spec.AccessFrom, namespaceLabels) {
-		return &deniedError{key, fmt.Sprintf("no namespace selector of its spec.accessFrom matches the labels of namespace '%s'", namespace)}
+		return &deniedError{key, fmt.Sprintf(
+			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace",
+			namespace)}
 	}
 	return nil
 }

@@ -186,9 +186,10 @@ func noTag(rule *selection.Rule, from origin) error {
 		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
 			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
 	}
-	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s); "+
-		"correct spec.policy or spec.filterTags, or push such a tag",
-		len(from.snapshot.Tags), from.snapshot.Image, rule)
+	example := rule.Judge(from.snapshot.Latest(1)[0])
+	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for one, %s; "+
+		"correct spec.policy or spec.filterTags, or push a tag that is accepted",
+		len(from.snapshot.Tags), from.snapshot.Image, rule, example.Tag, example.Reason)
 }
 
 // reflected returns ref with the digest that the policy wants in it, and the
@@ -198,7 +199,9 @@ func (w *ImagePolicies) reflected(
 ) (*v1.ImageRef, time.Duration, error) {
 	rest := w.rest(policy)
 	held := policy.Status.LatestRef
-	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, rest > 0) {
+	// a digest of an image that is being replaced is not worth asking for
+	resting := rest > 0 || remote.from.replaced()
+	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, resting) {
 	case keepDigest:
 		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
 	case fetchDigest:

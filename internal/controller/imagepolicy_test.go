@@ -140,6 +140,48 @@ func TestMovesDownOnlyWhenTheTagIsGone(t *testing.T) {
 	}
 }
 
+// TestStaleTagsAreNotSelectedFrom shows what becomes of a storage that was
+// restored, or of that of a replica which did not lead for a while.
+func TestStaleTagsAreNotSelectedFrom(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0", "1.2.0")
+	stale, err := w.store.Get(context.Background(), storeKey(w.repo))
+	g.Expect(err).NotTo(HaveOccurred())
+	w.tags = []string{"1.0.0"}
+	w.scanned(g, w.tags...)
+	g.Expect(w.settle()).To(Succeed())
+
+	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), stale)).To(Succeed())
+	g.Expect(w.settle()).To(MatchError(ContainSubstring("a scan is still to come")))
+	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"), "1.2.0 is gone since")
+	g.Expect(apimeta.IsStatusConditionTrue(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue(), "the last result is still good")
+}
+
+// TestAnImageThatIsBeingReplaced shows that nothing is asked about the tags of
+// the old image under the identity that is meant for the new one.
+func TestAnImageThatIsBeingReplaced(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	var asked []string
+	w.policies.Auth = registry.AuthOptionsGetterFunc(func(_ context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
+		asked = append(asked, repo.Spec.Image)
+		return registry.AuthOptions{}, nil
+	})
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+
+	w.repo.Spec.Image = "ghcr.io/org/new"
+	w.saveRepository(g)
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.asked()).To(Equal([]string{"digest 1.0.0"}), "the digest that is held will do until the new image is scanned")
+
+	w.policy.Status.LatestRef = nil
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(asked).To(Equal([]string{"ghcr.io/org/app", "ghcr.io/org/app"}), "credentials are those for the image that is asked about")
+}
+
 func TestATagThatIsNotListedIsLookedAtAgain(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
@@ -183,7 +225,7 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 		{"no such repository", func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" },
 			meta.DependencyNotReadyReason, "ImageRepository 'ns/none' not found: create it, or correct spec.imageRepositoryRef"},
 		{"never scanned", func(*world) {},
-			meta.DependencyNotReadyReason, "its first scan is still to come"},
+			meta.DependencyNotReadyReason, "a scan is still to come"},
 		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true },
 			meta.DependencyNotReadyReason, "its scans are suspended"},
 		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
@@ -295,7 +337,8 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 func TestWhoWasLetInLeaves(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
-	w.scanned(g, "1.0.0")
+	w.tags = []string{"1.0.0"}
+	w.scanned(g, w.tags...)
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 	for _, down := range []error{nil, errors.New("down")} {
 		w.down = down

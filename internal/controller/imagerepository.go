@@ -97,13 +97,13 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if !due {
 		return scanned(repo, decision.Wait()), nil
 	}
-	list, err := w.list(ctx, repo, name, func(ctx context.Context) error {
+	list, err := w.list(ctx, repo, name, exclusions, func(ctx context.Context) error {
 		return begin(ctx, fmt.Sprintf("scanning %s: %s", name, reason))
 	})
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	if err := w.save(ctx, repo, previous, exclusions.Filter(list.Tags)); err != nil {
+	if err := w.save(ctx, repo, previous, list.Tags); err != nil {
 		return outcome.Result{}, err
 	}
 	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "invalid", list.Invalid)
@@ -146,7 +146,7 @@ func (w *ImageRepositories) facts(repo *v1.ImageRepository, stored scan.Snapshot
 	}
 	if status.LastScanResult != nil {
 		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = stored.Image == status.ObservedImage && stored.Revision() == status.LastScanResult.Revision
+		facts.Stored = ofLastScan(repo, stored)
 	}
 	return facts
 }
@@ -170,10 +170,10 @@ func requested(obj metav1.Object, handled string) bool {
 	return found && request != handled
 }
 
-// list lists the tags, once it is let in. The timeout spans all of it,
-// credentials included.
+// list lists the tags, less the excluded ones, once it is let in. The timeout
+// spans all of it, credentials and exclusions included.
 func (w *ImageRepositories) list(
-	ctx context.Context, repo *v1.ImageRepository, name image.Name, begin func(context.Context) error,
+	ctx context.Context, repo *v1.ImageRepository, name image.Name, exclusions scan.Exclusions, begin func(context.Context) error,
 ) (registry.TagList, error) {
 	ctx, leave, err := w.Registry.Enter(ctx, name, callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(repo), w.Wake))
 	if err != nil {
@@ -190,7 +190,28 @@ func (w *ImageRepositories) list(
 		return registry.TagList{}, registryError(err)
 	}
 	list, err := w.Registry.List(ctx, name, auth)
-	return list, registryError(err)
+	if err != nil {
+		return registry.TagList{}, registryError(err)
+	}
+	list.Tags, err = filter(ctx, list.Tags, exclusions)
+	return list, err
+}
+
+// filterStep is how many tags are filtered between two looks at the clock: an
+// expression can take milliseconds for each.
+const filterStep = 16
+
+// filter leaves the excluded tags out, for as long as ctx allows.
+func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
+	kept := make([]string, 0, len(tags))
+	for some := range slices.Chunk(tags, filterStep) {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
+				"simplify its regular expressions, or raise spec.timeout", len(tags))
+		}
+		kept = append(kept, exclusions.Filter(some)...)
+	}
+	return kept, nil
 }
 
 // save stores the tags before it notes them in the status, so that a status
@@ -219,7 +240,7 @@ func (w *ImageRepositories) save(ctx context.Context, repo *v1.ImageRepository, 
 	repo.Status.LastScanResult = result
 	repo.Status.ObservedImage = next.Image
 	repo.Status.ObservedExclusionList = slices.Clone(repo.GetExclusionList())
-	if silent && previous.Image == "" && w.Saved != nil {
+	if silent && !next.Equal(previous) && w.Saved != nil {
 		w.Saved(ctx, client.ObjectKeyFromObject(repo))
 	}
 	return nil

@@ -19,6 +19,8 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -128,6 +131,29 @@ func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
 	_, err = w.scan()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
+
+	told = nil
+	stale := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, []string{"0.9.0"}, time.Now())
+	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), stale)).To(Succeed())
+	_, err = w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(told).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
+}
+
+// TestSlowExclusionsEndWithTheTimeout shows that an exclusion list can't hold a
+// worker for hours.
+func TestSlowExclusionsEndWithTheTimeout(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.repo.Spec.Timeout = &metav1.Duration{Duration: time.Second}
+	w.repo.Spec.ExclusionList = []string{"(x*a?x*a?){500}!"} // takes milliseconds for each tag
+	for i := range 20_000 {
+		w.tags = append(w.tags, fmt.Sprintf("%0100d", i)+strings.Repeat("a", 20))
+	}
+	start := time.Now()
+	_, err := w.scan()
+	g.Expect(err).To(MatchError(ContainSubstring("simplify its regular expressions")))
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
 }
 
 func TestWhatStallsARepository(t *testing.T) {

@@ -69,8 +69,35 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 	if err != nil {
 		return origin{}, err
 	}
+	if !ofLastScan(repo, snapshot) {
+		return origin{}, outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, unscanned(repo))
+	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
 	return origin{repo: repo, snapshot: snapshot, name: name}, err
+}
+
+// ofLastScan reports whether the snapshot is that of the repository's last
+// scan. One that is older, because the storage was restored or belongs to a
+// replica that did not lead for a while, may hold tags that are gone.
+func ofLastScan(repo *v1.ImageRepository, snapshot scan.Snapshot) bool {
+	last := repo.Status.LastScanResult
+	observed := repo.Status.ObservedImage
+	if observed == "" { // a CRD of another implementation doesn't keep it
+		observed = snapshot.Image
+	}
+	return last != nil && snapshot.Image == observed && snapshot.Revision() == last.Revision
+}
+
+// replaced reports whether the repository names another image by now, whose
+// tags are still to be scanned.
+func (o origin) replaced() bool { return o.snapshot.Image != o.repo.Spec.Image }
+
+// asScanned returns the repository as it was when its tags were scanned: the
+// credentials for its image are found by the image's name.
+func (o origin) asScanned() *v1.ImageRepository {
+	repo := *o.repo
+	repo.Spec.Image = o.snapshot.Image
+	return &repo
 }
 
 // repository returns the policy's ImageRepository if the policy may use it.
@@ -108,7 +135,7 @@ func unscanned(repo *v1.ImageRepository) error {
 	case repo.Spec.Suspend:
 		problem = "its scans are suspended, resume it"
 	case problem == "":
-		problem = "its first scan is still to come"
+		problem = "a scan is still to come"
 	}
 	return fmt.Errorf("no tags of ImageRepository '%s/%s' are known: %s", repo.Namespace, repo.Name, problem)
 }

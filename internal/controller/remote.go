@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -83,7 +84,7 @@ func ask[T any](
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
-	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.repo)
+	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.asScanned())
 	if err != nil {
 		return none, registryError(err)
 	}
@@ -100,6 +101,8 @@ func registryError(err error) error {
 	switch {
 	case !ok:
 		return err
+	case failure.Reason() == meta.FeatureGateDisabledReason:
+		return outcome.Stalled(failure.Reason(), err)
 	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:

@@ -117,10 +117,23 @@ func (w *world) Exists(_ context.Context, _ image.Name, tag string, _ registry.A
 	return slices.Contains(w.tags, tag), w.down
 }
 
-// scanned makes the store hold the tags, whatever the registry has.
+// scanned makes the store hold the tags, and the status say so, whatever the
+// registry has.
 func (w *world) scanned(g Gomega, tags ...string) {
 	snapshot := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, tags, time.Now())
 	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), snapshot)).To(Succeed())
+	w.repo.Status.ObservedImage = snapshot.Image
+	w.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
+	w.saveRepository(g)
+}
+
+// saveRepository shows the repository as it is now to the policies.
+func (w *world) saveRepository(g Gomega) {
+	known, cluster := w.repo.DeepCopy(), w.policies.Reader.(client.Client)
+	g.Expect(cluster.Get(context.Background(), client.ObjectKeyFromObject(w.repo), known)).To(Succeed())
+	saved := w.repo.DeepCopy()
+	saved.ResourceVersion = known.ResourceVersion
+	g.Expect(cluster.Update(context.Background(), saved)).To(Succeed())
 }
 
 func noBegin(context.Context, string) error { return nil }

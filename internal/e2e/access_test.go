@@ -166,7 +166,7 @@ func TestFlagsOfAFluxInstallation(t *testing.T) {
 	s := newScene(t,
 		"--events-addr=http://127.0.0.1:1", "--watch-all-namespaces=true", "--log-level=info", "--log-encoding=json",
 		"--enable-leader-election", "--concurrent=8", "--kube-api-qps=50", "--kube-api-burst=100",
-		"--interval-jitter-percentage=10", "--min-retry-delay=100ms", "--feature-gates=CacheSecretsAndConfigMaps=false",
+		"--interval-jitter-percentage=10", "--min-retry-delay=100ms", "--feature-gates=CacheSecretsAndConfigMaps=false,ObjectLevelWorkloadIdentity=true",
 		"--leader-election-lease-duration=10s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=1s",
 		"--storage-value-log-file-size=1024", "--gc-interval=10", "--aws-autologin-for-ecr", "--token-cache-max-size=10",
 		"--default-service-account=default",

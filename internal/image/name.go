@@ -45,6 +45,9 @@ func Parse(s string, insecure bool) (Name, error) {
 		opts = append(opts, name.Insecure)
 	}
 	repo, err := name.NewRepository(s, opts...)
+	if err != nil && strings.ToLower(s) != s {
+		return Name{}, fmt.Errorf("invalid image %q: it must be in lower case, write %q", s, strings.ToLower(s))
+	}
 	if err != nil {
 		return Name{}, fmt.Errorf("invalid image %q: %w", s, err)
 	}
@@ -55,7 +58,13 @@ func Parse(s string, insecure bool) (Name, error) {
 // parser has no good words.
 func checkShape(s string) error {
 	if s == "" {
-		return fmt.Errorf("invalid image %q: it must not be empty", s)
+		return fmt.Errorf("invalid image %q: it must not be empty, set spec.image", s)
+	}
+	if strings.TrimSpace(s) != s {
+		return fmt.Errorf("invalid image %q: it must not have blanks, remove those at its ends", s)
+	}
+	if strings.HasSuffix(s, "/") {
+		return fmt.Errorf("invalid image %q: it must not end in a slash, remove the last %q", s, "/")
 	}
 	if scheme, _, found := strings.Cut(s, "://"); found {
 		return fmt.Errorf("invalid image %q: it must not have a scheme, remove %q", s, scheme+"://")

@@ -58,7 +58,10 @@ func TestParseSaysWhatToChange(t *testing.T) {
 		"ghcr.io/a/b:1.0.0":           `remove ":1.0.0"`,
 		"localhost:5000/a/b:1.0.0":    `remove ":1.0.0"`,
 		"ghcr.io/a/b@sha256:deadbeef": `remove "@sha256:deadbeef"`,
-		"ghcr.io/A/b":                 "can only contain",
+		"ghcr.io/A/b":                 `must be in lower case, write "ghcr.io/a/b"`,
+		"ghcr.io/a/b/":                `must not end in a slash`,
+		"ghcr.io/a/b ":                `must not have blanks`,
+		"ghcr.io/a!b":                 "can only contain",
 		"alpine:3":                    "invalid image",
 		"ghcr.io/a b":                 "can only contain",
 	} {

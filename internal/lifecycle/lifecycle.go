@@ -82,11 +82,14 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		}
 		return ctrl.Result{}, err
 	}
-	if err := r.takeOffFinalizer(ctx, obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	deleted := !obj.GetDeletionTimestamp().IsZero()
+	if deleted { // before the finalizer is off and nobody can tell any more
+		if err := r.gone(ctx, req.NamespacedName); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return ctrl.Result{}, r.gone(ctx, req.NamespacedName)
+	if err := r.takeOffFinalizer(ctx, obj); err != nil || deleted {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	suspended := r.Worker.Suspended(obj)
 	r.Metrics.RecordSuspend(ctx, obj, suspended)

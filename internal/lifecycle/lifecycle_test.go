@@ -239,7 +239,7 @@ func TestDeletion(t *testing.T) {
 	_, err = b.reconcile()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(apierrors.IsNotFound(b.Client.Get(context.Background(), key, &v1.ImagePolicy{}))).To(BeTrue())
-	g.Expect(b.worker.forgot).To(ConsistOf(key))
+	g.Expect(b.worker.forgot).To(ConsistOf(key), "before the finalizer was taken off")
 
 	_, err = b.reconcile()
 	g.Expect(err).NotTo(HaveOccurred())

@@ -21,8 +21,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -48,18 +48,20 @@ func (f AuthOptionsGetterFunc) AuthOptions(ctx context.Context, repo *v1.ImageRe
 }
 
 // AuthOptions is the identity under which a registry is reached: credentials,
-// and where they came from. The zero value is anonymous. Certificates and a
-// proxy, which choose the transport, are part of an identity too: they belong
-// here, beside the credentials, and in the identity's hash.
+// and the way to it, which is certificates and a proxy. The zero value is
+// anonymous, by the default way.
 //
 // It prints as where it came from, never as what it holds.
 type AuthOptions struct {
 	credentials authn.Authenticator // nil is anonymous
-	identity    string              // "" is anonymous
+	identity    string              // of the credentials, "" is anonymous
 	host        string              // the only host that may see the credentials
 	origin      string              // for messages: whose credentials, or why there are none
 
 	route route
+	// certOrigin and proxyOrigin say in messages where certificates and proxy
+	// came from, "" where they are the default.
+	certOrigin, proxyOrigin string
 }
 
 // NewAuthOptions returns the identity of someone who has credentials for the
@@ -121,10 +123,16 @@ var identityKey = []byte(rand.Text())
 
 // identityOf hashes a host and the credentials for it.
 func identityOf(host string, c authn.AuthConfig) string {
-	// A JSON array keeps the fields apart, whatever they contain. Strings
-	// always have a JSON form.
-	fields, _ := json.Marshal([]string{host, c.Username, c.Password, c.Auth, c.IdentityToken, c.RegistryToken})
+	return keyedHash(host, c.Username, c.Password, c.Auth, c.IdentityToken, c.RegistryToken)
+}
+
+// keyedHash hashes fields that may be secret.
+func keyedHash(fields ...string) string {
 	mac := hmac.New(sha256.New, identityKey)
-	mac.Write(fields)
+	for _, field := range fields {
+		// The length keeps the fields apart, whatever they contain.
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		mac.Write([]byte(field))
+	}
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -114,6 +114,7 @@ func NewClient(opts ...ClientOption) *Client {
 		opt(c)
 	}
 	c.gates = newGates(c.traffic, c.now, c.metrics)
+	route{}.configure(c.transport)
 	c.stack = c.newStack(c.transport)
 	c.routes = newLRU[string](maxRoutes, routeIdle, c.now, closeIdle)
 	c.doors = newLRU[doorKey, *door](maxDoors, doorIdle, c.now, nil)

@@ -19,7 +19,9 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,64 +34,97 @@ import (
 // NewAuthOptionsGetter returns the AuthOptionsGetter that reads Secrets and
 // ServiceAccounts through reader, in the namespace of the ImageRepository.
 //
-// The credentials are those of spec.secretRef or, where that has none for the
-// registry, those of the pull secrets of spec.serviceAccountName. Where nobody
-// has any, access is anonymous, as it is with docker: public images need no
-// entry. A Secret that is named and does not exist is an error.
-func NewAuthOptionsGetter(reader client.Reader) AuthOptionsGetter {
-	return &secretGetter{reader: reader}
+// The credentials are those of spec.secretRef. Where that has none for the
+// registry, they are those of the cloud that spec.provider names, or without
+// one those of the pull secrets of spec.serviceAccountName. Where nobody has
+// any, access is anonymous, as it is with docker: public images need no entry.
+// A Secret that is named and does not exist is an error, and so is a provider
+// that gives no credentials.
+//
+// Certificates and proxy are those of spec.certSecretRef and
+// spec.proxySecretRef, whoever the credentials are from.
+func NewAuthOptionsGetter(reader client.Reader, opts ...GetterOption) AuthOptionsGetter {
+	g := &getter{reader: reader, oldKeys: newOldKeys(nil), now: time.Now}
+	for _, opt := range opts {
+		opt(g)
+	}
+	return g
 }
 
-// secretGetter finds credentials in Secrets.
-type secretGetter struct {
-	reader client.Reader
+// GetterOption changes an AuthOptionsGetter that is being made.
+type GetterOption func(*getter)
+
+// WithCloud has spec.provider obeyed. Without it, any other than "generic" is
+// an error.
+func WithCloud(cloud Cloud) GetterOption {
+	if cloud.Tokens == nil {
+		cloud.Tokens = &TokenCache{now: time.Now}
+	}
+	return func(g *getter) { g.cloud = &cloud }
+}
+
+// WithWarnings has warn called with what the owner of an ImageRepository should
+// mend although it works: once for each thing, by many goroutines.
+func WithWarnings(warn func(repo *v1.ImageRepository, message string)) GetterOption {
+	return func(g *getter) { g.oldKeys = newOldKeys(warn) }
+}
+
+// getter finds identities in Secrets and clouds.
+type getter struct {
+	reader  client.Reader
+	cloud   *Cloud // nil where there is none
+	oldKeys *oldKeys
+	now     func() time.Time
 }
 
 // AuthOptions implements AuthOptionsGetter.
-func (g *secretGetter) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+func (g *getter) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
 	img, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 	if err != nil {
 		return AuthOptions{}, badImage(repo.Spec.Image, err)
 	}
-	s := &search{reader: g.reader, repo: repo, op: operation{verb: opCredentials, image: img}}
-	if err := s.checkSupported(); err != nil {
+	s := &search{getter: g, repo: repo, op: operation{verb: opCredentials, image: img}, secrets: map[string]*corev1.Secret{}}
+	if err := s.checkCloud(); err != nil {
 		return AuthOptions{}, err
 	}
 	return s.run(ctx)
 }
 
-// search looks for the credentials of one ImageRepository.
+// search looks for the identity of one ImageRepository.
 type search struct {
-	reader client.Reader
-	repo   *v1.ImageRepository
-	op     operation
+	*getter
+	repo    *v1.ImageRepository
+	op      operation
+	secrets map[string]*corev1.Secret // that were read
 }
 
-// checkSupported refuses the fields that can't be obeyed. Cloud credentials,
-// certificates and proxies take the place of these refusals.
-func (s *search) checkSupported() error {
-	spec := s.repo.Spec
-	switch {
-	case s.repo.GetProvider() != v1.ProviderGeneric:
-		return s.op.failUnsupported(fmt.Sprintf("spec.provider %q", spec.Provider))
-	case spec.CertSecretRef != nil:
-		return s.op.failUnsupported("spec.certSecretRef")
-	case spec.ProxySecretRef != nil:
-		return s.op.failUnsupported("spec.proxySecretRef")
-	default:
-		return nil
-	}
-}
-
-// run looks at one source after the other, and at a source only where those
-// before it have nothing.
+// run looks for the way to the registry, and then for credentials: a cloud
+// gives them by the same way.
 func (s *search) run(ctx context.Context) (AuthOptions, error) {
+	var way AuthOptions
+	if err := s.findWay(ctx, &way); err != nil {
+		return AuthOptions{}, err
+	}
+	auth, err := s.credentials(ctx, way)
+	if err != nil {
+		return AuthOptions{}, err
+	}
+	auth.route, auth.certOrigin, auth.proxyOrigin = way.route, way.certOrigin, way.proxyOrigin
+	return auth, nil
+}
+
+// credentials looks at one source after the other, and at a source only where
+// those before it have nothing.
+func (s *search) credentials(ctx context.Context, way AuthOptions) (AuthOptions, error) {
 	var looked []string
 	if ref := s.repo.Spec.SecretRef; ref != nil {
 		looked = []string{ref.Name}
 		if found, ok, err := s.inSecrets(ctx, looked); ok || err != nil {
 			return found, err
 		}
+	}
+	if s.usesCloud() {
+		return s.fromCloud(ctx, way)
 	}
 	if s.repo.Spec.ServiceAccountName != "" {
 		names, err := s.pullSecrets(ctx, s.repo.Spec.ServiceAccountName)
@@ -99,7 +134,7 @@ func (s *search) run(ctx context.Context) (AuthOptions, error) {
 		if found, ok, err := s.inSecrets(ctx, names); ok || err != nil {
 			return found, err
 		}
-		looked = append(looked, names...)
+		looked = appendNew(looked, names)
 	}
 	return anonymous(s.repo.Spec.ServiceAccountName, looked, s.op.image.Host()), nil
 }
@@ -117,6 +152,16 @@ func anonymous(serviceAccount string, looked []string, host string) AuthOptions 
 	}
 }
 
+// appendNew appends the names that are not there yet.
+func appendNew(names, more []string) []string {
+	for _, name := range more {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // quoted lists names in a sentence.
 func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
 
@@ -127,8 +172,8 @@ func (s *search) inSecrets(ctx context.Context, names []string) (AuthOptions, bo
 	var best AuthOptions
 	longest := -1
 	for _, name := range names {
-		secret := &corev1.Secret{}
-		if err := s.get(ctx, "Secret", name, secret); err != nil {
+		secret, err := s.secret(ctx, name)
+		if err != nil {
 			return AuthOptions{}, false, err
 		}
 		match, ok, err := findIn(secret, s.op.image)
@@ -163,6 +208,19 @@ func (s *search) pullSecrets(ctx context.Context, serviceAccount string) ([]stri
 		names = append(names, ref.Name)
 	}
 	return names, nil
+}
+
+// secret reads a Secret, once however many fields of the spec name it.
+func (s *search) secret(ctx context.Context, name string) (*corev1.Secret, error) {
+	if secret, found := s.secrets[name]; found {
+		return secret, nil
+	}
+	secret := &corev1.Secret{}
+	if err := s.get(ctx, "Secret", name, secret); err != nil {
+		return nil, err
+	}
+	s.secrets[name] = secret
+	return secret, nil
 }
 
 // get reads an object in the ImageRepository's namespace. kind is for the

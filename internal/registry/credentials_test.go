@@ -137,7 +137,7 @@ func TestAuthOptions(t *testing.T) {
 		"NoPullSecrets":  {reason: "anonymous, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "none" }, wantOrigin: `ServiceAccount "none" has no pull secrets`, wantRead: []string{"none"}},
 		"SecretRefFirst": {reason: "the account is not asked where the Secret has credentials, although it would know better ones", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("ghcr"), "several" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
 		"ThenAccount":    {reason: "the account is asked where the Secret has none", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"quay", "one", "ghcr"}},
-		"NobodyHas":      {reason: "all that was looked into is named", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay", "quay"`, wantRead: []string{"quay", "other", "quay"}},
+		"NobodyHas":      {reason: "all that was looked into is named", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay", "other"}},
 		"Generic":        {reason: "the provider's default name", spec: func(s *v1.ImageRepositorySpec) { s.Provider = v1.ProviderGeneric }, wantOrigin: "anonymous"},
 	}
 	for name, tc := range cases {
@@ -193,9 +193,9 @@ func TestAuthOptionsErrors(t *testing.T) {
 		"NoAPI":         {reason: "ports of the API are not", spec: ref("x"), err: errors.New("read tcp 127.0.0.1:43210->10.0.0.1:443: reset"), words: []string{"did not answer"}},
 		"Deadline":      {reason: "the cause may be seen", spec: ref("x"), err: context.DeadlineExceeded, wantIs: context.DeadlineExceeded},
 		"Image":         {reason: "no image, no registry", spec: func(s *v1.ImageRepositorySpec) { s.Image = "https://ghcr.io/org/app" }, wantReason: v1.ImageURLInvalidReason, words: []string{"scheme"}},
-		"Cert":          {reason: "must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("x") }, wantIs: ErrNotSupported, words: []string{"spec.certSecretRef is not supported yet by this version"}},
-		"Proxy":         {reason: "must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("x") }, wantIs: ErrNotSupported, words: []string{"spec.proxySecretRef is not supported yet"}},
-		"CloudProvider": {reason: "must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, wantIs: ErrNotSupported, words: []string{`spec.provider "aws" is not supported yet`}},
+		"Cert":          {reason: "certificates must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
+		"Proxy":         {reason: "a proxy must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
+		"CloudProvider": {reason: "must not be ignored where no cloud is set up", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, wantIs: ErrNotSupported, words: []string{`spec.provider "aws" is not supported yet`}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

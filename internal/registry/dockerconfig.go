@@ -31,9 +31,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// dockerHub is the host of Docker Hub as image names have it.
-const dockerHub = "index.docker.io"
-
 // The errors of a docker config quote nothing of it: any part of it may be
 // secret, misplaced.
 var (
@@ -155,7 +152,7 @@ func decodeAuth(auth string) (string, string, error) {
 // registryKey is the name of an entry of a docker config: a registry, or the
 // part of one that a path names.
 type registryKey struct {
-	host string // canonical
+	host registryHost
 	path string // without slashes at its ends, "" is the whole registry
 }
 
@@ -169,27 +166,21 @@ func parseRegistryKey(name string) registryKey {
 	if version, rest, _ := strings.Cut(path, "/"); version == "v1" || version == "v2" {
 		path = rest
 	}
-	return registryKey{host: canonicalHost(host), path: path}
+	parsed, ok := parseHost(host)
+	if !ok {
+		return registryKey{path: path} // of no registry
+	}
+	return registryKey{host: parsed, path: path}
 }
 
 // covers reports whether the key speaks of an image. Hosts are compared as a
 // whole and paths by their elements: neither "ghcr.io.example.com" nor
 // "ghcr.io/organisation" is covered by "ghcr.io/org".
 func (k registryKey) covers(img image.Name) bool {
-	if k.host == "" || k.host != canonicalHost(img.Host()) {
+	host, ok := hostOfImage(img)
+	if !ok || !k.host.equal(host) {
 		return false
 	}
 	repository := img.Repository().RepositoryStr()
 	return k.path == "" || k.path == repository || strings.HasPrefix(repository, k.path+"/")
-}
-
-// canonicalHost returns one spelling of a registry's host: in lower case, and
-// with the one name for Docker Hub, which has several.
-func canonicalHost(host string) string {
-	host = strings.ToLower(host)
-	switch host {
-	case "docker.io", "registry-1.docker.io":
-		return dockerHub
-	}
-	return host
 }

@@ -71,7 +71,8 @@ func (e *Error) Error() string {
 }
 
 // Reason returns the reason for the conditions: AuthenticationFailed,
-// RateLimited or ReadOperationFailed.
+// RateLimited, ReadOperationFailed, and before any request ImageURLInvalid or
+// FeatureGateDisabled.
 func (e *Error) Reason() string { return e.reason }
 
 // Unwrap returns the cause where it may be seen, such as
@@ -160,8 +161,9 @@ func (o operation) describe(e *Error, err error) {
 	switch {
 	case errors.As(err, &throttled):
 		o.describeThrottled(e, throttled)
+	case o.describeProxy(e, err):
 	case isCertificate(err):
-		e.detail = describeCertificate(e.Host, err)
+		e.detail = o.describeCertificate(e.Host, err)
 	case errors.As(err, &status):
 		about := (*imageStatus)(nil)
 		o.describeStatus(e, status, errors.As(err, &about))
@@ -169,6 +171,8 @@ func (o operation) describe(e *Error, err error) {
 		e.detail = fmt.Sprintf("registry %s %s", e.Host, login)
 	case errors.As(err, &bad):
 		e.detail = fmt.Sprintf("registry %s can't be read: %s", e.Host, bad)
+	case strings.Contains(err.Error(), tlsAlert):
+		e.detail = o.describeAlert(e.Host)
 	default:
 		e.detail, e.err = describeNetwork(e.Host, err)
 	}
@@ -195,6 +199,8 @@ func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool)
 	e.StatusCode = t.StatusCode
 	status := statusText(t)
 	switch {
+	case t.StatusCode == http.StatusProxyAuthRequired:
+		o.describeProxyStatus(e, t.StatusCode)
 	case t.StatusCode == http.StatusUnauthorized || t.StatusCode == http.StatusForbidden:
 		e.reason = v1.AuthenticationFailedReason
 		e.detail = o.describeRefusal(e.Host, status)

@@ -67,6 +67,21 @@ func (o operation) failSecret(secret *corev1.Secret, err error) error {
 	return o.failCredentials(fmt.Sprintf("Secret %q %v: %s", secret.Name, err, hint), err)
 }
 
+// failWay returns the error about a Secret that can't be used for
+// TLS or for a proxy. What is wrong goes on from the Secret's name.
+func (o operation) failWay(field, secret string, err error) error {
+	return o.failCredentials(fmt.Sprintf("Secret %q of %s %v", secret, field, err), err)
+}
+
+// detailOf returns what an *Error says beyond what failed.
+func detailOf(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.detail
+}
+
 // badImage returns the error about an image name that can't be parsed.
 func badImage(name string, err error) error {
 	return &Error{Op: opCredentials, Image: name, reason: v1.ImageURLInvalidReason, detail: err.Error(), err: err}

@@ -36,23 +36,41 @@ func isCertificate(err error) bool {
 
 // describeCertificate says why the registry's certificate was refused. The
 // library's own words hold the current time.
-func describeCertificate(host string, err error) string {
+func (o operation) describeCertificate(host string, err error) string {
 	var (
 		authority x509.UnknownAuthorityError
 		name      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 	)
 	switch {
+	case errors.As(err, &authority) && o.auth.certOrigin != "":
+		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
+			"add the authority's certificate to the ca.crt of %s", host, o.auth.certOrigin)
 	case errors.As(err, &authority):
 		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
 			"give the authority's certificate in spec.certSecretRef", host)
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate of registry %s is not valid for that name (x509)", host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil && invalid.Cert.IsCA:
+		return fmt.Sprintf("the authority that signed the certificate of registry %s has itself one "+
+			"that has expired or is not valid yet (x509)", host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return fmt.Sprintf("the certificate of registry %s has expired or is not valid yet (x509)", host)
 	default:
 		return fmt.Sprintf("the certificate of registry %s is not valid (x509)", host)
 	}
+}
+
+// tlsAlert begins the errors by which a server ends a TLS connection.
+const tlsAlert = "remote error: tls:"
+
+// describeAlert says what a server that ends the TLS connection may want.
+// Which alert it sends for the same reason is a matter of versions.
+func (o operation) describeAlert(host string) string {
+	if o.auth.route.tls != nil && len(o.auth.route.tls.Certificates) > 0 {
+		return fmt.Sprintf("registry %s refused the TLS connection: check that it accepts the client certificate of %s", host, o.auth.certOrigin)
+	}
+	return fmt.Sprintf("registry %s refused the TLS connection: it may want a client certificate, which spec.certSecretRef can give", host)
 }
 
 // describeNetwork says why there was no answer. It returns the cause too where
@@ -124,13 +142,11 @@ var protocolErrors = []struct{ phrase, meaning string }{
 	{"malformed HTTP", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
 	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
-	{"remote error: tls:", "refused the TLS connection: it may want a client certificate"},
 	{"tls:", "does not agree on a TLS connection"},
 	{"server response headers exceeded", "sent headers that are too long"},
 	{"GOAWAY", "closed the connection in the middle of an answer"},
 	{"stream error", "closed the connection in the middle of an answer"},
 	{"server closed idle connection", "closed the connection in the middle of an answer"},
-	{"proxyconnect", "can't be reached through the proxy"},
 }
 
 // describeProtocol says what is wrong with the protocol that a server speaks,

@@ -65,8 +65,12 @@ func (s *session) digest(ctx context.Context, tag string) (string, error) {
 	return s.computeDigest(ctx, tag)
 }
 
-// exists reports whether the registry has the tag.
+// exists reports whether the registry has the tag. No registry has a malformed
+// one, which may stand in a status that something else wrote.
 func (s *session) exists(ctx context.Context, tag string) (bool, error) {
+	if !wellFormedTag.MatchString(tag) {
+		return false, nil
+	}
 	found, refused, err := s.has(ctx, http.MethodHead, tag)
 	if refused {
 		found, _, err = s.has(ctx, http.MethodGet, tag)

@@ -162,6 +162,20 @@ func TestExists(t *testing.T) {
 	}
 }
 
+// TestMalformedTagsDontExist tests that what is no tag is given up without a
+// question, so that it can't keep a policy forever.
+func TestMalformedTagsDontExist(t *testing.T) {
+	reg, img := start(t)
+	for _, tag := range []string{"", "a b", "../other", strings.Repeat("a", 129)} {
+		if found, err := newTestClient(t).Exists(t.Context(), img, tag, AuthOptions{}); err != nil || found {
+			t.Errorf("%q: got %v, error %v", tag, found, err)
+		}
+	}
+	if heads := reg.Count(registrytest.ManifestHead); heads != 0 {
+		t.Errorf("got %d HEADs, want none", heads)
+	}
+}
+
 func TestExistsNeverGuesses(t *testing.T) {
 	reg, img := start(t)
 	for _, code := range []int{401, 403, 500, 503} {

@@ -54,26 +54,21 @@ func newListing(s *session) *listing {
 // all reads the list to its end.
 func (l *listing) all(ctx context.Context) (TagList, error) {
 	p, err := l.first(ctx)
-	for {
-		if err != nil {
-			return TagList{}, err
-		}
+	for err == nil {
 		fresh := l.add(p.tags)
 		if len(l.known) > l.limits.Tags {
-			return TagList{}, badAnswerf("the tag list has more than the %d tags that are read", l.limits.Tags)
+			return TagList{}, tooManyTags(l.limits.Tags)
 		}
-		next, err := l.after(ctx, p, fresh)
-		if err != nil {
-			return TagList{}, err
+		var next *url.URL
+		if next, err = l.after(ctx, p, fresh); err != nil {
+			break
 		}
 		if next == nil {
 			return TagList{Tags: l.tags, Invalid: l.invalid}, nil
 		}
 		p, err = l.read(ctx, next)
-		if err != nil {
-			return TagList{}, err
-		}
 	}
+	return TagList{}, err
 }
 
 // first reads the first page. Registries that don't take the number of tags
@@ -191,7 +186,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if l.bytes += int64(len(body)); l.bytes > l.limits.ListBytes {
 		return page{}, badAnswerf("the tag list has more than the %d bytes that are read", l.limits.ListBytes)
 	}
-	tags, err := parseTags(body)
+	tags, err := parseTags(body, l.limits.Tags)
 	if err != nil {
 		return page{}, err
 	}
@@ -199,9 +194,10 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	return page{tags: tags, next: next}, err
 }
 
-// parseTags reads the body of a page. A list of tags that is null is empty:
-// that is how registries written in Go show a repository without tags.
-func parseTags(body []byte) ([]string, error) {
+// parseTags reads the body of a page of at most limit tags. A list of tags that
+// is null is empty: that is how registries written in Go show a repository
+// without tags.
+func parseTags(body []byte, limit int) ([]string, error) {
 	if looksLikeHTML(body) {
 		return nil, badAnswer("it sent an HTML page in place of a tag list: check that spec.image names a registry")
 	}
@@ -219,10 +215,20 @@ func parseTags(body []byte) ([]string, error) {
 	if list.Tags == nil {
 		return nil, nil
 	}
+	// Tags contain no comma. Bytes that are cheap to send may be millions of
+	// strings, so they are counted before there is one.
+	if bytes.Count(list.Tags, []byte{','}) >= limit {
+		return nil, tooManyTags(limit)
+	}
 	if err := json.Unmarshal(list.Tags, &tags); err != nil {
 		return nil, badAnswer("it sent a tag list whose tags are not strings")
 	}
 	return tags, nil
+}
+
+// tooManyTags says which limit was hit.
+func tooManyTags(limit int) error {
+	return badAnswerf("the tag list has more than the %d tags that are read", limit)
 }
 
 // malformedTags says what is wrong with a body that isn't a JSON object.

@@ -174,10 +174,12 @@ func TestListTagsOfOddPages(t *testing.T) {
 		reason, body string
 		want         []string
 	}{
-		"Null":       {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
-		"Missing":    {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
-		"Empty":      {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
-		"Nameless":   {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
+		"Null":     {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
+		"Missing":  {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
+		"Empty":    {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
+		"Nameless": {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
+		"Malformed": {reason: "what can't be pulled is no tag", want: []string{"1.0.0", "a"},
+			body: `{"name":"app","tags":["","1.0.0","b c","- d: e\n","\u0000","\u202eb","../b","a","` + strings.Repeat("b", 129) + `"]}`},
 		"Duplicates": {reason: "a tag is there once", body: `{"name":"app","tags":["b","a","b"]}`, want: []string{"b", "a"}},
 	}
 	for name, tc := range cases {
@@ -204,12 +206,14 @@ func TestListTagsIsNeverPartial(t *testing.T) {
 		fault  registrytest.Fault
 		words  []string
 	}{
-		"OtherHost":     {reason: "pages stay on the registry's host", limits: tight, fault: link(`<https://evil.example.com/v2/app/tags/list?token=` + canary + `>; rel="next"`), words: []string{"another host"}},
-		"UserInfo":      {reason: "a link has no business with credentials", limits: tight, fault: link(`<http://127.0.0.1@evil.example.com/>; rel="next"`), words: []string{"another host"}},
-		"Circle":        {reason: "a page that links to itself never ends", limits: tight, fault: link(`</v2/app/tags/list?n=1000>; rel="next"`), words: []string{"in a circle"}},
-		"NotALink":      {reason: "a link that can't be read may be to a next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
-		"Endless":       {reason: "the number of pages is bounded", limits: tight, fault: registrytest.EndlessPages(), words: []string{"50 pages"}},
-		"ManyTags":      {reason: "the number of tags is bounded", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
+		"OtherHost": {reason: "pages stay on the registry's host", limits: tight, fault: link(`<https://evil.example.com/v2/app/tags/list?token=` + canary + `>; rel="next"`), words: []string{"another host"}},
+		"UserInfo":  {reason: "a link has no business with credentials", limits: tight, fault: link(`<http://127.0.0.1@evil.example.com/>; rel="next"`), words: []string{"another host"}},
+		"Circle":    {reason: "a page that links to itself never ends", limits: tight, fault: link(`</v2/app/tags/list?n=1000>; rel="next"`), words: []string{"in a circle"}},
+		"NotALink":  {reason: "a link that can't be read may be to a next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
+		"Endless":   {reason: "the number of pages is bounded", limits: tight, fault: registrytest.EndlessPages(), words: []string{"50 pages"}},
+		"ManyTags":  {reason: "the number of tags is bounded", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
+		"ManyStrings": {reason: "strings cost memory, also where none is a tag", limits: limit(func(l *Limits) { l.Tags = 100 }),
+			fault: registrytest.Body("", `{"name":"app","tags":["`+strings.Repeat(`","`, 100)+`"]}`), words: []string{"100 tags"}},
 		"ManyBytes":     {reason: "the bytes of all pages are bounded", limits: limit(func(l *Limits) { l.ListBytes = 100 }), fault: registrytest.EndlessPages(), words: []string{"100 bytes"}},
 		"HugePage":      {reason: "the bytes of a page are bounded", limits: tight, fault: registrytest.Huge(2 << 20), words: []string{"1048576 bytes"}},
 		"HTML":          {reason: "portals answer with a page", limits: tight, fault: registrytest.HTML(), words: []string{"HTML", "spec.image"}},

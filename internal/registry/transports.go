@@ -41,12 +41,7 @@ func closeIdle(p *pooled) { p.transport.CloseIdleConnections() }
 // newPooled returns the transport of a route.
 func (c *Client) newPooled(r route) *pooled {
 	t := newTransport()
-	if r.tls != nil {
-		t.TLSClientConfig = r.tls.Clone()
-	}
-	if r.proxy != nil {
-		t.Proxy = http.ProxyURL(r.proxy)
-	}
+	r.configure(t)
 	if r.key != "" { // one of many
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 32, 16
 	}

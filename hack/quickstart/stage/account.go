@@ -36,8 +36,13 @@ import (
 // Namespace is where the controller is said to run, as in a Flux installation.
 const Namespace = "flux-system"
 
-// account is the name of the controller's service account and of its role.
-const account = "image-reflector-controller"
+const (
+	// account is the name of the controller's service account.
+	account = "image-reflector-controller"
+	// grant is the name of its role and binding. They are not those of make
+	// deploy and make undeploy, which may be run against the same cluster.
+	grant = "image-reflector-controller-of-stage"
+)
 
 // ControllerAccount lets the controller do what the ClusterRole in a file says,
 // and no more: what it may do in a cluster. It returns the kubeconfig of it.
@@ -71,9 +76,10 @@ func bind(ctx context.Context, admin client.Client, roleFile, username string) e
 	if err := yaml.UnmarshalStrict(content, role); err != nil {
 		return fmt.Errorf("%s: %w", roleFile, err)
 	}
+	role.Name = grant
 	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: account},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: grant},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: grant},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}},
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}

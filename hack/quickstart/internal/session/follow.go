@@ -22,6 +22,9 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/demo"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -95,6 +98,9 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 		if ctx.Err() != nil || time.Since(f.answered) < patience {
 			return false, nil //nolint:nilerr // it may be busy, or be ending with the run
 		}
+		if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
+			return false, fmt.Errorf("the CRDs were removed from the cluster, as make uninstall does, and the samples with them: %w", err)
+		}
 		return false, fmt.Errorf("the API server has not answered for %s: %w", patience, err)
 	}
 	f.answered = time.Now()
@@ -151,5 +157,6 @@ func (f *follower) restart(ctx context.Context) error {
 	if err := f.controller.Start(ctx); err != nil {
 		return err
 	}
+	f.Screen.Say(fmt.Sprintf("%s  the controller runs again, with the process id %d", time.Now().Format(time.TimeOnly), f.controller.PID()))
 	return f.state().write(f.Dir)
 }

@@ -24,20 +24,21 @@ import (
 )
 
 var (
-	repositoryTitles = []string{"IMAGEREPOSITORY", "IMAGE", "TAGS", "READY", "STATUS"}
-	policyTitles     = []string{"IMAGEPOLICY", "IMAGE", "TAG", "DIGEST", "READY", "STATUS"}
+	repositoryTitles = []string{"IMAGEREPOSITORY", "READY", "TAGS", "IMAGE", "STATUS"}
+	policyTitles     = []string{"IMAGEPOLICY", "READY", "TAG", "DIGEST", "IMAGE", "STATUS"}
 )
 
 // Table renders rows as the lines of two tables, one for each kind. No line is
-// wider than width, unless that is 0.
+// wider than width, unless that is 0. What matters most comes first, as the end
+// of a line is cut where a terminal is narrow.
 func Table(rows []Row, width int) []string {
 	repositories, policies := [][]string{repositoryTitles}, [][]string{policyTitles}
 	for _, row := range rows {
 		if row.Kind == v1.ImageRepositoryKind {
-			repositories = append(repositories, []string{row.Name, row.Image, row.Tag, row.Ready, row.Message})
+			repositories = append(repositories, []string{row.Name, row.Ready, row.Tag, row.Image, row.Message})
 			continue
 		}
-		policies = append(policies, []string{row.Name, row.Image, row.Tag, short(row.Digest), row.Ready, row.Message})
+		policies = append(policies, []string{row.Name, row.Ready, row.Tag, short(row.Digest), row.Image, row.Message})
 	}
 	lines := append(align(repositories), "")
 	lines = append(lines, align(policies)...)

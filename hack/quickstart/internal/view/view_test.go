@@ -34,12 +34,12 @@ var rows = []Row{
 func TestTable(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Table(rows, 0)).To(Equal([]string{
-		"IMAGEREPOSITORY  IMAGE     TAGS  READY  STATUS",
-		"a/app            host/app  2     True   successful scan",
+		"IMAGEREPOSITORY  READY  TAGS  IMAGE     STATUS",
+		"a/app            True   2     host/app  successful scan",
 		"",
-		"IMAGEPOLICY  IMAGE     TAG    DIGEST               READY  STATUS",
-		"a/app        host/app  1.0.0  sha256:0123456789ab  True   Latest image",
-		"a/other                                            False  no tag selected",
+		"IMAGEPOLICY  READY  TAG    DIGEST               IMAGE     STATUS",
+		"a/app        True   1.0.0  sha256:0123456789ab  host/app  Latest image",
+		"a/other      False                                        no tag selected",
 	}))
 	for _, line := range Table(rows, 20) {
 		g.Expect(len([]rune(line))).To(BeNumerically("<=", 20), line)

@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// figures are counters of the controller at one time.
+type figures struct {
+	// writes are status patches, events are posts, both to the API server.
+	writes, events float64
+	// cpu is in seconds, rss in bytes.
+	cpu, rss float64
+	// requests to the registry, and those of them that are scans.
+	requests, scans float64
+}
+
+// since returns what was counted since before. Memory is no counter.
+func (f figures) since(before figures) figures {
+	return figures{
+		writes: f.writes - before.writes, events: f.events - before.events, cpu: f.cpu - before.cpu,
+		scans: f.scans - before.scans, requests: f.requests - before.requests, rss: f.rss,
+	}
+}
+
+// read reads the controller's metrics. The requests for metrics themselves
+// cost it some of the CPU time that is shown.
+func (s *system) read(registry *syntheticRegistry) (figures, error) {
+	response, err := http.Get(s.controller.MetricsURL())
+	if err != nil {
+		return figures{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	f := figures{}
+	if registry != nil {
+		f.requests, f.scans = float64(registry.requests.Load()), float64(registry.lists.Load())
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		f.add(lines.Text())
+	}
+	return f, lines.Err()
+}
+
+func (f *figures) add(line string) {
+	value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+	if err != nil || strings.HasPrefix(line, "#") {
+		return
+	}
+	switch {
+	case strings.HasPrefix(line, "process_cpu_seconds_total "):
+		f.cpu = value
+	case strings.HasPrefix(line, "process_resident_memory_bytes "):
+		f.rss = value
+	case !strings.HasPrefix(line, "rest_client_requests_total{"):
+	case strings.Contains(line, `method="PATCH"`):
+		f.writes += value
+	case strings.Contains(line, `method="POST"`):
+		f.events += value
+	}
+}

@@ -1,0 +1,153 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/aws/smithy-go"
+	"golang.org/x/oauth2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// failCloud returns the error about a cloud that gave no credentials.
+func (o operation) failCloud(r cloudRequest, way AuthOptions, err error) error {
+	o.auth = way
+	problem, cause := describeCloud(err)
+	if e := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(e, err) {
+		problem = e.detail
+	}
+	return o.failCredentials(fmt.Sprintf("%s gave no credentials: %s", r, problem), cause)
+}
+
+// describeCloud says why a cloud gave no credentials. It returns the cause too
+// where callers may want to know it. Nothing is quoted but the codes of errors:
+// the rest of them holds request ids, times, and whole answers.
+func describeCloud(err error) (string, error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "the operation was canceled", context.Canceled
+	case isTimeout(err):
+		return "there was no answer in time: check that the cloud's addresses can be reached, or raise spec.timeout", context.DeadlineExceeded
+	}
+	for _, describe := range []func(error) string{describeTokenRequest, describeAWS, describeAzure, describeGoogle, describeCloudNetwork} {
+		if detail := describe(err); detail != "" {
+			return detail, nil
+		}
+	}
+	return fmt.Sprintf("check that the controller or its service account has an identity there (%T)", innermost(err)), nil
+}
+
+// describeTokenRequest says why Kubernetes gave no token to show to the cloud.
+func describeTokenRequest(err error) string {
+	reason := apierrors.ReasonForError(err)
+	switch reason {
+	case metav1.StatusReasonUnknown:
+		return ""
+	case metav1.StatusReasonForbidden:
+		return "the controller may not create tokens for service accounts (Forbidden): allow it to create serviceaccounts/token"
+	default:
+		return fmt.Sprintf("the Kubernetes API made no token for the service account (%s)", reason)
+	}
+}
+
+// cloudCode is how clouds spell the codes of their errors.
+var cloudCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{1,60}$`)
+
+// coded returns a text for a code of an error, or another where it is none.
+func coded(format, code string) string {
+	if !cloudCode.MatchString(code) {
+		code = "an error without a code"
+	}
+	return fmt.Sprintf(format, code)
+}
+
+// describeAWS names the operation that AWS refused, and its code.
+func describeAWS(err error) string {
+	var (
+		operation *smithy.OperationError
+		api       smithy.APIError
+	)
+	if !errors.As(err, &api) {
+		return ""
+	}
+	what := "the request"
+	if errors.As(err, &operation) && cloudCode.MatchString(operation.ServiceID+operation.OperationName) {
+		what = operation.ServiceID + " " + operation.OperationName
+	}
+	return coded("AWS answered "+what+" with %s: check the role, who may assume it, and what it may do", api.ErrorCode())
+}
+
+// entraCode is how Microsoft Entra ID spells the codes of its errors.
+var entraCode = regexp.MustCompile(`\bAADSTS[0-9]{4,9}\b`)
+
+// describeAzure names the code by which Azure refused.
+func describeAzure(err error) string {
+	if code := entraCode.FindString(err.Error()); code != "" {
+		return coded("Microsoft Entra ID answered %s: check the managed identity and its federated credentials", code)
+	}
+	var response *azcore.ResponseError
+	if !errors.As(err, &response) {
+		return ""
+	}
+	if cloudCode.MatchString(response.ErrorCode) {
+		return coded("Azure answered %s: check that the identity may pull from the registry", response.ErrorCode)
+	}
+	return fmt.Sprintf("Azure answered with status %d: check that the identity may pull from the registry", response.StatusCode)
+}
+
+// googleAnswer is how Google's library quotes an answer, with the code of the
+// error where there is one.
+var googleAnswer = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
+
+// describeGoogle names the code by which Google refused.
+func describeGoogle(err error) string {
+	code := ""
+	if found := googleAnswer.FindStringSubmatch(err.Error()); found != nil {
+		code = found[1]
+	} else if refused := (*oauth2.RetrieveError)(nil); errors.As(err, &refused) {
+		code = refused.ErrorCode
+	} else if !strings.Contains(err.Error(), "oauth2/google: status code") {
+		return ""
+	}
+	return coded("Google answered %s: check the identity, who may be it, and what it may do", code)
+}
+
+// describeCloudNetwork says that there was no answer.
+func describeCloudNetwork(err error) string {
+	var (
+		lookup  *net.DNSError
+		network *net.OpError
+	)
+	switch {
+	case isCertificate(err):
+		return "the certificate of one of the cloud's addresses is not valid (x509)"
+	case errors.As(err, &lookup):
+		return "the name of one of the cloud's addresses can't be resolved"
+	case errors.As(err, &network):
+		return "one of the cloud's addresses can't be reached"
+	default:
+		return ""
+	}
+}

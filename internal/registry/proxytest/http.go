@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package proxytest
+
+import (
+	"encoding/base64"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"testing"
+)
+
+// StartHTTP starts an HTTP proxy.
+func StartHTTP(t testing.TB, opts ...Option) *Proxy {
+	t.Helper()
+	p := start(t, "http", opts)
+	server := &http.Server{Handler: http.HandlerFunc(p.serveHTTP), ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = server.Serve(p.listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return p
+}
+
+func (p *Proxy) serveHTTP(w http.ResponseWriter, req *http.Request) {
+	username, password := proxyLogin(req)
+	if !p.admit(req.Host, username, password) {
+		w.Header().Set("Proxy-Authenticate", `Basic realm="proxytest"`)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	if req.Method != http.MethodConnect {
+		p.forward(w, req)
+		return
+	}
+	target, err := p.dial(req.Context(), req.Host)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	client, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		_ = target.Close()
+		return
+	}
+	_, _ = buffered.WriteString("HTTP/1.1 200 Connection established\r\n\r\n")
+	_ = buffered.Flush()
+	tunnel(client, target)
+}
+
+// forward passes on a request that is not encrypted.
+func (p *Proxy) forward(w http.ResponseWriter, req *http.Request) {
+	forward := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host },
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	forward.ServeHTTP(w, req)
+}
+
+// proxyLogin returns the credentials that a request has for the proxy.
+func proxyLogin(req *http.Request) (string, string) {
+	encoded, _ := strings.CutPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")
+	decoded, _ := base64.StdEncoding.DecodeString(encoded)
+	username, password, _ := strings.Cut(string(decoded), ":")
+	return username, password
+}
