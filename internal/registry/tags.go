@@ -54,26 +54,21 @@ func newListing(s *session) *listing {
 // all reads the list to its end.
 func (l *listing) all(ctx context.Context) (TagList, error) {
 	p, err := l.first(ctx)
-	for {
-		if err != nil {
-			return TagList{}, err
-		}
+	for err == nil {
 		fresh := l.add(p.tags)
 		if len(l.known) > l.limits.Tags {
 			return TagList{}, tooManyTags(l.limits.Tags)
 		}
-		next, err := l.after(ctx, p, fresh)
-		if err != nil {
-			return TagList{}, err
+		var next *url.URL
+		if next, err = l.after(ctx, p, fresh); err != nil {
+			break
 		}
 		if next == nil {
 			return TagList{Tags: l.tags, Invalid: l.invalid}, nil
 		}
 		p, err = l.read(ctx, next)
-		if err != nil {
-			return TagList{}, err
-		}
 	}
+	return TagList{}, err
 }
 
 // first reads the first page. Registries that don't take the number of tags
