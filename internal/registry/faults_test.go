@@ -175,6 +175,9 @@ func TestFaults(t *testing.T) {
 						patience = 500 * time.Millisecond
 					}
 					err := read(timeout(t, patience), c, img, login(img))
+					if n := reg.Count(registrytest.Any); n > 60 {
+						t.Errorf("%s: got %d requests, want an end", tc.reason, n)
+					}
 					want, special := tc.others[operation]
 					if !special {
 						want = tc.all
