@@ -175,7 +175,7 @@ func describeProtocol(host, text string) string {
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
-		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 { //nolint:errorlint // the chain is walked here
+		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
 			next = joined.Unwrap()[len(joined.Unwrap())-1]
 		}
 		if next == nil {

@@ -78,34 +78,49 @@ func (l *lure) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // answer is what somebody answers.
 func (l *lure) answer(req *http.Request) (int, http.Header, string) {
-	const both = `{"name":"app","tags":["1.0.0"],"token":"` + lureToken + `"}`
-	challenge := func(realm string) (int, http.Header, string) {
-		return 401, http.Header{"Www-Authenticate": {fmt.Sprintf("Bearer realm=%q", realm)}}, ""
-	}
-	redirect := http.Header{"Location": {l.target}}
-	ping, logged := req.URL.Path == "/v2/", req.Header.Get("Authorization") != ""
 	switch {
+	case isHost(req.URL, lureRegistry) && req.URL.Path == "/v2/":
+		return l.answerPing()
 	case isHost(req.URL, lureRegistry):
-		switch {
-		case ping && l.place == pingRedirect, !ping && logged && l.place == tagsRedirect:
-			return 307, redirect, ""
-		case ping && l.place == pingRealm, !ping && l.place == tagsRealm:
-			return challenge(l.target)
-		case ping || !logged:
-			return challenge("https://" + lureAuth + "/token")
-		case l.place == tagsLink && req.URL.Query().Get("n") == "1000":
-			return 200, http.Header{"Link": {"<" + l.target + `>; rel="next"`}}, both
-		}
-	case isHost(req.URL, lureAuth):
-		if l.place == tokenRedirect && req.URL.Path == "/token" {
-			return 302, redirect, ""
-		}
-	default:
-		if l.tempts {
-			return challenge("https://thief.example.net/token")
-		}
+		return l.answerTags(req)
+	case isHost(req.URL, lureAuth) && l.place == tokenRedirect && req.URL.Path == "/token":
+		return 302, http.Header{"Location": {l.target}}, ""
+	case !isHost(req.URL, lureAuth) && l.tempts:
+		return realm("https://thief.example.net/token")
 	}
-	return 200, http.Header{}, both
+	return 200, http.Header{}, lureAnswer
+}
+
+// lureAnswer is a page of tags, and a token.
+const lureAnswer = `{"name":"app","tags":["1.0.0"],"token":"` + lureToken + `"}`
+
+// realm asks for a login at an address.
+func realm(address string) (int, http.Header, string) {
+	return 401, http.Header{"Www-Authenticate": {fmt.Sprintf("Bearer realm=%q", address)}}, ""
+}
+
+func (l *lure) answerPing() (int, http.Header, string) {
+	switch l.place {
+	case pingRedirect:
+		return 307, http.Header{"Location": {l.target}}, ""
+	case pingRealm:
+		return realm(l.target)
+	}
+	return realm("https://" + lureAuth + "/token")
+}
+
+func (l *lure) answerTags(req *http.Request) (int, http.Header, string) {
+	switch {
+	case l.place == tagsRealm:
+		return realm(l.target)
+	case req.Header.Get("Authorization") == "":
+		return realm("https://" + lureAuth + "/token")
+	case l.place == tagsRedirect:
+		return 307, http.Header{"Location": {l.target}}, ""
+	case l.place == tagsLink && req.URL.Query().Get("n") == "1000":
+		return 200, http.Header{"Link": {"<" + l.target + `>; rel="next"`}}, lureAnswer
+	}
+	return 200, http.Header{}, lureAnswer
 }
 
 // mayBeShown reports whether a secret may be shown at an address: to the registry,
@@ -115,12 +130,18 @@ func (l *lure) mayBeShown(u *url.URL) bool {
 		return false
 	}
 	named, err := url.Parse(l.target)
-	byRegistry := err == nil && (l.place == pingRealm || l.place == tagsRealm) && named.Scheme == "https" && named.User == nil
-	if byRegistry && u.Host == named.Host {
-		ip := net.ParseIP(u.Hostname())
-		return ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified()
+	byRegistry := l.place == pingRealm || l.place == tagsRealm
+	if byRegistry && err == nil && u.Host == named.Host && named.Scheme == "https" && named.User == nil && isPublic(u) {
+		return true
 	}
 	return isHost(u, lureRegistry) || isHost(u, lureAuth)
+}
+
+// isPublic reports whether an address is not in a private network, as far as it
+// says.
+func isPublic(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified()
 }
 
 // isHost reports whether an address is on a host: nothing but the case of ASCII
@@ -138,7 +159,7 @@ func FuzzWhoIsShownSecrets(f *testing.F) {
 		lureRegistry + ".evil.example", "evil-" + lureRegistry, "evil" + lureRegistry, "evil.example/" + lureRegistry, "evil.example#" + lureRegistry,
 		"evil.example?" + lureRegistry, lureRegistry + "@evil.example", lureRegistry + ":443@evil.example", "evil.example@" + lureRegistry,
 		"evil.example\\@" + lureRegistry, lureRegistry + "%2eevil.example", lureRegistry + "\u3002evil.example", "registry-\u212a.example.com",
-		"registry-k.ex\u0430mple.com", "\uff52egistry-k.example.com", "registry-k.example", "example.com", "sub." + lureRegistry,
+		"registry-k.ex\u0430mple.com", "\uff52egistry-k.example.com", "registry-k.example", "example.com", "sub." + lureRegistry, "sub." + lureAuth,
 		"[::1]", "127.0.0.1", "169.254.169.254", "10.0.0.1", "[fe80::1]", "0.0.0.0", "2130706433", "",
 	}
 	for place := range lureCount {
