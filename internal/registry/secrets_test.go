@@ -96,7 +96,8 @@ const lureAnswer = `{"name":"app","tags":["1.0.0"],"token":"` + lureToken + `"}`
 
 // realm asks for a login at an address.
 func realm(address string) (int, http.Header, string) {
-	return 401, http.Header{"Www-Authenticate": {fmt.Sprintf("Bearer realm=%q", address)}}, ""
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(address)
+	return 401, http.Header{"Www-Authenticate": {`Bearer realm="` + quoted + `"`}}, ""
 }
 
 func (l *lure) answerPing() (int, http.Header, string) {
