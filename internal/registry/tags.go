@@ -53,27 +53,22 @@ func newListing(s *session, known Fingerprint) *listing {
 // all reads the list to its end.
 func (l *listing) all(ctx context.Context) (TagList, error) {
 	p, err := l.first(ctx)
-	for {
-		if err != nil {
-			return TagList{}, err
-		}
+	for err == nil {
 		l.now = l.now.add(p)
 		if l.now == l.before {
 			return TagList{Unchanged: true, Fingerprint: l.now}, nil
 		}
-		next, err := l.take(ctx, p)
-		if err != nil {
-			return TagList{}, err
+		var next *url.URL
+		if next, err = l.take(ctx, p); err != nil {
+			break
 		}
 		if next == nil {
 			tags, invalid := l.names.tags()
 			return TagList{Tags: tags, Invalid: invalid, Fingerprint: l.now}, nil
 		}
 		p, err = l.read(ctx, next)
-		if err != nil {
-			return TagList{}, err
-		}
 	}
+	return TagList{}, err
 }
 
 // take takes the tags of a page, and returns the address of the next one, nil
