@@ -80,13 +80,13 @@ const filterStep = 16
 
 // filter leaves the excluded tags out, for as long as ctx allows.
 func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
-	kept := make([]string, 0, len(tags))
+	kept := tags[:0] // a list is long, and the caller's own
 	for some := range slices.Chunk(tags, filterStep) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
 				"simplify its regular expressions, or raise spec.timeout", len(tags))
 		}
-		kept = append(kept, exclusions.Filter(some)...)
+		kept = exclusions.AppendKept(kept, some)
 	}
 	return kept, nil
 }

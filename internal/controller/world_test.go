@@ -110,7 +110,7 @@ func (w *world) List(_ context.Context, _ image.Name, _ registry.AuthOptions, kn
 		w.requests = append(w.requests, "unchanged")
 		return registry.TagList{Unchanged: true, Fingerprint: known}, nil
 	}
-	return registry.TagList{Tags: w.tags, Fingerprint: fingerprint}, w.down
+	return registry.TagList{Tags: slices.Clone(w.tags), Fingerprint: fingerprint}, w.down
 }
 
 func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {

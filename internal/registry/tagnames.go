@@ -16,6 +16,8 @@ limitations under the License.
 
 package registry
 
+import "slices"
+
 // names are the distinct names in the pages of a tag list, in their order.
 type names struct {
 	list  []string
@@ -70,15 +72,15 @@ func (n *names) index() {
 	}
 }
 
-// tags returns the names that tags can have, and how many others there are.
+// tags returns the names that tags can have, and how many others there are. It
+// ends the use of n.
 func (n *names) tags() ([]string, int) {
-	tags := make([]string, 0, len(n.list))
-	for _, name := range n.list {
-		if wellFormedTag(name) {
-			tags = append(tags, name)
-		}
+	all := len(n.list)
+	tags := slices.DeleteFunc(n.list, func(name string) bool { return !wellFormedTag(name) })
+	if tags == nil {
+		tags = []string{}
 	}
-	return tags, len(n.list) - len(tags)
+	return tags, all - len(tags)
 }
 
 // maxTag is how long a tag can be.

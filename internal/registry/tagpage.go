@@ -19,6 +19,7 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -56,6 +57,20 @@ func parseTags(body []byte, limit int) ([]string, error) {
 		return nil, badAnswer("it sent a tag list whose tags are not strings")
 	}
 	return tags, nil
+}
+
+// trustedLength is up to which length a body is believed to have the length that
+// its header says, so that memory for it is taken in one piece.
+const trustedLength = 4 << 20
+
+// readBody reads a body to its end.
+func readBody(resp *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	if length := resp.ContentLength; length > 0 && length <= trustedLength {
+		body.Grow(int(length) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(resp.Body)
+	return body.Bytes(), err
 }
 
 // plainStrings returns the strings of a JSON array, which is known to be valid

@@ -18,7 +18,6 @@ package registry
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -184,7 +183,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := readBody(resp)
 	if err != nil {
 		return page{}, err
 	}

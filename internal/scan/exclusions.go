@@ -67,9 +67,8 @@ func (e Exclusions) Exclude(tag string) bool {
 	return false
 }
 
-// Filter returns the tags that are not left out, in their order.
-func (e Exclusions) Filter(tags []string) []string {
-	kept := make([]string, 0, len(tags))
+// AppendKept appends the tags that are not left out, in their order.
+func (e Exclusions) AppendKept(kept, tags []string) []string {
 	for _, tag := range tags {
 		if !e.Exclude(tag) {
 			kept = append(kept, tag)

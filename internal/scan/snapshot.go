@@ -43,11 +43,12 @@ type Snapshot struct {
 
 // Next returns the snapshot of a scan that ended at now and found tags, in
 // whatever order and however often. Times of tags that previous (of the same
-// image) knew are kept.
+// image) knew are kept. The slice of tags becomes the snapshot's.
 func Next(previous Snapshot, image string, tags []string, now time.Time) Snapshot {
-	sorted := slices.Clone(tags)
-	slices.Sort(sorted)
-	sorted = slices.Compact(sorted)
+	if !slices.IsSorted(tags) {
+		slices.Sort(tags)
+	}
+	sorted := slices.Compact(tags)
 
 	next := Snapshot{Image: image, Tags: sorted, FirstSeen: make([]int64, len(sorted)), Since: now.Unix()}
 	if previous.Image == image {
