@@ -35,7 +35,6 @@ import (
 	"github.com/fluxcd/pkg/runtime/jitter"
 	"github.com/fluxcd/pkg/runtime/leaderelection"
 	"github.com/fluxcd/pkg/runtime/logger"
-	"github.com/fluxcd/pkg/runtime/metrics"
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	flag "github.com/spf13/pflag"
@@ -55,6 +54,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
@@ -254,6 +254,8 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 	if err := mgr.Add(queue); err != nil {
 		return err
 	}
+	durations := metrics.NewDurations()
+	ctrlmetrics.Registry.MustRegister(durations, &metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()})
 	identities, err := f.newIdentities(mgr, queue)
 	if err != nil {
 		return err
@@ -263,7 +265,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 		Registry:             registryClient,
 		Store:                store,
 		Publisher:            queue,
-		Metrics:              kube.NewMetrics(mgr, metrics.MustMakeRecorder(), v1.ImageFinalizer),
+		Durations:            durations,
 		NoCrossNamespaceRefs: f.acl.NoCrossNamespaceRefs || !f.watch.AllNamespaces,
 		Concurrent:           f.concurrent,
 		RequeueDependency:    f.requeueDependency,

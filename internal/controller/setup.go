@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"time"
 
-	kube "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/predicates"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -50,8 +49,8 @@ type Options struct {
 	Store tagstore.Store
 	// Publisher publishes events.
 	Publisher lifecycle.Publisher
-	// Metrics counts reconciles.
-	Metrics kube.Metrics
+	// Durations is told of every reconcile.
+	Durations lifecycle.Durations
 
 	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
@@ -89,7 +88,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
 		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.start)).
 		WithOptions(o.controller()).
-		Complete(shell(mgr, o, &ImageRepositories{
+		Complete(shell(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
 			Auth:          o.Auth,
 			Registry:      o.Registry,
 			Store:         o.Store,
@@ -113,7 +112,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(saved.dependents.ofNamespace),
 			builder.WithPredicates(labelChanges()))
 	}
-	return b.Complete(shell(mgr, o, &ImagePolicies{
+	return b.Complete(shell(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
 		Reader:            reader,
 		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
 		Auth:              o.Auth,
@@ -129,13 +128,14 @@ func (o Options) controller() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}
 }
 
-func shell[T lifecycle.Object](mgr ctrl.Manager, o Options, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
+func shell[T lifecycle.Object](mgr ctrl.Manager, o Options, kind string, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
 	return &lifecycle.Reconciler[T]{
 		Client:    mgr.GetClient(),
 		Live:      mgr.GetAPIReader(),
 		Worker:    worker,
 		Publisher: o.Publisher,
-		Metrics:   o.Metrics,
+		Kind:      kind,
+		Durations: o.Durations,
 	}
 }
 

@@ -23,9 +23,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/fluxcd/pkg/runtime/controller"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -58,6 +56,14 @@ type Worker[T Object] interface {
 	Forget(ctx context.Context, name types.NamespacedName) error
 }
 
+// Durations keeps how long reconciles take.
+type Durations interface {
+	// Observe adds a reconcile of an object.
+	Observe(kind string, object types.NamespacedName, took time.Duration)
+	// Forget drops what is kept of an object that is gone.
+	Forget(kind string, object types.NamespacedName)
+}
+
 // Reconciler reconciles the objects of one kind with a worker.
 type Reconciler[T Object] struct {
 	// Client reads objects from the cache, and writes them.
@@ -68,8 +74,10 @@ type Reconciler[T Object] struct {
 	Worker Worker[T]
 	// Publisher publishes the events.
 	Publisher Publisher
-	// Metrics counts what happens. The zero value counts nothing.
-	Metrics controller.Metrics
+	// Kind is the kind of the objects.
+	Kind string
+	// Durations is told of every reconcile. It may be nil.
+	Durations Durations
 }
 
 // Reconcile brings one object's status up to date.
@@ -91,12 +99,12 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err := r.takeOffFinalizer(ctx, obj); err != nil || deleted {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	suspended := r.Worker.Suspended(obj)
-	r.Metrics.RecordSuspend(ctx, obj, suspended)
-	if suspended {
+	if r.Worker.Suspended(obj) {
 		return ctrl.Result{}, nil
 	}
-	defer func() { r.Metrics.RecordDuration(ctx, obj, start) }()
+	if r.Durations != nil {
+		defer func() { r.Durations.Observe(r.Kind, req.NamespacedName, time.Since(start)) }()
+	}
 	return r.work(ctx, obj)
 }
 
@@ -112,22 +120,10 @@ func (r *Reconciler[T]) takeOffFinalizer(ctx context.Context, obj T) error {
 
 // gone drops all that is held for an object which is, or is being, deleted.
 func (r *Reconciler[T]) gone(ctx context.Context, name types.NamespacedName) error {
-	obj := r.Worker.New()
-	obj.SetName(name.Name)
-	obj.SetNamespace(name.Namespace)
-	// a deleted object's metrics are dropped when they are recorded
-	now := metav1.Now()
-	obj.SetDeletionTimestamp(&now)
-	r.Metrics.RecordDuration(ctx, obj, now.Time)
-	r.Metrics.RecordSuspend(ctx, obj, false)
-	r.recordConditions(ctx, obj)
+	if r.Durations != nil {
+		r.Durations.Forget(r.Kind, name)
+	}
 	return r.Worker.Forget(ctx, name)
-}
-
-func (r *Reconciler[T]) recordConditions(ctx context.Context, obj T) {
-	r.Metrics.RecordReadiness(ctx, obj)
-	r.Metrics.RecordReconciling(ctx, obj)
-	r.Metrics.RecordStalled(ctx, obj)
 }
 
 func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
@@ -150,7 +146,6 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
 	if err := status.write(ctx, obj); err != nil {
 		return afterFailedWrite(err)
 	}
-	r.recordConditions(ctx, obj)
 	r.publish(ctx, obj, settlement.Events)
 	return ctrl.Result{RequeueAfter: settlement.After}, settlement.Err
 }

@@ -1,0 +1,57 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package metrics tells of reconciles and of the objects that are reconciled,
+// under the names that Flux uses where it has one.
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Durations keeps how long the reconciles of each object took. It is safe for
+// concurrent use.
+type Durations struct {
+	seconds *prometheus.HistogramVec
+}
+
+// NewDurations returns an empty Durations, to be registered.
+func NewDurations() *Durations {
+	return &Durations{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "gotk_reconcile_duration_seconds",
+		Help:    "The duration of the reconciles of an object.",
+		Buckets: prometheus.ExponentialBucketsRange(0.01, 1800, 10), // those of Flux
+	}, []string{"kind", "name", "namespace"})}
+}
+
+// Observe adds a reconcile of an object.
+func (d *Durations) Observe(kind string, object types.NamespacedName, took time.Duration) {
+	d.seconds.WithLabelValues(kind, object.Name, object.Namespace).Observe(took.Seconds())
+}
+
+// Forget drops what is kept of an object.
+func (d *Durations) Forget(kind string, object types.NamespacedName) {
+	d.seconds.DeleteLabelValues(kind, object.Name, object.Namespace)
+}
+
+// Describe implements prometheus.Collector.
+func (d *Durations) Describe(descs chan<- *prometheus.Desc) { d.seconds.Describe(descs) }
+
+// Collect implements prometheus.Collector.
+func (d *Durations) Collect(into chan<- prometheus.Metric) { d.seconds.Collect(into) }

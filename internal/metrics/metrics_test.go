@@ -1,0 +1,94 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/metrics"
+)
+
+func TestObjects(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+	repo.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False"}, {Type: "Stalled", Status: "True"}}
+	repo.Status.LastScanResult = &v1.ScanResult{TagCount: 12, ScanTime: metav1.Unix(1700000000, 0)}
+	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+	policy.Spec.Suspend = true
+	policy.Status.LatestRef = &v1.ImageRef{Name: "ghcr.io/team/app", Tag: "1.2.3", Digest: "sha256:abc"}
+	elected := make(chan struct{})
+	objects := &metrics.Objects{
+		Context: context.Background(),
+		Reader:  fake.NewClientBuilder().WithScheme(scheme).WithObjects(repo, policy).Build(),
+		Elected: elected,
+	}
+	g.Expect(prometheus.NewRegistry().Register(objects)).To(Succeed())
+
+	g.Expect(testutil.CollectAndCount(objects)).To(BeZero(), "a standby says nothing")
+	close(elected)
+	g.Expect(testutil.CollectAndCompare(objects, strings.NewReader(`
+# HELP gotk_reconcile_condition Whether an object's condition has a status: 1 of the status that it has, 0 of the others.
+# TYPE gotk_reconcile_condition gauge
+gotk_reconcile_condition{kind="ImagePolicy",name="app",namespace="team",status="False",type="Ready"} 0
+gotk_reconcile_condition{kind="ImagePolicy",name="app",namespace="team",status="True",type="Ready"} 0
+gotk_reconcile_condition{kind="ImagePolicy",name="app",namespace="team",status="Unknown",type="Ready"} 1
+gotk_reconcile_condition{kind="ImageRepository",name="app",namespace="team",status="False",type="Ready"} 1
+gotk_reconcile_condition{kind="ImageRepository",name="app",namespace="team",status="True",type="Ready"} 0
+gotk_reconcile_condition{kind="ImageRepository",name="app",namespace="team",status="Unknown",type="Ready"} 0
+# HELP gotk_suspend_status Whether an object is suspended: 1 or 0.
+# TYPE gotk_suspend_status gauge
+gotk_suspend_status{kind="ImagePolicy",name="app",namespace="team"} 1
+gotk_suspend_status{kind="ImageRepository",name="app",namespace="team"} 0
+# HELP image_policy_info The image that a policy has selected.
+# TYPE image_policy_info gauge
+image_policy_info{digest="sha256:abc",image="ghcr.io/team/app",name="app",namespace="team",tag="1.2.3"} 1
+# HELP image_reflector_repository_last_scan_timestamp_seconds The Unix time of the last successful scan of a repository.
+# TYPE image_reflector_repository_last_scan_timestamp_seconds gauge
+image_reflector_repository_last_scan_timestamp_seconds{name="app",namespace="team"} 1.7e+09
+# HELP image_reflector_repository_tags The number of tags found by the last successful scan of a repository.
+# TYPE image_reflector_repository_tags gauge
+image_reflector_repository_tags{name="app",namespace="team"} 12
+`))).To(Succeed())
+}
+
+func TestDurations(t *testing.T) {
+	g := NewWithT(t)
+	durations := metrics.NewDurations()
+	app, web := types.NamespacedName{Namespace: "team", Name: "app"}, types.NamespacedName{Namespace: "team", Name: "web"}
+	durations.Observe(v1.ImagePolicyKind, app, time.Second)
+	durations.Observe(v1.ImagePolicyKind, web, time.Second)
+	durations.Observe(v1.ImageRepositoryKind, app, time.Second)
+
+	g.Expect(testutil.CollectAndCount(durations, "gotk_reconcile_duration_seconds")).To(Equal(3))
+	durations.Forget(v1.ImagePolicyKind, app)
+	durations.Forget(v1.ImagePolicyKind, app)
+	g.Expect(testutil.CollectAndCount(durations, "gotk_reconcile_duration_seconds")).To(Equal(2))
+}

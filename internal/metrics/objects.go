@@ -1,0 +1,134 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/prometheus/client_golang/prometheus"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// listTimeout bounds how long a collection waits for the cache.
+const listTimeout = 10 * time.Second
+
+var (
+	readyDesc = prometheus.NewDesc("gotk_reconcile_condition",
+		"Whether an object's condition has a status: 1 of the status that it has, 0 of the others.",
+		[]string{"kind", "name", "namespace", "type", "status"}, nil)
+	suspendedDesc = prometheus.NewDesc("gotk_suspend_status",
+		"Whether an object is suspended: 1 or 0.",
+		[]string{"kind", "name", "namespace"}, nil)
+	policyDesc = prometheus.NewDesc("image_policy_info",
+		"The image that a policy has selected.",
+		[]string{"namespace", "name", "image", "tag", "digest"}, nil)
+	tagsDesc = prometheus.NewDesc("image_reflector_repository_tags",
+		"The number of tags found by the last successful scan of a repository.",
+		[]string{"namespace", "name"}, nil)
+	scannedDesc = prometheus.NewDesc("image_reflector_repository_last_scan_timestamp_seconds",
+		"The Unix time of the last successful scan of a repository.",
+		[]string{"namespace", "name"}, nil)
+)
+
+// Objects tells the state of the objects, as their status has it. It reads the
+// objects when it is asked, and keeps nothing: 10,000 objects cost no memory
+// between two collections, and one that is deleted leaves nothing behind.
+type Objects struct {
+	// Context ends with the process.
+	Context context.Context
+	// Reader reads objects from the cache.
+	Reader client.Reader
+	// Elected is closed once this process is the one that reconciles. Until
+	// then nothing is told, so that a standby does not tell it again.
+	Elected <-chan struct{}
+}
+
+// Describe implements prometheus.Collector.
+func (o *Objects) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{readyDesc, suspendedDesc, policyDesc, tagsDesc, scannedDesc} {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector. Objects that can't be read are left
+// out: other metrics tell of the API server.
+func (o *Objects) Collect(into chan<- prometheus.Metric) {
+	select {
+	case <-o.Elected:
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(o.Context, listTimeout)
+	defer cancel()
+	// nothing below changes an object, so that none needs to be copied
+	var repositories v1.ImageRepositoryList
+	if o.Reader.List(ctx, &repositories, client.UnsafeDisableDeepCopy) == nil {
+		for i := range repositories.Items {
+			collectRepository(into, &repositories.Items[i])
+		}
+	}
+	var policies v1.ImagePolicyList
+	if o.Reader.List(ctx, &policies, client.UnsafeDisableDeepCopy) == nil {
+		for i := range policies.Items {
+			collectPolicy(into, &policies.Items[i])
+		}
+	}
+}
+
+func collectRepository(into chan<- prometheus.Metric, repo *v1.ImageRepository) {
+	collectState(into, v1.ImageRepositoryKind, repo, repo.Status.Conditions, repo.Spec.Suspend)
+	if last := repo.Status.LastScanResult; last != nil {
+		into <- gauge(tagsDesc, float64(last.TagCount), repo.Namespace, repo.Name)
+		into <- gauge(scannedDesc, float64(last.ScanTime.Unix()), repo.Namespace, repo.Name)
+	}
+}
+
+func collectPolicy(into chan<- prometheus.Metric, policy *v1.ImagePolicy) {
+	collectState(into, v1.ImagePolicyKind, policy, policy.Status.Conditions, policy.Spec.Suspend)
+	if ref := policy.Status.LatestRef; ref != nil {
+		into <- gauge(policyDesc, 1, policy.Namespace, policy.Name, ref.Name, ref.Tag, ref.Digest)
+	}
+}
+
+func collectState(into chan<- prometheus.Metric, kind string, object client.Object, conditions []metav1.Condition, suspended bool) {
+	status := metav1.ConditionUnknown // also where there is none yet
+	if ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition); ready != nil {
+		status = ready.Status
+	}
+	name, namespace := object.GetName(), object.GetNamespace()
+	for _, one := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown} {
+		into <- gauge(readyDesc, number(one == status), kind, name, namespace, meta.ReadyCondition, string(one))
+	}
+	into <- gauge(suspendedDesc, number(suspended), kind, name, namespace)
+}
+
+func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
