@@ -29,27 +29,29 @@ type figures struct {
 	writes, events float64
 	// cpu is in seconds, peak in bytes.
 	cpu, peak float64
+	// reading is the CPU seconds that it took to tell the metrics.
+	reading float64
 	// requests to the registry, and those of them that are scans.
 	requests, scans float64
 }
 
-// since returns what was counted since before. The peak is that of all times.
+// since returns what was counted since before, less the reading of metrics. The
+// peak is that of all times.
 func (f figures) since(before figures) figures {
 	return figures{
-		writes: f.writes - before.writes, events: f.events - before.events, cpu: f.cpu - before.cpu,
-		scans: f.scans - before.scans, requests: f.requests - before.requests, peak: f.peak,
+		writes: f.writes - before.writes, events: f.events - before.events, cpu: f.cpu - before.cpu - before.reading,
+		scans: f.scans - before.scans, requests: f.requests - before.requests, peak: f.peak, reading: f.reading,
 	}
 }
 
-// read reads the controller's metrics. The requests for metrics themselves
-// cost it some of the CPU time that is shown.
+// read reads the controller's metrics.
 func (s *system) read(registries []*syntheticRegistry) (figures, error) {
+	f := figures{cpu: cpuOfProcess(s.controller.PID())}
 	response, err := http.Get(s.controller.MetricsURL())
 	if err != nil {
 		return figures{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	f := figures{peak: peakOf(s.controller.PID())}
 	for _, registry := range registries {
 		f.requests += float64(registry.requests.Load())
 		f.scans += float64(registry.lists.Load())
@@ -59,6 +61,8 @@ func (s *system) read(registries []*syntheticRegistry) (figures, error) {
 	for lines.Scan() {
 		f.add(lines.Text())
 	}
+	f.reading = cpuOfProcess(s.controller.PID()) - f.cpu
+	f.peak = peakOf(s.controller.PID())
 	return f, lines.Err()
 }
 
@@ -68,8 +72,6 @@ func (f *figures) add(line string) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(line, "process_cpu_seconds_total "):
-		f.cpu = value
 	case !strings.HasPrefix(line, "rest_client_requests_total{"):
 	case strings.Contains(line, `method="PATCH"`):
 		f.writes += value

@@ -36,20 +36,41 @@ func cpuOf() map[string]float64 {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	used := map[string]float64{}
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		p, err := readProcess(file)
 		if err != nil {
 			continue // it has ended
 		}
-		// the name is in parentheses and may have spaces: proc_pid_stat(5)
-		text := string(content)
-		open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
-		fields := strings.Fields(text[end+1:])
-		pid, parent := strings.TrimSpace(text[:open]), fields[1]
-		if self := strconv.Itoa(os.Getpid()); pid == self || parent == self {
-			used[text[open+1:end]] += number(fields[11])/ticks + number(fields[12])/ticks
+		if self := strconv.Itoa(os.Getpid()); p.pid == self || p.parent == self {
+			used[p.name] += p.cpu
 		}
 	}
 	return used
+}
+
+// cpuOfProcess returns the CPU seconds that a process has used.
+func cpuOfProcess(pid int) float64 {
+	p, _ := readProcess(fmt.Sprintf("/proc/%d/stat", pid))
+	return p.cpu
+}
+
+type process struct {
+	name, pid, parent string
+	cpu               float64
+}
+
+func readProcess(file string) (process, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return process{}, err
+	}
+	// the name is in parentheses and may have spaces: proc_pid_stat(5)
+	text := string(content)
+	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	fields := strings.Fields(text[end+1:])
+	return process{
+		name: text[open+1 : end], pid: strings.TrimSpace(text[:open]), parent: fields[1],
+		cpu: number(fields[11])/ticks + number(fields[12])/ticks,
+	}, nil
 }
 
 func number(text string) float64 {

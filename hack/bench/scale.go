@@ -92,15 +92,15 @@ func measureSize(ctx context.Context, stand *stand) (size, error) {
 
 func (s settings) printSizes(sizes []size) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "pairs × %d tags, %d registries\tcold\tCPU\twrites\trequests\tpeak memory\tscan: CPU\trequests\twrites\tat %s: CPU\t\n",
+	fmt.Fprintf(table, "pairs × %d tags, %d registries\tcold\tCPU\twrites\trequests\tpeak memory\tscan: CPU\trequests\twrites\tat %s: CPU\tmetrics: CPU\t\n",
 		s.tags, s.hosts, usualInterval)
 	for _, z := range sizes {
 		n := float64(z.pairs)
-		fmt.Fprintf(table, "%d\t%.1f s\t%.1f s\t%.1f a pair\t%.1f a pair\t%.0f MiB\t%.2f ms\t%.2f\t%.2f\t%.1f %%\t\n", z.pairs,
+		fmt.Fprintf(table, "%d\t%.1f s\t%.1f s\t%.1f a pair\t%.1f a pair\t%.0f MiB\t%.2f ms\t%.2f\t%.2f\t%.1f %%\t%.0f ms\t\n", z.pairs,
 			z.cold.took.Seconds(), z.cold.cpu, z.cold.writes/n, z.cold.requests/n, mebi(max(z.cold.peak, z.steady.peak)),
-			1000*z.steady.cpu/z.steady.scans, z.steady.requests/z.steady.scans, z.steady.writes/z.steady.scans, 100*z.share())
+			1000*z.steady.cpu/z.steady.scans, z.steady.requests/z.steady.scans, z.steady.writes/z.steady.scans, 100*z.share(), 1000*z.steady.reading)
 	}
-	fmt.Fprintf(table, "Flux's own, 10000, 16 workers\t598 s\t200 s\t13.8 a pair\t\t1172 MiB\t\t\t\t25 %%\t\n")
+	fmt.Fprintf(table, "Flux's own, 10000, 16 workers\t598 s\t200 s\t13.8 a pair\t\t1172 MiB\t\t\t\t25 %%\t\t\n")
 	if err := table.Flush(); err != nil {
 		return err
 	}
