@@ -96,34 +96,31 @@ func (o *Objects) Collect(into chan<- prometheus.Metric) {
 }
 
 func collectRepository(into chan<- prometheus.Metric, repo *v1.ImageRepository) {
-	collectState(into, v1.ImageRepositoryKind, repo, repo.Status.Conditions, repo.Spec.Suspend)
+	labels := labelsOf(repo)
+	labels.collectState(into, v1.ImageRepositoryKind, repo.Status.Conditions, repo.Spec.Suspend)
 	if last := repo.Status.LastScanResult; last != nil {
-		into <- gauge(tagsDesc, float64(last.TagCount), repo.Namespace, repo.Name)
-		into <- gauge(scannedDesc, float64(last.ScanTime.Unix()), repo.Namespace, repo.Name)
+		into <- &sample{tagsDesc, labels[:], float64(last.TagCount)}
+		into <- &sample{scannedDesc, labels[:], float64(last.ScanTime.Unix())}
 	}
 }
 
 func collectPolicy(into chan<- prometheus.Metric, policy *v1.ImagePolicy) {
-	collectState(into, v1.ImagePolicyKind, policy, policy.Status.Conditions, policy.Spec.Suspend)
+	labels := labelsOf(policy)
+	labels.collectState(into, v1.ImagePolicyKind, policy.Status.Conditions, policy.Spec.Suspend)
 	if ref := policy.Status.LatestRef; ref != nil {
-		into <- gauge(policyDesc, 1, policy.Namespace, policy.Name, ref.Name, ref.Tag, ref.Digest)
+		into <- labels.with(policyDesc, 1, label("image", ref.Name), label("tag", ref.Tag), label("digest", ref.Digest))
 	}
 }
 
-func collectState(into chan<- prometheus.Metric, kind string, object client.Object, conditions []metav1.Condition, suspended bool) {
+func (l objectLabels) collectState(into chan<- prometheus.Metric, kind string, conditions []metav1.Condition, suspended bool) {
 	status := metav1.ConditionUnknown // also where there is none yet
 	if ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition); ready != nil {
 		status = ready.Status
 	}
-	name, namespace := object.GetName(), object.GetNamespace()
-	for _, one := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown} {
-		into <- gauge(readyDesc, number(one == status), kind, name, namespace, meta.ReadyCondition, string(one))
+	for one, label := range statusLabels {
+		into <- l.with(readyDesc, number(one == status), kindLabels[kind], readyLabel, label)
 	}
-	into <- gauge(suspendedDesc, number(suspended), kind, name, namespace)
-}
-
-func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	into <- l.with(suspendedDesc, number(suspended), kindLabels[kind])
 }
 
 func number(yes bool) float64 {
