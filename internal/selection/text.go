@@ -34,6 +34,10 @@ func (texts) read(key string, value *string) string {
 
 func (t texts) compare(a, b *string) int { return t.direction.of(strings.Compare(*a, *b)) }
 
+func (texts) unreadable() Cause { return "" } // every text can be read
+
+func (t texts) better() string { return t.direction.text("comes after", "comes before") }
+
 // textEngine is an engine with a shortcut.
 type textEngine struct {
 	engine[string, texts]
