@@ -23,8 +23,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -92,7 +90,7 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	decision := scan.Decide(w.facts(repo, previous, time.Now()))
+	decision := scan.Decide(scan.FactsOf(repo, w.interval(repo), ofLastScan(repo, previous), time.Now()))
 	reason, due := decision.Due()
 	if !due {
 		return scanned(repo, decision.Wait()), nil
@@ -130,25 +128,6 @@ func (w *ImageRepositories) stored(ctx context.Context, repo *v1.ImageRepository
 	return snapshot, err
 }
 
-func (w *ImageRepositories) facts(repo *v1.ImageRepository, stored scan.Snapshot, now time.Time) scan.Facts {
-	status := repo.Status
-	facts := scan.Facts{
-		Now:                now,
-		Interval:           w.interval(repo),
-		Image:              repo.Spec.Image,
-		ObservedImage:      status.ObservedImage,
-		Exclusions:         repo.GetExclusionList(),
-		ObservedExclusions: status.ObservedExclusionList,
-		Failing:            failing(repo),
-		Requested:          requested(repo, status.LastHandledReconcileAt),
-	}
-	if status.LastScanResult != nil {
-		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = ofLastScan(repo, stored)
-	}
-	return facts
-}
-
 // interval returns the time between the last scan and the next.
 func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 	seed := string(repo.UID)
@@ -156,16 +135,6 @@ func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 		seed += last.ScanTime.UTC().Format(time.RFC3339)
 	}
 	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
-}
-
-// failing reports whether the last reconcile ended badly or not at all.
-func failing(repo *v1.ImageRepository) bool {
-	return !apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition)
-}
-
-func requested(obj metav1.Object, handled string) bool {
-	request, found := meta.ReconcileAnnotationValue(obj.GetAnnotations())
-	return found && request != handled
 }
 
 // list lists the tags, less the excluded ones, once it is let in. The timeout

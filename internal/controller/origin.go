@@ -27,10 +27,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/latest"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
@@ -42,15 +42,6 @@ type origin struct {
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
 	name image.Name
-}
-
-// repositoryOf returns the name of the ImageRepository a policy refers to.
-func repositoryOf(policy *v1.ImagePolicy) types.NamespacedName {
-	ref := policy.Spec.ImageRepositoryRef
-	if ref.Namespace == "" {
-		ref.Namespace = policy.Namespace
-	}
-	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 }
 
 // gather reads what the policy selects from.
@@ -100,7 +91,7 @@ func (o origin) asScanned() *v1.ImageRepository {
 
 // repository returns the policy's ImageRepository if the policy may use it.
 func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
-	key := repositoryOf(policy)
+	key := latest.RepositoryOf(policy)
 	if err := w.Access.crossNamespace(policy.Namespace, key); err != nil {
 		return nil, w.denied(err)
 	}
