@@ -45,6 +45,10 @@ var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // wellFormedTag is the form of tags in the distribution specification.
 var wellFormedTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
+// IsTag reports whether a tag can have that name. Lists of tags are without
+// those that can't.
+func IsTag(name string) bool { return wellFormedTag.MatchString(name) }
+
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
 func (s *session) digest(ctx context.Context, tag string) (string, error) {

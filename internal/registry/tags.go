@@ -38,6 +38,8 @@ type listing struct {
 	known   map[string]bool // the tags so far
 	visited map[string]bool // the pages so far
 	bytes   int64           // of the pages so far
+
+	progress func(pages, tags int)
 }
 
 // page is one page of a tag list.
@@ -47,8 +49,8 @@ type page struct {
 }
 
 // newListing returns a listing that has read nothing yet.
-func newListing(s *session) *listing {
-	return &listing{session: s, tags: []string{}, known: map[string]bool{}, visited: map[string]bool{}}
+func newListing(s *session, progress func(pages, tags int)) *listing {
+	return &listing{session: s, tags: []string{}, known: map[string]bool{}, visited: map[string]bool{}, progress: progress}
 }
 
 // all reads the list to its end.
@@ -59,6 +61,7 @@ func (l *listing) all(ctx context.Context) (TagList, error) {
 			return TagList{}, err
 		}
 		fresh := l.add(p.tags)
+		l.progress(len(l.visited), len(l.tags))
 		if len(l.known) > l.limits.Tags {
 			return TagList{}, tooManyTags(l.limits.Tags)
 		}
