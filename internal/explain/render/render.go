@@ -70,7 +70,12 @@ func asJSON(r *explain.Result) (string, error) {
 	return terminal.CleanJSON(buffer.String()), err
 }
 
+// asYAML makes YAML of the JSON, in which all is escaped that YAML may not hold.
 func asYAML(r *explain.Result) (string, error) {
-	content, err := yaml.Marshal(r)
+	text, err := asJSON(r)
+	if err != nil {
+		return "", err
+	}
+	content, err := yaml.JSONToYAML([]byte(text))
 	return terminal.CleanJSON(string(content)), err
 }

@@ -148,7 +148,7 @@ func (p *page) rejected(r *explain.Result) {
 	if len(r.Rejected) == 0 {
 		return
 	}
-	rows := [][]string{{"REJECTED TAG", "WHY: IT"}}
+	rows := [][]string{{"REJECTED TAG", "BECAUSE IT"}}
 	for _, tag := range r.Rejected {
 		rows = append(rows, []string{terminal.Clean(tag.Tag), terminal.Clean(tag.Reason)})
 	}
