@@ -120,5 +120,8 @@ func (c *Case) excluded(tags []string) []exclusion {
 	return slices.Compact(excluded)
 }
 
-// usesDefaultExclusions reports whether the repository names none.
-func usesDefaultExclusions(repo *v1.ImageRepository) bool { return len(repo.Spec.ExclusionList) == 0 }
+// usesDefaultExclusions reports whether the list is the one of those who have
+// none. The API server writes it into their spec.
+func usesDefaultExclusions(repo *v1.ImageRepository) bool {
+	return slices.Equal(repo.GetExclusionList(), []string{v1.DefaultExclusion})
+}

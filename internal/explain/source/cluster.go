@@ -19,6 +19,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -133,9 +134,10 @@ func StatusTags(c *explain.Case) (explain.Listing, error) {
 			client.ObjectKeyFromObject(c.Repository))
 	}
 	l := listing(explain.FromStatus, status.LastScanResult.LatestTags)
-	l.Partial = status.LastScanResult.TagCount > len(l.Tags)
-	if ref := c.Policy.Status.LatestRef; l.Partial && ref != nil && ref.Name == c.Repository.Spec.Image {
+	ref, tags := c.Policy.Status.LatestRef, status.LastScanResult.TagCount
+	if tags > len(l.Tags) && ref != nil && ref.Name == c.Repository.Spec.Image && !slices.Contains(l.Tags, ref.Tag) {
 		l.Tags = append(l.Tags, ref.Tag)
 	}
+	l.Partial = tags > len(l.Tags)
 	return l, nil
 }
