@@ -21,6 +21,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,4 +130,33 @@ kind: ImageRepository
 metadata: {name: app}
 spec: {image: %q, insecure: true, interval: 5m, exclusionList: [^dev]}
 `, image)
+}
+
+// kubeconfig writes the configuration of a cluster, and returns the file.
+func kubeconfig(t *testing.T, server string) string {
+	t.Helper()
+	content := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n" +
+		"clusters: [{name: c, cluster: {server: '" + server + "'}}]\n"
+	return filepath.Join(files(t, map[string]string{"config": content}), "config")
+}
+
+// clusterWithoutCRDs serves what discovery says of such a cluster, and nothing
+// else.
+func clusterWithoutCRDs(t *testing.T) string {
+	t.Helper()
+	answers := map[string]string{
+		"/api":  `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, known := answers[r.URL.Path]
+		if !known {
+			w.WriteHeader(http.StatusNotFound)
+			answer = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
+		}
+		fmt.Fprint(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }

@@ -17,11 +17,13 @@ limitations under the License.
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -38,9 +40,8 @@ func TestExitCodes(t *testing.T) {
 	private := registrytest.Start(t, registrytest.WithBasicAuth("ann", "secret"))
 	private.PushTags(t, "app", "1.0.0", "dev-1")
 	empty := filepath.Join(files(t, map[string]string{"tags": ""}), "tags")
-	unreachable := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n" +
-		"clusters: [{name: c, cluster: {server: 'http://" + down.Host() + "'}}]\n"
-	kubeconfig := filepath.Join(files(t, map[string]string{"config": unreachable}), "config")
+	failing := kubeconfig(t, "http://"+down.Host())
+	withoutCRDs := kubeconfig(t, clusterWithoutCRDs(t))
 
 	for _, tt := range []struct {
 		reason   string
@@ -69,7 +70,8 @@ func TestExitCodes(t *testing.T) {
 		{"no image", run{args: []string{"-f", "-"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "which image is it?"},
 		{"no image that is one", run{args: []string{"-f", "-", "--image", "X/y"}, stdin: policy("1.x")}, cli.ExitInvalid, "", `write "x/y"`},
 		{"no kubeconfig", run{args: []string{"x", "--kubeconfig", "testdata/none"}}, cli.ExitInvalid, "", "testdata/none"},
-		{"a cluster that fails", run{args: []string{"x", "--kubeconfig", kubeconfig}}, cli.ExitFailed, "", "ImagePolicy 'default/x' could not be read"},
+		{"a cluster that fails", run{args: []string{"x", "--kubeconfig", failing}}, cli.ExitFailed, "", "ImagePolicy 'default/x' could not be read"},
+		{"a cluster without CRDs", run{args: []string{"x", "--kubeconfig", withoutCRDs}}, cli.ExitFailed, "", "are the CRDs installed?"},
 		{"a registry that fails", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(down.Image("app"))}, cli.ExitFailed, "", "500"},
 		{"a registry that refuses", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app"))}, cli.ExitFailed, "",
 			"the docker configuration has no credentials for " + private.Host()},
@@ -193,4 +195,23 @@ func TestNothingRawReachesTheTerminal(t *testing.T) {
 	g.Expect(got.err).NotTo(ContainSubstring("\x1b"))
 	got = run{args: []string{"explain", "-f", "\x1b[31mred"}}.do(t)
 	g.Expect(got.err).To(ContainSubstring(`\x1b[31mred`), "an error is told, and harmless")
+}
+
+// TestInterrupt: who does not want to wait need not.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	hanging := registrytest.Start(t)
+	hanging.Inject(registrytest.Any, hanging.Hang())
+	cmd := run{args: []string{"explain", "-f", "-"}, stdin: policy("1.x") + repository(hanging.Image("app"))}.command(t)
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	g.Expect(cmd.Start()).To(Succeed())
+	g.Eventually(func() int { return hanging.Count(registrytest.Any) }, "20s").Should(BeNumerically(">", 0))
+	start := time.Now()
+	g.Expect(cmd.Process.Signal(os.Interrupt)).To(Succeed())
+	g.Expect(cmd.Wait()).NotTo(Succeed())
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+	g.Expect(cmd.ProcessState.ExitCode()).To(Equal(cli.ExitFailed))
+	g.Expect(problems.String()).To(HavePrefix("Error: "))
 }
