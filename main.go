@@ -23,8 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
@@ -144,11 +142,11 @@ func warnOfUnused(fs *flag.FlagSet) {
 
 func main() {
 	if cli.Wanted(os.Args) {
-		os.Exit(commandLine())
+		os.Exit(cli.Main(context.Background(), os.Args, cli.ProcessStreams()))
 	}
 	var f flags
 	f.bind(flag.CommandLine)
-	flag.Usage = usage
+	flag.Usage = func() { cli.Usage(os.Stderr, os.Args[0], flag.PrintDefaults) }
 	flag.Parse()
 	logger.SetLogger(logger.NewLogger(f.logger))
 
@@ -156,21 +154,6 @@ func main() {
 		setupLog.Error(err, "the controller ended")
 		os.Exit(1)
 	}
-}
-
-// commandLine runs what is no controller, and returns its exit code.
-func commandLine() int {
-	auth.EnableObjectLevelWorkloadIdentity() // what an ImageRepository names is used as far as the user may
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	return cli.Main(ctx, os.Args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
-}
-
-// usage prints the help of the controller.
-func usage() {
-	fmt.Fprintf(os.Stderr, "Usage of %s:\n", os.Args[0])
-	flag.PrintDefaults()
-	fmt.Fprintf(os.Stderr, "\n%q says which image a policy selects, and why: see \"%[1]s --help\".\n", controllerName+" explain")
 }
 
 func run(ctx context.Context, f *flags) error {

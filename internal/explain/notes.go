@@ -56,8 +56,8 @@ func (r *Result) Note(reason, format string, args ...any) {
 // is selected is known.
 func (c *Case) Compare(r *Result, l Listing) {
 	if l.Unlisted != "" {
-		r.Note(NoteUnlisted, "the registry has the tag %s, but its list of tags lacks it: such a tag is kept until the registry says that it is gone",
-			l.Unlisted)
+		r.Note(NoteUnlisted, "the registry has the tag %s, but its list of tags lacks it: "+
+			"such a tag is kept until the registry says that it is gone", l.Unlisted)
 	}
 	c.noteConditions(r)
 	ref := c.Policy.Status.LatestRef

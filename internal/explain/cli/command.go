@@ -136,8 +136,8 @@ func (o *options) check(args []string) error {
 		message string
 	}{
 		{len(args) == 0 && !inFiles, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
-		{!slices.Contains(render.Formats(), o.output), fmt.Sprintf("--output is %q: write one of %s", o.output, strings.Join(render.Formats(), ", "))},
-		{!slices.Contains(terminal.Colors(), o.color), fmt.Sprintf("--color is %q: write one of %s", o.color, strings.Join(terminal.Colors(), ", "))},
+		{!slices.Contains(render.Formats(), o.output), notOneOf("output", o.output, render.Formats())},
+		{!slices.Contains(terminal.Colors(), o.color), notOneOf("color", o.color, terminal.Colors())},
 		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
@@ -149,4 +149,8 @@ func (o *options) check(args []string) error {
 		}
 	}
 	return nil
+}
+
+func notOneOf(name, value string, values []string) string {
+	return fmt.Sprintf("--%s is %q: write one of %s", name, value, strings.Join(values, ", "))
 }

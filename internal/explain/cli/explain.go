@@ -209,7 +209,8 @@ func (q *inquiry) noteAccess(ctx context.Context, r *explain.Result) {
 	admitted, err := q.cluster.Admits(ctx, q.Repository, q.Policy.Namespace)
 	switch {
 	case err != nil:
-		r.Note(explain.NoteAccess, "whether spec.accessFrom of ImageRepository '%s' admits namespace '%s' is not known: %s", key, q.Policy.Namespace, err)
+		r.Note(explain.NoteAccess, "whether spec.accessFrom of ImageRepository '%s' admits namespace '%s' is not known: %s",
+			key, q.Policy.Namespace, err)
 	case admitted:
 		r.Note(explain.NoteAccess, "spec.accessFrom of ImageRepository '%s' admits namespace '%s', unless the controller forbids all "+
 			"references to other namespaces", key, q.Policy.Namespace)

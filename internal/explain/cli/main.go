@@ -23,8 +23,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -48,6 +51,18 @@ type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Getenv   func(string) string
+}
+
+// ProcessStreams are those of the process.
+func ProcessStreams() Streams {
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}
+}
+
+// Usage prints the help of the controller, with the flags that it has.
+func Usage(out io.Writer, name string, flags func()) {
+	fmt.Fprintf(out, "Usage of %s:\n", name)
+	flags()
+	fmt.Fprintf(out, "\n\"%s explain\" says which image a policy selects, and why: see \"%[1]s explain --help\".\n", Controller)
 }
 
 // Controller is the name of the controller, whose sub-command explain is.
@@ -87,13 +102,17 @@ func Wanted(argv []string) bool {
 // program returns the name of a program without its folder.
 func program(path string) string { return strings.TrimSuffix(filepath.Base(path), ".exe") }
 
-// Main runs the command line, and returns its exit code.
+// Main runs the command line, and returns its exit code. A signal ends what it
+// waits for, and a second one the process.
 func Main(ctx context.Context, argv []string, streams Streams) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
 	klog.SetLogger(logr.Discard()) // what is worth saying is said by the errors
 	ctrl.SetLogger(logr.Discard())
 
 	code := ExitSelected
-	root := newRoot(program(argv[0]), streams, &code)
+	root := newRoot(program(argv[0]), streams, &code) //nolint:contextcheck // cobra hands the context to the command
 	root.SetArgs(arguments(argv))
 	if err := root.ExecuteContext(ctx); err != nil {
 		for line := range strings.Lines(strings.TrimSpace("Error: " + err.Error())) {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fluxcd/pkg/auth"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,6 +43,7 @@ type Cluster struct{ client client.Client }
 
 // OpenCluster returns the cluster of a configuration.
 func OpenCluster(config *rest.Config) (*Cluster, error) {
+	auth.EnableObjectLevelWorkloadIdentity() // what an ImageRepository names is used as far as the user may
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err

@@ -58,7 +58,8 @@ func DockerIdentity(ctx context.Context, img image.Name) (registry.AuthOptions, 
 		return registry.AuthOptions{}, Invalidf("the docker configuration can't be read: %w", err)
 	}
 	if authenticator == authn.Anonymous {
-		return registry.AnonymousBecause(fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())), nil
+		why := fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())
+		return registry.AnonymousBecause(why), nil
 	}
 	config, err := authn.Authorization(ctx, authenticator)
 	if err != nil {

@@ -51,7 +51,7 @@ func StyleOf(out io.Writer, color string, getenv func(string) string) Style {
 	if !ok || !IsTerminal(file) {
 		return style
 	}
-	if width, _, err := term.GetSize(int(file.Fd())); err == nil { //nolint:gosec // G115: a descriptor is a small number
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 		style.Width = width
 	}
 	if color == ColorAuto {
@@ -62,7 +62,7 @@ func StyleOf(out io.Writer, color string, getenv func(string) string) Style {
 
 // IsTerminal reports whether somebody looks at a file.
 func IsTerminal(file *os.File) bool {
-	return term.IsTerminal(int(file.Fd())) //nolint:gosec // G115: a descriptor is a small number
+	return term.IsTerminal(int(file.Fd()))
 }
 
 // The colours that are used.
