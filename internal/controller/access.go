@@ -27,7 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // Access says which namespaces may refer to an ImageRepository.
@@ -73,7 +73,7 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	if err != nil {
 		return err
 	}
-	if !latest.Admits(repo.Spec.AccessFrom, namespaceLabels) {
+	if !repository.Admits(repo.Spec.AccessFrom, namespaceLabels) {
 		return &deniedError{key, fmt.Sprintf(
 			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace",
 			namespace)}

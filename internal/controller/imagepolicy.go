@@ -31,10 +31,10 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
@@ -142,7 +142,7 @@ func (w *ImagePolicies) choose(
 	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
 ) (string, error) {
 	choice, found := rule.Select(from.snapshot.Tags)
-	if current := policy.Status.LatestRef; latest.Doubtful(rule, from.repo, from.snapshot, current) {
+	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, current) {
 		exists, err := remote.exists(ctx, current.Tag)
 		if err != nil {
 			return "", w.unconfirmed(current.Tag, err)

@@ -30,8 +30,8 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
@@ -91,7 +91,7 @@ func (o origin) asScanned() *v1.ImageRepository {
 
 // repository returns the policy's ImageRepository if the policy may use it.
 func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
-	key := latest.RepositoryOf(policy)
+	key := repository.Of(policy)
 	if err := w.Access.crossNamespace(policy.Namespace, key); err != nil {
 		return nil, w.denied(err)
 	}

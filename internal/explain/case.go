@@ -23,7 +23,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
@@ -93,7 +93,7 @@ type Listing struct {
 // controller does before a policy moves down, empty for none.
 func (c *Case) Doubted(tags []string, now time.Time) string {
 	current := c.Policy.Status.LatestRef
-	if !latest.Doubtful(c.rule, c.Repository, c.scanned(tags, now), current) {
+	if !repository.Doubtful(c.rule, c.Repository, c.scanned(tags, now), current) {
 		return ""
 	}
 	return current.Tag

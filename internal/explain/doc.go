@@ -19,7 +19,7 @@ limitations under the License.
 // says.
 //
 // It is pure, and decides nothing: rules, exclusions, scans and doubts are those
-// of internal/selection, internal/scan and internal/latest, which the controller
+// of internal/selection, internal/scan and internal/repository, which the controller
 // uses too. The packages below it gather what it is told (source), print what it
 // says (render, terminal), and make a command of it (cli).
 package explain

@@ -28,8 +28,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // inquiry is one run of the command.
@@ -202,7 +202,7 @@ func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *sourc
 // noteAccess tells whether the policy may refer to the repository: RBAC let the
 // user read both, but the controller obeys accessFrom.
 func (q *inquiry) noteAccess(ctx context.Context, r *explain.Result) {
-	key := latest.RepositoryOf(q.Policy)
+	key := repository.Of(q.Policy)
 	if key.Namespace == q.Policy.Namespace {
 		return
 	}

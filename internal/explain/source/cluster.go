@@ -34,8 +34,8 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // Cluster reads objects as the user who runs the command.
@@ -64,7 +64,7 @@ func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain
 	if err := c.get(ctx, v1.ImagePolicyKind, name, policy); err != nil {
 		return nil, err
 	}
-	if err := c.get(ctx, v1.ImageRepositoryKind, latest.RepositoryOf(policy), repo); err != nil {
+	if err := c.get(ctx, v1.ImageRepositoryKind, repository.Of(policy), repo); err != nil {
 		return nil, err
 	}
 	return &explain.Case{Policy: policy, Repository: repo}, nil
@@ -99,7 +99,7 @@ func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespac
 	if err := c.client.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
 		return false, err
 	}
-	return latest.Admits(repo.Spec.AccessFrom, object.Labels), nil
+	return repository.Admits(repo.Spec.AccessFrom, object.Labels), nil
 }
 
 // Policies returns the names of the policies in a namespace.

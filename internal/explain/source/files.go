@@ -36,7 +36,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // Stdin is the name of the standard input in place of a file's.
@@ -208,7 +208,7 @@ func (o *Objects) skipped() string {
 }
 
 func (o *Objects) repository(policy found[v1.ImagePolicy]) (found[v1.ImageRepository], error) {
-	key := latest.RepositoryOf(policy.object)
+	key := repository.Of(policy.object)
 	var names []string
 	for _, repo := range o.repositories {
 		if repo.object.Name == key.Name && agree(repo.object.Namespace, key.Namespace) {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package latest
+package repository
 
 import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package latest_test
+package repository_test
 
 import (
 	"testing"
@@ -29,28 +29,28 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/latest"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-func TestRepositoryOf(t *testing.T) {
+func TestOf(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}}
 	policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "app"}
-	g.Expect(latest.RepositoryOf(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
+	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
 	policy.Spec.ImageRepositoryRef.Namespace = "shared"
-	g.Expect(latest.RepositoryOf(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
+	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
 }
 
 func TestAdmits(t *testing.T) {
 	g := NewWithT(t)
 	team := &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
-	g.Expect(latest.Admits(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
-	g.Expect(latest.Admits(team, labels.Set{"team": "b"})).To(BeFalse())
-	g.Expect(latest.Admits(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
-	g.Expect(latest.Admits(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
-	g.Expect(latest.Admits(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
+	g.Expect(repository.Admits(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
+	g.Expect(repository.Admits(team, labels.Set{"team": "b"})).To(BeFalse())
+	g.Expect(repository.Admits(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
+	g.Expect(repository.Admits(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
+	g.Expect(repository.Admits(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
 }
 
 func TestDoubtful(t *testing.T) {
@@ -78,7 +78,7 @@ func TestDoubtful(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: img, ExclusionList: tt.exclude}}
 			listed := scan.Next(scan.Snapshot{}, img, tt.listed, time.Unix(1, 0))
-			NewWithT(t).Expect(latest.Doubtful(rule, repo, listed, tt.current)).To(Equal(tt.want))
+			NewWithT(t).Expect(repository.Doubtful(rule, repo, listed, tt.current)).To(Equal(tt.want))
 		})
 	}
 }

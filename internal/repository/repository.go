@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package latest
+package repository
 
 import (
 	"github.com/fluxcd/pkg/apis/acl"
@@ -24,9 +24,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// RepositoryOf returns the name of the ImageRepository a policy refers to: in
+// Of returns the name of the ImageRepository a policy refers to: in
 // its own namespace where it names none.
-func RepositoryOf(policy *v1.ImagePolicy) types.NamespacedName {
+func Of(policy *v1.ImagePolicy) types.NamespacedName {
 	ref := policy.Spec.ImageRepositoryRef
 	if ref.Namespace == "" {
 		ref.Namespace = policy.Namespace
