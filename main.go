@@ -302,6 +302,12 @@ func (f *flags) newManager() (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	controllers := ctrlcfg.Controller{
+		RecoverPanic:            new(true),
+		MaxConcurrentReconciles: f.concurrent,
+		// its shutdown can deadlock: docs/design/0024
+		UsePriorityQueue: new(false),
+	}
 	options := ctrl.Options{
 		Scheme:                        newScheme(),
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: pprof.GetHandlers()},
@@ -316,7 +322,7 @@ func (f *flags) newManager() (ctrl.Manager, error) {
 		Logger:                        ctrl.Log,
 		Cache:                         cacheOptions,
 		Client:                        clientOptions(),
-		Controller:                    ctrlcfg.Controller{RecoverPanic: new(true), MaxConcurrentReconciles: f.concurrent},
+		Controller:                    controllers,
 	}
 	return ctrl.NewManager(client.GetConfigOrDie(f.client), options)
 }

@@ -84,8 +84,8 @@ type ImageRepositorySpec struct {
 	// +optional
 	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 
-	// ServiceAccountName names a ServiceAccount in the same namespace. Its
-	// image pull secrets are used where the registry wants credentials.
+	// ServiceAccountName names a ServiceAccount in the same namespace. With the
+	// provider "generic" its image pull secrets are used, with a cloud its identity.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`

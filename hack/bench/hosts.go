@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-    http://www.apache.org/licenses/LICENSE-2.0
+	http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,12 +13,10 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
-
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -50,7 +48,7 @@ func (s settings) hangs(ctx context.Context) error {
 	}
 	a, b := median(well), median(ill)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "\n%d registries, %d repositories: those of all but one resolved (median of %d)\t\n", s.hosts, s.repositories, rounds)
+	fmt.Fprintf(table, "%d registries, %d repositories: those of all but one resolved (median of %d)\t\n", s.hosts, s.repositories, rounds)
 	fmt.Fprintf(table, "all are well\t%.2f s\n", a.Seconds())
 	fmt.Fprintf(table, "that one hangs\t%.2f s\n", b.Seconds())
 	fmt.Fprintf(table, "ratio\t%.2f\n", float64(b)/float64(a))
@@ -64,37 +62,21 @@ func median(times []time.Duration) time.Duration {
 
 // coldHosts returns the time until the repositories of all registries but the
 // first are resolved, of which the first may hang.
-func (s settings) coldHosts(ctx context.Context, hanging bool) (_ time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, benchTimeout)
-	defer cancel()
-	dir, remove, err := tempDir()
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, remove()) }()
-	sys, err := startSystem(ctx, dir)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, sys.stop()) }()
-	registries := make([]*syntheticRegistry, s.hosts)
-	for i := range registries {
-		if registries[i], err = newSyntheticRegistry(s.tags, s.latency); err != nil {
-			return 0, err
+func (s settings) coldHosts(ctx context.Context, hanging bool) (took time.Duration, err error) {
+	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency}
+	err = with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
+		ill := stand.registries[0]
+		ill.hanging.Store(hanging)
+		start := time.Now()
+		if err := stand.controller.Start(ctx); err != nil {
+			return err
 		}
-		defer close(registries[i].release)
-	}
-	registries[0].hanging.Store(hanging)
-	image := func(i int) string { return fmt.Sprintf("%s/team/app-%d", registries[i%s.hosts].host, i) }
-	if err := sys.pairs(ctx, "bench", s.repositories, time.Hour, image); err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	if err := sys.controller.Start(ctx); err != nil {
-		return 0, err
-	}
-	others := s.repositories - (s.repositories+s.hosts-1)/s.hosts
-	return sys.await(ctx, "bench", others, start, func(policy v1.ImagePolicy) bool {
-		return !strings.HasPrefix(policy.Status.LatestRef.Name, registries[0].host+"/")
+		others := s.repositories - (s.repositories+s.hosts-1)/s.hosts
+		var err error
+		took, err = stand.await(ctx, others, start, func(policy v1.ImagePolicy) bool {
+			return !strings.HasPrefix(policy.Status.LatestRef.Name, ill.host+"/")
+		})
+		return err
 	})
+	return took, err
 }

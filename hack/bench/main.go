@@ -13,144 +13,96 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
-
 // Bench measures the controller as a whole: the real program, on a real
-// control plane, with a registry behind token authentication and a network
+// control plane, with registries behind token authentication and a network
 // that takes its time. It prints tables.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
-	"text/tabwriter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
-
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
 // settings say how much is measured.
 type settings struct {
 	repositories, tags, hosts int
 	latency, steady           time.Duration
+	sizes                     []int
+	plot                      string
+}
+
+// parts are what can be measured, in this order.
+var parts = []struct {
+	name    string
+	measure func(settings, context.Context) error
+}{
+	{"scans", settings.scans},
+	{"hosts", settings.hangs},
+	{"large", settings.large},
+	{"scale", settings.scale},
 }
 
 func main() {
-	var s settings
-	flag.IntVar(&s.repositories, "repositories", 300, "the number of ImageRepositories, each with an ImagePolicy")
+	s := settings{sizes: []int{100, 300, 1000, 3000, 10000}}
+	var wanted string
+	flag.StringVar(&wanted, "parts", "scans,hosts,large,scale", "what is measured")
+	flag.IntVar(&s.repositories, "repositories", 300, "the number of ImageRepositories, each with an ImagePolicy, of the parts scans and hosts")
 	flag.IntVar(&s.tags, "tags", 1000, "the number of tags of each")
-	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of which one hangs, 1 to leave that part out")
+	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of the parts hosts and scale")
 	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to answer")
 	flag.DurationVar(&s.steady, "steady", 20*time.Second, "the time for which unchanged scans are measured")
+	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
+	flag.StringVar(&s.plot, "plot", "", "the SVG file into which the part scale is drawn")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	fmt.Printf("%s/%s, %d processors, %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	err := s.scans(ctx)
-	if s.hosts > 1 {
-		err = errors.Join(err, s.hangs(ctx))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	fmt.Println(machine())
+	for _, part := range parts {
+		if !slices.Contains(strings.Split(wanted, ","), part.name) {
+			continue
+		}
+		fmt.Println()
+		if err := part.measure(s, ctx); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", part.name, err)
+			os.Exit(1)
+		}
 	}
 }
 
-// benchTimeout bounds each part.
-const benchTimeout = 5 * time.Minute
-
-// scans measures a cold start and unchanged scans.
-func (s settings) scans(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, benchTimeout)
-	defer cancel()
-	dir, remove, err := tempDir()
-	if err != nil {
-		return err
+func (s *settings) setSizes(text string) error {
+	s.sizes = nil
+	for _, part := range strings.Split(text, ",") {
+		var size int
+		if _, err := fmt.Sscan(part, &size); err != nil || size < 1 {
+			return fmt.Errorf("%q is no positive number", part)
+		}
+		s.sizes = append(s.sizes, size)
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	sys, err := startSystem(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sys.stop()) }()
-	registry, err := newSyntheticRegistry(s.tags, s.latency)
-	if err != nil {
-		return err
-	}
-	image := func(i int) string { return fmt.Sprintf("%s/team/app-%d", registry.host, i) }
-	if err := sys.pairs(ctx, "bench", s.repositories, time.Hour, image); err != nil {
-		return err
-	}
-	return s.measureScans(ctx, sys, registry)
-}
-
-func (s settings) measureScans(ctx context.Context, sys *system, registry *syntheticRegistry) error {
-	start, used := time.Now(), cpuOf()
-	if err := sys.controller.Start(ctx); err != nil {
-		return err
-	}
-	began := time.Since(start)
-	took, err := sys.await(ctx, "bench", s.repositories, start, func(v1.ImagePolicy) bool { return true })
-	if err != nil {
-		return err
-	}
-	cold, err := sys.read(registry)
-	if err != nil {
-		return err
-	}
-	pairs := float64(s.repositories)
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "cold start, %d repositories × %d tags, %s\tthis\tFlux's own\n", s.repositories, s.tags, s.latency)
-	fmt.Fprintf(table, "all resolved, with digests\t%.1f s\t17.7 s\n", took.Seconds())
-	fmt.Fprintf(table, "registry requests a pair\t%.1f\t\n", cold.requests/pairs)
-	fmt.Fprintf(table, "status writes a pair\t%.1f\t14.7\n", cold.writes/pairs)
-	fmt.Fprintf(table, "events a pair\t%.1f\t\n", cold.events/pairs)
-	fmt.Fprintf(table, "CPU\t%.1f s\t\n", cold.cpu)
-	fmt.Fprintf(table, "memory\t%.0f MiB\t\n", cold.rss/(1<<20))
-	fmt.Fprintf(table, "of it until the controller was ready\t%.1f s\t\n", began.Seconds())
-	fmt.Fprintf(table, "CPU of all: %s\t\t\n\n", shares(used, cpuOf()))
-	if err := s.measureSteady(ctx, sys, registry, table); err != nil {
-		return err
-	}
-	return table.Flush()
-}
-
-func (s settings) measureSteady(ctx context.Context, sys *system, registry *syntheticRegistry, table *tabwriter.Writer) error {
-	if err := sys.setInterval(ctx, "bench", s.steady/4); err != nil {
-		return err
-	}
-	select { // the scans that the change itself makes are over
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(s.steady / 2):
-	}
-	before, err := sys.read(registry)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(s.steady):
-	}
-	after, err := sys.read(registry)
-	if err != nil {
-		return err
-	}
-	got := after.since(before)
-	expected := 4 * float64(s.repositories)
-	fmt.Fprintf(table, "unchanged scan, of %.0f in %s at an interval of %s (%.0f are due)\t\t\n", got.scans, s.steady, s.steady/4, expected)
-	fmt.Fprintf(table, "registry requests\t%.2f\t3.0\n", got.requests/got.scans)
-	fmt.Fprintf(table, "status writes\t%.2f\t4.0\n", got.writes/got.scans)
-	fmt.Fprintf(table, "events\t%.2f\t1.0\n", got.events/got.scans)
-	fmt.Fprintf(table, "CPU\t%.2f ms\t\n", 1000*got.cpu/got.scans)
 	return nil
+}
+
+// machine names what the figures were measured on.
+func machine() string {
+	return fmt.Sprintf("%s/%s, %d processors (%s), %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), runtime.Version())
+}
+
+func processor() string {
+	content, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(content)) {
+		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "of an unknown kind"
 }

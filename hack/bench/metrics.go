@@ -27,31 +27,32 @@ import (
 type figures struct {
 	// writes are status patches, events are posts, both to the API server.
 	writes, events float64
-	// cpu is in seconds, rss in bytes.
-	cpu, rss float64
+	// cpu is in seconds, peak in bytes.
+	cpu, peak float64
 	// requests to the registry, and those of them that are scans.
 	requests, scans float64
 }
 
-// since returns what was counted since before. Memory is no counter.
+// since returns what was counted since before. The peak is that of all times.
 func (f figures) since(before figures) figures {
 	return figures{
 		writes: f.writes - before.writes, events: f.events - before.events, cpu: f.cpu - before.cpu,
-		scans: f.scans - before.scans, requests: f.requests - before.requests, rss: f.rss,
+		scans: f.scans - before.scans, requests: f.requests - before.requests, peak: f.peak,
 	}
 }
 
 // read reads the controller's metrics. The requests for metrics themselves
 // cost it some of the CPU time that is shown.
-func (s *system) read(registry *syntheticRegistry) (figures, error) {
+func (s *system) read(registries []*syntheticRegistry) (figures, error) {
 	response, err := http.Get(s.controller.MetricsURL())
 	if err != nil {
 		return figures{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	f := figures{}
-	if registry != nil {
-		f.requests, f.scans = float64(registry.requests.Load()), float64(registry.lists.Load())
+	f := figures{peak: peakOf(s.controller.PID())}
+	for _, registry := range registries {
+		f.requests += float64(registry.requests.Load())
+		f.scans += float64(registry.lists.Load())
 	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)
@@ -69,8 +70,6 @@ func (f *figures) add(line string) {
 	switch {
 	case strings.HasPrefix(line, "process_cpu_seconds_total "):
 		f.cpu = value
-	case strings.HasPrefix(line, "process_resident_memory_bytes "):
-		f.rss = value
 	case !strings.HasPrefix(line, "rest_client_requests_total{"):
 	case strings.Contains(line, `method="PATCH"`):
 		f.writes += value

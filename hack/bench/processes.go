@@ -18,8 +18,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,11 +57,31 @@ func number(text string) float64 {
 	return value
 }
 
-// shares says who used the CPU since before.
-func shares(before, after map[string]float64) string {
+// since returns what was used since before.
+func since(before, now map[string]float64) map[string]float64 {
+	used := map[string]float64{}
+	for name, value := range now {
+		used[name] = value - before[name]
+	}
+	return used
+}
+
+// shares says who used how much.
+func shares(used map[string]float64) string {
 	var parts []string
-	for _, name := range []string{"image-reflector", "kube-apiserver", "etcd", "bench"} {
-		parts = append(parts, fmt.Sprintf("%s %.1f s", name, after[name]-before[name]))
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		parts = append(parts, fmt.Sprintf("%s %.1f s", name, used[name]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// peakOf returns the most memory that a process has had so far, in bytes.
+func peakOf(pid int) float64 {
+	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(content)) {
+		if value, found := strings.CutPrefix(line, "VmHWM:"); found {
+			return 1024 * number(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
+		}
+	}
+	return 0
 }

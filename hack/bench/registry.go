@@ -19,8 +19,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,15 +30,17 @@ import (
 )
 
 // syntheticRegistry answers like a registry behind token authentication, with
-// the same tags for every repository, and after a delay.
+// one of some tag lists for each repository, and after a delay.
 type syntheticRegistry struct {
 	latency time.Duration
-	tags    []byte
+	lists   atomic.Int64 // that were asked for
+	bodies  [][]byte     // of the tag lists
+	tags    [][]string
+	server  *http.Server
 	// digest is what every tag points at.
 	digest string
 
 	requests atomic.Int64 // of all kinds
-	lists    atomic.Int64 // of tag lists
 	hanging  atomic.Bool
 	release  chan struct{}
 	host     string
@@ -45,31 +49,62 @@ type syntheticRegistry struct {
 	tokens map[string]bool
 }
 
-func newSyntheticRegistry(tags int, latency time.Duration) (*syntheticRegistry, error) {
-	names := make([]string, tags)
-	for i := range names {
-		names[i] = fmt.Sprintf("1.%d.%d", i/100, i%100)
-	}
-	body, err := json.Marshal(map[string]any{"name": "any", "tags": names})
-	if err != nil {
-		return nil, err
-	}
+func newSyntheticRegistry(tags, kinds int, latency time.Duration) (*syntheticRegistry, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	r := &syntheticRegistry{
 		latency: latency,
-		tags:    body,
 		digest:  "sha256:" + strings.Repeat("ab", 32),
 		release: make(chan struct{}),
 		host:    listener.Addr().String(),
 		tokens:  map[string]bool{},
 	}
-	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }() // ends with the process
+	for kind := range kinds {
+		names := tagList(kind, tags)
+		body, err := json.Marshal(map[string]any{"name": "any", "tags": names})
+		if err != nil {
+			return nil, err
+		}
+		r.tags, r.bodies = append(r.tags, names), append(r.bodies, body)
+	}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
+	go func() { _ = r.server.Serve(listener) }()
 	return r, nil
 }
+
+func (r *syntheticRegistry) close() {
+	close(r.release)
+	_ = r.server.Close()
+}
+
+// tagList returns the tags of one kind of list: versions, with the suffixes and
+// prereleases that real ones have, more or less of them.
+func tagList(kind, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		version := fmt.Sprintf("%d.%d.%d", 1+kind%7, i/97, i%97+kind)
+		switch (i + kind) % 5 {
+		case 0:
+			version += "-alpine"
+		case 1:
+			version += fmt.Sprintf("-rc.%d", kind%9)
+		}
+		names[i] = version
+	}
+	slices.Sort(names)
+	return names
+}
+
+// kindOf is which of the lists a repository has.
+func (r *syntheticRegistry) kindOf(repository string) int {
+	h := fnv.New32a()
+	h.Write([]byte(repository)) // never fails
+	return int(h.Sum32()) % len(r.tags)
+}
+
+func (r *syntheticRegistry) tagsOf(repository string) []string { return r.tags[r.kindOf(repository)] }
 
 // ServeHTTP implements http.Handler.
 func (r *syntheticRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -99,7 +134,8 @@ func (r *syntheticRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) 
 	case strings.HasSuffix(req.URL.Path, "/tags/list"):
 		r.lists.Add(1)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(r.tags)
+		repository := strings.TrimSuffix(strings.TrimPrefix(req.URL.Path, "/v2/"), "/tags/list")
+		_, _ = w.Write(r.bodies[r.kindOf(repository)])
 	case strings.Contains(req.URL.Path, "/manifests/"):
 		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
 		w.Header().Set("Docker-Content-Digest", r.digest)

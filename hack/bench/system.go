@@ -20,11 +20,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -82,13 +82,16 @@ func (s *system) stop() error {
 	return errors.Join(err, s.plane.Stop())
 }
 
-// pairs creates n pairs of an ImageRepository and an ImagePolicy, of images
+// writers is how many objects are written at a time.
+const writers = 8
+
+// create creates n pairs of an ImageRepository and an ImagePolicy, of images
 // that image names.
-func (s *system) pairs(ctx context.Context, namespace string, n int, interval time.Duration, image func(i int) string) error {
+func (s *system) create(ctx context.Context, n int, interval time.Duration, image func(i int) string) error {
 	if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
 	}
-	for i := range n {
+	return each(ctx, n, func(ctx context.Context, i int) error {
 		object := metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
 		repo := &v1.ImageRepository{ObjectMeta: object, Spec: v1.ImageRepositorySpec{
 			Image: image(i), Insecure: true, Interval: metav1.Duration{Duration: interval},
@@ -99,67 +102,76 @@ func (s *system) pairs(ctx context.Context, namespace string, n int, interval ti
 			Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
 			DigestReflectionPolicy: v1.ReflectIfNotPresent,
 		}}
-		if err := errors.Join(s.api.Create(ctx, repo), s.api.Create(ctx, policy)); err != nil {
-			return err
-		}
+		return errors.Join(s.api.Create(ctx, repo), s.api.Create(ctx, policy))
+	})
+}
+
+// each calls do for all numbers below n, some at a time.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	for i := range n {
+		group.Go(func() error { return do(ctx, i) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // setInterval changes the interval of all ImageRepositories.
-func (s *system) setInterval(ctx context.Context, namespace string, interval time.Duration) error {
+func (s *system) setInterval(ctx context.Context, interval time.Duration) error {
 	repos := &v1.ImageRepositoryList{}
 	if err := s.api.List(ctx, repos, client.InNamespace(namespace)); err != nil {
 		return err
 	}
-	for i := range repos.Items {
+	return each(ctx, len(repos.Items), func(ctx context.Context, i int) error {
 		repo := &repos.Items[i]
 		before := repo.DeepCopy()
 		repo.Spec.Interval.Duration = interval
-		if err := s.api.Patch(ctx, repo, client.MergeFrom(before)); err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.api.Patch(ctx, repo, client.MergeFrom(before))
+	})
 }
 
 // await waits until n policies that match are resolved, with a digest, and
 // returns the time since start. It watches, which costs the API server less than asking.
-func (s *system) await(
-	ctx context.Context, namespace string, n int, start time.Time, match func(v1.ImagePolicy) bool,
-) (time.Duration, error) {
-	policies := &v1.ImagePolicyList{}
-	if err := s.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
-		return 0, err
-	}
+func (s *system) await(ctx context.Context, n int, start time.Time, match func(v1.ImagePolicy) bool) (time.Duration, error) {
 	resolved := map[string]bool{}
 	note := func(policy v1.ImagePolicy) {
 		if policy.Status.LatestRef != nil && policy.Status.LatestRef.Digest != "" && match(policy) {
 			resolved[policy.Name] = true
 		}
 	}
-	for _, policy := range policies.Items {
-		note(policy)
-	}
-	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: policies.ResourceVersion}}
-	changes, err := s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace), from)
-	if err != nil {
-		return 0, err
-	}
-	defer changes.Stop()
-	for len(resolved) < n {
-		change, ok := <-changes.ResultChan()
-		if !ok {
-			return 0, fmt.Errorf("%d of %d policies were resolved in time: %w", len(resolved), n, context.Cause(ctx))
+	for { // a watch may end early
+		policies := &v1.ImagePolicyList{}
+		if err := s.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
+			return 0, fmt.Errorf("with %d of %d policies resolved: %w", len(resolved), n, err)
 		}
-		if policy, ok := change.Object.(*v1.ImagePolicy); ok {
-			note(*policy)
+		for _, policy := range policies.Items {
+			note(policy)
+		}
+		if len(resolved) >= n {
+			return time.Since(start), nil
+		}
+		if err := s.follow(ctx, policies.ResourceVersion, func(policy v1.ImagePolicy) bool {
+			note(policy)
+			return len(resolved) >= n
+		}); err != nil {
+			return 0, err
 		}
 	}
-	return time.Since(start), nil
 }
 
-func tempDir() (string, func() error, error) {
-	dir, err := os.MkdirTemp("", "bench-")
-	return dir, func() error { return os.RemoveAll(dir) }, err
+// follow watches the policies from a resource version on, until done says that it is
+// enough, or the API server ends the watch, as it may.
+func (s *system) follow(ctx context.Context, version string, done func(v1.ImagePolicy) bool) error {
+	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}}
+	changes, err := s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace), from)
+	if err != nil {
+		return err
+	}
+	defer changes.Stop()
+	for change := range changes.ResultChan() {
+		if policy, ok := change.Object.(*v1.ImagePolicy); ok && done(*policy) {
+			return nil
+		}
+	}
+	return nil
 }

@@ -73,14 +73,15 @@ func TestWhatMakesAScanDue(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*world)
+		known  bool // the list is worth comparing with the one before
 	}{
-		{"a request", func(w *world) { w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }},
-		{"another image", func(w *world) { w.repo.Spec.Image = "ghcr.io/org/other" }},
-		{"another exclusion list", func(w *world) { w.repo.Spec.ExclusionList = []string{"rc"} }},
-		{"a store that was lost", func(w *world) { *w.store = *tagstore.NewMemory() }},
-		{"a store with other tags than the status tells of", func(w *world) { w.repo.Status.LastScanResult.Revision = "older" }},
-		{"a scan that failed", func(w *world) { w.repo.Status.Conditions[0].Status = metav1.ConditionFalse }},
-		{"time", func(w *world) { w.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }},
+		{"a request", func(w *world) { w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }, true},
+		{"another image", func(w *world) { w.repo.Spec.Image = "ghcr.io/org/other" }, false},
+		{"another exclusion list", func(w *world) { w.repo.Spec.ExclusionList = []string{"rc"} }, false},
+		{"a store that was lost", func(w *world) { *w.store = *tagstore.NewMemory() }, false},
+		{"a store with other tags than the status tells of", func(w *world) { w.repo.Status.LastScanResult.Revision = "older" }, false},
+		{"a scan that failed", func(w *world) { w.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, true},
+		{"time", func(w *world) { w.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -91,12 +92,49 @@ func TestWhatMakesAScanDue(t *testing.T) {
 			tc.change(w)
 			_, err = w.scan()
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
+			asked := []string{"list", "list"}
+			if tc.known {
+				asked = append(asked, "unchanged")
+			}
+			g.Expect(w.asked()).To(Equal(asked))
 			_, err = w.scan()
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(w.asked()).To(BeEmpty(), "one scan is enough")
 		})
 	}
+}
+
+func TestAnUnchangedListOnlyMovesTheTimeOfTheScan(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0", "1.1.0"}
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	hourAgo := metav1.NewTime(time.Now().Add(-time.Hour))
+	w.repo.Status.LastScanResult.ScanTime = hourAgo
+	before := w.repo.DeepCopy()
+	result, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.asked()).To(Equal([]string{"list", "list", "unchanged"}))
+	g.Expect(result.After).To(Equal(time.Hour))
+	g.Expect(result.Message).To(HavePrefix("successful scan: found 2 tags with checksum sha256:"))
+	g.Expect(w.repo.Status.LastScanResult.ScanTime.After(hourAgo.Time)).To(BeTrue())
+	w.repo.Status.LastScanResult.ScanTime = hourAgo
+	g.Expect(w.repo.Status).To(Equal(before.Status), "nothing else")
+}
+
+func TestAnotherObjectKnowsNoList(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0"}
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	w.repo.UID = "another"
+	_, err = w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
+	g.Expect(w.repositories.Forget(context.Background(), types.NamespacedName{Namespace: "ns", Name: "app"})).To(Succeed())
+	g.Expect(w.repositories.seen.lists).To(BeEmpty())
 }
 
 func TestAFailedScanLosesNothing(t *testing.T) {

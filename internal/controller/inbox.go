@@ -64,9 +64,11 @@ type callerKey struct {
 
 // callerOf returns the object as the one who asks a registry. It is woken when
 // it is its turn, if there is a way to do that.
-func callerOf(kind string, name types.NamespacedName, wake func(types.NamespacedName)) registry.Caller {
+func callerOf(
+	kind string, name types.NamespacedName, purpose registry.Purpose, wake func(types.NamespacedName),
+) registry.Caller {
 	if wake == nil {
-		return registry.Caller{}
+		return registry.Caller{Purpose: purpose}
 	}
-	return registry.Caller{Key: callerKey{kind, name}, Wake: func() { wake(name) }}
+	return registry.Caller{Key: callerKey{kind, name}, Purpose: purpose, Wake: func() { wake(name) }}
 }

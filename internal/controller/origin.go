@@ -58,23 +58,11 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
 		return origin{}, err
 	}
-	if err != nil || !ofLastScan(repo, snapshot) {
+	if err != nil || !(scan.Held{Image: snapshot.Image, Revision: snapshot.Revision()}).OfLastScan(repo) {
 		return origin{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
 	return origin{repo: repo, snapshot: snapshot, name: name}, err
-}
-
-// ofLastScan reports whether the snapshot is that of the repository's last
-// scan. One that is older, because the storage was restored or belongs to a
-// replica that did not lead for a while, may hold tags that are gone.
-func ofLastScan(repo *v1.ImageRepository, snapshot scan.Snapshot) bool {
-	last := repo.Status.LastScanResult
-	observed := repo.Status.ObservedImage
-	if observed == "" { // a CRD of another implementation doesn't keep it
-		observed = snapshot.Image
-	}
-	return last != nil && snapshot.Image == observed && snapshot.Revision() == last.Revision
 }
 
 // replaced reports whether the repository names another image by now, whose

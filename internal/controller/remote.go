@@ -22,6 +22,7 @@ import (
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -42,20 +43,19 @@ type Gate interface {
 // when a request will be made.
 type remoteTags struct {
 	policies *ImagePolicies
-	caller   registry.Caller
+	policy   types.NamespacedName
 	from     origin
 	begin    lifecycle.Begin
 }
 
 func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
-	caller := callerOf(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
-	return &remoteTags{policies: w, caller: caller, from: from, begin: begin}
+	return &remoteTags{policies: w, policy: client.ObjectKeyFromObject(policy), from: from, begin: begin}
 }
 
 // digest returns the digest of a tag's manifest, of its index if it has one.
 func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
 	message := fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag)
-	return ask(ctx, r, message, func(ctx context.Context, auth registry.AuthOptions) (string, error) {
+	return ask(ctx, r, registry.ToGetDigest(tag), message, func(ctx context.Context, auth registry.AuthOptions) (string, error) {
 		return r.policies.Registry.Digest(ctx, r.from.name, tag, auth)
 	})
 }
@@ -63,7 +63,7 @@ func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
 // exists reports whether the registry has the tag.
 func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
 	message := fmt.Sprintf("looking for %s:%s", r.from.name, tag)
-	return ask(ctx, r, message, func(ctx context.Context, auth registry.AuthOptions) (bool, error) {
+	return ask(ctx, r, registry.ToLookFor(tag), message, func(ctx context.Context, auth registry.AuthOptions) (bool, error) {
 		return r.policies.Registry.Exists(ctx, r.from.name, tag, auth)
 	})
 }
@@ -71,10 +71,11 @@ func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
 // ask makes one request. The repository's timeout spans all of it, credentials
 // included.
 func ask[T any](
-	ctx context.Context, r *remoteTags, message string, request func(context.Context, registry.AuthOptions) (T, error),
+	ctx context.Context, r *remoteTags, purpose registry.Purpose, message string, request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
-	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, r.caller)
+	caller := callerOf(v1.ImagePolicyKind, r.policy, purpose, r.policies.Wake)
+	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, caller)
 	if err != nil {
 		return none, registryError(err)
 	}

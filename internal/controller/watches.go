@@ -92,9 +92,23 @@ func concernsPolicies(before, after *v1.ImageRepository) bool {
 		revisionOf(before) != revisionOf(after) ||
 		before.Status.ObservedImage != after.Status.ObservedImage ||
 		before.Spec.Image != after.Spec.Image ||
-		before.Spec.Insecure != after.Spec.Insecure ||
 		readiness(before) != readiness(after) ||
+		!equality.Semantic.DeepEqual(wayOf(before), wayOf(after)) ||
 		!equality.Semantic.DeepEqual(before.Spec.AccessFrom, after.Spec.AccessFrom)
+}
+
+// wayOf is how the repository's registry is reached. It is the policy's way to
+// digests, too.
+func wayOf(repo *v1.ImageRepository) v1.ImageRepositorySpec {
+	return v1.ImageRepositorySpec{
+		SecretRef:          repo.Spec.SecretRef,
+		CertSecretRef:      repo.Spec.CertSecretRef,
+		ProxySecretRef:     repo.Spec.ProxySecretRef,
+		ServiceAccountName: repo.Spec.ServiceAccountName,
+		Provider:           repo.Spec.Provider,
+		Timeout:            repo.Spec.Timeout,
+		Insecure:           repo.Spec.Insecure,
+	}
 }
 
 func revisionOf(repo *v1.ImageRepository) string {

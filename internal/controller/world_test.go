@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -102,9 +103,14 @@ func (w *world) Enter(ctx context.Context, _ image.Name, _ registry.Caller) (con
 	return ctx, func() { w.inside-- }, nil
 }
 
-func (w *world) List(context.Context, image.Name, registry.AuthOptions) (registry.TagList, error) {
+func (w *world) List(_ context.Context, _ image.Name, _ registry.AuthOptions, known registry.Fingerprint) (registry.TagList, error) {
 	w.requests = append(w.requests, "list")
-	return registry.TagList{Tags: w.tags}, w.down
+	fingerprint := registry.Fingerprint(fmt.Sprintf("%q", w.tags))
+	if known == fingerprint && w.down == nil {
+		w.requests = append(w.requests, "unchanged")
+		return registry.TagList{Unchanged: true, Fingerprint: known}, nil
+	}
+	return registry.TagList{Tags: slices.Clone(w.tags), Fingerprint: fingerprint}, w.down
 }
 
 func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {

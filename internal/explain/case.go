@@ -101,7 +101,7 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 
 // scanned returns what a scan that lists these tags finds.
 func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
-	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.Filter(tags), now)
+	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendKept(nil, tags), now)
 }
 
 // considered returns the tags to select from.

@@ -17,6 +17,7 @@ limitations under the License.
 package explain
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -53,7 +54,9 @@ func (c *Case) lastScan(now time.Time) *LastScan {
 	if last == nil {
 		return nil
 	}
-	decision := scan.Decide(scan.FactsOf(c.Repository, c.Repository.GetRequeueAfter(), true, now))
+	repo := c.Repository
+	held := scan.Held{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
+	decision := scan.Decide(scan.FactsOf(repo, repo.GetRequeueAfter(), held, now))
 	told := &LastScan{
 		Time:     last.ScanTime.UTC(),
 		Age:      age(now.Sub(last.ScanTime.Time)),

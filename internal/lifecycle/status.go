@@ -40,11 +40,10 @@ type statusWriter[T Object] struct {
 // wrong, and a conflict is returned. A change of anything but the status is no
 // such conflict, and does not cost the work.
 func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
-	diff, err := client.MergeFrom(w.written).Data(obj)
-	if err != nil || string(diff) == "{}" {
-		return err
+	if equality.Semantic.DeepEqual(w.written, obj) {
+		return nil
 	}
-	err = w.patch(ctx, obj)
+	err := w.patch(ctx, obj)
 	if apierrors.IsConflict(err) && w.refresh(ctx, obj) {
 		err = w.patch(ctx, obj)
 	}

@@ -56,7 +56,7 @@ type scanner struct{ rest string }
 // separate both challenges and their parameters, so a parameter is told by its
 // equals sign.
 func (s *scanner) next() (authChallenge, bool) {
-	s.skip(" \t,")
+	s.skip(" \t,=") // an equals sign pads what some schemes have in place of parameters
 	kind := s.word()
 	if kind == "" {
 		return authChallenge{}, false

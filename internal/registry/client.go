@@ -18,6 +18,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -140,7 +141,7 @@ func (c *Client) Close() {
 // the order of the registry. It never returns a part of them: a list that
 // can't be read to its end is an *Error. Names that no tag can have are left out.
 func (c *Client) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
-	list, err := c.List(ctx, img, auth)
+	list, err := c.List(ctx, img, auth, "")
 	return list.Tags, err
 }
 
@@ -150,12 +151,20 @@ type TagList struct {
 	Tags []string
 	// Invalid is how many names were left out that no tag can have.
 	Invalid int
+	// Fingerprint stands for the list as the registry sent it.
+	Fingerprint Fingerprint
+	// Unchanged says that the list is the one that was known already. Its tags
+	// are not told again.
+	Unchanged bool
 }
 
-// List is ListTags for those who want to know what was left out.
-func (c *Client) List(ctx context.Context, img image.Name, auth AuthOptions) (TagList, error) {
+// List is ListTags for those who want to know what was left out, or who know the
+// list already as one with the fingerprint known.
+func (c *Client) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
 	op := operation{verb: opListTags, image: img, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) { return newListing(s, c.progress).all(ctx) })
+	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) {
+		return newListing(s, known, c.progress).all(ctx)
+	})
 }
 
 // Digest returns the digest, "sha256:…", of what a tag points at. For a
@@ -176,9 +185,12 @@ func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth Au
 // a *BusyError before it does anything, where it has to come back later.
 func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	ctx, leave, err := c.Enter(ctx, op.image, Caller{})
-	if err != nil {
+	ctx, leave, err := c.enter(ctx, op.image, Caller{})
+	if _, busy := errors.AsType[*BusyError](err); busy {
 		return none, err
+	}
+	if err != nil {
+		return none, op.fail(err)
 	}
 	defer leave()
 	if _, bounded := ctx.Deadline(); !bounded && c.limits.Time > 0 {

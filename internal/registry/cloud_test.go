@@ -245,6 +245,7 @@ func TestCloudErrors(t *testing.T) {
 		words                   []string
 	}{
 		"AWSRole":      {reason: "the role can't be assumed", image: imageAWS, provider: "aws", host: sts, answer: answer(403, xml, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>CHANGES</Message></Error><RequestId>CHANGES</RequestId></ErrorResponse>`), words: []string{"AWS answered STS AssumeRoleWithWebIdentity with AccessDenied"}},
+		"AWSThrottles": {reason: "there is nothing to check", image: imageAWS, provider: "aws", host: ecr, answer: answer(400, "application/x-amz-json-1.1", `{"__type":"ThrottlingException","message":"CHANGES"}`), words: []string{"AWS limits the rate of ECR GetAuthorizationToken (ThrottlingException): it will be tried again"}},
 		"AWSRegistry":  {reason: "the role may not pull", image: imageAWS, provider: "aws", host: ecr, answer: answer(400, "application/x-amz-json-1.1", `{"__type":"AccessDeniedException","message":"CHANGES"}`), words: []string{"AWS answered ECR GetAuthorizationToken with AccessDeniedException"}},
 		"AWSStrange":   {reason: "a code that is none", image: imageAWS, provider: "aws", host: sts, answer: answer(403, xml, `<ErrorResponse><Error><Code>CHANGES</Code></Error></ErrorResponse>`), words: []string{"with an error without a code"}},
 		"AzureLogin":   {reason: "the identity is not federated", image: imageAzure, provider: "azure", host: "login.microsoftonline.com", answer: entraRefuses, words: []string{"Microsoft Entra ID answered AADSTS700016"}},

@@ -17,6 +17,7 @@ limitations under the License.
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -131,8 +133,12 @@ func (s *search) credentials(ctx context.Context, way AuthOptions) (AuthOptions,
 		if err != nil {
 			return AuthOptions{}, err
 		}
+		names, missing := s.existing(ctx, names)
 		if found, ok, err := s.inSecrets(ctx, names); ok || err != nil {
 			return found, err
+		}
+		if missing != nil {
+			return AuthOptions{}, missing
 		}
 		looked = appendNew(looked, names)
 	}
@@ -208,6 +214,22 @@ func (s *search) pullSecrets(ctx context.Context, serviceAccount string) ([]stri
 		names = append(names, ref.Name)
 	}
 	return names, nil
+}
+
+// existing returns the names of the Secrets that exist, and an error about the
+// first that doesn't. As for the kubelet, one that is missing is no obstacle where
+// another one has what is needed.
+func (s *search) existing(ctx context.Context, names []string) ([]string, error) {
+	var missing error
+	found := make([]string, 0, len(names))
+	for _, name := range names {
+		if _, err := s.secret(ctx, name); apierrors.IsNotFound(err) {
+			missing = cmp.Or(missing, err)
+			continue
+		}
+		found = append(found, name)
+	}
+	return found, missing
 }
 
 // secret reads a Secret, once however many fields of the spec name it.

@@ -117,7 +117,7 @@ func TestAuthOptions(t *testing.T) {
 		secret("opaque", corev1.SecretTypeOpaque, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"username":"opaque","password":"p"}}}`),
 	}
 	accounts := map[string][]string{
-		"none": nil, "one": {"ghcr"}, "several": {"quay", "ghcr", "org"}, "equal": {"ghcr-2", "ghcr"}, "old": {"legacy"}, "broken": {"gone"}, "other": {"quay"},
+		"none": nil, "one": {"ghcr"}, "several": {"quay", "ghcr", "org"}, "equal": {"ghcr-2", "ghcr"}, "old": {"legacy"}, "broken": {"gone"}, "torn": {"gone", "ghcr"}, "other": {"quay"},
 	}
 	cases := map[string]struct {
 		reason       string
@@ -135,6 +135,7 @@ func TestAuthOptions(t *testing.T) {
 		"Equal":          {reason: "of equals, the first", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "equal" }, wantUsername: "host-2", wantOrigin: `Secret "ghcr-2"`, wantRead: []string{"equal", "ghcr-2", "ghcr"}},
 		"Legacy":         {reason: "the older format", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "old" }, wantUsername: "legacy", wantOrigin: `Secret "legacy"`, wantRead: []string{"old", "legacy"}},
 		"NoPullSecrets":  {reason: "anonymous, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "none" }, wantOrigin: `ServiceAccount "none" has no pull secrets`, wantRead: []string{"none"}},
+		"OneIsMissing":   {reason: "as for the kubelet, a pull secret that is missing is no obstacle where another one has what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"torn", "gone", "ghcr"}},
 		"SecretRefFirst": {reason: "the account is not asked where the Secret has credentials, although it would know better ones", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("ghcr"), "several" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
 		"ThenAccount":    {reason: "the account is asked where the Secret has none", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"quay", "one", "ghcr"}},
 		"NobodyHas":      {reason: "all that was looked into is named", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay", "other"}},
@@ -163,13 +164,14 @@ func TestAuthOptions(t *testing.T) {
 
 func TestAuthOptionsErrors(t *testing.T) {
 	secrets := []*corev1.Secret{
+		dockerSecret("quay", "quay.io", "quay"),
 		secret("opaque", corev1.SecretTypeOpaque, "password", canary),
 		secret("no-json", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, canary),
 		secret("array", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, `{"auths":["`+canary+`"]}`),
 		secret("bad-legacy", corev1.SecretTypeDockercfg, corev1.DockerConfigKey, `["`+canary+`"]`),
 		secret("bad-entry", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"auth":"`+canary+`"}}}`),
 	}
-	accounts := map[string][]string{"broken": {"gone"}}
+	accounts := map[string][]string{"broken": {"gone"}, "torn": {"gone", "quay"}}
 	ref := func(name string) func(*v1.ImageRepositorySpec) {
 		return func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef(name) }
 	}
@@ -182,6 +184,7 @@ func TestAuthOptionsErrors(t *testing.T) {
 		words      []string
 	}{
 		"NoSecret":      {reason: "a Secret that is not there", spec: ref("gone"), words: []string{`Secret "gone" does not exist`}},
+		"MissingPull":   {reason: "the pull secret that is missing may have what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, words: []string{`Secret "gone" does not exist`}},
 		"NoKey":         {reason: "a Secret of something else", spec: ref("opaque"), words: []string{`Secret "opaque" has no key .dockerconfigjson`, `type "Opaque"`, "kubectl create secret docker-registry"}},
 		"NoJSON":        {reason: "not JSON", spec: ref("no-json"), words: []string{`Secret "no-json"`, "not valid JSON"}},
 		"OtherJSON":     {reason: "JSON of another form", spec: ref("array"), words: []string{`Secret "array"`, "not valid JSON of the expected form"}},
@@ -195,7 +198,7 @@ func TestAuthOptionsErrors(t *testing.T) {
 		"Image":         {reason: "no image, no registry", spec: func(s *v1.ImageRepositorySpec) { s.Image = "https://ghcr.io/org/app" }, wantReason: v1.ImageURLInvalidReason, words: []string{"scheme"}},
 		"Cert":          {reason: "certificates must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
 		"Proxy":         {reason: "a proxy must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
-		"CloudProvider": {reason: "must not be ignored where no cloud is set up", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, wantIs: ErrNotSupported, words: []string{`spec.provider "aws" is not supported yet`}},
+		"CloudProvider": {reason: "must not be ignored where no cloud is set up", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, wantIs: ErrNotSupported, words: []string{`spec.provider "aws" is not supported`}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

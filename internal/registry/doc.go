@@ -26,15 +26,12 @@ limitations under the License.
 //	http.Client        redirects, limited in number
 //	authentication     challenge, token and Authorization header, sent to the registry's host only
 //	user agent         who asks
+//	gate               a request more of the registry host, for tokens and redirects too
 //	plain HTTP guard   plain HTTP only where the image's name allows it
 //	throttle           429 and 503 with Retry-After become errors that carry the wait
 //	body cap           no body is longer than the bound
 //	observer           every request that is really made is counted
 //	http.Transport     pooled connections, shared by all sessions
-//
-// A gate per registry host belongs between the guard and the throttle: there it
-// sees every request, those for tokens included, and every wait that a
-// registry asks for.
 //
 // # Errors
 //

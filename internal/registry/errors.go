@@ -31,9 +31,9 @@ import (
 )
 
 // ErrNotSupported is found, by errors.Is, in the errors about fields of the
-// spec that this version can't obey. To ignore them would reach the registry in
-// another way than asked.
-var ErrNotSupported = errors.New("not supported yet by this version")
+// spec that can't be obeyed because what they need is not set up. To ignore them
+// would reach the registry in another way than asked.
+var ErrNotSupported = errors.New("not supported here")
 
 // What an operation was about to do, as messages say it.
 const (
@@ -41,6 +41,7 @@ const (
 	opListTags    = "list the tags of"
 	opDigest      = "get the digest of"
 	opExists      = "look for"
+	opAsk         = "ask for"
 )
 
 // Error is a failed operation. Its text says what failed and what to do, and
@@ -132,6 +133,7 @@ type operation struct {
 	image image.Name
 	tag   string
 	auth  AuthOptions
+	early bool // auth is not known yet
 }
 
 // fail translates an error of the operation. Errors that are translated
@@ -188,7 +190,7 @@ func (o operation) describeThrottled(e *Error, t *throttledError) {
 	}
 	e.reason = v1.RateLimitedReason
 	e.detail = fmt.Sprintf("registry %s limits the rate of requests (%d): it will be tried again when it allows that", e.Host, t.status)
-	if o.auth.IsAnonymous() {
+	if o.auth.IsAnonymous() && !o.early {
 		e.detail += ", credentials in spec.secretRef often raise the limit"
 	}
 }

@@ -37,6 +37,9 @@ func (o operation) failCloud(r cloudRequest, way AuthOptions, err error) error {
 	problem, cause := describeCloud(err)
 	if e := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(e, err) {
 		problem = e.detail
+		if isCertificate(err) { // spec.certSecretRef is about the registry
+			problem = "the certificate of " + o.proxy() + " is not trusted (x509) there: use a proxy with a certificate that the controller's system trusts"
+		}
 	}
 	return o.failCredentials(fmt.Sprintf("%s gave no credentials: %s", r, problem), cause)
 }
@@ -96,8 +99,14 @@ func describeAWS(err error) string {
 	if errors.As(err, &operation) && cloudCode.MatchString(operation.ServiceID+operation.OperationName) {
 		what = operation.ServiceID + " " + operation.OperationName
 	}
+	if throttling.MatchString(api.ErrorCode()) {
+		return coded("AWS limits the rate of "+what+" (%s): it will be tried again", api.ErrorCode())
+	}
 	return coded("AWS answered "+what+" with %s: check the role, who may assume it, and what it may do", api.ErrorCode())
 }
+
+// throttling are the codes of AWS for too many requests.
+var throttling = regexp.MustCompile(`^(Throttl|TooManyRequests|RequestLimitExceeded|SlowDown)`)
 
 // entraCode is how Microsoft Entra ID spells the codes of its errors.
 var entraCode = regexp.MustCompile(`\bAADSTS[0-9]{4,9}\b`)

@@ -40,7 +40,7 @@ func (o operation) failCredentials(detail string, err error) error {
 
 // failUnsupported returns the error about a field that can't be obeyed.
 func (o operation) failUnsupported(field string) error {
-	return o.failCredentials(fmt.Sprintf("%s is %v: remove it, or use another version", field, ErrNotSupported), ErrNotSupported)
+	return o.failCredentials(fmt.Sprintf("%s is %v: remove it", field, ErrNotSupported), ErrNotSupported)
 }
 
 // failRead returns the error about an object that can't be read. Errors of the

@@ -170,10 +170,14 @@ func describeProtocol(host, text string) string {
 	return ""
 }
 
-// innermost returns the error at the end of the chain.
+// innermost returns the error at the end of the chain: where there are several
+// chains, of the last one, which is about what was tried last.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
+			next = joined.Unwrap()[len(joined.Unwrap())-1]
+		}
 		if next == nil {
 			return err
 		}

@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,6 +230,7 @@ func TestTextsAreOurOwn(t *testing.T) {
 		"StreamError":  {reason: "ids of streams change", err: errors.New("stream error: stream ID 7; INTERNAL_ERROR"), want: "registry ghcr.io closed the connection in the middle of an answer"},
 		"GoAway":       {reason: "as do those of the last one", err: errors.New("http2: server sent GOAWAY and closed the connection; LastStreamID=19"), want: "registry ghcr.io closed the connection in the middle of an answer"},
 		"Unknown":      {reason: "the type says enough", err: fmt.Errorf("wrapped: %w", errors.New(canary)), want: "the request to registry ghcr.io failed (*errors.errorString)"},
+		"UnknownPair":  {reason: "with TLS and without", err: errors.Join(errors.New("x"), fmt.Errorf("wrapped: %w", syscall.EMFILE)), want: "the request to registry ghcr.io failed (syscall.Errno)"},
 		"Canceled":     {reason: "a shutdown", err: fmt.Errorf("x: %w", context.Canceled), want: "the operation was canceled"},
 		"Timeout":      {reason: "one of the transport's own bounds", err: timeoutError{}, want: "registry ghcr.io did not answer in time: check that it can be reached, or raise spec.timeout"},
 		"PlainHTTP":    {reason: "the usual mistake", err: errors.New("http: server gave HTTP response to HTTPS client"), want: "registry ghcr.io speaks plain HTTP: set spec.insecure only if that is intended"},

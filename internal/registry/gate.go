@@ -92,18 +92,21 @@ func newGate(host string, traffic Traffic, now func() time.Time, m *metrics) *ga
 	return &gate{host: host, traffic: traffic, now: now, metrics: m, line: newLine(), each: 1}
 }
 
-// enter lets an operation in, or else fails with a *BusyError. A host that
-// asked for a pause has no rate to keep to: its operations end at their first
-// request.
+// enter lets an operation in, or else fails with a *BusyError, or with a
+// *throttledError while the registry wants to be left alone.
 func (g *gate) enter(caller Caller) (*visit, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if g.traffic.InFlight > 0 && g.inFlight >= g.traffic.InFlight {
+	paused := g.paused(now)
+	if paused == nil && g.traffic.InFlight > 0 && g.inFlight >= g.traffic.InFlight {
 		return nil, g.wait(caller, now)
 	}
 	since := g.line.quit(caller.Key, now)
-	if free := g.free(); free.After(now) && !now.Before(g.pause.until) {
+	if paused != nil {
+		return nil, paused
+	}
+	if free := g.free(); free.After(now) {
 		return nil, g.putOff(now, free)
 	}
 	g.inFlight++
@@ -141,13 +144,23 @@ func (v *visit) request() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if rest := g.pause.until.Sub(now); rest > 0 {
-		return &throttledError{status: g.pause.status, after: rest + upTo(min(rest/4+time.Second, maxDeferral))}
+	if paused := g.paused(now); paused != nil {
+		return paused
 	}
 	if v.requests++; v.requests > 1 {
 		g.spend(now)
 	}
 	return nil
+}
+
+// paused returns a *throttledError while the registry wants to be left alone. Those
+// who come back after it do so one by one.
+func (g *gate) paused(now time.Time) error {
+	rest := g.pause.until.Sub(now)
+	if rest <= 0 {
+		return nil
+	}
+	return &throttledError{status: g.pause.status, after: rest + upTo(min(rest/4+time.Second, maxDeferral))}
 }
 
 // obey notes that the registry wants to be left alone. After the pause the rate

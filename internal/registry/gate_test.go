@@ -188,10 +188,11 @@ func TestRate(t *testing.T) {
 func TestThrottledHost(t *testing.T) {
 	s := newGateScene(t, Traffic{InFlight: 4, PerSecond: 1, Burst: 100})
 	a, b := s.in("a"), s.in("b")
-	_ = a.request()
+	_, _ = a.request(), b.request()
 	a.obey(&throttledError{status: 429, after: time.Minute})
-	for _, v := range []*visit{a, b, s.in("c")} {
-		throttled, ok := errors.AsType[*throttledError](v.request())
+	_, refused := s.gate.enter(Caller{Key: "c"})
+	for _, err := range []error{a.request(), b.request(), refused} {
+		throttled, ok := errors.AsType[*throttledError](err)
 		if !ok || throttled.status != 429 || throttled.after < time.Minute || throttled.after > 80*time.Second {
 			t.Errorf("got %v, want everybody to be told of the pause", throttled)
 		}

@@ -17,6 +17,7 @@ limitations under the License.
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,10 +101,21 @@ func visitOf(ctx context.Context) *visit {
 
 // Enter asks for leave to do operations on an image repository, and returns the
 // context to do them with, and what ends that. It fails with a *BusyError where
-// they have to come back later. Operations ask for themselves. This is for those
+// they have to come back later, and with an *Error while the registry wants to be
+// left alone. Operations ask for themselves. This is for those
 // who have something to do before, such as reading credentials, and need not do
 // it in vain. The caller is woken when it is worth the while to come back.
 func (c *Client) Enter(ctx context.Context, img image.Name, caller Caller) (context.Context, func(), error) {
+	ctx, leave, err := c.enter(ctx, img, caller)
+	if throttled, ok := errors.AsType[*throttledError](err); ok {
+		op := operation{verb: cmp.Or(caller.Purpose.verb, opAsk), tag: caller.Purpose.tag, image: img, early: true}
+		return nil, nil, op.fail(throttled)
+	}
+	return ctx, leave, err
+}
+
+// enter is Enter with an error that is not translated.
+func (c *Client) enter(ctx context.Context, img image.Name, caller Caller) (context.Context, func(), error) {
 	host := gateHost(img)
 	if v := visitOf(ctx); v != nil && v.gate.host == host {
 		return ctx, func() {}, nil

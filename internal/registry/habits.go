@@ -51,7 +51,11 @@ func (l *listing) namesPages(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if p.next == nil && len(p.tags) <= 1 {
+	tags, err := parseTags(p.body, l.limits.Tags)
+	if err != nil {
+		return false, err
+	}
+	if p.next == nil && len(tags) <= 1 {
 		l.habits.links.Store(linksMissing)
 		return false, nil
 	}

@@ -25,10 +25,24 @@ import (
 type Caller struct {
 	// Key tells callers apart. It must be comparable.
 	Key any
+	// Purpose is what the caller wants to do, for the error where it can't.
+	Purpose Purpose
 	// Wake is called when it is likely to be the caller's turn. It must not
 	// block. A caller without one is not told.
 	Wake func()
 }
+
+// Purpose is what somebody wants to ask a registry for.
+type Purpose struct{ verb, tag string }
+
+// ToListTags is the purpose of a call of List.
+func ToListTags() Purpose { return Purpose{verb: opListTags} }
+
+// ToGetDigest is the purpose of a call of Digest.
+func ToGetDigest(tag string) Purpose { return Purpose{verb: opDigest, tag: tag} }
+
+// ToLookFor is the purpose of a call of Exists.
+func ToLookFor(tag string) Purpose { return Purpose{verb: opExists, tag: tag} }
 
 // comingTime is how long somebody who was called is waited for.
 const comingTime = time.Second

@@ -51,9 +51,10 @@ func resolvePage(page *url.URL, target string) (*url.URL, error) {
 }
 
 // hostOf returns the host of an address in one spelling: in lower case, and
-// without the port that its scheme implies.
+// without the port that its scheme implies. Only ASCII letters are lowered, as in
+// canonicalHost.
 func hostOf(u *url.URL) string {
-	host := strings.ToLower(u.Host)
+	host := strings.Map(lowerASCII, u.Host)
 	switch u.Scheme {
 	case "http":
 		return strings.TrimSuffix(host, ":80")

@@ -88,6 +88,7 @@ func TestResolvePage(t *testing.T) {
 		"OtherScheme":   {reason: "files are no pages", page: registry, target: "file:///etc/passwd"},
 		"Opaque":        {reason: "addresses without a host", page: registry, target: "mailto:x@example.com"},
 		"Unicode":       {reason: "a look-alike", page: registry, target: "https://registry.еxample.com/x"},
+		"Kelvin":        {reason: "a letter whose lower case is ASCII", page: "https://k.example.com/v2/", target: "https://\u212a.example.com/x"},
 		"Malformed":     {reason: "no address", page: registry, target: "%zz"},
 	}
 	for name, tc := range cases {

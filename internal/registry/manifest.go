@@ -42,13 +42,6 @@ var acceptManifests = strings.Join([]string{
 // API have.
 var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// wellFormedTag is the form of tags in the distribution specification.
-var wellFormedTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-
-// IsTag reports whether a tag can have that name. Lists of tags are without
-// those that can't.
-func IsTag(name string) bool { return wellFormedTag.MatchString(name) }
-
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
 func (s *session) digest(ctx context.Context, tag string) (string, error) {
@@ -72,7 +65,7 @@ func (s *session) digest(ctx context.Context, tag string) (string, error) {
 // exists reports whether the registry has the tag. No registry has a malformed
 // one, which may stand in a status that something else wrote.
 func (s *session) exists(ctx context.Context, tag string) (bool, error) {
-	if !wellFormedTag.MatchString(tag) {
+	if !wellFormedTag(tag) {
 		return false, nil
 	}
 	found, refused, err := s.has(ctx, http.MethodHead, tag)
@@ -103,7 +96,7 @@ func (s *session) has(ctx context.Context, method, tag string) (bool, bool, erro
 // body. Tags may come from a registry's list, so they are checked before they
 // become a part of an address.
 func (s *session) manifest(ctx context.Context, method, tag string) (*http.Response, error) {
-	if !wellFormedTag.MatchString(tag) {
+	if !wellFormedTag(tag) {
 		return nil, badAnswer("the tag is not a valid one")
 	}
 	return s.do(ctx, method, s.url("manifests/"+tag), acceptManifests)

@@ -17,10 +17,7 @@ limitations under the License.
 package registry
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,50 +30,69 @@ const pageSize = 1000
 // listing reads the pages of one tag list.
 type listing struct {
 	*session
-	tags    []string
-	invalid int
-	known   map[string]bool // the tags so far
-	visited map[string]bool // the pages so far
-	bytes   int64           // of the pages so far
+	names   names
+	before  Fingerprint // of the list as it is known
+	now     Fingerprint // of the pages so far
+	held    []page      // pages like those before, which are not worth parsing yet
+	visited map[string]bool
+	bytes   int64 // of the pages so far
 
 	progress func(pages, tags int)
 }
 
 // page is one page of a tag list.
 type page struct {
-	tags []string
+	body []byte
 	next *url.URL // nil where the registry names no next page
 }
 
 // newListing returns a listing that has read nothing yet.
-func newListing(s *session, progress func(pages, tags int)) *listing {
-	return &listing{session: s, tags: []string{}, known: map[string]bool{}, visited: map[string]bool{}, progress: progress}
+func newListing(s *session, known Fingerprint, progress func(pages, tags int)) *listing {
+	return &listing{session: s, before: known, visited: map[string]bool{}, progress: progress}
 }
 
 // all reads the list to its end.
 func (l *listing) all(ctx context.Context) (TagList, error) {
 	p, err := l.first(ctx)
-	for {
-		if err != nil {
-			return TagList{}, err
+	for err == nil {
+		l.now = l.now.add(p)
+		if l.now == l.before {
+			return TagList{Unchanged: true, Fingerprint: l.now}, nil
 		}
-		fresh := l.add(p.tags)
-		l.progress(len(l.visited), len(l.tags))
-		if len(l.known) > l.limits.Tags {
-			return TagList{}, tooManyTags(l.limits.Tags)
-		}
-		next, err := l.after(ctx, p, fresh)
-		if err != nil {
-			return TagList{}, err
+		var next *url.URL
+		if next, err = l.take(ctx, p); err != nil {
+			break
 		}
 		if next == nil {
-			return TagList{Tags: l.tags, Invalid: l.invalid}, nil
+			tags, invalid := l.names.tags()
+			return TagList{Tags: tags, Invalid: invalid, Fingerprint: l.now}, nil
 		}
 		p, err = l.read(ctx, next)
-		if err != nil {
-			return TagList{}, err
+	}
+	return TagList{}, err
+}
+
+// take takes the tags of a page, and returns the address of the next one, nil
+// where there is none. As long as the pages are those that are known, it holds them back.
+func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
+	l.held = append(l.held, p)
+	if p.next != nil && l.now.begins(l.before) {
+		return p.next, nil
+	}
+	var tags []string
+	var fresh bool
+	for _, p := range l.held {
+		var err error
+		if tags, err = parseTags(p.body, l.limits.Tags); err != nil {
+			return nil, err
+		}
+		if fresh = l.names.add(tags); l.names.len() > l.limits.Tags {
+			return nil, tooManyTags(l.limits.Tags)
 		}
 	}
+	l.held, l.before = nil, ""
+	l.progress(len(l.visited), l.names.len())
+	return l.after(ctx, p, tags, fresh)
 }
 
 // first reads the first page. Registries that don't take the number of tags
@@ -114,19 +130,19 @@ func refusesSize(err error) bool {
 // no next page. So where they name none after a page of just that size, they
 // are asked for what comes after its last tag. Those that had no more tags answer
 // with none, or with the ones that are known.
-func (l *listing) after(ctx context.Context, p page, fresh bool) (*url.URL, error) {
+func (l *listing) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
 		l.habits.links.Store(linksNamed)
 		return p.next, nil
-	case len(p.tags) != pageSize || !fresh || l.habits.noSize.Load():
+	case len(tags) != pageSize || !fresh || l.habits.noSize.Load():
 		return nil, nil
 	}
 	named, err := l.namesPages(ctx)
 	if named || err != nil {
 		return nil, err
 	}
-	return l.pageAfter(p.tags[len(p.tags)-1], pageSize), nil
+	return l.pageAfter(tags[len(tags)-1], pageSize), nil
 }
 
 // pageAfter returns the address of the page of some size, 0 for any, that
@@ -157,23 +173,6 @@ func (l *listing) visit(u *url.URL) error {
 	return nil
 }
 
-// add adds the tags that are new, and reports whether any is.
-func (l *listing) add(tags []string) bool {
-	before := len(l.known)
-	for _, tag := range tags {
-		if l.known[tag] {
-			continue
-		}
-		l.known[tag] = true
-		if wellFormedTag.MatchString(tag) {
-			l.tags = append(l.tags, tag)
-		} else {
-			l.invalid++
-		}
-	}
-	return len(l.known) > before
-}
-
 // read reads one page.
 func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := l.visit(u); err != nil {
@@ -187,69 +186,13 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := readBody(resp)
 	if err != nil {
 		return page{}, err
 	}
 	if l.bytes += int64(len(body)); l.bytes > l.limits.ListBytes {
 		return page{}, badAnswerf("the tag list has more than the %d bytes that are read", l.limits.ListBytes)
 	}
-	tags, err := parseTags(body, l.limits.Tags)
-	if err != nil {
-		return page{}, err
-	}
 	next, err := nextPage(resp)
-	return page{tags: tags, next: next}, err
+	return page{body: body, next: next}, err
 }
-
-// parseTags reads the body of a page of at most limit tags. A list of tags that
-// is null is empty: that is how registries written in Go show a repository
-// without tags.
-func parseTags(body []byte, limit int) ([]string, error) {
-	if looksLikeHTML(body) {
-		return nil, badAnswer("it sent an HTML page in place of a tag list: check that spec.image names a registry")
-	}
-	var list struct {
-		Name *string         `json:"name"`
-		Tags json.RawMessage `json:"tags"`
-	}
-	var tags []string
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, malformedTags(body)
-	}
-	if list.Name == nil && list.Tags == nil {
-		return nil, badAnswer("it sent JSON that is no tag list")
-	}
-	if list.Tags == nil {
-		return nil, nil
-	}
-	// Tags contain no comma. Bytes that are cheap to send may be millions of
-	// strings, so they are counted before there is one.
-	if bytes.Count(list.Tags, []byte{','}) >= limit {
-		return nil, tooManyTags(limit)
-	}
-	if err := json.Unmarshal(list.Tags, &tags); err != nil {
-		return nil, badAnswer("it sent a tag list whose tags are not strings")
-	}
-	return tags, nil
-}
-
-// tooManyTags says which limit was hit.
-func tooManyTags(limit int) error {
-	return badAnswerf("the tag list has more than the %d tags that are read", limit)
-}
-
-// malformedTags says what is wrong with a body that isn't a JSON object.
-func malformedTags(body []byte) error {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return badAnswer("it sent an empty body in place of a tag list")
-	}
-	if json.Valid(body) {
-		return badAnswer("it sent JSON that is no tag list")
-	}
-	return badAnswer("it sent a tag list that is malformed or cut off")
-}
-
-// looksLikeHTML reports whether a body is markup. Portals and login pages
-// answer with it, with status 200.
-func looksLikeHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

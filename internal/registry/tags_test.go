@@ -18,6 +18,8 @@ package registry
 
 import (
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,6 +84,73 @@ func TestListTagsReadsAllPages(t *testing.T) {
 				t.Errorf("%s: got %d pages, want %d", tc.reason, pages, tc.wantPages)
 			}
 		})
+	}
+}
+
+// TestPageSizes tests registries that don't like the number of tags that they
+// are asked for, and that what is learned of them is not asked again.
+func TestPageSizes(t *testing.T) {
+	refuse := func(limit, code int) registrytest.Fault {
+		return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+			if n, err := strconv.Atoi(req.URL.Query().Get("n")); err == nil && n > limit {
+				w.WriteHeader(code)
+				return
+			}
+			next.ServeHTTP(w, req)
+		}
+	}
+	ignore := func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		req.URL.RawQuery = ""
+		next.ServeHTTP(w, req)
+	}
+	cases := map[string]struct {
+		reason      string
+		tags        int
+		opts        []registrytest.Option
+		fault       registrytest.Fault
+		first, then int
+	}{
+		"Refused":        {reason: "a size that is refused is left out from then on", tags: 25, fault: refuse(100, 400), first: 2, then: 1},
+		"RefusedAndCut":  {reason: "pages of the registry's own size are followed", tags: 25, opts: []registrytest.Option{registrytest.WithMaxPage(10)}, fault: refuse(100, 422), first: 4, then: 3},
+		"Capped":         {reason: "as are pages that are smaller than asked for", tags: 250, opts: []registrytest.Option{registrytest.WithMaxPage(100)}, first: 3, then: 3},
+		"Ignored":        {reason: "a list that comes as a whole is a whole list", tags: 2500, fault: ignore, first: 1, then: 1},
+		"IgnoredAndFull": {reason: "also where it has just the tags of a page", tags: 1000, fault: ignore, first: 2, then: 1},
+		"Full":           {reason: "a registry that names next pages is tried once", tags: 1000, first: 2, then: 1},
+		"FullAtTheEnd":   {reason: "and not at all where it named one before", tags: 2000, first: 2, then: 2},
+		"Unlinked":       {reason: "one that does not is asked for more each time", tags: 1000, fault: registrytest.DropHeader("Link"), first: 3, then: 2},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t, tc.opts...)
+			want := numbered(tc.tags)
+			reg.PushTags(t, "app", want...)
+			if tc.fault != nil {
+				reg.Inject(registrytest.Tags, tc.fault)
+			}
+			c := newTestClient(t)
+			for _, pages := range []int{tc.first, tc.then} {
+				reg.Reset()
+				got, err := c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})
+				if diff := cmp.Diff(want, got); err != nil || diff != "" {
+					t.Fatalf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
+				}
+				if n := reg.Count(registrytest.Tags); n != pages {
+					t.Errorf("%s: got %d requests, want %d", tc.reason, n, pages)
+				}
+			}
+		})
+	}
+}
+
+func TestNamesThatNoTagCanHaveAreCounted(t *testing.T) {
+	reg, img := start(t)
+	long := strings.Repeat("x", 128)
+	names := `"ok","` + long + `","` + long + `x","","-dash",".dot","a/b","ä","a b","_ok","a/b","ok\n","..","%2e%2e"`
+	reg.Inject(registrytest.Tags, registrytest.Body("", `{"name":"app","tags":[`+names+`]}`))
+	got, err := newTestClient(t).List(t.Context(), img, AuthOptions{}, "")
+	want := TagList{Tags: []string{"ok", long, "_ok"}, Invalid: 10, Fingerprint: got.Fingerprint}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
 	}
 }
 

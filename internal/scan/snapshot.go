@@ -43,11 +43,12 @@ type Snapshot struct {
 
 // Next returns the snapshot of a scan that ended at now and found tags, in
 // whatever order and however often. Times of tags that previous (of the same
-// image) knew are kept.
+// image) knew are kept. The slice of tags becomes the snapshot's.
 func Next(previous Snapshot, image string, tags []string, now time.Time) Snapshot {
-	sorted := slices.Clone(tags)
-	slices.Sort(sorted)
-	sorted = slices.Compact(sorted)
+	if !slices.IsSorted(tags) {
+		slices.Sort(tags)
+	}
+	sorted := slices.Compact(tags)
 
 	next := Snapshot{Image: image, Tags: sorted, FirstSeen: make([]int64, len(sorted)), Since: now.Unix()}
 	if previous.Image == image {
@@ -68,15 +69,29 @@ func Next(previous Snapshot, image string, tags []string, now time.Time) Snapsho
 	return next
 }
 
-// Revision returns a collision-resistant hash of the tags.
-func (s Snapshot) Revision() string {
+// Sum is a collision-resistant hash of a list of tags.
+type Sum [sha256.Size]byte
+
+// Sum returns the hash of the tags.
+func (s Snapshot) Sum() Sum {
 	h := sha256.New()
+	block := make([]byte, 0, 4096)
 	for _, tag := range s.Tags {
-		h.Write([]byte(tag))
-		h.Write([]byte{0}) // no tag contains it, so no two lists hash the same bytes
+		if len(block)+len(tag) >= cap(block) {
+			h.Write(block)
+			block = block[:0]
+		}
+		block = append(append(block, tag...), 0) // no tag contains it, so no two lists hash the same bytes
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	h.Write(block)
+	return Sum(h.Sum(nil))
 }
+
+// Revision returns the hash as a status has it.
+func (s Sum) Revision() string { return "sha256:" + hex.EncodeToString(s[:]) }
+
+// Revision returns the hash of the tags as a status has it.
+func (s Snapshot) Revision() string { return s.Sum().Revision() }
 
 // Has reports whether the scan found the tag.
 func (s Snapshot) Has(tag string) bool {

@@ -52,25 +52,35 @@ var errUnchanged = errors.New("nothing to write")
 
 // Get implements Reader. A record that can't be read counts as not found.
 func (b *Bolt) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
+	return read(ctx, b, key, decodeRecord)
+}
+
+// Info implements Reader. Only the record's checksum says whether the tags can
+// be read.
+func (b *Bolt) Info(ctx context.Context, key Key) (Info, error) {
+	return read(ctx, b, key, recordInfo)
+}
+
+func read[T any](ctx context.Context, b *Bolt, key Key, decode func(name, record []byte) (T, error)) (T, error) {
 	name := key.encode()
-	var snapshot scan.Snapshot
+	var none, found T
 	var broken error
 	err := b.view(ctx, func(records *bolt.Bucket) error {
 		record := records.Get(name)
 		if record == nil {
 			return ErrNotFound
 		}
-		snapshot, broken = decodeRecord(name, record)
+		found, broken = decode(name, record)
 		return nil
 	})
 	if err != nil {
-		return scan.Snapshot{}, err
+		return none, err
 	}
 	if broken != nil {
 		b.reportRecord(key, broken)
-		return scan.Snapshot{}, ErrNotFound
+		return none, ErrNotFound
 	}
-	return snapshot, nil
+	return found, nil
 }
 
 // Put implements Store.
@@ -83,7 +93,7 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 	if err != nil || held {
 		return err
 	}
-	record, err := encodeRecord(name, payload)
+	record, err := encodeRecord(name, snapshot, payload)
 	if err != nil {
 		return err
 	}

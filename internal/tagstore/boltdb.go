@@ -42,7 +42,12 @@ var (
 	formatMagic   = []byte("image-reflector tags\n")
 )
 
-const formatVersion = 1
+const (
+	formatVersion = 2
+	// oldFormatVersion is that of files whose records are all of version 1. This
+	// program reads them, but not the other way round.
+	oldFormatVersion = 1
+)
 
 // allocSize is by how many bytes a file grows that is larger than this.
 const allocSize = 1 << 20
@@ -96,10 +101,14 @@ func ensureFormat(tx *bolt.Tx) error {
 	if binary.BigEndian.Uint32(version[4:]) != crc32.Checksum(format[:len(format)-4], castagnoli) {
 		return damaged("its format does not match its checksum")
 	}
-	if v := binary.BigEndian.Uint32(version); v != formatVersion {
-		return damaged("it has format version %d, and only %d is known", v, formatVersion)
+	switch v := binary.BigEndian.Uint32(version); v {
+	case formatVersion:
+		return errUnchanged
+	case oldFormatVersion:
+		return meta.Put(formatKey, encodeFormat(formatVersion))
+	default:
+		return damaged("it has format version %d, and only versions up to %d are known", v, formatVersion)
 	}
-	return errUnchanged
 }
 
 func initFormat(tx *bolt.Tx) error {

@@ -19,6 +19,7 @@ package tagstore
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,15 +35,17 @@ import (
 //	version    1 byte
 //	checksum   4 bytes, little endian: CRC-32C of the key's bytes, the version,
 //	           and all that follows
+//	info       the hash of the tags, 32 bytes; their number as uvarint; the image,
+//	           its length as uvarint and its bytes
 //	packing    1 byte: how the payload is packed
 //	payload    stored as it is, or its length as uvarint and then deflated
 //
 // The key is part of the checksum, so a record that a damaged page shows under
-// another key is noticed. A change to the payload takes a new version; a new
-// packing does not. Records of older versions are to be read for as long as
-// files may have them, and are replaced as snapshots change.
+// another key is noticed. Records of version 1 have no info. They are read, and
+// are replaced as snapshots change. A new packing takes no new version.
 const (
-	recordVersion = 1
+	recordVersion = 2
+	recordNoInfo  = 1 // the version before
 	recordHeader  = 1 + crc32.Size
 
 	packingStored  = 0
@@ -58,10 +61,16 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encodeRecord returns the record of a payload under the key whose bytes are name.
-func encodeRecord(name, payload []byte) ([]byte, error) {
-	record := make([]byte, recordHeader, recordHeader+1+len(payload)/4)
+// encodeRecord returns the record of a snapshot under the key whose bytes are
+// name. payload is the snapshot's.
+func encodeRecord(name []byte, s scan.Snapshot, payload []byte) ([]byte, error) {
+	record := make([]byte, recordHeader, recordHeader+sha256.Size+len(s.Image)+16+len(payload)/4)
 	record[0] = recordVersion
+	sum := s.Sum()
+	record = append(record, sum[:]...)
+	record = binary.AppendUvarint(record, uint64(len(s.Tags)))
+	record = binary.AppendUvarint(record, uint64(len(s.Image)))
+	record = append(record, s.Image...)
 	record, err := appendPacked(record, payload)
 	if err != nil {
 		return nil, err
@@ -84,16 +93,53 @@ func decodeRecord(name, record []byte) (scan.Snapshot, error) {
 // recordPayload checks a record and unpacks its payload, which may be part of
 // the record's own memory.
 func recordPayload(name, record []byte) ([]byte, error) {
+	in, err := openRecord(name, record)
+	if err != nil {
+		return nil, err
+	}
+	if record[0] == recordVersion {
+		parseInfo(in)
+	}
+	return unpack(in)
+}
+
+// recordInfo returns what a record under the key whose bytes are name says of
+// its snapshot. The tags are only unpacked where there is no other way.
+func recordInfo(name, record []byte) (Info, error) {
+	in, err := openRecord(name, record)
+	if err != nil {
+		return Info{}, err
+	}
+	if record[0] == recordNoInfo {
+		snapshot, err := decodeRecord(name, record)
+		return infoOf(snapshot), err
+	}
+	info := parseInfo(in)
+	if in.failed {
+		return Info{}, errPayload
+	}
+	return info, nil
+}
+
+// openRecord checks a record, and returns what follows its header.
+func openRecord(name, record []byte) (*input, error) {
 	if len(record) <= recordHeader {
 		return nil, fmt.Errorf("record of %d bytes is cut short", len(record))
 	}
-	if record[0] != recordVersion {
-		return nil, fmt.Errorf("record has version %d, not %d", record[0], recordVersion)
+	if record[0] != recordVersion && record[0] != recordNoInfo {
+		return nil, fmt.Errorf("record has version %d, and only %d and %d are known", record[0], recordNoInfo, recordVersion)
 	}
 	if binary.LittleEndian.Uint32(record[1:]) != recordChecksum(name, record) {
 		return nil, errors.New("record does not match its checksum")
 	}
-	return unpack(record[recordHeader:])
+	return &input{rest: record[recordHeader:]}, nil
+}
+
+func parseInfo(in *input) Info {
+	var sum scan.Sum
+	copy(sum[:], in.take(uint64(len(sum))))
+	tags := in.uvarint()
+	return Info{Tags: int(tags), Revision: sum.Revision(), Image: string(in.take(in.uvarint()))}
 }
 
 func recordChecksum(name, record []byte) uint32 {
@@ -137,8 +183,7 @@ var inflaters = sync.Pool{New: func() any {
 }}
 
 // unpack is the reverse of appendPacked.
-func unpack(packed []byte) ([]byte, error) {
-	in := input{rest: packed}
+func unpack(in *input) ([]byte, error) {
 	switch packing := in.byte(); packing {
 	case packingStored:
 		return in.rest, nil

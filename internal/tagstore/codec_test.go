@@ -19,6 +19,7 @@ package tagstore
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
 
 func record(t testing.TB, name []byte, s scan.Snapshot) []byte {
 	t.Helper()
-	r, err := encodeRecord(name, encodePayload(s))
+	r, err := encodeRecord(name, s, encodePayload(s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +109,41 @@ func TestRecordsOfRealTags(t *testing.T) {
 	}
 }
 
-// TestRecordFormat pins the format: files with such records exist.
-func TestRecordFormat(t *testing.T) {
-	s := scan.Snapshot{Image: "r.io/a", Tags: []string{"1.0", "1.0-rc1", "1.1"}, FirstSeen: []int64{100, 160, 100}, Since: 100}
-	const want = "01" + "df59b5b1" + "00" + // version, checksum, stored
+// small is a snapshot whose records are pinned: files with such records exist.
+var (
+	small    = scan.Snapshot{Image: "r.io/a", Tags: []string{"1.0", "1.0-rc1", "1.1"}, FirstSeen: []int64{100, 160, 100}, Since: 100}
+	smallKey = Key{"ns", "repo", "uid"}
+)
+
+const (
+	smallPayload = "00" + // stored
 		"06" + "722e696f2f61" + "c801" + // image, since
 		"03" + "03" + "34" + "21" + "312e30" + "2d726331" + "31" + // tags
 		"02" + "c801" + "3c" + "00" + "02" + "00" // times
-	if got := fmt.Sprintf("%x", record(t, Key{"ns", "repo", "uid"}.encode(), s)); got != want {
-		t.Errorf("record is\n%s, want\n%s", got, want)
+	smallRecord1 = "01" + "df59b5b1" + smallPayload // version, checksum
+	smallRecord2 = "02" + "7a525275" +
+		"14211d3331d563dee6e367fa761d0e3732cc4d656f0b5d4e8eef816f18910c3d" + "03" + "06" + "722e696f2f61" + // info
+		smallPayload
+)
+
+func TestRecordFormat(t *testing.T) {
+	if got := fmt.Sprintf("%x", record(t, smallKey.encode(), small)); got != smallRecord2 {
+		t.Errorf("record is\n%s, want\n%s", got, smallRecord2)
+	}
+}
+
+func TestRecordsOfAllVersionsAreRead(t *testing.T) {
+	for version, text := range map[int]string{1: smallRecord1, 2: smallRecord2} {
+		r, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeRecord(smallKey.encode(), r); err != nil || !got.Equal(small) {
+			t.Errorf("version %d: got %v, %v", version, got, err)
+		}
+		if got, err := recordInfo(smallKey.encode(), r); err != nil || got != infoOf(small) {
+			t.Errorf("version %d: got info %v, %v", version, got, err)
+		}
 	}
 }
 
@@ -135,6 +162,9 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 		flipped[bit/8] ^= 1 << (bit % 8)
 		if _, err := decodeRecord(name, flipped); err == nil {
 			t.Errorf("bit %d can be flipped", bit)
+		}
+		if _, err := recordInfo(name, flipped); err == nil {
+			t.Errorf("bit %d can be flipped, and the info is still believed", bit)
 		}
 	}
 	for n := range r {
@@ -200,7 +230,7 @@ func TestInflateTrustsNoSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := input{rest: bomb[1:]}
+	in := &input{rest: bomb[1:]}
 	size := in.uvarint()
 	for _, claimed := range []uint64{0, size - 1, size + 1, maxPayload, maxPayload + 1, 1 << 63} {
 		if _, err := inflate(claimed, in.rest); err == nil {
@@ -241,10 +271,13 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		checkDecoded(t, name, data, parsePayload)
 
-		r := append(make([]byte, recordHeader), data...)
-		r[0] = recordVersion
-		binary.LittleEndian.PutUint32(r[1:], recordChecksum(name, r))
-		checkDecoded(t, name, r, func(r []byte) (scan.Snapshot, error) { return decodeRecord(name, r) })
+		for _, version := range []byte{recordNoInfo, recordVersion} {
+			r := append(make([]byte, recordHeader), data...)
+			r[0] = version
+			binary.LittleEndian.PutUint32(r[1:], recordChecksum(name, r))
+			checkDecoded(t, name, r, func(r []byte) (scan.Snapshot, error) { return decodeRecord(name, r) })
+			_, _ = recordInfo(name, r) // must not panic, whatever it says
+		}
 	})
 }
 

@@ -56,6 +56,15 @@ func (m *Memory) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	return clone(snapshot), nil
 }
 
+// Info implements Reader.
+func (m *Memory) Info(ctx context.Context, key Key) (Info, error) {
+	snapshot, err := m.Get(ctx, key)
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(snapshot), nil
+}
+
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 	if err := validate(snapshot); err != nil {

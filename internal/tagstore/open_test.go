@@ -18,6 +18,7 @@ package tagstore
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -166,8 +167,8 @@ func TestSetAside(t *testing.T) {
 				return err
 			})
 		}},
-		{"a later format", "format version 2", func(t *testing.T, dir string) {
-			withFormat(t, dir, func([]byte) []byte { return encodeFormat(2) })
+		{"a later format", "format version 3", func(t *testing.T, dir string) {
+			withFormat(t, dir, func([]byte) []byte { return encodeFormat(3) })
 		}},
 		{"a format that fails its checksum", "checksum", func(t *testing.T, dir string) {
 			withFormat(t, dir, func(format []byte) []byte {
@@ -222,6 +223,36 @@ func withFormat(t testing.TB, dir string, change func([]byte) []byte) {
 	withBolt(t, dir, func(tx *bolt.Tx) error {
 		meta := tx.Bucket(metaBucket)
 		return meta.Put(formatKey, change(bytes.Clone(meta.Get(formatKey))))
+	})
+}
+
+// TestOlderFormatIsBroughtUp opens a file as the version before made it.
+func TestOlderFormatIsBroughtUp(t *testing.T) {
+	dir := t.TempDir()
+	old, err := hex.DecodeString(smallRecord1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	withFormat(t, dir, func([]byte) []byte { return encodeFormat(oldFormatVersion) })
+	withBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(recordsBucket).Put(smallKey.encode(), old) })
+	for range 2 { // the second time it is of this version
+		store, reports := opened(t, dir)
+		wantKinds(t, *reports)
+		if got, err := store.Get(t.Context(), smallKey); err != nil || !got.Equal(small) {
+			t.Errorf("Get() = %v, %v", got, err)
+		}
+		if got, err := store.Info(t.Context(), smallKey); err != nil || got != infoOf(small) {
+			t.Errorf("Info() = %v, %v", got, err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withBolt(t, dir, func(tx *bolt.Tx) error {
+		if got := tx.Bucket(metaBucket).Get(formatKey); !bytes.Equal(got, encodeFormat(formatVersion)) {
+			t.Errorf("the format is still %q", got)
+		}
+		return nil
 	})
 }
 

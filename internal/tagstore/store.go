@@ -91,6 +91,23 @@ type Reader interface {
 	// Get returns the snapshot held for key, or ErrNotFound. The snapshot
 	// shares no memory with the store; its tags share memory with each other.
 	Get(ctx context.Context, key Key) (scan.Snapshot, error)
+	// Info returns what Get would return, less the tags, or ErrNotFound. It
+	// costs much less.
+	Info(ctx context.Context, key Key) (Info, error)
+}
+
+// Info tells of a snapshot without its tags.
+type Info struct {
+	// Image is the snapshot's image.
+	Image string
+	// Revision is the snapshot's revision.
+	Revision string
+	// Tags is how many tags it has.
+	Tags int
+}
+
+func infoOf(s scan.Snapshot) Info {
+	return Info{Image: s.Image, Revision: s.Revision(), Tags: len(s.Tags)}
 }
 
 // Store keeps one snapshot per key. It is safe for concurrent use. Every method

@@ -88,8 +88,21 @@ func (p *process) stop() error {
 	case <-p.ended:
 		return nil
 	case <-time.After(stopTimeout):
-		return errors.Join(fmt.Errorf("it did not end within %s of being asked to, and was killed", stopTimeout), p.kill())
+		err := fmt.Errorf("it did not end within %s of being asked to, and was killed: its log ends with what it was doing", stopTimeout)
+		return errors.Join(err, p.dump(), p.kill())
 	}
+}
+
+// dump ends a process that is written in Go, and has it log its goroutines.
+func (p *process) dump() error {
+	if err := p.signal(syscall.SIGQUIT); err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(pollInterval * 20):
+	}
+	return nil
 }
 
 // kill ends the process without asking, and waits until it is gone.

@@ -36,7 +36,7 @@ type Remote struct {
 
 // List lists the tags.
 func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
-	list, err := r.Client.List(ctx, r.Image, r.Auth)
+	list, err := r.Client.List(ctx, r.Image, r.Auth, "")
 	return explain.Listing{Source: explain.FromRegistry, Tags: list.Tags, Invalid: list.Invalid}, err
 }
 

@@ -62,11 +62,13 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	tunnel(client, target)
 }
 
-// forward passes on a request that is not encrypted.
+// forward passes on a request that is not encrypted. It keeps no connection, so
+// that those to a registry are its clients'.
 func (p *Proxy) forward(w http.ResponseWriter, req *http.Request) {
 	forward := &httputil.ReverseProxy{
-		Rewrite:  func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host },
-		ErrorLog: log.New(io.Discard, "", 0),
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host },
+		Transport: &http.Transport{DisableKeepAlives: true},
+		ErrorLog:  log.New(io.Discard, "", 0),
 	}
 	forward.ServeHTTP(w, req)
 }

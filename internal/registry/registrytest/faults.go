@@ -183,9 +183,15 @@ func (r *Registry) Hang() Fault {
 	}
 }
 
-// HangInBody answers with headers and the start of a body, and hangs then.
+// HangInBody answers with headers and the start of a body, and hangs then. It
+// leaves a HEAD alone: there is no body, so that the client would use the
+// connection again, which hangs.
 func (r *Registry) HangInBody() Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		if req.Method == http.MethodHead {
+			next.ServeHTTP(w, req)
+			return
+		}
 		_, _ = w.Write([]byte(`{"name":`))
 		_ = http.NewResponseController(w).Flush()
 		r.Hang()(w, req, next)

@@ -23,6 +23,7 @@ import (
 	"crypto/x509"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -67,9 +68,11 @@ type Registry struct {
 	server  *httptest.Server
 	closed  chan struct{} // ends the requests that hang
 
-	mu       sync.Mutex
-	requests []Request
-	faults   []*injection
+	mu          sync.Mutex
+	requests    []Request
+	faults      []*injection
+	connections map[net.Conn]bool // that are open
+	peak        int               // the most of them at a time
 }
 
 // Option changes a Registry that is being made.
@@ -104,6 +107,8 @@ func New(opts ...Option) *Registry {
 		backend: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
 		login:   noLogin{},
 		closed:  make(chan struct{}),
+
+		connections: map[net.Conn]bool{},
 	}
 	for _, opt := range opts {
 		opt(r)
@@ -118,6 +123,7 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	r := New(opts...)
 	r.server = httptest.NewUnstartedServer(r)
 	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that try TLS first are expected
+	r.server.Config.ConnState = r.connState
 	if r.tls {
 		r.server.StartTLS()
 	} else {
@@ -217,6 +223,36 @@ func (r *Registry) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = nil
+}
+
+// connState notes which connections are open. One that a fault takes away from
+// the server is closed by the fault.
+func (r *Registry) connState(conn net.Conn, state http.ConnState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		r.connections[conn] = true
+		r.peak = max(r.peak, len(r.connections))
+	case http.StateClosed, http.StateHijacked:
+		delete(r.connections, conn)
+	}
+}
+
+// Connections returns how many connections are open to a registry that was
+// started.
+func (r *Registry) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.connections)
+}
+
+// PeakConnections returns how many connections were open at the same time, at
+// most.
+func (r *Registry) PeakConnections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.peak
 }
 
 // kindOf tells what a request is for.

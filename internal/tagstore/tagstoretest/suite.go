@@ -93,12 +93,19 @@ func wantHeld(t *testing.T, store tagstore.Store, k tagstore.Key, want scan.Snap
 		t.Fatalf("Get(%s) returned %d tags of %q since %d, want %d of %q since %d, or other tags or times",
 			k, len(got.Tags), got.Image, got.Since, len(want.Tags), want.Image, want.Since)
 	}
+	wantInfo := tagstore.Info{Image: want.Image, Revision: want.Revision(), Tags: len(want.Tags)}
+	if info, err := store.Info(t.Context(), k); err != nil || info != wantInfo {
+		t.Fatalf("Info(%s) = %v, %v, want %v", k, info, err, wantInfo)
+	}
 }
 
 func wantNotFound(t *testing.T, store tagstore.Store, k tagstore.Key) {
 	t.Helper()
 	if _, err := store.Get(t.Context(), k); !errors.Is(err, tagstore.ErrNotFound) {
 		t.Fatalf("Get(%s) returned error %v, want ErrNotFound", k, err)
+	}
+	if _, err := store.Info(t.Context(), k); !errors.Is(err, tagstore.ErrNotFound) {
+		t.Fatalf("Info(%s) returned error %v, want ErrNotFound", k, err)
 	}
 }
 

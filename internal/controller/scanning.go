@@ -1,0 +1,148 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+)
+
+// scanning is one scan of an image repository.
+type scanning struct {
+	*ImageRepositories
+	repo       *v1.ImageRepository
+	name       image.Name
+	exclusions scan.Exclusions
+	stored     tagstore.Info // of the scan before
+}
+
+// list lists the tags, less the excluded ones, once it is let in. The timeout
+// spans all of it, credentials and exclusions included.
+func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, error) {
+	caller := callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), registry.ToListTags(), s.Wake)
+	ctx, leave, err := s.Registry.Enter(ctx, s.name, caller)
+	if err != nil {
+		return registry.TagList{}, registryError(err)
+	}
+	defer leave()
+	begin()
+	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
+	defer cancel()
+	auth, err := s.Auth.AuthOptions(ctx, s.repo)
+	if err != nil {
+		return registry.TagList{}, registryError(err)
+	}
+	list, err := s.Registry.List(ctx, s.name, auth, s.known())
+	if err != nil {
+		return registry.TagList{}, registryError(err)
+	}
+	list.Tags, err = filter(ctx, list.Tags, s.exclusions)
+	return list, err
+}
+
+// known is the fingerprint of the list whose tags both the store and the status have.
+func (s *scanning) known() registry.Fingerprint {
+	if s.stored.Image != s.repo.Spec.Image || !held(s.stored).OfLastScan(s.repo) ||
+		!slices.Equal(s.repo.Status.ObservedExclusionList, s.repo.GetExclusionList()) {
+		return ""
+	}
+	return s.seen.known(s.repo, s.stored.Revision)
+}
+
+// filterStep is how many tags are filtered between two looks at the clock: an
+// expression can take milliseconds for each.
+const filterStep = 16
+
+// filter leaves the excluded tags out, for as long as ctx allows.
+func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
+	kept := tags[:0] // a list is long, and the caller's own
+	for some := range slices.Chunk(tags, filterStep) {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
+				"simplify its regular expressions, or raise spec.timeout", len(tags))
+		}
+		kept = exclusions.AppendKept(kept, some)
+	}
+	return kept, nil
+}
+
+// note notes in the store and the status what the scan found.
+func (s *scanning) note(ctx context.Context, list registry.TagList) error {
+	now := time.Now()
+	if list.Unchanged {
+		s.repo.Status.LastScanResult.ScanTime = metav1.NewTime(now).Rfc3339Copy()
+		return nil
+	}
+	if err := s.save(ctx, list.Tags, now); err != nil {
+		return err
+	}
+	s.seen.note(s.repo, list.Fingerprint)
+	return nil
+}
+
+// save stores the tags before it notes them in the status, so that a status
+// never tells of tags that the store lacks.
+func (s *scanning) save(ctx context.Context, tags []string, now time.Time) error {
+	previous, err := s.Store.Get(ctx, storeKey(s.repo))
+	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
+		return err
+	}
+	next := scan.Next(previous, s.repo.Spec.Image, tags, now)
+	if previous.Image == "" { // an older object of the same name may have left something
+		if err := s.Store.Forget(ctx, client.ObjectKeyFromObject(s.repo), s.repo.UID); err != nil {
+			return fmt.Errorf("the tags of an older object could not be removed: %w", err)
+		}
+	}
+	changed := !next.Equal(previous)
+	if changed {
+		if err := s.Store.Put(ctx, storeKey(s.repo), next); err != nil {
+			return fmt.Errorf("tags could not be stored: %w", err)
+		}
+	}
+	if silent := s.tell(next, now); silent && changed && s.Saved != nil {
+		s.Saved(ctx, client.ObjectKeyFromObject(s.repo))
+	}
+	return nil
+}
+
+// tell notes the tags in the status, and reports whether it says the same of them
+// as before.
+func (s *scanning) tell(next scan.Snapshot, now time.Time) bool {
+	status := &s.repo.Status
+	result := &v1.ScanResult{
+		Revision:   next.Revision(),
+		TagCount:   len(next.Tags),
+		ScanTime:   metav1.NewTime(now).Rfc3339Copy(),
+		LatestTags: next.Latest(latestTags),
+	}
+	same := status.LastScanResult != nil && status.LastScanResult.Revision == result.Revision && status.ObservedImage == next.Image
+	status.LastScanResult = result
+	status.ObservedImage = next.Image
+	status.ObservedExclusionList = slices.Clone(s.repo.GetExclusionList())
+	return same
+}

@@ -1,0 +1,151 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+)
+
+// farHost is a name that the certificate of httptest has, and that leads to the
+// test's registry only through a proxy.
+const farHost = "example.com"
+
+// TestCertificatesAndProxy tests a registry that is reached only through a
+// proxy, and wants a client certificate: for tags and digests, with the older
+// keys of the Secret, and with what its owner sees.
+func TestCertificatesAndProxy(t *testing.T) {
+	const password = "canary-5ecret"
+	s := newScene(t)
+	digest := s.push("app", "1.0.0", "content")
+	certs, far := s.farRegistry()
+	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", password), proxytest.WithTarget(far))
+	s.putSecret("certs", certs)
+	s.putSecret("proxy", map[string]string{"address": proxy.Address(), "username": "user", "password": password})
+
+	repo := s.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.Insecure = farHost+"/"+s.namespace+"/app", false
+		r.Spec.CertSecretRef = &meta.LocalObjectReference{Name: "certs"}
+		r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"}
+	})
+	policy := s.policy("app", func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent })
+	ready(s, repo)
+	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(digest))
+	s.Expect(proxy.Targets()).To(HaveEach(farHost + ":443"))
+
+	for range 3 {
+		request(s, repo)
+	}
+	ready(s, repo)
+	told := func() []string {
+		var told []string
+		for _, event := range s.events(repo) {
+			if strings.Contains(event, "DeprecatedSecretKeys") {
+				told = append(told, event)
+			}
+		}
+		return told
+	}
+	s.Eventually(told).Should(ConsistOf(And(HavePrefix("Warning"), ContainSubstring(`Secret "certs" has the deprecated keys caFile, certFile, keyFile`))))
+
+	s.putSecret("proxy", map[string]string{"address": proxy.Address(), "username": "user", "password": password + "-2"})
+	request(s, repo)
+	notReady(s, repo, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
+	s.Expect(told()).To(HaveLen(1), "told once, however many scans there are")
+
+	logged, err := os.ReadFile(s.controller.LogFile())
+	s.Expect(err).NotTo(HaveOccurred())
+	for _, text := range append(s.events(repo), string(logged), repo.Status.Conditions[0].Message) {
+		s.Expect(text).NotTo(ContainSubstring(password))
+	}
+}
+
+func TestIdentitiesOfObjectsNeedAFeatureGate(t *testing.T) {
+	s := newScene(t)
+	repo := s.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.Insecure = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", false
+		r.Spec.Provider, r.Spec.ServiceAccountName = "aws", "reader"
+	})
+	awaitCondition(s, repo, meta.StalledCondition, metav1.ConditionTrue, meta.FeatureGateDisabledReason, "ObjectLevelWorkloadIdentity")
+
+	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Image = "ghcr.io/org/app"; r.Spec.ServiceAccountName = "" })
+	notReady(s, repo, v1.AuthenticationFailedReason, "ghcr.io is not one of its hosts: correct spec.provider or spec.image")
+}
+
+// farRegistry puts TLS with client certificates in front of the registry. It
+// returns the Secret to reach it with, and the address.
+func (s *scene) farRegistry() (map[string]string, string) {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	s.Expect(err).NotTo(HaveOccurred())
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	s.Expect(err).NotTo(HaveOccurred())
+	client, err := x509.ParseCertificate(der)
+	s.Expect(err).NotTo(HaveOccurred())
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	s.Expect(err).NotTo(HaveOccurred())
+
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: suite.registry.Host()}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()}
+	server.TLS.ClientCAs.AddCert(client)
+	server.StartTLS()
+	s.t.Cleanup(server.Close)
+	encode := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	return map[string]string{
+		"caFile":   encode("CERTIFICATE", server.Certificate().Raw),
+		"certFile": encode("CERTIFICATE", der),
+		"keyFile":  encode("PRIVATE KEY", keyDER),
+	}, server.Listener.Addr().String()
+}
+
+// putSecret creates a Secret, or replaces what it holds.
+func (s *scene) putSecret(name string, data map[string]string) {
+	s.t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, StringData: data}
+	if err := suite.api.Create(s.ctx, secret.DeepCopy()); err != nil {
+		s.Expect(suite.api.Update(s.ctx, secret)).To(Succeed())
+	}
+}

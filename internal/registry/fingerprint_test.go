@@ -1,0 +1,90 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package registry
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// TestKnownLists lists twice, and changes the repository in between.
+func TestKnownLists(t *testing.T) {
+	dropLinks := func(reg *registrytest.Registry) {
+		reg.Inject(registrytest.Tags, registrytest.DropHeader("Link"))
+	}
+	for name, tc := range map[string]struct {
+		reason    string
+		tags      int
+		prepare   func(*registrytest.Registry)
+		push      []string
+		unchanged bool
+		wantTags  int
+	}{
+		"OnePage":           {reason: "nothing changed", tags: 3, unchanged: true},
+		"NoTags":            {reason: "also where there are no tags", tags: 1, unchanged: true},
+		"Pages":             {reason: "nothing changed on any page", tags: 25, unchanged: true},
+		"PagesWithoutLinks": {reason: "pages that no link leads to are compared too", tags: 2500, prepare: dropLinks, unchanged: false, wantTags: 2500},
+		"FirstPage":         {reason: "a tag is new on the first page", tags: 25, push: []string{"a"}, wantTags: 26},
+		"LastPage":          {reason: "a tag is new on the last page, so those of the pages before are told too", tags: 25, push: []string{"z"}, wantTags: 26},
+		"OneMorePage":       {reason: "a page is new", tags: 30, push: []string{"z"}, wantTags: 31},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t, registrytest.WithMaxPage(10))
+			if tc.prepare != nil {
+				reg = registrytest.Start(t)
+				tc.prepare(reg)
+			}
+			reg.PushTags(t, "app", numbered(tc.tags)...)
+			c, img := newTestClient(t), parse(t, reg.Image("app"))
+			first, err := c.List(t.Context(), img, AuthOptions{}, "")
+			if err != nil || first.Unchanged || len(first.Tags) != tc.tags {
+				t.Fatalf("%s: first list: %d tags, unchanged %t, %v", tc.reason, len(first.Tags), first.Unchanged, err)
+			}
+			reg.PushTags(t, "app", tc.push...)
+			second, err := c.List(t.Context(), img, AuthOptions{}, first.Fingerprint)
+			if err != nil || second.Unchanged != tc.unchanged || len(second.Tags) != tc.wantTags {
+				t.Fatalf("%s: second list: %d tags, unchanged %t, %v", tc.reason, len(second.Tags), second.Unchanged, err)
+			}
+			if tc.unchanged {
+				return
+			}
+			fresh, err := c.List(t.Context(), img, AuthOptions{}, "")
+			if diff := cmp.Diff(fresh.Tags, second.Tags); err != nil || diff != "" {
+				t.Errorf("%s: a list that is compared tells other tags than one that is not, error %v, -want +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
+// TestAFingerprintIsOfTheWholeList has a list that became shorter: it begins as the
+// one that is known, and is another.
+func TestAFingerprintIsOfTheWholeList(t *testing.T) {
+	long := registrytest.Start(t, registrytest.WithMaxPage(10))
+	long.PushTags(t, "app", numbered(20)...)
+	c, img := newTestClient(t), parse(t, long.Image("app"))
+	known, err := c.List(t.Context(), img, AuthOptions{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long.Inject(registrytest.Tags, registrytest.DropHeader("Link"))
+	got, err := c.List(t.Context(), img, AuthOptions{}, known.Fingerprint)
+	if err != nil || got.Unchanged || len(got.Tags) != 10 {
+		t.Errorf("%d tags, unchanged %t, %v", len(got.Tags), got.Unchanged, err)
+	}
+}

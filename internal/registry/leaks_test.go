@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// ending is how a request may end: for the better, or by a fault.
+type ending func(reg *registrytest.Registry, giveUp context.CancelFunc) registrytest.Fault
+
+// endings are all kinds of them.
+var endings = map[string]ending{
+	"ok":              plainly(func(w http.ResponseWriter, req *http.Request, next http.Handler) { next.ServeHTTP(w, req) }),
+	"401":             plainly(echo(401, "UNAUTHORIZED")),
+	"403":             plainly(echo(403, "DENIED")),
+	"404":             plainly(echo(404, "NAME_UNKNOWN")),
+	"429":             plainly(registrytest.RetryAfter(429, "1")),
+	"429 with a body": plainly(registrytest.Status(429, strings.Repeat(canary, 1<<12))),
+	"500":             plainly(echo(500, "UNKNOWN")),
+	"503":             plainly(registrytest.RetryAfter(503, "1")),
+	"huge error":      plainly(registrytest.Status(500, strings.Repeat(canary, 1<<18))),
+	"huge":            plainly(registrytest.Huge(3 << 20)),
+	"HTML":            plainly(registrytest.HTML()),
+	"truncated":       plainly(registrytest.Truncate(10)),
+	"cut":             plainly(registrytest.CutOff()),
+	"reset":           plainly(registrytest.Reset()),
+	"endless":         plainly(registrytest.EndlessPages()),
+	"redirects":       plainly(redirectToItself),
+	"off-host":        plainly(registrytest.SetHeader("Link", `<https://evil.example.com/>; rel="next"`)),
+	"silence":         func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return reg.Hang() },
+	"half a body":     func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return reg.HangInBody() },
+	"given up":        whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }),
+	"given up late":   whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.HangInBody() }),
+}
+
+// plainly ends a request by a fault.
+func plainly(fault registrytest.Fault) ending {
+	return func(*registrytest.Registry, context.CancelFunc) registrytest.Fault { return fault }
+}
+
+// whenAsked has whoever asks give up as soon as the request arrived.
+func whenAsked(then func(*registrytest.Registry) registrytest.Fault) ending {
+	return func(reg *registrytest.Registry, giveUp context.CancelFunc) registrytest.Fault {
+		fault := then(reg)
+		return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+			giveUp()
+			fault(w, req, next)
+		}
+	}
+}
+
+// TestNothingLeaks tests that no ending of any request of any operation leaves a
+// goroutine, a body or a connection behind, by whatever way the registry is
+// reached, and that no metric has learned a secret.
+func TestNothingLeaks(t *testing.T) {
+	routes := map[string]func(*testing.T) AuthOptions{
+		"Default": func(*testing.T) AuthOptions { return AuthOptions{} },
+		"Routed":  func(*testing.T) AuthOptions { return via("routed", nil, nil) },
+		"Proxied": func(t *testing.T) AuthOptions {
+			proxy, err := url.Parse(proxytest.StartHTTP(t).Address())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return via("proxied", nil, proxy)
+		},
+	}
+	for name, way := range routes {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+			auth := login(img)
+			auth.route = way(t).route
+			clock, metrics := newFakeClock(), prometheus.NewRegistry()
+			limits := Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 10, Tags: 1000, ListBytes: 2 << 20}
+			c := newTestClient(t, withClock(clock), WithLimits(limits), WithMetrics(metrics))
+			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
+				for _, end := range endings {
+					for _, read := range readers {
+						clock.sleep(3 * time.Hour) // nothing is known any more
+						ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+						heal := reg.Inject(kind, end(reg, cancel))
+						_ = read(ctx, c, img, auth)
+						heal()
+						cancel()
+					}
+				}
+			}
+			g := NewWithT(t)
+			g.SetDefaultEventuallyTimeout(10 * time.Second)
+			clock.sleep(3 * time.Hour)
+			for _, read := range readers {
+				g.Expect(read(t.Context(), c, img, auth)).To(Succeed(), "everything works after all of that")
+			}
+			g.Eventually(reg.Connections).Should(BeNumerically("<=", 8), "one after the other needs one, and some that were dialed when it became free")
+			c.Close()
+			g.Eventually(reg.Connections).Should(BeZero())
+			families, err := metrics.Gather()
+			g.Expect(err).NotTo(HaveOccurred())
+			for _, family := range families {
+				g.Expect(family.String()).NotTo(ContainSubstring(canary))
+			}
+		})
+	}
+}

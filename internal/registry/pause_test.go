@@ -1,0 +1,87 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"testing"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// TestPausesOfBothKinds tests that whatever a registry says in Retry-After, to
+// whichever operation, at whichever request, all operations keep to it: no
+// request is made before, and all work after.
+func TestPausesOfBothKinds(t *testing.T) {
+	date := func(d time.Duration) string {
+		return newFakeClock().Now().Add(d).Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	pauses := map[string]struct {
+		reason, header string
+		code           int
+		want           time.Duration
+		wantReason     string
+	}{
+		"Seconds":     {reason: "the usual form", code: 429, header: "90", want: 90 * time.Second, wantReason: v1.RateLimitedReason},
+		"Date":        {reason: "the other form", code: 429, header: date(5 * time.Minute), want: 5 * time.Minute, wantReason: v1.RateLimitedReason},
+		"Past":        {reason: "clocks differ", code: 429, header: date(-time.Hour), want: minRetryAfter, wantReason: v1.RateLimitedReason},
+		"Absent":      {reason: "the default", code: 429, want: defaultRetryAfter, wantReason: v1.RateLimitedReason},
+		"Absurd":      {reason: "the cap", code: 429, header: "1772366400", want: maxRetryAfter, wantReason: v1.RateLimitedReason},
+		"AbsurdDate":  {reason: "the cap", code: 429, header: date(10_000 * time.Hour), want: maxRetryAfter, wantReason: v1.RateLimitedReason},
+		"Negative":    {reason: "the default", code: 429, header: "-5", want: defaultRetryAfter, wantReason: v1.RateLimitedReason},
+		"Nonsense":    {reason: "the default", code: 429, header: "soon", want: defaultRetryAfter, wantReason: v1.RateLimitedReason},
+		"Unavailable": {reason: "not only 429", code: 503, header: "90", want: 90 * time.Second, wantReason: v1.ReadOperationFailedReason},
+	}
+	for name, tc := range pauses {
+		for operation, read := range readers {
+			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
+				t.Run(name+"/"+operation+"/"+string(kind), func(t *testing.T) {
+					reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+					clock := newFakeClock()
+					c := newTestClient(t, withClock(clock))
+					heal := reg.Inject(kind, registrytest.RetryAfter(tc.code, tc.header))
+					err := read(t.Context(), c, img, login(img))
+					checkError(t, err, tc.wantReason)
+					if got := errorOf(t, err).RetryAfter; got != tc.want {
+						t.Fatalf("%s: got a pause of %v, want %v", tc.reason, got, tc.want)
+					}
+					heal()
+					reg.Reset()
+					clock.sleep(tc.want - time.Millisecond)
+					for other, read := range readers {
+						err := read(t.Context(), c, img, AuthOptions{}) // somebody else
+						checkError(t, err, tc.wantReason)
+						if got := errorOf(t, err).RetryAfter; got <= 0 || got > tc.want+maxDeferral {
+							t.Errorf("%s: %s is to come back after %v", tc.reason, other, got)
+						}
+					}
+					if n := reg.Count(registrytest.Any); n != 0 {
+						t.Errorf("%s: %d requests were made before its end", tc.reason, n)
+					}
+					clock.sleep(time.Millisecond)
+					for other, read := range readers {
+						clock.sleep(time.Second) // there is no burst after a pause
+						if err := read(t.Context(), c, img, login(img)); err != nil {
+							t.Errorf("%s: %s afterwards: %v", tc.reason, other, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,300 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+func TestLRU(t *testing.T) {
+	clock := newFakeClock()
+	var dropped []string
+	l := newLRU[string](2, time.Hour, clock.Now, func(v string) { dropped = append(dropped, v) })
+	get := func(key string) string { return l.get(key, func() string { return key + clock.Now().Format("15:04") }) }
+	check := func(got string, reason, want string, wantDropped ...string) {
+		t.Helper()
+		if got != want || !slices.Equal(dropped, wantDropped) {
+			t.Errorf("%s: got %q, dropped %q, want %q, %q", reason, got, dropped, want, wantDropped)
+		}
+		dropped = nil
+	}
+	check(get("a"), "new", "a12:00")
+	check(get("b"), "new", "b12:00")
+	clock.sleep(time.Minute)
+	check(get("a"), "kept", "a12:00")
+	check(get("c"), "the one that was used last but two goes", "c12:01", "b12:00")
+	clock.sleep(2 * time.Hour)
+	check(get("d"), "what nobody asked for goes", "d14:01", "a12:00", "c12:01")
+}
+
+// TestManySessions tests that ten thousand repositories take bounded memory, and
+// no more connections than are used at a time.
+func TestManySessions(t *testing.T) {
+	const sessions = 10_000
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.URL.Path == tokenPathOfTests:
+			_, _ = fmt.Fprintf(w, "{\"token\":%q,\"expires_in\":300}", strings.Repeat("x", 1000))
+		case req.Header.Get("Authorization") == "":
+			challenge("Bearer realm=\"http://"+req.Host+"/token\"")(w, req, nil)
+		default:
+			_, _ = w.Write([]byte("{\"name\":\"app\",\"tags\":[\"1.0.0\"]}"))
+		}
+	}))
+	defer server.Close()
+	c := newTestClient(t, WithTraffic(Traffic{}))
+	host := strings.TrimPrefix(server.URL, "http://")
+	before, files := heap(), openFiles(t)
+	for i := range sessions {
+		img := parse(t, fmt.Sprintf("%s/app-%d", host, i))
+		if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (heap() - before) / sessions
+	t.Logf("%d bytes per session with a token of 1000 bytes", each)
+	if each > 6000 {
+		t.Errorf("a session takes %d bytes", each)
+	}
+	if more := openFiles(t) - files; more > 10 {
+		t.Errorf("%d files were opened and not closed", more)
+	}
+	runtime.KeepAlive(c)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("nothing tells which files are open")
+	}
+	return len(entries)
+}
+
+// via returns the default identity by another route.
+func via(key string, config *tls.Config, proxy *url.URL) AuthOptions {
+	return AuthOptions{route: route{key: key, tls: config, proxy: proxy}}
+}
+
+func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
+	reg, img := start(t, registrytest.WithTLS())
+	c := newTestClient(t)
+	_, err := c.ListTags(t.Context(), img, AuthOptions{})
+	checkError(t, err, v1.ReadOperationFailedReason, "unknown authority")
+	trusting := via("trusting", &tls.Config{RootCAs: reg.CertPool(), MinVersion: tls.VersionTLS12}, nil)
+	for range 2 {
+		if _, err := c.ListTags(t.Context(), img, trusting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = c.ListTags(t.Context(), img, via("other", &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}, nil))
+	checkError(t, err, v1.ReadOperationFailedReason, "unknown authority")
+	if want := (counts{registrytest.Ping: 1, registrytest.Tags: 2}); reg.Counts()[registrytest.Ping] != want[registrytest.Ping] || reg.Count(registrytest.Tags) != 2 {
+		t.Errorf("got %v, want %v", reg.Counts(), want)
+	}
+
+	var proxied []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		proxied = append(proxied, req.URL.String())
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	defer proxy.Close()
+	address, _ := url.Parse(proxy.URL)
+	_, _ = c.ListTags(t.Context(), parse(t, "10.1.2.3:5000/app"), via("proxy", nil, address))
+	if !slices.Contains(proxied, "http://10.1.2.3:5000/v2/") {
+		t.Errorf("the proxy saw %v", proxied)
+	}
+}
+
+// TestDroppedRoutesCutNobody tests that a transport which is dropped ends the
+// requests that are under way well, and keeps no connection after them.
+func TestDroppedRoutesCutNobody(t *testing.T) {
+	checkGoroutines(t)
+	reg, img := start(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	c := newTestClient(t)
+	defer c.Close()
+	if _, err := c.ListTags(t.Context(), img, via("slow", nil, nil)); err != nil {
+		t.Fatal(err)
+	}
+	reg.Inject(registrytest.Tags, registrytest.Times(1, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		close(arrived)
+		<-release
+		next.ServeHTTP(w, req)
+	}))
+	done := make(chan error)
+	go func() {
+		_, err := c.ListTags(context.Background(), img, via("slow", nil, nil))
+		done <- err
+	}()
+	<-arrived
+	for i := range 2 * maxRoutes {
+		if _, err := c.ListTags(t.Context(), img, via(fmt.Sprint(i), nil, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnter(t *testing.T) {
+	_, img := start(t)
+	c := newTestClient(t, WithTraffic(Traffic{InFlight: 1}))
+	ctx, leave, err := c.Enter(t.Context(), img, Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // whoever was let in may do several operations
+		if _, err := c.ListTags(ctx, img, AuthOptions{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Digest(ctx, img, "1.0.0", AuthOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = c.ListTags(t.Context(), img, AuthOptions{})
+	if busy, ok := errors.AsType[*BusyError](err); !ok || busy.Host != img.Host() {
+		t.Errorf("got %v, want a BusyError", err)
+	}
+	leave()
+	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAPauseIsObeyedByAll tests that nobody asks a registry, for tags or digests,
+// that one asker was told to leave alone.
+func TestAPauseIsObeyedByAll(t *testing.T) {
+	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+	reg.Push(t, "other", "1.0.0")
+	clock := newFakeClock()
+	c := newTestClient(t, withClock(clock))
+	reg.Inject(registrytest.Token, registrytest.Times(1, registrytest.RetryAfter(429, "90")))
+	_, first := c.ListTags(t.Context(), img, login(img))
+	checkError(t, first, v1.RateLimitedReason)
+	reg.Reset()
+	_, second := c.Digest(t.Context(), parse(t, reg.Image("other")), "1.0.0", AuthOptions{})
+	checkError(t, second, v1.RateLimitedReason)
+	if after := errorOf(t, second).RetryAfter; after < 90*time.Second || after > 2*time.Minute {
+		t.Errorf("got a pause of %v", after)
+	}
+	if n := reg.Count(registrytest.Any); n != 0 {
+		t.Errorf("%d requests were made during the pause", n)
+	}
+	clock.sleep(90 * time.Second)
+	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+	registerer := prometheus.NewRegistry()
+	clock := newFakeClock()
+	c := newTestClient(t, withClock(clock), WithMetrics(registerer))
+	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img)); err != nil {
+		t.Fatal(err)
+	}
+	reg.Inject(registrytest.Any, registrytest.Status(799, ""))
+	_, _ = c.ListTags(t.Context(), img, login(img))
+	reg.Inject(registrytest.Any, registrytest.RetryAfter(429, "60"))
+	_, _ = c.ListTags(t.Context(), img, login(img))
+
+	host := "{host=" + img.Host()
+	for name, want := range map[string]float64{
+		"image_reflector_registry_requests_total" + host + ",outcome=200}":        1,
+		"image_reflector_registry_requests_total" + host + ",outcome=401}":        1,
+		"image_reflector_registry_requests_total" + host + ",outcome=404}":        1,
+		"image_reflector_registry_requests_total" + host + ",outcome=429}":        1,
+		"image_reflector_registry_requests_total" + host + ",outcome=unknown}":    1,
+		"image_reflector_registry_requests_total" + host + ",outcome=error}":      1, // TLS was tried first
+		"image_reflector_registry_request_duration_seconds" + host + "}":          6,
+		"image_reflector_registry_wait_seconds" + host + "}":                      3,
+		"image_reflector_registry_in_flight" + host + "}":                         0,
+		"image_reflector_registry_throttled_until_timestamp_seconds" + host + "}": float64(clock.Now().Add(time.Minute).Unix()),
+	} {
+		if got := gather(t, registerer)[name]; got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+
+	for i := range 2 * maxHostLabels {
+		c.metrics.observeWait(fmt.Sprintf("host-%d", i), 0)
+	}
+	hosts := 0
+	for name := range gather(t, registerer) {
+		if strings.HasPrefix(name, "image_reflector_registry_wait_seconds") {
+			hosts++
+		}
+	}
+	if hosts != maxHostLabels+1 {
+		t.Errorf("got %d hosts, want %d and all others as one", hosts, maxHostLabels)
+	}
+}
+
+// gather returns the values of counters and gauges, and the counts of
+// histograms.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			value := m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			if family.GetType() == dto.MetricType_HISTOGRAM {
+				value = float64(m.GetHistogram().GetSampleCount())
+			}
+			values[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = value
+		}
+	}
+	return values
+}

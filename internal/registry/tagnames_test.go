@@ -1,0 +1,107 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package registry
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// FuzzWellFormedTag compares it with the expression of the specification.
+func FuzzWellFormedTag(f *testing.F) {
+	for _, tag := range []string{"", "a", "_", ".a", "-a", "a.-_", "a b", "a\n", "é", "a\x00", strings.Repeat("a", 128), strings.Repeat("a", 129)} {
+		f.Add(tag)
+	}
+	specified := regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
+	f.Fuzz(func(t *testing.T, tag string) {
+		if got, want := wellFormedTag(tag), specified.MatchString(tag); got != want {
+			t.Errorf("%q: got %t, want %t", tag, got, want)
+		}
+	})
+}
+
+// FuzzPlainStrings compares it with encoding/json.
+func FuzzPlainStrings(f *testing.F) {
+	for _, array := range []string{
+		`[]`, `["a"]`, `[ "a" ,\n"b" ]`, `["a",1]`, `[1,"a"]`, `[null]`, `["a",null]`, `null`, `"a"`, `1`, `[["a"]]`, `["a",["b"]]`, `[[],"a"]`,
+		`["\u0041"]`, `["é"]`, `["]"]`, `["[",","]`, `{"a":"b"}`, `[{"a":"b"}]`, "[\"\xff\"]", `["",""]`, `[true]`, `[[[]]]`, `["a",[]]`,
+	} {
+		f.Add(array)
+	}
+	f.Fuzz(func(t *testing.T, array string) {
+		if !json.Valid([]byte(array)) {
+			return
+		}
+		got, plain := plainStrings([]byte(array))
+		if !plain {
+			return
+		}
+		var want []string
+		if err := json.Unmarshal([]byte(array), &want); err != nil {
+			t.Fatalf("%s was read as %q, and is no list of strings: %v", array, got, err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", array, got, want)
+		}
+	})
+}
+
+func TestPlainStringsReadsPlainStrings(t *testing.T) {
+	for array, want := range map[string][]string{`[]`: {}, `["a"]`: {"a"}, "[ \"a\" ,\n\t\"\" ]": {"a", ""}} {
+		got, plain := plainStrings([]byte(array))
+		if diff := cmp.Diff(want, got); !plain || diff != "" {
+			t.Errorf("%s: plain %t, -want +got:\n%s", array, plain, diff)
+		}
+	}
+}
+
+// TestNamesAreDistinct compares names with the obvious way, for lists that
+// ascend, or not, or from some page on no more.
+func TestNamesAreDistinct(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var n names
+		var want []string
+		last := 0
+		for range random.IntN(4) {
+			var page []string
+			for range random.IntN(4) {
+				if last++; random.IntN(8) == 0 {
+					last = random.IntN(10)
+				}
+				page = append(page, string(rune('a'+last)))
+			}
+			before := len(want)
+			for _, name := range page {
+				if !slices.Contains(want, name) {
+					want = append(want, name)
+				}
+			}
+			if fresh := n.add(slices.Clone(page)); fresh != (len(want) > before) {
+				t.Fatalf("%v: fresh is %t", page, fresh)
+			}
+		}
+		if !slices.Equal(n.list, want) || n.len() != len(want) {
+			t.Fatalf("got %v, want %v", n.list, want)
+		}
+	}
+}

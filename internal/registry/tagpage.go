@@ -1,0 +1,122 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// parseTags reads the body of a page of at most limit tags. A list of tags that
+// is null is empty: that is how registries written in Go show a repository
+// without tags.
+func parseTags(body []byte, limit int) ([]string, error) {
+	if looksLikeHTML(body) {
+		return nil, badAnswer("it sent an HTML page in place of a tag list: check that spec.image names a registry")
+	}
+	var list struct {
+		Name *string         `json:"name"`
+		Tags json.RawMessage `json:"tags"`
+	}
+	var tags []string
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, malformedTags(body)
+	}
+	if list.Name == nil && list.Tags == nil {
+		return nil, badAnswer("it sent JSON that is no tag list")
+	}
+	if list.Tags == nil {
+		return nil, nil
+	}
+	// Tags contain no comma. Bytes that are cheap to send may be millions of
+	// strings, so they are counted before there is one.
+	if bytes.Count(list.Tags, []byte{','}) >= limit {
+		return nil, tooManyTags(limit)
+	}
+	if tags, plain := plainStrings(list.Tags); plain {
+		return tags, nil
+	}
+	if err := json.Unmarshal(list.Tags, &tags); err != nil {
+		return nil, badAnswer("it sent a tag list whose tags are not strings")
+	}
+	return tags, nil
+}
+
+// trustedLength is up to which length a body is believed to have the length that
+// its header says, so that memory for it is taken in one piece.
+const trustedLength = 4 << 20
+
+// readBody reads a body to its end.
+func readBody(resp *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	if length := resp.ContentLength; length > 0 && length <= trustedLength {
+		body.Grow(int(length) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(resp.Body)
+	return body.Bytes(), err
+}
+
+// plainStrings returns the strings of a JSON array, which is known to be valid
+// JSON, as parts of one string: one allocation serves all of them. It returns
+// false where it has other things than strings, or strings that need decoding.
+func plainStrings(array []byte) ([]string, bool) {
+	const space = " \t\r\n"
+	text, ok := strings.CutPrefix(strings.Trim(string(array), space), "[")
+	found := make([]string, 0, strings.Count(text, ",")+1)
+	for ok {
+		start := strings.IndexByte(text, '"')
+		if start < 0 {
+			return found, strings.Trim(text, space) == "]"
+		}
+		if strings.Trim(text[:start], space+",") != "" {
+			break
+		}
+		end := start + 1
+		for text[end] != '"' { // valid JSON ends its strings
+			if text[end] == '\\' || text[end] >= utf8.RuneSelf {
+				return nil, false
+			}
+			end++
+		}
+		found = append(found, text[start+1:end])
+		text = text[end+1:]
+	}
+	return nil, false
+}
+
+// tooManyTags says which limit was hit.
+func tooManyTags(limit int) error {
+	return badAnswerf("the tag list has more than the %d tags that are read", limit)
+}
+
+// malformedTags says what is wrong with a body that isn't a JSON object.
+func malformedTags(body []byte) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return badAnswer("it sent an empty body in place of a tag list")
+	}
+	if json.Valid(body) {
+		return badAnswer("it sent JSON that is no tag list")
+	}
+	return badAnswer("it sent a tag list that is malformed or cut off")
+}
+
+// looksLikeHTML reports whether a body is markup. Portals and login pages
+// answer with it, with status 200.
+func looksLikeHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

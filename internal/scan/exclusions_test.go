@@ -1,0 +1,77 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package scan
+
+import (
+	"regexp"
+	"testing"
+)
+
+// TestExclusionsMatchAsTheirExpressions compares the short cut for endings with
+// the expressions themselves.
+func TestExclusionsMatchAsTheirExpressions(t *testing.T) {
+	tags := []string{
+		"", "a", ".sig", "sig", "xsig", "1.0.sig", "1.0.SIG", "1.0.sig.att", "sha256-ab.sig", ".sig.sig", "a.sigb", "1.0.att", "x.sig-1", ".", "g",
+	}
+	short := 0
+	for _, expression := range []string{
+		`^.*\.sig$`, `.*\.sig$`, `\.sig$`, `(?s)^.*\.sig$`, `(?i)^.*\.sig$`, `^.*?\.sig$`, `^.*.sig$`, `^\.sig$`, `^.+\.sig$`,
+		`(?m)\.sig$`, `\.sig`, `sig|att$`, `\.(sig|att)$`, `^.*`, `^`, `$`, ``, `.*`, `^.*$`, `^a.*\.sig$`, `^.*\.sig\z`, `\.sig\b`, `[.]sig$`,
+		`^sha256-.*\.(sig|att)$`, `\.sig$$`, `^^.*\.sig$`,
+	} {
+		exclusions, err := CompileExclusions([]string{expression})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if exclusions.patterns[0].suffix != "" {
+			short++
+		}
+		for _, tag := range tags {
+			if got, want := exclusions.Exclude(tag), regexp.MustCompile(expression).MatchString(tag); got != want {
+				t.Errorf("%q excludes %q: %t, want %t", expression, tag, got, want)
+			}
+		}
+	}
+	if short < 6 {
+		t.Errorf("only %d of the expressions take the short cut", short)
+	}
+}
+
+func TestInvalidExclusionIsNamed(t *testing.T) {
+	_, err := CompileExclusions([]string{"a", "(b"})
+	const want = `invalid spec.exclusionList[1] "(b": correct the regular expression: error parsing regexp: missing closing ): ` + "`(b`"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func BenchmarkExclusions(b *testing.B) {
+	tags := make([]string, 1000)
+	for i := range tags {
+		tags[i] = "1.2.3-build.20260101"
+	}
+	for name, expression := range map[string]string{"ending": `^.*\.sig$`, "expression": `^.*\.sig.?$`} {
+		exclusions, err := CompileExclusions([]string{expression})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				exclusions.AppendKept(nil, tags)
+			}
+		})
+	}
+}
