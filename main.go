@@ -54,7 +54,6 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -141,12 +140,9 @@ func warnOfUnused(fs *flag.FlagSet) {
 }
 
 func main() {
-	if cli.Wanted(os.Args) {
-		os.Exit(cli.Main(context.Background(), os.Args, cli.ProcessStreams()))
-	}
+	explainIfWanted()
 	var f flags
 	f.bind(flag.CommandLine)
-	flag.Usage = func() { cli.Usage(os.Stderr, os.Args[0], flag.PrintDefaults) }
 	flag.Parse()
 	logger.SetLogger(logger.NewLogger(f.logger))
 

@@ -62,9 +62,10 @@ func median(times []time.Duration) time.Duration {
 
 // coldHosts returns the time until the repositories of all registries but the
 // first are resolved, of which the first may hang.
-func (s settings) coldHosts(ctx context.Context, hanging bool) (took time.Duration, err error) {
+func (s settings) coldHosts(ctx context.Context, hanging bool) (time.Duration, error) {
+	var took time.Duration
 	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency}
-	err = with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
+	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
 		ill := stand.registries[0]
 		ill.hanging.Store(hanging)
 		start := time.Now()

@@ -56,7 +56,8 @@ func main() {
 	s := settings{sizes: []int{100, 300, 1000, 3000, 10000}}
 	var wanted string
 	flag.StringVar(&wanted, "parts", "scans,hosts,large,scale", "what is measured")
-	flag.IntVar(&s.repositories, "repositories", 300, "the number of ImageRepositories, each with an ImagePolicy, of the parts scans and hosts")
+	flag.IntVar(&s.repositories, "repositories", 300,
+		"the number of ImageRepositories, each with an ImagePolicy, of the parts scans and hosts")
 	flag.IntVar(&s.tags, "tags", 1000, "the number of tags of each")
 	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of the parts hosts and scale")
 	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to answer")

@@ -67,7 +67,7 @@ func drawSizes(file string, sizes []size) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(text.String()), 0o644) //nolint:gosec // it is for the documentation
+	return os.WriteFile(file, []byte(text.String()), 0o644)
 }
 
 func newPanel(index int, title string, sizes []size, value func(size) float64) panel {

@@ -73,7 +73,8 @@ func (s *stand) measureDisk(table *tabwriter.Writer) error {
 		}
 		asJSON += len(tags)
 	}
-	fmt.Fprintf(table, "the store's file\t%.2f MiB, 1/%.1f of the tags as JSON\t\n\n", mebi(float64(info.Size())), float64(asJSON)/float64(info.Size()))
+	fmt.Fprintf(table, "the store's file\t%.2f MiB, 1/%.1f of the tags as JSON\t\n\n",
+		mebi(float64(info.Size())), float64(asJSON)/float64(info.Size()))
 	return nil
 }
 

@@ -71,7 +71,8 @@ func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
 // ask makes one request. The repository's timeout spans all of it, credentials
 // included.
 func ask[T any](
-	ctx context.Context, r *remoteTags, purpose registry.Purpose, message string, request func(context.Context, registry.AuthOptions) (T, error),
+	ctx context.Context, r *remoteTags, purpose registry.Purpose, message string,
+	request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
 	caller := callerOf(v1.ImagePolicyKind, r.policy, purpose, r.policies.Wake)

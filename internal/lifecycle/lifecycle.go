@@ -138,7 +138,7 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
 	result, err := r.Worker.Work(ctx, obj, func(message string) { progress.begin(ctx, obj, message) })
 	progress.end(obj)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // shutting down says nothing about the object, and is no error
+		return ctrl.Result{}, nil //nolint:nilerr // shutting down says nothing about the object, and is no error
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil

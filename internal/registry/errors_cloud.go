@@ -38,7 +38,8 @@ func (o operation) failCloud(r cloudRequest, way AuthOptions, err error) error {
 	if e := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(e, err) {
 		problem = e.detail
 		if isCertificate(err) { // spec.certSecretRef is about the registry
-			problem = "the certificate of " + o.proxy() + " is not trusted (x509) there: use a proxy with a certificate that the controller's system trusts"
+			problem = "the certificate of " + o.proxy() + " is not trusted (x509) there: " +
+				"use a proxy with a certificate that the controller's system trusts"
 		}
 	}
 	return o.failCredentials(fmt.Sprintf("%s gave no credentials: %s", r, problem), cause)

@@ -190,7 +190,7 @@ func TestThrottledHost(t *testing.T) {
 	a, b := s.in("a"), s.in("b")
 	_, _ = a.request(), b.request()
 	a.obey(&throttledError{status: 429, after: time.Minute})
-	_, refused := s.gate.enter(Caller{Key: "c"})
+	_, refused := s.enter(Caller{Key: "c"})
 	for _, err := range []error{a.request(), b.request(), refused} {
 		throttled, ok := errors.AsType[*throttledError](err)
 		if !ok || throttled.status != 429 || throttled.after < time.Minute || throttled.after > 80*time.Second {

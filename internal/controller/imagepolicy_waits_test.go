@@ -1,0 +1,199 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+func TestWhatAPolicyWaitsFor(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		change  func(*world)
+		reason  string
+		message string
+	}{
+		{"no such repository", func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" },
+			meta.DependencyNotReadyReason, "ImageRepository 'ns/none' not found: create it, or correct spec.imageRepositoryRef"},
+		{"never scanned", func(*world) {},
+			meta.DependencyNotReadyReason, "a scan is still to come"},
+		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true },
+			meta.DependencyNotReadyReason, "its scans are suspended"},
+		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
+			acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace"},
+		{"other namespace that shares with others", func(w *world) {
+			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+			w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
+		}, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
+		{"other namespaces are forbidden", func(w *world) {
+			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+			w.policies.Access.NoCrossNamespaceRefs = true
+		}, acl.AccessDeniedReason, "references to other namespaces are disabled"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			tc.change(w)
+			reader := newReader(t, w.repo)
+			w.policies.Reader, w.policies.Access.Reader = reader, reader
+			waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+			g.Expect(ok).To(BeTrue())
+			g.Expect(waiting.Reason).To(Equal(tc.reason))
+			g.Expect(waiting.Error()).To(ContainSubstring(tc.message))
+			g.Expect(waiting.After).To(Equal(30 * time.Second))
+		})
+	}
+}
+
+func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
+	now := metav1.Now()
+	long := metav1.NewTime(now.Add(-2 * patience))
+	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason}}
+	for _, tc := range []struct {
+		name   string
+		change func(*world)
+		quiet  bool
+	}{
+		{"both are new", func(*world) {}, true},
+		{"the repository is new", func(w *world) { w.policy.CreationTimestamp = long }, true},
+		{"the policy is new", func(w *world) { w.repo.CreationTimestamp = long }, true},
+		{"both have waited long", func(w *world) { w.policy.CreationTimestamp, w.repo.CreationTimestamp = long, long }, false},
+		{"the repository says something", func(w *world) { w.repo.Status.Conditions = ready }, false},
+		{"the policy said something", func(w *world) { w.policy.Status.Conditions = ready }, false},
+		{"the policy has a result", func(w *world) { w.policy.Status.LatestRef = &v1.ImageRef{Name: "a", Tag: "b"} }, false},
+		{"the repository is suspended", func(w *world) { w.repo.Spec.Suspend = true }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.policy.CreationTimestamp, w.repo.CreationTimestamp = now, now
+			tc.change(w)
+			reader := newReader(t, w.repo)
+			w.policies.Reader, w.policies.Access.Reader = reader, reader
+			deferred, quiet := errors.AsType[*outcome.DeferredError](w.settle())
+			g.Expect(quiet).To(Equal(tc.quiet))
+			if quiet {
+				g.Expect(deferred.After).To(BeNumerically("~", patience, time.Minute))
+			}
+		})
+	}
+}
+
+func TestAccessIsGrantedByLabels(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
+	w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+	reader := newReader(t, w.repo)
+	w.policies.Reader, w.policies.Access.Reader = reader, reader
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
+}
+
+func TestWhatStallsAPolicy(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*world)
+		reason string
+	}{
+		{"a range that does not parse", func(w *world) { w.policy.Spec.Policy.SemVer.Range = ">>1" }, v1.InvalidPolicyReason},
+		{"a pattern that does not parse", func(w *world) { w.policy.Spec.FilterTags = &v1.TagFilter{Pattern: "("} }, v1.InvalidPolicyReason},
+		{"no policy", func(w *world) { w.policy.Spec.Policy = v1.ImagePolicyChoice{} }, v1.InvalidPolicyReason},
+		{"an image that does not parse", func(w *world) { w.repo.Spec.Image = "https://x" }, v1.ImageURLInvalidReason},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t)
+			w.scanned(g, "1.0.0")
+			g.Expect(w.settle()).To(Succeed())
+			before := w.policy.Status.LatestRef.DeepCopy()
+			tc.change(w)
+			w.policies.Reader = newReader(t, w.repo)
+			stalled, ok := errors.AsType[*outcome.StalledError](w.settle())
+			g.Expect(ok).To(BeTrue())
+			g.Expect(stalled.Reason).To(Equal(tc.reason))
+			g.Expect(w.policy.Status.LatestRef).To(Equal(before))
+		})
+	}
+}
+
+func TestNoTagSelected(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g)
+	g.Expect(w.settle()).To(MatchError(ContainSubstring("has no tags")))
+	w.scanned(g, "latest", "0.1.0")
+	err := w.settle()
+	g.Expect(err).To(MatchError(ContainSubstring("none of the 2 tags")))
+	waiting, ok := errors.AsType[*outcome.WaitingError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(waiting.Reason).To(Equal(v1.NoTagSelectedReason))
+	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
+}
+
+func TestABusyRegistryLeavesNoTrace(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0")
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	w.busy = &registry.BusyError{Host: "ghcr.io", After: time.Second}
+	begun := func(string) { panic("nothing is begun that can't go on") }
+	failing := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+		panic("no credentials are read in vain")
+	})
+	w.policies.Auth, w.repositories.Auth = failing, failing
+	for name, work := range map[string]func() (outcome.Result, error){
+		"a digest": func() (outcome.Result, error) { return w.policies.Work(context.Background(), w.policy, begun) },
+		"a tag that is not listed": func() (outcome.Result, error) {
+			w.policy.Status.LatestRef = &v1.ImageRef{Name: w.repo.Spec.Image, Image: w.repo.Spec.Image, Tag: "2.0.0"}
+			return w.policies.Work(context.Background(), w.policy, begun)
+		},
+		"a scan": func() (outcome.Result, error) { return w.repositories.Work(context.Background(), w.repo, begun) },
+	} {
+		_, err := work()
+		g.Expect(err).To(Equal(outcome.Deferred(time.Second, w.busy)), name)
+	}
+	g.Expect(w.asked()).To(BeEmpty())
+}
+
+func TestWhoWasLetInLeaves(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.tags = []string{"1.0.0"}
+	w.scanned(g, w.tags...)
+	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	for _, down := range []error{nil, errors.New("down")} {
+		w.down = down
+		_, _ = w.policies.Work(context.Background(), w.policy, noBegin)
+		_, _ = w.repositories.Work(context.Background(), w.repo, noBegin)
+		g.Expect(w.inside).To(BeZero())
+	}
+	g.Expect(w.asked()).To(HaveLen(4))
+}
