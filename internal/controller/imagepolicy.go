@@ -141,8 +141,11 @@ func caveat(repo *v1.ImageRepository) string {
 func (w *ImagePolicies) choose(
 	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
 ) (string, error) {
-	choice, found := rule.Select(from.snapshot.Tags)
-	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, current) {
+	choice, err := from.selected(ctx, rule)
+	if err != nil {
+		return "", err
+	}
+	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, choice, current) {
 		exists, err := remote.exists(ctx, current.Tag)
 		if err != nil {
 			return "", w.unconfirmed(current.Tag, err)
@@ -151,7 +154,7 @@ func (w *ImagePolicies) choose(
 			return current.Tag, nil
 		}
 	}
-	if !found {
+	if choice == nil {
 		return "", outcome.Waiting(v1.NoTagSelectedReason, policy.GetInterval(), noTag(rule, from))
 	}
 	return choice.Tag, nil

@@ -93,7 +93,15 @@ type Listing struct {
 // controller does before a policy moves down, empty for none.
 func (c *Case) Doubted(tags []string, now time.Time) string {
 	current := c.Policy.Status.LatestRef
-	if !repository.Doubtful(c.rule, c.Repository, c.scanned(tags, now), current) {
+	if current == nil {
+		return ""
+	}
+	scanned := c.scanned(tags, now)
+	var choice *selection.Choice
+	if best, found := c.rule.Select(scanned.Tags); found {
+		choice = &best
+	}
+	if !repository.Doubtful(c.rule, c.Repository, scanned, choice, current) {
 		return ""
 	}
 	return current.Tag

@@ -25,8 +25,11 @@ import (
 // Doubtful reports whether a policy would move down to a lower tag, or to none,
 // only because the current one is missing from the list of tags: rule and
 // exclusions still accept it. Registries sometimes answer with lists that lack
-// tags, so the registry has to be asked for that tag. current may be nil.
-func Doubtful(rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, current *v1.ImageRef) bool {
+// tags, so the registry has to be asked for that tag. choice is what the rule selects
+// of the listed tags, nil for none; current may be nil, too.
+func Doubtful(
+	rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, choice *selection.Choice, current *v1.ImageRef,
+) bool {
 	if current == nil || current.Name != listed.Image || listed.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
 		return false
 	}
@@ -34,6 +37,5 @@ func Doubtful(rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapsh
 	if err != nil || exclusions.Exclude(current.Tag) {
 		return false
 	}
-	best, found := rule.Select(listed.Tags)
-	return !found || rule.Compare(current.Tag, best.Tag) > 0
+	return choice == nil || rule.Compare(current.Tag, choice.Tag) > 0
 }

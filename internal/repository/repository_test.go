@@ -78,7 +78,11 @@ func TestDoubtful(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: img, ExclusionList: tt.exclude}}
 			listed := scan.Next(scan.Snapshot{}, img, tt.listed, time.Unix(1, 0))
-			NewWithT(t).Expect(repository.Doubtful(rule, repo, listed, tt.current)).To(Equal(tt.want))
+			var choice *selection.Choice
+			if best, found := rule.Select(listed.Tags); found {
+				choice = &best
+			}
+			NewWithT(t).Expect(repository.Doubtful(rule, repo, listed, choice, tt.current)).To(Equal(tt.want))
 		})
 	}
 }

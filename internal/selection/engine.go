@@ -90,15 +90,9 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 }
 
 func (e *engine[K, O]) best(tags []string) (Choice, bool) {
-	var c, best candidate[K]
-	found := false
-	for _, tag := range tags {
-		if !e.read(tag, &c) || found && e.rank(&c, &best) <= 0 || !e.order.admits(&c.value) {
-			continue
-		}
-		best, found = c, true
-	}
-	return best.choice(), found
+	f := engineFold[K, O]{engine: e}
+	f.add(tags)
+	return f.choice()
 }
 
 func (e *engine[K, O]) judge(tag string) Verdict {

@@ -95,6 +95,7 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 type ranker interface {
 	judge(tag string) Verdict
 	best(tags []string) (Choice, bool)
+	fold() fold
 	compare(a, b string) int
 	precedence(a, b string) string
 	others(best Choice, tags []string) iter.Seq[Choice]
