@@ -57,6 +57,9 @@ func (c *Case) Compile() error {
 	if err == nil && repo.Spec.Image != "" {
 		c.Image, err = image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 	}
+	if err != nil && repo.Name == "" { // there is none in the files
+		return fmt.Errorf("--image: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
 	}

@@ -79,6 +79,8 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 		return Invalidf("there is no %s '%s' in the cluster", kind, name)
 	case apimeta.IsNoMatchError(err):
 		return fmt.Errorf("the cluster has no kind %s in %s: are the CRDs installed?", kind, v1.GroupVersion)
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err): // the cause alone may just be "unknown"
+		return fmt.Errorf("the cluster does not let you read %s '%s': %w", kind, name, err)
 	default:
 		return fmt.Errorf("%s '%s' could not be read: %w", kind, name, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,8 @@ type found[T any] struct {
 }
 
 // ReadFiles reads the policies and repositories of YAML or JSON files. Fields
-// that do not exist are errors; objects of other kinds are skipped.
+// that do not exist are errors; objects of other kinds are skipped. Lists, as
+// kubectl prints them, count as what is in them.
 func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
 	objects := &Objects{}
 	for _, file := range files {
@@ -75,12 +77,15 @@ func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
 	return objects, nil
 }
 
-// readFile reads a file, or the standard input.
+// readFile reads a file, or the standard input, without the mark that some editors
+// begin a text with.
 func readFile(file string, stdin io.Reader) ([]byte, error) {
+	read := func() ([]byte, error) { return os.ReadFile(file) } //nolint:gosec // G304: the user says which file
 	if file == Stdin {
-		return io.ReadAll(stdin)
+		read = func() ([]byte, error) { return io.ReadAll(stdin) }
 	}
-	return os.ReadFile(file) //nolint:gosec // G304: the user says which file
+	content, err := read()
+	return bytes.TrimPrefix(content, []byte("\ufeff")), err
 }
 
 // add reads the documents of a file.
@@ -110,6 +115,9 @@ func (o *Objects) decode(file string, document []byte) error {
 		return err
 	}
 	gvk := schema.FromAPIVersionAndKind(kind.APIVersion, kind.Kind)
+	if isList(gvk) {
+		return o.decodeItems(file, document)
+	}
 	if gvk.Group != v1.GroupVersion.Group {
 		o.others = append(o.others, cmp.Or(kind.Kind, "an object without a kind"))
 		return nil
@@ -125,6 +133,37 @@ func (o *Objects) decode(file string, document []byte) error {
 	default:
 		return fmt.Errorf("there is no kind %q in %s: write %q or %q", gvk.Kind, kind.APIVersion, v1.ImagePolicyKind, v1.ImageRepositoryKind)
 	}
+}
+
+// isList reports whether an object is a list, as kubectl and the API print them.
+func isList(gvk schema.GroupVersionKind) bool {
+	switch gvk.Kind {
+	case "List":
+		return gvk.Group == ""
+	case v1.ImagePolicyKind + "List", v1.ImageRepositoryKind + "List":
+		return gvk.Group == v1.GroupVersion.Group
+	}
+	return false
+}
+
+// decodeItems reads the objects of a list.
+func (o *Objects) decodeItems(file string, document []byte) error {
+	content, err := yaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(content, &list); err != nil {
+		return err
+	}
+	for i, item := range list.Items {
+		if err := o.decode(file, item); err != nil {
+			return fmt.Errorf("items[%d]: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // blank reports whether a document holds comments at the most.
@@ -181,7 +220,7 @@ func (o *Objects) policy(name, namespace string) (found[v1.ImagePolicy], error) 
 	var named []found[v1.ImagePolicy]
 	var names []string
 	for _, policy := range o.policies {
-		names = append(names, policy.object.Name)
+		names = append(names, qualified(policy))
 		if (name == "" || policy.object.Name == name) && agree(policy.object.Namespace, namespace) {
 			named = append(named, policy)
 		}
@@ -193,9 +232,22 @@ func (o *Objects) policy(name, namespace string) (found[v1.ImagePolicy], error) 
 		return found[v1.ImagePolicy]{}, Invalidf("the files hold no ImagePolicy%s", o.skipped())
 	case len(named) == 0:
 		return found[v1.ImagePolicy]{}, Invalidf("the files hold no such ImagePolicy, but %s", strings.Join(names, ", "))
+	case ambiguous(named):
+		return found[v1.ImagePolicy]{}, Invalidf("ImagePolicy '%s' is there twice, in %s and in %s: leave one of them out",
+			qualified(named[0]), named[0].file, named[1].file)
 	default:
 		return found[v1.ImagePolicy]{}, Invalidf("the files hold several ImagePolicies, name one of them: %s", strings.Join(names, ", "))
 	}
+}
+
+// qualified returns the name of a policy, with its namespace where it has one.
+func qualified(policy found[v1.ImagePolicy]) string {
+	return strings.TrimPrefix(policy.object.Namespace+"/"+policy.object.Name, "/")
+}
+
+// ambiguous reports whether no name tells the policies apart.
+func ambiguous(policies []found[v1.ImagePolicy]) bool {
+	return !slices.ContainsFunc(policies, func(p found[v1.ImagePolicy]) bool { return qualified(p) != qualified(policies[0]) })
 }
 
 // skipped says what else the files hold.
@@ -210,11 +262,20 @@ func (o *Objects) skipped() string {
 func (o *Objects) repository(policy found[v1.ImagePolicy]) (found[v1.ImageRepository], error) {
 	key := repository.Of(policy.object)
 	var names []string
+	var meant []found[v1.ImageRepository]
 	for _, repo := range o.repositories {
 		if repo.object.Name == key.Name && agree(repo.object.Namespace, key.Namespace) {
-			return repo, nil
+			meant = append(meant, repo)
 		}
 		names = append(names, repo.object.Name)
+	}
+	switch len(meant) {
+	case 0:
+	case 1:
+		return meant[0], nil
+	default:
+		return found[v1.ImageRepository]{}, Invalidf("%s: ImagePolicy '%s' may refer to the ImageRepository '%s' in %s or to that in %s: "+
+			"leave one of them out, or set the namespaces", policy.file, policy.object.Name, key.Name, meant[0].file, meant[1].file)
 	}
 	return found[v1.ImageRepository]{}, Invalidf("%s: ImagePolicy '%s' refers to the ImageRepository '%s', but the files hold %s",
 		policy.file, policy.object.Name, key.Name, strings.Join(names, ", "))

@@ -73,11 +73,18 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 		{"no YAML", "a: [", "", "", "standard input: document 1"},
 		{"nothing", "", "", "", "hold no ImagePolicy"},
 		{"something else", deployment, "", "", "hold no ImagePolicy, but Deployment"},
-		{"two of them", policyV1 + "---\n" + other, "", "", "name one of them: app, other"},
-		{"another name", policyV1, "web", "", "no such ImagePolicy, but app"},
+		{"two of them", policyV1 + "---\n" + other, "", "", "name one of them: apps/app, apps/other"},
+		{"the same one twice", policyV1 + "---\n" + policyV1, "", "",
+			"ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
+		{"another name", policyV1, "web", "", "no such ImagePolicy, but apps/app"},
+		{"a mistake in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "",
+			`document 1: items[1]: unknown field "spce"`},
+		{"a list that is none", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicyList\nitems: 1\n", "", "", "document 1: "},
+		{"a list of nothing", "kind: List\n", "", "", "hold no ImagePolicy"},
 		{"another repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "",
 			"refers to the ImageRepository 'web', but the files hold app"},
 		{"another namespace", policyV1 + strings.Replace(repositoryV1beta2, "name: app", "name: app, namespace: x", 1), "", "", "refers to the ImageRepository"},
+		{"two repositories", policyV1 + repositoryV1beta2 + repositoryV1beta2, "", "", "may refer to the ImageRepository 'app' in standard input or to that"},
 		{"no repository is named", strings.Replace(policyV1, "name: app}\n  pol", "namespace: x}\n  pol", 1), "", "", "spec.imageRepositoryRef.name is missing"},
 		{"two images", policyV1 + repositoryV1beta2, "", "x/y", "--image is for files without"},
 	} {
@@ -91,6 +98,22 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 			g.Expect(err).To(BeAssignableToTypeOf(&InvalidError{}))
 		})
 	}
+}
+
+// TestListsOfObjects reads what kubectl get prints of several objects.
+func TestListsOfObjects(t *testing.T) {
+	g := NewWithT(t)
+	list := "\ufeffapiVersion: v1\nkind: List\nitems:\n"
+	for _, object := range []string{policyV1, strings.TrimPrefix(deployment, "---\n"), repositoryV1beta2} {
+		object = strings.Trim(object, "-\n")
+		list += "- " + strings.ReplaceAll(object, "\n", "\n  ") + "\n"
+	}
+	objects, err := ReadFiles([]string{Stdin}, strings.NewReader(list))
+	g.Expect(err).NotTo(HaveOccurred())
+	c, err := objects.Case("app", "", "")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
+	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
 }
 
 func TestOneOfSeveralPoliciesIsNamed(t *testing.T) {
@@ -113,6 +136,8 @@ func TestListsOfTags(t *testing.T) {
 		"a JSON array":                   `["1.0.0", "latest"]`,
 		"what registries answer with":    `{"name": "app", "tags": ["1.0.0", "latest"]}`,
 		"what other tools make of it":    ` {"Repository": "app", "Tags": ["1.0.0", "latest"]}`,
+		"a text with a mark":             "\ufeff1.0.0\nlatest\n",
+		"JSON with a mark":               "\ufeff[\"1.0.0\", \"latest\"]",
 		"what no tag can be is left out": "1.0.0\nlatest\n\x1b[2J\n",
 	} {
 		l, err := ReadTags(Stdin, strings.NewReader(content))
@@ -126,7 +151,7 @@ func TestListsOfTags(t *testing.T) {
 			t.Errorf("%s: got %d invalid names, want %d", reason, l.Invalid, invalid)
 		}
 	}
-	for _, content := range []string{"[1]", "[", `{"tags": 1}`} {
+	for _, content := range []string{"[1]", "[", `{"tags": 1}`, `{"errors": []}`} {
 		_, err := ReadTags(Stdin, strings.NewReader(content))
 		NewWithT(t).Expect(err).To(BeAssignableToTypeOf(&InvalidError{}), content)
 	}

@@ -19,6 +19,7 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 
@@ -47,9 +48,15 @@ func parseTags(content []byte) ([]string, error) {
 		err := json.Unmarshal(text, &tags)
 		return tags, err
 	case bytes.HasPrefix(text, []byte("{")):
-		var object struct{ Tags []string }
-		err := json.Unmarshal(text, &object)
-		return object.Tags, err
+		var object struct{ Tags json.RawMessage }
+		if err := json.Unmarshal(text, &object); err != nil {
+			return nil, err
+		}
+		if object.Tags == nil { // an error that a registry answered with, for one
+			return nil, errors.New(`it is an object without the field "tags"`)
+		}
+		err := json.Unmarshal(object.Tags, &tags)
+		return tags, err
 	}
 	for line := range strings.Lines(string(content)) {
 		if line = strings.TrimSpace(line); line != "" {
