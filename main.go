@@ -145,6 +145,7 @@ func warnOfUnused(fs *flag.FlagSet) {
 const gcPercent = 50
 
 func main() {
+	explainIfWanted()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

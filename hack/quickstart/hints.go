@@ -24,6 +24,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
 // hints tells what to try while everything runs.
@@ -32,6 +33,7 @@ func hints(state session.State, run int) string {
 	if run > 1 { // the first one may well be gone before the others
 		option = fmt.Sprintf(" -run %d", run)
 	}
+	explain := relative(os.Getenv(stage.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(state.Kubeconfig)
 	var text strings.Builder
 	fmt.Fprintln(&text, "Things to try, in another terminal in this folder:")
 	for _, hint := range [][2]string{
@@ -39,6 +41,7 @@ func hints(state session.State, run int) string {
 		{"move the tag latest", self + " push" + option + " webapp:latest"},
 		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
 		{"look now, not at the interval", self + " reconcile" + option},
+		{"see why a tag was selected", explain},
 		{"crash the controller", fmt.Sprintf("kill -9 %d", state.ControllerPID)},
 		{"read its log", "tail -f " + relative(state.ControllerLog)},
 		{"read its metrics", "curl -s " + state.MetricsURL},

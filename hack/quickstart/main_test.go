@@ -116,6 +116,14 @@ func TestHintsWorkAsPrinted(t *testing.T) {
 	found := regexp.MustCompile(`(?m)go run ./hack/quickstart (\S+) ?(.*)$`).FindAllStringSubmatch(run.output.String(), -1)
 	g.Expect(found).To(HaveLen(4))
 
+	// what pushes comes after it, and changes what it says
+	explain := regexp.MustCompile(`see why a tag was selected +(\S+) (explain .*)\n`).FindStringSubmatch(run.output.String())
+	g.Expect(explain).To(HaveLen(3))
+	g.Eventually(func() (string, error) {
+		why, err := exec.CommandContext(t.Context(), explain[1], strings.Fields(explain[2])...).CombinedOutput()
+		return string(why), err
+	}, "30s").Should(ContainSubstring("as selected"))
+
 	for _, hint := range found {
 		g.Expect(commands).To(HaveKey(hint[1]))
 		g.Expect(commands[hint[1]](dir, strings.Fields(hint[2]))).To(Succeed(), hint[0])

@@ -20,7 +20,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/fluxcd/pkg/apis/acl"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // Access says which namespaces may refer to an ImageRepository.
@@ -73,7 +73,7 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	if err != nil {
 		return err
 	}
-	if !matches(repo.Spec.AccessFrom, namespaceLabels) {
+	if !repository.Admits(repo.Spec.AccessFrom, namespaceLabels) {
 		return &deniedError{key, fmt.Sprintf(
 			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace",
 			namespace)}
@@ -93,15 +93,4 @@ func namespaceMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
 	return object
-}
-
-// matches reports whether any of the selectors matches. An empty selector
-// matches every namespace, an empty list none.
-func matches(from *acl.AccessFrom, namespaceLabels labels.Set) bool {
-	for _, selector := range from.NamespaceSelectors {
-		if labels.SelectorFromSet(selector.MatchLabels).Matches(namespaceLabels) {
-			return true
-		}
-	}
-	return false
 }

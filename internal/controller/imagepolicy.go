@@ -34,6 +34,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
@@ -140,9 +141,11 @@ func caveat(repo *v1.ImageRepository) string {
 func (w *ImagePolicies) choose(
 	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
 ) (string, error) {
-	choice, found := rule.Select(from.snapshot.Tags)
-	if current := policy.Status.LatestRef; current != nil && missing(rule, from, current) &&
-		(!found || rule.Compare(current.Tag, choice.Tag) > 0) {
+	choice, err := from.selected(ctx, rule)
+	if err != nil {
+		return "", err
+	}
+	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, choice, current) {
 		exists, err := remote.exists(ctx, current.Tag)
 		if err != nil {
 			return "", w.unconfirmed(current.Tag, err)
@@ -151,20 +154,10 @@ func (w *ImagePolicies) choose(
 			return current.Tag, nil
 		}
 	}
-	if !found {
+	if choice == nil {
 		return "", outcome.Waiting(v1.NoTagSelectedReason, policy.GetInterval(), noTag(rule, from))
 	}
 	return choice.Tag, nil
-}
-
-// missing reports whether the current tag could still be selected, but is not
-// among the tags that were found.
-func missing(rule *selection.Rule, from origin, current *v1.ImageRef) bool {
-	if current.Name != from.snapshot.Image || from.snapshot.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
-		return false
-	}
-	exclusions, err := scan.CompileExclusions(from.repo.GetExclusionList())
-	return err == nil && !exclusions.Exclude(current.Tag)
 }
 
 // unconfirmed keeps the current tag until the registry can be asked.
@@ -225,7 +218,7 @@ func (w *ImagePolicies) rest(policy *v1.ImagePolicy) time.Duration {
 	rest := w.rests.remaining(policy, time.Now())
 	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
 	if ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != policy.Generation ||
-		requested(policy, policy.Status.LastHandledReconcileAt) {
+		scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}
 	return rest

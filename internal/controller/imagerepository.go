@@ -22,9 +22,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -93,7 +90,7 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	decision := scan.Decide(w.facts(repo, stored, time.Now()))
+	decision := scan.Decide(scan.FactsOf(repo, w.interval(repo), held(stored), time.Now()))
 	reason, due := decision.Due()
 	if !due {
 		return scanned(repo, decision.Wait()), nil
@@ -133,23 +130,8 @@ func (w *ImageRepositories) stored(ctx context.Context, repo *v1.ImageRepository
 	return info, err
 }
 
-func (w *ImageRepositories) facts(repo *v1.ImageRepository, stored tagstore.Info, now time.Time) scan.Facts {
-	status := repo.Status
-	facts := scan.Facts{
-		Now:                now,
-		Interval:           w.interval(repo),
-		Image:              repo.Spec.Image,
-		ObservedImage:      status.ObservedImage,
-		Exclusions:         repo.GetExclusionList(),
-		ObservedExclusions: status.ObservedExclusionList,
-		Failing:            failing(repo),
-		Requested:          requested(repo, status.LastHandledReconcileAt),
-	}
-	if status.LastScanResult != nil {
-		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = stored.Image != "" && ofLastScan(repo, stored.Image, stored.Revision)
-	}
-	return facts
+func held(stored tagstore.Info) scan.Held {
+	return scan.Held{Image: stored.Image, Revision: stored.Revision}
 }
 
 // interval returns the time between the last scan and the next.
@@ -159,16 +141,6 @@ func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 		seed += last.ScanTime.UTC().Format(time.RFC3339)
 	}
 	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
-}
-
-// failing reports whether the last reconcile ended badly or not at all.
-func failing(repo *v1.ImageRepository) bool {
-	return !apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition)
-}
-
-func requested(obj metav1.Object, handled string) bool {
-	request, found := meta.ReconcileAnnotationValue(obj.GetAnnotations())
-	return found && request != handled
 }
 
 // scanned is the result of an object whose tags are up to date.

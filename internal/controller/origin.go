@@ -27,11 +27,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
@@ -42,15 +42,6 @@ type origin struct {
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
 	name image.Name
-}
-
-// repositoryOf returns the name of the ImageRepository a policy refers to.
-func repositoryOf(policy *v1.ImagePolicy) types.NamespacedName {
-	ref := policy.Spec.ImageRepositoryRef
-	if ref.Namespace == "" {
-		ref.Namespace = policy.Namespace
-	}
-	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 }
 
 // gather reads what the policy selects from.
@@ -67,23 +58,11 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
 		return origin{}, err
 	}
-	if err != nil || !ofLastScan(repo, snapshot.Image, snapshot.Revision()) {
+	if err != nil || !(scan.Held{Image: snapshot.Image, Revision: snapshot.Revision()}).OfLastScan(repo) {
 		return origin{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
 	return origin{repo: repo, snapshot: snapshot, name: name}, err
-}
-
-// ofLastScan reports whether tags with a revision, of an image, are those of the
-// repository's last scan. Stored ones that are older, because the storage was restored
-// or belongs to a replica that did not lead for a while, may hold tags that are gone.
-func ofLastScan(repo *v1.ImageRepository, image, revision string) bool {
-	last := repo.Status.LastScanResult
-	observed := repo.Status.ObservedImage
-	if observed == "" { // a CRD of another implementation doesn't keep it
-		observed = image
-	}
-	return last != nil && image == observed && revision == last.Revision
 }
 
 // replaced reports whether the repository names another image by now, whose
@@ -100,7 +79,7 @@ func (o origin) asScanned() *v1.ImageRepository {
 
 // repository returns the policy's ImageRepository if the policy may use it.
 func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
-	key := repositoryOf(policy)
+	key := repository.Of(policy)
 	if err := w.Access.crossNamespace(policy.Namespace, key); err != nil {
 		return nil, w.denied(err)
 	}

@@ -68,7 +68,7 @@ func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, er
 
 // known is the fingerprint of the list whose tags both the store and the status have.
 func (s *scanning) known() registry.Fingerprint {
-	if s.stored.Image != s.repo.Spec.Image || !ofLastScan(s.repo, s.stored.Image, s.stored.Revision) ||
+	if s.stored.Image != s.repo.Spec.Image || !held(s.stored).OfLastScan(s.repo) ||
 		!slices.Equal(s.repo.Status.ObservedExclusionList, s.repo.GetExclusionList()) {
 		return ""
 	}

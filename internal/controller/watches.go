@@ -30,13 +30,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
 // repositoryIndex finds the ImagePolicies that refer to an ImageRepository.
 const repositoryIndex = ".spec.imageRepositoryRef"
 
 func indexByRepository(obj client.Object) []string {
-	return []string{repositoryOf(obj.(*v1.ImagePolicy)).String()}
+	return []string{repository.Of(obj.(*v1.ImagePolicy)).String()}
 }
 
 // dependents finds the policies that something else than their own change
@@ -54,7 +55,7 @@ func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName)
 // ofNamespace returns the policies whose access to an ImageRepository depends
 // on the labels of a namespace: those in it that refer to another.
 func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
-	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repositoryOf(policy).Namespace != policy.Namespace },
+	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repository.Of(policy).Namespace != policy.Namespace },
 		client.InNamespace(namespace.GetName()))
 }
 

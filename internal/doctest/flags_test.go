@@ -44,22 +44,17 @@ func TestFlags(t *testing.T) {
 	if controller == "" {
 		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
 	}
-	help, err := exec.Command(controller, "--help").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, help)
-	}
-	exist, documented := map[string]bool{}, map[string]bool{}
-	for _, m := range flagInHelp.FindAllStringSubmatch(string(help), -1) {
-		exist[m[1]] = true
-	}
-	if len(exist) == 0 {
-		t.Fatalf("the help names no flag:\n%s", help)
-	}
+	exist, ofExplain := flagsOf(t, controller, "--help"), flagsOf(t, controller, "explain", "--help")
+	documented := map[string]bool{}
 	for _, p := range pages(t) {
+		known, whose := exist, "the controller"
+		if p.path == screensPage {
+			known, whose = ofExplain, "explain"
+		}
 		for i, line := range p.lines {
 			for _, m := range flagInDocs.FindAllStringSubmatch(line, -1) {
-				if !exist[m[1]] {
-					t.Errorf("%s:%d names the flag --%s, which the controller does not have", p.path, i+1, m[1])
+				if !known[m[1]] {
+					t.Errorf("%s:%d names the flag --%s, which %s does not have", p.path, i+1, m[1], whose)
 				}
 				if p.path == flagsPage {
 					documented[m[1]] = true
@@ -72,4 +67,21 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s does not name the flag --%s", flagsPage, name)
 		}
 	}
+}
+
+// flagsOf returns the flags that a help lists.
+func flagsOf(t *testing.T, controller string, args ...string) map[string]bool {
+	t.Helper()
+	help, err := exec.Command(controller, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, help)
+	}
+	exist := map[string]bool{}
+	for _, m := range flagInHelp.FindAllStringSubmatch(string(help), -1) {
+		exist[m[1]] = true
+	}
+	if len(exist) == 0 {
+		t.Fatalf("the help names no flag:\n%s", help)
+	}
+	return exist
 }

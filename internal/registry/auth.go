@@ -77,9 +77,9 @@ func NewAuthOptions(img image.Name, credentials authn.AuthConfig, origin string)
 	}
 }
 
-// anonymousBecause is the anonymous identity with the reason for having no
+// AnonymousBecause is the anonymous identity with the reason for having no
 // credentials, such as `Secret "regcred" has no entry for ghcr.io`.
-func anonymousBecause(reason string) AuthOptions { return AuthOptions{origin: reason} }
+func AnonymousBecause(reason string) AuthOptions { return AuthOptions{origin: reason} }
 
 // IsAnonymous reports whether no credentials are sent.
 func (a AuthOptions) IsAnonymous() bool { return a.credentials == nil }

@@ -52,7 +52,7 @@ func TestIdentity(t *testing.T) {
 			}
 		})
 	}
-	if a, b := anonymousBecause("a"), (AuthOptions{}); a.Identity() != b.Identity() || !a.IsAnonymous() {
+	if a, b := AnonymousBecause("a"), (AuthOptions{}); a.Identity() != b.Identity() || !a.IsAnonymous() {
 		t.Error("all anonymous identities are the same")
 	}
 }

@@ -74,6 +74,7 @@ type Client struct {
 	limits    Limits
 	traffic   Traffic
 	observe   func(Observation)
+	progress  func(pages, tags int)
 	now       func() time.Time
 }
 
@@ -100,6 +101,12 @@ func WithObserver(observe func(Observation)) ClientOption {
 	return func(c *Client) { c.observe = observe }
 }
 
+// WithProgress has progress called after each page of a tag list, with how many
+// pages and tags were read so far.
+func WithProgress(progress func(pages, tags int)) ClientOption {
+	return func(c *Client) { c.progress = progress }
+}
+
 // NewClient returns a Client with connections of its own.
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
@@ -109,6 +116,7 @@ func NewClient(opts ...ClientOption) *Client {
 		limits:    DefaultLimits(),
 		traffic:   DefaultTraffic(),
 		observe:   func(Observation) {},
+		progress:  func(int, int) {},
 		now:       time.Now,
 	}
 	for _, opt := range opts {
@@ -154,7 +162,9 @@ type TagList struct {
 // list already as one with the fingerprint known.
 func (c *Client) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
 	op := operation{verb: opListTags, image: img, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) { return newListing(s, known).all(ctx) })
+	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) {
+		return newListing(s, known, c.progress).all(ctx)
+	})
 }
 
 // Digest returns the digest, "sha256:…", of what a tag points at. For a

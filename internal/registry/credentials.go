@@ -150,9 +150,9 @@ func (s *search) credentials(ctx context.Context, way AuthOptions) (AuthOptions,
 func anonymous(serviceAccount string, looked []string, host string) AuthOptions {
 	switch {
 	case len(looked) > 0:
-		return anonymousBecause(fmt.Sprintf("no credentials for %s are in Secret %s", host, quoted(looked)))
+		return AnonymousBecause(fmt.Sprintf("no credentials for %s are in Secret %s", host, quoted(looked)))
 	case serviceAccount != "":
-		return anonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
+		return AnonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
 	default:
 		return AuthOptions{}
 	}

@@ -218,7 +218,7 @@ func TestAuthOptionsErrors(t *testing.T) {
 }
 
 func TestAnonymousAccessThatWasRefusedSaysWhy(t *testing.T) {
-	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: anonymousBecause(`no credentials for ghcr.io are in Secret "quay"`)}
+	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: AnonymousBecause(`no credentials for ghcr.io are in Secret "quay"`)}
 	got := op.describeRefusal("ghcr.io", "401 UNAUTHORIZED")
 	want := `registry ghcr.io refused anonymous access (401 UNAUTHORIZED), and no credentials for ghcr.io are in Secret "quay"`
 	if got != want {

@@ -83,6 +83,10 @@ func (n *names) tags() ([]string, int) {
 	return tags, all - len(tags)
 }
 
+// IsTag reports whether a tag can have that name. Lists of tags are without
+// those that can't.
+func IsTag(name string) bool { return wellFormedTag(name) }
+
 // maxTag is how long a tag can be.
 const maxTag = 128
 

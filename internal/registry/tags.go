@@ -36,6 +36,8 @@ type listing struct {
 	held    []page      // pages like those before, which are not worth parsing yet
 	visited map[string]bool
 	bytes   int64 // of the pages so far
+
+	progress func(pages, tags int)
 }
 
 // page is one page of a tag list.
@@ -45,8 +47,8 @@ type page struct {
 }
 
 // newListing returns a listing that has read nothing yet.
-func newListing(s *session, known Fingerprint) *listing {
-	return &listing{session: s, before: known, visited: map[string]bool{}}
+func newListing(s *session, known Fingerprint, progress func(pages, tags int)) *listing {
+	return &listing{session: s, before: known, visited: map[string]bool{}, progress: progress}
 }
 
 // all reads the list to its end.
@@ -89,6 +91,7 @@ func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
 		}
 	}
 	l.held, l.before = nil, ""
+	l.progress(len(l.visited), l.names.len())
 	return l.after(ctx, p, tags, fresh)
 }
 

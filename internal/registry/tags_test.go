@@ -142,6 +142,19 @@ func TestPageSizes(t *testing.T) {
 	}
 }
 
+func TestProgressIsTold(t *testing.T) {
+	reg, img := start(t)
+	reg.PushTags(t, "app", numbered(2500)...) // next to the two that it has
+	var told [][2]int
+	client := newTestClient(t, WithProgress(func(pages, tags int) { told = append(told, [2]int{pages, tags}) }))
+	if _, err := client.ListTags(t.Context(), img, AuthOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}, told); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestNamesThatNoTagCanHaveAreCounted(t *testing.T) {
 	reg, img := start(t)
 	long := strings.Repeat("x", 128)

@@ -59,12 +59,19 @@ func CompileExclusions(list []string) (Exclusions, error) {
 
 // Exclude reports whether the tag is left out.
 func (e Exclusions) Exclude(tag string) bool {
-	for _, pattern := range e.patterns {
+	_, excluded := e.Match(tag)
+	return excluded
+}
+
+// Match returns the index of the first item of the list by which the tag is
+// left out, and whether there is one.
+func (e Exclusions) Match(tag string) (int, bool) {
+	for i, pattern := range e.patterns {
 		if pattern.matches(tag) {
-			return true
+			return i, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // AppendKept appends the tags that are not left out, in their order.

@@ -88,6 +88,11 @@ func TestExclusions(t *testing.T) {
 	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(exclusions.AppendKept(nil, []string{"1", "sha256-ab.sig", "1-debug", "sig"})).To(Equal([]string{"1", "sig"}))
+	item, excluded := exclusions.Match("1-debug")
+	g.Expect(excluded).To(BeTrue())
+	g.Expect(item).To(Equal(1), "the item that matches")
+	_, excluded = exclusions.Match("1")
+	g.Expect(excluded).To(BeFalse())
 
 	_, err = CompileExclusions([]string{"fine", "("})
 	g.Expect(err).To(MatchError(And(ContainSubstring(`spec.exclusionList[1] "("`), ContainSubstring("correct the regular expression"))))

@@ -17,6 +17,7 @@ limitations under the License.
 package selection
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -128,6 +129,31 @@ func BenchmarkSelect(b *testing.B) {
 			if baseline > 0 {
 				b.ReportMetric(baseline*1e3, "baseline-ms")
 				b.ReportMetric(baseline/(b.Elapsed().Seconds()/float64(b.N)), "x-baseline")
+			}
+		})
+	}
+}
+
+// BenchmarkSelector shows what a look at the clock between parts of 64 tags costs.
+func BenchmarkSelector(b *testing.B) {
+	versions, _ := generated(100_000)
+	for _, w := range []workload{
+		{name: "semver", choice: semVer(">=1.0.0"), tags: versions}, {name: "alphabetical", choice: alphabetical("asc"), tags: versions},
+	} {
+		b.Run(w.name, func(b *testing.B) {
+			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+			defer cancel()
+			rule := compiled(b, w.choice, w.filter)
+			b.ReportAllocs()
+			for b.Loop() {
+				selector := rule.Selector()
+				for some := range slices.Chunk(w.tags, 64) {
+					if ctx.Err() != nil {
+						b.Fatal("an hour is over")
+					}
+					selector.Add(some)
+				}
+				selector.Best()
 			}
 		})
 	}

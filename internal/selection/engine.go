@@ -32,8 +32,13 @@ type order[K any] interface {
 	compare(a, b *K) int
 	// admits reports whether a value may be selected.
 	admits(value *K) bool
-	// refusal says why admits does not, as a reason in a Verdict.
-	refusal(value *K) string
+	// refusal says why admits does not, as a cause and a reason in a Verdict.
+	refusal(value *K) (Cause, string)
+	// unreadable is the cause where a key could not be read.
+	unreadable() Cause
+	// better stands between the better of two keys and the other one, such as
+	// "is a higher version than".
+	better() string
 }
 
 var (
@@ -45,8 +50,8 @@ var (
 // unbounded is the part of an order that admits every value.
 type unbounded[K any] struct{}
 
-func (unbounded[K]) admits(*K) bool    { return true }
-func (unbounded[K]) refusal(*K) string { return "" }
+func (unbounded[K]) admits(*K) bool             { return true }
+func (unbounded[K]) refusal(*K) (Cause, string) { return "", "" }
 
 // engine is a filter and an order put to work.
 type engine[K any, O order[K]] struct {
@@ -85,31 +90,27 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 }
 
 func (e *engine[K, O]) best(tags []string) (Choice, bool) {
-	var c, best candidate[K]
-	found := false
-	for _, tag := range tags {
-		if !e.read(tag, &c) || found && e.rank(&c, &best) <= 0 || !e.order.admits(&c.value) {
-			continue
-		}
-		best, found = c, true
-	}
-	return best.choice(), found
+	f := engineFold[K, O]{engine: e}
+	f.add(tags)
+	return f.choice()
 }
 
 func (e *engine[K, O]) judge(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
-		return Verdict{Tag: tag, Reason: fmt.Sprintf("does not match filterTags.pattern %q", e.filter.pattern)}
+		return Verdict{Tag: tag, Reason: fmt.Sprintf("does not match filterTags.pattern %q", e.filter.pattern), Cause: CausePattern}
 	}
 	var value K
-	reason := e.order.read(key, &value)
-	if reason == "" && !e.order.admits(&value) {
-		reason = e.order.refusal(&value)
+	reason, cause := e.order.read(key, &value), Cause("")
+	if reason != "" {
+		cause = e.order.unreadable()
+	} else if !e.order.admits(&value) {
+		cause, reason = e.order.refusal(&value)
 	}
 	if reason != "" && key != tag {
 		reason = fmt.Sprintf("has the key %q, which %s", key, reason)
 	}
-	return Verdict{Tag: tag, Key: key, Reason: reason}
+	return Verdict{Tag: tag, Key: key, Reason: reason, Cause: cause}
 }
 
 func (e *engine[K, O]) compare(a, b string) int {
@@ -125,6 +126,14 @@ func (e *engine[K, O]) compare(a, b string) int {
 	default:
 		return cmp.Compare(a, b)
 	}
+}
+
+func (e *engine[K, O]) precedence(a, b string) string {
+	var left, right candidate[K]
+	if !e.accept(a, &left) || !e.accept(b, &right) || e.order.compare(&left.value, &right.value) == 0 {
+		return fmt.Sprintf("they compare as equal, and %q is greater than %q in byte order", a, b)
+	}
+	return fmt.Sprintf("%q %s %q", left.key, e.order.better(), right.key)
 }
 
 // accept is read for a tag that may be selected.

@@ -37,6 +37,12 @@ func (numbers) read(key string, n *number) string {
 
 func (n numbers) compare(a, b *number) int { return n.direction.of(compareNumbers(a, b)) }
 
+func (numbers) unreadable() Cause { return CauseNoNumber }
+
+func (n numbers) better() string {
+	return n.direction.text("is a greater number than", "is a lesser number than")
+}
+
 // number is sign × 0.DIGITS × 10^exponent, where DIGITS are whole and then
 // fraction, the first of them not zero. It is as exact as its text.
 type number struct {

@@ -107,6 +107,23 @@ func TestAnswersAgree(t *testing.T) {
 	})
 }
 
+func TestPartsDoNotMatter(t *testing.T) {
+	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
+		want := ask(rule, tags)
+		for _, size := range []int{1, 2, 1 + rnd.IntN(50), len(tags)} {
+			selector := rule.Selector()
+			selector.Add(nil)
+			for part := range slices.Chunk(tags, size) {
+				selector.Add(part)
+			}
+			choice, found := selector.Best()
+			if diff := cmp.Diff(want, answer{Choice: choice, Found: found}); diff != "" {
+				t.Errorf("Select and a Selector in parts of %d differ (-select +selector):\n%s", size, diff)
+			}
+		}
+	})
+}
+
 func TestLosersDoNotMatter(t *testing.T) {
 	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
 		selected := ask(rule, tags)

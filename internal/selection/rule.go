@@ -65,7 +65,28 @@ type Verdict struct {
 	// Reason says why the tag is rejected, as what follows "the tag …". It is
 	// empty for a candidate.
 	Reason string
+	// Cause is the kind of the reason, for those who count. It is empty for a
+	// candidate.
+	Cause Cause
 }
+
+// Cause is a kind of reason for which a tag is rejected.
+type Cause string
+
+// The causes, in the order in which a Rule asks for them.
+const (
+	// CausePattern is that filterTags.pattern does not match.
+	CausePattern Cause = "PatternMismatch"
+	// CauseNoVersion is that the key is no version.
+	CauseNoVersion Cause = "NoVersion"
+	// CauseNoNumber is that the key is no number.
+	CauseNoNumber Cause = "NoNumber"
+	// CausePrerelease is that the version is a prerelease, of which the range
+	// takes none.
+	CausePrerelease Cause = "Prerelease"
+	// CauseRange is that the version is outside the range.
+	CauseRange Cause = "OutOfRange"
+)
 
 // Accepted reports whether the tag is a candidate.
 func (v Verdict) Accepted() bool { return v.Reason == "" }
@@ -74,7 +95,9 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 type ranker interface {
 	judge(tag string) Verdict
 	best(tags []string) (Choice, bool)
+	fold() fold
 	compare(a, b string) int
+	precedence(a, b string) string
 	others(best Choice, tags []string) iter.Seq[Choice]
 }
 
@@ -90,6 +113,10 @@ func (r *Rule) Select(tags []string) (Choice, bool) { return r.best(tags) }
 // where it ranks below, and zero where both are the same tag. A rejected tag
 // ranks below every candidate; two rejected tags compare by their bytes.
 func (r *Rule) Compare(a, b string) int { return r.compare(a, b) }
+
+// Precedence says why a ranks above b, as what follows "a ranks above b: ", for
+// two candidates of which Compare says so.
+func (r *Rule) Precedence(a, b string) string { return r.precedence(a, b) }
 
 // String describes the rule to people, such as
 //

@@ -200,9 +200,9 @@ func TestExplain(t *testing.T) {
 	want := Explanation{
 		Ranked: []Choice{{Tag: "v1.10.0", Key: "1.10.0"}, {Tag: "1.2.0", Key: "1.2.0"}},
 		Rejected: []Verdict{
-			{Tag: "1.2", Key: "1.2", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)"},
-			{Tag: "edge", Reason: `does not match filterTags.pattern "^v?([0-9.]+)"`},
-			{Tag: "v2.0.0", Key: "2.0.0", Reason: `has the key "2.0.0", which is outside the range "^1.0.0": it is not ^1.0.0`},
+			{Tag: "1.2", Key: "1.2", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)", Cause: CauseNoVersion},
+			{Tag: "edge", Reason: `does not match filterTags.pattern "^v?([0-9.]+)"`, Cause: CausePattern},
+			{Tag: "v2.0.0", Key: "2.0.0", Reason: `has the key "2.0.0", which is outside the range "^1.0.0": it is not ^1.0.0`, Cause: CauseRange},
 		},
 	}
 	for range 2 {
@@ -210,5 +210,33 @@ func TestExplain(t *testing.T) {
 			t.Errorf("Explain(%q) (-want +got):\n%s", tags, diff)
 		}
 		slices.Reverse(tags)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		rule   *Rule
+		a, b   string
+		want   string
+	}{
+		{"versions by precedence", compiled(t, semVer("*"), nil), "1.10.0", "1.9.0", `"1.10.0" is a higher version than "1.9.0"`},
+		{"equal versions by bytes", compiled(t, semVer("*"), nil), "v1.0.0", "1.0.0",
+			`they compare as equal, and "v1.0.0" is greater than "1.0.0" in byte order`},
+		{"numbers by value", compiled(t, numerical("asc"), nil), "10", "9", `"10" is a greater number than "9"`},
+		{"numbers the other way", compiled(t, numerical("desc"), nil), "9", "10", `"9" is a lesser number than "10"`},
+		{"texts by bytes", compiled(t, alphabetical("asc"), nil), "b", "a", `"b" comes after "a"`},
+		{"texts the other way", compiled(t, alphabetical("desc"), nil), "a", "b", `"a" comes before "b"`},
+		{"what is compared is the key", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b",
+			`"10" is a greater number than "9"`},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if tt.rule.Compare(tt.a, tt.b) <= 0 {
+				t.Fatalf("%q does not rank above %q", tt.a, tt.b)
+			}
+			if got := tt.rule.Precedence(tt.a, tt.b); got != tt.want {
+				t.Errorf("Precedence(%q, %q): got %q, want %q", tt.a, tt.b, got, tt.want)
+			}
+		})
 	}
 }

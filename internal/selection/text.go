@@ -34,21 +34,45 @@ func (texts) read(key string, value *string) string {
 
 func (t texts) compare(a, b *string) int { return t.direction.of(strings.Compare(*a, *b)) }
 
+func (texts) unreadable() Cause { return "" } // every text can be read
+
+func (t texts) better() string { return t.direction.text("comes after", "comes before") }
+
 // textEngine is an engine with a shortcut.
 type textEngine struct {
 	engine[string, texts]
 }
 
-// best needs no keys where the tags themselves are compared: the greatest or
-// the least of them it is.
 func (e *textEngine) best(tags []string) (Choice, bool) {
 	if e.filter != nil || len(tags) == 0 {
 		return e.engine.best(tags)
 	}
-	best := slices.Max[[]string]
-	if e.order.direction < 0 {
-		best = slices.Min
-	}
-	tag := best(tags)
+	tag := e.extreme(tags)
 	return Choice{Tag: tag, Key: tag}, true
+}
+
+// extreme returns the best of the tags where there is no filter. That needs no
+// keys, as the tags themselves are compared: the greatest or the least of them it is.
+func (e *textEngine) extreme(tags []string) string {
+	if e.order.direction < 0 {
+		return slices.Min(tags)
+	}
+	return slices.Max(tags)
+}
+
+// textFold is an engineFold with the same shortcut.
+type textFold struct {
+	engineFold[string, texts]
+	engine *textEngine
+}
+
+func (e *textEngine) fold() fold {
+	return &textFold{engineFold[string, texts]{engine: &e.engine}, e}
+}
+
+func (f *textFold) add(tags []string) {
+	if f.engine.filter == nil && len(tags) > 1 {
+		tags = []string{f.engine.extreme(tags)}
+	}
+	f.engineFold.add(tags)
 }

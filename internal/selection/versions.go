@@ -32,10 +32,14 @@ func (versions) compare(a, b *version) int { return compareVersions(a, b, toPrer
 
 func (o versions) admits(v *version) bool { return o.accepted.contains(v) }
 
-func (o versions) refusal(v *version) string {
+func (versions) unreadable() Cause { return CauseNoVersion }
+
+func (versions) better() string { return "is a higher version than" }
+
+func (o versions) refusal(v *version) (Cause, string) {
 	if v.prerelease != "" && !o.accepted.takesPrereleases() {
-		return fmt.Sprintf("is a prerelease, and the range %q takes none "+
+		return CausePrerelease, fmt.Sprintf("is a prerelease, and the range %q takes none "+
 			"(a range takes them where a version in it has one, as in \">=1.0.0-0\")", o.accepted.text)
 	}
-	return fmt.Sprintf("is outside the range %q: it is not %s", o.accepted.text, strings.Join(o.accepted.unmet(v), ", nor "))
+	return CauseRange, fmt.Sprintf("is outside the range %q: it is not %s", o.accepted.text, strings.Join(o.accepted.unmet(v), ", nor "))
 }

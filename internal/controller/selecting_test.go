@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// TestASlowPatternEndsWithTheTimeout shows that a pattern can't hold a worker for
+// minutes, and that the policy keeps what it selected before.
+func TestASlowPatternEndsWithTheTimeout(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.repo.Spec.Timeout = &metav1.Duration{Duration: time.Second}
+	w.scanned(g, "1.0.0")
+	g.Expect(w.settle()).To(Succeed())
+	before := w.policy.Status.LatestRef.DeepCopy()
+
+	w.policy.Spec.FilterTags = &v1.TagFilter{Pattern: "(x*a?x*a?){500}!"} // takes milliseconds for each tag
+	tags := make([]string, 20_000)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("%0100d", i) + strings.Repeat("a", 20)
+	}
+	w.scanned(g, tags...)
+	start := time.Now()
+	g.Expect(w.settle()).To(MatchError("no tag was selected within 1s, the timeout of ImageRepository 'ns/app' with its 20000 tags: " +
+		"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository"))
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+	g.Expect(w.policy.Status.LatestRef).To(Equal(before))
+	g.Expect(w.asked()).To(BeEmpty(), "nothing is known to be missing")
+	conditions := w.policy.Status.Conditions
+	g.Expect(apimeta.FindStatusCondition(conditions, meta.ReadyCondition).Reason).To(Equal(v1.FailureReason))
+	g.Expect(apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition).Reason).To(Equal(meta.ProgressingWithRetryReason))
+	g.Expect(apimeta.IsStatusConditionTrue(conditions, meta.StalledCondition)).To(BeFalse())
+
+	w.policy.Spec.FilterTags.Pattern = "^1"
+	w.scanned(g, "1.0.0", "1.1.0")
+	g.Expect(w.settle()).To(Succeed())
+	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.1.0"))
+}
+
+func TestSelectingEndsWithTheProcess(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	w.scanned(g, "1.0.0")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	from := origin{repo: w.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now())}
+	rule, err := selection.Compile(w.policy.Spec.Policy, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = from.selected(ctx, rule)
+	g.Expect(err).To(MatchError(context.Canceled))
+}

@@ -1,0 +1,125 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// Case is a policy, and the repository that it selects from.
+type Case struct {
+	Policy     *v1.ImagePolicy
+	Repository *v1.ImageRepository
+	// PolicyFile and RepositoryFile are where they were read from, empty for a
+	// cluster.
+	PolicyFile, RepositoryFile string
+	// Image is that of the repository, zero where it names none.
+	Image image.Name
+
+	rule       *selection.Rule
+	exclusions scan.Exclusions
+}
+
+// Live reports whether the objects were read from a cluster, which has a status.
+func (c *Case) Live() bool { return c.PolicyFile == "" }
+
+// Compile makes the rule of the policy and parses the repository. The error
+// names the object, the field and the fix.
+func (c *Case) Compile() error {
+	rule, err := selection.Compile(c.Policy.Spec.Policy, c.Policy.Spec.FilterTags)
+	if err != nil {
+		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
+	}
+	repo := c.Repository
+	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
+	if err == nil && repo.Spec.Image != "" {
+		c.Image, err = image.Parse(repo.Spec.Image, repo.Spec.Insecure)
+	}
+	if err != nil && repo.Name == "" { // there is none in the files
+		return fmt.Errorf("--image: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
+	}
+	c.rule, c.exclusions = rule, exclusions
+	return nil
+}
+
+// title names an object, and the file that holds it.
+func title(kind, namespace, name, file string) string {
+	if namespace != "" {
+		name = namespace + "/" + name
+	}
+	if file == "" {
+		return fmt.Sprintf("%s '%s'", kind, name)
+	}
+	return fmt.Sprintf("%s: %s '%s'", file, kind, name)
+}
+
+// Listing is the tags that a case is about.
+type Listing struct {
+	Source Source
+	// Tags are those listed, and Invalid how many names were left out that no
+	// tag can have.
+	Tags    []string
+	Invalid int
+	// Unlisted is a tag that the registry has although its list lacks it, empty
+	// for none.
+	Unlisted string
+	// Partial says that there are more.
+	Partial bool
+}
+
+// Doubted returns the tag that the registry has to be asked for, as the
+// controller does before a policy moves down, empty for none.
+func (c *Case) Doubted(tags []string, now time.Time) string {
+	current := c.Policy.Status.LatestRef
+	if current == nil {
+		return ""
+	}
+	scanned := c.scanned(tags, now)
+	var choice *selection.Choice
+	if best, found := c.rule.Select(scanned.Tags); found {
+		choice = &best
+	}
+	if !repository.Doubtful(c.rule, c.Repository, scanned, choice, current) {
+		return ""
+	}
+	return current.Tag
+}
+
+// scanned returns what a scan that lists these tags finds.
+func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
+	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendKept(nil, tags), now)
+}
+
+// considered returns the tags to select from.
+func (c *Case) considered(l Listing, now time.Time) []string {
+	tags := c.scanned(l.Tags, now).Tags
+	if l.Unlisted != "" {
+		tags = append(slices.Clone(tags), l.Unlisted)
+	}
+	return tags
+}

@@ -1,0 +1,162 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// run is one run of the real binary.
+type run struct {
+	// name is the name under which it is called, that of the controller if
+	// empty.
+	name  string
+	args  []string
+	stdin string
+	env   []string
+}
+
+// result is what came of it.
+type result struct {
+	out, err string
+	code     int
+}
+
+// binary returns the path of the binary.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv(stage.ControllerVariable)
+	if path == "" {
+		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
+	}
+	return path
+}
+
+// command returns the command of a run, in which nothing of the environment is
+// left that says where clusters and credentials are.
+func (r run) command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	path := binary(t)
+	if r.name != "" {
+		link := filepath.Join(t.TempDir(), r.name)
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		path = link
+	}
+	cmd := exec.CommandContext(t.Context(), path, r.args...)
+	home := t.TempDir()
+	cmd.Env = append([]string{"HOME=" + home, "DOCKER_CONFIG=" + home, "PATH=" + os.Getenv("PATH")}, r.env...)
+	cmd.Stdin = strings.NewReader(r.stdin)
+	return cmd
+}
+
+// do runs the binary.
+func (r run) do(t *testing.T) result {
+	t.Helper()
+	cmd := r.command(t)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	err := cmd.Run()
+	if exit, failed := errors.AsType[*exec.ExitError](err); err != nil && (!failed || exit.ExitCode() < 0) {
+		t.Fatalf("%s: %v\n%s", cmd, err, stderr.String())
+	}
+	return result{out: out.String(), err: stderr.String(), code: cmd.ProcessState.ExitCode()}
+}
+
+// files writes files into a folder, and returns it.
+func files(t *testing.T, contents map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range contents {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// dockerConfig writes a docker configuration, and returns the variable that
+// names it.
+func dockerConfig(t *testing.T, host, username, password string) string {
+	t.Helper()
+	auth := base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
+	dir := files(t, map[string]string{"config.json": fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, auth)})
+	return "DOCKER_CONFIG=" + dir
+}
+
+// policy returns an ImagePolicy with a range.
+func policy(versions string) string {
+	return fmt.Sprintf(`apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: app}
+spec:
+  imageRepositoryRef: {name: app}
+  policy: {semver: {range: %q}}
+`, versions)
+}
+
+// repository returns an ImageRepository of an image, as one more document.
+func repository(image string) string {
+	return fmt.Sprintf(`---
+apiVersion: image.toolkit.fluxcd.io/v1beta2
+kind: ImageRepository
+metadata: {name: app}
+spec: {image: %q, insecure: true, interval: 5m, exclusionList: [^dev]}
+`, image)
+}
+
+// kubeconfig writes the configuration of a cluster, and returns the file.
+func kubeconfig(t *testing.T, server string) string {
+	t.Helper()
+	content := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n" +
+		"clusters: [{name: c, cluster: {server: '" + server + "'}}]\n"
+	return filepath.Join(files(t, map[string]string{"config": content}), "config")
+}
+
+// clusterWithoutCRDs serves what discovery says of such a cluster, and nothing
+// else.
+func clusterWithoutCRDs(t *testing.T) string {
+	t.Helper()
+	answers := map[string]string{
+		"/api":  `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, known := answers[r.URL.Path]
+		if !known {
+			w.WriteHeader(http.StatusNotFound)
+			answer = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
+		}
+		fmt.Fprint(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}

@@ -1,0 +1,217 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	down := registrytest.Start(t)
+	down.Inject(registrytest.Any, registrytest.Status(500, ""))
+	private := registrytest.Start(t, registrytest.WithBasicAuth("ann", "secret"))
+	private.PushTags(t, "app", "1.0.0", "dev-1")
+	empty := filepath.Join(files(t, map[string]string{"tags": ""}), "tags")
+	failing := kubeconfig(t, "http://"+down.Host())
+	withoutCRDs := kubeconfig(t, clusterWithoutCRDs(t))
+
+	for _, tt := range []struct {
+		reason   string
+		run      run
+		code     int
+		out, err string
+	}{
+		{"a tag is selected", run{args: []string{"-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}, cli.ExitSelected, "1.10.0", ""},
+		{"no tag is a candidate", run{args: []string{"-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("9.x")}, cli.ExitNothing, "nothing", ""},
+		{"there are no tags", run{args: []string{"-f", "-", "--tags", empty}, stdin: policy("9.x")}, cli.ExitNothing, "nothing", ""},
+		{"no policy", run{}, cli.ExitInvalid, "", "name an ImagePolicy"},
+		{"two policies", run{args: []string{"a", "b"}}, cli.ExitInvalid, "", "accepts at most 1 arg"},
+		{"an unknown flag", run{args: []string{"--bogus"}}, cli.ExitInvalid, "", "unknown flag: --bogus"},
+		{"an unknown format", run{args: []string{"x", "-o", "xml"}}, cli.ExitInvalid, "", `--output is "xml"`},
+		{"an unknown colour", run{args: []string{"x", "--color", "red"}}, cli.ExitInvalid, "", `--color is "red"`},
+		{"fewer than none", run{args: []string{"x", "--top", "-1"}}, cli.ExitInvalid, "", "--top is -1"},
+		{"tags without files", run{args: []string{"x", "--tags", "y"}}, cli.ExitInvalid, "", "--tags goes with --filename"},
+		{"an image without files", run{args: []string{"x", "--image", "y"}}, cli.ExitInvalid, "", "--image goes with --filename"},
+		{"a status of files", run{args: []string{"-f", "x", "--from-status"}}, cli.ExitInvalid, "", "--from-status needs a cluster"},
+		{"two readers of one input", run{args: []string{"-f", "-", "--tags", "-"}}, cli.ExitInvalid, "", "can be read once only"},
+		{"a missing file", run{args: []string{"-f", "testdata/none.yaml"}}, cli.ExitInvalid, "", "testdata/none.yaml"},
+		{"a missing list", run{args: []string{"-f", "-", "--tags", "testdata/none"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "testdata/none"},
+		{"an unknown field", run{args: []string{"-f", "-"}, stdin: policy("1.x") + "  sharpen: true\n"}, cli.ExitInvalid, "", `unknown field "spec.sharpen"`},
+		{"an invalid range", run{args: []string{"-f", "-", "--tags", empty}, stdin: policy("one")}, cli.ExitInvalid, "",
+			"standard input: ImagePolicy 'app': spec.policy.semver.range"},
+		{"no image", run{args: []string{"-f", "-"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "which image is it?"},
+		{"no image that is one", run{args: []string{"-f", "-", "--image", "X/y"}, stdin: policy("1.x")}, cli.ExitInvalid, "", `write "x/y"`},
+		{"no kubeconfig", run{args: []string{"x", "--kubeconfig", "testdata/none"}}, cli.ExitInvalid, "", "testdata/none"},
+		{"a cluster that fails", run{args: []string{"x", "--kubeconfig", failing}}, cli.ExitFailed, "", "ImagePolicy 'default/x' could not be read"},
+		{"a cluster without CRDs", run{args: []string{"x", "--kubeconfig", withoutCRDs}}, cli.ExitFailed, "", "are the CRDs installed?"},
+		{"a registry that fails", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(down.Image("app"))}, cli.ExitFailed, "", "500"},
+		{"a registry that refuses", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app"))}, cli.ExitFailed, "",
+			"the docker configuration has no credentials for " + private.Host()},
+		{"credentials that are wrong", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app")),
+			env: []string{dockerConfig(t, private.Host(), "ann", "wrong")}}, cli.ExitFailed, "", "refused the credentials of the docker configuration"},
+		{"credentials that are right", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app")),
+			env: []string{dockerConfig(t, private.Host(), "ann", "secret")}}, cli.ExitSelected, "1.0.0 sha256:", ""},
+		{"help", run{args: []string{"--help"}}, cli.ExitSelected, "Exit codes:", ""},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			tt.run.args = append([]string{"explain"}, tt.run.args...)
+			got := tt.run.do(t)
+			g.Expect(got.code).To(Equal(tt.code), "%s%s", got.out, got.err)
+			g.Expect(got.out).To(ContainSubstring(tt.out))
+			g.Expect(got.err).To(ContainSubstring(tt.err))
+			g.Expect(got.err).NotTo(ContainSubstring("secret"))
+			if tt.code == cli.ExitSelected || tt.code == cli.ExitNothing {
+				g.Expect(got.err).To(BeEmpty(), "what worked says nothing more")
+			} else {
+				g.Expect(got.out).To(BeEmpty(), "what failed gives no answer")
+				g.Expect(got.err).To(HavePrefix("Error: "))
+			}
+		})
+	}
+}
+
+// decoded runs with -o json, and reads what comes out.
+func decoded(t *testing.T, r run) explain.Result {
+	t.Helper()
+	r.args = append(r.args, "-o", "json")
+	got := r.do(t)
+	var result explain.Result
+	if err := json.Unmarshal([]byte(got.out), &result); err != nil {
+		t.Fatalf("%v\n%s%s", err, got.out, got.err)
+	}
+	return result
+}
+
+// TestLiveFromARealRegistry asks CNCF Distribution, with the credentials of
+// docker.
+func TestLiveFromARealRegistry(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := &stage.Registry{Binary: requireEnv(t, stage.RegistryVariable), Dir: t.TempDir(), Username: "ann", Password: "secret"}
+	g.Expect(registry.Start(t.Context())).To(Succeed())
+	t.Cleanup(func() {
+		if err := registry.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	digests := map[string]string{}
+	for _, tag := range []string{"1.0.0", "1.2.0", "dev-9", "2.0.0"} {
+		image, err := stage.Image("content of " + tag)
+		g.Expect(err).NotTo(HaveOccurred())
+		digests[tag], err = registry.Push(t.Context(), "app:"+tag, image)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	dir := files(t, map[string]string{"policy.yaml": policy("1.x"), "repository.yaml": repository(registry.Image("app"))})
+	got := decoded(t, run{
+		args: []string{"explain", "-f", filepath.Join(dir, "policy.yaml") + "," + filepath.Join(dir, "repository.yaml"), "--tag", "1.3.0"},
+		env:  []string{dockerConfig(t, registry.Host(), "ann", "secret")},
+	})
+	g.Expect(got.Selected).To(Equal(&explain.Candidate{Rank: 1, Tag: "1.2.0", Key: "1.2.0", Digest: digests["1.2.0"]}))
+	g.Expect(got.RunnersUp).To(ConsistOf(HaveField("Tag", "1.0.0")))
+	g.Expect(got.Tags).To(And(HaveField("Source", explain.FromRegistry), HaveField("Listed", 4), HaveField("Excluded", 1)))
+	g.Expect(got.Tag.Verdict).To(Equal(explain.NotListed))
+	g.Expect(got.Tag.Reason).To(HavePrefix("is not in the registry"), "which was asked for it")
+}
+
+func requireEnv(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		t.Fatalf("%s is not set, and this test needs it: run make test", name)
+	}
+	return value
+}
+
+func TestImageAndPipes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := registrytest.Start(t)
+	registry.PushTags(t, "app", "1.0.0")
+	got := decoded(t, run{args: []string{"explain", "-f", "-", "--image", registry.Image("app")}, stdin: policy("1.x")})
+	g.Expect(got.Selected.Tag).To(Equal("1.0.0"), "loopback addresses are reached without TLS, as docker does")
+
+	dir := files(t, map[string]string{"policy.yaml": policy("1.x")})
+	got = decoded(t, run{args: []string{"explain", "-f", filepath.Join(dir, "policy.yaml"), "--tags", "-"}, stdin: `["1.1.0", "1.0.0"]`})
+	g.Expect(got.Selected.Tag).To(Equal("1.1.0"))
+	g.Expect(got.Tags.Source).To(Equal(explain.FromList))
+}
+
+// TestTagMissingFromTheList: a tag that is asked about is looked for itself.
+func TestTagMissingFromTheList(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := registrytest.Start(t)
+	registry.PushTags(t, "app", "1.0.0", "1.1.0")
+	registry.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
+	got := decoded(t, run{args: []string{"explain", "-f", "-", "--tag", "1.1.0"}, stdin: policy("1.x") + repository(registry.Image("app"))})
+	g.Expect(got.Selected.Tag).To(Equal("1.0.0"))
+	g.Expect(got.Tag.Verdict).To(Equal(explain.NotListed))
+	g.Expect(got.Tag.Reason).To(HavePrefix("is in the registry, but missing from its list"))
+}
+
+// TestNothingRawReachesTheTerminal: what others wrote can't command a terminal.
+func TestNothingRawReachesTheTerminal(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	dir := files(t, map[string]string{"tags": "1.0.0\n\x1b[31m1.1.0\n\u009b2J\n"})
+	for _, format := range []string{"table", "wide", "json", "yaml"} {
+		got := run{args: []string{"explain", "-f", "-", "--tags", filepath.Join(dir, "tags"), "--tag", "\x1b[31mred\u009b", "-o", format},
+			stdin: policy("1.x")}.do(t)
+		g.Expect(got.code).To(Equal(cli.ExitSelected), got.err)
+		g.Expect(strings.ContainsAny(got.out, "\x1b\u009b")).To(BeFalse(), "%q", got.out)
+		g.Expect(got.out).To(ContainSubstring("[31mred"), "the tag that was asked about is told")
+	}
+	got := run{args: []string{"explain", "\x1b[31mred", "extra"}}.do(t)
+	g.Expect(got.err).NotTo(ContainSubstring("\x1b"))
+	got = run{args: []string{"explain", "-f", "\x1b[31mred"}}.do(t)
+	g.Expect(got.err).To(ContainSubstring(`\x1b[31mred`), "an error is told, and harmless")
+}
+
+// TestInterrupt: who does not want to wait need not.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	hanging := registrytest.Start(t)
+	hanging.Inject(registrytest.Any, hanging.Hang())
+	cmd := run{args: []string{"explain", "-f", "-"}, stdin: policy("1.x") + repository(hanging.Image("app"))}.command(t)
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	g.Expect(cmd.Start()).To(Succeed())
+	g.Eventually(func() int { return hanging.Count(registrytest.Any) }, "20s").Should(BeNumerically(">", 0))
+	start := time.Now()
+	g.Expect(cmd.Process.Signal(os.Interrupt)).To(Succeed())
+	g.Expect(cmd.Wait()).NotTo(Succeed())
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+	g.Expect(cmd.ProcessState.ExitCode()).To(Equal(cli.ExitFailed))
+	g.Expect(problems.String()).To(HavePrefix("Error: "))
+}

@@ -1,0 +1,156 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+)
+
+const long = `Explain which image an ImagePolicy selects, and why.
+
+The policy, its repository and the credentials are read from the cluster, and the tags
+from the registry, now. With --filename, objects are read from files, and no cluster is
+needed: the registry is then reached with the credentials of docker, or not at all with
+--tags.
+
+Exit codes: 0 a tag is selected, 1 nothing is selected, 2 the input is invalid, 3 the
+cluster or the registry failed.`
+
+const examples = `  # what the policy selects, and what comes after it
+  %[1]s explain webapp -n apps
+
+  # why not this tag?
+  %[1]s explain webapp -n apps --tag 1.2.3
+
+  # every tag that is rejected, with the reason
+  %[1]s explain webapp -n apps --all
+
+  # before it is in a cluster, with the real tags or with a list
+  %[1]s explain -f policy.yaml,repository.yaml
+  %[1]s explain -f policy.yaml --tags tags.txt`
+
+// options are what the command line of explain says.
+type options struct {
+	streams Streams
+	kube    *genericclioptions.ConfigFlags
+
+	files       []string
+	tags, image string
+	fromStatus  bool
+
+	top           int
+	all           bool
+	tag           string
+	output, color string
+}
+
+func newExplain(streams Streams, code *int) *cobra.Command {
+	o := &options{streams: streams, kube: genericclioptions.NewConfigFlags(true)}
+	o.kube.CacheDir = nil // nothing is cached
+	cmd := &cobra.Command{
+		Use:   "explain (NAME | -f FILE[,FILE])",
+		Short: "Explain which image an ImagePolicy selects, and why",
+		Long:  long,
+		Args:  cobra.MaximumNArgs(1),
+		PreRunE: func(_ *cobra.Command, args []string) error {
+			return o.check(args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := o.explain(cmd.Context(), args)
+			if err != nil {
+				return classified(err)
+			}
+			if result.Selected == nil {
+				*code = ExitNothing
+			}
+			style := terminal.StyleOf(streams.Out, o.color, streams.Getenv)
+			return classified(render.Write(streams.Out, result, o.output, style))
+		},
+		ValidArgsFunction: o.completeNames,
+	}
+	cmd.SetUsageFunc(usage(cmd.UsageFunc()))
+	o.bind(cmd)
+	return cmd
+}
+
+// usage fills in the name of the program, which is only known when the command
+// is part of one.
+func usage(show func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		cmd.Example = fmt.Sprintf(examples, cmd.Root().CommandPath())
+		return show(cmd)
+	}
+}
+
+func (o *options) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringSliceVarP(&o.files, "filename", "f", nil,
+		"Files with an ImagePolicy and, if need be, its ImageRepository; - is the standard input. No cluster is asked.")
+	fs.StringVar(&o.tags, "tags", "",
+		"With --filename: a file with the tags, in lines or as JSON; - is the standard input. No registry is asked.")
+	fs.StringVar(&o.image, "image", "", "With --filename: the image, where the files hold no ImageRepository.")
+	fs.BoolVar(&o.fromStatus, "from-status", false, "Ask no registry: use the few tags that the status names.")
+	fs.IntVar(&o.top, "top", 5, "How many candidates are shown after the one that is selected.")
+	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
+	fs.StringVar(&o.tag, "tag", "", "Tell what becomes of this tag, and why.")
+	fs.StringVarP(&o.output, "output", "o", render.Table, "Format: "+strings.Join(render.Formats(), ", ")+".")
+	fs.StringVar(&o.color, "color", terminal.ColorAuto, "Colours: "+strings.Join(terminal.Colors(), ", ")+".")
+	o.kube.AddFlags(fs)
+	o.bindCompletions(cmd)
+}
+
+// check finds what the flags get wrong.
+func (o *options) check(args []string) error {
+	reads := 0
+	for _, file := range append(slices.Clone(o.files), o.tags) {
+		if file == source.Stdin {
+			reads++
+		}
+	}
+	inFiles := len(o.files) > 0
+	for _, rule := range []struct {
+		broken  bool
+		message string
+	}{
+		{len(args) == 0 && !inFiles, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
+		{!slices.Contains(render.Formats(), o.output), notOneOf("output", o.output, render.Formats())},
+		{!slices.Contains(terminal.Colors(), o.color), notOneOf("color", o.color, terminal.Colors())},
+		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
+		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
+		{!inFiles && o.tags != "", "--tags goes with --filename"},
+		{!inFiles && o.image != "", "--image goes with --filename"},
+		{reads > 1, "the standard input can be read once only"},
+	} {
+		if rule.broken {
+			return source.Invalidf("%s", rule.message)
+		}
+	}
+	return nil
+}
+
+func notOneOf(name, value string, values []string) string {
+	return fmt.Sprintf("--%s is %q: write one of %s", name, value, strings.Join(values, ", "))
+}

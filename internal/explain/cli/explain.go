@@ -1,0 +1,246 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
+)
+
+// inquiry is one run of the command.
+type inquiry struct {
+	*options
+	*explain.Case
+	cluster *source.Cluster // nil where there is none
+	limit   time.Duration   // of what is done in the registry at a time, 0 for the client's
+	told    explain.Options
+}
+
+// explain gathers, and has it explained.
+func (o *options) explain(ctx context.Context, args []string) (*explain.Result, error) {
+	q := &inquiry{options: o, told: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
+	var err error
+	if len(o.files) > 0 {
+		err = q.readFiles(args)
+	} else {
+		err = q.readCluster(ctx, args[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := q.Compile(); err != nil {
+		return nil, source.Invalid(err)
+	}
+	switch {
+	case o.tags != "":
+		l, err := source.ReadTags(o.tags, o.streams.In)
+		if err != nil {
+			return nil, err
+		}
+		return q.conclude(ctx, l, nil), nil
+	case o.fromStatus:
+		l, err := source.StatusTags(q.Case)
+		if err != nil {
+			return nil, err
+		}
+		return q.conclude(ctx, l, nil), nil
+	default:
+		return q.askRegistry(ctx)
+	}
+}
+
+func (q *inquiry) readFiles(args []string) error {
+	objects, err := source.ReadFiles(q.files, q.streams.In)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
+	q.Case, err = objects.Case(name, *q.kube.Namespace, q.image)
+	return err
+}
+
+func (q *inquiry) readCluster(ctx context.Context, name string) error {
+	cluster, namespace, err := q.openCluster()
+	if err != nil {
+		return err
+	}
+	q.cluster = cluster
+	q.Case, err = cluster.Case(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	if err == nil {
+		q.limit = q.Repository.GetTimeout()
+	}
+	return err
+}
+
+// openCluster returns the cluster and the namespace that the flags say.
+func (o *options) openCluster() (*source.Cluster, string, error) {
+	namespace, _, err := o.kube.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, "", source.Invalid(err)
+	}
+	config, err := o.kube.ToRESTConfig()
+	if err != nil {
+		return nil, "", source.Invalid(err)
+	}
+	cluster, err := source.OpenCluster(config)
+	return cluster, namespace, err
+}
+
+// askRegistry lists the tags that there are now.
+func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
+	if q.Image.IsZero() {
+		return nil, source.Invalidf("which image is it? Add a file with the ImageRepository, --image, or --tags with a list")
+	}
+	progress := terminal.NewProgress(q.streams.Err, q.Image.String(), q.streams.Getenv)
+	defer progress.End()
+	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
+	defer client.Close()
+
+	remote := &source.Remote{Client: client, Image: q.Image}
+	l, err := q.list(ctx, remote)
+	if err != nil {
+		return nil, err
+	}
+	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
+		exists, err := q.ask(ctx, remote, doubted)
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			l.Unlisted = doubted
+		}
+	}
+	if q.tag != "" && q.tag != l.Unlisted && registry.IsTag(q.tag) && !slices.Contains(l.Tags, q.tag) {
+		if q.told.TagExists, err = q.ask(ctx, remote, q.tag); err != nil {
+			return nil, err
+		}
+	}
+	return q.conclude(ctx, l, remote), nil
+}
+
+// bounded bounds what is done in the registry, as the controller does.
+func (q *inquiry) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if q.limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, q.limit)
+}
+
+// list finds the identity and lists the tags.
+func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.Listing, error) {
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
+	var err error
+	if q.cluster != nil {
+		remote.Auth, err = q.cluster.Identity(ctx, q.Repository)
+	} else {
+		remote.Auth, err = source.DockerIdentity(ctx, q.Image)
+	}
+	if err != nil {
+		return explain.Listing{}, err
+	}
+	return remote.List(ctx)
+}
+
+// ask asks for one tag.
+func (q *inquiry) ask(ctx context.Context, remote *source.Remote, tag string) (bool, error) {
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
+	return remote.Exists(ctx, tag)
+}
+
+// conclude explains the tags, and says what else there is to know. remote is nil
+// where no registry is asked.
+func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *source.Remote) *explain.Result {
+	r := q.Explain(l, q.told)
+	if remote != nil && r.Selected != nil {
+		ctx, cancel := q.bounded(ctx)
+		defer cancel()
+		var err error
+		if r.Selected.Digest, err = remote.Digest(ctx, r.Selected.Tag); err != nil {
+			r.Note(explain.NoteDigestUnknown, "the digest is not known: %s", err)
+		}
+	}
+	if q.cluster != nil {
+		q.Compare(r, l)
+		q.noteAccess(ctx, r)
+		q.noteIdentity(r)
+	} else {
+		q.noteFiles(r, remote != nil)
+	}
+	return r
+}
+
+// noteAccess tells whether the policy may refer to the repository: RBAC let the
+// user read both, but the controller obeys accessFrom.
+func (q *inquiry) noteAccess(ctx context.Context, r *explain.Result) {
+	key := repository.Of(q.Policy)
+	if key.Namespace == q.Policy.Namespace {
+		return
+	}
+	admitted, err := q.cluster.Admits(ctx, q.Repository, q.Policy.Namespace)
+	switch {
+	case err != nil:
+		r.Note(explain.NoteAccess, "whether spec.accessFrom of ImageRepository '%s' admits namespace '%s' is not known: %s",
+			key, q.Policy.Namespace, err)
+	case admitted:
+		r.Note(explain.NoteAccess, "spec.accessFrom of ImageRepository '%s' admits namespace '%s', unless the controller forbids all "+
+			"references to other namespaces", key, q.Policy.Namespace)
+	default:
+		r.Note(explain.NoteAccess, "spec.accessFrom of ImageRepository '%s' does not admit namespace '%s': the controller refuses this policy",
+			key, q.Policy.Namespace)
+	}
+}
+
+// noteIdentity tells where the identity may be another than the controller's.
+func (q *inquiry) noteIdentity(r *explain.Result) {
+	spec := q.Repository.Spec
+	if q.Repository.GetProvider() != v1.ProviderGeneric && spec.ServiceAccountName == "" && r.Tags.Source == explain.FromRegistry {
+		r.Note(explain.NoteIdentity, "spec.provider %q names the identity of the controller: here it was that of this machine", spec.Provider)
+	}
+}
+
+// noteFiles tells what files can't say.
+func (q *inquiry) noteFiles(r *explain.Result, asked bool) {
+	if q.RepositoryFile == "" {
+		r.Note(explain.NoteDefaults, "there is no ImageRepository in the files: its defaults were used, such as spec.exclusionList")
+	}
+	spec := q.Repository.Spec
+	if asked && (spec.SecretRef != nil || spec.ServiceAccountName != "" || spec.CertSecretRef != nil || spec.ProxySecretRef != nil ||
+		q.Repository.GetProvider() != v1.ProviderGeneric) {
+		r.Note(explain.NoteIdentity, "secrets and identities that the ImageRepository names are in a cluster: "+
+			"the registry was reached %s", identityText(q.Image.Host()))
+	}
+}
+
+func identityText(host string) string {
+	return fmt.Sprintf("with what the docker configuration has for %s, and without its certificates and proxy", host)
+}

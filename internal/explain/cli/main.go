@@ -1,0 +1,184 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package cli is the command line of explain, as a sub-command of the controller
+// and as a plugin of kubectl and flux.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+)
+
+// The exit codes.
+const (
+	ExitSelected = 0 // a tag is selected, or help was asked for
+	ExitNothing  = 1 // no tag is a candidate
+	ExitInvalid  = 2 // the input has to be changed
+	ExitFailed   = 3 // the cluster or the registry did not answer as hoped
+)
+
+// Streams are what the command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Getenv   func(string) string
+}
+
+// ProcessStreams are those of the process.
+func ProcessStreams() Streams {
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}
+}
+
+// Usage prints the help of the controller, with the flags that it has.
+func Usage(out io.Writer, name string, flags func()) {
+	fmt.Fprintf(out, "Usage of %s:\n", name)
+	flags()
+	fmt.Fprintf(out, "\n\"%s explain\" says which image a policy selects, and why: see \"%[1]s explain --help\".\n", Controller)
+}
+
+// Controller is the name of the controller, whose sub-command explain is.
+const Controller = "image-reflector-controller"
+
+// completer is the name under which kubectl looks for what completes the
+// arguments of its plugin.
+const completer = "kubectl_complete-imagepolicy"
+
+// plugins are the names under which the binary is nothing but a command line,
+// and how they are typed.
+var plugins = map[string]string{
+	"kubectl-imagepolicy": "kubectl imagepolicy",
+	"flux-imagepolicy":    "flux imagepolicy",
+	completer:             "kubectl imagepolicy",
+}
+
+// Wanted reports whether a process was not started to be the controller: by the
+// name of a plugin, or with a sub-command. argv begins with the program's name.
+func Wanted(argv []string) bool {
+	if len(argv) == 0 {
+		return false
+	}
+	if _, plugin := plugins[program(argv[0])]; plugin {
+		return true
+	}
+	if len(argv) < 2 {
+		return false
+	}
+	switch argv[1] {
+	case "explain", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		return true
+	}
+	return false
+}
+
+// program returns the name of a program without its folder.
+func program(path string) string { return strings.TrimSuffix(filepath.Base(path), ".exe") }
+
+// Main runs the command line, and returns its exit code. A signal ends what it
+// waits for, and a second one the process.
+func Main(ctx context.Context, argv []string, streams Streams) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	klog.SetLogger(logr.Discard()) // what is worth saying is said by the errors
+	ctrl.SetLogger(logr.Discard())
+
+	code := ExitSelected
+	root := newRoot(program(argv[0]), streams, &code) //nolint:contextcheck // cobra hands the context to the command
+	root.SetArgs(arguments(argv))
+	if err := root.ExecuteContext(ctx); err != nil {
+		for line := range strings.Lines(strings.TrimSpace("Error: " + err.Error())) {
+			fmt.Fprintln(streams.Err, terminal.Clean(strings.TrimRight(line, "\n")))
+		}
+		return exitCode(err)
+	}
+	return code
+}
+
+// arguments returns the arguments of the command. The program that completes is
+// called with those that are to be completed.
+func arguments(argv []string) []string {
+	if program(argv[0]) == completer {
+		return append([]string{cobra.ShellCompRequestCmd}, argv[1:]...)
+	}
+	return argv[1:]
+}
+
+// exitCode returns the exit code of an error. What cobra finds wrong is the
+// input.
+func exitCode(err error) int {
+	if _, failed := errors.AsType[*failedError](err); failed {
+		return ExitFailed
+	}
+	return ExitInvalid
+}
+
+// failedError is a failure that is not the user's mistake.
+type failedError struct{ error }
+
+// Unwrap returns the failure.
+func (e *failedError) Unwrap() error { return e.error }
+
+// classified tells mistakes and failures apart.
+func classified(err error) error {
+	if _, invalid := errors.AsType[*source.InvalidError](err); invalid || err == nil {
+		return err
+	}
+	return &failedError{err}
+}
+
+// newRoot returns the command of a program. The exit code of what succeeds is
+// put into code.
+func newRoot(name string, streams Streams, code *int) *cobra.Command {
+	display, plugin := plugins[name]
+	if !plugin {
+		name, display = Controller, Controller
+	}
+	root := &cobra.Command{
+		Use:           name,
+		Short:         "Explain which image an ImagePolicy selects",
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: display},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q: did you mean %q?", args[0], cmd.CommandPath()+" explain "+args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	root.AddCommand(newExplain(streams, code))
+	return root
+}

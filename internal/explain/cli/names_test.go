@@ -1,0 +1,146 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
+)
+
+// TestNames: the same binary is the controller or a plugin, by its name.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for name, display := range map[string]string{
+		"":                    "image-reflector-controller",
+		"kubectl-imagepolicy": "kubectl imagepolicy",
+		"flux-imagepolicy":    "flux imagepolicy",
+	} {
+		t.Run(display, func(t *testing.T) {
+			g := NewWithT(t)
+			got := run{name: name, args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}.do(t)
+			g.Expect(got.code).To(Equal(cli.ExitSelected), got.err)
+			g.Expect(got.out).To(ContainSubstring("1.10.0"))
+
+			got = run{name: name, args: []string{"explain", "--help"}}.do(t)
+			g.Expect(got.out).To(ContainSubstring("\n  " + display + " explain (NAME | -f FILE[,FILE]) [flags]\n"))
+			g.Expect(got.out).To(ContainSubstring("\n  " + display + " explain webapp -n apps --tag 1.2.3\n"))
+		})
+	}
+}
+
+func TestPluginIsNoController(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	got := run{name: "kubectl-imagepolicy"}.do(t)
+	g.Expect(got.code).To(Equal(cli.ExitSelected))
+	g.Expect(got.out).To(ContainSubstring("kubectl imagepolicy [command]"))
+	got = run{name: "kubectl-imagepolicy", args: []string{"webapp"}}.do(t)
+	g.Expect(got.code).To(Equal(cli.ExitInvalid))
+	g.Expect(got.err).To(ContainSubstring(`did you mean "kubectl imagepolicy explain webapp"?`))
+	got = run{name: "kubectl-imagepolicy", args: []string{"--storage-path=x"}}.do(t)
+	g.Expect(got.code).To(Equal(cli.ExitInvalid), "flags of the controller are not those of the plugin")
+}
+
+// TestControllerIsAsBefore: without a sub-command the flags are the
+// controller's, and others fail.
+func TestControllerIsAsBefore(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	got := run{args: []string{"--help"}}.do(t)
+	g.Expect(got.code).To(BeZero())
+	g.Expect(got.err).To(And(ContainSubstring("--storage-path"), ContainSubstring("image-reflector-controller explain"),
+		Not(ContainSubstring("--from-status"))))
+	got = run{args: []string{"--from-status"}}.do(t)
+	g.Expect(got.code).To(Equal(2))
+	g.Expect(got.err).To(ContainSubstring("unknown flag: --from-status"))
+	got = run{args: []string{"--concurrent=0", "--storage-path=" + t.TempDir()}}.do(t)
+	g.Expect(got.code).To(Equal(1), "the controller starts, and looks at its flags")
+	g.Expect(got.out + got.err).To(ContainSubstring("--concurrent is 0"))
+}
+
+func TestWanted(t *testing.T) {
+	for _, tt := range []struct {
+		argv string
+		want bool
+	}{
+		{"/usr/local/bin/image-reflector-controller", false},
+		{"image-reflector-controller --events-addr=http://nc --storage-path=/data", false},
+		{"image-reflector-controller explain", true},
+		{"image-reflector-controller completion bash", true},
+		{"image-reflector-controller __complete explain x", true},
+		{"image-reflector-controller --log-level=debug explain", false},
+		{"/opt/kubectl-imagepolicy", true},
+		{"kubectl-imagepolicy.exe explain", true},
+		{"flux-imagepolicy --help", true},
+		{"kubectl_complete-imagepolicy explain", true},
+		{"", false},
+	} {
+		if got := cli.Wanted(strings.Fields(tt.argv)); got != tt.want {
+			t.Errorf("Wanted(%q): got %t", tt.argv, got)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	kubeconfig := "apiVersion: v1\nkind: Config\ncontexts: [{name: prod, context: {}}, {name: test, context: {}}]\n"
+	dir := files(t, map[string]string{"config": kubeconfig})
+	env := []string{"KUBECONFIG=" + dir + "/config"}
+	for _, tt := range []struct {
+		reason string
+		run    run
+		want   string
+	}{
+		{"formats", run{args: []string{"__complete", "explain", "-o", ""}}, "table\nwide\njson\nyaml\n"},
+		{"as kubectl asks its plugin", run{name: "kubectl_complete-imagepolicy", args: []string{"explain", "-o", ""}}, "table\nwide\njson\nyaml\n"},
+		{"colours", run{name: "flux-imagepolicy", args: []string{"__complete", "explain", "--color", ""}}, "auto\nalways\nnever\n"},
+		{"contexts", run{args: []string{"__complete", "explain", "--context", ""}, env: env}, "prod\ntest\n"},
+		{"sub-commands", run{name: "kubectl_complete-imagepolicy", args: []string{"exp"}}, "explain\tExplain"},
+		{"files", run{args: []string{"__complete", "explain", "-f", ""}}, "yaml\nyml\njson\n:8\n"},
+		{"no cluster, no names", run{args: []string{"__complete", "explain", ""}}, ":4\n"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			got := tt.run.do(t)
+			g.Expect(got.code).To(BeZero(), got.err)
+			g.Expect(got.out).To(HavePrefix(tt.want))
+		})
+	}
+}
+
+// TestCompletionScript sources the script for bash, and asks it.
+func TestCompletionScript(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("there is no bash")
+	}
+	g := NewWithT(t)
+	script := run{name: "kubectl-imagepolicy", args: []string{"completion", "bash"}}.do(t)
+	g.Expect(script.code).To(BeZero())
+	check := exec.CommandContext(t.Context(), "bash", "-n")
+	check.Stdin = strings.NewReader(script.out)
+	var complaints bytes.Buffer
+	check.Stderr = &complaints
+	g.Expect(check.Run()).To(Succeed(), complaints.String())
+	g.Expect(script.out).To(ContainSubstring("complete -o default -F __start_kubectl-imagepolicy kubectl-imagepolicy"))
+}

@@ -1,0 +1,132 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+const columns = 60
+
+// onTerminal runs a command with a terminal, and returns what that is told. The
+// terminal is the output or, if wanted, where errors go.
+func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if os.IsNotExist(err) {
+		t.Skip("there are no terminals here")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = slave, slave
+	if errorsOnly {
+		cmd.Stdout = nil
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = slave.Close()
+	told := make(chan string)
+	go func() {
+		var text strings.Builder
+		buffer := make([]byte, 4096)
+		for {
+			n, err := master.Read(buffer) // fails when nobody holds the other side
+			text.Write(buffer[:n])
+			if err != nil {
+				told <- text.String()
+				return
+			}
+		}
+	}()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	return strings.ReplaceAll(<-told, "\r\n", "\n")
+}
+
+func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	plain := run{args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}
+	told := onTerminal(t, plain.command(t), false)
+	g.Expect(told).To(ContainSubstring(terminal.Green + "1.10.0"))
+	g.Expect(told).To(ContainSubstring("…"), "a row is longer than the terminal is wide")
+
+	for reason, env := range map[string]string{"who wants no colours": "NO_COLOR=1", "who has none": "TERM=dumb"} {
+		quiet := plain
+		quiet.env = []string{env}
+		told := onTerminal(t, quiet.command(t), false)
+		g.Expect(told).NotTo(ContainSubstring("\x1b"), reason)
+		for line := range strings.Lines(told) {
+			g.Expect(terminal.Width(strings.TrimSuffix(line, "\n"))).To(BeNumerically("<=", columns), line)
+		}
+	}
+	never := plain
+	never.args = append(never.args, "--color=never")
+	g.Expect(onTerminal(t, never.command(t), false)).NotTo(ContainSubstring("\x1b"))
+
+	piped := plain.do(t)
+	g.Expect(piped.out).NotTo(Or(ContainSubstring("\x1b"), ContainSubstring("…")), "who pipes gets everything, and nothing else")
+	always := plain
+	always.args = append(always.args, "--color=always")
+	g.Expect(always.do(t).out).To(ContainSubstring(terminal.Green + "1.10.0"))
+}
+
+func TestProgressOfALongListing(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := registrytest.Start(t, registrytest.WithMaxPage(10))
+	tags := make([]string, 55)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("1.%d.0", i)
+	}
+	registry.PushTags(t, "app", tags...)
+	long := run{args: []string{"explain", "-f", "-"}, stdin: policy("1.x") + repository(registry.Image("app"))}
+	told := onTerminal(t, long.command(t), true)
+	g.Expect(told).To(ContainSubstring("\r\x1b[Klisting " + registry.Image("app") + ": 20 tags in 2 pages"))
+	g.Expect(told).To(ContainSubstring("55 tags in 6 pages"))
+	g.Expect(told).To(HaveSuffix("\r\x1b[K"), "nothing of it is left")
+
+	g.Expect(long.do(t).err).To(BeEmpty(), "nobody looks at a pipe")
+}

@@ -1,0 +1,127 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// Options say how much is told.
+type Options struct {
+	// Top is how many runners-up are told.
+	Top int
+	// All tells every tag that is no candidate.
+	All bool
+	// Tag is a tag whose story is told, empty for none.
+	Tag string
+	// TagExists says that the registry has that tag, whatever it lists.
+	TagExists bool
+	// Now is the time of the explanation.
+	Now time.Time
+}
+
+// Explain says what becomes of the tags, and why.
+func (c *Case) Explain(l Listing, o Options) *Result {
+	considered := c.considered(l, o.Now)
+	explanation := c.rule.Explain(considered)
+	excluded := c.excluded(l.Tags)
+	r := &Result{
+		APIVersion: APIVersion,
+		Kind:       Kind,
+		Policy:     c.policy(),
+		Repository: c.repository(o.Now),
+		Rule:       c.rule.String(),
+		RunnersUp:  []Candidate{},
+		Rejections: c.rejections(explanation.Rejected, excluded),
+		Notes:      []Note{},
+		Tags: Tags{
+			Source:     l.Source,
+			Complete:   !l.Partial,
+			Listed:     len(considered) + len(excluded),
+			Invalid:    l.Invalid,
+			Excluded:   len(excluded),
+			Candidates: len(explanation.Ranked),
+			Rejected:   len(explanation.Rejected),
+		},
+	}
+	if !l.Partial {
+		r.Tags.Revision = c.scanned(l.Tags, o.Now).Revision()
+	}
+	r.rank(explanation.Ranked, o.Top)
+	if o.All {
+		r.Rejected = rejected(explanation.Rejected, excluded)
+	}
+	if o.Tag != "" {
+		r.Tag = c.story(o, l, considered, explanation.Ranked)
+	}
+	return r
+}
+
+// rank notes the best candidates.
+func (r *Result) rank(ranked []selection.Choice, top int) {
+	for i, choice := range ranked[:min(len(ranked), max(top, 0)+1)] {
+		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
+		if i == 0 {
+			r.Selected = &candidate
+			continue
+		}
+		r.RunnersUp = append(r.RunnersUp, candidate)
+	}
+}
+
+func (c *Case) policy() Policy {
+	p := Policy{
+		Name:                   c.Policy.Name,
+		Namespace:              c.Policy.Namespace,
+		File:                   c.PolicyFile,
+		Suspended:              c.Policy.Spec.Suspend,
+		DigestReflectionPolicy: c.Policy.GetDigestReflectionPolicy(),
+	}
+	if c.Live() {
+		p.Ready, p.LatestRef = readyOf(c.Policy.Status.Conditions), c.Policy.Status.LatestRef
+	}
+	return p
+}
+
+// exclusion is a tag that is left out, and the item of the list by which.
+type exclusion struct {
+	tag  string
+	item int
+}
+
+// excluded returns the tags that are left out, in ascending byte order.
+func (c *Case) excluded(tags []string) []exclusion {
+	var excluded []exclusion
+	for _, tag := range tags {
+		if item, matches := c.exclusions.Match(tag); matches {
+			excluded = append(excluded, exclusion{tag: tag, item: item})
+		}
+	}
+	slices.SortFunc(excluded, func(a, b exclusion) int { return cmp.Compare(a.tag, b.tag) })
+	return slices.Compact(excluded)
+}
+
+// usesDefaultExclusions reports whether the list is the one of those who have
+// none. The API server writes it into their spec.
+func usesDefaultExclusions(repo *v1.ImageRepository) bool {
+	return slices.Equal(repo.GetExclusionList(), []string{v1.DefaultExclusion})
+}

@@ -1,0 +1,341 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+const app = "registry.example.com/app"
+
+var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// newCase returns a policy and a repository as they are in a cluster where all
+// is well: what a scan of the tags selected a minute ago is in the status.
+func newCase(t *testing.T, latest string, scanned ...string) *explain.Case {
+	t.Helper()
+	snapshot := scan.Next(scan.Snapshot{}, app, scanned, now)
+	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "fine"}}
+	c := &explain.Case{
+		Policy: &v1.ImagePolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
+			Spec:       v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}},
+			Status:     v1.ImagePolicyStatus{Conditions: ready},
+		},
+		Repository: &v1.ImageRepository{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
+			Spec: v1.ImageRepositorySpec{Image: app, Interval: metav1.Duration{Duration: 5 * time.Minute},
+				ExclusionList: []string{"^dev-", `\.sig$`}},
+			Status: v1.ImageRepositoryStatus{
+				Conditions: ready, ObservedImage: app, ObservedExclusionList: []string{"^dev-", `\.sig$`},
+				LastScanResult: &v1.ScanResult{
+					Revision: snapshot.Revision(), TagCount: len(scanned), ScanTime: metav1.NewTime(now.Add(-3 * time.Minute)),
+				},
+			},
+		},
+	}
+	if latest != "" {
+		c.Policy.Status.LatestRef = image.NewRef(app, latest, "")
+	}
+	return c
+}
+
+// explained compiles the case, and explains and compares the tags.
+func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listing) *explain.Result {
+	t.Helper()
+	if err := c.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	o.Now = now
+	if l.Source == "" {
+		l.Source = explain.FromRegistry
+	}
+	r := c.Explain(l, o)
+	c.Compare(r, l)
+	return r
+}
+
+func TestExplainCountsWhatBecomesOfEveryTag(t *testing.T) {
+	tags := []string{"1.2.0", "1.10.0", "1.0.0", "2.0.0", "1.11.0-rc.1", "latest", "dev-1", "dev-2", "a.sig", "1.0.0"}
+	r := explained(t, newCase(t, "1.10.0"), explain.Options{Top: 1, All: true}, explain.Listing{Tags: tags, Invalid: 2})
+	want := explain.Tags{Source: explain.FromRegistry, Complete: true, Listed: 9, Invalid: 2, Excluded: 3, Candidates: 3, Rejected: 3,
+		Revision: r.Tags.Revision}
+	if diff := cmp.Diff(want, r.Tags); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&explain.Candidate{Rank: 1, Tag: "1.10.0", Key: "1.10.0"}, r.Selected); diff != "" {
+		t.Errorf("selected (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]explain.Candidate{{Rank: 2, Tag: "1.2.0", Key: "1.2.0"}}, r.RunnersUp); diff != "" {
+		t.Errorf("one runner-up was asked for (-want +got):\n%s", diff)
+	}
+	groups := []explain.Rejection{
+		{Cause: explain.CauseExcluded, Item: new(0), Reason: `excluded by spec.exclusionList[0] "^dev-"`, Count: 2, Examples: []string{"dev-2", "dev-1"}},
+		{Cause: explain.CauseExcluded, Item: new(1), Reason: `excluded by spec.exclusionList[1] "\\.sig$"`, Count: 1, Examples: []string{"a.sig"}},
+		{Cause: "NoVersion", Reason: "not a version (MAJOR.MINOR.PATCH)", Count: 1, Examples: []string{"latest"}},
+		{Cause: "Prerelease", Reason: `a prerelease, and the range "1.x" takes none`, Count: 1, Examples: []string{"1.11.0-rc.1"}},
+		{Cause: "OutOfRange", Reason: `outside the range "1.x"`, Count: 1, Examples: []string{"2.0.0"}},
+	}
+	if diff := cmp.Diff(groups, r.Rejections); diff != "" {
+		t.Errorf("rejections (-want +got):\n%s", diff)
+	}
+	var rejected []string
+	for _, tag := range r.Rejected {
+		rejected = append(rejected, tag.Tag+" "+string(tag.Cause))
+	}
+	if diff := cmp.Diff([]string{"1.11.0-rc.1 Prerelease", "2.0.0 OutOfRange", "a.sig Excluded", "dev-1 Excluded", "dev-2 Excluded",
+		"latest NoVersion"}, rejected); diff != "" {
+		t.Errorf("all rejected tags (-want +got):\n%s", diff)
+	}
+}
+
+// TestEveryCauseHasWords: each cause that selection knows has words of its own,
+// and is counted.
+func TestEveryCauseHasWords(t *testing.T) {
+	g := NewWithT(t)
+	c := newCase(t, "")
+	c.Policy.Spec.Policy = v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}
+	c.Policy.Spec.FilterTags = &v1.TagFilter{Pattern: "^n(.*)", Extract: "$1"}
+	r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"x", "nope", "n1"}})
+	g.Expect(r.Rejections).To(HaveExactElements(
+		HaveField("Reason", `not matched by filterTags.pattern "^n(.*)"`),
+		HaveField("Reason", "not a number"),
+	))
+	g.Expect(r.Selected.Key).To(Equal("1"), "what is compared")
+}
+
+func TestStory(t *testing.T) {
+	tags := []string{"1.2.0", "1.10.0", "v1.10.0", "1.0.0", "2.0.0", "latest", "dev-1"}
+	for _, tt := range []struct {
+		reason string
+		tag    string
+		exists bool
+		want   explain.Story
+	}{
+		{"the winner says what it beats", "v1.10.0", false, explain.Story{Verdict: explain.Selected, Rank: 1, Key: "v1.10.0",
+			Reason: `is the winner of 4 candidates, before 1.10.0: they compare as equal, and "v1.10.0" is greater than "1.10.0" in byte order`}},
+		{"a candidate says what it is behind", "1.0.0", false, explain.Story{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
+			Reason: `is a candidate, and ranks 4 of 4, behind v1.10.0: "v1.10.0" is a higher version than "1.0.0"`}},
+		{"a rejected one says why", "2.0.0", false, explain.Story{Verdict: explain.Rejected, Cause: "OutOfRange",
+			Reason: `is outside the range "1.x": it is not 1.x`}},
+		{"an excluded one says by what", "dev-1", false, explain.Story{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
+			Reason: `is excluded by spec.exclusionList[0] "^dev-"`}},
+		{"what is not there would be selected", "1.11.0", false, explain.Story{Verdict: explain.NotListed,
+			Reason: "is not in the registry; it would be selected"}},
+		{"or not", "1.1.0", false, explain.Story{Verdict: explain.NotListed,
+			Reason: `is not in the registry; it would be a candidate, behind v1.10.0: "v1.10.0" is a higher version than "1.1.0"`}},
+		{"what would be rejected need not be pushed", "3.0.0", false, explain.Story{Verdict: explain.NotListed, Cause: "OutOfRange",
+			Reason: `is not in the registry; it is outside the range "1.x": it is not 1.x`}},
+		{"lists can lack tags", "1.11.0", true, explain.Story{Verdict: explain.NotListed,
+			Reason: "is in the registry, but missing from its list of tags, which is what is selected from; it would be selected"}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			tt.want.Tag = tt.tag
+			r := explained(t, newCase(t, "v1.10.0"), explain.Options{Tag: tt.tag, TagExists: tt.exists}, explain.Listing{Tags: tags})
+			if diff := cmp.Diff(&tt.want, r.Tag); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCompareWithTheStatus(t *testing.T) {
+	scanned := []string{"1.0.0", "1.1.0"}
+	for _, tt := range []struct {
+		reason string
+		change func(*explain.Case)
+		list   explain.Listing
+		agrees bool
+		notes  []string // reasons
+		says   string
+	}{
+		{"all is well", nil, explain.Listing{}, true, nil, ""},
+		{"a tag was pushed since", nil, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
+			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanToCome},
+			"the status names registry.example.com/app:1.1.0, and not registry.example.com/app:1.2.0"},
+		{"the interval is over", func(c *explain.Case) {
+			c.Repository.Status.LastScanResult.ScanTime = metav1.NewTime(now.Add(-time.Hour))
+		}, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
+			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanDue}, "a scan is due: interval elapsed"},
+		{"the scans are suspended", func(c *explain.Case) { c.Repository.Spec.Suspend = true }, explain.Listing{Tags: append(scanned, "1.2.0")},
+			false, []string{explain.NoteRepositorySuspended, explain.NoteDiffers, explain.NoteListChanged}, "scans of the repository are suspended"},
+		{"the policy is suspended", func(c *explain.Case) {
+			c.Policy.Spec.Suspend, c.Policy.Status.LatestRef.Tag = true, "1.0.0"
+		}, explain.Listing{}, false, []string{explain.NotePolicySuspended, explain.NoteDiffers, explain.NoteScanToCome}, "the policy is suspended"},
+		{"the policy was changed just now", func(c *explain.Case) {
+			c.Policy.Generation, c.Policy.Status.LatestRef.Tag = 2, "1.0.0"
+		}, explain.Listing{}, false, []string{explain.NotePolicyNotObserved, explain.NoteDiffers, explain.NoteScanToCome}, "last change"},
+		{"the exclusion list was changed just now", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"^1.1"} }, explain.Listing{},
+			false, []string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanDue}, "a scan is due: exclusion list changed"},
+		{"the image was replaced", func(c *explain.Case) { c.Repository.Status.ObservedImage = "other" }, explain.Listing{}, true,
+			[]string{explain.NoteImageReplaced}, "those of other, which was replaced by registry.example.com/app"},
+		{"the repository fails", func(c *explain.Case) {
+			c.Repository.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "X", Message: "down"}}
+		}, explain.Listing{}, true, []string{explain.NoteRepositoryNotReady}, "the repository is not ready (X): down"},
+		{"the policy fails", func(c *explain.Case) {
+			c.Policy.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "X", Message: "bad"}}
+		}, explain.Listing{}, true, []string{explain.NotePolicyNotReady}, "the policy is not ready (X): bad"},
+		{"nothing was selected yet", func(c *explain.Case) { c.Policy.Status.LatestRef = nil }, explain.Listing{}, false,
+			[]string{explain.NoteNothingReflected, explain.NoteScanToCome}, "names no image yet"},
+		{"a list can lack a tag that is there", func(c *explain.Case) { c.Policy.Status.LatestRef.Tag = "1.5.0" },
+			explain.Listing{Tags: scanned, Unlisted: "1.5.0"}, true, []string{explain.NoteUnlisted}, "the registry has the tag 1.5.0, but"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			c := newCase(t, "1.1.0", scanned...)
+			if tt.change != nil {
+				tt.change(c)
+			}
+			if tt.list.Tags == nil {
+				tt.list.Tags = scanned
+			}
+			r := explained(t, c, explain.Options{}, tt.list)
+			var reasons, messages []string
+			for _, note := range r.Notes {
+				reasons, messages = append(reasons, note.Reason), append(messages, note.Message)
+			}
+			g.Expect(reasons).To(Equal(tt.notes), "%q", messages)
+			g.Expect(strings.Join(messages, "\n")).To(ContainSubstring(tt.says))
+			g.Expect(*r.Policy.Agrees).To(Equal(tt.agrees))
+		})
+	}
+}
+
+func TestCompareDigests(t *testing.T) {
+	for policy, want := range map[v1.ReflectionPolicy]string{
+		v1.ReflectIfNotPresent: "IfNotPresent keeps the digest",
+		v1.ReflectAlways:       "every 10m",
+		v1.ReflectNever:        "Never has it removed",
+	} {
+		g := NewWithT(t)
+		c := newCase(t, "1.1.0", "1.1.0")
+		c.Policy.Spec.DigestReflectionPolicy = policy
+		c.Policy.Status.LatestRef.Digest = "sha256:old"
+		g.Expect(c.Compile()).To(Succeed())
+		l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"1.1.0"}}
+		r := c.Explain(l, explain.Options{Now: now})
+		r.Selected.Digest = "sha256:new"
+		c.Compare(r, l)
+		g.Expect(*r.Policy.Agrees).To(BeFalse())
+		g.Expect(r.Notes).To(HaveExactElements(And(HaveField("Reason", explain.NoteDigestMoved), HaveField("Message", ContainSubstring(want)))))
+	}
+}
+
+func TestPartOfTheTagsIsSaidToBeOne(t *testing.T) {
+	g := NewWithT(t)
+	c := newCase(t, "1.1.0", "1.0.0", "1.1.0", "latest")
+	r := explained(t, c, explain.Options{}, explain.Listing{Source: explain.FromStatus, Tags: []string{"1.0.0", "1.1.0"}, Partial: true})
+	g.Expect(r.Tags.Complete).To(BeFalse())
+	g.Expect(r.Tags.Revision).To(BeEmpty(), "a part has no revision")
+	g.Expect(r.Policy.Agrees).To(BeNil(), "a part agrees with nothing")
+	g.Expect(r.Notes).To(ConsistOf(HaveField("Message", ContainSubstring("only 2 of the 3 tags are known"))))
+}
+
+func TestLastScan(t *testing.T) {
+	g := NewWithT(t)
+	c := newCase(t, "1.0.0", "1.0.0")
+	r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
+	g.Expect(*r.Repository.LastScan).To(And(HaveField("Age", "3m"), HaveField("NextIn", "2m"), HaveField("Due", ""), HaveField("TagCount", 1)))
+	g.Expect(r.Repository.LastScan.Revision).To(Equal(r.Tags.Revision), "the same tags have the same revision")
+}
+
+func TestDoubtedIsTheControllersDoubt(t *testing.T) {
+	g := NewWithT(t)
+	c := newCase(t, "1.5.0", "1.0.0")
+	g.Expect(c.Compile()).To(Succeed())
+	g.Expect(c.Doubted([]string{"1.0.0"}, now)).To(Equal("1.5.0"))
+	g.Expect(c.Doubted([]string{"1.0.0", "1.5.0"}, now)).To(BeEmpty())
+	g.Expect(c.Doubted([]string{"1.6.0"}, now)).To(BeEmpty())
+}
+
+func TestCompileNamesObjectFileAndField(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		change func(*explain.Case)
+		want   []string
+	}{
+		{"a range", func(c *explain.Case) { c.Policy.Spec.Policy.SemVer.Range = "one" }, []string{"p.yaml: ImagePolicy 'apps/app': spec.policy.semver.range"}},
+		{"an exclusion", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"("} },
+			[]string{"r.yaml: ImageRepository 'apps/app': ", "spec.exclusionList[0]"}},
+		{"an image", func(c *explain.Case) { c.Repository.Spec.Image = "https://x/y" }, []string{"r.yaml: ImageRepository", `remove "https://"`}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			c := newCase(t, "")
+			c.PolicyFile, c.RepositoryFile = "p.yaml", "r.yaml"
+			tt.change(c)
+			err := c.Compile()
+			for _, want := range tt.want {
+				NewWithT(t).Expect(err).To(MatchError(ContainSubstring(want)))
+			}
+		})
+	}
+}
+
+// TestFirstRowIsSelect holds the explanation to what the controller selects, on
+// real lists.
+func TestFirstRowIsSelect(t *testing.T) {
+	policies := map[string]v1.ImagePolicySpec{
+		"semver":       {Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}}},
+		"none":         {Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=999.0.0"}}},
+		"alphabetical": {Policy: v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{}}},
+		"descending":   {Policy: v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{Order: "desc"}}},
+		"numerical": {Policy: v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}},
+			FilterTags: &v1.TagFilter{Pattern: `^(?P<n>[0-9]+)[.]`, Extract: "$n"}},
+	}
+	for _, list := range []string{"node", "alpine", "rabbitmq"} {
+		content, err := os.ReadFile(filepath.Join("../selection/testdata/tags", list+".tsv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tags []string
+		for line := range strings.Lines(string(content)) {
+			tag, _, _ := strings.Cut(line, "\t")
+			tags = append(tags, tag)
+		}
+		for name, spec := range policies {
+			t.Run(list+" "+name, func(t *testing.T) {
+				rule, err := selection.Compile(spec.Policy, spec.FilterTags)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := newCase(t, "")
+				c.Policy.Spec = spec
+				exclusions, _ := scan.CompileExclusions(c.Repository.Spec.ExclusionList)
+				want, found := rule.Select(exclusions.AppendKept(nil, tags))
+				got := explained(t, c, explain.Options{}, explain.Listing{Tags: tags}).Selected
+				if (got != nil) != found || found && got.Tag != want.Tag {
+					t.Errorf("got %v, want %v, %t", got, want, found)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,156 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// The reasons of notes.
+const (
+	NotePartial             = "Partial"
+	NoteUnlisted            = "UnlistedTag"
+	NoteNothingReflected    = "NothingReflected"
+	NoteDiffers             = "StatusDiffers"
+	NotePolicySuspended     = "PolicySuspended"
+	NotePolicyNotReady      = "PolicyNotReady"
+	NotePolicyNotObserved   = "PolicyNotObserved"
+	NoteRepositorySuspended = "RepositorySuspended"
+	NoteRepositoryNotReady  = "RepositoryNotReady"
+	NoteImageReplaced       = "ImageReplaced"
+	NoteListChanged         = "ListChanged"
+	NoteScanDue             = "ScanDue"
+	NoteScanToCome          = "ScanToCome"
+	NoteDigestMoved         = "DigestMoved"
+	NoteDigestUnknown       = "DigestUnknown"
+	NoteAccess              = "AccessFrom"
+	NoteIdentity            = "Identity"
+	NoteDefaults            = "Defaults"
+)
+
+// Note adds a note.
+func (r *Result) Note(reason, format string, args ...any) {
+	r.Notes = append(r.Notes, Note{Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+// Compare notes how the explanation goes with what the controller wrote into the
+// status, and what explains a difference. It comes last, when the digest of what
+// is selected is known.
+func (c *Case) Compare(r *Result, l Listing) {
+	if l.Unlisted != "" {
+		r.Note(NoteUnlisted, "the registry has the tag %s, but its list of tags lacks it: "+
+			"such a tag is kept until the registry says that it is gone", l.Unlisted)
+	}
+	c.noteConditions(r)
+	ref := c.Policy.Status.LatestRef
+	same := sameImage(r.Selected, ref, c.Repository.Spec.Image)
+	switch {
+	case l.Partial:
+		r.Note(NotePartial, "only %d of the %d tags are known from the status: what is selected here need not be the latest, and what ranks "+
+			"behind it is not all there is; leave --from-status out to ask the registry", len(l.Tags), c.Repository.Status.LastScanResult.TagCount)
+	case ref == nil:
+		r.Note(NoteNothingReflected, "the status of the policy names no image yet")
+	case !same:
+		r.Note(NoteDiffers, "the status names %s, and not %s", ref, chosen(r, c.Repository.Spec.Image))
+	}
+	if !l.Partial {
+		c.noteScan(r, same)
+		r.Policy.Agrees = new(same && c.noteDigest(r, ref))
+	}
+}
+
+// chosen names what is selected in a sentence.
+func chosen(r *Result, image string) string {
+	if r.Selected == nil {
+		return "nothing"
+	}
+	return image + ":" + r.Selected.Tag
+}
+
+// sameImage reports whether the status names what is selected.
+func sameImage(selected *Candidate, ref *v1.ImageRef, image string) bool {
+	if selected == nil || ref == nil {
+		return selected == nil && ref == nil
+	}
+	return ref.Name == image && ref.Tag == selected.Tag
+}
+
+// noteConditions notes what keeps the controller from going on.
+func (c *Case) noteConditions(r *Result) {
+	policy, repo := c.Policy, c.Repository
+	if policy.Spec.Suspend {
+		r.Note(NotePolicySuspended, "the policy is suspended: its status stays as it is until it is resumed")
+	} else if policy.Generation > 0 && policy.Status.ObservedGeneration != policy.Generation {
+		r.Note(NotePolicyNotObserved, "the controller has not looked at the last change of the policy yet")
+	}
+	if isFalse(r.Policy.Ready) {
+		r.Note(NotePolicyNotReady, "the policy is not ready (%s): %s", r.Policy.Ready.Reason, r.Policy.Ready.Message)
+	}
+	if repo.Spec.Suspend {
+		r.Note(NoteRepositorySuspended, "the scans of the repository are suspended: what was pushed since the last one is not seen")
+	}
+	if isFalse(r.Repository.Ready) {
+		r.Note(NoteRepositoryNotReady, "the repository is not ready (%s): %s", r.Repository.Ready.Reason, r.Repository.Ready.Message)
+	}
+	if observed := repo.Status.ObservedImage; observed != "" && observed != repo.Spec.Image {
+		r.Note(NoteImageReplaced, "the tags of the last scan are those of %s, which was replaced by %s", observed, repo.Spec.Image)
+	}
+}
+
+func isFalse(ready *Ready) bool { return ready != nil && ready.Status == string(metav1.ConditionFalse) }
+
+// noteScan notes what the controller's last scan did not see.
+func (c *Case) noteScan(r *Result, same bool) {
+	last := r.Repository.LastScan
+	if last == nil {
+		return
+	}
+	changed := r.Tags.Source == FromRegistry && last.Revision != r.Tags.Revision
+	if changed {
+		r.Note(NoteListChanged, "the list of tags changed since the last scan, which found %d that are not excluded", last.TagCount)
+	}
+	if same && !changed {
+		return
+	}
+	switch {
+	case c.Repository.Spec.Suspend:
+	case last.Due != "":
+		r.Note(NoteScanDue, "a scan is due: %s", last.Due)
+	default:
+		r.Note(NoteScanToCome, "the next scan is due in %s", last.NextIn)
+	}
+}
+
+// noteDigest notes what the digests say, and returns whether they agree.
+func (c *Case) noteDigest(r *Result, ref *v1.ImageRef) bool {
+	if ref == nil || r.Selected == nil || ref.Digest == "" || r.Selected.Digest == "" || ref.Digest == r.Selected.Digest {
+		return true
+	}
+	why := "the controller looks at it at every reconcile and every " + age(c.Policy.GetInterval())
+	switch c.Policy.GetDigestReflectionPolicy() {
+	case v1.ReflectIfNotPresent:
+		why = "digestReflectionPolicy IfNotPresent keeps the digest for as long as image and tag stay the same"
+	case v1.ReflectNever:
+		why = "digestReflectionPolicy Never has it removed at the next reconcile"
+	}
+	r.Note(NoteDigestMoved, "the tag %s was moved: the status has %s, the registry %s; %s", r.Selected.Tag, ref.Digest, r.Selected.Digest, why)
+	return false
+}

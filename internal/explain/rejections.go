@@ -1,0 +1,106 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// examples is how many tags stand for those that were rejected for one reason.
+const examples = 3
+
+// rejections counts the tags that are no candidates by their reasons: those
+// excluded first, then in the order in which a rule asks.
+func (c *Case) rejections(verdicts []selection.Verdict, excluded []exclusion) []Rejection {
+	groups := make([]Rejection, 0, 4)
+	byItem := map[int][]string{}
+	for _, e := range excluded {
+		byItem[e.item] = append(byItem[e.item], e.tag)
+	}
+	for item := range c.Repository.GetExclusionList() {
+		if tags := byItem[item]; len(tags) > 0 {
+			groups = append(groups, group(CauseExcluded, new(item), "excluded by "+c.itemText(item), tags))
+		}
+	}
+	byCause := map[selection.Cause][]string{}
+	for _, v := range verdicts {
+		byCause[v.Cause] = append(byCause[v.Cause], v.Tag)
+	}
+	for _, cause := range causes {
+		if tags := byCause[cause]; len(tags) > 0 {
+			groups = append(groups, group(Cause(cause), nil, c.causeText(cause), tags))
+		}
+	}
+	return groups
+}
+
+// group makes a Rejection of tags in ascending order.
+func group(cause Cause, item *int, reason string, tags []string) Rejection {
+	last := slices.Clone(tags[max(0, len(tags)-examples):])
+	slices.Reverse(last)
+	return Rejection{Cause: cause, Item: item, Reason: reason, Count: len(tags), Examples: last}
+}
+
+// causes are selection's, in their order.
+var causes = []selection.Cause{
+	selection.CausePattern, selection.CauseNoVersion, selection.CauseNoNumber, selection.CausePrerelease, selection.CauseRange,
+}
+
+// itemText names an item of the exclusion list.
+func (c *Case) itemText(item int) string {
+	text := fmt.Sprintf("spec.exclusionList[%d] %q", item, c.Repository.GetExclusionList()[item])
+	if usesDefaultExclusions(c.Repository) {
+		text += ", which is the default"
+	}
+	return text
+}
+
+// causeText says what the tags of a cause have in common.
+func (c *Case) causeText(cause selection.Cause) string {
+	policy := c.Policy.Spec
+	switch cause {
+	case selection.CausePattern:
+		return fmt.Sprintf("not matched by filterTags.pattern %q", policy.FilterTags.Pattern)
+	case selection.CauseNoVersion:
+		return "not a version (MAJOR.MINOR.PATCH)"
+	case selection.CauseNoNumber:
+		return "not a number"
+	case selection.CausePrerelease:
+		return fmt.Sprintf("a prerelease, and the range %q takes none", policy.Policy.SemVer.Range)
+	case selection.CauseRange:
+		return fmt.Sprintf("outside the range %q", policy.Policy.SemVer.Range)
+	default:
+		return string(cause)
+	}
+}
+
+// rejected lists the tags that are no candidates, in ascending byte order.
+func rejected(verdicts []selection.Verdict, excluded []exclusion) []RejectedTag {
+	all := make([]RejectedTag, 0, len(verdicts)+len(excluded))
+	for _, v := range verdicts {
+		all = append(all, RejectedTag{Tag: v.Tag, Cause: Cause(v.Cause), Reason: v.Reason})
+	}
+	for _, e := range excluded {
+		all = append(all, RejectedTag{Tag: e.tag, Cause: CauseExcluded, Reason: fmt.Sprintf("is excluded by spec.exclusionList[%d]", e.item)})
+	}
+	slices.SortFunc(all, func(a, b RejectedTag) int { return cmp.Compare(a.Tag, b.Tag) })
+	return all
+}

@@ -1,0 +1,155 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package render
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+)
+
+// head prints the fields that come before the tables.
+func (p *page) head(r *explain.Result) {
+	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File)+suspended(r.Policy.Suspended))
+	if r.Repository.Name != "" {
+		p.field("Repository", object(r.Repository.Namespace, r.Repository.Name, r.Repository.File)+suspended(r.Repository.Suspended))
+	}
+	if r.Repository.Image != "" {
+		p.field("Image", p.image(r.Repository))
+	}
+	p.field("Rule", terminal.Clean(r.Rule))
+	if r.Repository.LastScan != nil {
+		p.field("Last scan", p.scan(r.Repository.LastScan))
+	}
+	p.field("Tags", counts(r.Tags))
+	p.field("Selected", p.selected(r))
+	if r.Policy.Agrees != nil || r.Policy.LatestRef != nil {
+		p.field("Status", p.status(r))
+	}
+}
+
+func object(namespace, name, file string) string {
+	if namespace != "" {
+		name = namespace + "/" + name
+	}
+	if file != "" {
+		name += " in " + file
+	}
+	return terminal.Clean(name)
+}
+
+func suspended(is bool) string {
+	if is {
+		return " (suspended)"
+	}
+	return ""
+}
+
+func (p *page) image(repo explain.Repository) string {
+	text := repo.Image
+	if p.wide && repo.CanonicalName != repo.Image {
+		text += ", which is " + repo.CanonicalName
+	}
+	return terminal.Clean(text)
+}
+
+func (p *page) scan(last *explain.LastScan) string {
+	text := last.Age + " ago"
+	if p.wide {
+		text += " (" + last.Time.Format(time.RFC3339) + ")"
+	}
+	text += fmt.Sprintf(", %s, revision %s", plural(last.TagCount, "tag"), p.short(last.Revision))
+	if last.Due != "" {
+		text += "; a scan is due: " + last.Due
+	} else {
+		text += "; the next one is due in " + last.NextIn
+	}
+	return terminal.Clean(text)
+}
+
+// sources say where tags are from.
+var sources = map[explain.Source]string{
+	explain.FromRegistry: "in the registry",
+	explain.FromStatus:   "in the status",
+	explain.FromList:     "in the list",
+}
+
+func counts(tags explain.Tags) string {
+	text := fmt.Sprintf("%d %s: %s, %d rejected, %d excluded",
+		tags.Listed, sources[tags.Source], plural(tags.Candidates, "candidate"), tags.Rejected, tags.Excluded)
+	if !tags.Complete {
+		text += "; there are more"
+	}
+	if tags.Invalid > 0 {
+		text += fmt.Sprintf("; and %s that no tag can have", plural(tags.Invalid, "name"))
+	}
+	return text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (p *page) selected(r *explain.Result) string {
+	if r.Selected == nil {
+		return p.style.Paint(terminal.Yellow, "nothing")
+	}
+	text := p.style.Paint(terminal.Green, terminal.Clean(r.Selected.Tag))
+	if r.Selected.Digest != "" {
+		text += " " + p.short(r.Selected.Digest)
+	}
+	return text
+}
+
+// status tells the image of the status: as much of it as differs from what is
+// known already.
+func (p *page) status(r *explain.Result) string {
+	ref := r.Policy.LatestRef
+	if ref == nil {
+		return "no image yet"
+	}
+	text := ref.Tag
+	if ref.Name != r.Repository.Image {
+		text = ref.Name + ":" + text
+	}
+	if ref.Digest != "" {
+		text += " " + p.short(ref.Digest)
+	}
+	switch agrees := r.Policy.Agrees; {
+	case agrees == nil:
+	case *agrees:
+		text += ", as selected"
+	default:
+		text += ", which differs"
+	}
+	return terminal.Clean(text)
+}
+
+// short shortens a digest, unless there is room.
+func (p *page) short(digest string) string {
+	const length = len("sha256:") + 12
+	if p.wide || len(digest) <= length || !strings.HasPrefix(digest, "sha256:") {
+		return terminal.Clean(digest)
+	}
+	return terminal.Clean(digest[:length])
+}

@@ -1,0 +1,175 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package render_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// result has something in every field.
+func result() *explain.Result {
+	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	return &explain.Result{
+		APIVersion: explain.APIVersion,
+		Kind:       explain.Kind,
+		Policy: explain.Policy{
+			Namespace: "apps", Name: "app", Suspended: true, DigestReflectionPolicy: v1.ReflectAlways,
+			Ready:     &explain.Ready{Status: "True", Reason: "Succeeded", Message: "fine"},
+			LatestRef: image.NewRef("app", "build-9", digest), Agrees: new(false),
+		},
+		Repository: explain.Repository{
+			Namespace: "shared", Name: "app", Image: "app", CanonicalName: "index.docker.io/library/app",
+			Ready: &explain.Ready{Status: "True", Reason: "Succeeded", Message: "fine"},
+			LastScan: &explain.LastScan{
+				Time: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Age: "3m", Revision: digest, TagCount: 1, NextIn: "2m",
+			},
+		},
+		Rule:      `greatest number, of the tags that match "^build-(.*)", compared by "$1"`,
+		Tags:      explain.Tags{Source: explain.FromRegistry, Complete: true, Listed: 7, Invalid: 1, Excluded: 1, Candidates: 3, Rejected: 3, Revision: digest},
+		Selected:  &explain.Candidate{Rank: 1, Tag: "build-10", Key: "10", Digest: digest},
+		RunnersUp: []explain.Candidate{{Rank: 2, Tag: "build-9", Key: "9"}},
+		Rejections: []explain.Rejection{
+			{Cause: explain.CauseExcluded, Item: new(0), Reason: `excluded by spec.exclusionList[0] "^dev"`, Count: 1, Examples: []string{"dev"}},
+			{Cause: "PatternMismatch", Reason: `not matched by filterTags.pattern "^build-(.*)"`, Count: 3, Examples: []string{"latest", "edge", "1.0.0"}},
+		},
+		Rejected: []explain.RejectedTag{{Tag: "1.0.0", Cause: "PatternMismatch", Reason: `does not match filterTags.pattern "^build-(.*)"`}},
+		Notes: []explain.Note{
+			{Reason: explain.NotePolicySuspended, Message: "the policy is suspended: its status stays as it is until it is resumed"},
+			{Reason: "Odd", Message: "a message with \x1b[31mcolours\x1b[0m, a\nline feed and \u009b2J"},
+		},
+	}
+}
+
+// story is result about one tag, and nothing is selected.
+func story() *explain.Result {
+	r := result()
+	r.Selected, r.RunnersUp, r.Rejected, r.Policy.LatestRef = nil, nil, nil, nil
+	r.Tags.Candidates, r.Tags.Complete, r.Tags.Source = 0, false, explain.FromStatus
+	r.Repository.LastScan.Due = "never scanned"
+	r.Tag = &explain.Story{Tag: "x", Verdict: explain.Rejected, Cause: "NoNumber", Reason: "is not a number: it does not start with a digit"}
+	return r
+}
+
+func TestGolden(t *testing.T) {
+	for file, tt := range map[string]struct {
+		result *explain.Result
+		format string
+		style  terminal.Style
+	}{
+		"table.txt":  {result(), render.Table, terminal.Style{}},
+		"wide.txt":   {result(), render.Wide, terminal.Style{}},
+		"narrow.txt": {result(), render.Table, terminal.Style{Width: 60}},
+		"color.txt":  {result(), render.Table, terminal.Style{Color: true}},
+		"story.txt":  {story(), render.Table, terminal.Style{}},
+		"full.json":  {result(), render.JSON, terminal.Style{Width: 20, Color: true}},
+		"full.yaml":  {result(), render.YAML, terminal.Style{Width: 20, Color: true}},
+		"story.json": {story(), render.JSON, terminal.Style{}},
+	} {
+		t.Run(file, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := render.Write(&got, tt.result, tt.format, tt.style); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", file)
+			if *update {
+				if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Errorf("%s (-want +got), to accept it: go test ./internal/explain/render -update\n%s", path, diff)
+			}
+			checkHarmless(t, got.String(), tt.style)
+		})
+	}
+}
+
+// checkHarmless finds what commands a terminal, and lines that are too long.
+func checkHarmless(t *testing.T, text string, style terminal.Style) {
+	t.Helper()
+	for _, color := range []string{terminal.Bold, terminal.Green, terminal.Yellow, terminal.Faint, "\x1b[0m"} {
+		if style.Color {
+			text = strings.ReplaceAll(text, color, "")
+		}
+	}
+	for _, r := range text {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Errorf("%U reaches the terminal", r)
+		}
+	}
+}
+
+// TestProgramsReadWhatIsWritten: JSON and YAML hold the whole result.
+func TestProgramsReadWhatIsWritten(t *testing.T) {
+	for format, read := range map[string]func([]byte, *explain.Result) error{
+		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },
+		render.YAML: func(b []byte, r *explain.Result) error { return yaml.UnmarshalStrict(b, r) },
+	} {
+		var out bytes.Buffer
+		if err := render.Write(&out, result(), format, terminal.Style{}); err != nil {
+			t.Fatal(err)
+		}
+		var got explain.Result
+		if err := read(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(result(), &got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", format, diff)
+		}
+	}
+}
+
+func TestTerminalLinesFit(t *testing.T) {
+	var out bytes.Buffer
+	if err := render.Write(&out, result(), render.Table, terminal.Style{Width: 60}); err != nil {
+		t.Fatal(err)
+	}
+	cut := false
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		if terminal.Width(line) > 60 {
+			t.Errorf("%d columns: %s", terminal.Width(line), line)
+		}
+		cut = cut || strings.HasSuffix(line, "…")
+	}
+	if !cut {
+		t.Error("nothing was cut: this test needs longer rows")
+	}
+}

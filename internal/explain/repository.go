@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+func (c *Case) repository(now time.Time) Repository {
+	repo := c.Repository
+	r := Repository{
+		Name:      repo.Name,
+		Namespace: repo.Namespace,
+		File:      c.RepositoryFile,
+		Image:     repo.Spec.Image,
+		Suspended: repo.Spec.Suspend,
+	}
+	if !c.Image.IsZero() {
+		r.CanonicalName = c.Image.Canonical()
+	}
+	if c.Live() {
+		r.Ready, r.LastScan = readyOf(repo.Status.Conditions), c.lastScan(now)
+	}
+	return r
+}
+
+// lastScan tells the last scan, and when the next one is due. Whether the
+// controller holds the tags of the last one is not known here, and taken for
+// granted; nor is by how much it moves the interval.
+func (c *Case) lastScan(now time.Time) *LastScan {
+	last := c.Repository.Status.LastScanResult
+	if last == nil {
+		return nil
+	}
+	repo := c.Repository
+	held := scan.Held{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
+	decision := scan.Decide(scan.FactsOf(repo, repo.GetRequeueAfter(), held, now))
+	told := &LastScan{
+		Time:     last.ScanTime.UTC(),
+		Age:      age(now.Sub(last.ScanTime.Time)),
+		Revision: last.Revision,
+		TagCount: last.TagCount,
+	}
+	if reason, due := decision.Due(); due {
+		told.Due = string(reason)
+	} else {
+		told.NextIn = age(decision.Wait())
+	}
+	return told
+}
+
+func readyOf(conditions []metav1.Condition) *Ready {
+	ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
+	if ready == nil {
+		return nil
+	}
+	return &Ready{Status: string(ready.Status), Reason: ready.Reason, Message: ready.Message}
+}
+
+// age renders a duration as kubectl does.
+func age(d time.Duration) string { return duration.HumanDuration(max(d, 0)) }

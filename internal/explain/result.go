@@ -1,0 +1,204 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+const (
+	// APIVersion is the version of Result. Fields are added to it, and neither
+	// renamed nor removed.
+	APIVersion = "explain.image.toolkit.fluxcd.io/v1"
+	// Kind is the kind of Result.
+	Kind = "Explanation"
+)
+
+// Result is an explanation, as programs read it.
+type Result struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+
+	Policy     Policy     `json:"policy"`
+	Repository Repository `json:"repository"`
+	// Rule is the rule in words.
+	Rule string `json:"rule"`
+	// Tags counts what was listed, and what became of it.
+	Tags Tags `json:"tags"`
+
+	// Selected is the latest image, null where no tag is a candidate.
+	Selected *Candidate `json:"selected"`
+	// RunnersUp are the candidates after it, best first, as many as were asked for.
+	RunnersUp []Candidate `json:"runnersUp"`
+	// Rejections are the reasons for which tags are no candidates.
+	Rejections []Rejection `json:"rejections"`
+	// Rejected are all tags that are no candidates, where they were asked for.
+	Rejected []RejectedTag `json:"rejected,omitempty"`
+	// Tag is the story of the tag that was asked about.
+	Tag *Story `json:"tag,omitempty"`
+	// Notes say what else there is to know, such as why the status differs.
+	Notes []Note `json:"notes"`
+}
+
+// Policy is what is said about the ImagePolicy.
+type Policy struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	// File is where it was read from, empty for a cluster.
+	File                   string              `json:"file,omitempty"`
+	Suspended              bool                `json:"suspended"`
+	DigestReflectionPolicy v1.ReflectionPolicy `json:"digestReflectionPolicy"`
+	Ready                  *Ready              `json:"ready,omitempty"`
+	// LatestRef is that of the status in the cluster.
+	LatestRef *v1.ImageRef `json:"latestRef,omitempty"`
+	// Agrees says whether latestRef is the image that is selected here, with
+	// the digest that the registry has if latestRef has one. It is left out
+	// where no cluster was asked.
+	Agrees *bool `json:"agrees,omitempty"`
+}
+
+// Repository is what is said about the ImageRepository.
+type Repository struct {
+	Name      string `json:"name,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	// File is where it was read from, empty for a cluster.
+	File string `json:"file,omitempty"`
+	// Image is spec.image, and CanonicalName the same with everything spelt
+	// out that is implied. Both are empty where tags were given without it.
+	Image         string    `json:"image,omitempty"`
+	CanonicalName string    `json:"canonicalName,omitempty"`
+	Suspended     bool      `json:"suspended"`
+	Ready         *Ready    `json:"ready,omitempty"`
+	LastScan      *LastScan `json:"lastScan,omitempty"`
+}
+
+// Ready is a Ready condition.
+type Ready struct {
+	Status  string `json:"status"`
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+}
+
+// LastScan is the last scan that succeeded.
+type LastScan struct {
+	Time     time.Time `json:"time"`
+	Age      string    `json:"age"`
+	Revision string    `json:"revision,omitempty"`
+	TagCount int       `json:"tagCount"`
+	// Due is why the next scan is due, empty where it is not.
+	Due string `json:"due,omitempty"`
+	// NextIn is the time until it is due by its interval.
+	NextIn string `json:"nextIn,omitempty"`
+}
+
+// Source says where tags were read from.
+type Source string
+
+// The sources of tags.
+const (
+	FromRegistry Source = "Registry"
+	FromStatus   Source = "Status"
+	FromList     Source = "List"
+)
+
+// Tags counts what was listed.
+type Tags struct {
+	Source Source `json:"source"`
+	// Complete is false where only a part of the tags is known.
+	Complete bool `json:"complete"`
+	// Listed is how many there are: the sum of Excluded, Candidates and Rejected.
+	Listed int `json:"listed"`
+	// Invalid is how many names were left out that no tag can have.
+	Invalid    int `json:"invalid"`
+	Excluded   int `json:"excluded"`
+	Candidates int `json:"candidates"`
+	Rejected   int `json:"rejected"`
+	// Revision is the one that a scan with this result would have.
+	Revision string `json:"revision,omitempty"`
+}
+
+// Candidate is a tag that can be selected.
+type Candidate struct {
+	// Rank is 1 for the one that is selected.
+	Rank int    `json:"rank"`
+	Tag  string `json:"tag"`
+	// Key is the part of the tag that is compared.
+	Key string `json:"key"`
+	// Digest is what the registry says now, where it was asked.
+	Digest string `json:"digest,omitempty"`
+}
+
+// Cause is why a tag is no candidate: one of selection's, or Excluded.
+type Cause string
+
+// CauseExcluded is that an item of spec.exclusionList matches.
+const CauseExcluded Cause = "Excluded"
+
+// Rejection is a reason that some tags share.
+type Rejection struct {
+	Cause Cause `json:"cause"`
+	// Item is the index in spec.exclusionList of the item that excludes.
+	Item   *int   `json:"item,omitempty"`
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+	// Examples are a few of the tags.
+	Examples []string `json:"examples"`
+}
+
+// RejectedTag is a tag that is no candidate.
+type RejectedTag struct {
+	Tag   string `json:"tag"`
+	Cause Cause  `json:"cause"`
+	// Reason follows "the tag …".
+	Reason string `json:"reason"`
+}
+
+// Verdict is what became of a tag.
+type Verdict string
+
+// The verdicts.
+const (
+	Selected  Verdict = "Selected"
+	RunnerUp  Verdict = "RunnerUp"
+	Rejected  Verdict = "Rejected"
+	Excluded  Verdict = "Excluded"
+	NotListed Verdict = "NotListed"
+)
+
+// Story is what became of one tag, and why.
+type Story struct {
+	Tag     string  `json:"tag"`
+	Verdict Verdict `json:"verdict"`
+	// Cause is set for a tag that is no candidate although it is listed.
+	Cause Cause `json:"cause,omitempty"`
+	// Rank and Key are set for a candidate.
+	Rank int    `json:"rank,omitempty"`
+	Key  string `json:"key,omitempty"`
+	// Behind is the tag that is selected in its place.
+	Behind string `json:"behind,omitempty"`
+	// Reason follows "the tag …".
+	Reason string `json:"reason"`
+}
+
+// Note is something else that there is to know.
+type Note struct {
+	// Reason is a word for programs.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}

@@ -1,0 +1,147 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fluxcd/pkg/auth"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
+)
+
+// Cluster reads objects as the user who runs the command.
+type Cluster struct{ client client.Client }
+
+// OpenCluster returns the cluster of a configuration.
+func OpenCluster(config *rest.Config) (*Cluster, error) {
+	auth.EnableObjectLevelWorkloadIdentity() // what an ImageRepository names is used as far as the user may
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := v1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("the cluster can't be used: %w", err)
+	}
+	return &Cluster{client: c}, nil
+}
+
+// Case reads a policy, and the repository that it refers to.
+func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain.Case, error) {
+	policy, repo := &v1.ImagePolicy{}, &v1.ImageRepository{}
+	if err := c.get(ctx, v1.ImagePolicyKind, name, policy); err != nil {
+		return nil, err
+	}
+	if err := c.get(ctx, v1.ImageRepositoryKind, repository.Of(policy), repo); err != nil {
+		return nil, err
+	}
+	return &explain.Case{Policy: policy, Repository: repo}, nil
+}
+
+func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedName, into client.Object) error {
+	err := c.client.Get(ctx, name, into)
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsNotFound(err):
+		return Invalidf("there is no %s '%s' in the cluster", kind, name)
+	case apimeta.IsNoMatchError(err):
+		return fmt.Errorf("the cluster has no kind %s in %s: are the CRDs installed?", kind, v1.GroupVersion)
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err): // the cause alone may just be "unknown"
+		return fmt.Errorf("the cluster does not let you read %s '%s': %w", kind, name, err)
+	default:
+		return fmt.Errorf("%s '%s' could not be read: %w", kind, name, err)
+	}
+}
+
+// Identity returns the identity under which the controller reaches the
+// repository's registry, as far as the user may read it.
+func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
+	cloud := registry.Cloud{Client: c.client, ObjectLevel: true}
+	return registry.NewAuthOptionsGetter(c.client, registry.WithCloud(cloud)).AuthOptions(ctx, repo)
+}
+
+// Admits reports whether the accessFrom of a repository lets policies of a
+// namespace refer to it.
+func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespace string) (bool, error) {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+	if err := c.client.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
+		return false, err
+	}
+	return repository.Admits(repo.Spec.AccessFrom, object.Labels), nil
+}
+
+// Policies returns the names of the policies in a namespace.
+func (c *Cluster) Policies(ctx context.Context, namespace string) ([]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1.GroupVersion.WithKind(v1.ImagePolicyKind + "List"))
+	return c.names(ctx, list, client.InNamespace(namespace))
+}
+
+// Namespaces returns the names of the namespaces.
+func (c *Cluster) Namespaces(ctx context.Context) ([]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "NamespaceList"})
+	return c.names(ctx, list)
+}
+
+func (c *Cluster) names(ctx context.Context, list *metav1.PartialObjectMetadataList, opts ...client.ListOption) ([]string, error) {
+	if err := c.client.List(ctx, list, opts...); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(list.Items))
+	for _, item := range list.Items {
+		names = append(names, item.Name)
+	}
+	return names, nil
+}
+
+// StatusTags returns the tags that the statuses name: the first ten of the last
+// scan, and the one that is selected.
+func StatusTags(c *explain.Case) (explain.Listing, error) {
+	status := c.Repository.Status
+	if status.LastScanResult == nil {
+		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: leave --from-status out to ask the registry",
+			client.ObjectKeyFromObject(c.Repository))
+	}
+	l := listing(explain.FromStatus, status.LastScanResult.LatestTags)
+	ref, tags := c.Policy.Status.LatestRef, status.LastScanResult.TagCount
+	if tags > len(l.Tags) && ref != nil && ref.Name == c.Repository.Spec.Image && !slices.Contains(l.Tags, ref.Tag) {
+		l.Tags = append(l.Tags, ref.Tag)
+	}
+	l.Partial = tags > len(l.Tags)
+	return l, nil
+}

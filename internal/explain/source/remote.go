@@ -1,0 +1,69 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// Remote is an image repository in its registry.
+type Remote struct {
+	Client *registry.Client
+	Image  image.Name
+	Auth   registry.AuthOptions
+}
+
+// List lists the tags.
+func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
+	list, err := r.Client.List(ctx, r.Image, r.Auth, "")
+	return explain.Listing{Source: explain.FromRegistry, Tags: list.Tags, Invalid: list.Invalid}, err
+}
+
+// Digest returns the digest of a tag.
+func (r *Remote) Digest(ctx context.Context, tag string) (string, error) {
+	return r.Client.Digest(ctx, r.Image, tag, r.Auth)
+}
+
+// Exists reports whether the registry has a tag.
+func (r *Remote) Exists(ctx context.Context, tag string) (bool, error) {
+	return r.Client.Exists(ctx, r.Image, tag, r.Auth)
+}
+
+// DockerIdentity returns the identity of whoever runs the command: what docker
+// would log in with.
+func DockerIdentity(ctx context.Context, img image.Name) (registry.AuthOptions, error) {
+	authenticator, err := authn.Resolve(ctx, authn.DefaultKeychain, img.Repository())
+	if err != nil {
+		return registry.AuthOptions{}, Invalidf("the docker configuration can't be read: %w", err)
+	}
+	if authenticator == authn.Anonymous {
+		why := fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())
+		return registry.AnonymousBecause(why), nil
+	}
+	config, err := authn.Authorization(ctx, authenticator)
+	if err != nil {
+		return registry.AuthOptions{}, Invalidf("the docker configuration has no usable credentials for %s: %w", img.Host(), err)
+	}
+	return registry.NewAuthOptions(img, *config, "the docker configuration"), nil
+}

@@ -1,0 +1,158 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
+)
+
+const policyV1 = `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: app, namespace: apps}
+spec:
+  imageRepositoryRef: {name: app}
+  policy: {semver: {range: 1.x}}
+`
+
+const repositoryV1beta2 = `---
+# the older version
+apiVersion: image.toolkit.fluxcd.io/v1beta2
+kind: ImageRepository
+metadata: {name: app}
+spec: {image: registry.example.com/app, interval: 5m}
+`
+
+const deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\n---\n"
+
+func TestFilesHoldSeveralDocuments(t *testing.T) {
+	g := NewWithT(t)
+	file := filepath.Join(t.TempDir(), "all.yaml")
+	g.Expect(os.WriteFile(file, []byte(policyV1+deployment+repositoryV1beta2), 0o600)).To(Succeed())
+	objects, err := ReadFiles([]string{file}, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	c, err := objects.Case("", "", "")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
+	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
+	g.Expect(c.RepositoryFile).To(Equal(file))
+	g.Expect(c.Live()).To(BeFalse())
+}
+
+func TestFilesThatMakeNoCase(t *testing.T) {
+	other := strings.ReplaceAll(policyV1, "name: app", "name: other")
+	for _, tt := range []struct {
+		reason, content, name, image string
+		want                         string
+	}{
+		{"an unknown field is named", strings.Replace(policyV1, "range:", "rnge:", 1), "", "", `unknown field "spec.policy.semver.rnge"`},
+		{"so is its document", policyV1 + "---\n" + strings.Replace(policyV1, "spec:", "spec: 1\nx:", 1), "", "", "standard input: document 2: "},
+		{"a key that is there twice is ambiguous", policyV1 + "spec: {}\n", "", "", `"spec" already set`},
+		{"fields are written as in the API", strings.Replace(policyV1, "range:", "Range:", 1), "", "", `unknown field "spec.policy.semver.Range"`},
+		{"an unknown version", strings.Replace(policyV1, "/v1", "/v1beta1", 1), "", "", `there is no apiVersion "image.toolkit.fluxcd.io/v1beta1"`},
+		{"an unknown kind", strings.Replace(policyV1, "ImagePolicy", "ImagePolice", 1), "", "", `there is no kind "ImagePolice"`},
+		{"no YAML", "a: [", "", "", "standard input: document 1"},
+		{"nothing", "", "", "", "hold no ImagePolicy"},
+		{"something else", deployment, "", "", "hold no ImagePolicy, but Deployment"},
+		{"two of them", policyV1 + "---\n" + other, "", "", "name one of them: apps/app, apps/other"},
+		{"the same one twice", policyV1 + "---\n" + policyV1, "", "",
+			"ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
+		{"another name", policyV1, "web", "", "no such ImagePolicy, but apps/app"},
+		{"a mistake in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "",
+			`document 1: items[1]: unknown field "spce"`},
+		{"a list that is none", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicyList\nitems: 1\n", "", "", "document 1: "},
+		{"a list of nothing", "kind: List\n", "", "", "hold no ImagePolicy"},
+		{"another repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "",
+			"refers to the ImageRepository 'web', but the files hold app"},
+		{"another namespace", policyV1 + strings.Replace(repositoryV1beta2, "name: app", "name: app, namespace: x", 1), "", "", "refers to the ImageRepository"},
+		{"two repositories", policyV1 + repositoryV1beta2 + repositoryV1beta2, "", "", "may refer to the ImageRepository 'app' in standard input or to that"},
+		{"no repository is named", strings.Replace(policyV1, "name: app}\n  pol", "namespace: x}\n  pol", 1), "", "", "spec.imageRepositoryRef.name is missing"},
+		{"two images", policyV1 + repositoryV1beta2, "", "x/y", "--image is for files without"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			objects, err := ReadFiles([]string{Stdin}, strings.NewReader(tt.content))
+			if err == nil {
+				_, err = objects.Case(tt.name, "", tt.image)
+			}
+			g := NewWithT(t)
+			g.Expect(err).To(MatchError(ContainSubstring(tt.want)))
+			g.Expect(err).To(BeAssignableToTypeOf(&InvalidError{}))
+		})
+	}
+}
+
+// TestListsOfObjects reads what kubectl get prints of several objects.
+func TestListsOfObjects(t *testing.T) {
+	g := NewWithT(t)
+	list := "\ufeffapiVersion: v1\nkind: List\nitems:\n"
+	for _, object := range []string{policyV1, strings.TrimPrefix(deployment, "---\n"), repositoryV1beta2} {
+		object = strings.Trim(object, "-\n")
+		list += "- " + strings.ReplaceAll(object, "\n", "\n  ") + "\n"
+	}
+	objects, err := ReadFiles([]string{Stdin}, strings.NewReader(list))
+	g.Expect(err).NotTo(HaveOccurred())
+	c, err := objects.Case("app", "", "")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
+	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
+}
+
+func TestOneOfSeveralPoliciesIsNamed(t *testing.T) {
+	g := NewWithT(t)
+	other := strings.ReplaceAll(policyV1, "name: app,", "name: other,")
+	objects, err := ReadFiles([]string{Stdin}, strings.NewReader(policyV1+"---\n"+other))
+	g.Expect(err).NotTo(HaveOccurred())
+	c, err := objects.Case("other", "apps", "registry.example.com/app")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Policy.Name).To(Equal("other"))
+	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
+	_, err = objects.Case("other", "elsewhere", "")
+	g.Expect(err).To(HaveOccurred(), "the namespace counts where both say one")
+}
+
+func TestListsOfTags(t *testing.T) {
+	want := []string{"1.0.0", "latest"}
+	for reason, content := range map[string]string{
+		"lines":                          "1.0.0\n\n  latest\r\n",
+		"a JSON array":                   `["1.0.0", "latest"]`,
+		"what registries answer with":    `{"name": "app", "tags": ["1.0.0", "latest"]}`,
+		"what other tools make of it":    ` {"Repository": "app", "Tags": ["1.0.0", "latest"]}`,
+		"a text with a mark":             "\ufeff1.0.0\nlatest\n",
+		"JSON with a mark":               "\ufeff[\"1.0.0\", \"latest\"]",
+		"what no tag can be is left out": "1.0.0\nlatest\n\x1b[2J\n",
+	} {
+		l, err := ReadTags(Stdin, strings.NewReader(content))
+		if err != nil {
+			t.Errorf("%s: %v", reason, err)
+		}
+		if diff := cmp.Diff(want, l.Tags); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+		if invalid := strings.Count(content, "\x1b"); l.Invalid != invalid {
+			t.Errorf("%s: got %d invalid names, want %d", reason, l.Invalid, invalid)
+		}
+	}
+	for _, content := range []string{"[1]", "[", `{"tags": 1}`, `{"errors": []}`} {
+		_, err := ReadTags(Stdin, strings.NewReader(content))
+		NewWithT(t).Expect(err).To(BeAssignableToTypeOf(&InvalidError{}), content)
+	}
+}

@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// ReadTags reads a list of tags from a file: one in each line, a JSON array, or
+// a JSON object with a field "tags", such as registries answer with.
+func ReadTags(file string, stdin io.Reader) (explain.Listing, error) {
+	content, err := readFile(file, stdin)
+	if err != nil {
+		return explain.Listing{}, Invalid(err)
+	}
+	names, err := parseTags(content)
+	if err != nil {
+		return explain.Listing{}, Invalidf("%s is no list of tags: %w", file, err)
+	}
+	return listing(explain.FromList, names), nil
+}
+
+func parseTags(content []byte) ([]string, error) {
+	var tags []string
+	switch text := bytes.TrimSpace(content); {
+	case bytes.HasPrefix(text, []byte("[")):
+		err := json.Unmarshal(text, &tags)
+		return tags, err
+	case bytes.HasPrefix(text, []byte("{")):
+		var object struct{ Tags json.RawMessage }
+		if err := json.Unmarshal(text, &object); err != nil {
+			return nil, err
+		}
+		if object.Tags == nil { // an error that a registry answered with, for one
+			return nil, errors.New(`it is an object without the field "tags"`)
+		}
+		err := json.Unmarshal(object.Tags, &tags)
+		return tags, err
+	}
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimSpace(line); line != "" {
+			tags = append(tags, line)
+		}
+	}
+	return tags, nil
+}
+
+// listing leaves the names out that no tag can have, as the registry client does.
+func listing(source explain.Source, names []string) explain.Listing {
+	l := explain.Listing{Source: source}
+	for _, name := range names {
+		if registry.IsTag(name) {
+			l.Tags = append(l.Tags, name)
+		} else {
+			l.Invalid++
+		}
+	}
+	return l
+}

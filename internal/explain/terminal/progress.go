@@ -1,0 +1,70 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Progress is a line that tells how a listing goes on, and vanishes when it
+// ends. It is safe for concurrent use.
+type Progress struct {
+	out   io.Writer // nil where nobody looks
+	width int
+	what  string
+
+	mu    sync.Mutex
+	shown bool
+}
+
+// NewProgress returns a Progress for what is being listed. Nothing is ever
+// written to out unless it is a terminal that can erase a line.
+func NewProgress(out io.Writer, what string, getenv func(string) string) *Progress {
+	file, ok := out.(*os.File)
+	if !ok || !IsTerminal(file) || getenv("TERM") == "dumb" {
+		return &Progress{}
+	}
+	return &Progress{out: out, width: StyleOf(out, ColorNever, getenv).Width, what: Clean(what)}
+}
+
+// eraseLine erases the line, and goes to its beginning.
+const eraseLine = "\r\x1b[K"
+
+// Show tells how many pages and tags were listed. One page is no long listing.
+func (p *Progress) Show(pages, tags int) {
+	if p.out == nil || pages < 2 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shown = true
+	text := fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages)
+	fmt.Fprint(p.out, eraseLine+Cut(text, max(p.width-1, 0))) // in the last column, some terminals begin a new line
+}
+
+// End makes the line vanish.
+func (p *Progress) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.out, eraseLine)
+		p.shown = false
+	}
+}

@@ -1,0 +1,41 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package repository
+
+import (
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// Doubtful reports whether a policy would move down to a lower tag, or to none,
+// only because the current one is missing from the list of tags: rule and
+// exclusions still accept it. Registries sometimes answer with lists that lack
+// tags, so the registry has to be asked for that tag. choice is what the rule selects
+// of the listed tags, nil for none; current may be nil, too.
+func Doubtful(
+	rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, choice *selection.Choice, current *v1.ImageRef,
+) bool {
+	if current == nil || current.Name != listed.Image || listed.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
+		return false
+	}
+	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
+	if err != nil || exclusions.Exclude(current.Tag) {
+		return false
+	}
+	return choice == nil || rule.Compare(current.Tag, choice.Tag) > 0
+}

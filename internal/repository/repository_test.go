@@ -1,0 +1,88 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package repository_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/repository"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+func TestOf(t *testing.T) {
+	g := NewWithT(t)
+	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}}
+	policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "app"}
+	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
+	policy.Spec.ImageRepositoryRef.Namespace = "shared"
+	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
+}
+
+func TestAdmits(t *testing.T) {
+	g := NewWithT(t)
+	team := &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
+	g.Expect(repository.Admits(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
+	g.Expect(repository.Admits(team, labels.Set{"team": "b"})).To(BeFalse())
+	g.Expect(repository.Admits(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
+	g.Expect(repository.Admits(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
+	g.Expect(repository.Admits(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
+}
+
+func TestDoubtful(t *testing.T) {
+	const img = "registry.example.com/app"
+	rule, err := selection.Compile(v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		reason  string
+		current *v1.ImageRef
+		exclude []string
+		listed  []string
+		want    bool
+	}{
+		{"a higher tag that the list lacks", image.NewRef(img, "1.2.0", ""), nil, []string{"1.0.0"}, true},
+		{"the only tag", image.NewRef(img, "1.2.0", ""), nil, nil, true},
+		{"a lower tag that the list lacks matters to nobody", image.NewRef(img, "1.2.0", ""), nil, []string{"1.3.0"}, false},
+		{"a tag in the list is there", image.NewRef(img, "1.2.0", ""), nil, []string{"1.2.0"}, false},
+		{"a tag that the rule rejects is not wanted", image.NewRef(img, "2.0.0", ""), nil, []string{"1.0.0"}, false},
+		{"nor one that is excluded", image.NewRef(img, "1.2.0", ""), []string{"^1.2"}, []string{"1.0.0"}, false},
+		{"a tag of another image says nothing", image.NewRef("other", "1.2.0", ""), nil, []string{"1.0.0"}, false},
+		{"there may be no current one", nil, nil, []string{"1.0.0"}, false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: img, ExclusionList: tt.exclude}}
+			listed := scan.Next(scan.Snapshot{}, img, tt.listed, time.Unix(1, 0))
+			var choice *selection.Choice
+			if best, found := rule.Select(listed.Tags); found {
+				choice = &best
+			}
+			NewWithT(t).Expect(repository.Doubtful(rule, repo, listed, choice, tt.current)).To(Equal(tt.want))
+		})
+	}
+}

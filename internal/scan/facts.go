@@ -1,0 +1,75 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package scan
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Held tells of tags that are stored, without the tags: nothing, as the zero
+// value, where there are none.
+type Held struct {
+	// Image is the image whose tags they are.
+	Image string
+	// Revision is the hash of the tags.
+	Revision string
+}
+
+// OfLastScan reports whether they are the tags of the repository's last scan.
+// Stored ones that are older, because the storage was restored or belongs to a
+// replica that did not lead for a while, may hold tags that are gone.
+func (h Held) OfLastScan(repo *v1.ImageRepository) bool {
+	last := repo.Status.LastScanResult
+	// a CRD of another implementation doesn't keep the observed image
+	observed := cmp.Or(repo.Status.ObservedImage, h.Image)
+	return last != nil && h.Image != "" && h.Image == observed && h.Revision == last.Revision
+}
+
+// FactsOf returns the facts about a repository that its spec and its status
+// tell, with the time between two scans of it and what is held of its tags.
+func FactsOf(repo *v1.ImageRepository, interval time.Duration, held Held, now time.Time) Facts {
+	status := repo.Status
+	facts := Facts{
+		Now:                now,
+		Interval:           interval,
+		Image:              repo.Spec.Image,
+		ObservedImage:      status.ObservedImage,
+		Exclusions:         repo.GetExclusionList(),
+		ObservedExclusions: status.ObservedExclusionList,
+		Failing:            !apimeta.IsStatusConditionTrue(status.Conditions, meta.ReadyCondition),
+		Requested:          IsRequested(repo, status.LastHandledReconcileAt),
+	}
+	if status.LastScanResult != nil {
+		facts.LastScan = status.LastScanResult.ScanTime.Time
+		facts.Stored = held.OfLastScan(repo)
+	}
+	return facts
+}
+
+// IsRequested reports whether a reconcile of the object was asked for that is
+// not the one which was handled last.
+func IsRequested(obj metav1.Object, handled string) bool {
+	request, found := meta.ReconcileAnnotationValue(obj.GetAnnotations())
+	return found && request != handled
+}

@@ -1,0 +1,74 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package scan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+func TestHeldTagsOfTheLastScan(t *testing.T) {
+	for _, tt := range []struct {
+		reason   string
+		held     Held
+		observed string
+		scanned  bool
+		want     bool
+	}{
+		{"those that the status tells of", Held{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", true, true},
+		{"nothing is held", Held{}, "ghcr.io/org/app", true, false},
+		{"nothing is held, and no image was noted", Held{}, "", true, false},
+		{"older tags", Held{"ghcr.io/org/app", "r0"}, "ghcr.io/org/app", true, false},
+		{"those of another image", Held{"ghcr.io/org/old", "r1"}, "ghcr.io/org/app", true, false},
+		{"the status has no field for the image", Held{"ghcr.io/org/app", "r1"}, "", true, true},
+		{"there was no scan", Held{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", false, false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{ObservedImage: tt.observed}}
+			if tt.scanned {
+				repo.Status.LastScanResult = &v1.ScanResult{Revision: "r1"}
+			}
+			NewWithT(t).Expect(tt.held.OfLastScan(repo)).To(Equal(tt.want))
+		})
+	}
+}
+
+func TestFactsOf(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1_000, 0)
+	repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "ghcr.io/org/app", ExclusionList: []string{"a"}}}
+	facts := FactsOf(repo, time.Minute, Held{}, now)
+	g.Expect(facts).To(Equal(Facts{Now: now, Interval: time.Minute, Image: "ghcr.io/org/app", Exclusions: []string{"a"}, Failing: true}))
+
+	repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	repo.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
+	repo.Status.ObservedImage, repo.Status.ObservedExclusionList = "ghcr.io/org/old", []string{"b"}
+	repo.Status.LastScanResult = &v1.ScanResult{Revision: "r1", ScanTime: metav1.NewTime(now)}
+	g.Expect(FactsOf(repo, time.Minute, Held{"ghcr.io/org/old", "r1"}, now)).To(Equal(Facts{
+		Now: now, Interval: time.Minute, LastScan: now, Stored: true, Requested: true,
+		Image: "ghcr.io/org/app", ObservedImage: "ghcr.io/org/old",
+		Exclusions: []string{"a"}, ObservedExclusions: []string{"b"},
+	}))
+	repo.Status.LastHandledReconcileAt = "now"
+	g.Expect(FactsOf(repo, time.Minute, Held{}, now).Requested).To(BeFalse(), "it was handled")
+}
