@@ -210,44 +210,57 @@ func (k *soaking) heal(ctx context.Context) error {
 	k.calm()
 	start := time.Now()
 	for {
-		var late []string
-		if err := k.eachPolicy(ctx, func(policy *v1.ImagePolicy, repository string, tags *churn) {
-			want, ref := tags.newest(repository), policy.Status.LatestRef
-			if ref == nil || ref.Tag != want || ref.Digest != digestOf(repository, want) ||
-				!apimeta.IsStatusConditionTrue(policy.Status.Conditions, meta.ReadyCondition) {
-				late = append(late, fmt.Sprintf("%s has %v, and should have %s", policy.Name, ref, want))
-			}
-		}); err != nil {
+		late, err := k.late(ctx)
+		if err != nil {
 			return err
 		}
 		if len(late) == 0 {
 			fmt.Printf("all %d policies have the newest tag and its digest %.0f s after the last fault\n", soakPairs, time.Since(start).Seconds())
-			break
+			return k.listen(ctx)
 		}
 		if time.Since(start) > healTime {
 			k.wrong = append(k.wrong, late...)
-			break
+			return k.listen(ctx)
 		}
 		if err := wait(ctx, time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// late returns the policies that don't have the newest tag with its digest.
+func (k *soaking) late(ctx context.Context) ([]string, error) {
+	var late []string
+	err := k.eachPolicy(ctx, func(policy *v1.ImagePolicy, repository string, tags *churn) {
+		want, ref := tags.newest(repository), policy.Status.LatestRef
+		if ref == nil || ref.Tag != want || ref.Digest != digestOf(repository, want) ||
+			!apimeta.IsStatusConditionTrue(policy.Status.Conditions, meta.ReadyCondition) {
+			late = append(late, fmt.Sprintf("%s has %v, and should have %s", policy.Name, ref, want))
+		}
+	})
+	return late, err
+}
+
+// listen looks for errors in the log, and for any at all in the time that comes.
+func (k *soaking) listen(ctx context.Context) error {
 	before, err := os.ReadFile(k.controller.LogFile())
 	if err != nil {
 		return err
 	}
-	if err := wait(ctx, quiet); err != nil {
-		return err
+	select {
+	case <-k.controller.Done():
+		return fmt.Errorf("the controller ended by itself: %w", k.controller.Exit())
+	case <-time.After(quiet):
 	}
 	after, err := os.ReadFile(k.controller.LogFile())
 	if err != nil {
 		return err
 	}
-	if errors := strings.Count(string(after[len(before):]), "\tERROR\t"); errors > 0 {
-		k.wrong = append(k.wrong, fmt.Sprintf("%d errors in the log although all is well", errors))
+	if found := strings.Count(string(after[len(before):]), "\tERROR\t"); found > 0 {
+		k.wrong = append(k.wrong, fmt.Sprintf("%d errors in the log although all is well", found))
 	}
 	k.wrong = append(k.wrong, judgeLog(string(after))...)
-	return nil
+	return ctx.Err()
 }
 
 // report prints the figures, and returns what is wrong as an error.
@@ -266,7 +279,8 @@ func (k *soaking) report(duration time.Duration) error {
 			continue // the judge says so
 		}
 		first, last := s.thirds()
-		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\t%+.1f %s\n", s.name, first, s.unit, last, s.unit, s.bound(), s.unit, s.slope(soakSample), s.unit)
+		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\t%+.1f %s\n", s.name,
+			first, s.unit, last, s.unit, s.bound(), s.unit, s.slope(soakSample), s.unit)
 	}
 	if err := table.Flush(); err != nil {
 		return err
