@@ -28,6 +28,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
 // electing are the flags of replicas that elect a leader, which takes less time
@@ -221,6 +222,20 @@ func TestTagsThatVanishDuringAFailOver(t *testing.T) {
 	s.Expect(h.tags("hidden")).To(Equal([]string{"1.2.0"}))
 	s.Expect(h.tags("gone")).To(Equal([]string{"1.2.0", "1.1.0"}))
 	s.expectSteady(h)
+}
+
+// TestStorageInUse shows that a leader which can't have its storage ends, so
+// that another replica can try.
+func TestStorageInUse(t *testing.T) {
+	s := emptyScene(t)
+	controller := s.replica()
+	holder, err := tagstore.OpenBolt(controller.StoragePath())
+	s.Expect(err).NotTo(HaveOccurred())
+	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
+	s.start(controller)
+	s.Eventually(controller.Done()).Should(BeClosed())
+	s.Expect(controller.Exit()).To(MatchError(HaveSuffix("exit status 1")))
+	s.Expect(stage.Tail(controller.LogFile(), 3)).To(ContainSubstring("another process holds the tag store"))
 }
 
 // TestReplicasOfOneVolume shows that a replica which stands by leaves the file
