@@ -69,11 +69,11 @@ func overlay(t *testing.T, path string) string {
 // resolved returns a path without symbolic links, as kustomize sees it.
 func resolved(t *testing.T, path string) string {
 	t.Helper()
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return real
+	return target
 }
 
 // deployments returns the Deployments of a kustomization by name.
@@ -117,15 +117,7 @@ func TestShards(t *testing.T) {
 		if !slices.Contains(pod.Spec.Containers[0].Args, "--enable-leader-election") {
 			t.Errorf("%s elects no leader", name)
 		}
-		for other := range all {
-			selector, err := metav1.LabelSelectorAsSelector(all[other].Spec.Selector)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if selector.Matches(labels.Set(pod.Labels)) != (name == other) {
-				t.Errorf("the Deployment %s selects Pods of %s wrongly", other, name)
-			}
-		}
+		selectsPods(t, deployment, all)
 	}
 	for owner, object := range map[string]labels.Set{
 		main:   {"app": "podinfo"},
@@ -153,4 +145,18 @@ func watches(t *testing.T, deployment appsv1.Deployment) labels.Selector {
 	}
 	t.Fatalf("%s has no selector", deployment.Name)
 	return nil
+}
+
+// selectsPods expects a Deployment to select its own Pods of all, and no others.
+func selectsPods(t *testing.T, deployment appsv1.Deployment, all map[string]appsv1.Deployment) {
+	t.Helper()
+	selector, err := metav1.LabelSelectorAsSelector(deployment.Spec.Selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range all {
+		if selector.Matches(labels.Set(other.Spec.Template.Labels)) != (name == deployment.Name) {
+			t.Errorf("the Deployment %s selects Pods of %s wrongly", deployment.Name, name)
+		}
+	}
 }
