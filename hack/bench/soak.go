@@ -89,7 +89,8 @@ func (k *soaking) resetSeries() {
 	k.goroutines = series{name: "goroutines", part: 0.10, amount: 20}
 	k.descriptors = series{name: "open files and sockets", part: 0.10, amount: 15}
 	k.resident = series{name: "resident memory", unit: "MiB", part: 0.20, amount: 16}
-	k.heap = series{name: "heap in use after a collection", unit: "MiB", part: 0.15, amount: 4}
+	// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
+	k.heap = series{name: "heap in use after a collection", unit: "MiB", part: 0.15, amount: 8}
 	k.store = series{name: "the store's file", unit: "MiB", part: 0.25, amount: 1}
 }
 
