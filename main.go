@@ -39,14 +39,11 @@ import (
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	flag "github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
-	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcfg "sigs.k8s.io/controller-runtime/pkg/config"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -173,10 +170,10 @@ func run(ctx context.Context, f *flags) error {
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	store, err := tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)))
-	if err != nil {
-		return err
-	}
+	// opened by who leads: a replica that stands by must not hold the file
+	store := tagstore.NewLazy(func() (tagstore.Store, error) {
+		return tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)))
+	})
 	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
 		registry.WithTraffic(f.traffic), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
@@ -259,6 +256,10 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 	if err != nil {
 		return fmt.Errorf("--events-addr is no address: %w", err)
 	}
+	shard, err := f.selector()
+	if err != nil {
+		return err
+	}
 	queue := lifecycle.NewEventQueue(recorder)
 	if err := mgr.Add(queue); err != nil {
 		return err
@@ -275,6 +276,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 		Store:                store,
 		Publisher:            queue,
 		Durations:            durations,
+		Shard:                shard,
 		NoCrossNamespaceRefs: f.acl.NoCrossNamespaceRefs || !f.watch.AllNamespaces,
 		Concurrent:           f.concurrent,
 		RequeueDependency:    f.requeueDependency,
@@ -340,35 +342,6 @@ func (f *flags) leaderElectionID() string {
 		return leaderelection.GenerateID(id, f.watch.LabelSelector)
 	}
 	return id
-}
-
-// cacheOptions says what the process keeps of the API server's objects.
-func (f *flags) cacheOptions() (ctrlcache.Options, error) {
-	selector, err := kube.GetWatchSelector(f.watch)
-	if err != nil {
-		return ctrlcache.Options{}, fmt.Errorf("--watch-label-selector is no label selector: %w", err)
-	}
-	options := ctrlcache.Options{
-		DefaultTransform: ctrlcache.TransformStripManagedFields(),
-		ByObject: map[ctrlclient.Object]ctrlcache.ByObject{
-			&v1.ImageRepository{}: {Label: selector},
-			&v1.ImagePolicy{}:     {Label: selector},
-		},
-	}
-	if !f.watch.AllNamespaces {
-		options.DefaultNamespaces = map[string]ctrlcache.Config{os.Getenv(kube.EnvRuntimeNamespace): {}}
-	}
-	return options, nil
-}
-
-// clientOptions has Secrets and ConfigMaps read from the API server, and only
-// when they are needed, unless the feature gate says otherwise.
-func clientOptions() ctrlclient.Options {
-	if cached, err := features.Enabled(kube.FeatureGateCacheSecretsAndConfigMaps); err == nil && cached {
-		return ctrlclient.Options{}
-	}
-	uncached := []ctrlclient.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}}
-	return ctrlclient.Options{Cache: &ctrlclient.CacheOptions{DisableFor: uncached}}
 }
 
 func newScheme() *runtime.Scheme {

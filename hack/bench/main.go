@@ -36,7 +36,7 @@ import (
 // settings say how much is measured.
 type settings struct {
 	repositories, tags, hosts int
-	latency, steady           time.Duration
+	latency, steady, duration time.Duration
 	sizes                     []int
 	plot                      string
 }
@@ -50,6 +50,7 @@ var parts = []struct {
 	{"hosts", settings.hangs},
 	{"large", settings.large},
 	{"scale", settings.scale},
+	{"soak", settings.soak}, // on demand
 }
 
 func main() {
@@ -62,6 +63,7 @@ func main() {
 	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of the parts hosts and scale")
 	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to answer")
 	flag.DurationVar(&s.steady, "steady", 20*time.Second, "the time for which unchanged scans are measured")
+	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "the time that the part soak lasts")
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
 	flag.StringVar(&s.plot, "plot", "", "the SVG file into which the part scale is drawn")
 	flag.Parse()

@@ -18,6 +18,8 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -78,4 +80,40 @@ func (f *figures) add(line string) {
 	case strings.Contains(line, `method="POST"`):
 		f.events += value
 	}
+}
+
+// gauges returns the controller's metrics that have no labels, after a garbage
+// collection.
+func (s *system) gauges(ctx context.Context) (map[string]float64, error) {
+	heap := strings.TrimSuffix(s.controller.MetricsURL(), "/metrics") + "/debug/pprof/heap?gc=1"
+	values := map[string]float64{}
+	for _, url := range []string{heap, s.controller.MetricsURL()} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return nil, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("%s: %s", url, response.Status)
+		}
+		if url == heap {
+			continue
+		}
+		lines := bufio.NewScanner(response.Body)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			name, value, found := strings.Cut(lines.Text(), " ")
+			if found && name != "#" && !strings.Contains(name, "{") {
+				values[name] = number(value)
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }

@@ -40,6 +40,10 @@ type syntheticRegistry struct {
 	// digest is what every tag points at.
 	digest string
 
+	// churn has the tags in place of lists and digest, where there is one
+	churn *churn
+	fault atomic.Pointer[fault]
+
 	requests atomic.Int64 // of all kinds
 	hanging  atomic.Bool
 	release  chan struct{}
@@ -109,6 +113,15 @@ func (r *syntheticRegistry) tagsOf(repository string) []string { return r.tags[r
 // ServeHTTP implements http.Handler.
 func (r *syntheticRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.requests.Add(1)
+	if fault := r.fault.Load(); fault != nil {
+		fault.answer(w, req, http.HandlerFunc(r.answer))
+		return
+	}
+	r.answer(w, req)
+}
+
+// answer answers as a registry does that is well, or hangs.
+func (r *syntheticRegistry) answer(w http.ResponseWriter, req *http.Request) {
 	if r.hanging.Load() {
 		select {
 		case <-r.release:
@@ -131,6 +144,8 @@ func (r *syntheticRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) 
 		return
 	}
 	switch {
+	case r.churn != nil:
+		r.churn.ServeHTTP(w, req)
 	case strings.HasSuffix(req.URL.Path, "/tags/list"):
 		r.lists.Add(1)
 		w.Header().Set("Content-Type", "application/json")

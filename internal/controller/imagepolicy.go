@@ -54,6 +54,8 @@ type ImagePolicies struct {
 	Reader client.Reader
 	// Access says which of them a policy may use.
 	Access Access
+	// Shard tells of ImageRepositories that Reader does not see.
+	Shard Shard
 	// Auth says how a registry is reached.
 	Auth registry.AuthOptionsGetter
 	// Registry looks at single tags.
@@ -70,6 +72,7 @@ type ImagePolicies struct {
 	JitterPercent uint8
 
 	rests rests
+	apart absences
 }
 
 var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}
@@ -83,6 +86,7 @@ func (w *ImagePolicies) Suspended(policy *v1.ImagePolicy) bool { return policy.S
 // Forget drops what is remembered of a policy that is gone.
 func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) error {
 	w.rests.forget(name)
+	w.apart.end(name)
 	return nil
 }
 
@@ -216,12 +220,16 @@ func (w *ImagePolicies) rest(policy *v1.ImagePolicy) time.Duration {
 		return 0
 	}
 	rest := w.rests.remaining(policy, time.Now())
-	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
-	if ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != policy.Generation ||
-		scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+	if !readyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}
 	return rest
+}
+
+// readyNow reports whether the policy is ready in its current generation.
+func readyNow(policy *v1.ImagePolicy) bool {
+	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
+	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == policy.Generation
 }
 
 func (w *ImagePolicies) interval(policy *v1.ImagePolicy) time.Duration {

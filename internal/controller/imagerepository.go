@@ -62,6 +62,7 @@ type ImageRepositories struct {
 	JitterPercent uint8
 
 	seen seenLists
+	past pastLists
 }
 
 var _ lifecycle.Worker[*v1.ImageRepository] = &ImageRepositories{}
@@ -75,6 +76,7 @@ func (w *ImageRepositories) Suspended(repo *v1.ImageRepository) bool { return re
 // Forget drops the tags of an ImageRepository that is gone.
 func (w *ImageRepositories) Forget(ctx context.Context, name types.NamespacedName) error {
 	w.seen.forget(name)
+	w.past.forget(name)
 	return w.Store.Forget(ctx, name, "")
 }
 
@@ -100,12 +102,15 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if err != nil {
 		return outcome.Result{}, err
 	}
+	last := revisionOf(repo)
 	if err := work.note(ctx, list); err != nil {
 		return outcome.Result{}, err
 	}
 	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount,
 		"unchanged", list.Unchanged, "invalid", list.Invalid)
-	return scanned(repo, w.interval(repo)), nil
+	result := scanned(repo, w.interval(repo))
+	result.Quiet = w.past.replace(last, repo, time.Now())
+	return result, nil
 }
 
 func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, error) {

@@ -27,6 +27,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -86,11 +87,11 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 	repo := &v1.ImageRepository{}
 	if err := w.Reader.Get(ctx, key, repo); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil, outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
-				fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", key))
+			return nil, w.absent(ctx, policy, key)
 		}
 		return nil, err
 	}
+	w.apart.end(client.ObjectKeyFromObject(policy))
 	if err := w.Access.granted(ctx, repo, policy.Namespace); err != nil {
 		return nil, w.denied(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/predicates"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -52,6 +53,9 @@ type Options struct {
 	// Durations is told of every reconcile.
 	Durations lifecycle.Durations
 
+	// Shard selects the objects that the manager's cache has. The others of the
+	// cluster belong to other controllers.
+	Shard labels.Selector
 	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
 	// Concurrent is how many objects of each kind are reconciled at a time.
@@ -115,6 +119,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 	return b.Complete(shell(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
 		Reader:            reader,
 		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
+		Shard:             Shard{Selector: o.Shard, Live: mgr.GetAPIReader()},
 		Auth:              o.Auth,
 		Registry:          o.Registry,
 		Store:             o.Store,

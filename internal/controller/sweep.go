@@ -27,8 +27,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
-// sweeper removes the tags of objects that vanished while nobody watched. It
-// runs once, when the process starts or becomes the leader.
+// sweeper removes the tags of objects that vanished, or went to another shard,
+// while nobody watched. The store is this shard's alone. It runs once, when the process starts or becomes the leader.
 type sweeper struct {
 	reader client.Reader
 	store  tagstore.Store
@@ -64,7 +64,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if err := s.store.Delete(ctx, key); err != nil {
 			return err
 		}
-		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone", "object", key.String())
+		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
 	}
 	return nil
 }

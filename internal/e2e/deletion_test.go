@@ -24,14 +24,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
 // stored returns the keys in the store of the controller, which it stops.
 func (s *scene) stored() []tagstore.Key {
 	s.t.Helper()
-	s.Expect(s.controller.Stop()).To(Succeed())
-	store, err := tagstore.OpenBolt(s.controller.StoragePath())
+	return s.storedBy(s.controller)
+}
+
+func (s *scene) storedBy(controller *stage.Controller) []tagstore.Key {
+	s.t.Helper()
+	s.Expect(controller.Stop()).To(Succeed())
+	store, err := tagstore.OpenBolt(controller.StoragePath())
 	s.Expect(err).NotTo(HaveOccurred())
 	defer func() { s.Expect(store.Close()).To(Succeed()) }()
 	keys, err := store.Keys(s.ctx)

@@ -25,6 +25,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
 // serve serves on the loopback interface until the test ends, and returns the
@@ -34,6 +36,25 @@ func serve(t *testing.T, handler http.Handler) string {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
+}
+
+// metric sums up the samples of one of the controller's metrics whose labels
+// contain all that is given, such as `method="PATCH"`.
+func (s *scene) metric(name string, labels ...string) float64 {
+	s.t.Helper()
+	return s.metricOf(s.controller, name, labels...)
+}
+
+func (s *scene) metricOf(controller *stage.Controller, name string, labels ...string) float64 {
+	s.t.Helper()
+	var sum float64
+	s.Eventually(func(g Gomega) { // a controller that is ready may not serve its metrics yet
+		response, err := http.Get(controller.MetricsURL())
+		g.Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = response.Body.Close() }()
+		sum = sumMetric(g, response, name, labels)
+	}).Should(Succeed())
+	return sum
 }
 
 func sumMetric(g Gomega, response *http.Response, name string, labels []string) float64 {

@@ -157,3 +157,16 @@ func TestSuspendAndResume(t *testing.T) {
 	s.Eventually(func() []string { return refresh(s, repo).Status.ObservedExclusionList }).Should(Equal([]string{"rc"}))
 	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(1))
 }
+
+// settledSoon waits until what one scan set off is over: the policies of its
+// repository were looked at.
+func (s *scene) settledSoon() {
+	s.t.Helper()
+	last := -1.0
+	s.Eventually(func() bool {
+		now := s.reconciles()
+		same := now == last && s.metric("controller_runtime_active_workers")+s.metric("workqueue_depth") == 0
+		last = now
+		return same
+	}, patience, 100*time.Millisecond).Should(BeTrue())
+}

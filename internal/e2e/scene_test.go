@@ -52,7 +52,8 @@ type scene struct {
 	t          *testing.T
 	ctx        context.Context
 	namespace  string
-	controller *stage.Controller
+	kubeconfig string
+	controller *stage.Controller // where there is but one
 	// proxy stands between the controller and the registry, and counts.
 	proxy *countingProxy
 }
@@ -60,32 +61,52 @@ type scene struct {
 // newScene starts a controller with further flags.
 func newScene(t *testing.T, flags ...string) *scene {
 	t.Helper()
+	s := emptyScene(t)
+	s.controller = s.start(s.replica(flags...))
+	return s
+}
+
+// emptyScene is a scene whose controllers are still to be started.
+func emptyScene(t *testing.T) *scene {
+	t.Helper()
 	t.Parallel()
-	s := &scene{WithT: NewWithT(t), t: t, ctx: t.Context()}
+	s := &scene{WithT: NewWithT(t), t: t, ctx: t.Context(), kubeconfig: suite.kubeconfig}
 	s.SetDefaultEventuallyTimeout(patience)
 	s.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	s.namespace = s.newNamespace(nil)
 	s.proxy = newCountingProxy(t, suite.registry.Host())
-	s.controller = &stage.Controller{
+	return s
+}
+
+// replica is a controller with further flags and a storage of its own, which
+// watches the objects of the scene once it is started.
+func (s *scene) replica(flags ...string) *stage.Controller {
+	s.t.Helper()
+	return &stage.Controller{
 		Binary:     suite.binaries.Controller,
-		Dir:        t.TempDir(),
-		Kubeconfig: suite.kubeconfig,
+		Dir:        s.t.TempDir(),
+		Kubeconfig: s.kubeconfig,
 		Args: append([]string{
 			"--watch-label-selector=" + shardLabel + "=" + s.namespace,
 			"--requeue-dependency=1s",
 			"--max-retry-delay=2s",
 		}, flags...),
 	}
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	t.Cleanup(func() {
-		if err := s.controller.Stop(); err != nil {
-			t.Errorf("the controller did not stop well: %v", err)
+}
+
+// start starts a controller, which is stopped when the test ends.
+func (s *scene) start(controller *stage.Controller) *stage.Controller {
+	s.t.Helper()
+	s.Expect(controller.Start(s.ctx)).To(Succeed())
+	s.t.Cleanup(func() {
+		if err := controller.Stop(); err != nil {
+			s.t.Errorf("the controller did not stop well: %v", err)
 		}
-		if t.Failed() {
-			t.Logf("the controller's log:\n%s", stage.Tail(s.controller.LogFile(), 60))
+		if s.t.Failed() {
+			s.t.Logf("the controller's log:\n%s", stage.Tail(controller.LogFile(), 60))
 		}
 	})
-	return s
+	return controller
 }
 
 func (s *scene) newNamespace(labels map[string]string) string {
@@ -244,20 +265,6 @@ func (s *scene) events(obj client.Object) []string {
 		}
 	}
 	return told
-}
-
-// metric sums up the samples of one of the controller's metrics whose labels
-// contain all that is given, such as `method="PATCH"`.
-func (s *scene) metric(name string, labels ...string) float64 {
-	s.t.Helper()
-	var sum float64
-	s.Eventually(func(g Gomega) { // a controller that is ready may not serve its metrics yet
-		response, err := http.Get(s.controller.MetricsURL())
-		g.Expect(err).NotTo(HaveOccurred())
-		defer func() { _ = response.Body.Close() }()
-		sum = sumMetric(g, response, name, labels)
-	}).Should(Succeed())
-	return sum
 }
 
 // countingProxy passes requests on to a registry, and counts them.

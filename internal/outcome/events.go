@@ -44,8 +44,8 @@ const (
 )
 
 // events returns what is worth telling about the change from before to after:
-// at most one event.
-func events(before, after Object) []Event {
+// at most one event. A change is not told where quiet says so.
+func events(before, after Object, quiet bool) []Event {
 	now := readyOf(after)
 	if now == nil {
 		return nil
@@ -53,7 +53,7 @@ func events(before, after Object) []Event {
 	switch {
 	case now.Status == metav1.ConditionFalse && becameNotReady(before, after, now):
 		return []Event{{Warning: true, Reason: now.Reason, Message: now.Message}}
-	case now.Status == metav1.ConditionTrue && (recovered(before) || changed(before, after)):
+	case now.Status == metav1.ConditionTrue && (recovered(before) || !quiet && changed(before, after)):
 		return []Event{{Reason: now.Reason, Message: now.Message, Metadata: metadata(after)}}
 	}
 	return nil

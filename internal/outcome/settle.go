@@ -39,6 +39,9 @@ type Result struct {
 	Message string
 	// After is the time until the next reconcile. Zero leaves it to the watches.
 	After time.Duration
+	// Quiet says that what changed was told before, and not long ago: it makes
+	// no event.
+	Quiet bool
 }
 
 // Settlement is what follows from a reconcile.
@@ -63,7 +66,7 @@ func Settle(before, after Object, result Result, err error, now time.Time) Settl
 	c := conditionsOf(after, now)
 	settlement := settle(c, before, result, err)
 	observe(after)
-	settlement.Events = events(before, after)
+	settlement.Events = events(before, after, result.Quiet)
 	return settlement
 }
 

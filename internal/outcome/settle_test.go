@@ -248,6 +248,12 @@ func TestSettleTellsOfNewTags(t *testing.T) {
 	g.Expect(events(scanned("r1"), scanned("r1"))).To(BeEmpty(), "a scan that changed nothing is no news")
 	g.Expect(events(scanned("r1"), scanned("r2"))).To(ConsistOf(
 		Event{Reason: "Succeeded", Message: "found", Metadata: map[string]string{revisionKey: "r2"}}))
+
+	quiet := Result{Message: "found", Quiet: true}
+	g.Expect(Settle(scanned("r1"), scanned("r2"), quiet, nil, noon).Events).To(BeEmpty(), "a list that was told before")
+	failed := scanned("r1")
+	Settle(failed.DeepCopy(), failed, Result{}, errors.New("down"), noon)
+	g.Expect(Settle(failed, scanned("r2"), quiet, nil, noon).Events).To(HaveLen(1), "a recovery is told in any case")
 }
 
 func TestBeginMarksOnlyNewGenerations(t *testing.T) {

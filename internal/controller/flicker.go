@@ -1,0 +1,87 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+const (
+	// flickerTime is for how long a list counts as told after it was replaced.
+	flickerTime = time.Hour
+	// flickerLists is how many lists of an object are remembered.
+	flickerLists = 8
+)
+
+// pastLists remembers the revisions that repositories had not long ago. A
+// registry whose replicas differ sends the same few lists in turn, which are
+// worth one event each, and not one for each scan.
+type pastLists struct {
+	mu    sync.Mutex
+	lists map[types.NamespacedName]pastOfObject
+}
+
+type pastOfObject struct {
+	uid       types.UID
+	revisions []pastRevision // the one that was replaced last comes last
+}
+
+type pastRevision struct {
+	revision string
+	replaced time.Time
+}
+
+// replace remembers that the repository's last revision is replaced by that of
+// its status, and reports whether it had the new one not long ago.
+func (p *pastLists) replace(last string, repo *v1.ImageRepository, now time.Time) bool {
+	next := revisionOf(repo)
+	if last == "" || last == next {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := client.ObjectKeyFromObject(repo)
+	past := p.lists[name]
+	if past.uid != repo.UID {
+		past = pastOfObject{uid: repo.UID}
+	}
+	past.revisions = slices.DeleteFunc(past.revisions, func(r pastRevision) bool {
+		return r.revision == last || now.Sub(r.replaced) > flickerTime
+	})
+	again := slices.ContainsFunc(past.revisions, func(r pastRevision) bool { return r.revision == next })
+	past.revisions = append(past.revisions, pastRevision{last, now})
+	past.revisions = past.revisions[max(0, len(past.revisions)-flickerLists):]
+	if p.lists == nil {
+		p.lists = map[types.NamespacedName]pastOfObject{}
+	}
+	p.lists[name] = past
+	return again
+}
+
+// forget drops what is remembered of an object that is gone.
+func (p *pastLists) forget(name types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.lists, name)
+}

@@ -1,0 +1,73 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+func TestAListThatComesBackIsNoNews(t *testing.T) {
+	g := NewWithT(t)
+	past, now := pastLists{}, time.Now()
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
+	last := ""
+	scan := func(revision string) bool {
+		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
+		again := past.replace(last, repo, now)
+		last = revision
+		return again
+	}
+	g.Expect(scan("whole")).To(BeFalse(), "the first list")
+	g.Expect(scan("whole")).To(BeFalse(), "no change")
+	g.Expect(scan("short")).To(BeFalse(), "another list")
+	for range 10 {
+		now = now.Add(50 * time.Minute)
+		g.Expect(scan("whole")).To(BeTrue(), "flickers")
+		g.Expect(scan("short")).To(BeTrue(), "flickers")
+	}
+	g.Expect(scan("new")).To(BeFalse(), "a new tag is news")
+	now = now.Add(flickerTime + time.Second)
+	g.Expect(scan("short")).To(BeFalse(), "it was replaced long ago")
+
+	for i := range 2 * flickerLists {
+		g.Expect(scan(fmt.Sprint(i))).To(BeFalse())
+	}
+	g.Expect(past.lists).To(HaveLen(1))
+	g.Expect(past.lists[client.ObjectKeyFromObject(repo)].revisions).To(HaveLen(flickerLists))
+	g.Expect(scan("short")).To(BeFalse(), "what is remembered is bounded")
+
+	repo.UID = "b"
+	g.Expect(scan("new")).To(BeFalse(), "another object of that name")
+	past.forget(client.ObjectKeyFromObject(repo))
+	g.Expect(past.lists).To(BeEmpty())
+}
+
+func TestAScanThatIsRepeatedIsTold(t *testing.T) {
+	g := NewWithT(t)
+	past, now := pastLists{}, time.Now()
+	repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: "next"}}}
+	g.Expect(past.replace("last", repo, now)).To(BeFalse())
+	g.Expect(past.replace("last", repo, now)).To(BeFalse(), "the status of the first try could not be written")
+}

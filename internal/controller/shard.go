@@ -1,0 +1,126 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+// Shard is the part of a cluster's objects that this controller watches. The
+// zero value is all of them.
+type Shard struct {
+	// Selector selects the shard's objects. All of them belong to it where it
+	// is nil or empty.
+	Selector labels.Selector
+	// Live reads from the API server, whatever the labels.
+	Live client.Reader
+}
+
+// place is where an ImageRepository is that is not in the cache.
+type place int
+
+const (
+	nowhere   place = iota // it does not exist
+	elsewhere              // it belongs to another shard
+	arriving               // it belongs to this shard, and the cache lags behind
+)
+
+// find says where an ImageRepository is that the cache does not have. It costs
+// a request for the object's metadata, and none where there is but one shard.
+func (s Shard) find(ctx context.Context, name types.NamespacedName) (place, error) {
+	if s.Selector == nil || s.Selector.Empty() {
+		return nowhere, nil
+	}
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(v1.GroupVersion.WithKind(v1.ImageRepositoryKind))
+	err := s.Live.Get(ctx, name, object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nowhere, nil
+	case err != nil:
+		return nowhere, fmt.Errorf("looking for ImageRepository '%s' in other shards: %w", name, err)
+	case s.Selector.Matches(labels.Set(object.Labels)):
+		return arriving, nil
+	default:
+		return elsewhere, nil
+	}
+}
+
+// absent says why the policy's ImageRepository can't be had. Objects that are
+// moved to another shard get there one after the other, so a policy that is
+// ready stays as it is until its repository was found elsewhere at two looks.
+func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo types.NamespacedName) error {
+	where, err := w.Shard.find(ctx, repo)
+	if err != nil {
+		return err
+	}
+	name := client.ObjectKeyFromObject(policy)
+	if where == nowhere {
+		w.apart.end(name)
+		return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
+			fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", repo))
+	}
+	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
+		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
+	left := w.RequeueDependency - w.apart.since(name, time.Now())
+	if where == arriving || left > 0 && readyNow(policy) {
+		return outcome.Deferred(max(left, time.Second), problem)
+	}
+	return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
+}
+
+// absences remembers since when policies are in another shard than their
+// repositories.
+type absences struct {
+	mu    sync.Mutex
+	begun map[types.NamespacedName]time.Time
+}
+
+// since returns for how long the policy has been apart. The first call begins it.
+func (a *absences) since(policy types.NamespacedName, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.begun == nil {
+		a.begun = map[types.NamespacedName]time.Time{}
+	}
+	begun, found := a.begun[policy]
+	if !found {
+		a.begun[policy] = now
+		return 0
+	}
+	return now.Sub(begun)
+}
+
+// end forgets the policy.
+func (a *absences) end(policy types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.begun, policy)
+}

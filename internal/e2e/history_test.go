@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// history is all that a scene's policies ever said.
+type history struct {
+	mu      sync.Mutex
+	refs    map[string][]v1.ImageRef // each latest ref, in the order of time
+	wavered []string                 // what those said that had been ready and were not any more
+	ready   map[string]bool
+	ended   bool // the watch, so that something may have been missed
+}
+
+// follow watches the scene's policies until the test ends.
+func (s *scene) follow() *history {
+	s.t.Helper()
+	h := &history{refs: map[string][]v1.ImageRef{}, ready: map[string]bool{}}
+	changes, err := suite.api.Watch(s.ctx, &v1.ImagePolicyList{}, client.InNamespace(s.namespace))
+	s.Expect(err).NotTo(HaveOccurred())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for change := range changes.ResultChan() {
+			if policy, ok := change.Object.(*v1.ImagePolicy); ok {
+				h.note(policy)
+			}
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.ended = true
+	}()
+	s.t.Cleanup(func() {
+		changes.Stop()
+		<-done
+	})
+	return h
+}
+
+func (h *history) note(policy *v1.ImagePolicy) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ref := policy.Status.LatestRef; ref != nil {
+		if said := h.refs[policy.Name]; len(said) == 0 || said[len(said)-1] != *ref {
+			h.refs[policy.Name] = append(said, *ref)
+		}
+	}
+	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
+	switch {
+	case ready != nil && ready.Status == metav1.ConditionTrue:
+		h.ready[policy.Name] = true
+	case h.ready[policy.Name] && ready != nil:
+		h.wavered = append(h.wavered, policy.Name+" "+ready.Reason+" "+ready.Message)
+	}
+}
+
+// of returns the refs that a policy has had.
+func (h *history) of(policy string) []v1.ImageRef {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.refs[policy])
+}
+
+// tags returns the tags that a policy has had.
+func (h *history) tags(policy string) []string {
+	var tags []string
+	for _, ref := range h.of(policy) {
+		tags = append(tags, ref.Tag)
+	}
+	return tags
+}
+
+// last returns the tag that a policy has had last, empty for none.
+func (h *history) last(policy string) string {
+	tags := h.tags(policy)
+	if len(tags) == 0 {
+		return ""
+	}
+	return tags[len(tags)-1]
+}
+
+// expectSteady expects that nothing was missed, and that no policy which was
+// ready ceased to be.
+func (s *scene) expectSteady(h *history) {
+	s.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.Expect(h.ended).To(BeFalse())
+	s.Expect(h.wavered).To(BeEmpty())
+}
+
+// told returns how often each event was told, by object and message.
+func (s *scene) told() map[string]int {
+	s.t.Helper()
+	list := &corev1.EventList{}
+	s.Expect(suite.api.List(s.ctx, list, client.InNamespace(s.namespace))).To(Succeed())
+	told := map[string]int{}
+	for _, event := range list.Items {
+		key := event.InvolvedObject.Kind + " " + event.InvolvedObject.Name + ": " + event.Type + " " + event.Reason + " " + event.Message
+		told[key] += int(max(1, event.Count))
+	}
+	return told
+}

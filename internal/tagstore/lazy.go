@@ -1,0 +1,133 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// Lazy is a Store that is opened by its first use. A replica that waits to
+// become the leader uses none, and so takes no file from the one that leads.
+type Lazy struct {
+	open func() (Store, error)
+
+	mu     sync.Mutex
+	store  Store
+	err    error // of opening, which is tried once
+	closed bool
+}
+
+var _ Store = (*Lazy)(nil)
+
+// NewLazy returns a store that calls open when it is used for the first time.
+// Where that fails, every use returns the error.
+func NewLazy(open func() (Store, error)) *Lazy { return &Lazy{open: open} }
+
+// use returns the store, opened. Who comes while it is being opened waits.
+func (l *Lazy) use(ctx context.Context) (Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	if l.store == nil && l.err == nil {
+		l.store, l.err = l.open()
+	}
+	return l.store, l.err
+}
+
+// Get implements Reader.
+func (l *Lazy) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return scan.Snapshot{}, err
+	}
+	return store.Get(ctx, key)
+}
+
+// Info implements Reader.
+func (l *Lazy) Info(ctx context.Context, key Key) (Info, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return store.Info(ctx, key)
+}
+
+// Put implements Store.
+func (l *Lazy) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
+	store, err := l.use(ctx)
+	if err != nil {
+		return err
+	}
+	return store.Put(ctx, key, snapshot)
+}
+
+// Delete implements Store.
+func (l *Lazy) Delete(ctx context.Context, key Key) error {
+	store, err := l.use(ctx)
+	if err != nil {
+		return err
+	}
+	return store.Delete(ctx, key)
+}
+
+// Forget implements Store.
+func (l *Lazy) Forget(ctx context.Context, name types.NamespacedName, keep types.UID) error {
+	store, err := l.use(ctx)
+	if err != nil {
+		return err
+	}
+	return store.Forget(ctx, name, keep)
+}
+
+// Sweep implements Store.
+func (l *Lazy) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return store.Sweep(ctx, keep)
+}
+
+// Keys implements Store.
+func (l *Lazy) Keys(ctx context.Context) ([]Key, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Keys(ctx)
+}
+
+// Close implements Store. One that was never used is never opened.
+func (l *Lazy) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.store == nil || l.err != nil {
+		return nil
+	}
+	return l.store.Close()
+}

@@ -1,0 +1,84 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore/tagstoretest"
+)
+
+func openIn(dir string) func() (tagstore.Store, error) {
+	return func() (tagstore.Store, error) {
+		return tagstore.OpenBolt(dir, tagstore.WithLockTimeout(50*time.Millisecond))
+	}
+}
+
+func TestLazy(t *testing.T) {
+	tagstoretest.Run(t, func(t testing.TB) tagstore.Store { return tagstore.NewLazy(openIn(t.TempDir())) })
+}
+
+// TestLazyLeavesTheFileToTheLeader shows that a replica which stands by neither
+// makes nor locks the file, and finds what the leader left once it uses it.
+func TestLazyLeavesTheFileToTheLeader(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	standby := tagstore.NewLazy(openIn(dir))
+	_, err := os.Stat(filepath.Join(dir, "tags.db"))
+	g.Expect(err).To(MatchError(os.ErrNotExist))
+
+	leader, err := tagstore.OpenBolt(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(leader.Close()).To(Succeed())
+	_, err = standby.Keys(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(standby.Close()).To(Succeed())
+}
+
+func TestLazyTellsWhyItCantBeOpened(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	holder, err := tagstore.OpenBolt(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	waiting := tagstore.NewLazy(openIn(dir))
+	_, err = waiting.Keys(t.Context())
+	g.Expect(err).To(MatchError(tagstore.ErrLocked))
+	g.Expect(holder.Close()).To(Succeed())
+	_, err = waiting.Keys(t.Context())
+	g.Expect(err).To(MatchError(tagstore.ErrLocked), "the process ends by the first error")
+	g.Expect(waiting.Close()).To(Succeed())
+}
+
+func TestLazyThatWasNeverUsedIsNeverOpened(t *testing.T) {
+	g := NewWithT(t)
+	store := tagstore.NewLazy(func() (tagstore.Store, error) { return nil, errors.New("opened") })
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := store.Keys(over)
+	g.Expect(err).To(MatchError(context.Canceled))
+	g.Expect(store.Close()).To(Succeed())
+	_, err = store.Keys(t.Context())
+	g.Expect(err).To(MatchError(tagstore.ErrClosed))
+}
