@@ -92,7 +92,8 @@ func measureSize(ctx context.Context, stand *stand) (size, error) {
 
 func (s settings) printSizes(sizes []size) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "pairs × %d tags, %d registries\tcold\tCPU\twrites\trequests\tpeak memory\tscan: CPU\trequests\twrites\tat %s: CPU\tmetrics: CPU\t\n",
+	fmt.Fprintf(table, "pairs × %d tags, %d registries\tcold\tCPU\twrites\trequests\tpeak memory\t"+
+		"scan: CPU\trequests\twrites\tat %s: CPU\tmetrics: CPU\t\n",
 		s.tags, s.hosts, usualInterval)
 	for _, z := range sizes {
 		n := float64(z.pairs)
