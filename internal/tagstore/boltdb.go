@@ -28,6 +28,7 @@ import (
 	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A file has two buckets: records, by key, and meta with the format, which says
@@ -149,8 +150,21 @@ func encodeFormat(version uint32) []byte {
 	return binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
 }
 
-// view runs fn on the records as they are now.
+// view runs fn on the records as they are now. Where nothing can be seen of them
+// since memory could not be mapped, it has the committer try that again.
 func (b *Bolt) view(ctx context.Context, fn func(*bolt.Bucket) error) error {
+	err := b.tryView(ctx, fn)
+	if !errors.Is(err, bolterrors.ErrInvalidMapping) {
+		return err
+	}
+	nothing := func(*bolt.Bucket) (int, error) { return 0, errUnchanged }
+	if err := b.update(ctx, 0, nothing); !errors.Is(err, errUnchanged) {
+		return err
+	}
+	return b.tryView(ctx, fn)
+}
+
+func (b *Bolt) tryView(ctx context.Context, fn func(*bolt.Bucket) error) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
