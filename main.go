@@ -164,7 +164,7 @@ func run(ctx context.Context, f *flags) error {
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	store, err := tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)))
+	store, err := tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)), tagstore.WithMetrics(ctrlmetrics.Registry))
 	if err != nil {
 		return err
 	}

@@ -35,11 +35,10 @@ type change struct {
 	ctx  context.Context
 	size int // about how many bytes it writes
 
-	// apply makes the change, and returns by how much the number of records
-	// grows; the error is errUnchanged when there was nothing to write. It is
+	// apply makes the change, and returns by how much the records grow; the error is errUnchanged when there was nothing to write. It is
 	// called once more where the transaction was rolled back for the sake of
 	// another change.
-	apply func(*bolt.Bucket) (int, error)
+	apply func(*bolt.Bucket) (growth, error)
 
 	err  error
 	done chan struct{}
@@ -60,7 +59,7 @@ type batches struct {
 // update has apply called on the records, and returns when what it changed is
 // durable. All writes go through here. When ctx ends before apply was called,
 // nothing is changed, and the error is that of ctx.
-func (b *Bolt) update(ctx context.Context, size int, apply func(*bolt.Bucket) (int, error)) error {
+func (b *Bolt) update(ctx context.Context, size int, apply func(*bolt.Bucket) (growth, error)) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
@@ -198,12 +197,12 @@ func (b *Bolt) transact(batch []*change) (int, error) {
 	if err := b.settle(); err != nil {
 		return -1, err
 	}
-	failed, txid, added := -1, 0, 0
+	failed, txid, grown := -1, 0, growth{}
 	err := b.guarded(func() error {
 		return b.db.Update(func(tx *bolt.Tx) error {
 			var err error
 			txid = tx.ID()
-			failed, added, err = applyAll(batch, tx.Bucket(recordsBucket))
+			failed, grown, err = applyAll(batch, tx.Bucket(recordsBucket))
 			return err
 		})
 	})
@@ -215,28 +214,37 @@ func (b *Bolt) transact(batch []*change) (int, error) {
 		return -1, translate(err)
 	}
 	b.durable.Store(int64(txid))
-	b.records.Add(int64(added))
+	b.grow(grown)
 	return -1, nil
 }
 
-// applyAll makes changes, and returns by how much the number of records grows.
-// The error is errUnchanged when there was nothing to write, and else that of
-// the change whose index is returned; without such a change it is negative.
-func applyAll(batch []*change, records *bolt.Bucket) (int, int, error) {
-	added, written := 0, false
+// growth is by how much records become more.
+type growth struct {
+	records int64
+	bytes   int64 // of names and records
+}
+
+// applyAll makes changes, and returns by how much the records grow. The error
+// is errUnchanged when there was nothing to write, and else that of the change
+// whose index is returned; without such a change it is negative.
+func applyAll(batch []*change, records *bolt.Bucket) (int, growth, error) {
+	var all growth
+	written := false
 	for i, c := range batch {
-		n, err := c.apply(records)
+		grown, err := c.apply(records)
 		c.err = err
 		if errors.Is(err, errUnchanged) {
 			continue
 		}
 		if err != nil {
-			return i, 0, err
+			return i, growth{}, err
 		}
-		added, written = added+n, true
+		written = true
+		all.records += grown.records
+		all.bytes += grown.bytes
 	}
 	if !written {
-		return -1, 0, errUnchanged
+		return -1, growth{}, errUnchanged
 	}
-	return -1, added, nil
+	return -1, all, nil
 }

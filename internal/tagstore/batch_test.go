@@ -50,10 +50,10 @@ func holdStore(t *testing.T, store *Bolt) *held {
 	h := &held{Bolt: store, t: t, release: sync.OnceFunc(func() { close(end) })}
 	t.Cleanup(h.release) // before the store is closed
 	h.calls.Go(func() {
-		err := store.update(context.Background(), 0, func(*bolt.Bucket) (int, error) {
+		err := store.update(context.Background(), 0, func(*bolt.Bucket) (growth, error) {
 			close(begun)
 			<-end
-			return 0, errUnchanged
+			return growth{}, errUnchanged
 		})
 		if !errors.Is(err, errUnchanged) {
 			t.Errorf("a change of nothing = %v", err)
@@ -135,8 +135,8 @@ func TestFailureIsOnesOwn(t *testing.T) {
 		put := h.putNumbered(n)
 		if n == calls/2 {
 			put = func() error {
-				return h.update(context.Background(), 0, func(records *bolt.Bucket) (int, error) {
-					return 1, errors.Join(own, records.Put(numbered(n).encode(), nil), records.Delete(numbered(0).encode()))
+				return h.update(context.Background(), 0, func(records *bolt.Bucket) (growth, error) {
+					return growth{records: 1}, errors.Join(own, records.Put(numbered(n).encode(), nil), records.Delete(numbered(0).encode()))
 				})
 			}
 		}
@@ -168,9 +168,9 @@ func TestCallerGivesUp(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	started := h.call(func() error {
-		return h.update(ctx, 0, func(records *bolt.Bucket) (int, error) {
+		return h.update(ctx, 0, func(records *bolt.Bucket) (growth, error) {
 			cancel()
-			return 1, records.Put(numbered(2).encode(), nil)
+			return growth{records: 1}, records.Put(numbered(2).encode(), nil)
 		})
 	})
 	h.release()
@@ -192,8 +192,8 @@ func TestBatchesAreBounded(t *testing.T) {
 	sizes := []int{maxBatchBytes / 2, maxBatchBytes / 2, 1, 3 * maxBatchBytes, 1, 1}
 	for n, size := range sizes {
 		results = append(results, h.call(func() error {
-			return h.update(context.Background(), size, func(records *bolt.Bucket) (int, error) {
-				return 1, records.Put(numbered(n).encode(), nil)
+			return h.update(context.Background(), size, func(records *bolt.Bucket) (growth, error) {
+				return growth{records: 1}, records.Put(numbered(n).encode(), nil)
 			})
 		}))
 	}
@@ -214,7 +214,7 @@ func TestPanicReachesAllCallers(t *testing.T) {
 	results := []<-chan error{
 		h.call(h.putNumbered(0)),
 		h.call(func() error {
-			return h.update(context.Background(), 0, func(*bolt.Bucket) (int, error) { panic("damage") })
+			return h.update(context.Background(), 0, func(*bolt.Bucket) (growth, error) { panic("damage") })
 		}),
 		h.call(h.putNumbered(1)),
 	}

@@ -45,8 +45,10 @@ type Bolt struct {
 	pageSize int64
 
 	batches   batches
-	unsettled bool // the committer's: see settle
-	pause     int  // the committer's: commits before a compaction is tried again
+	unsettled bool  // the committer's: see settle
+	pause     int   // the committer's: commits before a compaction is tried again
+	live      int64 // the committer's: bytes of names and records
+	removed   int64 // the committer's: bytes that live lost since the file was opened or compacted
 
 	records  atomic.Int64  // how many there are
 	durable  atomic.Int64  // the latest transaction that is on the disk
@@ -176,20 +178,23 @@ func (b *Bolt) list(ctx context.Context) ([]Key, [][]byte, error) {
 // returns, and returns their number.
 func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (int, error) {
 	var gone [][]byte
-	err := b.update(ctx, 0, func(records *bolt.Bucket) (int, error) {
+	err := b.update(ctx, 0, func(records *bolt.Bucket) (growth, error) {
 		gone = nil
 		for _, name := range choose(records) {
 			gone = append(gone, bytes.Clone(name)) // the bucket's own are not valid beyond a change
 		}
 		if len(gone) == 0 {
-			return 0, errUnchanged
+			return growth{}, errUnchanged
 		}
+		var grown growth
 		for _, name := range gone {
+			grown.records--
+			grown.bytes -= int64(len(name) + len(records.Get(name)))
 			if err := records.Delete(name); err != nil {
-				return 0, err
+				return growth{}, err
 			}
 		}
-		return -len(gone), nil
+		return grown, nil
 	})
 	if errors.Is(err, errUnchanged) {
 		return 0, nil

@@ -92,12 +92,14 @@ func openLockedFile(file *os.File, o options) (*Bolt, error) {
 // takeStock sets what the store knows of its file: all that can be seen in it
 // is durable.
 func (b *Bolt) takeStock(tx *bolt.Tx) error {
-	n := int64(0)
+	var all growth
 	cursor := tx.Bucket(recordsBucket).Cursor()
-	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
-		n++
+	for name, record := cursor.First(); name != nil; name, record = cursor.Next() {
+		all.records++
+		all.bytes += int64(len(name) + len(record))
 	}
-	b.records.Store(n)
+	b.records.Store(all.records)
+	b.live, b.removed = all.bytes, 0
 	b.pageSize = int64(tx.DB().Info().PageSize)
 	b.durable.Store(int64(tx.ID()))
 	return nil
@@ -150,6 +152,13 @@ func encodeFormat(version uint32) []byte {
 	return binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
 }
 
+// grow notes by how much the records grew in a commit.
+func (b *Bolt) grow(by growth) {
+	b.records.Add(by.records)
+	b.live += by.bytes
+	b.removed = max(0, b.removed-by.bytes)
+}
+
 // view runs fn on the records as they are now. Where nothing can be seen of them
 // since memory could not be mapped, it has the committer try that again.
 func (b *Bolt) view(ctx context.Context, fn func(*bolt.Bucket) error) error {
@@ -157,7 +166,7 @@ func (b *Bolt) view(ctx context.Context, fn func(*bolt.Bucket) error) error {
 	if !errors.Is(err, bolterrors.ErrInvalidMapping) {
 		return err
 	}
-	nothing := func(*bolt.Bucket) (int, error) { return 0, errUnchanged }
+	nothing := func(*bolt.Bucket) (growth, error) { return growth{}, errUnchanged }
 	if err := b.update(ctx, 0, nothing); !errors.Is(err, errUnchanged) {
 		return err
 	}

@@ -62,16 +62,18 @@ func (b *Bolt) Usage() (Usage, error) {
 	return Usage{Records: b.records.Load(), Size: info.Size(), Free: free}, nil
 }
 
-// compactIfWorth compacts the file if more than half of it is free, since bbolt
-// never makes a file smaller. Only the committer calls it, so nothing is written
-// meanwhile; readers go on. A failure is reported and changes nothing.
+// compactIfWorth compacts the file, since bbolt never makes a file smaller, if
+// more than half of it is free, or if a third of all records was removed: these
+// may leave holes in many pages rather than free pages. Only the committer calls
+// it, so nothing is written meanwhile; readers go on. A failure is reported and
+// changes nothing.
 func (b *Bolt) compactIfWorth() {
 	if b.pause > 0 {
 		b.pause--
 		return
 	}
 	before, err := b.Usage()
-	if err != nil || before.Size <= b.options.compactAbove || before.Free <= before.Size/2 {
+	if err != nil || before.Size <= b.options.compactAbove || before.Free <= before.Size/2 && b.removed < max(1, b.live/2) {
 		return
 	}
 	if err := b.compact(); err != nil {

@@ -38,7 +38,7 @@ import (
 // mapped anew.
 func big(seed uint64) scan.Snapshot {
 	random := rand.New(rand.NewPCG(seed, seed))
-	tags := make([]string, 100_000)
+	tags := make([]string, 20_000)
 	for i := range tags {
 		tags[i] = fmt.Sprintf("%x", random.Uint64())
 	}
@@ -184,7 +184,7 @@ func faultOfCompaction(t *testing.T, f *faults, fail func(call) syscall.Errno, w
 	}
 	f.set(fail)
 	_, err := store.remove(t.Context(), func(*bolt.Bucket) [][]byte {
-		store.options.compactAbove = 1 << 20 // from now on
+		store.options.compactAbove = 100 << 10 // from now on
 		return [][]byte{numbered(1).encode(), numbered(2).encode(), numbered(3).encode()}
 	})
 	if err != nil {
@@ -201,7 +201,7 @@ func faultOfCompaction(t *testing.T, f *faults, fail func(call) syscall.Errno, w
 	wantWorks(t, store)
 	wantLeft(t, dir, store, *reports, want)
 	// When it is opened again, nothing is in the way of what failed before.
-	store, reports = opened(t, dir, compactingAbove(1<<20))
+	store, reports = opened(t, dir, compactingAbove(100<<10))
 	if want == CompactionFailed {
 		wantLeft(t, dir, store, *reports, Compacted)
 	} else {

@@ -24,6 +24,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -45,6 +47,7 @@ type options struct {
 	report       func(Report)
 	lockTimeout  time.Duration
 	compactAbove int64 // bytes
+	registerer   prometheus.Registerer
 }
 
 // WithReport sets the function that is told what happens to the store besides
@@ -71,11 +74,17 @@ func OpenBolt(dir string, opts ...Option) (*Bolt, error) {
 	for _, apply := range opts {
 		apply(&o)
 	}
+	m := newMetrics()
+	o.report = m.counted(o.report)
 	store, err := openDir(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the tag store in %s: %w", dir, translate(err))
 	}
 	reportLeftovers(dir, o.report)
+	m.usage = store.Usage
+	if o.registerer != nil {
+		o.registerer.MustRegister(m)
+	}
 	return store, nil
 }
 

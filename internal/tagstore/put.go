@@ -81,19 +81,22 @@ func (p *put) held(records *bolt.Bucket) bool {
 
 // apply puts the record. Without one, the snapshot was held already, by a
 // transaction that was not durable yet, and may have failed since.
-func (p *put) apply(records *bolt.Bucket) (int, error) {
+func (p *put) apply(records *bolt.Bucket) (growth, error) {
 	if p.record == nil {
 		if p.held(records) {
-			return 0, errUnchanged
+			return growth{}, errUnchanged
 		}
 		var err error
 		if p.record, err = encodeRecord(p.name, p.snapshot, p.payload); err != nil {
-			return 0, err
+			return growth{}, err
 		}
 	}
-	added := 0
-	if records.Get(p.name) == nil {
-		added = 1
+	grown := growth{bytes: int64(len(p.record))}
+	if before := records.Get(p.name); before != nil {
+		grown.bytes -= int64(len(before))
+	} else {
+		grown.bytes += int64(len(p.name))
+		grown.records = 1
 	}
-	return added, records.Put(p.name, p.record)
+	return grown, records.Put(p.name, p.record)
 }

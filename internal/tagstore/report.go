@@ -47,6 +47,8 @@ const (
 	CompactionFailed ReportKind = "compaction_failed"
 )
 
+var reportKinds = []ReportKind{FileSetAside, FileDamaged, RecordDamaged, LeftoversFound, Compacted, CompactionFailed}
+
 // Report is something about a store that its operator may want to know, though
 // the store works on.
 type Report struct {
