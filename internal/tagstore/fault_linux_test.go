@@ -102,6 +102,7 @@ func faultOfWrite(t *testing.T, f *faults, fail func(call) syscall.Errno, want e
 	store, reports := opened(t, dir)
 	wantWorks(t, store)
 	key, s := numbered(1), big(1)
+	before := len(f.since(0))
 
 	f.set(fail)
 	for range 2 { // a second try must not say that it is done already
@@ -114,35 +115,41 @@ func faultOfWrite(t *testing.T, f *faults, fail func(call) syscall.Errno, want e
 		t.Errorf("the lock was lost: %v", err)
 	}
 	f.set(nil)
-	if got, err := store.Get(t.Context(), testKey); err != nil || !got.Equal(testSnapshot) {
-		t.Errorf("what was held is lost: %v", err)
-	}
-	f.set(nil)
+	wantAll(t, store, map[Key]scan.Snapshot{testKey: testSnapshot})
 	if err := store.Put(t.Context(), key, s); err != nil {
 		t.Fatalf("without the fault, Put() = %v", err)
-	}
-	seen := f.calls()
-	last := func(name string) int {
-		for i, c := range slices.Backward(seen) {
-			if c.name == name && isStore(c.file) {
-				return i
-			}
-		}
-		return -1
-	}
-	if w := last("write"); w >= 0 && last("fsync") < w {
-		t.Error("the last write was not synced")
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	wantSynced(t, f.since(before))
 	again, more := opened(t, dir)
-	for k, want := range map[Key]scan.Snapshot{testKey: testSnapshot, key: s} {
-		if got, err := again.Get(t.Context(), k); err != nil || !got.Equal(want) {
-			t.Errorf("opened again, Get(%s) = %v", k, err)
+	wantAll(t, again, map[Key]scan.Snapshot{testKey: testSnapshot, key: s})
+	wantKinds(t, slices.Concat(*reports, *more))
+}
+
+// wantAll expects a store to hold snapshots.
+func wantAll(t *testing.T, store *Bolt, want map[Key]scan.Snapshot) {
+	t.Helper()
+	for key, want := range want {
+		if got, err := store.Get(t.Context(), key); err != nil || !got.Equal(want) {
+			t.Errorf("Get(%s) = %d tags, %v", key, len(got.Tags), err)
 		}
 	}
-	wantKinds(t, slices.Concat(*reports, *more))
+}
+
+// wantSynced expects that nothing was written to the store after the last fsync.
+func wantSynced(t *testing.T, made []call) {
+	t.Helper()
+	synced := false
+	for _, c := range made {
+		if isStore(c.file) && (c.name == "write" || c.name == "fsync") {
+			synced = c.name == "fsync"
+		}
+	}
+	if !synced {
+		t.Errorf("the last write was not synced: %v", made)
+	}
 }
 
 // TestFaultsOfCompaction has every step of a compaction fail.

@@ -25,6 +25,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,30 +60,33 @@ var intercepted = map[int32]string{
 type faults struct {
 	mu     sync.Mutex
 	decide func(call) syscall.Errno // 0 to go on
-	seen   []call
+	made   []call                   // those that did not fail
 }
 
-// set replaces what decides about calls, and forgets those seen.
+// set replaces what decides about calls.
 func (f *faults) set(decide func(call) syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.decide, f.seen = decide, nil
+	f.decide = decide
 }
 
-func (f *faults) calls() []call {
+// since returns the calls that were made after the first n.
+func (f *faults) since(n int) []call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]call(nil), f.seen...)
+	return slices.Clone(f.made[n:])
 }
 
 func (f *faults) answer(c call) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen = append(f.seen, c)
-	if f.decide == nil {
-		return 0
+	if f.decide != nil {
+		if errno := f.decide(c); errno != 0 {
+			return errno
+		}
 	}
-	return f.decide(c)
+	f.made = append(f.made, c)
+	return 0
 }
 
 // underFaults runs a test in a process of its own, whose system calls ask
