@@ -57,14 +57,19 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	for i := range repos.Items {
 		living[storeKey(&repos.Items[i])] = true
 	}
+	gone := map[tagstore.Key]bool{}
 	for _, key := range stored {
-		if living[key] {
-			continue
+		if !living[key] {
+			gone[key] = true
 		}
-		if err := s.store.Delete(ctx, key); err != nil {
-			return err
+	}
+	if _, err := s.store.Sweep(ctx, func(key tagstore.Key) bool { return !gone[key] }); err != nil {
+		return err
+	}
+	for _, key := range stored {
+		if gone[key] {
+			ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
 		}
-		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
 	}
 	return nil
 }

@@ -36,12 +36,25 @@ import (
 // Bolt is a Store in one file of a directory. A snapshot is durable once Put
 // has returned. Open it with OpenBolt.
 type Bolt struct {
-	db     *bolt.DB
-	file   *os.File // what db has open
-	report func(Report)
+	path    string
+	options options
 
-	damaged  atomic.Bool // db panicked, so it is not to be used again
-	reported sync.Map    // the names of keys of which RecordDamaged was reported
+	mu       sync.RWMutex // held by every use of db but the committer's, and locked to replace it
+	db       *bolt.DB
+	file     atomic.Pointer[os.File] // what db has open
+	pageSize int64
+
+	batches   batches
+	unsettled bool  // the committer's: see settle
+	pause     int   // the committer's: commits before a compaction is tried again
+	live      int64 // the committer's: bytes of names and records
+	removed   int64 // the committer's: bytes that live lost since the file was opened or compacted
+
+	records  atomic.Int64  // how many there are
+	durable  atomic.Int64  // the latest transaction that is on the disk
+	damaged  atomic.Bool   // db panicked, so it is not to be used again
+	broken   chan struct{} // closed when damaged is set
+	reported sync.Map      // the names of keys of which RecordDamaged was reported
 }
 
 var _ Store = (*Bolt)(nil)
@@ -81,44 +94,6 @@ func read[T any](ctx context.Context, b *Bolt, key Key, decode func(name, record
 		return none, ErrNotFound
 	}
 	return found, nil
-}
-
-// Put implements Store.
-func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
-	if err := validate(snapshot); err != nil {
-		return err
-	}
-	name, payload := key.encode(), encodePayload(snapshot)
-	held, err := b.holds(ctx, name, payload)
-	if err != nil || held {
-		return err
-	}
-	record, err := encodeRecord(name, snapshot, payload)
-	if err != nil {
-		return err
-	}
-	err = b.update(ctx, func(records *bolt.Bucket) error {
-		return records.Put(name, record)
-	})
-	if err != nil {
-		return fmt.Errorf("storing the tags of %s: %w", key, err)
-	}
-	b.reported.Delete(string(name))
-	return nil
-}
-
-// holds reports whether the store holds the payload under a name. Payloads are
-// compared, and not records, because unpacking costs a tenth of packing.
-func (b *Bolt) holds(ctx context.Context, name, payload []byte) (bool, error) {
-	held := false
-	err := b.view(ctx, func(records *bolt.Bucket) error {
-		if record := records.Get(name); record != nil {
-			stored, err := recordPayload(name, record)
-			held = err == nil && bytes.Equal(stored, payload)
-		}
-		return nil
-	})
-	return held, err
 }
 
 // Delete implements Store.
@@ -161,7 +136,13 @@ func (b *Bolt) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
 		gone = append(gone, key.encode())
 	}
 	return b.remove(ctx, func(records *bolt.Bucket) [][]byte {
-		return slices.DeleteFunc(gone, func(name []byte) bool { return records.Get(name) == nil })
+		var held [][]byte
+		for _, name := range gone {
+			if records.Get(name) != nil {
+				held = append(held, name)
+			}
+		}
+		return held
 	})
 }
 
@@ -193,23 +174,27 @@ func (b *Bolt) list(ctx context.Context) ([]Key, [][]byte, error) {
 	return keys, malformed, err
 }
 
-// remove deletes, in one transaction, the records of the names that choose
+// remove deletes, in one step, the records of the names that choose
 // returns, and returns their number.
 func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (int, error) {
 	var gone [][]byte
-	err := b.update(ctx, func(records *bolt.Bucket) error {
+	err := b.update(ctx, 0, func(records *bolt.Bucket) (growth, error) {
+		gone = nil
 		for _, name := range choose(records) {
 			gone = append(gone, bytes.Clone(name)) // the bucket's own are not valid beyond a change
 		}
 		if len(gone) == 0 {
-			return errUnchanged
+			return growth{}, errUnchanged
 		}
+		var grown growth
 		for _, name := range gone {
+			grown.records--
+			grown.bytes -= int64(len(name) + len(records.Get(name)))
 			if err := records.Delete(name); err != nil {
-				return err
+				return growth{}, err
 			}
 		}
-		return nil
+		return grown, nil
 	})
 	if errors.Is(err, errUnchanged) {
 		return 0, nil
@@ -226,20 +211,21 @@ func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (
 // Close implements Store. A store that was found damaged does not wait for
 // calls in progress, since they may never end.
 func (b *Bolt) Close() error {
+	b.finish()
 	if b.db != nil && !b.damaged.Load() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		return b.db.Close()
 	}
 	// The mapping of the file stays, and with it the lock, unless it is let go.
-	_ = flock(b.file, syscall.LOCK_UN) // fails only when the file is closed already
-	if err := b.file.Close(); !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return nil
+	file := b.file.Load()
+	_ = flock(file, syscall.LOCK_UN) // fails only when the file is closed already
+	return ignoreClosed(file.Close())
 }
 
 // reportRecord reports a damaged record, unless that was done already.
 func (b *Bolt) reportRecord(key Key, broken error) {
 	if _, before := b.reported.LoadOrStore(string(key.encode()), true); !before {
-		b.report(Report{Kind: RecordDamaged, Key: key, Err: broken})
+		b.options.report(Report{Kind: RecordDamaged, Key: key, Err: broken})
 	}
 }

@@ -24,8 +24,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"path/filepath"
 	"runtime/debug"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -54,32 +54,55 @@ const allocSize = 1 << 20
 
 // openLockedFile checks a file and opens the store in it. The store that it
 // returns with an error is only good for Close.
-func openLockedFile(file *os.File, report func(Report)) (*Bolt, error) {
-	b := &Bolt{file: file, report: report}
+func openLockedFile(file *os.File, o options) (*Bolt, error) {
+	b := &Bolt{path: file.Name(), options: o, broken: make(chan struct{})}
+	b.file.Store(file)
+	// What was not finished before. If it can't be removed, the next one will say so.
+	_ = os.Remove(filepath.Join(filepath.Dir(b.path), unfinishedName))
 	info, err := file.Stat()
 	if err != nil {
 		return b, err
 	}
-	if info.Size() > 0 { // else it is new
-		if err := checkPages(file, info.Size()); err != nil {
-			return b, err
-		}
+	if info.Size() == 0 {
+		return b, b.replace(func(db *bolt.DB) error { return db.Update(initFormat) })
+	}
+	if err := checkPages(file, info.Size()); err != nil {
+		return b, err
+	}
+	// A process that was killed may have left what no disk has yet.
+	if err := file.Sync(); err != nil {
+		return b, err
 	}
 	err = b.guarded(func() error {
-		b.db, err = bolt.Open(file.Name(), 0o600, &bolt.Options{
-			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
-			Timeout:  time.Second, // does not matter: file has the lock
-		})
-		if err != nil {
+		if b.db, err = mapFile(file, false); err != nil {
 			return err
 		}
-		b.db.AllocSize = allocSize
-		return b.db.Update(ensureFormat)
+		if err := b.db.Update(ensureFormat); err != nil && !errors.Is(err, errUnchanged) {
+			return err
+		}
+		return b.db.View(b.takeStock)
 	})
-	if errors.Is(err, errUnchanged) {
-		err = nil
+	if err != nil {
+		return b, err
 	}
-	return b, err
+	b.compactIfWorth()
+	return b, b.intact()
+}
+
+// takeStock sets what the store knows of its file: all that can be seen in it
+// is durable.
+func (b *Bolt) takeStock(tx *bolt.Tx) error {
+	var all growth
+	cursor := tx.Bucket(recordsBucket).Cursor()
+	for name, record := cursor.First(); name != nil; name, record = cursor.Next() {
+		all.records++
+		all.bytes += int64(len(name) + len(record))
+	}
+	b.records.Store(all.records)
+	b.live, b.removed = all.bytes, 0
+	b.pageSize = int64(tx.DB().Info().PageSize)
+	b.durable.Store(int64(tx.ID()))
+	return nil
 }
 
 // ensureFormat makes the buckets of a new file. The error wraps ErrDamaged when
@@ -129,41 +152,50 @@ func encodeFormat(version uint32) []byte {
 	return binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
 }
 
-// view runs fn on the records as they are now.
+// grow notes by how much the records grew in a commit.
+func (b *Bolt) grow(by growth) {
+	b.records.Add(by.records)
+	b.live += by.bytes
+	b.removed = max(0, b.removed-by.bytes)
+}
+
+// view runs fn on the records as they are now. Where nothing can be seen of them
+// since memory could not be mapped, it has the committer try that again.
 func (b *Bolt) view(ctx context.Context, fn func(*bolt.Bucket) error) error {
+	err := b.tryView(ctx, fn)
+	if !errors.Is(err, bolterrors.ErrInvalidMapping) {
+		return err
+	}
+	nothing := func(*bolt.Bucket) (growth, error) { return growth{}, errUnchanged }
+	if err := b.update(ctx, 0, nothing); !errors.Is(err, errUnchanged) {
+		return err
+	}
+	return b.tryView(ctx, fn)
+}
+
+func (b *Bolt) tryView(ctx context.Context, fn func(*bolt.Bucket) error) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
 	return translate(b.guarded(func() error {
 		return b.db.View(func(tx *bolt.Tx) error { return fn(tx.Bucket(recordsBucket)) })
 	}))
 }
 
-// update runs fn on the records, and commits what it changed if it returns no
-// error. All writes go through here.
-func (b *Bolt) update(ctx context.Context, fn func(*bolt.Bucket) error) error {
-	if err := b.usable(ctx); err != nil {
-		return err
-	}
-	err := b.guarded(func() error {
-		return b.db.Update(func(tx *bolt.Tx) error { return fn(tx.Bucket(recordsBucket)) })
-	})
-	return translate(err)
-}
-
 func (b *Bolt) usable(ctx context.Context) error {
-	if b.damaged.Load() {
-		return fmt.Errorf("%w: %s was found damaged before", ErrDamaged, b.file.Name())
+	if err := b.intact(); err != nil {
+		return err
 	}
 	return ctx.Err()
 }
 
-// translate turns the one error of bbolt that has a name here into it.
-func translate(err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return ErrClosed
+func (b *Bolt) intact() error {
+	if b.damaged.Load() {
+		return fmt.Errorf("%w: %s was found damaged before", ErrDamaged, b.path)
 	}
-	return err
+	return nil
 }
 
 // guarded runs fn and returns its error. Should fn panic, or touch memory that
@@ -178,9 +210,15 @@ func (b *Bolt) guarded(fn func() error) (err error) {
 			return
 		}
 		err = damaged("%v", cause)
-		if b.damaged.CompareAndSwap(false, true) {
-			b.report(Report{Kind: FileDamaged, Paths: []string{b.file.Name()}, Err: err})
-		}
+		b.breakDown(err)
 	}()
 	return fn()
+}
+
+// breakDown ends the use of the store.
+func (b *Bolt) breakDown(err error) {
+	if b.damaged.CompareAndSwap(false, true) {
+		close(b.broken)
+		b.options.report(Report{Kind: FileDamaged, Paths: []string{b.path}, Err: err})
+	}
 }

@@ -24,6 +24,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -42,8 +44,10 @@ const (
 type Option func(*options)
 
 type options struct {
-	report      func(Report)
-	lockTimeout time.Duration
+	report       func(Report)
+	lockTimeout  time.Duration
+	compactAbove int64 // bytes
+	registerer   prometheus.Registerer
 }
 
 // WithReport sets the function that is told what happens to the store besides
@@ -63,17 +67,24 @@ func WithLockTimeout(timeout time.Duration) Option {
 // A file in the store's place that is none, or is damaged, or was written by a
 // later version of this program in a format unknown to this one, is renamed and
 // reported, and the store starts empty. The errors wrap ErrLocked when another
-// process keeps the store in use; others are those of the file system.
+// process keeps the store in use, and ErrNoSpace or ErrVolume when its volume is
+// to blame; others are those of the file system.
 func OpenBolt(dir string, opts ...Option) (*Bolt, error) {
-	o := options{report: func(Report) {}, lockTimeout: defaultLockTimeout}
+	o := options{report: func(Report) {}, lockTimeout: defaultLockTimeout, compactAbove: compactAbove}
 	for _, apply := range opts {
 		apply(&o)
 	}
+	m := newMetrics()
+	o.report = m.counted(o.report)
 	store, err := openDir(dir, o)
 	if err != nil {
-		return nil, fmt.Errorf("opening the tag store in %s: %w", dir, err)
+		return nil, fmt.Errorf("opening the tag store in %s: %w", dir, translate(err))
 	}
 	reportLeftovers(dir, o.report)
+	m.usage = store.Usage
+	if o.registerer != nil {
+		o.registerer.MustRegister(m)
+	}
 	return store, nil
 }
 
@@ -101,7 +112,7 @@ func openChecked(path string, o options) (*Bolt, error) {
 	file, err := openLocked(path, o.lockTimeout)
 	if err == nil {
 		var store *Bolt
-		if store, err = openLockedFile(file, o.report); err == nil {
+		if store, err = openLockedFile(file, o); err == nil {
 			return store, nil
 		}
 		// After the file was set aside: until then the lock is needed, so that

@@ -37,10 +37,11 @@ var (
 )
 
 // opened opens the store in dir, and returns what it reports as well.
-func opened(t testing.TB, dir string) (*Bolt, *[]Report) {
+func opened(t testing.TB, dir string, opts ...Option) (*Bolt, *[]Report) {
 	t.Helper()
 	var reports []Report
-	store, err := OpenBolt(dir, WithReport(func(r Report) { reports = append(reports, r) }))
+	report := WithReport(func(r Report) { reports = append(reports, r) })
+	store, err := OpenBolt(dir, append(opts, report)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +51,11 @@ func opened(t testing.TB, dir string) (*Bolt, *[]Report) {
 		}
 	})
 	return store, &reports
+}
+
+// compactingAbove has a store compact files of more than some bytes.
+func compactingAbove(size int64) Option {
+	return func(o *options) { o.compactAbove = size }
 }
 
 func write(t testing.TB, dir, name string, content []byte) {

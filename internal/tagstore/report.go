@@ -40,7 +40,14 @@ const (
 	// LeftoversFound says that the directory holds files of another storage
 	// at Paths, which are left alone and may be deleted.
 	LeftoversFound ReportKind = "leftovers_found"
+	// Compacted says that the file at Paths[0] was made smaller by Freed bytes.
+	Compacted ReportKind = "compacted"
+	// CompactionFailed says that the file at Paths[0] could not be made
+	// smaller, for the reason Err. It is used as it is, and tried again later.
+	CompactionFailed ReportKind = "compaction_failed"
 )
+
+var reportKinds = []ReportKind{FileSetAside, FileDamaged, RecordDamaged, LeftoversFound, Compacted, CompactionFailed}
 
 // Report is something about a store that its operator may want to know, though
 // the store works on.
@@ -49,6 +56,7 @@ type Report struct {
 	Paths []string
 	Key   Key
 	Err   error
+	Freed int64 // bytes
 }
 
 // String returns the report as one sentence for a log.
@@ -60,6 +68,10 @@ func (r Report) String() string {
 		return fmt.Sprintf("the tag store %s was damaged while in use: %v", r.Paths[0], r.Err)
 	case RecordDamaged:
 		return fmt.Sprintf("the stored tags of %s can't be read and will be scanned again: %v", r.Key, r.Err)
+	case Compacted:
+		return fmt.Sprintf("the tag store %s gave %d bytes back to its volume", r.Paths[0], r.Freed)
+	case CompactionFailed:
+		return fmt.Sprintf("the tag store %s keeps space that it does not need: %v", r.Paths[0], r.Err)
 	case LeftoversFound:
 		return "files of another storage are not used and can be deleted: " + strings.Join(r.Paths, ", ")
 	}

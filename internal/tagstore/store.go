@@ -45,6 +45,10 @@ var (
 	// ErrLocked is wrapped by the error of OpenBolt when the file stays in use
 	// by somebody else.
 	ErrLocked = errors.New("another process holds the tag store")
+	// ErrNoSpace is wrapped by errors of a store whose volume is full.
+	ErrNoSpace = errors.New("no space is left on the volume of the tag store: free some, or make it larger")
+	// ErrVolume is wrapped by errors of a store whose volume can't be read or written.
+	ErrVolume = errors.New("the volume of the tag store fails: see to the disk")
 	// ErrDamaged is wrapped by errors that say that a file is no tag store, or
 	// no longer one.
 	ErrDamaged = errors.New("not an intact tag store")
@@ -117,7 +121,9 @@ type Store interface {
 	Reader
 
 	// Put replaces what is held for key. It is atomic, and durable when it
-	// returns without an error; after an error what was held is still held.
+	// returns without an error. After an error what was held is still held,
+	// or, where the error is that of the disk in the last step of a write, the
+	// new snapshot is; a Put that then succeeds makes sure that it is durable.
 	// A snapshot equal to the one held is not written again. The store does
 	// not keep the slices it is given.
 	Put(ctx context.Context, key Key, snapshot scan.Snapshot) error

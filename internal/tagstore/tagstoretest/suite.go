@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(testing.TB) tagstore.Store) {
 		{"a context that is over stops", cancelled},
 		{"closed is closed", closed},
 		{"concurrent use", concurrent},
+		{"many writers at once", manyWriters},
+		{"callers that give up", givingUp},
 	} {
 		t.Run(promise.name, func(t *testing.T) {
 			store := open(t)

@@ -115,3 +115,59 @@ func readOther(t *testing.T, store tagstore.Store, worker, round int) {
 		t.Errorf("Sweep() = %v", err)
 	}
 }
+
+// manyWriters has many callers write at once, each its own key, and every third
+// remove what it wrote.
+func manyWriters(t *testing.T, store tagstore.Store) {
+	const writers = 100
+	name := func(i int) tagstore.Key { return key("ns", fmt.Sprintf("repo-%02d", i), "uid") }
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			err := store.Put(t.Context(), name(i), snapshot("image", name(i).Name))
+			switch i % 6 {
+			case 0:
+				err = errors.Join(err, store.Delete(t.Context(), name(i)))
+			case 3:
+				err = errors.Join(err, store.Forget(t.Context(), name(i).NamespacedName(), ""))
+			}
+			if err != nil {
+				t.Errorf("writer %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	var want []tagstore.Key
+	for i := range writers {
+		if i%3 == 0 {
+			wantNotFound(t, store, name(i))
+			continue
+		}
+		want = append(want, name(i))
+		wantHeld(t, store, name(i), snapshot("image", name(i).Name))
+	}
+	wantKeys(t, store, want...)
+}
+
+// givingUp has callers whose contexts end while others write: what returned an
+// error for that was not done, and all else was.
+func givingUp(t *testing.T, store tagstore.Store) {
+	var wg sync.WaitGroup
+	for i := range 60 {
+		k := key("ns", fmt.Sprintf("repo-%d", i), "uid")
+		put(t, store, k, snapshot("image", "old"))
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(cancel)
+		wg.Go(func() {
+			err := store.Put(ctx, k, snapshot("image", "new"))
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("Put(%s) = %v", k, err)
+			}
+			want := map[bool]string{true: "new", false: "old"}[err == nil]
+			if got, err := store.Get(t.Context(), k); err != nil || !got.Equal(snapshot("image", want)) {
+				t.Errorf("Get(%s) = %v, %v, want %s", k, got.Tags, err, want)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,7 @@
+# What takes minutes, and is not part of make test.
+
+##@ Test more
+
+.PHONY: kills
+kills: ## Kill a writer of the tag store 200 times at random, and once at each of its system calls.
+	TAGSTORE_KILLS=200 go test -count=1 -timeout 15m -v -run '^TestKill' ./internal/tagstore

@@ -1,0 +1,309 @@
+//go:build linux
+
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// crashDir names the variable that makes this test binary a writer, which
+// writes to the store in that directory until it is killed. crashFrom names the
+// one with the number of the first step of every worker.
+const (
+	crashDir  = "TAGSTORE_CRASH_DIR"
+	crashFrom = "TAGSTORE_CRASH_FROM"
+	killsEnv  = "TAGSTORE_KILLS"
+
+	crashWorkers = 3
+	crashKeys    = 12
+	// crashCompact makes compactions frequent.
+	crashCompact = 16 << 10
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		fmt.Fprintln(os.Stderr, workForever(dir, strings.Split(os.Getenv(crashFrom), ",")))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// model is what a worker's keys should hold: the number of the step that put
+// each one, by the number of the key.
+type model map[int]int
+
+// step applies the n-th step of a worker to a model, and to a store unless that
+// is nil. Every worker has its own keys, and its steps follow from their number.
+func step(store Store, worker, n int, m model) error {
+	ctx := context.Background()
+	random := rand.New(rand.NewPCG(uint64(worker), uint64(n)))
+	k := random.IntN(crashKeys)
+	var err error
+	switch kind := random.IntN(20); {
+	case kind < 2: // a sweep of most of what this worker has
+		if store != nil {
+			_, err = store.Sweep(ctx, func(key Key) bool {
+				return key.Namespace != crashKey(worker, k).Namespace || key == crashKey(worker, k)
+			})
+		}
+		for other := range m {
+			if other != k {
+				delete(m, other)
+			}
+		}
+	case kind < 4:
+		if store != nil {
+			err = store.Delete(ctx, crashKey(worker, k))
+		}
+		delete(m, k)
+	case kind == 4:
+		if store != nil {
+			err = store.Forget(ctx, crashKey(worker, k).NamespacedName(), "")
+		}
+		delete(m, k)
+	default:
+		if store != nil {
+			err = store.Put(ctx, crashKey(worker, k), crashSnapshot(n))
+		}
+		m[k] = n
+	}
+	return err
+}
+
+func crashKey(worker, k int) Key {
+	return Key{fmt.Sprintf("worker-%d", worker), fmt.Sprintf("repo-%d", k), "uid"}
+}
+
+// crashSnapshot returns what step n puts: the tags tell n, and are more or
+// fewer each time.
+func crashSnapshot(n int) scan.Snapshot {
+	s := scan.Snapshot{Image: "image", Since: int64(n)}
+	for i := range n * 7919 % 2000 {
+		s.Tags = append(s.Tags, fmt.Sprintf("%08d-%x", i, uint32((i+n)*2654435761)))
+		s.FirstSeen = append(s.FirstSeen, int64(n+i))
+	}
+	return s
+}
+
+// workForever has all workers make step after step, and prints the worker and
+// the number of each one that the store acknowledged.
+func workForever(dir string, from []string) error {
+	store, err := OpenBolt(dir, compactingAbove(crashCompact), WithReport(func(r Report) { fmt.Println("report", r.Kind) }))
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	failed := make(chan error, crashWorkers)
+	for worker := range crashWorkers {
+		first, err := strconv.Atoi(from[worker])
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			for n := first; ; n++ {
+				if err := step(store, worker, n, model{}); err != nil {
+					failed <- err
+					return
+				}
+				fmt.Printf("%d %d\n", worker, n)
+			}
+		})
+	}
+	return <-failed
+}
+
+// crashWorld is what is known of the store of many killed writers.
+type crashWorld struct {
+	dir         string
+	models      [crashWorkers]model // as acknowledged
+	next        [crashWorkers]int   // the step after that
+	steps       int
+	compactions int
+}
+
+func newCrashWorld(t *testing.T) *crashWorld {
+	w := &crashWorld{dir: t.TempDir()}
+	for i := range w.models {
+		w.models[i] = model{}
+	}
+	return w
+}
+
+// TestKill kills a writer again and again, at random times: while it opens the
+// store for the first time or again, while it puts, deletes, sweeps and
+// compacts. All that it had acknowledged must be there, and of each worker at
+// most one step more, wholly or not at all; and nothing is found damaged.
+func TestKill(t *testing.T) {
+	kills := 40
+	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil {
+		kills = n
+	}
+	const seed = 20
+	random := rand.New(rand.NewPCG(seed, seed))
+	world := newCrashWorld(t)
+	steps, compactions, early, more := 0, 0, 0, 0
+	for round := range kills {
+		if round%10 == 0 { // a store that is new
+			steps, compactions = steps+world.steps, compactions+world.compactions
+			world = newCrashWorld(t)
+		}
+		before := world.steps
+		world.kill(t, time.Duration(random.IntN(120))*time.Millisecond)
+		if world.steps == before {
+			early++
+		}
+		extra, err := world.verify(t)
+		if err != nil {
+			t.Fatalf("round %d (seed %d): %v", round, seed, err)
+		}
+		more += extra
+	}
+	t.Logf("%d kills, %d of them before the first write was acknowledged; %d writes and %d compactions were acknowledged, %d writes were not but are there",
+		kills, early, steps+world.steps, compactions+world.compactions, more)
+}
+
+// kill lets a writer run for some time and notes what it acknowledges.
+func (w *crashWorld) kill(t *testing.T, after time.Duration) {
+	t.Helper()
+	var from []string
+	for _, n := range w.next {
+		from = append(from, strconv.Itoa(n))
+	}
+	writer := exec.CommandContext(t.Context(), os.Args[0])
+	writer.Env = append(os.Environ(), crashDir+"="+w.dir, crashFrom+"="+strings.Join(from, ","))
+	writer.Stderr = os.Stderr
+	out, err := writer.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(after, func() { _ = writer.Process.Kill() })
+	for lines := bufio.NewReader(out); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break // the last line may be cut off: it does not count
+		}
+		w.note(t, line)
+	}
+	var exit *exec.ExitError
+	if err := writer.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("the writer ended by itself: %v", err)
+	}
+}
+
+// note takes in a line that a writer printed.
+func (w *crashWorld) note(t *testing.T, line string) {
+	t.Helper()
+	if strings.HasPrefix(line, "report compacted") {
+		w.compactions++
+		return
+	}
+	var worker, n int
+	if _, err := fmt.Sscan(line, &worker, &n); err != nil || n != w.next[worker] {
+		t.Fatalf("the writer said %q", strings.TrimSpace(line))
+	}
+	_ = step(nil, worker, n, w.models[worker]) // of a model, which does not fail
+	w.next[worker]++
+	w.steps++
+}
+
+// verify opens the store and compares all of it with what was acknowledged. It
+// returns how many steps are there that were not, and counts them as made.
+func (w *crashWorld) verify(t *testing.T) (int, error) {
+	t.Helper()
+	store, reports := opened(t, w.dir, compactingAbove(crashCompact))
+	defer store.Close()
+	for _, r := range *reports {
+		if r.Kind != Compacted {
+			return 0, errors.New(r.String())
+		}
+	}
+	held := [crashWorkers]model{}
+	keys, err := store.Keys(t.Context())
+	if err != nil {
+		return 0, err
+	}
+	for _, key := range keys {
+		var worker, k int
+		if _, err := fmt.Sscanf(key.Namespace+" "+key.Name, "worker-%d repo-%d", &worker, &k); err != nil {
+			return 0, err
+		}
+		got, err := store.Get(t.Context(), key)
+		if err != nil || !got.Equal(crashSnapshot(int(got.Since))) {
+			return 0, fmt.Errorf("%s is damaged: %w", key, err)
+		}
+		if held[worker] == nil {
+			held[worker] = model{}
+		}
+		held[worker][k] = int(got.Since)
+	}
+	return w.compare(held, *reports)
+}
+
+func (w *crashWorld) compare(held [crashWorkers]model, reports []Report) (int, error) {
+	for _, r := range reports { // those of damaged records too
+		if r.Kind != Compacted {
+			return 0, errors.New(r.String())
+		}
+	}
+	more := 0
+	for worker := range held {
+		if mapsEqual(held[worker], w.models[worker]) {
+			continue
+		}
+		acknowledged := fmt.Sprint(w.models[worker])
+		_ = step(nil, worker, w.next[worker], w.models[worker]) // of a model, which does not fail
+		if !mapsEqual(held[worker], w.models[worker]) {
+			return 0, fmt.Errorf("worker %d has %v, neither %s nor %v, which step %d makes of it",
+				worker, held[worker], acknowledged, w.models[worker], w.next[worker])
+		}
+		w.next[worker]++
+		more++
+	}
+	return more, nil
+}
+
+func mapsEqual(a, b model) bool {
+	sorted := func(m model) []string {
+		var out []string
+		for k, n := range m {
+			out = append(out, fmt.Sprint(k, n))
+		}
+		slices.Sort(out)
+		return out
+	}
+	return slices.Equal(sorted(a), sorted(b))
+}

@@ -1,0 +1,93 @@
+//go:build linux
+
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// killAt names the variable with the number of the system call at which a
+// process is killed.
+const killAt = "TAGSTORE_KILL_AT"
+
+// TestKilledAtEveryCall kills a process at each of the system calls with which
+// it makes a store, writes, sweeps and compacts, one after the other.
+func TestKilledAtEveryCall(t *testing.T) {
+	stride := 8
+	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil && n >= 200 {
+		stride = 1
+	}
+	for at := 0; ; at += stride {
+		world := newCrashWorld(t)
+		out, err := underFaults(t, world.dir, liveAndDie, killAt+"="+strconv.Itoa(at))
+		if os.Getenv(faultDir) != "" {
+			return
+		}
+		for line := range strings.Lines(out) {
+			if _, ack, ok := strings.Cut(line, "ack "); ok {
+				world.note(t, ack)
+			}
+		}
+		if _, err := world.verify(t); err != nil {
+			t.Fatalf("killed at call %d: %v\n%s", at, err, out)
+		}
+		if err == nil { // it came to its end
+			t.Logf("%d calls, of which every %d. was the last", at, stride)
+			if at < 40 || world.steps != livesSteps || world.compactions == 0 {
+				t.Errorf("%d calls, %d steps and %d compactions were made", at, world.steps, world.compactions)
+			}
+			return
+		}
+	}
+}
+
+const livesSteps = 60
+
+func liveAndDie(dir string, f *faults) {
+	at, err := strconv.Atoi(os.Getenv(killAt))
+	if err != nil {
+		panic(err)
+	}
+	f.set(func(call) syscall.Errno {
+		if at--; at < 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		return 0
+	})
+	say := func(r Report) { fmt.Println("ack report", r.Kind) }
+	store, err := OpenBolt(dir, compactingAbove(crashCompact), WithReport(say))
+	if err != nil {
+		panic(err)
+	}
+	for n := range livesSteps {
+		if err := step(store, 0, n, model{}); err != nil {
+			panic(err)
+		}
+		fmt.Println("ack", 0, n)
+	}
+	if err := store.Close(); err != nil {
+		panic(err)
+	}
+	f.set(nil)
+}

@@ -1,0 +1,77 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tagstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// wantMetrics compares the metrics of a name.
+func wantMetrics(t *testing.T, from prometheus.Gatherer, name, want string) {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() != name {
+				continue
+			}
+			line := fmt.Sprint(m.GetGauge().GetValue() + m.GetCounter().GetValue())
+			for _, label := range m.GetLabel() {
+				line = label.GetValue() + " " + line
+			}
+			got = append(got, line)
+		}
+	}
+	if strings.Join(got, "\n") != want {
+		t.Errorf("%s is\n%s\nwant\n%s", name, strings.Join(got, "\n"), want)
+	}
+}
+
+// TestMetrics opens a store in place of another storage, and a file that is damaged.
+func TestMetrics(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, fileName, []byte("damaged"))
+	write(t, dir, "MANIFEST", []byte("of another storage"))
+	registry := prometheus.NewPedanticRegistry()
+	store, _ := opened(t, dir, WithMetrics(registry))
+	wantWorks(t, store)
+	wantMetrics(t, registry, "image_reflector_store_reports_total",
+		"compacted 0\ncompaction_failed 0\nfile_damaged 0\nfile_set_aside 1\nleftovers_found 1\nrecord_damaged 0")
+	wantMetrics(t, registry, "image_reflector_store_records", "1")
+	wantMetrics(t, registry, "image_reflector_store_size_bytes", fmt.Sprint(fileSize(t, dir)))
+	if usage, err := store.Usage(); err != nil || usage.Free <= 0 {
+		t.Errorf("Usage() = %+v, %v", usage, err)
+	} else {
+		wantMetrics(t, registry, "image_reflector_store_free_bytes", fmt.Sprint(usage.Free))
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("the metrics have problems: %v, %v", problems, err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantMetrics(t, registry, "image_reflector_store_size_bytes", "")
+}
