@@ -18,9 +18,11 @@ package lifecycle
 
 import (
 	"context"
+	"reflect"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -51,16 +53,51 @@ func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
 }
 
 // patch leaves obj's spec and metadata as the work saw them, whatever the API
-// server has by now.
+// server has by now. Writes are most of what an unchanged scan costs, so only
+// the status is compared, and only metadata are asked for in return.
 func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
-	patched := obj.DeepCopyObject().(T)
-	lock := client.MergeFromWithOptions(w.written, client.MergeFromWithOptimisticLock{})
-	if err := w.client.Status().Patch(ctx, patched, lock); err != nil {
+	lock := client.MergeFromWithOptions(w.bare(w.written), client.MergeFromWithOptimisticLock{})
+	change, err := lock.Data(w.bare(obj))
+	if err != nil {
+		return err
+	}
+	patched, err := w.metadata(obj)
+	if err != nil {
+		return err
+	}
+	if err := w.client.Status().Patch(ctx, patched, client.RawPatch(lock.Type(), change)); err != nil {
 		return err
 	}
 	obj.SetResourceVersion(patched.GetResourceVersion())
 	w.written = obj.DeepCopyObject().(T)
 	return nil
+}
+
+// bare returns the object with its status, and else only with what names it.
+func (w *statusWriter[T]) bare(obj T) T {
+	bare := w.newObject()
+	bare.SetNamespace(obj.GetNamespace())
+	bare.SetName(obj.GetName())
+	bare.SetResourceVersion(obj.GetResourceVersion())
+	statusField(bare).Set(statusField(obj))
+	return bare
+}
+
+// statusField returns the field that every object of the API has.
+func statusField(obj runtime.Object) reflect.Value {
+	return reflect.ValueOf(obj).Elem().FieldByName("Status")
+}
+
+func (w *statusWriter[T]) metadata(obj T) (*metav1.PartialObjectMetadata, error) {
+	kind, err := w.client.GroupVersionKindFor(obj)
+	if err != nil {
+		return nil, err
+	}
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(kind)
+	metadata.SetNamespace(obj.GetNamespace())
+	metadata.SetName(obj.GetName())
+	return metadata, nil
 }
 
 // refresh takes over the live object's resource version where its status is

@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -59,18 +60,38 @@ func parseTags(body []byte, limit int) ([]string, error) {
 	return tags, nil
 }
 
-// trustedLength is up to which length a body is believed to have the length that
-// its header says, so that memory for it is taken in one piece.
-const trustedLength = 4 << 20
+const (
+	// trustedLength is up to which length a body is believed to have the length
+	// that its header says, so that memory for it is taken in one piece.
+	trustedLength = 4 << 20
+	// keptBuffer is the capacity of the largest buffers that are used again.
+	keptBuffer = 256 << 10
+)
 
-// readBody reads a body to its end.
-func readBody(resp *http.Response) ([]byte, error) {
-	var body bytes.Buffer
+// buffers are for the pages of lists: most of what reading an unchanged list
+// would leave for the garbage collector.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readBody reads a body to its end. It is valid until releaseBodies.
+func (l *listing) readBody(resp *http.Response) ([]byte, error) {
+	body := buffers.Get().(*bytes.Buffer)
+	l.bodies = append(l.bodies, body)
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
 	_, err := body.ReadFrom(resp.Body)
 	return body.Bytes(), err
+}
+
+// releaseBodies lets the buffers of the bodies be used again.
+func (l *listing) releaseBodies() {
+	for _, body := range l.bodies {
+		if body.Cap() <= keptBuffer {
+			body.Reset()
+			buffers.Put(body)
+		}
+	}
+	l.bodies = nil
 }
 
 // plainStrings returns the strings of a JSON array, which is known to be valid

@@ -17,6 +17,7 @@ limitations under the License.
 package registry
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
@@ -35,14 +36,15 @@ type listing struct {
 	now     Fingerprint // of the pages so far
 	held    []page      // pages like those before, which are not worth parsing yet
 	visited map[string]bool
-	bytes   int64 // of the pages so far
+	size    int64 // in bytes, of the pages so far
+	bodies  []*bytes.Buffer
 
 	progress func(pages, tags int)
 }
 
 // page is one page of a tag list.
 type page struct {
-	body []byte
+	body []byte   // valid until its listing ends
 	next *url.URL // nil where the registry names no next page
 }
 
@@ -53,6 +55,7 @@ func newListing(s *session, known Fingerprint, progress func(pages, tags int)) *
 
 // all reads the list to its end.
 func (l *listing) all(ctx context.Context) (TagList, error) {
+	defer l.releaseBodies()
 	p, err := l.first(ctx)
 	for err == nil {
 		l.now = l.now.add(p)
@@ -186,11 +189,11 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
-	body, err := readBody(resp)
+	body, err := l.readBody(resp)
 	if err != nil {
 		return page{}, err
 	}
-	if l.bytes += int64(len(body)); l.bytes > l.limits.ListBytes {
+	if l.size += int64(len(body)); l.size > l.limits.ListBytes {
 		return page{}, badAnswerf("the tag list has more than the %d bytes that are read", l.limits.ListBytes)
 	}
 	next, err := nextPage(resp)
