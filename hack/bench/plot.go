@@ -86,7 +86,7 @@ func newPanel(index int, title string, sizes []size, value func(size) float64) p
 	for _, z := range sizes {
 		at := point{
 			X:      panelWidth * (0.06 + 0.86*fraction(float64(z.pairs), first, last)),
-			Y:      panelHeight * (1 - fraction(value(z), low, high)),
+			Y:      panelHeight * (1 - 0.82*fraction(value(z), low, high)), // below the title
 			Size:   fmt.Sprint(z.pairs),
 			Figure: fmt.Sprintf("%.3g", value(z)),
 		}
