@@ -2,14 +2,14 @@
 
 ##@ Fuzz
 
-# How long each target is fuzzed, and which packages are.
+# How long each target is fuzzed, or with how many inputs (1000x), and which packages are.
 FUZZTIME ?= 10s
 FUZZ_PACKAGES ?= $(shell grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n 1 dirname | sort -u)
 
 # All targets are fuzzed, also after one that failed. What it failed on is in its package's testdata/fuzz then, to be
 # committed with the fix.
 .PHONY: fuzz
-fuzz: ## Fuzz every target for a while. FUZZTIME=10s says how long each, FUZZ_PACKAGES which.
+fuzz: ## Fuzz every target for a while. FUZZTIME=10s says how long each, or 1000x with how many inputs, FUZZ_PACKAGES which.
 	@failed=; count=0; \
 	for package in $(FUZZ_PACKAGES); do \
 		targets=$$(go test -list '^Fuzz' ./$$package) || { failed="$$failed $$package"; echo "$$targets"; continue; }; \
@@ -18,7 +18,7 @@ fuzz: ## Fuzz every target for a while. FUZZTIME=10s says how long each, FUZZ_PA
 			output=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package 2>&1) || result=failed; \
 			[ $$result = passed ] || { failed="$$failed $$target"; echo "$$output"; }; \
 			execs=$$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' <<<"$$output" | tail -n 1); \
-			line=$$(printf '%-7s %-26s %-16s %10s inputs' $$result $$package $$target "$${execs:-0}"); \
+			line=$$(printf '%-7s %-26s %-24s %8s inputs' $$result $$package $$target "$${execs:-0}"); \
 			echo "$$line"; \
 		done; \
 	done; \
