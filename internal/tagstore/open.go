@@ -48,7 +48,7 @@ type options struct {
 	report       func(Report)
 	lockTimeout  time.Duration
 	done         <-chan struct{} // nil for one that is never closed
-	compactAbove int64 // bytes
+	compactAbove int64           // bytes
 	registerer   prometheus.Registerer
 }
 
