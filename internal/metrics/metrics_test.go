@@ -90,7 +90,9 @@ func TestOddObjects(t *testing.T) {
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
 	api := fake.NewClientBuilder().WithScheme(scheme)
-	for i, ref := range []*v1.ImageRef{nil, {}, {Name: "a\"b", Tag: "\n\\", Digest: "\x00"}, {Name: "ü{}", Tag: ","}, {Name: "a", Tag: "1"}, {Name: "a", Tag: "1"}} {
+	same := &v1.ImageRef{Name: "a", Tag: "1"}
+	odd := []*v1.ImageRef{nil, {}, {Name: "a\"b", Tag: "\n\\", Digest: "\x00"}, {Name: "ü{}", Tag: ","}, same, same}
+	for i, ref := range odd {
 		policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: fmt.Sprint(i)}}
 		policy.Status.LatestRef = ref
 		policy.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "Maybe"}, {Type: "Ready", Status: "True"}}
