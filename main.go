@@ -171,8 +171,9 @@ func run(ctx context.Context, f *flags) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	// opened by who leads: a replica that stands by must not hold the file
-	store := tagstore.NewLazy(func() (tagstore.Store, error) {
-		return tagstore.OpenBolt(f.storagePath, tagstore.WithReport(reportStore(stop)), tagstore.WithMetrics(ctrlmetrics.Registry))
+	store := tagstore.NewLazy(func(ctx context.Context) (tagstore.Store, error) {
+		return tagstore.OpenBolt(f.storagePath, tagstore.WithDone(ctx.Done()),
+			tagstore.WithReport(reportStore(stop)), tagstore.WithMetrics(ctrlmetrics.Registry))
 	})
 	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
 		registry.WithTraffic(f.traffic), registry.WithMetrics(ctrlmetrics.Registry))

@@ -43,8 +43,9 @@ type pastLists struct {
 }
 
 type pastOfObject struct {
-	uid       types.UID
-	revisions []pastRevision // the one that was replaced last comes last
+	uid        types.UID
+	generation int64          // of the spec, whose changes are news
+	revisions  []pastRevision // the one that was replaced last comes last
 }
 
 type pastRevision struct {
@@ -63,8 +64,8 @@ func (p *pastLists) replace(last string, repo *v1.ImageRepository, now time.Time
 	defer p.mu.Unlock()
 	name := client.ObjectKeyFromObject(repo)
 	past := p.lists[name]
-	if past.uid != repo.UID {
-		past = pastOfObject{uid: repo.UID}
+	if past.uid != repo.UID || past.generation != repo.Generation {
+		past = pastOfObject{uid: repo.UID, generation: repo.Generation}
 	}
 	past.revisions = slices.DeleteFunc(past.revisions, func(r pastRevision) bool {
 		return r.revision == last || now.Sub(r.replaced) > flickerTime

@@ -64,6 +64,18 @@ func TestAListThatComesBackIsNoNews(t *testing.T) {
 	g.Expect(past.lists).To(BeEmpty())
 }
 
+func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
+	g := NewWithT(t)
+	past, now := pastLists{}, time.Now()
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
+	for generation, revision := range []string{"of one image", "of another", "of one image"} {
+		repo.Generation = int64(generation)
+		last := revisionOf(repo)
+		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
+		g.Expect(past.replace(last, repo, now)).To(BeFalse(), "generation %d", generation)
+	}
+}
+
 func TestAScanThatIsRepeatedIsTold(t *testing.T) {
 	g := NewWithT(t)
 	past, now := pastLists{}, time.Now()

@@ -238,6 +238,22 @@ func TestStorageInUse(t *testing.T) {
 	s.Expect(stage.Tail(controller.LogFile(), 3)).To(ContainSubstring("another process holds the tag store"))
 }
 
+// TestStopWhileTheStorageIsInUse shows that a leader which waits for its storage
+// ends when it is asked to, well within the time that a pod is given for that.
+func TestStopWhileTheStorageIsInUse(t *testing.T) {
+	s := emptyScene(t)
+	controller := s.replica()
+	holder, err := tagstore.OpenBolt(controller.StoragePath())
+	s.Expect(err).NotTo(HaveOccurred())
+	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
+	s.repository("app")
+	s.Expect(controller.Start(s.ctx)).To(Succeed())
+	s.Eventually(func() string { return stage.Tail(controller.LogFile(), 60) }).Should(ContainSubstring("Starting workers"))
+	asked := time.Now()
+	s.Expect(controller.Stop()).To(Succeed())
+	s.Expect(time.Since(asked)).To(BeNumerically("<", 3*time.Second))
+}
+
 // TestReplicasOfOneVolume shows that a replica which stands by leaves the file
 // of the store to the leader, and goes on with it once it leads.
 func TestReplicasOfOneVolume(t *testing.T) {

@@ -18,7 +18,9 @@ package metrics_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +30,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
@@ -77,6 +81,59 @@ image_reflector_repository_last_scan_timestamp_seconds{name="app",namespace="tea
 # TYPE image_reflector_repository_tags gauge
 image_reflector_repository_tags{name="app",namespace="team"} 12
 `))).To(Succeed())
+}
+
+// TestOddObjects shows that no status spoils the metrics of all others, that
+// several may ask at once, and that the names are as Prometheus wants them.
+func TestOddObjects(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
+	api := fake.NewClientBuilder().WithScheme(scheme)
+	same := &v1.ImageRef{Name: "a", Tag: "1"}
+	odd := []*v1.ImageRef{nil, {}, {Name: "a\"b", Tag: "\n\\", Digest: "\x00"}, {Name: "ü{}", Tag: ","}, same, same}
+	for i, ref := range odd {
+		policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: fmt.Sprint(i)}}
+		policy.Status.LatestRef = ref
+		policy.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "Maybe"}, {Type: "Ready", Status: "True"}}
+		repo := &v1.ImageRepository{ObjectMeta: policy.ObjectMeta}
+		repo.Status.LastScanResult = &v1.ScanResult{TagCount: -i}
+		api = api.WithObjects(policy, repo)
+	}
+	elected := make(chan struct{})
+	close(elected)
+	objects := &metrics.Objects{Context: t.Context(), Reader: api.Build(), Elected: elected}
+	durations := metrics.NewDurations()
+	durations.Observe(v1.ImagePolicyKind, types.NamespacedName{Namespace: "team", Name: "0"}, time.Second)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(objects, durations)
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			count, err := testutil.GatherAndCount(registry)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(count).To(Equal(2*6*(3+1) + 5 + 2*6 + 1))
+		})
+	}
+	asking.Wait()
+	g.Expect(testutil.GatherAndLint(registry)).To(BeEmpty())
+}
+
+// TestEnding shows that what can't be read is left out and holds nobody up.
+func TestEnding(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
+	waits := interceptor.Funcs{List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	elected := make(chan struct{})
+	close(elected)
+	objects := &metrics.Objects{Context: ctx, Reader: fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(waits).Build(), Elected: elected}
+	cancel()
+	g.Expect(testutil.CollectAndCount(objects)).To(BeZero())
 }
 
 func TestDurations(t *testing.T) {

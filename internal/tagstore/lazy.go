@@ -28,34 +28,60 @@ import (
 // Lazy is a Store that is opened by its first use. A replica that waits to
 // become the leader uses none, and so takes no file from the one that leads.
 type Lazy struct {
-	open func() (Store, error)
+	open func(context.Context) (Store, error)
 
 	mu     sync.Mutex
-	store  Store
-	err    error // of opening, which is tried once
+	cancel context.CancelFunc // of what opens the store
+	opened chan struct{}      // closed when the store was opened; nil before its first use
 	closed bool
+
+	// set before opened is closed
+	store Store
+	err   error // of opening, which is tried once
 }
 
 var _ Store = (*Lazy)(nil)
 
 // NewLazy returns a store that calls open when it is used for the first time.
-// Where that fails, every use returns the error.
-func NewLazy(open func() (Store, error)) *Lazy { return &Lazy{open: open} }
+// Where that fails, every use returns the error. The context that open is called
+// with ends when the store is closed.
+func NewLazy(open func(context.Context) (Store, error)) *Lazy { return &Lazy{open: open} }
 
-// use returns the store, opened. Who comes while it is being opened waits.
+// use returns the store, opened. Who comes while it is being opened waits, but
+// no longer than ctx: that may take as long as another process has the file.
 func (l *Lazy) use(ctx context.Context) (Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	opened := l.begin(ctx)
+	if opened == nil {
+		return nil, ErrClosed
+	}
+	select {
+	case <-opened:
+		return l.store, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// begin has the store opened, if that was not begun before, and returns what
+// is closed when it was. It returns nil where the store is closed.
+func (l *Lazy) begin(ctx context.Context) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, ErrClosed
+		return nil
 	}
-	if l.store == nil && l.err == nil {
-		l.store, l.err = l.open()
+	if l.opened == nil {
+		l.opened = make(chan struct{})
+		ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it is opened for all who use it
+		go func() {
+			defer close(l.opened)
+			l.store, l.err = l.open(ctx)
+		}()
 	}
-	return l.store, l.err
+	return l.opened
 }
 
 // Get implements Reader.
@@ -126,7 +152,12 @@ func (l *Lazy) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	if l.store == nil || l.err != nil {
+	if l.opened == nil {
+		return nil
+	}
+	l.cancel()
+	<-l.opened
+	if l.err != nil {
 		return nil
 	}
 	return l.store.Close()

@@ -30,9 +30,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore/tagstoretest"
 )
 
-func openIn(dir string) func() (tagstore.Store, error) {
-	return func() (tagstore.Store, error) {
-		return tagstore.OpenBolt(dir, tagstore.WithLockTimeout(50*time.Millisecond))
+func openIn(dir string) func(context.Context) (tagstore.Store, error) {
+	return openWithin(dir, 50*time.Millisecond)
+}
+
+func openWithin(dir string, timeout time.Duration) func(context.Context) (tagstore.Store, error) {
+	return func(ctx context.Context) (tagstore.Store, error) {
+		return tagstore.OpenBolt(dir, tagstore.WithDone(ctx.Done()), tagstore.WithLockTimeout(timeout))
 	}
 }
 
@@ -71,9 +75,39 @@ func TestLazyTellsWhyItCantBeOpened(t *testing.T) {
 	g.Expect(waiting.Close()).To(Succeed())
 }
 
+// TestLazyThatWaitsForItsFile shows that neither who uses it nor who closes it
+// has to wait as long as another process has the file.
+func TestLazyThatWaitsForItsFile(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	holder, err := tagstore.OpenBolt(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	waiting := tagstore.NewLazy(openWithin(dir, time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = waiting.Keys(ctx)
+	g.Expect(err).To(MatchError(context.DeadlineExceeded))
+	start := time.Now()
+	g.Expect(waiting.Close()).To(Succeed())
+	g.Expect(waiting.Close()).To(Succeed())
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+	_, err = waiting.Keys(t.Context())
+	g.Expect(err).To(MatchError(tagstore.ErrClosed))
+	g.Expect(holder.Close()).To(Succeed())
+
+	patient := tagstore.NewLazy(openWithin(dir, time.Minute))
+	over, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	_, err = patient.Keys(over)
+	g.Expect(err).NotTo(HaveOccurred())
+	cancel()
+	_, err = patient.Keys(t.Context())
+	g.Expect(err).NotTo(HaveOccurred(), "it stays open though its first user is gone")
+	g.Expect(patient.Close()).To(Succeed())
+}
+
 func TestLazyThatWasNeverUsedIsNeverOpened(t *testing.T) {
 	g := NewWithT(t)
-	store := tagstore.NewLazy(func() (tagstore.Store, error) { return nil, errors.New("opened") })
+	store := tagstore.NewLazy(func(context.Context) (tagstore.Store, error) { return nil, errors.New("opened") })
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := store.Keys(over)

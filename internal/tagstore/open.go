@@ -17,6 +17,7 @@ limitations under the License.
 package tagstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -46,7 +47,8 @@ type Option func(*options)
 type options struct {
 	report       func(Report)
 	lockTimeout  time.Duration
-	compactAbove int64 // bytes
+	done         <-chan struct{} // nil for one that is never closed
+	compactAbove int64           // bytes
 	registerer   prometheus.Registerer
 }
 
@@ -61,6 +63,12 @@ func WithReport(report func(Report)) Option {
 // store, 10 s by default. A pod that is replaced takes a moment to end.
 func WithLockTimeout(timeout time.Duration) Option {
 	return func(o *options) { o.lockTimeout = timeout }
+}
+
+// WithDone sets what ends the wait for another process when it is closed. The
+// error is context.Canceled then.
+func WithDone(done <-chan struct{}) Option {
+	return func(o *options) { o.done = done }
 }
 
 // OpenBolt opens the store in a directory, and makes both if they are missing.
@@ -109,7 +117,7 @@ func openDir(dir string, o options) (*Bolt, error) {
 // openChecked opens the file at a path after it was locked and checked. When
 // the error wraps ErrDamaged, the file was set aside.
 func openChecked(path string, o options) (*Bolt, error) {
-	file, err := openLocked(path, o.lockTimeout)
+	file, err := openLocked(path, o)
 	if err == nil {
 		var store *Bolt
 		if store, err = openLockedFile(file, o); err == nil {
@@ -132,10 +140,10 @@ func openChecked(path string, o options) (*Bolt, error) {
 }
 
 // openLocked opens the file at a path, makes it if it is missing, and locks it,
-// for which it waits up to timeout. bbolt will take the same lock again, which
+// for which it waits up to the lock timeout. bbolt will take the same lock again, which
 // the open file already has: so nobody can change the file between check and use.
-func openLocked(path string, timeout time.Duration) (*os.File, error) {
-	expired := time.NewTimer(timeout)
+func openLocked(path string, o options) (*os.File, error) {
+	expired := time.NewTimer(o.lockTimeout)
 	defer expired.Stop()
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
@@ -146,8 +154,10 @@ func openLocked(path string, timeout time.Duration) (*os.File, error) {
 		}
 		select {
 		case <-retry.C:
+		case <-o.done:
+			return nil, fmt.Errorf("waiting for the lock on %s: %w", path, context.Canceled)
 		case <-expired.C:
-			return nil, fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, timeout, path)
+			return nil, fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, o.lockTimeout, path)
 		}
 	}
 }

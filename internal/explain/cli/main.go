@@ -76,7 +76,7 @@ const completer = "kubectl_complete-imagepolicy"
 // and how they are typed.
 var plugins = map[string]string{
 	"kubectl-imagepolicy": "kubectl imagepolicy",
-	"flux-imagepolicy":    "flux imagepolicy",
+	"flux-imagepolicy":    "flux-imagepolicy",
 	completer:             "kubectl imagepolicy",
 }
 

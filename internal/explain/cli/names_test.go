@@ -33,7 +33,7 @@ func TestNames(t *testing.T) {
 	for name, display := range map[string]string{
 		"":                    "image-reflector-controller",
 		"kubectl-imagepolicy": "kubectl imagepolicy",
-		"flux-imagepolicy":    "flux imagepolicy",
+		"flux-imagepolicy":    "flux-imagepolicy",
 	} {
 		t.Run(display, func(t *testing.T) {
 			g := NewWithT(t)
