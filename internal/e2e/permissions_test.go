@@ -34,6 +34,10 @@ import (
 // rolesOfController are the files that say what the controller may do.
 var rolesOfController = []string{"config/rbac/role.yaml", "config/rbac/leader_election_role.yaml"}
 
+// rare are permissions that only a race makes use of, which tests don't win each
+// time: a status that somebody else has written meanwhile is read anew.
+var rare = map[string]bool{"get image.toolkit.fluxcd.io imagepolicies": true}
+
 // checkPermissions expects that all tests together have used every permission of
 // the controller. That none is missing, each of them shows: they run with these
 // and no others.
@@ -53,7 +57,7 @@ func checkPermissions(auditLog string) error {
 			return err
 		}
 		for _, permission := range granted {
-			if !used[permission] && !used[insteadOf(permission)] {
+			if !used[permission] && !used[insteadOf(permission)] && !rare[permission] {
 				unused = append(unused, file+": "+permission)
 			}
 		}
