@@ -13,10 +13,17 @@ include hack/make/tools.mk
 
 ##@ Build
 
+# What the binary says of itself: image-reflector-controller --version.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+# The same sources make the same binary, wherever they are.
+BUILD = go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
 .PHONY: build
 build: ## Build the controller into bin/.
 	@# the move makes it all or nothing for whoever starts it meanwhile
-	go build -trimpath -ldflags="-s -w" -o $(BIN)/image-reflector-controller.unfinished . && \
+	$(BUILD) -o $(BIN)/image-reflector-controller.unfinished . && \
 		mv $(BIN)/image-reflector-controller.unfinished $(BIN)/image-reflector-controller
 
 .PHONY: generate

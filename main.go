@@ -39,6 +39,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	flag "github.com/spf13/pflag"
+	_ "golang.org/x/crypto/x509roots/fallback" // where the system has no certificate authorities, such as the image
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -70,6 +71,7 @@ var setupLog = ctrl.Log.WithName("setup")
 type flags struct {
 	metricsAddr, healthAddr, eventsAddr string
 	storagePath                         string
+	version                             bool
 	concurrent                          int
 	requeueDependency                   time.Duration
 	defaultServiceAccount               string
@@ -97,6 +99,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 		"The interval at which a dependency that is not ready is looked at again.")
 	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
 		"The service account for workload identity where an object names none.")
+	fs.BoolVar(&f.version, "version", false, "Print the version and the commit, and end.")
 	f.client.BindFlags(fs)
 	f.logger.BindFlags(fs)
 	f.leaderElection.BindFlags(fs)
@@ -149,6 +152,10 @@ func main() {
 	var f flags
 	f.bind(flag.CommandLine)
 	flag.Parse()
+	if f.version {
+		printVersion(os.Stdout)
+		return
+	}
 	logger.SetLogger(logger.NewLogger(f.logger))
 
 	if err := run(ctrl.SetupSignalHandler(), &f); err != nil {
@@ -182,7 +189,7 @@ func run(ctx context.Context, f *flags) error {
 	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	setupLog.Info("starting", "storage", f.storagePath)
+	setupLog.Info("starting", "version", version, "commit", commit, "storage", f.storagePath)
 	err = mgr.Start(ctx)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause) // a signal ends the process well, damage does not

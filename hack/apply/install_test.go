@@ -46,6 +46,8 @@ var installed = []struct{ apiVersion, kind, namespace, name string }{
 	{"rbac.authorization.k8s.io/v1", "Role", system, controller + "-leader-election"},
 	{"rbac.authorization.k8s.io/v1", "RoleBinding", system, controller + "-leader-election"},
 	{"apps/v1", "Deployment", system, controller},
+	{"v1", "Service", system, controller},
+	{"networking.k8s.io/v1", "NetworkPolicy", system, controller},
 }
 
 var definitions = []string{"imagepolicies.image.toolkit.fluxcd.io", "imagerepositories.image.toolkit.fluxcd.io"}

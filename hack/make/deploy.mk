@@ -2,9 +2,9 @@
 
 ##@ Cluster
 
-# The image that is deployed. Its default is what "docker build -t image-reflector-controller:dev ." makes, for a
-# cluster on the same machine.
-IMG ?= image-reflector-controller:dev
+# The image that is deployed: that of make image, where both are run at once. Its default is what
+# "docker build -t image-reflector-controller:dev ." makes, for a cluster on the same machine.
+IMG ?= $(or $(IMAGE),image-reflector-controller:dev)
 
 APPLY := go run ./hack/apply
 

@@ -108,6 +108,27 @@ func TestIdentitiesOfObjectsNeedAFeatureGate(t *testing.T) {
 	notReady(s, repo, v1.AuthenticationFailedReason, "ghcr.io is not one of its hosts: correct spec.provider or spec.image")
 }
 
+// TestIdentityOfAnObject has the API server make a token for a ServiceAccount.
+// The cloud that it is for is never reached: the only way there refuses.
+func TestIdentityOfAnObject(t *testing.T) {
+	s := emptyScene(t)
+	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", "password"))
+	controller := s.replica("--feature-gates=ObjectLevelWorkloadIdentity=true")
+	controller.Env = []string{"HTTPS_PROXY=" + proxy.Address()}
+	s.controller = s.start(controller)
+	s.Expect(suite.api.Create(s.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Namespace: s.namespace, Name: "reader",
+		Annotations: map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/reader"},
+	}})).To(Succeed())
+
+	repo := s.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.Insecure = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", false
+		r.Spec.Provider, r.Spec.ServiceAccountName = "aws", "reader"
+	})
+	notReady(s, repo, v1.AuthenticationFailedReason, "aws")
+	s.Expect(proxy.Refused()).NotTo(BeZero(), "it got as far as the cloud")
+}
+
 // farRegistry puts TLS with client certificates in front of the registry. It
 // returns the Secret to reach it with, and the address.
 func (s *scene) farRegistry() (map[string]string, string) {

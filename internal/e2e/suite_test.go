@@ -21,6 +21,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,7 +86,11 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, suite.registry.Stop()) }()
-	return m.Run(), nil
+	code := m.Run()
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
+		err = checkPermissions(plane.AuditLog())
+	}
+	return code, err
 }
 
 func startControlPlane(ctx context.Context, dir string) (*stage.ControlPlane, error) {
@@ -97,6 +102,7 @@ func startControlPlane(ctx context.Context, dir string) (*stage.ControlPlane, er
 		Assets: suite.binaries.Assets,
 		Dir:    filepath.Join(dir, "controlplane"),
 		CRDs:   []string{filepath.Join(root, "config/crd/bases")},
+		Audit:  true,
 	}
 	if err := plane.Start(ctx); err != nil {
 		return nil, err

@@ -36,6 +36,8 @@ type ControlPlane struct {
 	Dir string
 	// CRDs are files or folders of CustomResourceDefinitions to install.
 	CRDs []string
+	// Audit has the API server note every request in the file AuditLog.
+	Audit bool
 
 	env  *envtest.Environment
 	logs []*os.File
@@ -83,8 +85,25 @@ func (p *ControlPlane) prepare() error {
 	p.env.ControlPlane.Etcd = &envtest.Etcd{Path: filepath.Join(p.Assets, "etcd"), DataDir: etcd}
 	p.env.ControlPlane.GetAPIServer().Path = filepath.Join(p.Assets, "kube-apiserver")
 	p.env.ControlPlane.GetAPIServer().CertDir = apiserver
+	if p.Audit {
+		if err := p.audit(filepath.Join(apiserver, "audit-policy.json")); err != nil {
+			return err
+		}
+	}
 	return p.openLogs()
 }
+
+// audit writes the policy that asks for a line for each request, with who asked
+// for what, and without contents.
+func (p *ControlPlane) audit(policyFile string) error {
+	const policy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}`
+	p.env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policyFile).Set("audit-log-path", p.AuditLog())
+	return os.WriteFile(policyFile, []byte(policy), 0o600)
+}
+
+// AuditLog is where the requests are noted that the API server answers, as JSON,
+// an event of audit.k8s.io/v1 on each line.
+func (p *ControlPlane) AuditLog() string { return filepath.Join(p.Dir, "audit.log") }
 
 func (p *ControlPlane) openLogs() error {
 	for _, name := range []string{"etcd.log", "kube-apiserver.log"} {

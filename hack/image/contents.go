@@ -1,0 +1,174 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+const (
+	program     = "/usr/local/bin/image-reflector-controller"
+	licenseFile = "/licenses/LICENSE"
+	// user is a number, so that runAsNonRoot can be checked.
+	user = "65532:65532"
+)
+
+// binary is the program for one architecture.
+type binary struct {
+	architecture, file string
+}
+
+// contents is all that an image depends on.
+type contents struct {
+	version, commit string
+	created         time.Time
+	license         string // a path
+	binaries        []binary
+}
+
+// annotations describe the image, its index and its configuration.
+func (c *contents) annotations() map[string]string {
+	const prefix = "org.opencontainers.image."
+	return map[string]string{
+		prefix + "title":       "image-reflector-controller",
+		prefix + "description": "Scans image repositories and selects the latest images",
+		prefix + "licenses":    "Apache-2.0",
+		prefix + "version":     c.version,
+		prefix + "revision":    c.commit,
+		prefix + "created":     c.created.Format(time.RFC3339),
+	}
+}
+
+// index returns one image for each binary. A file that can't be read is an
+// error.
+func (c *contents) index() (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, b := range c.binaries {
+		image, err := c.image(b)
+		if err != nil {
+			return nil, fmt.Errorf("the image for %s can't be made: %w", b.architecture, err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        image,
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: b.architecture}},
+		})
+	}
+	return mutate.Annotations(index, c.annotations()).(v1.ImageIndex), nil
+}
+
+func (c *contents) image(b binary) (v1.Image, error) {
+	layer, err := c.layer(b)
+	if err != nil {
+		return nil, err
+	}
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err = mutate.Append(image, mutate.Addendum{
+		Layer:   layer,
+		History: v1.History{Created: v1.Time{Time: c.created}, CreatedBy: "hack/image"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", b.architecture
+	config.Created = v1.Time{Time: c.created}
+	config.Config = v1.Config{
+		User:         user,
+		Entrypoint:   []string{program},
+		ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9440/tcp": {}},
+		Labels:       c.annotations(),
+	}
+	image, err = mutate.ConfigFile(image, config)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(image, c.annotations()).(v1.Image), nil
+}
+
+// layer returns the one layer: the program and the licence, owned by root, who
+// is nobody that the program runs as.
+func (c *contents) layer(b binary) (v1.Layer, error) {
+	var archive bytes.Buffer
+	writer := tar.NewWriter(&archive)
+	written := map[string]bool{}
+	for _, f := range []struct {
+		name, source string
+		mode         int64
+	}{
+		{licenseFile, c.license, 0o644},
+		{program, b.file, 0o755},
+	} {
+		content, err := os.ReadFile(f.source)
+		if err == nil {
+			err = c.writeFolders(writer, f.name, written)
+		}
+		if err == nil {
+			err = c.writeFile(writer, f.name, f.mode, content)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
+}
+
+// writeFolders writes the folders of a file that were not written before.
+func (c *contents) writeFolders(writer *tar.Writer, file string, written map[string]bool) error {
+	folder := path.Dir(file)
+	if folder == "/" || written[folder] {
+		return nil
+	}
+	if err := c.writeFolders(writer, folder, written); err != nil {
+		return err
+	}
+	written[folder] = true
+	return writer.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeDir, Name: strings.TrimPrefix(folder, "/") + "/", Mode: 0o755, ModTime: c.created,
+	})
+}
+
+func (c *contents) writeFile(writer *tar.Writer, file string, mode int64, content []byte) error {
+	err := writer.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Mode: mode, Size: int64(len(content)), ModTime: c.created,
+	})
+	if err == nil {
+		_, err = writer.Write(content)
+	}
+	return err
+}

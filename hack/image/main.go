@@ -1,0 +1,134 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// The image command makes an image of the controller for several platforms,
+// from a static binary for each, without a daemon. The same input makes the
+// same digest.
+//
+//	go run ./hack/image -version v1.0.0 -layout build/oci amd64=bin/amd64 arm64=bin/arm64
+//
+// It writes a folder in the OCI image layout (-layout), pushes to a registry
+// (-push, with the credentials that docker login stored), or both.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	var c contents
+	flags.StringVar(&c.version, "version", "dev", "the version of the binaries")
+	flags.StringVar(&c.commit, "commit", "unknown", "the commit that they were built from")
+	flags.StringVar(&c.license, "license", "LICENSE", "the file with the licence")
+	created := flags.Int64("created", 0, "the time that the image is said to be made at, in seconds since 1970")
+	folder := flags.String("layout", "", "the folder to write an OCI image layout to")
+	reference := flags.String("push", "", "the registry, name and tag to push to")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	c.created = time.Unix(*created, 0).UTC()
+	if err := c.setBinaries(flags.Args()); err != nil {
+		return err
+	}
+	if *folder == "" && *reference == "" {
+		return errors.New("-layout or -push must say where the image goes")
+	}
+	index, err := c.index()
+	if err != nil {
+		return err
+	}
+	if *folder != "" {
+		if err := write(*folder, index, out); err != nil {
+			return err
+		}
+	}
+	if *reference != "" {
+		return push(ctx, *reference, index, out)
+	}
+	return nil
+}
+
+// setBinaries takes arguments such as "amd64=bin/amd64".
+func (c *contents) setBinaries(args []string) error {
+	for _, arg := range args {
+		architecture, file, found := strings.Cut(arg, "=")
+		if !found || architecture == "" || file == "" {
+			return fmt.Errorf("%q is no binary: write it as amd64=FILE", arg)
+		}
+		c.binaries = append(c.binaries, binary{architecture: architecture, file: file})
+	}
+	if len(c.binaries) == 0 {
+		return errors.New("no binary is named: write amd64=FILE for each architecture")
+	}
+	return nil
+}
+
+// write makes a folder anew that has the index.
+func write(folder string, index v1.ImageIndex, out io.Writer) error {
+	path, err := layout.Write(folder, empty.Index)
+	if err == nil {
+		err = path.AppendIndex(index)
+	}
+	if err != nil {
+		return fmt.Errorf("the image could not be written to %s: %w", folder, err)
+	}
+	return tell(out, "wrote", folder, index)
+}
+
+// push pushes the index by a name with a registry and a tag.
+func push(ctx context.Context, reference string, index v1.ImageIndex, out io.Writer) error {
+	tag, err := name.NewTag(reference, name.StrictValidation)
+	if err != nil {
+		return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", reference, err)
+	}
+	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+		return fmt.Errorf("the image could not be pushed: %w", err)
+	}
+	return tell(out, "pushed", reference, index)
+}
+
+func tell(out io.Writer, did, where string, index v1.ImageIndex) error {
+	digest, err := index.Digest()
+	if err == nil {
+		fmt.Fprintf(out, "%s %s@%s\n", did, where, digest)
+	}
+	return err
+}

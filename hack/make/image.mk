@@ -1,0 +1,25 @@
+# The image of the controller, without a daemon.
+
+##@ Image
+
+# Where the image goes, with a registry and a tag. Without it, the image is written to a folder.
+IMAGE ?=
+
+ARCHITECTURES ?= amd64 arm64
+
+IMAGE_BUILD  := build/image
+IMAGE_LAYOUT := $(IMAGE_BUILD)/oci
+
+# The time of the commit, and not of the build: the same commit makes the same image.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+.PHONY: image
+image: ## Build the image for amd64 and arm64. IMAGE=registry/name:tag pushes it, otherwise it is written to build/image/oci.
+	@rm -rf $(IMAGE_BUILD) && mkdir -p $(IMAGE_BUILD)
+	@for architecture in $(ARCHITECTURES); do \
+		echo "building linux/$$architecture"; \
+		GOOS=linux GOARCH=$$architecture $(BUILD) -o $(IMAGE_BUILD)/$$architecture . ; \
+	done
+	@go run ./hack/image -version "$(VERSION)" -commit "$(COMMIT)" -created "$(SOURCE_DATE_EPOCH)" \
+		$(if $(IMAGE),-push "$(IMAGE)",-layout $(IMAGE_LAYOUT)) \
+		$(foreach architecture,$(ARCHITECTURES),$(architecture)=$(IMAGE_BUILD)/$(architecture))

@@ -1,0 +1,66 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apitest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// TestFluxOverlay puts the controller into an installation of Flux, and expects
+// its image and its CRDs to be other ones, and nothing else.
+func TestFluxOverlay(t *testing.T) {
+	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
+	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")
+	if diff := cmp.Diff(before.names(), after.names()); diff != "" {
+		t.Fatalf("other objects (-before +after):\n%s", diff)
+	}
+	definitions := build(t, "../../config/crd")
+	for _, name := range after.names() {
+		want := before[name]
+		if definitions[name] != nil {
+			want = definitions[name]
+		}
+		if name == ours {
+			var deployment appsv1.Deployment
+			before.into(t, name, &deployment)
+			deployment.Spec.Template.Spec.Containers[0].Image = image
+			want = toUnstructured(t, &deployment)
+			after.into(t, name, &deployment)
+			after[name] = toUnstructured(t, &deployment)
+		}
+		if diff := cmp.Diff(want.Object, after[name].Object); diff != "" {
+			t.Errorf("%s is not what it should be (-want +got):\n%s", name, diff)
+		}
+	}
+	if len(definitions) != 2 {
+		t.Errorf("config/crd has %v", definitions.names())
+	}
+}
+
+func toUnstructured(t *testing.T, obj any) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &unstructured.Unstructured{Object: fields}
+}

@@ -1,0 +1,204 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apitest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	system   = "image-reflector-system"
+	replicas = "testdata/replicas" // config/default with config/replicas
+	workload = "Deployment/image-reflector-controller"
+)
+
+// warnings keeps what the API server warns of.
+type warnings struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, text)
+}
+
+// TestInstallation has the API server look at every object of an installation,
+// as strictly as it can and without keeping it. The namespace warns of workloads
+// that exceed its Pod Security level.
+func TestInstallation(t *testing.T) {
+	for _, folder := range []string{"../../config/default", replicas} {
+		t.Run(folder, func(t *testing.T) {
+			objects := build(t, folder)
+			createNamespace(t, objects)
+			warned := &warnings{}
+			config := rest.CopyConfig(server.config)
+			config.WarningHandlerWithContext = warned
+			c, err := client.New(config, client.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range objects.names() {
+				err := client.WithFieldValidation(c, "Strict").Apply(t.Context(),
+					client.ApplyConfigurationFromUnstructured(objects[name]), client.DryRunAll, client.ForceOwnership, client.FieldOwner("apitest"))
+				if err != nil {
+					t.Errorf("the API server rejects %s: %v", name, err)
+				}
+			}
+			if len(warned.text) > 0 {
+				t.Errorf("the API server warns: %q", warned.text)
+			}
+		})
+	}
+}
+
+// createNamespace creates the namespace of an installation, if it is not there.
+func createNamespace(t *testing.T, objects built) {
+	t.Helper()
+	var namespace corev1.Namespace
+	objects.into(t, "Namespace/"+system, &namespace)
+	if got := namespace.Labels["pod-security.kubernetes.io/enforce"]; got != "restricted" {
+		t.Errorf("the namespace enforces the Pod Security level %q", got)
+	}
+	if err := server.Create(t.Context(), &namespace); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+}
+
+// podOf returns the Pod that the Deployment of an installation makes.
+func podOf(t *testing.T, objects built) *corev1.Pod {
+	t.Helper()
+	var deployment appsv1.Deployment
+	objects.into(t, workload, &deployment)
+	template := deployment.Spec.Template
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: deployment.Name, Labels: template.Labels},
+		Spec:       template.Spec,
+	}
+}
+
+// TestPodIsAdmitted creates the Pod in the namespace of the installation, and
+// then Pods that must be refused there: a level that refuses nothing proves
+// nothing.
+func TestPodIsAdmitted(t *testing.T) {
+	objects := build(t, "../../config/default")
+	createNamespace(t, objects)
+	pod := podOf(t, objects)
+	if err := server.Create(t.Context(), pod); err != nil {
+		t.Fatalf("the Pod of the Deployment is not admitted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := server.Delete(context.Background(), pod, client.GracePeriodSeconds(0)); err != nil {
+			t.Error(err)
+		}
+	})
+
+	for name, exceed := range map[string]func(*corev1.PodSpec, *corev1.SecurityContext){
+		"privileged": func(_ *corev1.PodSpec, c *corev1.SecurityContext) {
+			c.Privileged, c.AllowPrivilegeEscalation = new(true), new(true)
+		},
+		"privilege escalation": func(_ *corev1.PodSpec, c *corev1.SecurityContext) { c.AllowPrivilegeEscalation = new(true) },
+		"root":                 func(_ *corev1.PodSpec, c *corev1.SecurityContext) { c.RunAsNonRoot = nil },
+		"capabilities":         func(_ *corev1.PodSpec, c *corev1.SecurityContext) { c.Capabilities = nil },
+		"any system call":      func(_ *corev1.PodSpec, c *corev1.SecurityContext) { c.SeccompProfile = nil },
+		"host network":         func(spec *corev1.PodSpec, _ *corev1.SecurityContext) { spec.HostNetwork = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := podOf(t, objects)
+			pod.Name = "exceeding"
+			exceed(&pod.Spec, pod.Spec.Containers[0].SecurityContext)
+			err := server.Create(t.Context(), pod, client.DryRunAll)
+			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `violates PodSecurity "restricted`) {
+				t.Errorf("got %v, want it refused by the Pod Security level", err)
+			}
+		})
+	}
+}
+
+// TestContainer looks at what no Pod Security level asks for.
+func TestContainer(t *testing.T) {
+	container := podOf(t, build(t, "../../config/default")).Spec.Containers[0]
+	if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
+		t.Error("the container may write to its image")
+	}
+	for _, amount := range []corev1.ResourceList{container.Resources.Requests, container.Resources.Limits} {
+		if amount.Memory().IsZero() || amount.Cpu().IsZero() {
+			t.Errorf("memory or CPU is missing: %v", amount)
+		}
+	}
+	i := slices.IndexFunc(container.Env, func(v corev1.EnvVar) bool { return v.Name == "GOMEMLIMIT" })
+	if i < 0 {
+		t.Fatal("GOMEMLIMIT is not set")
+	}
+	from := container.Env[i].ValueFrom.ResourceFieldRef
+	if from == nil || from.Resource != "limits.memory" || from.ContainerName != container.Name || !from.Divisor.IsZero() {
+		t.Errorf("GOMEMLIMIT is %v, want the container's limit in bytes", container.Env[i].ValueFrom)
+	}
+}
+
+// TestSelectors expects what selects Pods to select those of the Deployment, and
+// what names ports to name theirs.
+func TestSelectors(t *testing.T) {
+	objects := build(t, replicas)
+	pod := podOf(t, objects)
+	var service corev1.Service
+	var network networkingv1.NetworkPolicy
+	var budget policyv1.PodDisruptionBudget
+	objects.into(t, "Service/image-reflector-controller", &service)
+	objects.into(t, "NetworkPolicy/image-reflector-controller", &network)
+	objects.into(t, "PodDisruptionBudget/image-reflector-controller", &budget)
+
+	for what, selector := range map[string]*metav1.LabelSelector{
+		"Service":             {MatchLabels: service.Spec.Selector},
+		"NetworkPolicy":       &network.Spec.PodSelector,
+		"PodDisruptionBudget": budget.Spec.Selector,
+	} {
+		parsed, err := metav1.LabelSelectorAsSelector(selector)
+		if err != nil || parsed.Empty() || !parsed.Matches(labels.Set(pod.Labels)) {
+			t.Errorf("the %s selects %v (%v), which does not match the labels %v", what, parsed, err, pod.Labels)
+		}
+	}
+	ports := []string{service.Spec.Ports[0].TargetPort.String()}
+	for _, rule := range network.Spec.Ingress {
+		for _, port := range rule.Ports {
+			ports = append(ports, port.Port.String())
+		}
+	}
+	for _, name := range ports {
+		if !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == name }) {
+			t.Errorf("the container has no port %q", name)
+		}
+	}
+	if egress := network.Spec.Egress; len(egress) != 1 || len(egress[0].To) != 0 || len(egress[0].Ports) != 0 {
+		t.Errorf("the NetworkPolicy restricts what goes out: registries are anywhere: %v", egress)
+	}
+}
