@@ -39,6 +39,7 @@ test: controlplane $(REGISTRY) build ## Run every test, on a real control plane 
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
+	$(MAKE) monitoring-test
 
 ##@ Help
 

@@ -252,7 +252,11 @@ func (f *flags) checkDelays() error {
 func reportStore(stop context.CancelCauseFunc) func(tagstore.Report) {
 	log := ctrl.Log.WithName("tagstore")
 	return func(report tagstore.Report) {
-		log.Info(report.String(), "kind", report.Kind)
+		fields := []any{"kind", report.Kind}
+		if report.Key.Name != "" {
+			fields = append(fields, "object", report.Key.String())
+		}
+		log.Info(report.String(), fields...)
 		if report.Kind == tagstore.FileDamaged {
 			stop(errors.New(report.String()))
 		}
@@ -272,8 +276,8 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 	if err := mgr.Add(queue); err != nil {
 		return err
 	}
-	durations := metrics.NewDurations()
-	ctrlmetrics.Registry.MustRegister(durations, &metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()})
+	durations, scans := metrics.NewDurations(), metrics.NewScans(registryClient.HostLabel)
+	ctrlmetrics.Registry.MustRegister(durations, scans, &metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()})
 	identities, err := f.newIdentities(mgr, queue)
 	if err != nil {
 		return err
@@ -284,6 +288,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 		Store:                store,
 		Publisher:            queue,
 		Durations:            durations,
+		Scans:                scans,
 		Shard:                shard,
 		NoCrossNamespaceRefs: f.acl.NoCrossNamespaceRefs || !f.watch.AllNamespaces,
 		Concurrent:           f.concurrent,

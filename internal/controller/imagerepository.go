@@ -57,6 +57,8 @@ type ImageRepositories struct {
 	Saved func(ctx context.Context, name types.NamespacedName)
 	// Wake enqueues an object that waited for its turn at a registry.
 	Wake func(name types.NamespacedName)
+	// Scans is told of every scan. It may be nil.
+	Scans Scans
 	// JitterPercent is by how much an interval is moved, so that objects which
 	// were made together are not scanned together forever.
 	JitterPercent uint8
@@ -97,19 +99,17 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if !due {
 		return scanned(repo, decision.Wait()), nil
 	}
-	work := &scanning{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored}
-	list, err := work.list(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
+	work := &scanning{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, last: revisionOf(repo)}
+	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	last := revisionOf(repo)
-	if err := work.note(ctx, list); err != nil {
-		return outcome.Result{}, err
+	if log := ctrl.LoggerFrom(ctx).V(1); log.Enabled() {
+		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !work.changed(),
+			"invalid", list.Invalid, "duration", work.took().String())
 	}
-	ctrl.LoggerFrom(ctx).V(1).Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount,
-		"unchanged", list.Unchanged, "invalid", list.Invalid)
 	result := scanned(repo, w.interval(repo))
-	result.Quiet = w.past.replace(last, repo, time.Now())
+	result.Quiet = w.past.replace(work.last, repo, time.Now())
 	return result, nil
 }
 

@@ -30,7 +30,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
@@ -247,4 +249,40 @@ func TestIntervalsAndTimeoutsAreBounded(t *testing.T) {
 	g.Expect(repo.GetTimeout()).To(Equal(v1.MaxDefaultTimeout), "a hanging registry takes up no worker for a day")
 	repo.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
 	g.Expect(repo.GetTimeout()).To(Equal(time.Hour), "but its author may have it so")
+}
+
+// counted keeps how scans ended.
+type counted []string
+
+func (c *counted) Observe(_ image.Name, outcome string, took time.Duration) {
+	if took == 0 {
+		outcome += " at the door"
+	}
+	*c = append(*c, outcome)
+}
+
+func TestScansAreCounted(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	var scans counted
+	w.repositories.Scans = &scans
+	once := func() string {
+		w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: time.Now().String()}
+		scans = nil
+		_, _ = w.scan() // an error shows in what is counted
+		return strings.Join(scans, ", ")
+	}
+	w.tags = []string{"1.0.0"}
+	g.Expect(once()).To(Equal("changed"))
+	g.Expect(once()).To(Equal("unchanged"), "the registry says so")
+	w.tags = []string{"1.0.0", "0-ab.sig"}
+	g.Expect(once()).To(Equal("unchanged"), "the tags are the same in another list")
+	w.down = errors.New("out of order")
+	g.Expect(once()).To(Equal("Failure"))
+	w.busy = &registry.BusyError{After: time.Second}
+	g.Expect(once()).To(BeEmpty(), "it is still to come")
+	w.busy = errors.New("a pause")
+	g.Expect(once()).To(Equal("Failure at the door"))
+	w.busy, w.down, w.repo.Spec.Image = nil, nil, "https://ghcr.io/org/app"
+	g.Expect(once()).To(BeEmpty(), "there is no host to scan")
 }

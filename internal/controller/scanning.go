@@ -28,6 +28,8 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/metrics"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
@@ -40,6 +42,59 @@ type scanning struct {
 	name       image.Name
 	exclusions scan.Exclusions
 	stored     tagstore.Info // of the scan before
+	last       string        // the revision of the scan before
+	begun      time.Time     // when it was let in, zero where it was not
+}
+
+// Scans is told of scans.
+type Scans interface {
+	// Observe counts a scan, which took no time where it was not let in.
+	Observe(img image.Name, outcome string, took time.Duration)
+}
+
+// scan lists the tags and notes what it found.
+func (s *scanning) scan(ctx context.Context, begin func()) (registry.TagList, error) {
+	list, err := s.list(ctx, func() {
+		s.begun = time.Now()
+		begin()
+	})
+	if err == nil {
+		err = s.note(ctx, list)
+	}
+	if s.Scans != nil && !s.undecided(ctx, err) {
+		s.Scans.Observe(s.name, s.outcome(err), s.took())
+	}
+	return list, err
+}
+
+// undecided reports whether the scan is still to come, or was ended by the end
+// of the process.
+func (s *scanning) undecided(ctx context.Context, err error) bool {
+	_, deferred := errors.AsType[*outcome.DeferredError](err)
+	return deferred || err != nil && ctx.Err() != nil
+}
+
+func (s *scanning) outcome(err error) string {
+	switch {
+	case err != nil:
+		return outcome.Reason(err)
+	case s.changed():
+		return metrics.ScanChanged
+	default:
+		return metrics.ScanUnchanged
+	}
+}
+
+// changed reports whether a scan that succeeded found other tags than the one
+// before.
+func (s *scanning) changed() bool { return revisionOf(s.repo) != s.last }
+
+// took returns for how long the scan has been under way, 0 where it was not let in.
+func (s *scanning) took() time.Duration {
+	if s.begun.IsZero() {
+		return 0
+	}
+	return time.Since(s.begun)
 }
 
 // list lists the tags, less the excluded ones, once it is let in. The timeout

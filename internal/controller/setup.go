@@ -52,6 +52,8 @@ type Options struct {
 	Publisher lifecycle.Publisher
 	// Durations is told of every reconcile.
 	Durations lifecycle.Durations
+	// Scans is told of every scan.
+	Scans Scans
 
 	// Shard selects the objects that the manager's cache has. The others of the
 	// cluster belong to other controllers.
@@ -98,6 +100,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
 			Store:         o.Store,
 			Saved:         saved.Notify,
 			Wake:          repositories.Wake,
+			Scans:         o.Scans,
 			JitterPercent: o.JitterPercent,
 		}))
 }

@@ -17,7 +17,9 @@ limitations under the License.
 package e2e_test
 
 import (
+	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,8 @@ func TestUnchangedScanCostsOneWriteAndNoEvent(t *testing.T) {
 
 	policyVersion := policy.ResourceVersion
 	s.proxy.asked("")
+	s.settledSoon()
+	told := s.log()
 	writes, scans := s.writes(), 0
 	for last := repo.Status.LastScanResult.ScanTime; scans < 3; scans++ {
 		s.Eventually(func() metav1.Time { return refresh(s, repo).Status.LastScanResult.ScanTime }).ShouldNot(Equal(last))
@@ -77,6 +81,47 @@ func TestUnchangedScanCostsOneWriteAndNoEvent(t *testing.T) {
 	s.Expect(s.events(repo)).To(HaveLen(1))
 	s.Expect(s.events(policy)).To(HaveLen(1))
 	s.Expect(refresh(s, policy).ResourceVersion).To(Equal(policyVersion), "an unchanged policy is not written")
+	s.Expect(s.log()).To(Equal(told), "nor is anything logged")
+}
+
+// log is what the controller has logged so far.
+func (s *scene) log() string {
+	s.t.Helper()
+	content, err := os.ReadFile(s.controller.LogFile())
+	s.Expect(err).NotTo(HaveOccurred())
+	return string(content)
+}
+
+// TestLog shows what a line of the log holds: about what object, what happened
+// and why, and how long it took.
+func TestLog(t *testing.T) {
+	s := newScene(t, "--log-encoding=json")
+	s.pushTags("app", "1.0.0")
+	repo := ready(s, s.repository("app"))
+	lost := s.repository("lost")
+	notReady(s, lost, v1.ReadOperationFailedReason, "404")
+	s.Eventually(func() []map[string]any { return s.logged("lost") }).ShouldNot(BeEmpty())
+
+	found := s.logged("app")
+	s.Expect(found).To(HaveLen(1), "one line tells of one change")
+	s.Expect(found[0]).To(And(HaveKeyWithValue("level", "info"), HaveKeyWithValue("reason", "Succeeded"),
+		HaveKeyWithValue("warning", false), HaveKeyWithValue("namespace", repo.Namespace),
+		HaveKeyWithValue("msg", HavePrefix("successful scan: found 1 tags")), HaveKey("duration"), HaveKey("reconcileID")))
+	s.Expect(s.logged("lost")[0]).To(And(HaveKeyWithValue("reason", v1.ReadOperationFailedReason),
+		HaveKeyWithValue("warning", true), HaveKeyWithValue("msg", ContainSubstring("has no such repository"))))
+}
+
+// logged returns the lines of a log in JSON that are about ImageRepositories of a name.
+func (s *scene) logged(name string) []map[string]any {
+	s.t.Helper()
+	var found []map[string]any
+	for line := range strings.Lines(s.log()) {
+		var entry map[string]any
+		if json.Unmarshal([]byte(line), &entry) == nil && entry["name"] == name && entry["controllerKind"] == v1.ImageRepositoryKind {
+			found = append(found, entry)
+		}
+	}
+	return found
 }
 
 // TestQuietRestart shows that a restart with the store kept goes unnoticed,

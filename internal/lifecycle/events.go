@@ -19,6 +19,7 @@ package lifecycle
 import (
 	"context"
 	"hash/fnv"
+	"reflect"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
 	case q.laneOf(obj) <- queuedEvent{obj, event}:
 	default:
 		ctrl.Log.WithName("events").Info("event dropped: the receiver of events is too slow",
-			"name", obj.GetName(), "namespace", obj.GetNamespace(), "reason", event.Reason, "message", event.Message)
+			"kind", reflect.TypeOf(obj).Elem().Name(), "name", obj.GetName(), "namespace", obj.GetNamespace(), "reason", event.Reason, "message", event.Message)
 	}
 }
 

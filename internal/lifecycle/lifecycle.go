@@ -105,7 +105,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if r.Durations != nil {
 		defer func() { r.Durations.Observe(r.Kind, req.NamespacedName, time.Since(start)) }()
 	}
-	return r.work(ctx, obj)
+	return r.work(ctx, obj, start)
 }
 
 // takeOffFinalizer removes the finalizer that another implementation of the
@@ -126,7 +126,7 @@ func (r *Reconciler[T]) gone(ctx context.Context, name types.NamespacedName) err
 	return r.Worker.Forget(ctx, name)
 }
 
-func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
+func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.Result, error) {
 	before := obj.DeepCopyObject().(T)
 	status := &statusWriter[T]{client: r.Client, live: r.Live, newObject: r.Worker.New, written: before}
 	progress := &progress[T]{status: status}
@@ -146,7 +146,7 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T) (ctrl.Result, error) {
 	if err := status.write(ctx, obj); err != nil {
 		return afterFailedWrite(err)
 	}
-	r.publish(ctx, obj, settlement.Events)
+	r.publish(ctx, obj, settlement.Events, start)
 	return ctrl.Result{RequeueAfter: settlement.After}, settlement.Err
 }
 
@@ -164,10 +164,13 @@ func afterFailedWrite(err error) (ctrl.Result, error) {
 	}
 }
 
-func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []outcome.Event) {
+// publish tells the events, and logs them with the time that they took: they
+// are all that is logged of a reconcile, so that one without news is not.
+func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []outcome.Event, start time.Time) {
 	log := ctrl.LoggerFrom(ctx)
 	for _, event := range events {
-		log.Info(event.Message, "reason", event.Reason, "warning", event.Warning)
+		log.Info(event.Message, "reason", event.Reason, "warning", event.Warning,
+			"generation", obj.GetGeneration(), "duration", time.Since(start).String())
 		r.Publisher.Publish(obj.DeepCopyObject().(T), event)
 	}
 }

@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 )
 
@@ -43,6 +44,7 @@ func TestObjects(t *testing.T) {
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
+	repo.Spec.Interval.Duration = 5 * time.Minute
 	repo.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False"}, {Type: "Stalled", Status: "True"}}
 	repo.Status.LastScanResult = &v1.ScanResult{TagCount: 12, ScanTime: metav1.Unix(1700000000, 0)}
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "app"}}
@@ -74,6 +76,9 @@ gotk_suspend_status{kind="ImageRepository",name="app",namespace="team"} 0
 # HELP image_policy_info The image that a policy has selected.
 # TYPE image_policy_info gauge
 image_policy_info{digest="sha256:abc",image="ghcr.io/team/app",name="app",namespace="team",tag="1.2.3"} 1
+# HELP image_reflector_repository_interval_seconds The time between two scans of a repository, as its object has it.
+# TYPE image_reflector_repository_interval_seconds gauge
+image_reflector_repository_interval_seconds{name="app",namespace="team"} 300
 # HELP image_reflector_repository_last_scan_timestamp_seconds The Unix time of the last successful scan of a repository.
 # TYPE image_reflector_repository_last_scan_timestamp_seconds gauge
 image_reflector_repository_last_scan_timestamp_seconds{name="app",namespace="team"} 1.7e+09
@@ -148,4 +153,39 @@ func TestDurations(t *testing.T) {
 	durations.Forget(v1.ImagePolicyKind, app)
 	durations.Forget(v1.ImagePolicyKind, app)
 	g.Expect(testutil.CollectAndCount(durations, "gotk_reconcile_duration_seconds")).To(Equal(2))
+}
+
+func TestScans(t *testing.T) {
+	g := NewWithT(t)
+	scans := metrics.NewScans(image.Name.Host)
+	ghcr, err := image.Parse("ghcr.io/team/app", false)
+	g.Expect(err).NotTo(HaveOccurred())
+	quay, err := image.Parse("quay.io/team/app", false)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(prometheus.NewPedanticRegistry().Register(scans)).To(Succeed())
+	scans.Observe(ghcr, metrics.ScanChanged, time.Second)
+	scans.Observe(ghcr, metrics.ScanUnchanged, time.Second)
+	scans.Observe(ghcr, metrics.ScanUnchanged, time.Second)
+	scans.Observe(quay, v1.RateLimitedReason, 0)
+	scans.Observe(quay, "something that nobody thought of", time.Second)
+	g.Expect(testutil.CollectAndCompare(scans, strings.NewReader(`
+# HELP image_reflector_scans_total The scans of image repositories by registry host: unchanged, changed, or the reason for which they failed.
+# TYPE image_reflector_scans_total counter
+image_reflector_scans_total{host="ghcr.io",outcome="AuthenticationFailed"} 0
+image_reflector_scans_total{host="ghcr.io",outcome="Failure"} 0
+image_reflector_scans_total{host="ghcr.io",outcome="FeatureGateDisabled"} 0
+image_reflector_scans_total{host="ghcr.io",outcome="RateLimited"} 0
+image_reflector_scans_total{host="ghcr.io",outcome="ReadOperationFailed"} 0
+image_reflector_scans_total{host="ghcr.io",outcome="changed"} 1
+image_reflector_scans_total{host="ghcr.io",outcome="unchanged"} 2
+image_reflector_scans_total{host="quay.io",outcome="AuthenticationFailed"} 0
+image_reflector_scans_total{host="quay.io",outcome="Failure"} 1
+image_reflector_scans_total{host="quay.io",outcome="FeatureGateDisabled"} 0
+image_reflector_scans_total{host="quay.io",outcome="RateLimited"} 1
+image_reflector_scans_total{host="quay.io",outcome="ReadOperationFailed"} 0
+image_reflector_scans_total{host="quay.io",outcome="changed"} 0
+image_reflector_scans_total{host="quay.io",outcome="unchanged"} 0
+`), "image_reflector_scans_total")).To(Succeed())
+	g.Expect(testutil.CollectAndCount(scans, "image_reflector_scan_duration_seconds")).To(Equal(2))
+	g.Expect(testing.AllocsPerRun(100, func() { scans.Observe(ghcr, metrics.ScanUnchanged, time.Second) })).To(BeZero())
 }

@@ -48,6 +48,9 @@ var (
 	scannedDesc = prometheus.NewDesc("image_reflector_repository_last_scan_timestamp_seconds",
 		"The Unix time of the last successful scan of a repository.",
 		[]string{"namespace", "name"}, nil)
+	intervalDesc = prometheus.NewDesc("image_reflector_repository_interval_seconds",
+		"The time between two scans of a repository, as its object has it.",
+		[]string{"namespace", "name"}, nil)
 )
 
 // Objects tells the state of the objects, as their status has it. It reads the
@@ -65,7 +68,7 @@ type Objects struct {
 
 // Describe implements prometheus.Collector.
 func (o *Objects) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{readyDesc, suspendedDesc, policyDesc, tagsDesc, scannedDesc} {
+	for _, desc := range []*prometheus.Desc{readyDesc, suspendedDesc, policyDesc, tagsDesc, scannedDesc, intervalDesc} {
 		descs <- desc
 	}
 }
@@ -98,6 +101,7 @@ func (o *Objects) Collect(into chan<- prometheus.Metric) {
 func collectRepository(into chan<- prometheus.Metric, repo *v1.ImageRepository) {
 	labels := labelsOf(repo)
 	labels.collectState(into, v1.ImageRepositoryKind, repo.Status.Conditions, repo.Spec.Suspend)
+	into <- &sample{intervalDesc, labels[:], repo.GetRequeueAfter().Seconds()}
 	if last := repo.Status.LastScanResult; last != nil {
 		into <- &sample{tagsDesc, labels[:], float64(last.TagCount)}
 		into <- &sample{scannedDesc, labels[:], float64(last.ScanTime.Unix())}

@@ -95,8 +95,14 @@ func (e *DeferredError) Error() string { return e.Err.Error() }
 
 func (e *DeferredError) Unwrap() error { return e.Err }
 
-// retryReason returns the reason of an error of the kind that is retried.
-func retryReason(err error) string {
+// Reason returns the reason of an error, which its object's conditions have.
+func Reason(err error) string {
+	if stalled, ok := errors.AsType[*StalledError](err); ok {
+		return stalled.Reason
+	}
+	if waiting, ok := errors.AsType[*WaitingError](err); ok {
+		return waiting.Reason
+	}
 	if retry, ok := errors.AsType[*RetryError](err); ok {
 		return retry.Reason
 	}

@@ -87,7 +87,7 @@ func settle(c conditions, before Object, result Result, err error) Settlement {
 		}
 		return Settlement{After: waiting.After}
 	}
-	c.retrying(retryReason(err), err.Error())
+	c.retrying(Reason(err), err.Error())
 	return Settlement{Err: err}
 }
 

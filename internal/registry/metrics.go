@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
 const (
@@ -91,6 +93,10 @@ func (m *metrics) label(host string) string {
 	m.hosts[host] = true
 	return host
 }
+
+// HostLabel returns what the metrics call the registry host of an image: the
+// host, or "other" beyond some number of hosts.
+func (c *Client) HostLabel(img image.Name) string { return c.metrics.label(gateHost(img)) }
 
 func (m *metrics) observeRequest(o Observation) {
 	host := m.label(o.Host)

@@ -1,0 +1,117 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package monitoring
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+)
+
+// folder holds what is tested.
+const folder = "../../config/monitoring/"
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
+
+// alerts returns the alerts, which are checked as Prometheus does when it reads
+// them. The spec of a PrometheusRule is a file of rules.
+func alerts(t *testing.T) []rulefmt.Rule {
+	t.Helper()
+	var object struct {
+		Spec any `yaml:"spec"`
+	}
+	if err := yaml.Unmarshal(read(t, folder+"alerts.yaml"), &object); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := yaml.Marshal(object.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, problems := rulefmt.Parse(spec, false, model.LegacyValidation, newParser(), slog.New(slog.DiscardHandler))
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	var rules []rulefmt.Rule
+	for _, group := range groups.Groups {
+		rules = append(rules, group.Rules...)
+	}
+	if len(rules) == 0 {
+		t.Fatal("there are no alerts")
+	}
+	return rules
+}
+
+// dashboard is what is tested of a dashboard of Grafana.
+type dashboard struct {
+	UID        string  `json:"uid"`
+	Panels     []panel `json:"panels"`
+	Templating struct {
+		List []struct {
+			Name       string `json:"name"`
+			Definition string `json:"definition"`
+		} `json:"list"`
+	} `json:"templating"`
+}
+
+type panel struct {
+	ID      int    `json:"id"`
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	GridPos struct{ H, W, X, Y int }
+	Targets []struct {
+		Expr string `json:"expr"`
+	} `json:"targets"`
+}
+
+func readDashboard(t *testing.T) dashboard {
+	t.Helper()
+	var found dashboard
+	if err := json.NewDecoder(bytes.NewReader(read(t, folder+"dashboard.json"))).Decode(&found); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// filled returns a query of the dashboard with its variables filled in, as
+// Grafana does with all values chosen.
+func (d dashboard) filled(query string) string {
+	query = strings.ReplaceAll(query, "$__rate_interval", "2m")
+	for _, variable := range d.Templating.List {
+		query = strings.ReplaceAll(query, "$"+variable.Name, ".*")
+	}
+	return query
+}

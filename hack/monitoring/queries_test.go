@@ -1,0 +1,138 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package monitoring
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// foreign are the metrics of the libraries that the controller is made of.
+var foreign = map[string]bool{
+	"controller_runtime_reconcile_total": true,
+	"go_memstats_heap_inuse_bytes":       true,
+	"process_cpu_seconds_total":          true,
+	"process_resident_memory_bytes":      true,
+	"process_start_time_seconds":         true,
+	"rest_client_requests_total":         true,
+	"workqueue_depth":                    true,
+}
+
+var (
+	// metricInCode is how the name of a metric stands in the code.
+	metricInCode = regexp.MustCompile(`"((?:gotk|image)_[a-z_]+[a-z])"`)
+	// derived is what Prometheus adds to the name of a histogram.
+	derived = regexp.MustCompile(`_(bucket|sum|count)$`)
+	// valuesOf is how a variable of the dashboard names a metric and a label of it.
+	valuesOf = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
+)
+
+// TestQueries parses every query of the alerts and the dashboard, and looks for
+// the metrics that they name.
+func TestQueries(t *testing.T) {
+	exist := metricsInCode(t)
+	for _, rule := range alerts(t) {
+		checkQuery(t, exist, rule.Alert, rule.Expr)
+	}
+	shown := readDashboard(t)
+	for _, panel := range shown.Panels {
+		if panel.Type != "row" && len(panel.Targets) == 0 {
+			t.Errorf("the panel %q shows nothing", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			checkQuery(t, exist, panel.Title, shown.filled(target.Expr))
+		}
+	}
+	for _, variable := range shown.Templating.List {
+		m := valuesOf.FindStringSubmatch(variable.Definition)
+		if variable.Definition == "" { // is no query
+			continue
+		}
+		if m == nil || !exist[m[1]] {
+			t.Errorf("the variable %s asks for %s, of which there is no metric", variable.Name, variable.Definition)
+		}
+	}
+}
+
+func checkQuery(t *testing.T, exist map[string]bool, where, query string) {
+	t.Helper()
+	if strings.Contains(query, "$") {
+		t.Errorf("%s: a variable is unknown: %s", where, query)
+	}
+	expr, err := newParser().ParseExpr(query)
+	if err != nil {
+		t.Errorf("%s: %v: %s", where, err, query)
+		return
+	}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		selector, ok := node.(*parser.VectorSelector)
+		if ok && !exist[selector.Name] && !exist[derived.ReplaceAllString(selector.Name, "")] && !foreign[selector.Name] {
+			t.Errorf("%s: the controller has no metric %q", where, selector.Name)
+		}
+		return nil
+	})
+}
+
+func metricsInCode(t *testing.T) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	err := filepath.WalkDir("../../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, m := range metricInCode.FindAllStringSubmatch(string(content), -1) {
+			found[m[1]] = true
+		}
+		return err
+	})
+	if err != nil || len(found) < 5 {
+		t.Fatalf("the code has only the metrics %v: %v", found, err)
+	}
+	return found
+}
+
+// TestPanels holds the panels to a grid of 24 columns in which none covers
+// another one.
+func TestPanels(t *testing.T) {
+	ids, cells := map[int]string{}, map[[2]int]string{}
+	for _, panel := range readDashboard(t).Panels {
+		if other, taken := ids[panel.ID]; taken {
+			t.Errorf("%q and %q have the same id", other, panel.Title)
+		}
+		ids[panel.ID] = panel.Title
+		at := panel.GridPos
+		if at.H < 1 || at.W < 1 || at.X+at.W > 24 {
+			t.Errorf("%q is not within the grid: %+v", panel.Title, at)
+		}
+		for x := range at.W {
+			for y := range at.H {
+				cell := [2]int{at.X + x, at.Y + y}
+				if other, taken := cells[cell]; taken {
+					t.Fatalf("%q covers %q", panel.Title, other)
+				}
+				cells[cell] = panel.Title
+			}
+		}
+	}
+}

@@ -1,0 +1,123 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/prometheus/client_golang/prometheus"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+// Outcomes of scans that succeeded. Those of the others are the reasons of the
+// conditions that they lead to.
+const (
+	// ScanUnchanged is the outcome of a scan that found the tags of the one
+	// before.
+	ScanUnchanged = "unchanged"
+	// ScanChanged is the outcome of a scan that found other tags, or the first.
+	ScanChanged = "changed"
+)
+
+// scanOutcomes are all outcomes. Any other one counts as v1.FailureReason, so
+// that what errors say can't make series without bound.
+var scanOutcomes = []string{
+	ScanUnchanged, ScanChanged,
+	v1.AuthenticationFailedReason, v1.RateLimitedReason, v1.ReadOperationFailedReason,
+	meta.FeatureGateDisabledReason, v1.FailureReason,
+}
+
+// Scans counts scans, and keeps how long they took, by the host of the registry.
+// It is safe for concurrent use.
+type Scans struct {
+	label   func(image.Name) string
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+
+	mu    sync.Mutex
+	hosts map[string]scansOfHost
+}
+
+// scansOfHost spares every scan the search for its series by their labels.
+type scansOfHost struct {
+	total   map[string]prometheus.Counter // by outcome
+	seconds prometheus.Observer
+}
+
+// NewScans returns a Scans without any, to be registered. label returns what the
+// host of an image's registry is called, which must be one of few.
+func NewScans(label func(image.Name) string) *Scans {
+	return &Scans{
+		label: label,
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "image_reflector_scans_total",
+			Help: "The scans of image repositories by registry host: unchanged, changed, or the reason for which they failed.",
+		}, []string{"host", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "image_reflector_scan_duration_seconds",
+			Help:    "How long scans took from being let in to their registry until their result was kept, or had failed.",
+			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}, []string{"host"}),
+		hosts: map[string]scansOfHost{},
+	}
+}
+
+// Observe counts a scan of an image repository, and keeps how long it took: not
+// at all, as 0, where it was given up before it was let in to its registry.
+func (s *Scans) Observe(img image.Name, outcome string, took time.Duration) {
+	of := s.of(s.label(img))
+	counter, known := of.total[outcome]
+	if !known {
+		counter = of.total[v1.FailureReason]
+	}
+	counter.Inc()
+	if took > 0 {
+		of.seconds.Observe(took.Seconds())
+	}
+}
+
+// of returns the series of a host. They all begin with its first scan, so that
+// the first failure is seen as an increase.
+func (s *Scans) of(host string) scansOfHost {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, found := s.hosts[host]
+	if !found {
+		of = scansOfHost{total: map[string]prometheus.Counter{}, seconds: s.seconds.WithLabelValues(host)}
+		for _, outcome := range scanOutcomes {
+			of.total[outcome] = s.total.WithLabelValues(host, outcome)
+		}
+		s.hosts[host] = of
+	}
+	return of
+}
+
+// Describe implements prometheus.Collector.
+func (s *Scans) Describe(descs chan<- *prometheus.Desc) {
+	s.total.Describe(descs)
+	s.seconds.Describe(descs)
+}
+
+// Collect implements prometheus.Collector.
+func (s *Scans) Collect(into chan<- prometheus.Metric) {
+	s.total.Collect(into)
+	s.seconds.Collect(into)
+}
