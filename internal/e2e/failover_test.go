@@ -217,7 +217,8 @@ func TestTagsThatVanishDuringAFailOver(t *testing.T) {
 	registry.Reset()
 	s.Eventually(func() bool { return s.leads(other) }).Should(BeTrue())
 	s.Eventually(func() string { return h.last("gone") }).Should(Equal("1.1.0"))
-	s.Expect(asked(registry, "/v2/org/gone/manifests/1.2.0")).To(Equal(1), "before it was given up")
+	// twice where the cache did not show yet what the first look had led to
+	s.Expect(asked(registry, "/v2/org/gone/manifests/1.2.0")).To(BeElementOf(1, 2), "before it was given up")
 	s.Eventually(func() int { return asked(registry, "/v2/org/hidden/manifests/1.2.0") }).Should(BeNumerically(">=", 2), "and again")
 	s.Expect(h.tags("hidden")).To(Equal([]string{"1.2.0"}))
 	s.Expect(h.tags("gone")).To(Equal([]string{"1.2.0", "1.1.0"}))
