@@ -75,7 +75,8 @@ func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
 	case q.laneOf(obj) <- queuedEvent{obj, event}:
 	default:
 		ctrl.Log.WithName("events").Info("event dropped: the receiver of events is too slow",
-			"kind", reflect.TypeOf(obj).Elem().Name(), "name", obj.GetName(), "namespace", obj.GetNamespace(), "reason", event.Reason, "message", event.Message)
+			"kind", reflect.TypeOf(obj).Elem().Name(), "name", obj.GetName(), "namespace", obj.GetNamespace(),
+			"reason", event.Reason, "message", event.Message)
 	}
 }
 
