@@ -117,7 +117,7 @@ func TestOddObjects(t *testing.T) {
 		asking.Go(func() {
 			count, err := testutil.GatherAndCount(registry)
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(count).To(Equal(2*6*(3+1) + 5 + 2*6 + 1))
+			g.Expect(count).To(Equal(2*6*(3+1) + 5 + 3*6 + 1))
 		})
 	}
 	asking.Wait()
