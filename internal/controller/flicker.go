@@ -18,7 +18,6 @@ package controller
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -38,8 +37,7 @@ const (
 // registry whose replicas differ sends the same few lists in turn, which are
 // worth one event each, and not one for each scan.
 type pastLists struct {
-	mu    sync.Mutex
-	lists map[types.NamespacedName]pastOfObject
+	perObject[pastOfObject]
 }
 
 type pastOfObject struct {
@@ -60,29 +58,18 @@ func (p *pastLists) replace(last string, repo *v1.ImageRepository, now time.Time
 	if last == "" || last == next {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	name := client.ObjectKeyFromObject(repo)
-	past := p.lists[name]
-	if past.uid != repo.UID || past.generation != repo.Generation {
-		past = pastOfObject{uid: repo.UID, generation: repo.Generation}
-	}
-	past.revisions = slices.DeleteFunc(past.revisions, func(r pastRevision) bool {
-		return r.revision == last || now.Sub(r.replaced) > flickerTime
+	again := false
+	p.update(client.ObjectKeyFromObject(repo), func(past pastOfObject, _ bool) pastOfObject {
+		if past.uid != repo.UID || past.generation != repo.Generation {
+			past = pastOfObject{uid: repo.UID, generation: repo.Generation}
+		}
+		past.revisions = slices.DeleteFunc(past.revisions, func(r pastRevision) bool {
+			return r.revision == last || now.Sub(r.replaced) > flickerTime
+		})
+		again = slices.ContainsFunc(past.revisions, func(r pastRevision) bool { return r.revision == next })
+		past.revisions = append(past.revisions, pastRevision{last, now})
+		past.revisions = past.revisions[max(0, len(past.revisions)-flickerLists):]
+		return past
 	})
-	again := slices.ContainsFunc(past.revisions, func(r pastRevision) bool { return r.revision == next })
-	past.revisions = append(past.revisions, pastRevision{last, now})
-	past.revisions = past.revisions[max(0, len(past.revisions)-flickerLists):]
-	if p.lists == nil {
-		p.lists = map[types.NamespacedName]pastOfObject{}
-	}
-	p.lists[name] = past
 	return again
-}
-
-// forget drops what is remembered of an object that is gone.
-func (p *pastLists) forget(name types.NamespacedName) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.lists, name)
 }

@@ -54,14 +54,14 @@ func TestAListThatComesBackIsNoNews(t *testing.T) {
 	for i := range 2 * flickerLists {
 		g.Expect(scan(fmt.Sprint(i))).To(BeFalse())
 	}
-	g.Expect(past.lists).To(HaveLen(1))
-	g.Expect(past.lists[client.ObjectKeyFromObject(repo)].revisions).To(HaveLen(flickerLists))
+	g.Expect(past.values).To(HaveLen(1))
+	g.Expect(past.values[client.ObjectKeyFromObject(repo)].revisions).To(HaveLen(flickerLists))
 	g.Expect(scan("short")).To(BeFalse(), "what is remembered is bounded")
 
 	repo.UID = "b"
 	g.Expect(scan("new")).To(BeFalse(), "another object of that name")
 	past.forget(client.ObjectKeyFromObject(repo))
-	g.Expect(past.lists).To(BeEmpty())
+	g.Expect(past.values).To(BeEmpty())
 }
 
 func TestWhatAnotherSpecFindsIsNews(t *testing.T) {

@@ -86,7 +86,7 @@ func (w *ImagePolicies) Suspended(policy *v1.ImagePolicy) bool { return policy.S
 // Forget drops what is remembered of a policy that is gone.
 func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) error {
 	w.rests.forget(name)
-	w.apart.end(name)
+	w.apart.forget(name)
 	return nil
 }
 

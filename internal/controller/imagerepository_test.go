@@ -136,7 +136,7 @@ func TestAnotherObjectKnowsNoList(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
 	g.Expect(w.repositories.Forget(context.Background(), types.NamespacedName{Namespace: "ns", Name: "app"})).To(Succeed())
-	g.Expect(w.repositories.seen.lists).To(BeEmpty())
+	g.Expect(w.repositories.seen.values).To(BeEmpty())
 }
 
 func TestAFailedScanLosesNothing(t *testing.T) {

@@ -91,7 +91,7 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 		}
 		return nil, err
 	}
-	w.apart.end(client.ObjectKeyFromObject(policy))
+	w.apart.forget(client.ObjectKeyFromObject(policy))
 	if err := w.Access.granted(ctx, repo, policy.Namespace); err != nil {
 		return nil, w.denied(err)
 	}

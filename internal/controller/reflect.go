@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -55,8 +54,7 @@ func reflect(policy v1.ReflectionPolicy, held *v1.ImageRef, name, tag string, re
 // that were up to date before it are not all fetched again at once: each is
 // due at some time within its interval.
 type rests struct {
-	mu    sync.Mutex
-	until map[types.NamespacedName]rest
+	perObject[rest]
 }
 
 type rest struct {
@@ -67,34 +65,17 @@ type rest struct {
 // remaining returns how long the policy still rests, zero for not at all. One
 // that is seen for the first time rests for a part of its interval.
 func (r *rests) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, found := r.until[client.ObjectKeyFromObject(policy)]
-	if !found || known.uid != policy.UID {
+	known := r.update(client.ObjectKeyFromObject(policy), func(known rest, found bool) rest {
+		if found && known.uid == policy.UID {
+			return known
+		}
 		pause := time.Duration(scan.Fraction(string(policy.UID)) * float64(policy.GetInterval()))
-		known = rest{uid: policy.UID, until: now.Add(pause)}
-		r.set(policy, known)
-	}
+		return rest{uid: policy.UID, until: now.Add(pause)}
+	})
 	return max(0, known.until.Sub(now))
 }
 
 // end ends the rest of a policy whose digest was fetched.
 func (r *rests) end(policy *v1.ImagePolicy) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.set(policy, rest{uid: policy.UID})
-}
-
-func (r *rests) set(policy *v1.ImagePolicy, value rest) {
-	if r.until == nil {
-		r.until = map[types.NamespacedName]rest{}
-	}
-	r.until[client.ObjectKeyFromObject(policy)] = value
-}
-
-// forget drops what is remembered of a policy that is gone.
-func (r *rests) forget(name types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.until, name)
+	r.update(client.ObjectKeyFromObject(policy), func(rest, bool) rest { return rest{uid: policy.UID} })
 }

@@ -18,7 +18,6 @@ package controller
 
 import (
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,8 +30,7 @@ import (
 // registry that sends the same list again tells nothing new, and its tags need
 // not be read, filtered, sorted and compared to know that.
 type seenLists struct {
-	mu    sync.Mutex
-	lists map[types.NamespacedName]seenList
+	perObject[seenList]
 }
 
 // seenList is a list, and what was made of it.
@@ -57,9 +55,7 @@ func originOf(repo *v1.ImageRepository) listOrigin {
 // known returns the fingerprint of the list whose tags are those with a revision, that
 // of no list where none is known.
 func (s *seenLists) known(repo *v1.ImageRepository, revision string) registry.Fingerprint {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seen := s.lists[client.ObjectKeyFromObject(repo)]
+	seen := s.get(client.ObjectKeyFromObject(repo))
 	if seen.from != originOf(repo) || seen.revision != revision || !slices.Equal(seen.exclusions, repo.GetExclusionList()) {
 		return ""
 	}
@@ -68,22 +64,12 @@ func (s *seenLists) known(repo *v1.ImageRepository, revision string) registry.Fi
 
 // note remembers the list that the repository's status tells of.
 func (s *seenLists) note(repo *v1.ImageRepository, fingerprint registry.Fingerprint) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lists == nil {
-		s.lists = map[types.NamespacedName]seenList{}
-	}
-	s.lists[client.ObjectKeyFromObject(repo)] = seenList{
-		fingerprint: fingerprint,
-		from:        originOf(repo),
-		exclusions:  slices.Clone(repo.GetExclusionList()),
-		revision:    repo.Status.LastScanResult.Revision,
-	}
-}
-
-// forget drops what is remembered of an object that is gone.
-func (s *seenLists) forget(name types.NamespacedName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.lists, name)
+	s.update(client.ObjectKeyFromObject(repo), func(seenList, bool) seenList {
+		return seenList{
+			fingerprint: fingerprint,
+			from:        originOf(repo),
+			exclusions:  slices.Clone(repo.GetExclusionList()),
+			revision:    repo.Status.LastScanResult.Revision,
+		}
+	})
 }

@@ -19,7 +19,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -83,7 +82,7 @@ func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo
 	}
 	name := client.ObjectKeyFromObject(policy)
 	if where == nowhere {
-		w.apart.end(name)
+		w.apart.forget(name)
 		return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
 			fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", repo))
 	}
@@ -99,28 +98,16 @@ func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo
 // absences remembers since when policies are in another shard than their
 // repositories.
 type absences struct {
-	mu    sync.Mutex
-	begun map[types.NamespacedName]time.Time
+	perObject[time.Time]
 }
 
 // since returns for how long the policy has been apart. The first call begins it.
 func (a *absences) since(policy types.NamespacedName, now time.Time) time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.begun == nil {
-		a.begun = map[types.NamespacedName]time.Time{}
-	}
-	begun, found := a.begun[policy]
-	if !found {
-		a.begun[policy] = now
-		return 0
-	}
+	begun := a.update(policy, func(begun time.Time, found bool) time.Time {
+		if found {
+			return begun
+		}
+		return now
+	})
 	return now.Sub(begun)
-}
-
-// end forgets the policy.
-func (a *absences) end(policy types.NamespacedName) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.begun, policy)
 }

@@ -108,18 +108,18 @@ func TestAPolicyThatMovesStaysReady(t *testing.T) {
 
 	w.policies.Reader = here
 	g.Expect(w.settle()).To(Succeed())
-	g.Expect(w.policies.apart.begun).To(BeEmpty(), "the next move has its own time")
+	g.Expect(w.policies.apart.values).To(BeEmpty(), "the next move has its own time")
 
 	sharded(t, w, labels.Set{"shard": "b"})
 	_, ok = errors.AsType[*outcome.DeferredError](w.settle())
 	g.Expect(ok).To(BeTrue())
-	w.policies.apart.begun[client.ObjectKeyFromObject(w.policy)] = time.Now().Add(-30 * time.Second)
+	w.policies.apart.values[client.ObjectKeyFromObject(w.policy)] = time.Now().Add(-30 * time.Second)
 	g.Expect(w.settle()).To(HaveOccurred())
 	g.Expect(apimeta.IsStatusConditionFalse(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
 	g.Expect(w.policy.Status.LatestRef).To(Equal(before.Status.LatestRef))
 
 	g.Expect(w.policies.Forget(t.Context(), client.ObjectKeyFromObject(w.policy))).To(Succeed())
-	g.Expect(w.policies.apart.begun).To(BeEmpty())
+	g.Expect(w.policies.apart.values).To(BeEmpty())
 }
 
 func TestAShardThatCantBeAskedIsRetried(t *testing.T) {
