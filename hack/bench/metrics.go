@@ -20,6 +20,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,25 +48,16 @@ func (f figures) since(before figures) figures {
 }
 
 // read reads the controller's metrics.
-func (s *system) read(registries []*syntheticRegistry) (figures, error) {
+func (s *system) read(ctx context.Context, registries []*syntheticRegistry) (figures, error) {
 	f := figures{cpu: cpuOfProcess(s.controller.PID())}
-	response, err := http.Get(s.controller.MetricsURL())
-	if err != nil {
-		return figures{}, err
-	}
-	defer func() { _ = response.Body.Close() }()
 	for _, registry := range registries {
 		f.requests += float64(registry.requests.Load())
 		f.scans += float64(registry.lists.Load())
 	}
-	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		f.add(lines.Text())
-	}
+	err := s.eachMetric(ctx, f.add)
 	f.reading = cpuOfProcess(s.controller.PID()) - f.cpu
 	f.peak = peakOf(s.controller.PID())
-	return f, lines.Err()
+	return f, err
 }
 
 func (f *figures) add(line string) {
@@ -85,35 +77,48 @@ func (f *figures) add(line string) {
 // gauges returns the controller's metrics that have no labels, after a garbage
 // collection.
 func (s *system) gauges(ctx context.Context) (map[string]float64, error) {
-	heap := strings.TrimSuffix(s.controller.MetricsURL(), "/metrics") + "/debug/pprof/heap?gc=1"
-	values := map[string]float64{}
-	for _, url := range []string{heap, s.controller.MetricsURL()} {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return nil, err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = response.Body.Close() }()
-		if response.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("%s: %s", url, response.Status)
-		}
-		if url == heap {
-			continue
-		}
-		lines := bufio.NewScanner(response.Body)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			name, value, found := strings.Cut(lines.Text(), " ")
-			if found && name != "#" && !strings.Contains(name, "{") {
-				values[name] = number(value)
-			}
-		}
-		if err := lines.Err(); err != nil {
-			return nil, err
-		}
+	heap, err := get(ctx, strings.TrimSuffix(s.controller.MetricsURL(), "/metrics")+"/debug/pprof/heap?gc=1")
+	if err != nil {
+		return nil, err
 	}
-	return values, nil
+	_ = heap.Close() // the collection is what it was asked for
+	values := map[string]float64{}
+	err = s.eachMetric(ctx, func(line string) {
+		name, value, found := strings.Cut(line, " ")
+		if found && name != "#" && !strings.Contains(name, "{") {
+			values[name] = number(value)
+		}
+	})
+	return values, err
+}
+
+// eachMetric calls each with every line of the controller's metrics.
+func (s *system) eachMetric(ctx context.Context, each func(line string)) error {
+	body, err := get(ctx, s.controller.MetricsURL())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		each(lines.Text())
+	}
+	return lines.Err()
+}
+
+func get(ctx context.Context, url string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return response.Body, nil
 }

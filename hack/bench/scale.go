@@ -74,7 +74,6 @@ func measureSize(ctx context.Context, stand *stand) (size, error) {
 	if z.cold, err = stand.coldStart(ctx); err != nil {
 		return z, err
 	}
-	const quiet = 15 * time.Second
 	if err := wait(ctx, quiet); err != nil { // events are still being published
 		return z, err
 	}

@@ -43,7 +43,6 @@ const (
 	faultTime = 10 * time.Second
 	// healTime bounds the time from the end of all faults until all is well.
 	healTime = 2 * time.Minute
-	quiet    = 15 * time.Second
 )
 
 // soaking is a run that goes on for a while.

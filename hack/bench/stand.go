@@ -46,6 +46,9 @@ type stand struct {
 // namespace is where the objects are.
 const namespace = "bench"
 
+// quiet is for how long a controller is watched that has nothing to do.
+const quiet = 15 * time.Second
+
 // rarely is an interval that no measurement lasts for.
 const rarely = 10 * time.Hour
 
@@ -108,7 +111,7 @@ func (s *stand) coldStart(ctx context.Context) (cold, error) {
 	if err != nil {
 		return cold{}, err
 	}
-	f, err := s.read(s.registries)
+	f, err := s.read(ctx, s.registries)
 	return cold{figures: f, took: took, usage: since(used, cpuOf())}, err
 }
 
@@ -126,14 +129,14 @@ func (s *stand) steady(ctx context.Context, interval, window time.Duration) (fig
 
 // during returns what happens in a time.
 func (s *stand) during(ctx context.Context, window time.Duration) (figures, error) {
-	before, err := s.read(s.registries)
+	before, err := s.read(ctx, s.registries)
 	if err != nil {
 		return figures{}, err
 	}
 	if err := wait(ctx, window); err != nil {
 		return figures{}, err
 	}
-	after, err := s.read(s.registries)
+	after, err := s.read(ctx, s.registries)
 	return after.since(before), err
 }
 

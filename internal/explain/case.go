@@ -18,7 +18,6 @@ package explain
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -113,13 +112,4 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 // scanned returns what a scan that lists these tags finds.
 func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
 	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendKept(nil, tags), now)
-}
-
-// considered returns the tags to select from.
-func (c *Case) considered(l Listing, now time.Time) []string {
-	tags := c.scanned(l.Tags, now).Tags
-	if l.Unlisted != "" {
-		tags = append(slices.Clone(tags), l.Unlisted)
-	}
-	return tags
 }

@@ -41,7 +41,11 @@ type Options struct {
 
 // Explain says what becomes of the tags, and why.
 func (c *Case) Explain(l Listing, o Options) *Result {
-	considered := c.considered(l, o.Now)
+	scanned := c.scanned(l.Tags, o.Now)
+	considered := scanned.Tags
+	if l.Unlisted != "" {
+		considered = append(slices.Clone(considered), l.Unlisted)
+	}
 	explanation := c.rule.Explain(considered)
 	excluded := c.excluded(l.Tags)
 	r := &Result{
@@ -64,7 +68,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		},
 	}
 	if !l.Partial {
-		r.Tags.Revision = c.scanned(l.Tags, o.Now).Revision()
+		r.Tags.Revision = scanned.Revision()
 	}
 	r.rank(explanation.Ranked, o.Top)
 	if o.All {
