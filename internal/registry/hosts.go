@@ -101,6 +101,11 @@ func (h registryHost) equal(other registryHost) bool {
 	return len(h.labels) > 0 && h.port == other.port && slices.Equal(h.labels, other.labels)
 }
 
+// isLocal reports whether a name is kept for the machine itself, by RFC 6761.
+func (h registryHost) isLocal() bool {
+	return len(h.labels) > 0 && h.labels[len(h.labels)-1] == "localhost"
+}
+
 // matches reports whether each label of the host matches a pattern: the same
 // text, or what a labelPattern says. A pattern that begins with "**" takes any
 // number of labels, but at least one, in place of it.

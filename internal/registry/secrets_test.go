@@ -141,7 +141,11 @@ func (l *lure) mayBeShown(u *url.URL) bool {
 // isPublic reports whether an address is not in a private network, as far as it
 // says.
 func isPublic(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
+	name := strings.ToLower(u.Hostname())
+	if name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return false
+	}
+	ip := net.ParseIP(name)
 	return ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified()
 }
 
@@ -160,7 +164,7 @@ var lureHosts = []string{
 	"evil.example?" + lureRegistry, lureRegistry + "@evil.example", lureRegistry + ":443@evil.example", "evil.example@" + lureRegistry,
 	"evil.example\\@" + lureRegistry, lureRegistry + "%2eevil.example", lureRegistry + "\u3002evil.example", "registry-\u212a.example.com",
 	"registry-k.ex\u0430mple.com", "\uff52egistry-k.example.com", "registry-k.example", "example.com", "sub." + lureRegistry, "sub." + lureAuth,
-	"[::1]", "127.0.0.1", "169.254.169.254", "10.0.0.1", "[fe80::1]", "0.0.0.0", "2130706433", "",
+	"[::1]", "127.0.0.1", "169.254.169.254", "10.0.0.1", "[fe80::1]", "0.0.0.0", "2130706433", "", ":", ":443", "localhost", "LOCALHOST:443", "a.localhost",
 }
 
 // TestWhoIsShownSecrets tests that neither a registry, nor its token server, nor

@@ -113,10 +113,13 @@ func (r *tokenRequest) allowed(u *url.URL) bool {
 	case hostOf(u) == hostOf(&url.URL{Scheme: u.Scheme, Host: r.login.door.host}):
 		return true
 	}
+	host, ok := parseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
 	switch {
+	case !ok:
+		return false // a port alone would be dialed on this machine
 	case ip == nil:
-		return true
+		return r.login.door.plain || !host.isLocal()
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
 		return false // where clouds give credentials to whoever asks
 	default:
