@@ -43,10 +43,19 @@ const (
 	// scanned, but that no tag passes the policy.
 	NoTagSelectedReason string = "NoTagSelected"
 
+	// VerificationErrorReason says of SourceVerified that the signature of an
+	// image could not be verified.
+	VerificationErrorReason string = "VerificationError"
+
 	// FailureReason says that something failed that none of the other reasons
 	// names, such as a request to the Kubernetes API.
 	FailureReason string = "Failure"
 )
+
+// SourceVerifiedCondition is the type of the condition that says whether the
+// selected image is signed as spec.verify demands, as the kinds of Flux have it that
+// verify what they fetch.
+const SourceVerifiedCondition string = "SourceVerified"
 
 // ImageFinalizer is set by other implementations of this API. This one needs
 // no finalizer, and takes it off so that a deletion never hangs.

@@ -56,6 +56,8 @@ const (
 
 // ImagePolicySpec says which tag of an image repository is the latest.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.verify) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy != 'Never')",message="what is verified is an image with a certain digest, so the digest has to be reflected: set digestReflectionPolicy to IfNotPresent or Always, or remove verify"
+// +kubebuilder:validation:XValidation:rule="!has(self.policy.newest) || !has(self.filterTags) || !has(self.filterTags.extract) || size(self.filterTags.extract) == 0",message="newest compares times, and no part of a tag: remove filterTags.extract"
 // +kubebuilder:validation:XValidation:rule="!has(self.interval) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy == 'Always')",message="interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
 type ImagePolicySpec struct {
 	// ImageRepositoryRef names the ImageRepository whose tags are selected
@@ -71,6 +73,43 @@ type ImagePolicySpec struct {
 	// compared. Without it all tags are, as a whole.
 	// +optional
 	FilterTags *TagFilter `json:"filterTags,omitempty"`
+
+	// Exclude names tags that are not selected, such as a release that turned
+	// out to be bad: the policy falls back to the next best. They are whole
+	// tags, and no expressions.
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:Pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+	// +listType=set
+	// +optional
+	Exclude []string `json:"exclude,omitempty"`
+
+	// Platforms are what an image must provide, all of them, to be selected,
+	// such as "linux/amd64" or "linux/arm64/v8". An index provides those of its
+	// manifests, another image the one that its configuration names.
+	// "linux/arm64" and "linux/arm64/v8" are the same, and so are "linux/arm"
+	// and "linux/arm/v7".
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:Pattern="^[a-z0-9_.-]+/[a-z0-9_.-]+(/[a-z0-9_.-]+)?$"
+	// +listType=set
+	// +optional
+	Platforms []string `json:"platforms,omitempty"`
+
+	// MinimumAge is how long ago this controller must have first seen a tag
+	// with its digest before it is selected, such as 72h. Tags that were there
+	// at the first scan of the repository are judged by the time at which their
+	// image was created. What is selected already is not given up for its age.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="minimumAge must be at most 876000h, which is 100 years: a longer one can't be read"
+	// +optional
+	MinimumAge *metav1.Duration `json:"minimumAge,omitempty"`
+
+	// Verify says by whom an image must be signed to be selected. It needs a
+	// digestReflectionPolicy of IfNotPresent or Always.
+	// +optional
+	Verify *ImageVerification `json:"verify,omitempty"`
 
 	// DigestReflectionPolicy says when the digest of the latest image is
 	// fetched into status.latestRef: Never, IfNotPresent (once for every new
@@ -94,7 +133,7 @@ type ImagePolicySpec struct {
 
 // ImagePolicyChoice is a union of the ways to compare tags.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical and numerical"
+// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical), has(self.newest)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical, numerical and newest"
 type ImagePolicyChoice struct {
 	// SemVer compares tags as semantic versions.
 	// +optional
@@ -107,6 +146,10 @@ type ImagePolicyChoice struct {
 	// Numerical compares tags as numbers.
 	// +optional
 	Numerical *NumericalPolicy `json:"numerical,omitempty"`
+
+	// Newest compares images by time.
+	// +optional
+	Newest *NewestPolicy `json:"newest,omitempty"`
 }
 
 // SemVerPolicy selects the highest version in a range.
@@ -209,11 +252,19 @@ type ImagePolicyStatus struct {
 	// +optional
 	ObservedPreviousImage string `json:"observedPreviousImage,omitempty"`
 
+	// Candidates are the tags that were judged last by platforms, minimumAge
+	// and verify, best first, with what became of them.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	// +optional
+	Candidates []JudgedCandidate `json:"candidates,omitempty"`
+
 	// ObservedGeneration is the last generation that was reconciled.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions holds Ready, and Reconciling or Stalled where they are true.
+	// Conditions holds Ready, Reconciling or Stalled where they are true, and
+	// SourceVerified under spec.verify.
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 

@@ -93,7 +93,7 @@ func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) err
 // Work selects the latest image and notes it in the status.
 func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin lifecycle.Begin) (outcome.Result, error) {
 	migrateRefs(ctrl.LoggerFrom(ctx), &policy.Status)
-	rule, err := selection.Compile(policy.Spec.Policy, policy.Spec.FilterTags)
+	rule, err := selection.Compile(&policy.Spec)
 	if err != nil {
 		return outcome.Result{}, outcome.Stalled(v1.InvalidPolicyReason, err)
 	}

@@ -73,7 +73,7 @@ func TestSelectingEndsWithTheProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	from := origin{repo: w.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now())}
-	rule, err := selection.Compile(w.policy.Spec.Policy, nil)
+	rule, err := selection.Compile(&w.policy.Spec)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = from.selected(ctx, rule)
 	g.Expect(err).To(MatchError(context.Canceled))

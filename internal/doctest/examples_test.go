@@ -216,7 +216,7 @@ func (e example) checkSelection(t *testing.T) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(e.object.Object, policy); err != nil {
 		t.Fatal(err)
 	}
-	rule, err := selection.Compile(policy.Spec.Policy, policy.Spec.FilterTags)
+	rule, err := selection.Compile(&policy.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}

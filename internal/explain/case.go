@@ -47,7 +47,7 @@ func (c *Case) Live() bool { return c.PolicyFile == "" }
 // Compile makes the rule of the policy and parses the repository. The error
 // names the object, the field and the fix.
 func (c *Case) Compile() error {
-	rule, err := selection.Compile(c.Policy.Spec.Policy, c.Policy.Spec.FilterTags)
+	rule, err := selection.Compile(&c.Policy.Spec)
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}

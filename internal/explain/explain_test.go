@@ -323,7 +323,7 @@ func TestFirstRowIsSelect(t *testing.T) {
 		}
 		for name, spec := range policies {
 			t.Run(list+" "+name, func(t *testing.T) {
-				rule, err := selection.Compile(spec.Policy, spec.FilterTags)
+				rule, err := selection.Compile(&spec)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -55,7 +55,7 @@ func TestAdmits(t *testing.T) {
 
 func TestDoubtful(t *testing.T) {
 	const img = "registry.example.com/app"
-	rule, err := selection.Compile(v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}, nil)
+	rule, err := selection.Compile(&v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

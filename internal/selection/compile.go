@@ -22,18 +22,21 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Compile makes a Rule of a policy and its filter, which may be nil. It is the
-// only place where a policy can be invalid: the error is then an
-// *InvalidError that names the field and the fix.
-func Compile(choice v1.ImagePolicyChoice, tagFilter *v1.TagFilter) (*Rule, error) {
+// Compile makes a Rule of the parts of a policy that judge tags: policy,
+// filterTags and exclude. It is the only place where they can be invalid: the
+// error is then an *InvalidError that names the field and the fix.
+func Compile(spec *v1.ImagePolicySpec) (*Rule, error) {
+	choice := spec.Policy
 	if err := checkOneChosen(choice); err != nil {
 		return nil, err
 	}
-	filter, err := compileFilter(tagFilter)
+	filter, err := compileFilter(spec.FilterTags, spec.Exclude)
 	if err != nil {
 		return nil, err
 	}
 	switch {
+	case choice.Newest != nil:
+		return compileNewest(choice.Newest, filter)
 	case choice.SemVer != nil:
 		return compileSemVer(choice.SemVer, filter)
 	case choice.Numerical != nil:
@@ -46,7 +49,7 @@ func Compile(choice v1.ImagePolicyChoice, tagFilter *v1.TagFilter) (*Rule, error
 // checkOneChosen fails unless exactly one policy is chosen.
 func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	chosen := 0
-	for _, set := range []bool{choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil} {
+	for _, set := range []bool{choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil, choice.Newest != nil} {
 		if set {
 			chosen++
 		}
@@ -55,9 +58,9 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	case 1:
 		return nil
 	case 0:
-		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical and numerical"}
+		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}
 	default:
-		return &InvalidError{Field: fieldPolicy, Problem: "more than one policy is chosen: keep one of semver, alphabetical and numerical"}
+		return &InvalidError{Field: fieldPolicy, Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"}
 	}
 }
 

@@ -35,12 +35,12 @@ func TestCompileRejects(t *testing.T) {
 	}{
 		{
 			reason: "a policy has to be chosen",
-			want:   InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical and numerical"},
+			want:   InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"},
 		},
 		{
 			reason: "two policies may have two answers",
 			choice: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "*"}, Numerical: &v1.NumericalPolicy{}},
-			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical and numerical"},
+			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"},
 		},
 		{
 			reason: "a range that does not parse is quoted, with ranges to follow",
@@ -116,7 +116,7 @@ func TestCompileRejects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
-			rule, err := Compile(tt.choice, tt.filter)
+			rule, err := compileParts(tt.choice, tt.filter)
 			var got *InvalidError
 			if !errors.As(err, &got) {
 				t.Fatalf("Compile returned %v and %v, want an InvalidError", rule, err)
@@ -185,7 +185,7 @@ func TestCompileAccepts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
-			rule, err := Compile(tt.choice, tt.filter)
+			rule, err := compileParts(tt.choice, tt.filter)
 			if err != nil {
 				t.Fatalf("Compile: %v", err)
 			}

@@ -36,6 +36,8 @@ type order[K any] interface {
 	refusal(value *K) (Cause, string)
 	// unreadable is the cause where a key could not be read.
 	unreadable() Cause
+	// text is what of a value's key people are shown.
+	text(key string, value *K) string
 	// better stands between the better of two keys and the other one, such as
 	// "is a higher version than".
 	better() string
@@ -45,6 +47,7 @@ var (
 	_ order[version] = versions{}
 	_ order[number]  = numbers{}
 	_ order[string]  = texts{}
+	_ order[int64]   = moments{}
 )
 
 // unbounded is the part of an order that admits every value.
@@ -52,6 +55,11 @@ type unbounded[K any] struct{}
 
 func (unbounded[K]) admits(*K) bool             { return true }
 func (unbounded[K]) refusal(*K) (Cause, string) { return "", "" }
+
+// plain is the part of an order whose keys are shown as they are.
+type plain[K any] struct{}
+
+func (plain[K]) text(key string, _ *K) string { return key }
 
 // engine is a filter and an order put to work.
 type engine[K any, O order[K]] struct {
@@ -67,8 +75,6 @@ type candidate[K any] struct {
 	value K
 }
 
-func (c *candidate[K]) choice() Choice { return Choice{Tag: c.tag, Key: c.key} }
-
 // read makes a candidate of a tag, and returns false where the filter or the
 // key rules it out. It fills in a place that the caller uses again and again,
 // because one that is returned would be allocated for every tag.
@@ -79,6 +85,10 @@ func (e *engine[K, O]) read(tag string, c *candidate[K]) bool {
 	}
 	c.tag, c.key = tag, key
 	return e.order.read(key, &c.value) == ""
+}
+
+func (e *engine[K, O]) choice(c *candidate[K]) Choice {
+	return Choice{Tag: c.tag, Key: e.order.text(c.key, &c.value)}
 }
 
 // rank is the total order: by key, then by the bytes of the tags.
@@ -98,19 +108,34 @@ func (e *engine[K, O]) best(tags []string) (Choice, bool) {
 func (e *engine[K, O]) judge(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
-		return Verdict{Tag: tag, Reason: fmt.Sprintf("does not match filterTags.pattern %q", e.filter.pattern), Cause: CausePattern}
+		cause, reason := e.filter.refusal(tag)
+		return Verdict{Tag: tag, Reason: reason, Cause: cause}
 	}
 	var value K
 	reason, cause := e.order.read(key, &value), Cause("")
+	shown := key
 	if reason != "" {
 		cause = e.order.unreadable()
-	} else if !e.order.admits(&value) {
-		cause, reason = e.order.refusal(&value)
+	} else {
+		shown = e.order.text(key, &value)
+		cause, reason = e.judgeValue(&value)
 	}
 	if reason != "" && key != tag {
 		reason = fmt.Sprintf("has the key %q, which %s", key, reason)
 	}
-	return Verdict{Tag: tag, Key: key, Reason: reason, Cause: cause}
+	return Verdict{Tag: tag, Key: shown, Reason: reason, Cause: cause}
+}
+
+func (e *engine[K, O]) judgeValue(value *K) (Cause, string) {
+	if e.order.admits(value) {
+		return "", ""
+	}
+	return e.order.refusal(value)
+}
+
+func (e *engine[K, O]) considers(tag string) bool {
+	_, considered := e.filter.key(tag)
+	return considered
 }
 
 func (e *engine[K, O]) compare(a, b string) int {
@@ -133,7 +158,7 @@ func (e *engine[K, O]) precedence(a, b string) string {
 	if !e.accept(a, &left) || !e.accept(b, &right) || e.order.compare(&left.value, &right.value) == 0 {
 		return fmt.Sprintf("they compare as equal, and %q is greater than %q in byte order", a, b)
 	}
-	return fmt.Sprintf("%q %s %q", left.key, e.order.better(), right.key)
+	return fmt.Sprintf("%q %s %q", e.choice(&left).Key, e.order.better(), e.choice(&right).Key)
 }
 
 // accept is read for a tag that may be selected.

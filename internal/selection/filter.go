@@ -26,12 +26,29 @@ import (
 // filter says which tags are considered, and which part of them is their key.
 // A nil filter considers all tags, as a whole.
 type filter struct {
-	pattern *regexp.Regexp
-	extract *template // nil for the whole tag
+	pattern *regexp.Regexp // nil for all tags
+	extract *template      // nil for the whole tag
+	// heldBack are the tags that are not considered whatever they match.
+	heldBack map[string]bool
 }
 
 // compileFilter returns nil for a filter that lets everything through.
-func compileFilter(spec *v1.TagFilter) (*filter, error) {
+func compileFilter(spec *v1.TagFilter, exclude []string) (*filter, error) {
+	f, err := compilePattern(spec)
+	if err != nil || len(exclude) == 0 {
+		return f, err
+	}
+	if f == nil {
+		f = &filter{}
+	}
+	f.heldBack = make(map[string]bool, len(exclude))
+	for _, tag := range exclude {
+		f.heldBack[tag] = true
+	}
+	return f, nil
+}
+
+func compilePattern(spec *v1.TagFilter) (*filter, error) {
 	switch {
 	case spec == nil, *spec == v1.TagFilter{}:
 		return nil, nil
@@ -54,13 +71,18 @@ func compileFilter(spec *v1.TagFilter) (*filter, error) {
 	return &filter{pattern: pattern, extract: extract}, nil
 }
 
-// key returns the part of the tag that is compared, and false where the
-// pattern does not match. Where it matches more than once, the first counts.
+// key returns the part of the tag that is compared, and false where the tag is
+// held back or the pattern does not match. Where it matches more than once, the
+// first counts.
 func (f *filter) key(tag string) (string, bool) {
-	if f == nil {
+	switch {
+	case f == nil:
 		return tag, true
-	}
-	if f.extract == nil {
+	case f.heldBack[tag]:
+		return "", false
+	case f.pattern == nil:
+		return tag, true
+	case f.extract == nil:
 		return tag, f.pattern.MatchString(tag)
 	}
 	match := f.pattern.FindStringSubmatchIndex(tag)
@@ -70,10 +92,19 @@ func (f *filter) key(tag string) (string, bool) {
 	return f.extract.expand(tag, match), true
 }
 
+// refusal says why key does not let a tag through, as a cause and a reason in a
+// Verdict.
+func (f *filter) refusal(tag string) (Cause, string) {
+	if f.heldBack[tag] {
+		return CauseHeldBack, "is held back by spec.exclude"
+	}
+	return CausePattern, fmt.Sprintf("does not match filterTags.pattern %q", f.pattern)
+}
+
 // text describes the filter, as what follows the description of an order.
 func (f *filter) text() string {
 	switch {
-	case f == nil:
+	case f == nil, f.pattern == nil:
 		return ""
 	case f.extract == nil:
 		return fmt.Sprintf(", of the tags that match %q", f.pattern)

@@ -47,7 +47,7 @@ func FuzzCompile(f *testing.F) {
 	f.Add(uint8(2), "desc", `^main-(?P<sha>[a-f0-9]+)-(?P<ts>[0-9]+)`, "$ts_$sha")
 	f.Add(uint8(2), "", ".", "$$${$")
 	f.Fuzz(func(t *testing.T, kind uint8, text, pattern, extract string) {
-		rule, err := Compile(choose(kind, text), filtered(pattern, extract))
+		rule, err := compileParts(choose(kind, text), filtered(pattern, extract))
 		if err == nil {
 			if rule.String() == "" {
 				t.Error("the rule has no description")

@@ -46,7 +46,7 @@ func filtered(pattern, extract string) *v1.TagFilter {
 // compiled returns the Rule of a policy that is known to be valid.
 func compiled(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter) *Rule {
 	tb.Helper()
-	rule, err := Compile(choice, filter)
+	rule, err := compileParts(choice, filter)
 	if err != nil {
 		tb.Fatalf("Compile: %v", err)
 	}
@@ -85,4 +85,9 @@ func describe(choice v1.ImagePolicyChoice, filter *v1.TagFilter) string {
 		policy += fmt.Sprintf(", pattern %q, extract %q", filter.Pattern, filter.Extract)
 	}
 	return policy
+}
+
+// compileParts compiles the policy that has these parts.
+func compileParts(choice v1.ImagePolicyChoice, filter *v1.TagFilter) (*Rule, error) {
+	return Compile(&v1.ImagePolicySpec{Policy: choice, FilterTags: filter})
 }

@@ -26,6 +26,7 @@ import (
 // numbers is the order of a numerical policy: the exact value.
 type numbers struct {
 	unbounded[number]
+	plain[number]
 	direction direction
 }
 

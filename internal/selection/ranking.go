@@ -44,7 +44,7 @@ func (e *engine[K, O]) others(best Choice, tags []string) iter.Seq[Choice] {
 			if c.tag == previous || !e.order.admits(&c.value) {
 				continue
 			}
-			if previous = c.tag; !yield(c.choice()) {
+			if previous = c.tag; !yield(e.choice(c)) {
 				return
 			}
 		}

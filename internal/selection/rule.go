@@ -29,7 +29,9 @@ limitations under the License.
 //   - semver: precedence as in semver.org §11, so build metadata and a leading
 //     "v" do not count;
 //   - numerical: the exact value, at any length;
-//   - alphabetical: the bytes of the key.
+//   - alphabetical: the bytes of the key;
+//   - newest: the time of the tag or of its image, with which a Rule has to be
+//     provided.
 //
 // Equal keys fall back to the bytes of the tags: the tag that is greater in
 // byte order ranks higher, whether the order is "asc" or "desc". So "v1.0.0"
@@ -50,8 +52,8 @@ type Rule struct {
 type Choice struct {
 	// Tag is the whole tag.
 	Tag string
-	// Key is the part of the tag that was compared: the tag itself unless
-	// filterTags.extract took a part out of it.
+	// Key is what was compared: the tag itself unless filterTags.extract took a
+	// part out of it, or the time of its image.
 	Key string
 }
 
@@ -59,8 +61,8 @@ type Choice struct {
 type Verdict struct {
 	// Tag is the whole tag.
 	Tag string
-	// Key is the part of the tag that is compared. It is empty where the tag
-	// does not match the filter.
+	// Key is what is compared. It is empty where the tag does not match the
+	// filter.
 	Key string
 	// Reason says why the tag is rejected, as what follows "the tag …". It is
 	// empty for a candidate.
@@ -75,6 +77,8 @@ type Cause string
 
 // The causes, in the order in which a Rule asks for them.
 const (
+	// CauseHeldBack is that spec.exclude names the tag.
+	CauseHeldBack Cause = "HeldBack"
 	// CausePattern is that filterTags.pattern does not match.
 	CausePattern Cause = "PatternMismatch"
 	// CauseNoVersion is that the key is no version.
@@ -86,6 +90,8 @@ const (
 	CausePrerelease Cause = "Prerelease"
 	// CauseRange is that the version is outside the range.
 	CauseRange Cause = "OutOfRange"
+	// CauseNoTime is that no time is known by which the tag could be compared.
+	CauseNoTime Cause = "NoTime"
 )
 
 // Accepted reports whether the tag is a candidate.
@@ -93,6 +99,7 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 
 // ranker is what the kinds of policies have in common.
 type ranker interface {
+	considers(tag string) bool
 	judge(tag string) Verdict
 	best(tags []string) (Choice, bool)
 	fold() fold

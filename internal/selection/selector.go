@@ -58,4 +58,4 @@ func (f *engineFold[K, O]) add(tags []string) {
 	}
 }
 
-func (f *engineFold[K, O]) choice() (Choice, bool) { return f.best.choice(), f.found }
+func (f *engineFold[K, O]) choice() (Choice, bool) { return f.engine.choice(&f.best), f.found }

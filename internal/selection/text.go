@@ -24,6 +24,7 @@ import (
 // texts is the order of an alphabetical policy: the bytes of the key.
 type texts struct {
 	unbounded[string]
+	plain[string]
 	direction direction
 }
 

@@ -23,6 +23,7 @@ import (
 
 // versions is the order of a semver policy: precedence, within a range.
 type versions struct {
+	plain[version]
 	accepted versionRange
 }
 

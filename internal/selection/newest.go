@@ -1,0 +1,97 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Times returns the time by which a tag is compared under a newest policy, in
+// seconds since the epoch, or else the problem that there is none, as what
+// follows "the tag …".
+type Times func(tag string) (int64, string)
+
+// noTimes is what a Rule knows of times before it is provided with some.
+func noTimes(string) (int64, string) { return 0, "has no time that is known yet" }
+
+// moments is the order of a newest policy: the later, the better.
+type moments struct {
+	unbounded[int64]
+	by    v1.TimeSource
+	times Times
+}
+
+func (m moments) read(tag string, at *int64) string {
+	var problem string
+	*at, problem = m.times(tag)
+	return problem
+}
+
+func (moments) compare(a, b *int64) int { return cmp.Compare(*a, *b) }
+
+func (moments) unreadable() Cause { return CauseNoTime }
+
+func (moments) text(_ string, at *int64) string { return time.Unix(*at, 0).UTC().Format(time.RFC3339) }
+
+func (moments) better() string { return "is later than" }
+
+func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
+	if f != nil && f.extract != nil {
+		return nil, &InvalidError{Field: fieldExtract, Value: f.extract.text,
+			Problem: "newest compares times, and no part of a tag: remove spec.filterTags.extract"}
+	}
+	text := "most recently created"
+	switch policy.By {
+	case v1.TimeCreated:
+	case v1.TimeFirstSeen:
+		text = "most recently first seen"
+	default:
+		return nil, &InvalidError{Field: fieldNewestBy, Value: string(policy.By),
+			Problem: fmt.Sprintf("there is no such time: write %q or %q", v1.TimeCreated, v1.TimeFirstSeen)}
+	}
+	return &Rule{
+		ranker: &engine[int64, moments]{filter: f, order: moments{by: policy.By, times: noTimes}},
+		text:   text + f.text(),
+	}, nil
+}
+
+// Times returns which times the Rule has to be provided with, none for most.
+func (r *Rule) Times() v1.TimeSource {
+	if e, ok := r.ranker.(*engine[int64, moments]); ok {
+		return e.order.by
+	}
+	return ""
+}
+
+// With returns the Rule provided with times. One that needs none stays as it is.
+func (r *Rule) With(times Times) *Rule {
+	e, ok := r.ranker.(*engine[int64, moments])
+	if !ok {
+		return r
+	}
+	provided := *e
+	provided.order.times = times
+	return &Rule{ranker: &provided, text: r.text}
+}
+
+// Considers reports whether a tag is let through to be compared: it matches the
+// filter, and is not held back.
+func (r *Rule) Considers(tag string) bool { return r.considers(tag) }
