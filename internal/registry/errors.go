@@ -35,12 +35,19 @@ import (
 // would reach the registry in another way than asked.
 var ErrNotSupported = errors.New("not supported here")
 
+// ErrNotFound is found, by errors.Is, in the errors that say that the registry
+// does not have what was asked for. A failure to say so is never one of them.
+var ErrNotFound = errors.New("not found")
+
 // What an operation was about to do, as messages say it.
 const (
 	opCredentials = "find the credentials for" //nolint:gosec // G101: says what was tried, and holds no secret
 	opListTags    = "list the tags of"
 	opDigest      = "get the digest of"
 	opExists      = "look for"
+	opManifest    = "get the manifest of"
+	opBlob        = "get the blob"
+	opReferrers   = "list the referrers of"
 	opAsk         = "ask for"
 )
 
@@ -50,8 +57,8 @@ const (
 type Error struct {
 	// Op says what failed, such as "list the tags of".
 	Op string
-	// Image is the image repository as its object spells it, with the tag
-	// where the operation was about one.
+	// Image is the image repository as its object spells it, with the tag or
+	// the digest where the operation was about one.
 	Image string
 	// Host is the registry's host, and port where there is one.
 	Host string
@@ -118,6 +125,13 @@ func (s *imageStatus) Error() string { return s.status.Error() }
 // Unwrap returns the status.
 func (s *imageStatus) Unwrap() error { return s.status }
 
+// missing is an answer by which a registry says that it does not have what was
+// asked for.
+type missing struct{ error }
+
+// Unwrap returns the status.
+func (m missing) Unwrap() error { return m.error }
+
 // checkStatus fails unless an answer about the image has one of some statuses.
 func checkStatus(resp *http.Response, codes ...int) error {
 	err := transport.CheckError(resp, codes...)
@@ -132,8 +146,10 @@ type operation struct {
 	verb  string
 	image image.Name
 	tag   string
-	auth  AuthOptions
-	early bool // auth is not known yet
+	// digest is asked for in place of a tag.
+	digest string
+	auth   AuthOptions
+	early  bool // auth is not known yet
 }
 
 // fail translates an error of the operation. Errors that are translated
@@ -146,7 +162,13 @@ func (o operation) fail(err error) error {
 	if o.tag != "" {
 		e.Image += ":" + o.tag
 	}
+	if o.digest != "" {
+		e.Image += "@" + o.digest
+	}
 	o.describe(e, err)
+	if _, gone := errors.AsType[missing](err); gone {
+		e.err = ErrNotFound
+	}
 	return e
 }
 
@@ -211,6 +233,8 @@ func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool)
 			e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
+	case t.StatusCode == http.StatusNotFound && o.digest != "":
+		e.detail = fmt.Sprintf("registry %s has nothing of that digest (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
 		e.detail = fmt.Sprintf("registry %s has no such repository (%s): check spec.image, and that %s may see it", e.Host, status, o.who())
 	default:

@@ -18,10 +18,7 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -133,22 +130,8 @@ func (s *session) computeDigest(ctx context.Context, tag string) (string, error)
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return "", err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limits.ManifestBytes+1))
-	if err != nil {
-		return "", err
-	}
-	if int64(len(body)) > s.limits.ManifestBytes {
-		return "", badAnswerf("the manifest has more than the %d bytes that are read", s.limits.ManifestBytes)
-	}
-	if err := checkManifest(body); err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(body)
-	digest := "sha256:" + hex.EncodeToString(sum[:])
-	if named := namedDigest(resp); named != "" && named != digest {
-		return "", badAnswer("the digest that it names is not the digest of the manifest that it sent")
-	}
-	return digest, nil
+	m, err := s.readManifest(resp)
+	return m.Digest, err
 }
 
 // checkManifest tells a manifest or an index from whatever else a server may

@@ -18,6 +18,9 @@ package registrytest
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -28,6 +31,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -88,6 +92,25 @@ func (r *Registry) Retag(t testing.TB, repo, from, to string) {
 	t.Helper()
 	manifest := r.request(t, http.MethodGet, repo, from, nil, "")
 	r.request(t, http.MethodPut, repo, to, manifest.Body.Bytes(), manifest.Header().Get("Content-Type"))
+}
+
+// PushManifest pushes the bytes of a manifest under a tag, or under its digest
+// where tag is empty, and returns its digest.
+func (r *Registry) PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string {
+	t.Helper()
+	digest := digestOfBytes(manifest)
+	r.request(t, http.MethodPut, repo, cmp.Or(tag, digest), manifest, mediaType)
+	return digest
+}
+
+// PushBlob pushes a blob and returns its digest.
+func (r *Registry) PushBlob(t testing.TB, repo string, blob []byte) string {
+	t.Helper()
+	layer := static.NewLayer(blob, types.OCIUncompressedLayer)
+	if err := remote.WriteLayer(reference(t, repo, "any").Repository, layer, r.direct()); err != nil {
+		t.Fatalf("push a blob to %s: %v", repo, err)
+	}
+	return digestOfBytes(blob)
 }
 
 // Delete removes a tag.
@@ -159,3 +182,6 @@ func digestOf(t testing.TB, artifact interface{ Digest() (v1.Hash, error) }) str
 	}
 	return digest.String()
 }
+
+// digestOfBytes returns the digest of a blob or a manifest.
+func digestOfBytes(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }

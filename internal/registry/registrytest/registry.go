@@ -20,6 +20,7 @@ limitations under the License.
 package registrytest
 
 import (
+	"cmp"
 	"crypto/x509"
 	"io"
 	"log"
@@ -46,7 +47,9 @@ const (
 	Tags         Kind = "tags"         // a page of a tag list
 	ManifestHead Kind = "manifestHead" // HEAD of a manifest
 	ManifestGet  Kind = "manifestGet"  // GET of a manifest
-	Other        Kind = "other"        // blobs, and everything that pushes
+	Blob         Kind = "blob"         // GET of a blob
+	Referrers    Kind = "referrers"    // a page of a list of referrers
+	Other        Kind = "other"        // everything that pushes
 )
 
 // Request is one request as the registry saw it.
@@ -97,6 +100,14 @@ func WithShortTokens(username, password string, life time.Duration) Option {
 
 // WithMaxPage bounds the tags of a page, however many are asked for.
 func WithMaxPage(tags int) Option { return func(r *Registry) { r.maxPage = tags } }
+
+// WithReferrers makes the registry have the API that lists the referrers of a
+// manifest.
+func WithReferrers() Option {
+	return func(r *Registry) {
+		r.backend = ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+	}
+}
 
 // WithTLS makes Start serve HTTPS, with a certificate that CertPool trusts.
 func WithTLS() Option { return func(r *Registry) { r.tls = true } }
@@ -255,6 +266,16 @@ func (r *Registry) PeakConnections() int {
 	return r.peak
 }
 
+// kinds are the kinds of requests by method and the last but one element of
+// the path.
+var kinds = map[[2]string]Kind{
+	{http.MethodGet, "tags"}:       Tags,
+	{http.MethodHead, "manifests"}: ManifestHead,
+	{http.MethodGet, "manifests"}:  ManifestGet,
+	{http.MethodGet, "blobs"}:      Blob,
+	{http.MethodGet, "referrers"}:  Referrers,
+}
+
 // kindOf tells what a request is for.
 func kindOf(req *http.Request) Kind {
 	elements := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
@@ -264,13 +285,7 @@ func kindOf(req *http.Request) Kind {
 		return Token
 	case req.Method == http.MethodGet && strings.Trim(req.URL.Path, "/") == "v2":
 		return Ping
-	case req.Method == http.MethodGet && parent == "tags":
-		return Tags
-	case req.Method == http.MethodHead && parent == "manifests":
-		return ManifestHead
-	case req.Method == http.MethodGet && parent == "manifests":
-		return ManifestGet
 	default:
-		return Other
+		return cmp.Or(kinds[[2]string{req.Method, parent}], Other)
 	}
 }

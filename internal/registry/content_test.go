@@ -1,0 +1,227 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+const (
+	indexType    = "application/vnd.oci.image.index.v1+json"
+	manifestType = "application/vnd.docker.distribution.manifest.v2+json"
+)
+
+func TestManifest(t *testing.T) {
+	reg := registrytest.Start(t)
+	index := reg.PushIndex(t, "app", "multi", "linux/amd64", "linux/arm64")
+	single := reg.Push(t, "app", "single")
+	untyped := reg.PushManifest(t, "app", "untyped", indexType, []byte(`{"schemaVersion":2,"manifests":[]}`))
+	c, img := newTestClient(t), parse(t, reg.Image("app"))
+	cases := map[string]struct{ reference, wantDigest, wantType string }{
+		"TagOfIndex":     {reference: "multi", wantDigest: index, wantType: indexType},
+		"DigestOfIndex":  {reference: index, wantDigest: index, wantType: indexType},
+		"TagOfImage":     {reference: "single", wantDigest: single, wantType: manifestType},
+		"DigestOfImage":  {reference: single, wantDigest: single, wantType: manifestType},
+		"TypeFromHeader": {reference: "untyped", wantDigest: untyped, wantType: indexType},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg.Reset()
+			got, err := c.Manifest(t.Context(), img, tc.reference, AuthOptions{})
+			if err != nil || got.Digest != tc.wantDigest || got.MediaType != tc.wantType {
+				t.Errorf("got %s of type %s, error %v, want %s of type %s", got.Digest, got.MediaType, err, tc.wantDigest, tc.wantType)
+			}
+			if digestOf(got.Bytes) != tc.wantDigest {
+				t.Errorf("the bytes are not those of the manifest: %s", got.Bytes)
+			}
+			if n := reg.Count(registrytest.ManifestGet); n != 1 {
+				t.Errorf("got %d requests for the manifest, want 1", n)
+			}
+		})
+	}
+}
+
+// TestWhatIsNotThereIsTold tests that a registry which says that it does not
+// have something is told from everything that only looks like it.
+func TestWhatIsNotThereIsTold(t *testing.T) {
+	const unknown = `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`
+	cases := map[string]struct {
+		reason string
+		fault  registrytest.Fault // nil asks for what was never pushed
+		want   bool
+	}{
+		"Registry":     {reason: "the registry's own answer", want: true},
+		"JSON":         {reason: "an error of the distribution specification", fault: registrytest.Status(404, unknown), want: true},
+		"Empty":        {reason: "no body at all", fault: registrytest.Status(404, ""), want: true},
+		"Text":         {reason: "an ingress without backends", fault: registrytest.Status(404, "default backend - 404")},
+		"HTML":         {reason: "a page of something else", fault: registrytest.Status(404, "<html>no such site</html>")},
+		"OtherJSON":    {reason: "JSON of something else", fault: registrytest.Status(404, `{"message":"no route"}`)},
+		"Huge":         {reason: "an error that never ends", fault: registrytest.Status(404, strings.Repeat(" ", maxErrorBody+1))},
+		"Unauthorized": {reason: "who may not look can't tell", fault: registrytest.Status(401, unknown)},
+		"Forbidden":    {reason: "who may not look can't tell", fault: registrytest.Status(403, unknown)},
+		"Throttled":    {reason: "ask later", fault: registrytest.Status(429, unknown)},
+		"Failure":      {reason: "ask later", fault: registrytest.Status(500, unknown)},
+		"Gone":         {reason: "no status that registries use", fault: registrytest.Status(410, unknown)},
+		"Reset":        {reason: "no answer", fault: registrytest.Reset()},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg, img := start(t)
+			if tc.fault != nil {
+				reg.Inject(registrytest.ManifestGet, tc.fault)
+				reg.Inject(registrytest.Blob, tc.fault)
+			}
+			for what, err := range askForNothing(t, img) {
+				if got := errors.Is(err, ErrNotFound); err == nil || got != tc.want {
+					t.Errorf("%s, %s: got %v for %v, want %v", tc.reason, what, got, err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// askForNothing asks for what no registry has, in all ways that tell of it.
+func askForNothing(t *testing.T, img image.Name) map[string]error {
+	t.Helper()
+	c, none := newTestClient(t), "sha256:"+strings.Repeat("0", 64)
+	_, byTag := c.Manifest(t.Context(), img, "9.9.9", AuthOptions{})
+	_, byDigest := c.Manifest(t.Context(), img, none, AuthOptions{})
+	_, blob := c.Blob(t.Context(), img, none, 100, AuthOptions{})
+	return map[string]error{"manifest by tag": byTag, "manifest by digest": byDigest, "blob": blob}
+}
+
+func TestManifestErrors(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		reference string // "" is the digest of the image
+		fault     registrytest.Fault
+		words     []string
+	}{
+		"OtherBytes":   {reason: "a digest is a promise about the bytes", fault: registrytest.Body(indexType, `{"schemaVersion":2}`), words: []string{"does not have the digest", "@sha256:"}},
+		"OtherHeader":  {reason: "header and bytes must agree", reference: "1.0.0", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest", ":1.0.0"}},
+		"Ambiguous":    {reason: "no media type outside of the bytes decides", reference: "both", words: []string{"an image and an index"}},
+		"HTML":         {reason: "a page is no manifest", reference: "1.0.0", fault: registrytest.HTML(), words: []string{"HTML"}},
+		"CutOff":       {reason: "a connection that breaks", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"Huge":         {reason: "a manifest is bounded", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
+		"MissingTag":   {reason: "a tag that is not there", reference: "9.9.9", words: []string{"no such tag (404"}},
+		"BadReference": {reason: "a reference is a part of the address", reference: "../../x", words: []string{"not a valid"}},
+		"BadDigest":    {reason: "a digest is a part of the address", reference: "sha256:../x", words: []string{"not a valid"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t)
+			digest := reg.Push(t, "app", "1.0.0")
+			reg.PushManifest(t, "app", "both", indexType, []byte(`{"schemaVersion":2,"manifests":[],"layers":[]}`))
+			if tc.fault != nil {
+				reg.Inject(registrytest.ManifestGet, tc.fault)
+			}
+			if tc.reference == "" {
+				tc.reference = digest
+			}
+			_, err := newTestClient(t).Manifest(t.Context(), parse(t, reg.Image("app")), tc.reference, AuthOptions{})
+			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the manifest of")...)
+		})
+	}
+}
+
+func TestBlob(t *testing.T) {
+	reg, img := start(t)
+	content := []byte(`{"architecture":"amd64"}`)
+	digest := reg.PushBlob(t, "app", content)
+	c := newTestClient(t)
+	got, err := c.Blob(t.Context(), img, digest, int64(len(content)), AuthOptions{})
+	if diff := cmp.Diff(string(content), string(got)); diff != "" || err != nil {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	if n := reg.Count(registrytest.Blob); n != 1 {
+		t.Errorf("got %d requests for the blob, want 1", n)
+	}
+}
+
+func TestBlobErrors(t *testing.T) {
+	const content = "what was pushed"
+	cases := map[string]struct {
+		reason string
+		digest string // "" is that of the blob
+		limit  int64
+		fault  registrytest.Fault
+		words  []string
+	}{
+		"OtherBytes": {reason: "a digest is a promise about the bytes", fault: registrytest.Body("", "what was pusheD"), words: []string{"does not have the digest", "@sha256:"}},
+		"HTML":       {reason: "a page is not what was pushed", limit: 1000, fault: registrytest.HTML(), words: []string{"does not have the digest"}},
+		"Limit":      {reason: "the caller's limit", limit: int64(len(content)) - 1, words: []string{"14 bytes"}},
+		"BodyLimit":  {reason: "the limit for every body", limit: 1 << 40, fault: registrytest.Huge(17 << 20), words: []string{"16777216 bytes"}},
+		"CutOff":     {reason: "a connection that breaks", limit: 2000, fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"Missing":    {reason: "a blob that is not there", digest: "sha256:" + strings.Repeat("0", 64), words: []string{"nothing of that digest (404"}},
+		"BadDigest":  {reason: "a digest is a part of the address", digest: "sha256:../../x", words: []string{"not a valid"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg, img := start(t)
+			digest := reg.PushBlob(t, "app", []byte(content))
+			if tc.fault != nil {
+				reg.Inject(registrytest.Blob, tc.fault)
+			}
+			if tc.digest != "" {
+				digest = tc.digest
+			}
+			if tc.limit == 0 {
+				tc.limit = int64(len(content))
+			}
+			_, err := newTestClient(t).Blob(t.Context(), img, digest, tc.limit, AuthOptions{})
+			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the blob")...)
+		})
+	}
+}
+
+// TestBlobOfAnotherHost tests that a store of blobs to which a registry redirects
+// gets no credentials, and that what it sends is checked all the same.
+func TestBlobOfAnotherHost(t *testing.T) {
+	const content = "kept elsewhere"
+	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+	digest := reg.PushBlob(t, "app", []byte(content))
+	var seen http.Header
+	sent := content
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		seen = req.Header.Clone()
+		_, _ = w.Write([]byte(sent))
+	}))
+	t.Cleanup(store.Close)
+	reg.Inject(registrytest.Blob, registrytest.Redirect(store.URL+"/signed?key=1"))
+	c := newTestClient(t)
+	got, err := c.Blob(t.Context(), img, digest, 1000, login(img))
+	if err != nil || string(got) != content {
+		t.Errorf("got %q, error %v", got, err)
+	}
+	if seen == nil || seen.Get("Authorization") != "" {
+		t.Errorf("the store of blobs saw %v", seen)
+	}
+	sent = "something else"
+	if _, err := c.Blob(t.Context(), img, digest, 1000, login(img)); err == nil {
+		t.Error("other bytes from the store of blobs were taken")
+	}
+}
