@@ -1,0 +1,92 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package candidate
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Platform returns the one spelling of a platform, such as "linux/arm64" for
+// "linux/arm64/v8", after the normalisation of containerd, and "" where os or
+// architecture is missing or unknown, as it is for attestations.
+func Platform(os, architecture, variant string) string {
+	os, architecture, variant = strings.ToLower(os), strings.ToLower(architecture), strings.ToLower(variant)
+	if os == "" || architecture == "" || os == "unknown" || architecture == "unknown" {
+		return ""
+	}
+	if os == "macos" {
+		os = "darwin"
+	}
+	architecture, variant = machine(architecture, variant)
+	if variant == "" {
+		return os + "/" + architecture
+	}
+	return os + "/" + architecture + "/" + variant
+}
+
+// machine returns the one spelling of an architecture and its variant. The
+// variant that an architecture has by itself is left out, but for that of arm.
+func machine(architecture, variant string) (string, string) {
+	switch architecture {
+	case "i386", "i486", "i586", "i686":
+		return "386", ""
+	case "x86_64", "x86-64", "amd64":
+		return "amd64", without("v1", numbered(variant))
+	case "aarch64", "arm64":
+		return "arm64", without("v8", numbered(variant))
+	case "armhf":
+		return "arm", "v7"
+	case "armel":
+		return "arm", "v6"
+	case "arm":
+		return "arm", cmp.Or(numbered(variant), "v7")
+	default:
+		return architecture, variant
+	}
+}
+
+// numbered returns a variant with its "v": some leave it out.
+func numbered(variant string) string {
+	if variant != "" && variant[0] >= '0' && variant[0] <= '9' {
+		return "v" + variant
+	}
+	return variant
+}
+
+func without(implied, variant string) string {
+	if variant == implied || variant == implied+".0" {
+		return ""
+	}
+	return variant
+}
+
+// ParsePlatform returns the one spelling of a platform that is written as
+// "os/architecture" or "os/architecture/variant", and "" for what is none.
+func ParsePlatform(s string) string {
+	parts := strings.Split(s, "/")
+	if len(parts) < 2 || len(parts) > 3 {
+		return ""
+	}
+	return Platform(parts[0], parts[1], strings.Join(parts[2:], ""))
+}
+
+// missing returns those of the wanted platforms that are not among the others.
+func missing(wanted, provided []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(p string) bool { return slices.Contains(provided, p) })
+}

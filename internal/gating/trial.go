@@ -1,0 +1,185 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package gating
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+)
+
+// GateDigest stands where the registry lists a tag and has no image for it.
+const GateDigest = "digest"
+
+// trial is a candidate that is being judged.
+type trial struct {
+	walk *Walk
+	candidate.Candidate
+	// fresh says that the registry was asked what the tag points at.
+	fresh bool
+	// apart says that the fact is about another image than the tag points at, as
+	// far as is known.
+	apart bool
+	asked bool
+}
+
+func (w *Walk) trial(tag string) *trial {
+	t := &trial{walk: w, Candidate: candidate.Candidate{
+		Tag: tag, FirstSeen: firstSeen(w.Snapshot, tag), Since: w.Snapshot.Since, Fact: w.known(tag),
+	}}
+	if tag == w.Held.Tag && w.Held.Digest != "" && !w.Held.Look {
+		t.hold()
+	}
+	return t
+}
+
+// hold makes it a trial of the image that is held.
+func (t *trial) hold() {
+	held := t.walk.Held.Digest
+	t.apart = t.Fact.Digest != "" && t.Fact.Digest != held
+	t.Fact = t.Fact.At(held, t.walk.Now)
+	t.Held = true
+}
+
+// judge judges the candidate, and learns what that takes.
+func (t *trial) judge(ctx context.Context) (candidate.Judgement, error) {
+	if t.Tag == t.walk.Held.Tag && t.walk.Held.Look && !t.Held {
+		if gone, err := t.ask(ctx, candidate.NeedDigest); gone || err != nil {
+			return rejected(err)
+		}
+		t.walk.Looking = true
+		t.Held = t.Fact.Digest == t.walk.Held.Digest
+	}
+	for {
+		j := t.judgement()
+		need := j.Need
+		if need == candidate.NoNeed {
+			if !t.stale(j) {
+				return j, nil
+			}
+			need = candidate.NeedDigest
+			t.forget(j)
+		}
+		if gone, err := t.ask(ctx, need); gone || err != nil {
+			return rejected(err)
+		}
+	}
+}
+
+// judgement is what is known of the candidate to come to.
+func (t *trial) judgement() candidate.Judgement {
+	if held := t.walk.Held; t.Held && held.Passed {
+		return candidate.Judgement{Verdict: v1.CandidatePassed, Message: held.Message}
+	}
+	return t.walk.Gates.Judge(t.Candidate, t.walk.Now)
+}
+
+// rejected is the judgement of a candidate whose image is gone, unless there is an
+// error.
+func rejected(err error) (candidate.Judgement, error) {
+	return candidate.Judgement{
+		Verdict: v1.CandidateRejected, Gate: GateDigest, Message: "is listed, but the registry has no image for it",
+	}, err
+}
+
+// stale reports whether a judgement is about what the tag pointed at some time ago,
+// and has to be confirmed: before something else is selected, and now and then
+// of what was rejected.
+func (t *trial) stale(j candidate.Judgement) bool {
+	if t.fresh || t.Held {
+		return false
+	}
+	if j.Verdict != v1.CandidateRejected {
+		return j.Verdict == v1.CandidatePassed
+	}
+	look, seen := t.walk.Looks[t.Tag]
+	return t.walk.LookNow || seen && !t.walk.Now.Before(look.next(t.walk.Interval))
+}
+
+// forget drops the verdict by which the candidate was rejected: signatures may have
+// been added since.
+func (t *trial) forget(j candidate.Judgement) {
+	if j.Gate == candidate.GateVerify {
+		t.Fact.Verdicts = slices.DeleteFunc(slices.Clone(t.Fact.Verdicts), func(v candidate.Verdict) bool { return v.Rule == t.walk.Gates.Rule })
+	}
+}
+
+// ask asks the registry for what has to be learned, and reports whether the image is
+// gone.
+func (t *trial) ask(ctx context.Context, need candidate.Need) (bool, error) {
+	if !t.asked && t.walk.asked >= t.walk.Budget {
+		return false, ErrUnfinished
+	}
+	if !t.asked {
+		t.asked = true
+		t.walk.asked++
+	}
+	err := t.answer(ctx, need)
+	if errors.Is(err, ErrGone) {
+		t.fresh = true
+		return true, nil
+	}
+	if err == nil && !t.apart {
+		t.walk.learn(t.Tag, t.Fact)
+	}
+	return false, err
+}
+
+func (t *trial) answer(ctx context.Context, need candidate.Need) error {
+	switch need {
+	case candidate.NeedDigest:
+		digest, err := t.walk.Asker.Digest(ctx, t.Tag)
+		if err == nil {
+			t.Fact, t.fresh = t.Fact.At(digest, t.walk.Now), true
+		}
+		return err
+	case candidate.NeedVerdict:
+		signer, problem, err := t.walk.Asker.Verify(ctx, t.Fact.Digest)
+		if err == nil {
+			t.Fact = t.Fact.WithVerdict(t.walk.Gates.Rule, signer, problem, t.walk.Now)
+		}
+		return err
+	default:
+		wants := inspect.Wants{Platforms: need == candidate.NeedPlatforms, Created: need == candidate.NeedCreated}
+		img, err := t.walk.Asker.Image(ctx, t.Fact.Digest, wants)
+		if err == nil {
+			t.Fact = Describe(t.Fact, img)
+		}
+		return err
+	}
+}
+
+// Describe returns a fact with what an image says of itself.
+func Describe(fact candidate.Fact, img inspect.Image) candidate.Fact {
+	if img.Read {
+		fact.Read, fact.Platforms = true, img.Platforms
+	}
+	if img.Created != candidate.CreatedUnread {
+		fact.Created = img.Created
+	}
+	return fact
+}
+
+// stamp returns a time as a status has it.
+func stamp(t time.Time) *metav1.Time { return new(metav1.NewTime(t).Rfc3339Copy()) }
