@@ -170,6 +170,7 @@ func isFact(key []byte) int64 {
 
 // finish writes the head, and returns by how much the facts grew.
 func (h *heldFacts) finish() (growth, error) {
+	h.facts, h.bytes = max(0, h.facts), max(0, h.bytes) // damaged entries may have been larger or smaller once
 	grown := growth{facts: h.facts - h.before.facts, bytes: h.bytes - h.before.bytes}
 	entry := appendText(newEntry(), h.image)
 	entry = binary.AppendUvarint(entry, uint64(h.facts))
