@@ -218,10 +218,17 @@ func (b *Bolt) transact(batch []*change) (int, error) {
 	return -1, nil
 }
 
-// growth is by how much records become more.
+// growth is by how much records and facts become more.
 type growth struct {
 	records int64
-	bytes   int64 // of names and records
+	facts   int64
+	bytes   int64 // of names, records and facts
+}
+
+func (g *growth) add(o growth) {
+	g.records += o.records
+	g.facts += o.facts
+	g.bytes += o.bytes
 }
 
 // applyAll makes changes, and returns by how much the records grow. The error
@@ -240,8 +247,7 @@ func applyAll(batch []*change, records *bolt.Bucket) (int, growth, error) {
 			return i, growth{}, err
 		}
 		written = true
-		all.records += grown.records
-		all.bytes += grown.bytes
+		all.add(grown)
 	}
 	if !written {
 		return -1, growth{}, errUnchanged

@@ -47,14 +47,21 @@ type Bolt struct {
 	batches   batches
 	unsettled bool  // the committer's: see settle
 	pause     int   // the committer's: commits before a compaction is tried again
-	live      int64 // the committer's: bytes of names and records
+	live      int64 // the committer's: bytes of names, records and facts
 	removed   int64 // the committer's: bytes that live lost since the file was opened or compacted
 
 	records  atomic.Int64  // how many there are
 	durable  atomic.Int64  // the latest transaction that is on the disk
 	damaged  atomic.Bool   // db panicked, so it is not to be used again
 	broken   chan struct{} // closed when damaged is set
-	reported sync.Map      // the names of keys of which RecordDamaged was reported
+	facts    atomic.Int64  // how many there are
+	reported sync.Map      // what was reported of which key, as values of the type reported
+}
+
+// reported is a report of damage that is not made again.
+type reported struct {
+	kind ReportKind
+	name string // of the key
 }
 
 var _ Store = (*Bolt)(nil)
@@ -90,7 +97,7 @@ func read[T any](ctx context.Context, b *Bolt, key Key, decode func(name, record
 		return none, err
 	}
 	if broken != nil {
-		b.reportRecord(key, broken)
+		b.reportOnce(RecordDamaged, key, broken)
 		return none, ErrNotFound
 	}
 	return found, nil
@@ -125,7 +132,8 @@ func (b *Bolt) Forget(ctx context.Context, name types.NamespacedName, keep types
 	return err
 }
 
-// Sweep implements Store. It removes records with malformed keys too.
+// Sweep implements Store. It removes records with malformed keys too, and the facts
+// of records that are gone: an older program leaves them.
 func (b *Bolt) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
 	keys, malformed, err := b.list(ctx)
 	if err != nil {
@@ -142,7 +150,7 @@ func (b *Bolt) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
 				held = append(held, name)
 			}
 		}
-		return held
+		return append(held, orphans(records)...)
 	})
 }
 
@@ -174,10 +182,11 @@ func (b *Bolt) list(ctx context.Context) ([]Key, [][]byte, error) {
 	return keys, malformed, err
 }
 
-// remove deletes, in one step, the records of the names that choose
-// returns, and returns their number.
+// remove deletes, in one step, the records and facts of the names that choose
+// returns, and returns the number of records.
 func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (int, error) {
 	var gone [][]byte
+	removed := 0
 	err := b.update(ctx, 0, func(records *bolt.Bucket) (growth, error) {
 		gone = nil
 		for _, name := range choose(records) {
@@ -188,12 +197,13 @@ func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (
 		}
 		var grown growth
 		for _, name := range gone {
-			grown.records--
-			grown.bytes -= int64(len(name) + len(records.Get(name)))
-			if err := records.Delete(name); err != nil {
+			lost, err := removeOne(records, name)
+			if err != nil {
 				return growth{}, err
 			}
+			grown.add(lost)
 		}
+		removed = int(-grown.records)
 		return grown, nil
 	})
 	if errors.Is(err, errUnchanged) {
@@ -203,9 +213,23 @@ func (b *Bolt) remove(ctx context.Context, choose func(*bolt.Bucket) [][]byte) (
 		return 0, fmt.Errorf("removing stored tags: %w", err)
 	}
 	for _, name := range gone {
-		b.reported.Delete(string(name))
+		b.reported.Delete(reported{RecordDamaged, string(name)})
+		b.reported.Delete(reported{FactsDamaged, string(name)})
 	}
-	return len(gone), nil
+	return removed, nil
+}
+
+// removeOne deletes what is held under a name.
+func removeOne(records *bolt.Bucket, name []byte) (growth, error) {
+	lost, err := dropFacts(records.Tx(), name)
+	if err != nil {
+		return growth{}, err
+	}
+	if record := records.Get(name); record != nil {
+		lost.records--
+		lost.bytes -= int64(len(name) + len(record))
+	}
+	return lost, records.Delete(name)
 }
 
 // Close implements Store. A store that was found damaged does not wait for
@@ -223,9 +247,9 @@ func (b *Bolt) Close() error {
 	return ignoreClosed(file.Close())
 }
 
-// reportRecord reports a damaged record, unless that was done already.
-func (b *Bolt) reportRecord(key Key, broken error) {
-	if _, before := b.reported.LoadOrStore(string(key.encode()), true); !before {
-		b.options.report(Report{Kind: RecordDamaged, Key: key, Err: broken})
+// reportOnce reports damage of a key, unless that was done already.
+func (b *Bolt) reportOnce(kind ReportKind, key Key, broken error) {
+	if _, before := b.reported.LoadOrStore(reported{kind, string(key.encode())}, true); !before {
+		b.options.report(Report{Kind: kind, Key: key, Err: broken})
 	}
 }

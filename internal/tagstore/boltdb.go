@@ -32,7 +32,8 @@ import (
 )
 
 // A file has two buckets: records, by key, and meta with the format, which says
-// that the file is a tag store and of which version. The version is raised when
+// that the file is a tag store and of which version. With the first fact it gets a
+// third one, facts (see factbucket.go). The version is raised when
 // a program of the version before could not read the file or would spoil it; a
 // file of an older one is brought up when it is opened.
 var (
@@ -98,7 +99,9 @@ func (b *Bolt) takeStock(tx *bolt.Tx) error {
 		all.records++
 		all.bytes += int64(len(name) + len(record))
 	}
+	all.add(allFacts(tx))
 	b.records.Store(all.records)
+	b.facts.Store(all.facts)
 	b.live, b.removed = all.bytes, 0
 	b.pageSize = int64(tx.DB().Info().PageSize)
 	b.durable.Store(int64(tx.ID()))
@@ -113,7 +116,7 @@ func ensureFormat(tx *bolt.Tx) error {
 		return initFormat(tx)
 	}
 	meta := tx.Bucket(metaBucket)
-	if meta == nil || tx.Bucket(recordsBucket) == nil {
+	if meta == nil || tx.Bucket(recordsBucket) == nil || !onlyBuckets(tx) {
 		return damaged("it is a database of another program")
 	}
 	format := meta.Get(formatKey)
@@ -134,6 +137,17 @@ func ensureFormat(tx *bolt.Tx) error {
 	}
 }
 
+// onlyBuckets reports whether a file has nothing beside its buckets.
+func onlyBuckets(tx *bolt.Tx) bool {
+	cursor := tx.Cursor()
+	for name, value := cursor.First(); name != nil; name, value = cursor.Next() {
+		if value != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func initFormat(tx *bolt.Tx) error {
 	if _, err := tx.CreateBucket(recordsBucket); err != nil {
 		return err
@@ -152,9 +166,10 @@ func encodeFormat(version uint32) []byte {
 	return binary.BigEndian.AppendUint32(format, crc32.Checksum(format, castagnoli))
 }
 
-// grow notes by how much the records grew in a commit.
+// grow notes by how much records and facts grew in a commit.
 func (b *Bolt) grow(by growth) {
 	b.records.Add(by.records)
+	b.facts.Add(by.facts)
 	b.live += by.bytes
 	b.removed = max(0, b.removed-by.bytes)
 }

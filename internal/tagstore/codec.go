@@ -121,6 +121,27 @@ func recordInfo(name, record []byte) (Info, error) {
 	return info, nil
 }
 
+// recordImage returns the image that a record names. Nothing but the image is
+// looked at, not even the checksum, unless there is no other way: it is to be
+// compared with another one, which no damage will make it equal to.
+func recordImage(name, record []byte) (string, bool) {
+	if len(record) > recordHeader && record[0] == recordVersion {
+		in := &input{rest: record[recordHeader:]}
+		image := parseInfo(in).Image
+		return image, !in.failed
+	}
+	info, err := recordInfo(name, record)
+	return info.Image, err == nil
+}
+
+// sameTags reports whether two records say that they have the same tags. Where one
+// does not say, it reports false.
+func sameTags(a, b []byte) bool {
+	const end = recordHeader + sha256.Size
+	return len(a) >= end && len(b) >= end && a[0] == recordVersion && b[0] == recordVersion &&
+		bytes.Equal(a[recordHeader:end], b[recordHeader:end])
+}
+
 // openRecord checks a record, and returns what follows its header.
 func openRecord(name, record []byte) (*input, error) {
 	if len(record) <= recordHeader {

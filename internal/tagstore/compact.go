@@ -42,6 +42,7 @@ const (
 // Usage is what a store takes on its volume.
 type Usage struct {
 	Records int64 // how many snapshots it holds
+	Facts   int64 // how many facts it holds
 	Size    int64 // of its file, in bytes
 	Free    int64 // how many bytes of these wait to be used again
 }
@@ -59,11 +60,11 @@ func (b *Bolt) Usage() (Usage, error) {
 	}
 	stats := b.db.Stats()
 	free := int64(stats.FreePageN+stats.PendingPageN) * b.pageSize
-	return Usage{Records: b.records.Load(), Size: info.Size(), Free: free}, nil
+	return Usage{Records: b.records.Load(), Facts: b.facts.Load(), Size: info.Size(), Free: free}, nil
 }
 
 // compactIfWorth compacts the file, since bbolt never makes a file smaller, if
-// more than half of it is free, or if a third of all records was removed: these
+// more than half of it is free, or if a third of what it held was removed: that
 // may leave holes in many pages rather than free pages. Only the committer calls
 // it, so nothing is written meanwhile; readers go on. A failure is reported and
 // changes nothing.

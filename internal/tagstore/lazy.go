@@ -22,6 +22,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -145,6 +146,33 @@ func (l *Lazy) Keys(ctx context.Context) ([]Key, error) {
 		return nil, err
 	}
 	return store.Keys(ctx)
+}
+
+// Facts implements FactReader.
+func (l *Lazy) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Facts(ctx, key)
+}
+
+// Fact implements FactReader.
+func (l *Lazy) Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error) {
+	store, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return store.Fact(ctx, key, tags...)
+}
+
+// PutFacts implements FactStore.
+func (l *Lazy) PutFacts(ctx context.Context, key Key, facts map[string]candidate.Fact) error {
+	store, err := l.use(ctx)
+	if err != nil {
+		return err
+	}
+	return store.PutFacts(ctx, key, facts)
 }
 
 // Close implements Store. One that was never used is never opened.

@@ -30,18 +30,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore/tagstoretest"
 )
 
-func openIn(dir string) func(context.Context) (tagstore.Store, error) {
-	return openWithin(dir, 50*time.Millisecond)
+func openIn(dir string, opts ...tagstore.Option) func(context.Context) (tagstore.Store, error) {
+	return openWithin(dir, 50*time.Millisecond, opts...)
 }
 
-func openWithin(dir string, timeout time.Duration) func(context.Context) (tagstore.Store, error) {
+func openWithin(dir string, timeout time.Duration, opts ...tagstore.Option) func(context.Context) (tagstore.Store, error) {
 	return func(ctx context.Context) (tagstore.Store, error) {
-		return tagstore.OpenBolt(dir, tagstore.WithDone(ctx.Done()), tagstore.WithLockTimeout(timeout))
+		return tagstore.OpenBolt(dir, append(opts, tagstore.WithDone(ctx.Done()), tagstore.WithLockTimeout(timeout))...)
 	}
 }
 
 func TestLazy(t *testing.T) {
-	tagstoretest.Run(t, func(t testing.TB) tagstore.Store { return tagstore.NewLazy(openIn(t.TempDir())) })
+	tagstoretest.Run(t, func(t testing.TB, opts ...tagstore.Option) tagstore.Store {
+		return tagstore.NewLazy(openIn(t.TempDir(), opts...))
+	})
 }
 
 // TestLazyLeavesTheFileToTheLeader shows that a replica which stands by neither

@@ -33,13 +33,15 @@ type Memory struct {
 	mu        sync.RWMutex
 	closed    bool
 	snapshots map[Key]scan.Snapshot
+	facts     map[Key]*memoryFacts
+	options   options
 }
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty store.
-func NewMemory() *Memory {
-	return &Memory{snapshots: map[Key]scan.Snapshot{}}
+// NewMemory returns an empty store. Of the options, it needs only WithClock.
+func NewMemory(opts ...Option) *Memory {
+	return &Memory{snapshots: map[Key]scan.Snapshot{}, facts: map[Key]*memoryFacts{}, options: newOptions(opts)}
 }
 
 // Get implements Reader.
@@ -75,6 +77,7 @@ func (m *Memory) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error
 	if err := m.usable(ctx); err != nil {
 		return err
 	}
+	m.followFacts(key, snapshot)
 	m.snapshots[key] = clone(snapshot)
 	return nil
 }
@@ -86,7 +89,7 @@ func (m *Memory) Delete(ctx context.Context, key Key) error {
 	if err := m.usable(ctx); err != nil {
 		return err
 	}
-	delete(m.snapshots, key)
+	m.remove(key)
 	return nil
 }
 
@@ -97,9 +100,11 @@ func (m *Memory) Forget(ctx context.Context, name types.NamespacedName, keep typ
 	if err := m.usable(ctx); err != nil {
 		return err
 	}
-	maps.DeleteFunc(m.snapshots, func(key Key, _ scan.Snapshot) bool {
-		return key.NamespacedName() == name && (keep == "" || key.UID != keep)
-	})
+	for key := range m.snapshots {
+		if key.NamespacedName() == name && (keep == "" || key.UID != keep) {
+			m.remove(key)
+		}
+	}
 	return nil
 }
 
@@ -118,7 +123,7 @@ func (m *Memory) Sweep(ctx context.Context, keep func(Key) bool) (int, error) {
 	}
 	before := len(m.snapshots)
 	for _, key := range gone {
-		delete(m.snapshots, key)
+		m.remove(key)
 	}
 	return before - len(m.snapshots), nil
 }
@@ -137,8 +142,14 @@ func (m *Memory) Keys(ctx context.Context) ([]Key, error) {
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.closed, m.snapshots = true, nil
+	m.closed, m.snapshots, m.facts = true, nil, nil
 	return nil
+}
+
+// remove takes away what is held for a key; the caller holds the lock.
+func (m *Memory) remove(key Key) {
+	delete(m.snapshots, key)
+	delete(m.facts, key)
 }
 
 // usable returns why the store can't be used now; the caller holds the lock.

@@ -20,9 +20,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics tells of one store. It asks the store when it is asked.
 type metrics struct {
-	reports             *prometheus.CounterVec
-	records, size, free *prometheus.Desc
-	usage               func() (Usage, error)
+	reports                    *prometheus.CounterVec
+	records, facts, size, free *prometheus.Desc
+	usage                      func() (Usage, error)
 }
 
 func newMetrics() *metrics {
@@ -35,6 +35,7 @@ func newMetrics() *metrics {
 			Help: "What happened to the tag store besides the calls made to it, by kind.",
 		}, []string{"kind"}),
 		records: describe("image_reflector_store_records", "The image repositories whose tags the tag store holds."),
+		facts:   describe("image_reflector_store_facts", "The tags of whose images the tag store knows something."),
 		size:    describe("image_reflector_store_size_bytes", "The size of the tag store's file."),
 		free:    describe("image_reflector_store_free_bytes", "The bytes in the tag store's file that wait to be used again."),
 	}
@@ -48,6 +49,7 @@ func newMetrics() *metrics {
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	m.reports.Describe(to)
 	to <- m.records
+	to <- m.facts
 	to <- m.size
 	to <- m.free
 }
@@ -59,7 +61,9 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for desc, value := range map[*prometheus.Desc]int64{m.records: usage.Records, m.size: usage.Size, m.free: usage.Free} {
+	for desc, value := range map[*prometheus.Desc]int64{
+		m.records: usage.Records, m.facts: usage.Facts, m.size: usage.Size, m.free: usage.Free,
+	} {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
 	}
 }

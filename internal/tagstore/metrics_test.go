@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	store, _ := opened(t, dir, WithMetrics(registry))
 	wantWorks(t, store)
 	wantMetrics(t, registry, "image_reflector_store_reports_total",
-		"compacted 0\ncompaction_failed 0\nfile_damaged 0\nfile_set_aside 1\nleftovers_found 1\nrecord_damaged 0")
+		"compacted 0\ncompaction_failed 0\nfacts_damaged 0\nfile_damaged 0\nfile_set_aside 1\nleftovers_found 1\nrecord_damaged 0")
 	wantMetrics(t, registry, "image_reflector_store_records", "1")
 	wantMetrics(t, registry, "image_reflector_store_size_bytes", fmt.Sprint(fileSize(t, dir)))
 	if usage, err := store.Usage(); err != nil || usage.Free <= 0 {

@@ -49,6 +49,8 @@ type options struct {
 	lockTimeout  time.Duration
 	done         <-chan struct{} // nil for one that is never closed
 	compactAbove int64           // bytes
+	now          func() time.Time
+	maxFacts     int64 // of one key
 	registerer   prometheus.Registerer
 }
 
@@ -71,6 +73,22 @@ func WithDone(done <-chan struct{}) Option {
 	return func(o *options) { o.done = done }
 }
 
+// WithClock sets what tells the time, time.Now by default.
+func WithClock(now func() time.Time) Option {
+	return func(o *options) { o.now = now }
+}
+
+// newOptions returns the defaults as options change them.
+func newOptions(opts []Option) options {
+	o := options{
+		report: func(Report) {}, lockTimeout: defaultLockTimeout, compactAbove: compactAbove, now: time.Now, maxFacts: MaxTags,
+	}
+	for _, apply := range opts {
+		apply(&o)
+	}
+	return o
+}
+
 // OpenBolt opens the store in a directory, and makes both if they are missing.
 // A file in the store's place that is none, or is damaged, or was written by a
 // later version of this program in a format unknown to this one, is renamed and
@@ -78,10 +96,7 @@ func WithDone(done <-chan struct{}) Option {
 // process keeps the store in use, and ErrNoSpace or ErrVolume when its volume is
 // to blame; others are those of the file system.
 func OpenBolt(dir string, opts ...Option) (*Bolt, error) {
-	o := options{report: func(Report) {}, lockTimeout: defaultLockTimeout, compactAbove: compactAbove}
-	for _, apply := range opts {
-		apply(&o)
-	}
+	o := newOptions(opts)
 	m := newMetrics()
 	o.report = m.counted(o.report)
 	store, err := openDir(dir, o)

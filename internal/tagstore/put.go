@@ -33,6 +33,7 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 		return err
 	}
 	p := &put{name: key.encode(), snapshot: snapshot, payload: encodePayload(snapshot)}
+	p.now = b.options.now().Unix()
 	done, err := p.done(ctx, b)
 	if err != nil || done {
 		return err
@@ -40,7 +41,7 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 	if err := b.update(ctx, len(p.record), p.apply); err != nil && !errors.Is(err, errUnchanged) {
 		return fmt.Errorf("storing the tags of %s: %w", key, err)
 	}
-	b.reported.Delete(string(p.name))
+	b.reported.Delete(reported{RecordDamaged, string(p.name)})
 	return nil
 }
 
@@ -48,6 +49,7 @@ func (b *Bolt) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 type put struct {
 	name, payload []byte
 	snapshot      scan.Snapshot
+	now           int64  // in seconds since the epoch
 	record        []byte // nil while there seems to be no need for it
 }
 
@@ -91,8 +93,13 @@ func (p *put) apply(records *bolt.Bucket) (growth, error) {
 			return growth{}, err
 		}
 	}
-	grown := growth{bytes: int64(len(p.record))}
-	if before := records.Get(p.name); before != nil {
+	before := records.Get(p.name)
+	grown, err := p.followFacts(records.Tx(), before)
+	if err != nil {
+		return growth{}, err
+	}
+	grown.bytes += int64(len(p.record))
+	if before != nil {
 		grown.bytes -= int64(len(before))
 	} else {
 		grown.bytes += int64(len(p.name))

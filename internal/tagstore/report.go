@@ -37,6 +37,10 @@ const (
 	// Err. It counts as not found and is replaced by the next Put. It is
 	// reported once until then.
 	RecordDamaged ReportKind = "record_damaged"
+	// FactsDamaged says that facts of Key can't be read, for the reason Err. They
+	// count as not held, and are replaced when they are learned anew. It is
+	// reported once until then.
+	FactsDamaged ReportKind = "facts_damaged"
 	// LeftoversFound says that the directory holds files of another storage
 	// at Paths, which are left alone and may be deleted.
 	LeftoversFound ReportKind = "leftovers_found"
@@ -47,7 +51,7 @@ const (
 	CompactionFailed ReportKind = "compaction_failed"
 )
 
-var reportKinds = []ReportKind{FileSetAside, FileDamaged, RecordDamaged, LeftoversFound, Compacted, CompactionFailed}
+var reportKinds = []ReportKind{FileSetAside, FileDamaged, RecordDamaged, FactsDamaged, LeftoversFound, Compacted, CompactionFailed}
 
 // Report is something about a store that its operator may want to know, though
 // the store works on.
@@ -68,6 +72,8 @@ func (r Report) String() string {
 		return fmt.Sprintf("the tag store %s was damaged while in use: %v", r.Paths[0], r.Err)
 	case RecordDamaged:
 		return fmt.Sprintf("the stored tags of %s can't be read and will be scanned again: %v", r.Key, r.Err)
+	case FactsDamaged:
+		return fmt.Sprintf("what is stored of the images of %s can't be read in part and will be learned anew: %v", r.Key, r.Err)
 	case Compacted:
 		return fmt.Sprintf("the tag store %s gave %d bytes back to its volume", r.Paths[0], r.Freed)
 	case CompactionFailed:

@@ -56,7 +56,7 @@ func randomSnapshot(random *rand.Rand, n int) scan.Snapshot {
 }
 
 // wait returns when the committer has done what it does after a commit.
-func wait(t *testing.T, store *Bolt) {
+func wait(t testing.TB, store *Bolt) {
 	t.Helper()
 	_, err := store.remove(t.Context(), func(*bolt.Bucket) [][]byte { return nil })
 	if err != nil {

@@ -114,13 +114,14 @@ func infoOf(s scan.Snapshot) Info {
 	return Info{Image: s.Image, Revision: s.Revision(), Tags: len(s.Tags)}
 }
 
-// Store keeps one snapshot per key. It is safe for concurrent use. Every method
+// Store keeps one snapshot per key, and facts of its images. It is safe for concurrent use. Every method
 // that takes a context returns its error, having done nothing, when it is over
 // at the call.
 type Store interface {
 	Reader
+	FactStore
 
-	// Put replaces what is held for key. It is atomic, and durable when it
+	// Put replaces the snapshot held for key. It is atomic, and durable when it
 	// returns without an error. After an error what was held is still held,
 	// or, where the error is that of the disk in the last step of a write, the
 	// new snapshot is; a Put that then succeeds makes sure that it is durable.
@@ -128,7 +129,8 @@ type Store interface {
 	// not keep the slices it is given.
 	Put(ctx context.Context, key Key, snapshot scan.Snapshot) error
 
-	// Delete removes what is held for key. Nothing held is no error.
+	// Delete removes what is held for key, as Forget and Sweep do: the snapshot and
+	// the facts. Nothing held is no error.
 	Delete(ctx context.Context, key Key) error
 
 	// Forget removes every snapshot held for an object's name except the one

@@ -20,7 +20,9 @@ package tagstoretest
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,39 +30,61 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
+// Clock is a clock that a test sets.
+type Clock struct{ seconds atomic.Int64 }
+
+// Advance sets it forth, or back.
+func (c *Clock) Advance(by time.Duration) { c.seconds.Add(int64(by / time.Second)) }
+
+func (c *Clock) now() time.Time { return time.Unix(c.seconds.Load(), 0) }
+
 // Run tests that the stores which open returns, each empty and its own, keep
 // the promises of tagstore.Store. The store is closed by the suite.
-func Run(t *testing.T, open func(testing.TB) tagstore.Store) {
+func Run(t *testing.T, open func(testing.TB, ...tagstore.Option) tagstore.Store) {
+	timeless := func(test func(*testing.T, tagstore.Store)) func(*testing.T, tagstore.Store, *Clock) {
+		return func(t *testing.T, store tagstore.Store, _ *Clock) { test(t, store) }
+	}
 	for _, promise := range []struct {
 		name string
-		test func(*testing.T, tagstore.Store)
+		test func(*testing.T, tagstore.Store, *Clock)
 	}{
-		{"what is put is got", roundTrip},
-		{"nothing held is not found", notFound},
-		{"the last put wins", replace},
-		{"objects do not see each other", isolation},
-		{"delete removes one", deleteOne},
-		{"forget removes a name", forget},
-		{"sweep removes what is not kept", sweep},
-		{"keep may use the store", sweepReenters},
-		{"keys are ordered", keys},
-		{"a hundred thousand tags", large},
-		{"slices of the caller are its own", aliasing},
-		{"invalid snapshots are rejected", invalid},
-		{"a context that is over stops", cancelled},
-		{"closed is closed", closed},
-		{"concurrent use", concurrent},
-		{"many writers at once", manyWriters},
-		{"callers that give up", givingUp},
+		{"what is put is got", timeless(roundTrip)},
+		{"nothing held is not found", timeless(notFound)},
+		{"the last put wins", timeless(replace)},
+		{"objects do not see each other", timeless(isolation)},
+		{"delete removes one", timeless(deleteOne)},
+		{"forget removes a name", timeless(forget)},
+		{"sweep removes what is not kept", timeless(sweep)},
+		{"keep may use the store", timeless(sweepReenters)},
+		{"keys are ordered", timeless(keys)},
+		{"a hundred thousand tags", timeless(large)},
+		{"slices of the caller are its own", timeless(aliasing)},
+		{"invalid snapshots are rejected", timeless(invalid)},
+		{"a context that is over stops", timeless(cancelled)},
+		{"closed is closed", timeless(closed)},
+		{"concurrent use", timeless(concurrent)},
+		{"many writers at once", timeless(manyWriters)},
+		{"callers that give up", timeless(givingUp)},
+		{"facts that are put are got", factsRoundTrip},
+		{"facts need tags", factsNeedTags},
+		{"facts of objects do not mix", factsIsolation},
+		{"facts go with their tags", factsGoWithTags},
+		{"facts of tags that are gone", factsOfGoneTags},
+		{"invalid facts are rejected", factsInvalid},
+		{"facts of the caller are its own", factsAliasing},
+		{"a hundred thousand facts", manyFacts},
+		{"concurrent use of facts", factsConcurrent},
 	} {
 		t.Run(promise.name, func(t *testing.T) {
-			store := open(t)
+			clock := &Clock{}
+			clock.Advance(1_800_000_000 * time.Second)
+			store := open(t, tagstore.WithClock(clock.now))
 			t.Cleanup(func() {
 				if err := store.Close(); err != nil {
 					t.Errorf("Close() = %v", err)
 				}
 			})
-			promise.test(t, store)
+			promise.test(t, store, clock)
 		})
 	}
 }

@@ -33,6 +33,7 @@ func cancelled(t *testing.T, store tagstore.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wantErrors(t, ctx, store, k, context.Canceled)
+	wantFacts(t, store, k, nil)
 	wantHeld(t, store, k, snapshot("image", "1"))
 }
 
@@ -54,6 +55,10 @@ func wantErrors(t *testing.T, ctx context.Context, store tagstore.Store, k tagst
 		"Forget": func() error { return store.Forget(ctx, k.NamespacedName(), "") },
 		"Sweep":  func() error { _, err := store.Sweep(ctx, func(tagstore.Key) bool { return false }); return err },
 		"Keys":   func() error { _, err := store.Keys(ctx); return err },
+
+		"Facts":    func() error { _, err := store.Facts(ctx, k); return err },
+		"Fact":     func() error { _, err := store.Fact(ctx, k, "1"); return err },
+		"PutFacts": func() error { return store.PutFacts(ctx, k, facts{"1": fact(1)}) },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, want) {
