@@ -122,6 +122,22 @@ const (
 	CandidateRipening CandidateVerdict = "Ripening"
 )
 
+// What a candidate may fail, in the order in which it is asked for. All but the first
+// are fields of spec.
+const (
+	// GateDigest is that of a tag which the registry lists and has no image for.
+	GateDigest = "digest"
+
+	// GateMinimumAge is spec.minimumAge.
+	GateMinimumAge = "minimumAge"
+
+	// GatePlatforms is spec.platforms.
+	GatePlatforms = "platforms"
+
+	// GateVerify is spec.verify.
+	GateVerify = "verify"
+)
+
 // JudgedCandidate is a tag that the policy ranked, and what became of it.
 type JudgedCandidate struct {
 	// Tag is the tag.
@@ -137,8 +153,9 @@ type JudgedCandidate struct {
 	// +required
 	Verdict CandidateVerdict `json:"verdict"`
 
-	// Gate is the field of spec that the candidate did not pass: platforms,
-	// minimumAge or verify.
+	// Gate is the field of spec that the candidate did not pass: minimumAge,
+	// platforms or verify, or else digest where the registry has no image for
+	// the tag.
 	// +optional
 	Gate string `json:"gate,omitempty"`
 

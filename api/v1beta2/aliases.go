@@ -54,6 +54,24 @@ type TagFilter = v1.TagFilter
 // ImageRef is v1's.
 type ImageRef = v1.ImageRef
 
+// NewestPolicy is v1's.
+type NewestPolicy = v1.NewestPolicy
+
+// TimeSource is v1's.
+type TimeSource = v1.TimeSource
+
+// ImageVerification is v1's.
+type ImageVerification = v1.ImageVerification
+
+// OIDCIdentityMatch is v1's.
+type OIDCIdentityMatch = v1.OIDCIdentityMatch
+
+// JudgedCandidate is v1's.
+type JudgedCandidate = v1.JudgedCandidate
+
+// CandidateVerdict is v1's.
+type CandidateVerdict = v1.CandidateVerdict
+
 // ReflectionPolicy is v1's.
 type ReflectionPolicy = v1.ReflectionPolicy
 

@@ -25,14 +25,6 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// The gates, named after their fields of the policy's spec, in the order in which
-// a candidate passes them: what costs least comes first.
-const (
-	GateAge       = "minimumAge"
-	GatePlatforms = "platforms"
-	GateVerify    = "verify"
-)
-
 // Gates are what a candidate has to pass.
 type Gates struct {
 	// Platforms are those that the image must have, each in its one spelling.
@@ -151,7 +143,7 @@ func (g Gates) age(c Candidate, now time.Time) Judgement {
 	if !ripe.After(now) {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
-	return Judgement{Verdict: v1.CandidateRipening, Gate: GateAge, Ripe: ripe,
+	return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: ripe,
 		Message: fmt.Sprintf("was %s at %s, and is old enough at %s", known, stamp(time.Unix(since, 0)), stamp(ripe))}
 }
 
@@ -168,7 +160,7 @@ func (g Gates) platforms(c Candidate, _ time.Time) Judgement {
 	if len(lacking) == 0 {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
-	return rejected(GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking, "and"), list(c.Fact.Platforms, "and")))
+	return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking, "and"), list(c.Fact.Platforms, "and")))
 }
 
 func (g Gates) signature(c Candidate, _ time.Time) Judgement {
@@ -182,6 +174,6 @@ func (g Gates) signature(c Candidate, _ time.Time) Judgement {
 	case verdict.Passed():
 		return Judgement{Verdict: v1.CandidatePassed, Message: "signed by " + verdict.Signer}
 	default:
-		return rejected(GateVerify, verdict.Problem)
+		return rejected(v1.GateVerify, verdict.Problem)
 	}
 }

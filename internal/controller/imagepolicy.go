@@ -43,6 +43,7 @@ import (
 // TagResolver looks at single tags of an image repository.
 type TagResolver interface {
 	Gate
+	ImageReader
 	Digest(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (string, error)
 	Exists(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (bool, error)
 }
@@ -62,6 +63,10 @@ type ImagePolicies struct {
 	Registry TagResolver
 	// Store holds the tags to select from.
 	Store tagstore.Reader
+	// Facts keeps what was learned of their images.
+	Facts tagstore.FactStore
+	// Verifiers check signatures.
+	Verifiers Verifiers
 	// Wake enqueues an object that waited for its turn at a registry.
 	Wake func(name types.NamespacedName)
 	// RequeueDependency is the time between two looks at a dependency that is
@@ -71,8 +76,9 @@ type ImagePolicies struct {
 	// were made together are not looked at together forever.
 	JitterPercent uint8
 
-	rests rests
-	apart absences
+	rests  rests
+	apart  absences
+	judged perObject[judged]
 }
 
 var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}
@@ -87,6 +93,7 @@ func (w *ImagePolicies) Suspended(policy *v1.ImagePolicy) bool { return policy.S
 func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) error {
 	w.rests.forget(name)
 	w.apart.forget(name)
+	w.judged.forget(name)
 	return nil
 }
 
@@ -102,15 +109,19 @@ func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin 
 		return kept(policy, err), err
 	}
 	remote := w.remote(policy, from, begin)
-	tag, err := w.choose(ctx, policy, rule, from, remote)
+	if rule, err = w.timed(ctx, rule, from, remote); err != nil {
+		return kept(policy, err), err
+	}
+	pick, err := w.choose(ctx, policy, rule, from, remote)
 	if err != nil {
 		return kept(policy, err), err
 	}
-	ref, after, err := w.reflected(ctx, policy, image.NewRef(from.snapshot.Image, tag, ""), remote)
+	ref, after, err := w.reflected(ctx, policy, image.NewRef(from.snapshot.Image, pick.tag, pick.digest), remote)
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	if !from.snapshot.Has(tag) { // no watch tells when a tag that is not listed vanishes
+	after = sooner(after, pick.after)
+	if !from.snapshot.Has(pick.tag) { // no watch tells when a tag that is not listed vanishes
 		after = sooner(after, from.repo.GetRequeueAfter())
 	}
 	setLatest(&policy.Status, ref)
@@ -138,30 +149,36 @@ func caveat(repo *v1.ImageRepository) string {
 	return fmt.Sprintf(" (of the tags known so far: the scans of ImageRepository '%s/%s' fail)", repo.Namespace, repo.Name)
 }
 
-// choose returns the tag that the rule selects. A tag that is missing from the
-// list although the rule and the exclusions accept it is given up for a lower
-// one only if the registry says that it is gone: registries sometimes answer
-// with lists that lack tags.
+// choose returns what the rule selects, of the tags that pass the policy's gates. A
+// tag that is missing from the list although the rule and the exclusions accept it
+// is given up for a lower one only if the registry says that it is gone:
+// registries sometimes answer with lists that lack tags.
 func (w *ImagePolicies) choose(
 	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
-) (string, error) {
-	choice, err := from.selected(ctx, rule)
+) (*picked, error) {
+	search, err := w.search(ctx, policy, rule, from, remote)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, choice, current) {
+	pick, err := search.best(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, pick.choice(), current) {
 		exists, err := remote.exists(ctx, current.Tag)
 		if err != nil {
-			return "", w.unconfirmed(current.Tag, err)
+			return nil, w.unconfirmed(current.Tag, err)
 		}
 		if exists {
-			return current.Tag, nil
+			if unlisted, err := search.try(ctx, current.Tag); unlisted != nil || err != nil {
+				return unlisted, err
+			}
 		}
 	}
-	if choice == nil {
-		return "", outcome.Waiting(v1.NoTagSelectedReason, policy.GetInterval(), noTag(rule, from))
+	if pick == nil {
+		return nil, search.nothing()
 	}
-	return choice.Tag, nil
+	return pick, nil
 }
 
 // unconfirmed keeps the current tag until the registry can be asked.
@@ -178,22 +195,14 @@ func (w *ImagePolicies) unconfirmed(tag string, err error) error {
 		fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
 }
 
-func noTag(rule *selection.Rule, from origin) error {
-	if len(from.snapshot.Tags) == 0 {
-		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
-			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
-	}
-	example := rule.Judge(from.snapshot.Latest(1)[0])
-	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for one, %s; "+
-		"correct spec.policy or spec.filterTags, or push a tag that is accepted",
-		len(from.snapshot.Tags), from.snapshot.Image, rule, example.Tag, example.Reason)
-}
-
 // reflected returns ref with the digest that the policy wants in it, and the
 // time until it is due to be looked at again.
 func (w *ImagePolicies) reflected(
 	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *remoteTags,
 ) (*v1.ImageRef, time.Duration, error) {
+	if ref.Digest != "" {
+		return w.judgedRef(policy, ref)
+	}
 	rest := w.rest(policy)
 	held := policy.Status.LatestRef
 	// a digest of an image that is being replaced is not worth asking for
@@ -208,6 +217,22 @@ func (w *ImagePolicies) reflected(
 		}
 		w.rests.end(policy)
 		return image.NewRef(ref.Name, ref.Tag, digest), w.interval(policy), nil
+	default:
+		return ref, 0, nil
+	}
+}
+
+// judgedRef returns ref, whose digest passed the policy's gates: that one is
+// reflected, unless none is wanted.
+func (w *ImagePolicies) judgedRef(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
+	switch policy.GetDigestReflectionPolicy() {
+	case v1.ReflectNever:
+		return image.NewRef(ref.Name, ref.Tag, ""), 0, nil
+	case v1.ReflectAlways:
+		if rest := w.rest(policy); rest > 0 {
+			return ref, rest, nil
+		}
+		return ref, w.interval(policy), nil
 	default:
 		return ref, 0, nil
 	}

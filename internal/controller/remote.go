@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,7 +46,17 @@ type remoteTags struct {
 	policies *ImagePolicies
 	policy   types.NamespacedName
 	from     origin
-	begin    lifecycle.Begin
+	// verifier is set where the policy has images verified.
+	verifier Verifier
+
+	mu    sync.Mutex // guards begin: images may be read some at a time
+	begin lifecycle.Begin
+}
+
+func (r *remoteTags) tell(message string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begin(message)
 }
 
 func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
@@ -81,7 +92,7 @@ func ask[T any](
 		return none, registryError(err)
 	}
 	defer leave()
-	r.begin(message)
+	r.tell(message)
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
 	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.asScanned())

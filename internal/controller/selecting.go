@@ -21,9 +21,85 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
+
+// search looks for the best tag of a policy.
+type search interface {
+	// best returns it, nil where there is none.
+	best(ctx context.Context) (*picked, error)
+	// try returns a tag that is not listed, nil where it does not pass.
+	try(ctx context.Context, tag string) (*picked, error)
+	// nothing says why there is none.
+	nothing() error
+}
+
+// picked is what a policy selects.
+type picked struct {
+	tag string
+	// digest is the one that was judged, empty where none was.
+	digest string
+	// after is when something else may be selected, zero where only a watch tells.
+	after time.Duration
+}
+
+func (p *picked) choice() *selection.Choice {
+	if p == nil {
+		return nil
+	}
+	return &selection.Choice{Tag: p.tag}
+}
+
+// search begins a search. Where there are no gates, no image is judged, and nothing
+// but the tags counts.
+func (w *ImagePolicies) search(
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
+) (search, error) {
+	tags := &tagSearch{policy: policy, rule: rule, from: from}
+	if policy.Spec.HasGates() {
+		return w.walk(ctx, tags, remote)
+	}
+	policy.Status.Candidates = nil
+	return tags, nil
+}
+
+// tagSearch looks for the tag that the rule selects.
+type tagSearch struct {
+	policy *v1.ImagePolicy
+	rule   *selection.Rule
+	from   origin
+}
+
+func (t *tagSearch) best(ctx context.Context) (*picked, error) {
+	choice, err := t.from.selected(ctx, t.rule)
+	if choice == nil || err != nil {
+		return nil, err
+	}
+	return &picked{tag: choice.Tag}, nil
+}
+
+func (t *tagSearch) try(_ context.Context, tag string) (*picked, error) {
+	return &picked{tag: tag}, nil
+}
+
+func (t *tagSearch) nothing() error {
+	return outcome.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.from))
+}
+
+func noTag(rule *selection.Rule, from origin) error {
+	if len(from.snapshot.Tags) == 0 {
+		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
+			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
+	}
+	example := rule.Judge(from.snapshot.Latest(1)[0])
+	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for one, %s; "+
+		"correct spec.policy or spec.filterTags, or push a tag that is accepted",
+		len(from.snapshot.Tags), from.snapshot.Image, rule, example.Tag, example.Reason)
+}
 
 // selectStep is how many tags are looked at between two looks at the clock: a
 // filterTags.pattern can take milliseconds for each.

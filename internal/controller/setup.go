@@ -48,6 +48,8 @@ type Options struct {
 	Registry *registry.Client
 	// Store keeps the tags: written by the one reconciler, read by the other.
 	Store tagstore.Store
+	// Verifiers check the signatures of images.
+	Verifiers Verifiers
 	// Publisher publishes events.
 	Publisher lifecycle.Publisher
 	// Durations is told of every reconcile.
@@ -126,6 +128,8 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		Auth:              o.Auth,
 		Registry:          o.Registry,
 		Store:             o.Store,
+		Facts:             o.Store,
+		Verifiers:         o.Verifiers,
 		Wake:              saved.policies.Wake,
 		RequeueDependency: o.RequeueDependency,
 		JitterPercent:     o.JitterPercent,

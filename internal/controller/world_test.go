@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,10 +51,18 @@ type world struct {
 	tags   []string
 	digest string
 	down   error
+	// images are what tags and digests point at, where that matters
+	images map[string]*fakeImage
+	// signed are the digests that somebody signed, and who, by the key now; a
+	// fault of the verification is not about any image.
+	signed map[string]string
+	key    string
+	fault  error
 	// why nobody is let in, and how many are inside
 	busy   error
 	inside int
 	// requests that were made: "list", "digest TAG" or "head TAG"
+	mu       sync.Mutex // guards requests
 	requests []string
 
 	policies     *ImagePolicies
@@ -80,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	})
 	reader := newReader(t, w.repo)
 	w.policies = &ImagePolicies{
-		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Registry: w, Store: w.store,
+		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Registry: w, Store: w.store, Facts: w.store, Verifiers: w,
 		RequeueDependency: 30 * time.Second,
 	}
 	w.repositories = &ImageRepositories{Auth: auth, Registry: w, Store: w.store}
@@ -115,6 +124,12 @@ func (w *world) List(_ context.Context, _ image.Name, _ registry.AuthOptions, kn
 
 func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {
 	w.requests = append(w.requests, "digest "+tag)
+	if w.images != nil && w.down == nil {
+		if img := w.images[tag]; img != nil {
+			return img.digest, nil
+		}
+		return "", &registry.Error{StatusCode: 404}
+	}
 	return w.digest, w.down
 }
 

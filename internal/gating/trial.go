@@ -29,9 +29,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/inspect"
 )
 
-// GateDigest stands where the registry lists a tag and has no image for it.
-const GateDigest = "digest"
-
 // trial is a candidate that is being judged.
 type trial struct {
 	walk *Walk
@@ -99,7 +96,7 @@ func (t *trial) judgement() candidate.Judgement {
 // error.
 func rejected(err error) (candidate.Judgement, error) {
 	return candidate.Judgement{
-		Verdict: v1.CandidateRejected, Gate: GateDigest, Message: "is listed, but the registry has no image for it",
+		Verdict: v1.CandidateRejected, Gate: v1.GateDigest, Message: "is listed, but the registry has no image for it",
 	}, err
 }
 
@@ -114,13 +111,13 @@ func (t *trial) stale(j candidate.Judgement) bool {
 		return j.Verdict == v1.CandidatePassed
 	}
 	look, seen := t.walk.Looks[t.Tag]
-	return t.walk.LookNow || seen && !t.walk.Now.Before(look.next(t.walk.Interval))
+	return look.At.Before(t.walk.LookAgain) || seen && !t.walk.Now.Before(look.next(t.walk.Interval))
 }
 
 // forget drops the verdict by which the candidate was rejected: signatures may have
 // been added since.
 func (t *trial) forget(j candidate.Judgement) {
-	if j.Gate == candidate.GateVerify {
+	if j.Gate == v1.GateVerify {
 		t.Fact.Verdicts = slices.DeleteFunc(slices.Clone(t.Fact.Verdicts), func(v candidate.Verdict) bool { return v.Rule == t.walk.Gates.Rule })
 	}
 }

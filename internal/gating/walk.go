@@ -68,10 +68,10 @@ type Walk struct {
 	Facts map[string]candidate.Fact
 	Held  Held
 	Looks Looks
-	// Interval is the least time between two looks at a rejected candidate, and
-	// LookNow looks at all of them.
-	Interval time.Duration
-	LookNow  bool
+	// Interval is the least time between two looks at a rejected candidate. Looks
+	// from before LookAgain are renewed whatever their time.
+	Interval  time.Duration
+	LookAgain time.Time
 	// Budget is about how many candidates the registry is asked.
 	Budget int
 	Now    time.Time

@@ -65,6 +65,7 @@ func Settle(before, after Object, result Result, err error, now time.Time) Settl
 	}
 	c := conditionsOf(after, now)
 	settlement := settle(c, before, result, err)
+	c.verified(err)
 	observe(after)
 	settlement.Events = events(before, after, result.Quiet)
 	return settlement

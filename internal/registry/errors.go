@@ -48,6 +48,7 @@ const (
 	opManifest    = "get the manifest of"
 	opBlob        = "get the blob"
 	opReferrers   = "list the referrers of"
+	opVerify      = "verify"
 	opAsk         = "ask for"
 )
 

@@ -108,7 +108,7 @@ func visitOf(ctx context.Context) *visit {
 func (c *Client) Enter(ctx context.Context, img image.Name, caller Caller) (context.Context, func(), error) {
 	ctx, leave, err := c.enter(ctx, img, caller)
 	if throttled, ok := errors.AsType[*throttledError](err); ok {
-		op := operation{verb: cmp.Or(caller.Purpose.verb, opAsk), tag: caller.Purpose.tag, image: img, early: true}
+		op := operation{verb: cmp.Or(caller.Purpose.verb, opAsk), tag: caller.Purpose.tag, digest: caller.Purpose.digest, image: img, early: true}
 		return nil, nil, op.fail(throttled)
 	}
 	return ctx, leave, err

@@ -33,13 +33,24 @@ type Caller struct {
 }
 
 // Purpose is what somebody wants to ask a registry for.
-type Purpose struct{ verb, tag string }
+type Purpose struct{ verb, tag, digest string }
 
 // ToListTags is the purpose of a call of List.
 func ToListTags() Purpose { return Purpose{verb: opListTags} }
 
 // ToGetDigest is the purpose of a call of Digest.
 func ToGetDigest(tag string) Purpose { return Purpose{verb: opDigest, tag: tag} }
+
+// ToReadImage is the purpose of calls of Manifest and Blob.
+func ToReadImage(reference string) Purpose {
+	if wellFormedDigest.MatchString(reference) {
+		return Purpose{verb: opManifest, digest: reference}
+	}
+	return Purpose{verb: opManifest, tag: reference}
+}
+
+// ToVerify is the purpose of calls that read signatures.
+func ToVerify(digest string) Purpose { return Purpose{verb: opVerify, digest: digest} }
 
 // ToLookFor is the purpose of a call of Exists.
 func ToLookFor(tag string) Purpose { return Purpose{verb: opExists, tag: tag} }

@@ -1,0 +1,91 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// fakeImage is an image of one platform.
+type fakeImage struct {
+	digest   string
+	manifest []byte
+	config   []byte
+}
+
+// put makes a tag point at a new image, and returns its digest.
+func (w *world) put(tag, os, architecture string, created time.Time) string {
+	config, _ := json.Marshal(map[string]any{"os": os, "architecture": architecture, "created": created, "for": tag})
+	manifest, _ := json.Marshal(map[string]any{"schemaVersion": 2, "config": map[string]string{"digest": sum(config)}})
+	img := &fakeImage{digest: sum(manifest), manifest: manifest, config: config}
+	if w.images == nil {
+		w.images = map[string]*fakeImage{}
+	}
+	w.images[tag], w.images[img.digest], w.images[sum(config)] = img, img, img
+	return img.digest
+}
+
+func sum(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+func (w *world) Manifest(_ context.Context, _ image.Name, reference string, _ registry.AuthOptions) (registry.Manifest, error) {
+	w.request("manifest " + reference)
+	if w.down != nil {
+		return registry.Manifest{}, w.down
+	}
+	img := w.images[reference]
+	if img == nil {
+		return registry.Manifest{}, fmt.Errorf("%s: %w", reference, registry.ErrNotFound)
+	}
+	return registry.Manifest{Digest: img.digest, Bytes: img.manifest}, nil
+}
+
+func (w *world) Blob(_ context.Context, _ image.Name, digest string, _ int64, _ registry.AuthOptions) ([]byte, error) {
+	w.request("blob")
+	if w.down != nil {
+		return nil, w.down
+	}
+	return w.images[digest].config, nil
+}
+
+// Verifier implements Verifiers.
+func (w *world) Verifier(context.Context, *v1.ImagePolicy) (Verifier, error) { return fakeVerifier{w}, nil }
+
+type fakeVerifier struct{ *world }
+
+func (v fakeVerifier) Fingerprint() string { return "key " + v.key }
+
+func (v fakeVerifier) Verify(_ context.Context, _ image.Name, digest string, _ registry.AuthOptions) (string, string, error) {
+	v.request("verify")
+	if signer := v.signed[digest]; signer != "" && signer == v.key {
+		return signer, "", v.fault
+	}
+	return "", "has no signature by one of the keys", v.fault
+}
+
+func (w *world) request(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.requests = append(w.requests, what)
+}

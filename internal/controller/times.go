@@ -1,0 +1,107 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// timesBudget is of how many images the times are read in one reconcile. Others get
+// their turn before the next ones.
+const timesBudget = 64
+
+var errTimesUnread = errors.New("there are more images whose times are to be read")
+
+// timed returns the rule with the times that it compares.
+func (w *ImagePolicies) timed(ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags) (*selection.Rule, error) {
+	switch rule.Times() {
+	case v1.TimeFirstSeen:
+		return rule.With(firstSeen(from)), nil
+	case v1.TimeCreated:
+		facts, err := w.created(ctx, rule, from, remote)
+		return rule.With(createdOf(facts)), err
+	default:
+		return rule, nil
+	}
+}
+
+func firstSeen(from origin) selection.Times {
+	return func(tag string) (int64, string) {
+		i, found := slices.BinarySearch(from.snapshot.Tags, tag)
+		if !found {
+			return 0, "is not listed, so that nobody knows when it was first seen"
+		}
+		return from.snapshot.FirstSeen[i], ""
+	}
+}
+
+func createdOf(facts map[string]candidate.Fact) selection.Times {
+	return func(tag string) (int64, string) {
+		switch created := facts[tag].Created; created {
+		case candidate.CreatedUnread:
+			return 0, "was not read, so that nobody knows when it was created"
+		case candidate.CreatedUnsaid:
+			return 0, "has an image that does not say when it was created"
+		default:
+			return created, ""
+		}
+	}
+}
+
+// created returns when the images of the tags were created. Those of new tags are
+// read, some of them at a time: until all are known, nothing is selected anew.
+func (w *ImagePolicies) created(
+	ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags,
+) (map[string]candidate.Fact, error) {
+	key := storeKey(from.repo)
+	facts, err := w.Facts.Facts(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	considered, err := from.considered(ctx, rule)
+	if err != nil {
+		return nil, err
+	}
+	unread := slices.DeleteFunc(considered, func(tag string) bool { return facts[tag].Created != candidate.CreatedUnread })
+	if len(unread) == 0 {
+		return facts, nil
+	}
+	some := unread[:min(len(unread), timesBudget)]
+	learned, err := gating.ReadCreated(ctx, remote, some, facts, time.Now())
+	if len(learned) > 0 {
+		err = errors.Join(err, w.Facts.PutFacts(context.WithoutCancel(ctx), key, learned))
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(some) < len(unread):
+		return nil, outcome.Deferred(goOn, errTimesUnread)
+	}
+	for tag, fact := range learned {
+		facts[tag] = fact
+	}
+	return facts, nil
+}

@@ -1,0 +1,65 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// verified writes the condition that says whether the selected image is signed as
+// the policy demands, where all candidates were judged.
+func (c conditions) verified(err error) {
+	policy, ok := c.obj.(*v1.ImagePolicy)
+	switch {
+	case !ok:
+	case policy.Spec.Verify == nil:
+		c.remove(v1.SourceVerifiedCondition)
+	case err == nil && len(policy.Status.Candidates) > 0:
+		c.verdict(policy.Status.Candidates[len(policy.Status.Candidates)-1])
+	case noneSelected(err):
+		i := slices.IndexFunc(policy.Status.Candidates, isUnverified)
+		if i >= 0 {
+			c.verdict(policy.Status.Candidates[i])
+		}
+	}
+}
+
+// verdict tells of the image that was selected, or of the best one that was not.
+func (c conditions) verdict(of v1.JudgedCandidate) {
+	image := of.Tag + "@" + of.Digest
+	if isUnverified(of) {
+		c.set(v1.SourceVerifiedCondition, metav1.ConditionFalse, v1.VerificationErrorReason, fmt.Sprintf("%s %s", image, of.Message))
+		return
+	}
+	c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, fmt.Sprintf("%s is verified: %s", image, of.Message))
+}
+
+func isUnverified(c v1.JudgedCandidate) bool {
+	return c.Verdict == v1.CandidateRejected && c.Gate == v1.GateVerify
+}
+
+func noneSelected(err error) bool {
+	waiting, ok := errors.AsType[*WaitingError](err)
+	return ok && waiting.Reason == v1.NoTagSelectedReason
+}
