@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -69,6 +70,65 @@ func populated(t testing.TB) ([]byte, written) {
 	return content, wrote
 }
 
+// populatedWithFacts returns what populated does, of a store that has facts too, of
+// so many tags that they have branches, and of so few that they have no page.
+func populatedWithFacts(t testing.TB) ([]byte, written) {
+	t.Helper()
+	content, wrote := populated(t)
+	dir := t.TempDir()
+	write(t, dir, fileName, content)
+	store, _ := opened(t, dir)
+	for i, n := range []int{400, 1, 60, 1000, 3, 0, 200} {
+		key := Key{"namespace", fmt.Sprintf("repository-%d", i*5), "uid"}
+		mustPut(t, store, key, wrote.latest(key))
+		for at := 0; at < n; at += 100 {
+			mustPutFacts(t, store, key, damageFacts(at, min(n, at+100)))
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content, wrote
+}
+
+// damageFacts returns facts of the tags with these numbers.
+func damageFacts(from, to int) factMap {
+	facts := factMap{}
+	for i := from; i < to; i++ {
+		facts[fmt.Sprintf("tag-%d", i)] = someFact(i)
+	}
+	return facts
+}
+
+// wantTrueFacts expects all facts that are found to be what was put.
+func wantTrueFacts(t testing.TB, store *Bolt, key Key) int {
+	t.Helper()
+	facts, err := store.Facts(t.Context(), key)
+	if err != nil {
+		t.Fatalf("Facts(%s) = %v", key, err)
+	}
+	for tag, fact := range facts {
+		if tag != fmt.Sprintf("tag-%d", fact.Seen) || !reflect.DeepEqual(fact, someFact(int(fact.Seen))) {
+			t.Fatalf("Facts(%s) has for %s what was never put: %v", key, tag, fact)
+		}
+	}
+	return len(facts)
+}
+
+// bothPopulated runs a test with a store that has no facts, and one that has.
+func bothPopulated(t *testing.T, test func(t *testing.T, content []byte, wrote written)) {
+	for name, populate := range map[string]func(testing.TB) ([]byte, written){"tags": populated, "facts": populatedWithFacts} {
+		t.Run(name, func(t *testing.T) {
+			content, wrote := populate(t)
+			test(t, content, wrote)
+		})
+	}
+}
+
 // wantSafe opens a file of any content and uses the store. It must not crash,
 // and must not return a snapshot that was never put; whether it still finds one
 // is left to it. (An older one is all that can be had where the latest meta page
@@ -99,6 +159,7 @@ func countLatest(t testing.TB, store *Bolt, wrote written) int {
 		if err == nil && got.Equal(wrote.latest(key)) {
 			found++
 		}
+		wantTrueFacts(t, store, key)
 	}
 	return found
 }
@@ -109,6 +170,10 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	for key := range wrote {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
+		}
+		mustPutFacts(t, store, key, damageFacts(50, 60))
+		if found := wantTrueFacts(t, store, key); found < 10 {
+			t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
 		}
 	}
 	for key := range wrote {
@@ -122,10 +187,14 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	if keys, err := store.Keys(t.Context()); err != nil || len(keys) > 0 {
 		t.Fatalf("after a sweep of all, Keys() = %v, %v", keys, err)
 	}
+	if usage, err := store.Usage(); err != nil || usage.Facts != 0 {
+		t.Fatalf("after a sweep of all, Usage() = %+v, %v", usage, err)
+	}
 }
 
-func TestIntactFile(t *testing.T) {
-	content, wrote := populated(t)
+func TestIntactFile(t *testing.T) { bothPopulated(t, testIntactFile) }
+
+func testIntactFile(t *testing.T, content []byte, wrote written) {
 	if found := wantSafe(t, content, wrote); found != len(wrote) {
 		t.Errorf("%d of %d snapshots were found", found, len(wrote))
 	}
@@ -165,6 +234,14 @@ func changeAtRandom(t *testing.T, store *Bolt, random *rand.Rand) {
 		_, err = store.Sweep(t.Context(), func(Key) bool { return random.IntN(4) < rest })
 	case action < 20:
 		err = store.Delete(t.Context(), key)
+	case action < 40:
+		facts := factMap{}
+		for range random.IntN(6) * random.IntN(6) * random.IntN(6) {
+			facts[fmt.Sprintf("%0100d", random.IntN(1000))] = someFact(random.IntN(1000))
+		}
+		if err = store.PutFacts(t.Context(), key, facts); errors.Is(err, ErrNotFound) {
+			err = nil
+		}
 	default:
 		tags := make([]string, random.IntN(10)*random.IntN(10)*random.IntN(10))
 		for i := range tags {
@@ -177,8 +254,9 @@ func changeAtRandom(t *testing.T, store *Bolt, random *rand.Rand) {
 	}
 }
 
-func TestTruncatedFile(t *testing.T) {
-	content, wrote := populated(t)
+func TestTruncatedFile(t *testing.T) { bothPopulated(t, testTruncatedFile) }
+
+func testTruncatedFile(t *testing.T, content []byte, wrote written) {
 	lengths := []int{1, 15, 16, 79, 80, 4095, 4096, 4097, 8191, 8192, 3 * 4096, 4 * 4096, 4*4096 + 1, len(content) - 1}
 	random := rand.New(rand.NewPCG(7, 7))
 	for range 15 {
@@ -191,8 +269,9 @@ func TestTruncatedFile(t *testing.T) {
 
 // TestFlippedBytes changes single bytes: some anywhere, and some in the headers
 // of pages and in their elements, which bbolt trusts.
-func TestFlippedBytes(t *testing.T) {
-	content, wrote := populated(t)
+func TestFlippedBytes(t *testing.T) { bothPopulated(t, testFlippedBytes) }
+
+func testFlippedBytes(t *testing.T, content []byte, wrote written) {
 	random := rand.New(rand.NewPCG(11, 11))
 	for i := range 60 {
 		offset := random.IntN(len(content))
@@ -206,8 +285,9 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // TestZeroedPages clears whole pages, as a disk does that lost a write.
-func TestZeroedPages(t *testing.T) {
-	content, wrote := populated(t)
+func TestZeroedPages(t *testing.T) { bothPopulated(t, testZeroedPages) }
+
+func testZeroedPages(t *testing.T, content []byte, wrote written) {
 	for page := range min(24, len(content)/4096) {
 		torn := bytes.Clone(content)
 		clear(torn[page*4096 : (page+1)*4096])
