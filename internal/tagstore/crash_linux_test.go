@@ -89,12 +89,22 @@ func (m model) putCrashSnapshot(k, n int) {
 	m[k] = crashHeld{n, held.facts}
 }
 
-func (m model) putCrashFacts(k, n int) {
-	if held, ok := m[k]; ok { // or they are not kept
+// putCrashFacts has a model, and a store unless that is nil, hold what step n puts.
+// Without a snapshot nothing is kept.
+func (m model) putCrashFacts(store Store, worker, k, n int) error {
+	if held, ok := m[k]; ok {
 		for tag := range crashFacts(n) {
 			held.facts[tag] = n
 		}
 	}
+	if store == nil {
+		return nil
+	}
+	err := store.PutFacts(context.Background(), crashKey(worker, k), crashFacts(n))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // step applies the n-th step of a worker to a model, and to a store unless that
@@ -127,12 +137,7 @@ func step(store Store, worker, n int, m model) error {
 		}
 		delete(m, k)
 	case kind < 11:
-		if store != nil {
-			if err = store.PutFacts(ctx, crashKey(worker, k), crashFacts(n)); errors.Is(err, ErrNotFound) {
-				err = nil
-			}
-		}
-		m.putCrashFacts(k, n)
+		err = m.putCrashFacts(store, worker, k, n)
 	default:
 		if store != nil {
 			err = store.Put(ctx, crashKey(worker, k), crashSnapshot(n))
