@@ -123,4 +123,3 @@ func bothPopulated(t *testing.T, test func(t *testing.T, content []byte, wrote w
 		})
 	}
 }
-
