@@ -203,6 +203,10 @@ func TestFewFactsAmongMany(t *testing.T) {
 	t.Logf("50 facts took %d bytes of pages, and 100,000 took %d", some, all)
 	want := manyFacts(100_000)
 	maps.Copy(want, few)
+	want["v1.1.1"] = someFact(1)
+	if one := allocated(func() { mustPutFacts(t, store, testKey, want) }); one >= some || one <= 0 {
+		t.Errorf("one that changed among all took %d bytes of pages", one)
+	}
 	wantFacts(t, store, testKey, want)
 	wantAccount(t, store)
 }
