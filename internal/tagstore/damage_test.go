@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,9 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	for key := range wrote {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
+		}
+		if !strings.HasSuffix(key.Name, "5") && !strings.HasSuffix(key.Name, "0") { // enough: each write waits for the disk
+			continue
 		}
 		mustPutFacts(t, store, key, damageFacts(50, 60))
 		if found := wantTrueFacts(t, store, key); found < 10 {
