@@ -75,12 +75,8 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
 		}
-		if !strings.HasSuffix(key.Name, "5") && !strings.HasSuffix(key.Name, "0") { // enough: each write waits for the disk
-			continue
-		}
-		mustPutFacts(t, store, key, damageFacts(50, 60))
-		if found := wantTrueFacts(t, store, key); found < 10 {
-			t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
+		if strings.HasSuffix(key.Name, "0") || strings.HasSuffix(key.Name, "5") { // enough: each write waits for the disk
+			wantFactsUsable(t, store, key)
 		}
 	}
 	for key := range wrote {
@@ -96,6 +92,15 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	}
 	if usage, err := store.Usage(); err != nil || usage.Facts != 0 {
 		t.Fatalf("after a sweep of all, Usage() = %+v, %v", usage, err)
+	}
+}
+
+// wantFactsUsable puts and gets facts.
+func wantFactsUsable(t testing.TB, store *Bolt, key Key) {
+	t.Helper()
+	mustPutFacts(t, store, key, damageFacts(50, 60))
+	if found := wantTrueFacts(t, store, key); found < 10 {
+		t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
 	}
 }
 
