@@ -18,6 +18,17 @@ package candidate
 
 import "strings"
 
+// maxText is how many bytes of what somebody else says are kept.
+const maxText = 768
+
+// short returns a text without what exceeds maxText.
+func short(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
+}
+
 // maxListed is how many items of a list people are told.
 const maxListed = 8
 
