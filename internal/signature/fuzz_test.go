@@ -67,29 +67,33 @@ var (
 	layerDigest  = "sha256:" + strings.Repeat("b", 64)
 )
 
-// verdicts returns the verdicts by several rules about what a registry holds.
-func (f *fakeRegistry) verdicts(t *testing.T, rules ...Rule) []Verdict {
+// newFuzzed returns a registry that is filled later, and the Verifier by a fixed
+// key that reads it.
+func newFuzzed(t testing.TB) (*fakeRegistry, *Verifier) {
+	t.Helper()
+	held := &fakeRegistry{}
+	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), held, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return held, v
+}
+
+// fuzzedVerdict returns the verdict about what a registry holds, which there must be.
+func fuzzedVerdict(t *testing.T, v *Verifier) Verdict {
 	t.Helper()
 	img, err := image.Parse("registry.test/app", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdicts := make([]Verdict, 0, len(rules))
-	for _, rule := range rules {
-		v, err := New(rule, f, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		verdict, err := v.Verify(t.Context(), img, fuzzedDigest, registry.AuthOptions{})
-		if err != nil {
-			t.Fatalf("content that was checked led to the error %v", err)
-		}
-		if verdict.Passed() == (verdict.Reason() != "") || len(verdict.Reason()) > 6*maxReason*maxReasons {
-			t.Errorf("got the verdict %+v", verdict)
-		}
-		verdicts = append(verdicts, verdict)
+	verdict, err := v.Verify(t.Context(), img, fuzzedDigest, registry.AuthOptions{})
+	if err != nil {
+		t.Fatalf("content that was checked led to the error %v", err)
 	}
-	return verdicts
+	if verdict.Passed() == (verdict.Reason() != "") || len(verdict.Reason()) > 6*maxReason*maxReasons {
+		t.Errorf("got the verdict %+v", verdict)
+	}
+	return verdict
 }
 
 // legacyManifest returns the manifest of one legacy signature.
@@ -107,49 +111,52 @@ func legacyManifest(signature signaturetest.Signature) []byte {
 // FuzzLegacy tests that nothing in a legacy signature stops the controller, and
 // that nothing passes but what was signed.
 func FuzzLegacy(f *testing.F) {
-	key, sigstore := signaturetest.NewKey(f, "ecdsa"), signaturetest.NewSigstore(f)
 	payload := signaturetest.Payload(fuzzedDigest)
-	byKey, byIdentity := key.Sign(f, payload), sigstore.Sign(f, subjectName, issuerName, payload, logged)
-	f.Add(legacyManifest(byKey), payload)
-	f.Add(legacyManifest(byIdentity), payload)
-	f.Add(legacyManifest(byKey), signaturetest.Payload(layerDigest))
+	signature := signaturetest.FixedKey().Sign(f, payload)
+	f.Add(legacyManifest(signature), payload)
+	f.Add(legacyManifest(signature), signaturetest.Payload(layerDigest))
+	signature.Annotations = map[string]string{
+		annotationCertificate: "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n",
+		annotationBundle:      `{"SignedEntryTimestamp":"YQ==","Payload":{"body":"eyJraW5kIjoiaGFzaGVkcmVrb3JkIiwiYXBpVmVyc2lvbiI6IjAuMC4xIn0=","integratedTime":1,"logIndex":1,"logID":"00"}}`,
+		annotationTimestamp:   `{"SignedRFC3161Timestamp":"YQ=="}`,
+	}
+	f.Add(legacyManifest(signature), payload)
 	f.Add([]byte(`{"layers":[{}]}`), []byte(`{}`))
 	f.Add([]byte(`null`), []byte(`null`))
-	rules := []Rule{keys(f, map[string]signaturetest.Key{"a.pub": key}), identities(f, sigstore)}
+	held, v := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		for _, verdict := range (&fakeRegistry{legacy: manifest, blob: blob}).verdicts(t, rules...) {
-			if verdict.Passed() && !bytes.Equal(blob, payload) {
-				t.Errorf("%q passes by %s", blob, verdict.Signer())
+		*held = fakeRegistry{legacy: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !bytes.Equal(blob, payload) {
+			t.Errorf("%q passes by %s", blob, verdict.Signer())
+		}
+		layers, _ := parseLegacy(manifest)
+		for _, layer := range layers {
+			sig, err := parseLegacyLayer(layer)
+			if err != nil {
+				continue
+			}
+			if b, err := sig.bundle(blob); err == nil && b.GetMessageSignature() == nil {
+				t.Errorf("a legacy signature became %v", b)
 			}
 		}
 	})
 }
 
-// FuzzBundle tests the same of bundles and the manifests around them, and of
-// notation's envelopes.
+// FuzzBundle tests the same of bundles, and of the manifests around them.
 func FuzzBundle(f *testing.F) {
-	key, sigstore, notary := signaturetest.NewKey(f, "ecdsa"), signaturetest.NewSigstore(f), signaturetest.NewNotary(f, signaturetest.Terms{Name: "release"})
-	stated := signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate)
+	key, stated := signaturetest.FixedKey(), signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate)
 	manifest := fmt.Appendf(nil, `{"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":1}],"subject":{"digest":%q}}`,
 		signaturetest.BundleType, signaturetest.BundleType, layerDigest, fuzzedDigest)
-	envelope := bytes.ReplaceAll(bytes.Replace(manifest, []byte(signaturetest.BundleType), []byte(signaturetest.NotationType), 1),
-		[]byte(signaturetest.BundleType), []byte("application/jose+json"))
 	f.Add(manifest, key.Bundle(f, stated))
-	f.Add(manifest, sigstore.Bundle(f, subjectName, issuerName, stated, logged))
 	f.Add(manifest, key.Bundle(f, signaturetest.Statement(layerDigest, signaturetest.SignPredicate)))
+	f.Add(manifest, key.Bundle(f, signaturetest.Statement(fuzzedDigest, "https://slsa.dev/provenance/v1")))
 	f.Add(manifest, []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
 	f.Add([]byte(`{"subject":null,"layers":null}`), []byte(`null`))
-	f.Add(envelope, notary.Sign(f, signaturetest.Image(layerDigest, 1), 0))
-	f.Add(envelope, []byte(`{"payload":"e30","protected":"e30"}`))
-	rules := []Rule{
-		keys(f, map[string]signaturetest.Key{"a.pub": key}), identities(f, sigstore),
-		notarized(f, signaturetest.TrustPolicy(f, "audit", "*"), map[string][]byte{"ca.crt": notary.PEM()}),
-	}
+	held, v := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		for _, verdict := range (&fakeRegistry{referrer: manifest, blob: blob}).verdicts(t, rules...) {
-			if verdict.Passed() && !states(blob, stated) {
-				t.Errorf("%q passes by %s", blob, verdict.Signer())
-			}
+		*held = fakeRegistry{referrer: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !states(blob, stated) {
+			t.Errorf("%q passes by %s", blob, verdict.Signer())
 		}
 	})
 }
@@ -168,10 +175,10 @@ func states(bundle, stated []byte) bool {
 
 // TestSeedsOfFuzzing tests that the fuzz targets begin with signatures that pass.
 func TestSeedsOfFuzzing(t *testing.T) {
-	key := signaturetest.NewKey(t, "ecdsa")
-	payload := signaturetest.Payload(fuzzedDigest)
-	held := &fakeRegistry{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
-	if got := held.verdicts(t, keys(t, map[string]signaturetest.Key{"a.pub": key})); !got[0].Passed() {
-		t.Errorf("rejected for %q", got[0].Reason())
+	key, payload := signaturetest.FixedKey(), signaturetest.Payload(fuzzedDigest)
+	held, v := newFuzzed(t)
+	*held = fakeRegistry{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
+	if got := fuzzedVerdict(t, v); !got.Passed() {
+		t.Errorf("rejected for %q", got.Reason())
 	}
 }
