@@ -81,14 +81,17 @@ func (e *examination) lookAtBundle(ctx context.Context, j judge, digest string) 
 	if err != nil || raw == nil {
 		return err
 	}
+	e.settle(judgeBundle(j, raw, e.hash()))
+	return nil
+}
+
+// judgeBundle reads and judges a bundle.
+func judgeBundle(j judge, raw, digest []byte) (string, error) {
 	b, err := parseBundle(raw)
 	if err != nil {
-		e.refuse(err.Error())
-		return nil
+		return "", err
 	}
-	signer, err := j.bundle(b, e.hash())
-	e.settle(signer, err)
-	return nil
+	return j.bundle(b, digest)
 }
 
 // referrerLayer fetches the manifest of a referrer, and returns its one layer
@@ -102,21 +105,28 @@ func (e *examination) referrerLayer(ctx context.Context, digest string, wanted f
 	if err != nil {
 		return nil, e.absent(err)
 	}
+	layer, reason := e.layerOf(manifest.Bytes, wanted)
+	if reason != "" {
+		e.refuse(reason)
+	}
+	return layer, nil
+}
+
+// layerOf returns the one layer of a referrer's manifest that is wanted, or else
+// why the referrer is rejected.
+func (e *examination) layerOf(manifest []byte, wanted func(artifact, descriptor) bool) (*descriptor, string) {
 	var a artifact
-	if err := json.Unmarshal(manifest.Bytes, &a); err != nil {
-		e.refuse("the manifest of its signature is malformed")
-		return nil, nil
+	if err := json.Unmarshal(manifest, &a); err != nil {
+		return nil, "the manifest of its signature is malformed"
 	}
 	if a.Subject == nil || a.Subject.Digest != e.digest {
-		e.refuse(errOtherImage.Error())
-		return nil, nil
+		return nil, errOtherImage.Error()
 	}
 	layers := slices.DeleteFunc(a.Layers, func(layer descriptor) bool { return !wanted(a, layer) })
 	if len(layers) != 1 {
-		e.refuse("what refers to it is no signature")
-		return nil, nil
+		return nil, "what refers to it is no signature"
 	}
-	return &layers[0], nil
+	return &layers[0], ""
 }
 
 // parseBundle reads a bundle, which must hold a statement about an image. A bare
@@ -133,13 +143,13 @@ func parseBundle(raw []byte) (*bundle.Bundle, error) {
 	return &b, nil
 }
 
-// checkStatement checks that a bundle, once it was verified, states that the
-// image is signed.
-func checkStatement(result *verify.VerificationResult) error {
+// ifSigned returns who signed a bundle that was verified, which must state that
+// the image is signed.
+func ifSigned(signer string, result *verify.VerificationResult) (string, error) {
 	if result.Statement.GetPredicateType() != signPredicate {
-		return rejection("it is attested, not signed: use cosign sign")
+		return "", rejection("it is attested, not signed: use cosign sign")
 	}
-	return nil
+	return signer, nil
 }
 
 // errOtherImage is about signatures that are not this image's.

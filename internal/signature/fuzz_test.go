@@ -79,6 +79,27 @@ func newFuzzed(t testing.TB) (*fakeRegistry, *Verifier) {
 	return held, v
 }
 
+// warmUp has the libraries do what they do once, so that it is no discovery of
+// the first input.
+func warmUp(f *testing.F, held *fakeRegistry, v *Verifier) {
+	f.Helper()
+	img, err := image.Parse("registry.test/app", false)
+	if err != nil {
+		f.Fatal(err)
+	}
+	payload := signaturetest.Payload(fuzzedDigest)
+	manifest := fmt.Appendf(nil, `{"layers":[{"mediaType":%q,"digest":%q}],"subject":{"digest":%q}}`, signaturetest.BundleType, layerDigest, fuzzedDigest)
+	for _, content := range []fakeRegistry{
+		{legacy: legacyManifest(signaturetest.FixedKey().Sign(f, payload)), blob: payload},
+		{referrer: manifest, blob: signaturetest.FixedKey().Bundle(f, signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate))},
+	} {
+		*held = content
+		if verdict, err := v.Verify(f.Context(), img, fuzzedDigest, registry.AuthOptions{}); err != nil || !verdict.Passed() {
+			f.Fatalf("rejected for %q, error %v", verdict.Reason(), err)
+		}
+	}
+}
+
 // fuzzedVerdict returns the verdict about what a registry holds, which there must be.
 func fuzzedVerdict(t *testing.T, v *Verifier) Verdict {
 	t.Helper()
@@ -124,6 +145,7 @@ func FuzzLegacy(f *testing.F) {
 	f.Add([]byte(`{"layers":[{}]}`), []byte(`{}`))
 	f.Add([]byte(`null`), []byte(`null`))
 	held, v := newFuzzed(f)
+	warmUp(f, held, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
 		*held = fakeRegistry{legacy: manifest, blob: blob}
 		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !bytes.Equal(blob, payload) {
@@ -153,6 +175,7 @@ func FuzzBundle(f *testing.F) {
 	f.Add(manifest, []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
 	f.Add([]byte(`{"subject":null,"layers":null}`), []byte(`null`))
 	held, v := newFuzzed(f)
+	warmUp(f, held, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
 		*held = fakeRegistry{referrer: manifest, blob: blob}
 		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !states(blob, stated) {

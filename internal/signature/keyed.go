@@ -30,6 +30,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/cryptoutils/goodkey"
 	"github.com/sigstore/sigstore/pkg/signature"
 )
 
@@ -85,8 +86,9 @@ func parsePublicKey(name string, text []byte) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, invalidf("%s is no public key in PEM: it is a %s", name, quote(block.Type))
 	}
-	if err := cryptoutils.ValidatePubKey(pub); err != nil {
-		return publicKey{}, invalidf("%s is a public key of a kind or size that is not safe: use ECDSA, Ed25519, or RSA of 2048, 3072 or 4096 bits", name)
+	if err := goodkey.ValidatePubKey(pub); err != nil {
+		return publicKey{}, invalidf("%s is a public key of a kind or size that is not safe: "+
+			"use ECDSA, Ed25519, or RSA of 2048, 3072 or 4096 bits", name)
 	}
 	return newPublicKey(name, pub)
 }
@@ -156,7 +158,7 @@ func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 		for _, verifier := range key.bundles {
 			result, err := verifier.Verify(b, policy)
 			if err == nil {
-				return key.signer(), checkStatement(result)
+				return ifSigned(key.signer(), result)
 			}
 			if isOfAnother(err) {
 				reason = errOtherImage

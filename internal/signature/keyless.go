@@ -156,7 +156,7 @@ func (i *identified) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signer, checkStatement(result)
+	return ifSigned(signer, result)
 }
 
 // check verifies a bundle and then who signed it.

@@ -205,15 +205,14 @@ func (n *notation) lookAt(ctx context.Context, e *examination, digest string, im
 	if err == nil {
 		err = checkOutcome(outcome)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		e.signer = whoNotarized(outcome)
-		return nil
-	}
-	if r.unknown || ctx.Err() != nil {
+	case r.unknown || ctx.Err() != nil:
 		e.failed = errRevocation(ctx.Err())
-		return nil
+	default:
+		e.refuse(describeNotation(err))
 	}
-	e.refuse(describeNotation(err))
 	return nil
 }
 

@@ -150,6 +150,23 @@ func TestExpiredNotation(t *testing.T) {
 	}
 }
 
+// TestExpiredCertificate tests a signature whose certificate has expired since,
+// and of which nobody says when it was made.
+func TestExpiredCertificate(t *testing.T) {
+	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", ValidFor: 3 * time.Second}), newScene(t, registrytest.WithReferrers())
+	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
+	time.Sleep(3500 * time.Millisecond)
+	v := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "strict", "*"), map[string][]byte{"ca.crt": notary.PEM()}))
+	first := s.verify(t, v)
+	if first.Passed() || !strings.Contains(first.Reason(), "not valid") {
+		t.Errorf("passed is %v, the reason is %q", first.Passed(), first.Reason())
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if again := s.verify(t, v); again != first {
+		t.Errorf("the reason was %q, and is now %q", first.Reason(), again.Reason())
+	}
+}
+
 // TestScopesOfTrustPolicies tests for which images a trust policy can let one
 // pass.
 func TestScopesOfTrustPolicies(t *testing.T) {

@@ -52,7 +52,9 @@ type watchedValidator struct {
 }
 
 // ValidateContext implements revocation.Validator.
-func (w *watchedValidator) ValidateContext(ctx context.Context, opts revocation.ValidateContextOptions) ([]*result.CertRevocationResult, error) {
+func (w *watchedValidator) ValidateContext(
+	ctx context.Context, opts revocation.ValidateContextOptions,
+) ([]*result.CertRevocationResult, error) {
 	results, err := w.Validator.ValidateContext(ctx, opts)
 	revoked, unknown := false, false
 	for _, r := range results {

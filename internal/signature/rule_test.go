@@ -90,7 +90,7 @@ func TestInvalidRules(t *testing.T) {
 func shortRSA(t *testing.T) []byte {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0")
-	key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // G403: to be refused
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +144,13 @@ func TestFingerprints(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for name, rule := range rules {
-		print := rule().fingerprint()
-		if other := seen[print]; other != "" {
+		sum := rule().fingerprint()
+		if other := seen[sum]; other != "" {
 			t.Errorf("%s and %s have the same fingerprint", name, other)
 		}
-		seen[print] = name
-		if again := rule().fingerprint(); again != print {
-			t.Errorf("%s has the fingerprints %s and %s", name, print, again)
+		seen[sum] = name
+		if again := rule().fingerprint(); again != sum {
+			t.Errorf("%s has the fingerprints %s and %s", name, sum, again)
 		}
 	}
 	key := signaturetest.NewKey(t, "ecdsa").PublicPEM(t)

@@ -107,7 +107,8 @@ func (k Key) raw(t testing.TB, message []byte, hash crypto.Hash) []byte {
 
 // Statement returns what cosign states of the image of a digest.
 func Statement(digest, predicate string) []byte {
-	return fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`,
+	const form = `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`
+	return fmt.Appendf(nil, form,
 		strings.TrimPrefix(digest, "sha256:"), predicate)
 }
 

@@ -56,11 +56,13 @@ func NewNotary(t testing.TB, terms Terms) Notary {
 		terms.ValidFor = 24 * time.Hour
 	}
 	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: subjectOf("authority"), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: subjectOf("authority"),
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
 		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1,
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: subjectOf(terms.Name), NotBefore: time.Now().Add(-36 * time.Hour), NotAfter: time.Now().Add(terms.ValidFor),
+		SerialNumber: big.NewInt(2), Subject: subjectOf(terms.Name),
+		NotBefore: time.Now().Add(-36 * time.Hour), NotAfter: time.Now().Add(terms.ValidFor),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, BasicConstraintsValid: true,
 	}
 	if terms.OCSPServer != "" {
@@ -119,7 +121,8 @@ func (n Notary) Sign(t testing.TB, image Descriptor, expiry time.Duration) []byt
 		t.Fatal(err)
 	}
 	described := ocispec.Descriptor{MediaType: image.MediaType, Digest: digest.Digest(image.Digest), Size: int64(image.Size)}
-	envelope, _, err := s.Sign(t.Context(), described, notation.SignerSignOptions{SignatureMediaType: "application/jose+json", ExpiryDuration: expiry})
+	opts := notation.SignerSignOptions{SignatureMediaType: "application/jose+json", ExpiryDuration: expiry}
+	envelope, _, err := s.Sign(t.Context(), described, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

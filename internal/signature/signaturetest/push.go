@@ -66,11 +66,11 @@ func SignatureTag(digest string) string { return strings.Replace(digest, ":", "-
 // PushSignatures pushes the legacy signatures of the image of a digest.
 func PushSignatures(t testing.TB, store Store, repo, digest string, signatures ...Signature) {
 	t.Helper()
-	manifest := Manifest{SchemaVersion: 2, MediaType: ManifestType, Config: pushConfig(t, store, repo, "application/vnd.oci.image.config.v1+json")}
+	config := pushConfig(t, store, repo, "application/vnd.oci.image.config.v1+json")
+	manifest := Manifest{SchemaVersion: 2, MediaType: ManifestType, Config: config}
 	for _, s := range signatures {
-		layer := Descriptor{MediaType: signedType, Digest: store.PushBlob(t, repo, s.Payload), Size: len(s.Payload), Annotations: map[string]string{
-			"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(s.Raw),
-		}}
+		layer := Descriptor{MediaType: signedType, Digest: store.PushBlob(t, repo, s.Payload), Size: len(s.Payload)}
+		layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(s.Raw)}
 		if s.MediaType != "" {
 			layer.MediaType = s.MediaType
 		}

@@ -142,7 +142,8 @@ func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, [
 		t.Fatal(err)
 	}
 	payload := tlog.RekorPayload{
-		Body: base64.StdEncoding.EncodeToString(about.CanonicalizedBody), IntegratedTime: about.IntegratedTime, LogIndex: about.LogIndex, LogID: id,
+		Body:           base64.StdEncoding.EncodeToString(about.CanonicalizedBody),
+		IntegratedTime: about.IntegratedTime, LogIndex: about.LogIndex, LogID: id,
 	}
 	promise, err := s.virtual.RekorSignPayload(payload)
 	if err != nil {
