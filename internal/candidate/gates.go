@@ -160,6 +160,9 @@ func (g Gates) platforms(c Candidate, _ time.Time) Judgement {
 	if len(lacking) == 0 {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
+	if len(c.Fact.Platforms) == 0 {
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(lacking, "and")))
+	}
 	return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking, "and"), list(c.Fact.Platforms, "and")))
 }
 

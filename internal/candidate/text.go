@@ -21,11 +21,10 @@ import "strings"
 // maxListed is how many items of a list people are told.
 const maxListed = 8
 
-// list returns the items as people write them, such as "a, b and c".
+// list returns the items, of which there is one at least, as people write them, such
+// as "a, b and c".
 func list(items []string, last string) string {
 	switch {
-	case len(items) == 0:
-		return "nothing that is known"
 	case len(items) == 1:
 		return items[0]
 	case len(items) > maxListed:
