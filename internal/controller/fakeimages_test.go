@@ -70,7 +70,9 @@ func (w *world) Blob(_ context.Context, _ image.Name, digest string, _ int64, _ 
 }
 
 // Verifier implements Verifiers.
-func (w *world) Verifier(context.Context, *v1.ImagePolicy) (Verifier, error) { return fakeVerifier{w}, nil }
+func (w *world) Verifier(context.Context, *v1.ImagePolicy) (Verifier, error) {
+	return fakeVerifier{w}, nil
+}
 
 type fakeVerifier struct{ *world }
 

@@ -190,7 +190,8 @@ func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
 		now.passed, now.message = g.passKey(g.Held.Digest), g.Held.Message
 	}
 	if !ended {
-		now.again, now.looks = g.LookAgain, maps.Clone(g.Looks)
+		now.again, now.looks = g.LookAgain, gating.Looks{}
+		maps.Copy(now.looks, g.Looks)
 		maps.Copy(now.looks, g.Looked)
 	}
 	g.policies.judged.update(client.ObjectKeyFromObject(g.policy), func(judged, bool) judged { return now })

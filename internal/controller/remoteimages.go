@@ -41,9 +41,10 @@ var _ gating.Asker = &remoteTags{}
 func (r *remoteTags) Digest(ctx context.Context, tag string) (string, error) {
 	digest, err := r.digest(ctx, tag)
 	if failure, ok := registryFailure(err); ok && failure.StatusCode == http.StatusNotFound {
-		m, err := ask(ctx, r, registry.ToReadImage(tag), r.reading(tag), func(ctx context.Context, auth registry.AuthOptions) (registry.Manifest, error) {
+		get := func(ctx context.Context, auth registry.AuthOptions) (registry.Manifest, error) {
 			return r.policies.Registry.Manifest(ctx, r.from.name, tag, auth)
-		})
+		}
+		m, err := ask(ctx, r, registry.ToReadImage(tag), r.reading(tag), get)
 		return m.Digest, gone(err)
 	}
 	return digest, err
@@ -51,9 +52,10 @@ func (r *remoteTags) Digest(ctx context.Context, tag string) (string, error) {
 
 // Image implements gating.Asker.
 func (r *remoteTags) Image(ctx context.Context, reference string, wants inspect.Wants) (inspect.Image, error) {
-	img, err := ask(ctx, r, registry.ToReadImage(reference), r.reading(reference), func(ctx context.Context, auth registry.AuthOptions) (inspect.Image, error) {
+	read := func(ctx context.Context, auth registry.AuthOptions) (inspect.Image, error) {
 		return inspect.Of(ctx, imageSource{r.policies.Registry, r.from.name, auth}, reference, wants)
-	})
+	}
+	img, err := ask(ctx, r, registry.ToReadImage(reference), r.reading(reference), read)
 	return img, gone(err)
 }
 
@@ -61,10 +63,11 @@ func (r *remoteTags) Image(ctx context.Context, reference string, wants inspect.
 func (r *remoteTags) Verify(ctx context.Context, digest string) (string, string, error) {
 	type verdict struct{ signer, problem string }
 	message := fmt.Sprintf("verifying %s@%s", r.from.name, digest)
-	v, err := ask(ctx, r, registry.ToVerify(digest), message, func(ctx context.Context, auth registry.AuthOptions) (verdict, error) {
+	verify := func(ctx context.Context, auth registry.AuthOptions) (verdict, error) {
 		signer, problem, err := r.verifier.Verify(ctx, r.from.name, digest, auth)
 		return verdict{signer, problem}, err
-	})
+	}
+	v, err := ask(ctx, r, registry.ToVerify(digest), message, verify)
 	return v.signer, v.problem, err
 }
 

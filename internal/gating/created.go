@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,18 +33,25 @@ import (
 const readers = 4
 
 // ReadCreated reads when the images of some tags were created, and returns what was
-// learned: also beside an error, until which it came.
+// learned: also beside an error, after which no other image is begun.
 func ReadCreated(
 	ctx context.Context, asker Asker, tags []string, facts map[string]candidate.Fact, now time.Time,
 ) (map[string]candidate.Fact, error) {
-	var mu sync.Mutex
+	var (
+		group  errgroup.Group // without its context: what is under way is brought to its end
+		failed atomic.Bool
+		mu     sync.Mutex
+	)
 	learned := make(map[string]candidate.Fact, len(tags))
-	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	for _, tag := range tags {
 		group.Go(func() error {
+			if failed.Load() {
+				return nil
+			}
 			fact, err := readCreated(ctx, asker, tag, facts[tag], now)
 			if err != nil {
+				failed.Store(true)
 				return err
 			}
 			mu.Lock()
@@ -57,9 +65,6 @@ func ReadCreated(
 }
 
 func readCreated(ctx context.Context, asker Asker, tag string, fact candidate.Fact, now time.Time) (candidate.Fact, error) {
-	if err := ctx.Err(); err != nil {
-		return fact, err // another one failed
-	}
 	img, err := asker.Image(ctx, tag, inspect.Wants{Created: true})
 	if errors.Is(err, ErrGone) {
 		return candidate.Fact{Seen: now.Unix(), Created: candidate.CreatedUnsaid}, nil

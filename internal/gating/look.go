@@ -24,7 +24,8 @@ const maxPause = 24 * time.Hour
 // Look is when a rejected candidate was looked at. It may pass the next time: a
 // signature is often pushed after its image, and a tag may be moved.
 type Look struct {
-	// Digest is what the tag pointed at.
+	// Digest is what the tag pointed at, empty where the registry had no image for
+	// it.
 	Digest string
 	// Since is the first of the looks that saw that, At the last.
 	Since, At time.Time

@@ -19,7 +19,6 @@ package gating
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,8 +32,9 @@ import (
 type trial struct {
 	walk *Walk
 	candidate.Candidate
-	// fresh says that the registry was asked what the tag points at.
-	fresh bool
+	// fresh says that the registry was asked what the tag points at, and verified
+	// that its signatures were looked at.
+	fresh, verified bool
 	// apart says that the fact is about another image than the tag points at, as
 	// far as is known.
 	apart bool
@@ -61,27 +61,54 @@ func (t *trial) hold() {
 
 // judge judges the candidate, and learns what that takes.
 func (t *trial) judge(ctx context.Context) (candidate.Judgement, error) {
-	if t.Tag == t.walk.Held.Tag && t.walk.Held.Look && !t.Held {
-		if gone, err := t.ask(ctx, candidate.NeedDigest); gone || err != nil {
-			return rejected(err)
-		}
-		t.walk.Looking = true
-		t.Held = t.Fact.Digest == t.walk.Held.Digest
+	if look, seen := t.walk.Looks[t.Tag]; seen && look.Digest == "" && !t.Held && !t.due() {
+		return t.gone()
+	}
+	if err := t.lookAtHeld(ctx); err != nil {
+		return t.failed(err)
 	}
 	for {
 		j := t.judgement()
 		need := j.Need
 		if need == candidate.NoNeed {
-			if !t.stale(j) {
+			if need = t.again(j); need == candidate.NoNeed {
 				return j, nil
 			}
-			need = candidate.NeedDigest
-			t.forget(j)
 		}
-		if gone, err := t.ask(ctx, need); gone || err != nil {
-			return rejected(err)
+		if err := t.ask(ctx, need); err != nil {
+			return t.failed(err)
 		}
 	}
+}
+
+// lookAtHeld looks whether the tag that is held still points at the image that is,
+// where it is time to.
+func (t *trial) lookAtHeld(ctx context.Context) error {
+	held := t.walk.Held
+	if t.Tag != held.Tag || !held.Look || t.Held {
+		return nil
+	}
+	err := t.ask(ctx, candidate.NeedDigest)
+	t.walk.Looking = err == nil
+	t.Held = err == nil && t.Fact.Digest == held.Digest
+	return err
+}
+
+// failed is the judgement of a candidate about which the registry could not be asked,
+// or has no image.
+func (t *trial) failed(err error) (candidate.Judgement, error) {
+	if errors.Is(err, ErrGone) {
+		t.fresh = true
+		return t.gone()
+	}
+	return candidate.Judgement{}, err
+}
+
+func (t *trial) gone() (candidate.Judgement, error) {
+	t.Fact = candidate.Fact{}
+	return candidate.Judgement{
+		Verdict: v1.CandidateRejected, Gate: v1.GateDigest, Message: "is listed, but the registry has no image for it",
+	}, nil
 }
 
 // judgement is what is known of the candidate to come to.
@@ -92,55 +119,43 @@ func (t *trial) judgement() candidate.Judgement {
 	return t.walk.Gates.Judge(t.Candidate, t.walk.Now)
 }
 
-// rejected is the judgement of a candidate whose image is gone, unless there is an
-// error.
-func rejected(err error) (candidate.Judgement, error) {
-	return candidate.Judgement{
-		Verdict: v1.CandidateRejected, Gate: v1.GateDigest, Message: "is listed, but the registry has no image for it",
-	}, err
+// again returns what of a judgement has to be looked at again. What the tag pointed
+// at some time ago is confirmed before something else is selected. Now and then
+// a rejected candidate is looked at: the tag may have been moved, or a signature added.
+func (t *trial) again(j candidate.Judgement) candidate.Need {
+	switch {
+	case t.Held:
+	case j.Verdict == v1.CandidatePassed && !t.fresh:
+		return candidate.NeedDigest
+	case j.Verdict != v1.CandidateRejected || !t.due():
+	case !t.fresh:
+		return candidate.NeedDigest
+	case j.Gate == v1.GateVerify && !t.verified:
+		return candidate.NeedVerdict
+	}
+	return candidate.NoNeed
 }
 
-// stale reports whether a judgement is about what the tag pointed at some time ago,
-// and has to be confirmed: before something else is selected, and now and then
-// of what was rejected.
-func (t *trial) stale(j candidate.Judgement) bool {
-	if t.fresh || t.Held {
-		return false
-	}
-	if j.Verdict != v1.CandidateRejected {
-		return j.Verdict == v1.CandidatePassed
-	}
+// due reports whether a rejected candidate is to be looked at again.
+func (t *trial) due() bool {
 	look, seen := t.walk.Looks[t.Tag]
 	return look.At.Before(t.walk.LookAgain) || seen && !t.walk.Now.Before(look.next(t.walk.Interval))
 }
 
-// forget drops the verdict by which the candidate was rejected: signatures may have
-// been added since.
-func (t *trial) forget(j candidate.Judgement) {
-	if j.Gate == v1.GateVerify {
-		t.Fact.Verdicts = slices.DeleteFunc(slices.Clone(t.Fact.Verdicts), func(v candidate.Verdict) bool { return v.Rule == t.walk.Gates.Rule })
-	}
-}
-
-// ask asks the registry for what has to be learned, and reports whether the image is
-// gone.
-func (t *trial) ask(ctx context.Context, need candidate.Need) (bool, error) {
+// ask asks the registry for what has to be learned.
+func (t *trial) ask(ctx context.Context, need candidate.Need) error {
 	if !t.asked && t.walk.asked >= t.walk.Budget {
-		return false, ErrUnfinished
+		return ErrUnfinished
 	}
 	if !t.asked {
 		t.asked = true
 		t.walk.asked++
 	}
 	err := t.answer(ctx, need)
-	if errors.Is(err, ErrGone) {
-		t.fresh = true
-		return true, nil
-	}
 	if err == nil && !t.apart {
 		t.walk.learn(t.Tag, t.Fact)
 	}
-	return false, err
+	return err
 }
 
 func (t *trial) answer(ctx context.Context, need candidate.Need) error {
@@ -154,7 +169,7 @@ func (t *trial) answer(ctx context.Context, need candidate.Need) error {
 	case candidate.NeedVerdict:
 		signer, problem, err := t.walk.Asker.Verify(ctx, t.Fact.Digest)
 		if err == nil {
-			t.Fact = t.Fact.WithVerdict(t.walk.Gates.Rule, signer, problem, t.walk.Now)
+			t.Fact, t.verified = t.Fact.WithVerdict(t.walk.Gates.Rule, signer, problem, t.walk.Now), true
 		}
 		return err
 	default:

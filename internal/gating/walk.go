@@ -149,16 +149,17 @@ func (w *Walk) note(t *trial, j candidate.Judgement) {
 		judged.EligibleAt = stamp(j.Ripe)
 		w.wait(j.Ripe)
 	case v1.CandidateRejected:
-		w.wait(w.look(t).next(w.Interval))
+		w.wait(w.look(t, j.Gate).next(w.Interval))
 	}
 	w.Judged = append(w.Judged, judged)
 }
 
 // look notes a look at a rejected candidate. One that is rejected by what was known
 // counts as looked at: after a start of the process nothing is asked at once.
-func (w *Walk) look(t *trial) Look {
+func (w *Walk) look(t *trial, gate string) Look {
 	look, seen := w.Looks[t.Tag]
-	if !seen || t.fresh || look.Digest != t.Fact.Digest {
+	looked := t.fresh && (gate != v1.GateVerify || t.verified)
+	if !seen || looked || look.Digest != t.Fact.Digest {
 		look = look.again(t.Fact.Digest, w.Now)
 	}
 	if w.Looked == nil {

@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registry is the network: it lists tags and fetches digests from OCI
-// registries, under the identity that an ImageRepository asks for.
+// Package registry is the network: it lists tags, and fetches digests, manifests
+// and what belongs to them from OCI registries, under the identity that an
+// ImageRepository asks for.
 //
 // # Requests
 //

@@ -101,8 +101,8 @@ func badAnswerf(format string, args ...any) error { return badAnswer(fmt.Sprintf
 
 // Answers that are refused in more than one place.
 const (
-	errMalformedLink    = badAnswer("the link to the next page of its tag list is malformed")
-	errForeignLink      = badAnswer("the next page of its tag list is on another host, where it is not looked for")
+	errMalformedLink    = badAnswer("the link to the next page of its list is malformed")
+	errForeignLink      = badAnswer("the next page of its list is on another host, where it is not looked for")
 	errTooManyRedirects = badAnswer("it redirects too often")
 	errPlainHTTP        = badAnswer("it leads to an address without TLS: set spec.insecure only if that is intended")
 )
@@ -167,7 +167,7 @@ func (o operation) fail(err error) error {
 		e.Image += "@" + o.digest
 	}
 	o.describe(e, err)
-	if _, gone := errors.AsType[missing](err); gone {
+	if _, gone := asMissing(err); gone {
 		e.err = ErrNotFound
 	}
 	return e

@@ -119,7 +119,7 @@ var faultCases = map[string]struct {
 		all:    expectation{v1.ReadOperationFailedReason, 0, "it sent more than the 2097152 bytes that are read of one answer"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 0, "the manifest has more than the 1048576 bytes that are read"}, "Exists": {}}},
 	"OffHostLink": {reason: "a next page elsewhere", fault: always(registrytest.SetHeader("Link", `<https://evil.example.com/v2/app/tags/list?`+canary+`>; rel="next"`)),
-		all:    expectation{v1.ReadOperationFailedReason, 0, "the next page of its tag list is on another host"},
+		all:    expectation{v1.ReadOperationFailedReason, 0, "the next page of its list is on another host"},
 		others: map[string]expectation{"Digest": {}, "Exists": {}}},
 	"RedirectLoop": {reason: "redirects without an end", fault: always(redirectToItself),
 		all: expectation{v1.ReadOperationFailedReason, 0, "it redirects too often"}},

@@ -21,12 +21,15 @@ import (
 	"sync/atomic"
 )
 
-// habits is what a session learns about the way in which a registry lists tags.
+// habits is what a session learns about the way in which a registry lists tags
+// and referrers.
 // They are learned per repository: hosts that put several registries behind one
 // name have them different.
 type habits struct {
 	noSize atomic.Bool  // pages must not be asked to have a number of tags
 	links  atomic.Int32 // whether next pages are named
+
+	noReferrers atomic.Int64 // until when referrers are looked for under a tag, in Unix time
 }
 
 // Whether a registry names the next page where it cuts a list.

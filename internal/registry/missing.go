@@ -19,6 +19,7 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 )
@@ -44,6 +45,10 @@ func checkFound(resp *http.Response) error {
 	}
 	return missing{err}
 }
+
+// asMissing returns the answer by which a registry says that it does not have
+// what was asked for, and whether an error is one.
+func asMissing(err error) (missing, bool) { return errors.AsType[missing](err) }
 
 // maxErrorBody bounds the body of an error.
 const maxErrorBody = 64 << 10

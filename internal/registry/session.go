@@ -45,6 +45,7 @@ type session struct {
 	http   *http.Client
 	limits Limits
 	habits habits
+	now    func() time.Time
 }
 
 // sessionKey tells sessions apart. Another password is another identity, so it
@@ -81,6 +82,7 @@ func (c *Client) newSession(img image.Name, auth AuthOptions, plain bool) *sessi
 			turn:        newTurn(),
 		}},
 		limits: c.limits,
+		now:    c.now,
 	}
 }
 

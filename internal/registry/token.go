@@ -113,6 +113,11 @@ func (r *tokenRequest) allowed(u *url.URL) bool {
 	case hostOf(u) == hostOf(&url.URL{Scheme: u.Scheme, Host: r.login.door.host}):
 		return true
 	}
+	return r.allowedElsewhere(u)
+}
+
+// allowedElsewhere is allowed for another host than the registry's.
+func (r *tokenRequest) allowedElsewhere(u *url.URL) bool {
 	host, ok := parseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
 	switch {

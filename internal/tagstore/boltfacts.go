@@ -34,16 +34,18 @@ var _ FactStore = (*Bolt)(nil)
 
 // Facts implements FactReader. A fact that can't be read counts as not held.
 func (b *Bolt) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error) {
-	return b.readFacts(ctx, key, func(h *heldFacts) iter.Seq2[[]byte, []byte] { return h.entries(factEntry) })
+	return b.readFacts(ctx, key, func(h *heldFacts) (int, iter.Seq2[[]byte, []byte]) {
+		return int(min(h.facts, MaxTags)), h.entries(factEntry)
+	})
 }
 
 // Fact implements FactReader.
 func (b *Bolt) Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error) {
-	return b.readFacts(ctx, key, func(h *heldFacts) iter.Seq2[[]byte, []byte] {
-		return func(yield func(tag, entry []byte) bool) {
+	return b.readFacts(ctx, key, func(h *heldFacts) (int, iter.Seq2[[]byte, []byte]) {
+		return len(tags), func(yield func(key, entry []byte) bool) {
 			for _, tag := range tags {
-				entry := h.bucket.Get(entryKey(factEntry, tag))
-				if entry != nil && !yield([]byte(tag), entry) {
+				key := entryKey(factEntry, tag)
+				if entry := h.bucket.Get(key); entry != nil && !yield(key, entry) {
 					return
 				}
 			}
@@ -51,9 +53,10 @@ func (b *Bolt) Fact(ctx context.Context, key Key, tags ...string) (map[string]ca
 	})
 }
 
-// readFacts returns the facts of the entries that choose yields.
+// readFacts returns the facts of the entries that choose returns, beside about how
+// many these are.
 func (b *Bolt) readFacts(
-	ctx context.Context, key Key, choose func(*heldFacts) iter.Seq2[[]byte, []byte],
+	ctx context.Context, key Key, choose func(*heldFacts) (int, iter.Seq2[[]byte, []byte]),
 ) (map[string]candidate.Fact, error) {
 	name := key.encode()
 	found := map[string]candidate.Fact{}
@@ -64,13 +67,15 @@ func (b *Bolt) readFacts(
 		if !held.about(name, records.Get(name)) {
 			return nil
 		}
-		for tag, entry := range choose(held) {
-			fact, err := held.decodeFact(entryKey(factEntry, string(tag)), entry)
+		n, entries := choose(held)
+		found = make(map[string]candidate.Fact, n)
+		for key, entry := range entries {
+			fact, err := held.decodeFact(key, entry)
 			if err != nil {
-				broken = fmt.Errorf("tag %q: %w", tag, err)
+				broken = fmt.Errorf("tag %q: %w", key[1:], err)
 				continue
 			}
-			found[string(tag)] = fact
+			found[string(key[1:])] = fact
 		}
 		return nil
 	})

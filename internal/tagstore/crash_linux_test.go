@@ -23,10 +23,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"slices"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -59,9 +61,51 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// model is what a worker's keys should hold: the number of the step that put
-// each one, by the number of the key.
-type model map[int]int
+// model is what a worker's keys should hold, by the number of the key.
+type model map[int]crashHeld
+
+// crashHeld is the number of the step that put the snapshot of a key, and of those
+// that put its facts.
+type crashHeld struct {
+	snapshot int
+	facts    map[string]int
+}
+
+// crashFacts returns what step n puts: facts of some tags, fewer or more each time.
+func crashFacts(n int) map[string]candidate.Fact {
+	facts := map[string]candidate.Fact{}
+	for i := range n * 31 % 60 {
+		facts[fmt.Sprint((i*7+n)%100)] = someFact(n)
+	}
+	return facts
+}
+
+// putCrashSnapshot has a model hold what step n puts: facts are of an image.
+func (m model) putCrashSnapshot(k, n int) {
+	held, ok := m[k]
+	if !ok || crashSnapshot(held.snapshot).Image != crashSnapshot(n).Image {
+		held.facts = map[string]int{}
+	}
+	m[k] = crashHeld{n, held.facts}
+}
+
+// putCrashFacts has a model, and a store unless that is nil, hold what step n puts.
+// Without a snapshot nothing is kept.
+func (m model) putCrashFacts(store Store, worker, k, n int) error {
+	if held, ok := m[k]; ok {
+		for tag := range crashFacts(n) {
+			held.facts[tag] = n
+		}
+	}
+	if store == nil {
+		return nil
+	}
+	err := store.PutFacts(context.Background(), crashKey(worker, k), crashFacts(n))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
 
 // step applies the n-th step of a worker to a model, and to a store unless that
 // is nil. Every worker has its own keys, and its steps follow from their number.
@@ -92,11 +136,13 @@ func step(store Store, worker, n int, m model) error {
 			err = store.Forget(ctx, crashKey(worker, k).NamespacedName(), "")
 		}
 		delete(m, k)
+	case kind < 11:
+		err = m.putCrashFacts(store, worker, k, n)
 	default:
 		if store != nil {
 			err = store.Put(ctx, crashKey(worker, k), crashSnapshot(n))
 		}
-		m[k] = n
+		m.putCrashSnapshot(k, n)
 	}
 	return err
 }
@@ -106,9 +152,9 @@ func crashKey(worker, k int) Key {
 }
 
 // crashSnapshot returns what step n puts: the tags tell n, and are more or
-// fewer each time.
+// fewer each time. Every fourth is of another image.
 func crashSnapshot(n int) scan.Snapshot {
-	s := scan.Snapshot{Image: "image", Since: int64(n)}
+	s := scan.Snapshot{Image: fmt.Sprint("image-", n%4/3), Since: int64(n)}
 	for i := range n * 7919 % 2000 {
 		s.Tags = append(s.Tags, fmt.Sprintf("%08d-%x", i, uint32((i+n)*2654435761)))
 		s.FirstSeen = append(s.FirstSeen, int64(n+i))
@@ -268,9 +314,32 @@ func (w *crashWorld) verify(t *testing.T) (int, error) {
 		if held[worker] == nil {
 			held[worker] = model{}
 		}
-		held[worker][k] = int(got.Since)
+		facts, err := heldCrashFacts(t, store, key)
+		if err != nil {
+			return 0, err
+		}
+		held[worker][k] = crashHeld{int(got.Since), facts}
 	}
+	wantAccount(t, store)
 	return w.compare(held, *reports)
+}
+
+// heldCrashFacts returns the steps that put the facts of a key.
+func heldCrashFacts(t *testing.T, store *Bolt, key Key) (map[string]int, error) {
+	t.Helper()
+	facts, err := store.Facts(t.Context(), key)
+	if err != nil {
+		return nil, err
+	}
+	steps := map[string]int{}
+	for tag, fact := range facts {
+		n := int(fact.Seen)
+		if !reflect.DeepEqual(fact, someFact(n)) {
+			return nil, fmt.Errorf("the fact of %s in %s is damaged", tag, key)
+		}
+		steps[tag] = n
+	}
+	return steps, nil
 }
 
 func (w *crashWorld) compare(held [crashWorkers]model, reports []Report) (int, error) {
@@ -281,12 +350,12 @@ func (w *crashWorld) compare(held [crashWorkers]model, reports []Report) (int, e
 	}
 	more := 0
 	for worker := range held {
-		if mapsEqual(held[worker], w.models[worker]) {
+		if sameModel(held[worker], w.models[worker]) {
 			continue
 		}
 		acknowledged := fmt.Sprint(w.models[worker])
 		_ = step(nil, worker, w.next[worker], w.models[worker]) // of a model, which does not fail
-		if !mapsEqual(held[worker], w.models[worker]) {
+		if !sameModel(held[worker], w.models[worker]) {
 			return 0, fmt.Errorf("worker %d has %v, neither %s nor %v, which step %d makes of it",
 				worker, held[worker], acknowledged, w.models[worker], w.next[worker])
 		}
@@ -296,14 +365,6 @@ func (w *crashWorld) compare(held [crashWorkers]model, reports []Report) (int, e
 	return more, nil
 }
 
-func mapsEqual(a, b model) bool {
-	sorted := func(m model) []string {
-		var out []string
-		for k, n := range m {
-			out = append(out, fmt.Sprint(k, n))
-		}
-		slices.Sort(out)
-		return out
-	}
-	return slices.Equal(sorted(a), sorted(b))
+func sameModel(a, b model) bool {
+	return maps.EqualFunc(a, b, func(a, b crashHeld) bool { return a.snapshot == b.snapshot && maps.Equal(a.facts, b.facts) })
 }

@@ -32,43 +32,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// written is all that was ever put in a store, the latest last.
-type written map[Key][]scan.Snapshot
-
-func (w written) latest(key Key) scan.Snapshot {
-	return w[key][len(w[key])-1]
-}
-
-// populated returns the bytes of a store's file with branches, pages with
-// overflow and free pages, and what was written to it.
-func populated(t testing.TB) ([]byte, written) {
-	t.Helper()
-	dir := t.TempDir()
-	store, _ := opened(t, dir)
-	wrote := written{}
-	random := rand.New(rand.NewPCG(5, 5))
-	for i := range 60 {
-		key := Key{"namespace", fmt.Sprintf("repository-%d", i%40), "uid"}
-		tags := make([]string, random.IntN(800))
-		for i := range tags {
-			tags[i] = fmt.Sprintf("%x", random.Uint64())
-		}
-		s := scan.Next(scan.Snapshot{}, "image", tags, time.Unix(int64(i), 0))
-		if err := store.Put(t.Context(), key, s); err != nil {
-			t.Fatal(err)
-		}
-		wrote[key] = append(wrote[key], s)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(filepath.Join(dir, fileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content, wrote
-}
-
 // wantSafe opens a file of any content and uses the store. It must not crash,
 // and must not return a snapshot that was never put; whether it still finds one
 // is left to it. (An older one is all that can be had where the latest meta page
@@ -99,6 +62,7 @@ func countLatest(t testing.TB, store *Bolt, wrote written) int {
 		if err == nil && got.Equal(wrote.latest(key)) {
 			found++
 		}
+		wantTrueFacts(t, store, key)
 	}
 	return found
 }
@@ -109,6 +73,10 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	for key := range wrote {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
+		}
+		mustPutFacts(t, store, key, damageFacts(50, 60))
+		if found := wantTrueFacts(t, store, key); found < 10 {
+			t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
 		}
 	}
 	for key := range wrote {
@@ -122,10 +90,14 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	if keys, err := store.Keys(t.Context()); err != nil || len(keys) > 0 {
 		t.Fatalf("after a sweep of all, Keys() = %v, %v", keys, err)
 	}
+	if usage, err := store.Usage(); err != nil || usage.Facts != 0 {
+		t.Fatalf("after a sweep of all, Usage() = %+v, %v", usage, err)
+	}
 }
 
-func TestIntactFile(t *testing.T) {
-	content, wrote := populated(t)
+func TestIntactFile(t *testing.T) { bothPopulated(t, testIntactFile) }
+
+func testIntactFile(t *testing.T, content []byte, wrote written) {
 	if found := wantSafe(t, content, wrote); found != len(wrote) {
 		t.Errorf("%d of %d snapshots were found", found, len(wrote))
 	}
@@ -165,6 +137,14 @@ func changeAtRandom(t *testing.T, store *Bolt, random *rand.Rand) {
 		_, err = store.Sweep(t.Context(), func(Key) bool { return random.IntN(4) < rest })
 	case action < 20:
 		err = store.Delete(t.Context(), key)
+	case action < 40:
+		facts := factMap{}
+		for range random.IntN(6) * random.IntN(6) * random.IntN(6) {
+			facts[fmt.Sprintf("%0100d", random.IntN(1000))] = someFact(random.IntN(1000))
+		}
+		if err = store.PutFacts(t.Context(), key, facts); errors.Is(err, ErrNotFound) {
+			err = nil
+		}
 	default:
 		tags := make([]string, random.IntN(10)*random.IntN(10)*random.IntN(10))
 		for i := range tags {
@@ -177,8 +157,9 @@ func changeAtRandom(t *testing.T, store *Bolt, random *rand.Rand) {
 	}
 }
 
-func TestTruncatedFile(t *testing.T) {
-	content, wrote := populated(t)
+func TestTruncatedFile(t *testing.T) { bothPopulated(t, testTruncatedFile) }
+
+func testTruncatedFile(t *testing.T, content []byte, wrote written) {
 	lengths := []int{1, 15, 16, 79, 80, 4095, 4096, 4097, 8191, 8192, 3 * 4096, 4 * 4096, 4*4096 + 1, len(content) - 1}
 	random := rand.New(rand.NewPCG(7, 7))
 	for range 15 {
@@ -191,8 +172,9 @@ func TestTruncatedFile(t *testing.T) {
 
 // TestFlippedBytes changes single bytes: some anywhere, and some in the headers
 // of pages and in their elements, which bbolt trusts.
-func TestFlippedBytes(t *testing.T) {
-	content, wrote := populated(t)
+func TestFlippedBytes(t *testing.T) { bothPopulated(t, testFlippedBytes) }
+
+func testFlippedBytes(t *testing.T, content []byte, wrote written) {
 	random := rand.New(rand.NewPCG(11, 11))
 	for i := range 60 {
 		offset := random.IntN(len(content))
@@ -206,9 +188,14 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // TestZeroedPages clears whole pages, as a disk does that lost a write.
-func TestZeroedPages(t *testing.T) {
-	content, wrote := populated(t)
-	for page := range min(24, len(content)/4096) {
+func TestZeroedPages(t *testing.T) { bothPopulated(t, testZeroedPages) }
+
+func testZeroedPages(t *testing.T, content []byte, wrote written) {
+	pages := len(content) / 4096
+	for page := range pages {
+		if page >= 8 && page%(1+pages/10) != 0 { // the first ones are those that matter most
+			continue
+		}
 		torn := bytes.Clone(content)
 		clear(torn[page*4096 : (page+1)*4096])
 		wantSafe(t, torn, wrote)
@@ -277,6 +264,16 @@ func TestFileCutWhileOpen(t *testing.T) {
 // must get along with what is there.
 func FuzzCheckPages(f *testing.F) {
 	content, wrote := populated(f)
+	fuzzPages(f, content, wrote)
+}
+
+// FuzzCheckPagesOfFacts is the same for buckets in buckets.
+func FuzzCheckPagesOfFacts(f *testing.F) {
+	content, wrote := populatedWithFacts(f)
+	fuzzPages(f, content, wrote)
+}
+
+func fuzzPages(f *testing.F, content []byte, wrote written) {
 	f.Add(uint32(0), uint64(1), uint32(4096), uint64(1)<<63)
 	f.Add(uint32(12441), uint64(3), uint32(16457), uint64(9)) // a leaf whose first key is not its branch's
 	f.Add(uint32(4096*3+8), uint64(3), uint32(4096*4+20), uint64(9))

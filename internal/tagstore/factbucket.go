@@ -124,13 +124,13 @@ func (h *heldFacts) about(name, record []byte) bool {
 	return ok && image == h.image
 }
 
-// entries yields the tags that have an entry of a kind, and the entries, in the
-// order of tags. Both are of the file: they end with the transaction or a change.
+// entries yields the entries of a kind with their keys, in the order of tags. Both
+// are of the file: they end with the transaction or a change.
 func (h *heldFacts) entries(kind byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(tag, entry []byte) bool) {
+	return func(yield func(key, entry []byte) bool) {
 		cursor := h.bucket.Cursor()
 		for key, entry := cursor.Seek([]byte{kind}); len(key) > 0 && key[0] == kind; key, entry = cursor.Next() {
-			if !yield(key[1:], entry) {
+			if !yield(key, entry) {
 				return
 			}
 		}
@@ -243,7 +243,8 @@ func (h *heldFacts) follow(tags []string, now int64) (growth, error) {
 func (h *heldFacts) missing(tags []string) []string {
 	var missing []string
 	i := 0
-	for tag := range h.entries(factEntry) {
+	for key := range h.entries(factEntry) {
+		tag := key[1:]
 		for i < len(tags) && tags[i] < string(tag) {
 			i++
 		}
@@ -258,14 +259,14 @@ func (h *heldFacts) missing(tags []string) []string {
 // to come, which will be replaced.
 func (h *heldFacts) missed() map[string]int64 {
 	missed := map[string]int64{}
-	for tag, entry := range h.entries(goneEntry) {
+	for key, entry := range h.entries(goneEntry) {
 		since := int64(math.MaxInt64)
-		if in, err := h.open(entryKey(goneEntry, string(tag)), entry); err == nil {
+		if in, err := h.open(key, entry); err == nil {
 			if at := in.varint(); !in.failed && len(in.rest) == 0 {
 				since = at
 			}
 		}
-		missed[string(tag)] = since
+		missed[string(key[1:])] = since
 	}
 	return missed
 }

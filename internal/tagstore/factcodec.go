@@ -146,7 +146,7 @@ func parseFact(in *input) (candidate.Fact, error) {
 	flags := in.byte()
 	fact := candidate.Fact{Moved: flags&flagMoved != 0, Read: flags&flagRead != 0}
 	if flags&flagSHA256 != 0 {
-		fact.Digest = sha256Prefix + hex.EncodeToString(in.take(sha256Bytes))
+		fact.Digest = in.sha256()
 	} else {
 		fact.Digest = in.text()
 	}
@@ -158,6 +158,13 @@ func parseFact(in *input) (candidate.Fact, error) {
 		return candidate.Fact{}, errFact
 	}
 	return fact, nil
+}
+
+func (in *input) sha256() string {
+	var text [len(sha256Prefix) + 2*sha256Bytes]byte
+	copy(text[:], sha256Prefix)
+	hex.Encode(text[len(sha256Prefix):], in.take(sha256Bytes))
+	return string(text[:])
 }
 
 func (in *input) platforms() []string {

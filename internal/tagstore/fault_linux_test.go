@@ -63,9 +63,25 @@ func isStore(file string) bool      { return file == fileName }
 func isUnfinished(file string) bool { return file == unfinishedName }
 func isDir(file string) bool        { return !strings.HasPrefix(file, fileName) }
 
-// TestFaultsOfWrites has every kind of call that a Put makes fail, until the
+// bigWrites are writes for which a small file has to grow: what makes one, and what
+// expects it to be there.
+var bigWrites = map[string]struct {
+	write func(t *testing.T, store *Bolt) error
+	want  func(t *testing.T, store *Bolt)
+}{
+	"put": {
+		func(t *testing.T, store *Bolt) error { return store.Put(t.Context(), numbered(1), big(1)) },
+		func(t *testing.T, store *Bolt) { wantAll(t, store, map[Key]scan.Snapshot{numbered(1): big(1)}) },
+	},
+	"facts": {
+		func(t *testing.T, store *Bolt) error { return store.PutFacts(t.Context(), testKey, manyFacts(20_000)) },
+		func(t *testing.T, store *Bolt) { wantFacts(t, store, testKey, manyFacts(20_000)) },
+	},
+}
+
+// TestFaultsOfWrites has every kind of call that a write makes fail, until the
 // fault is taken away. The caller must be told, nothing that was held may be
-// lost, a Put may not claim what the disk did not confirm, and all must be well
+// lost, a write may not claim what the disk did not confirm, and all must be well
 // when the fault is gone.
 func TestFaultsOfWrites(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(_ string, f *faults) {
@@ -86,9 +102,11 @@ func TestFaultsOfWrites(t *testing.T) {
 			{"truncate", 0, syscall.EFBIG, ErrNoSpace},
 			{"mmap", 0, syscall.ENOMEM, syscall.ENOMEM},
 		} {
-			t.Run(fmt.Sprintf("%s %d %s", test.name, test.after, test.errno), func(t *testing.T) {
-				faultOfWrite(t, f, failing(test.name, isStore, test.after, test.errno), test.want)
-			})
+			for write := range bigWrites {
+				t.Run(fmt.Sprintf("%s: %s %d %s", write, test.name, test.after, test.errno), func(t *testing.T) {
+					faultOfWrite(t, f, write, failing(test.name, isStore, test.after, test.errno), test.want)
+				})
+			}
 		}
 	})
 	if err != nil {
@@ -96,19 +114,18 @@ func TestFaultsOfWrites(t *testing.T) {
 	}
 }
 
-func faultOfWrite(t *testing.T, f *faults, fail func(call) syscall.Errno, want error) {
+func faultOfWrite(t *testing.T, f *faults, write string, fail func(call) syscall.Errno, want error) {
 	f.set(nil)
 	dir := t.TempDir()
 	store, reports := opened(t, dir)
 	wantWorks(t, store)
-	key, s := numbered(1), big(1)
 	before := len(f.since(0))
 
 	f.set(fail)
 	for range 2 { // a second try must not say that it is done already
-		err := store.Put(t.Context(), key, s)
+		err := bigWrites[write].write(t, store)
 		if err == nil || !errors.Is(err, want) && !strings.Contains(err.Error(), want.Error()) {
-			t.Fatalf("Put() = %v, want %v", err, want)
+			t.Fatalf("a write = %v, want %v", err, want)
 		}
 	}
 	if _, err := OpenBolt(dir, WithLockTimeout(1)); !errors.Is(err, ErrLocked) {
@@ -116,15 +133,16 @@ func faultOfWrite(t *testing.T, f *faults, fail func(call) syscall.Errno, want e
 	}
 	f.set(nil)
 	wantAll(t, store, map[Key]scan.Snapshot{testKey: testSnapshot})
-	if err := store.Put(t.Context(), key, s); err != nil {
-		t.Fatalf("without the fault, Put() = %v", err)
+	if err := bigWrites[write].write(t, store); err != nil {
+		t.Fatalf("without the fault, a write = %v", err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	wantSynced(t, f.since(before))
 	again, more := opened(t, dir)
-	wantAll(t, again, map[Key]scan.Snapshot{testKey: testSnapshot, key: s})
+	wantAll(t, again, map[Key]scan.Snapshot{testKey: testSnapshot})
+	bigWrites[write].want(t, again)
 	wantKinds(t, slices.Concat(*reports, *more))
 }
 
@@ -189,6 +207,7 @@ func faultOfCompaction(t *testing.T, f *faults, fail func(call) syscall.Errno, w
 			t.Fatal(err)
 		}
 	}
+	mustPutFacts(t, store, numbered(0), testFacts())
 	f.set(fail)
 	_, err := store.remove(t.Context(), func(*bolt.Bucket) [][]byte {
 		store.options.compactAbove = 100 << 10 // from now on
@@ -223,6 +242,7 @@ func wantLeft(t *testing.T, dir string, store *Bolt, reports []Report, want ...R
 	if got, err := store.Get(t.Context(), numbered(0)); err != nil || !got.Equal(big(0)) {
 		t.Errorf("what was kept is lost: %v", err)
 	}
+	wantFacts(t, store, numbered(0), testFacts())
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,11 @@ func TestVolumeFullOfOthers(t *testing.T) {
 		if err := store.Put(t.Context(), numbered(1), big(1)); !errors.Is(err, ErrNoSpace) {
 			t.Fatalf("Put() on a full volume = %v, want ErrNoSpace", err)
 		}
+		if err := store.PutFacts(t.Context(), testKey, manyFacts(20_000)); !errors.Is(err, ErrNoSpace) {
+			t.Fatalf("PutFacts() on a full volume = %v, want ErrNoSpace", err)
+		}
 		wantAll(t, store, map[Key]scan.Snapshot{testKey: testSnapshot})
+		wantFacts(t, store, testKey, nil)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)

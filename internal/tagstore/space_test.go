@@ -173,6 +173,34 @@ func TestSmallFilesStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// TestFileStaysInProportionToFacts puts some of many facts again and again.
+func TestFileStaysInProportionToFacts(t *testing.T) {
+	const tags, rounds, some, times = 5000, 300, 50, 4
+	dir := t.TempDir()
+	store, reports := opened(t, dir, compactingAbove(1<<40))
+	store.db.NoSync = true // it is about size, and would take minutes
+	wantWorks(t, store)
+	random := rand.New(rand.NewPCG(23, 23))
+	most := int64(0)
+	for range rounds {
+		facts := factMap{}
+		for range some {
+			n := random.IntN(tags)
+			facts[fmt.Sprint(n)] = someFact(random.IntN(1000))
+		}
+		mustPutFacts(t, store, testKey, facts)
+		wait(t, store)
+		most = max(most, store.live)
+	}
+	if size := fileSize(t, dir); size > times*most+allocSize {
+		t.Errorf("for at most %d bytes of facts, the file has %d", most, size)
+	} else {
+		t.Logf("for at most %d bytes of facts, the file has %d", most, size)
+	}
+	wantKinds(t, *reports)
+	wantAccount(t, store)
+}
+
 // TestFileStaysInProportion rewrites all snapshots 200 times with others, of
 // other sizes, without any compaction: pages are used again.
 func TestFileStaysInProportion(t *testing.T) {

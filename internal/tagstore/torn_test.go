@@ -26,8 +26,9 @@ import (
 // TestTornLastCommit has a machine fail in the middle of a commit: of its meta
 // page, half is on the disk or none, and all pages that were free before have
 // anything in them. The commit before it must be there, wholly.
-func TestTornLastCommit(t *testing.T) {
-	content, wrote := populated(t)
+func TestTornLastCommit(t *testing.T) { bothPopulated(t, testTornLastCommit) }
+
+func testTornLastCommit(t *testing.T, content []byte, wrote written) {
 	file := pageFile{file: bytes.NewReader(content), size: int64(len(content))}
 	if err := file.readMeta(); err != nil {
 		t.Fatal(err)
@@ -55,8 +56,9 @@ func TestTornLastCommit(t *testing.T) {
 }
 
 // TestGarbageInFreePages has what a transaction that did not end left.
-func TestGarbageInFreePages(t *testing.T) {
-	content, wrote := populated(t)
+func TestGarbageInFreePages(t *testing.T) { bothPopulated(t, testGarbageInFreePages) }
+
+func testGarbageInFreePages(t *testing.T, content []byte, wrote written) {
 	c := &checker{pageFile{file: bytes.NewReader(content), size: int64(len(content))}}
 	if err := c.readMeta(); err != nil {
 		t.Fatal(err)

@@ -94,6 +94,12 @@ func (r *Registry) Retag(t testing.TB, repo, from, to string) {
 	r.request(t, http.MethodPut, repo, to, manifest.Body.Bytes(), manifest.Header().Get("Content-Type"))
 }
 
+// Manifest returns the bytes of the manifest of a tag or a digest.
+func (r *Registry) Manifest(t testing.TB, repo, reference string) []byte {
+	t.Helper()
+	return r.request(t, http.MethodGet, repo, reference, nil, "").Body.Bytes()
+}
+
 // PushManifest pushes the bytes of a manifest under a tag, or under its digest
 // where tag is empty, and returns its digest.
 func (r *Registry) PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string {

@@ -122,25 +122,25 @@ func factsGoWithTags(t *testing.T, store tagstore.Store, _ *Clock) {
 	kept, gone := key("ns", "kept", "uid"), key("ns", "gone", "uid")
 	put(t, store, kept, snapshot("image", "1"))
 	putFacts(t, store, kept, facts{"1": fact(1)})
-	for name, remove := range map[string]func() error{
-		"Delete": func() error { return store.Delete(t.Context(), gone) },
-		"Forget": func() error {
+	for i, remove := range []func() error{
+		func() error { return store.Put(t.Context(), gone, snapshot("other", "1", "2")) },
+		func() error { return store.Delete(t.Context(), gone) },
+		func() error {
 			return store.Forget(t.Context(), types.NamespacedName{Namespace: "ns", Name: "gone"}, "another")
 		},
-		"Sweep": func() error {
+		func() error {
 			n, err := store.Sweep(t.Context(), func(k tagstore.Key) bool { return k != gone })
 			if n != 1 {
 				t.Errorf("Sweep() = %d", n)
 			}
 			return err
 		},
-		"Put of another image": func() error { return store.Put(t.Context(), gone, snapshot("other", "1", "2")) },
 	} {
 		put(t, store, gone, snapshot("image", "1", "2"))
-		wantFacts(t, store, gone, nil)
+		wantFacts(t, store, gone, nil) // also where what was there before is put anew
 		putFacts(t, store, gone, facts{"1": fact(2), "2": fact(3)})
 		if err := remove(); err != nil {
-			t.Fatalf("%s() = %v", name, err)
+			t.Fatalf("way %d: %v", i, err)
 		}
 		wantFacts(t, store, gone, nil)
 		wantFacts(t, store, kept, facts{"1": fact(1)})

@@ -1,0 +1,110 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+)
+
+func byTime(by v1.TimeSource) func(*v1.ImagePolicySpec) {
+	return func(spec *v1.ImagePolicySpec) {
+		spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: by}}
+		spec.FilterTags = &v1.TagFilter{Pattern: "^main-"}
+		spec.DigestReflectionPolicy = v1.ReflectNever
+	}
+}
+
+func TestNewestByFirstSeen(t *testing.T) {
+	gated(t, byTime(v1.TimeFirstSeen), func(g *WithT, w *world) {
+		w.rescan(g, "main-zz", "main-aa", "v1")
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("main-zz"), "of one scan, the greater in byte order")
+		pass(time.Minute)
+		w.rescan(g, "main-zz", "main-aa", "main-bb", "v2")
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("main-bb"))
+		g.Expect(w.asked()).To(BeEmpty(), "nothing is asked")
+	})
+}
+
+func TestNewestByCreated(t *testing.T) {
+	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *world) {
+		w.put("main-a", "linux", "amd64", longAgo.Add(3*time.Hour))
+		w.put("main-b", "linux", "amd64", longAgo.Add(time.Hour))
+		w.put("main-c", "linux", "amd64", time.Unix(0, 0))
+		w.rescan(g, "main-a", "main-b", "main-c", "main-gone", "v1")
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("main-a"))
+		asked := w.asked()
+		slices.Sort(asked)
+		g.Expect(asked).To(Equal([]string{"blob", "blob", "blob", "manifest main-a", "manifest main-b", "manifest main-c", "manifest main-gone"}))
+
+		w.put("main-d", "linux", "amd64", longAgo.Add(2*time.Hour))
+		w.put("main-e", "linux", "amd64", longAgo.Add(4*time.Hour))
+		w.rescan(g, "main-a", "main-b", "main-c", "main-d", "main-e", "main-gone", "v1")
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("main-e"))
+		g.Expect(w.asked()).To(ConsistOf("manifest main-d", "blob", "manifest main-e", "blob"), "only those that are new")
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.asked()).To(BeEmpty())
+	})
+}
+
+// TestTimesAreReadAPartAtATime tests that reading the times of many images keeps what
+// it has through failures and restarts, and leaves the policy as it is until it is done.
+func TestTimesAreReadAPartAtATime(t *testing.T) {
+	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *world) {
+		w.put("main-0", "linux", "amd64", longAgo)
+		w.rescan(g, "main-0")
+		g.Expect(w.settle()).To(Succeed())
+
+		tags := []string{"main-0"}
+		for i := range 500 {
+			tags = append(tags, fmt.Sprintf("main-%d", i+1))
+			w.put(tags[i+1], "linux", "amd64", longAgo.Add(time.Duration((i*7)%500+1)*time.Hour))
+		}
+		w.rescan(g, tags...)
+		w.asked()
+		parts := 0
+		for err := w.settle(); err != nil; err = w.settle() {
+			_, deferred := errors.AsType[*outcome.DeferredError](err)
+			g.Expect(deferred || errors.Is(err, w.down)).To(BeTrue(), err.Error())
+			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-0"), "no result of a part")
+			parts++
+			w.down = nil
+			if parts == 3 {
+				w.down = errors.New("registry down")
+				w.policies.judged = perObject[judged]{} // as a new process begins
+			}
+		}
+		g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-358"), "created last")
+		g.Expect(parts).To(Equal(8), "one of them failed")
+		g.Expect(len(w.asked())).To(And(BeNumerically(">=", 1000), BeNumerically("<=", 1000+readersAtMost)), "nothing is read twice")
+	})
+}
+
+// readersAtMost is how many requests a failure may end.
+const readersAtMost = 8

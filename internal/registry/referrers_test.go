@@ -1,0 +1,174 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// pushReferrer pushes a manifest that refers to another one, and returns what
+// a list says of it.
+func pushReferrer(t *testing.T, reg *registrytest.Registry, subject, artifactType string) Referrer {
+	t.Helper()
+	const mediaType = "application/vnd.oci.image.manifest.v1+json"
+	config := reg.PushBlob(t, "app", []byte("{}"))
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[],`+
+		`"subject":{"mediaType":%q,"digest":%q,"size":1}}`, mediaType, artifactType, config, manifestType, subject)
+	digest := reg.PushManifest(t, "app", "", mediaType, []byte(manifest))
+	return Referrer{MediaType: mediaType, Digest: digest, Size: int64(len(manifest)), ArtifactType: artifactType}
+}
+
+func TestReferrersByAPI(t *testing.T) {
+	reg := registrytest.Start(t, registrytest.WithReferrers())
+	subject := reg.Push(t, "app", "1.0.0")
+	c, img := newTestClient(t), parse(t, reg.Image("app"))
+	if got, err := c.Referrers(t.Context(), img, subject, AuthOptions{}); err != nil || len(got) != 0 {
+		t.Errorf("got %v, error %v, want none", got, err)
+	}
+	want := []Referrer{pushReferrer(t, reg, subject, "application/x")}
+	pushReferrer(t, reg, "sha256:"+strings.Repeat("1", 64), "application/x") // of something else
+	reg.Reset()
+	got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	if diff := cmp.Diff(map[registrytest.Kind]int{registrytest.Referrers: 1}, reg.Counts()); diff != "" {
+		t.Errorf("requests, -want +got:\n%s", diff)
+	}
+}
+
+// TestReferrersByTag tests registries without the API: they are not asked for
+// it again each time, but after a while.
+func TestReferrersByTag(t *testing.T) {
+	for _, status := range []int{0, 400, 405, 406, 501} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			reg := registrytest.Start(t)
+			if status != 0 {
+				reg.Inject(registrytest.Referrers, registrytest.Status(status, ""))
+			}
+			subject := reg.Push(t, "app", "1.0.0")
+			c, img := newTestClient(t), parse(t, reg.Image("app"))
+			clock := time.Now()
+			c.now = func() time.Time { return clock }
+			check := func(want []Referrer, asked int) {
+				t.Helper()
+				reg.Reset()
+				got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
+				if diff := cmp.Diff(want, got); err != nil || diff != "" {
+					t.Errorf("error %v, -want +got:\n%s", err, diff)
+				}
+				if n, tag := reg.Count(registrytest.Referrers), reg.Count(registrytest.ManifestGet); n != asked || tag != 1 {
+					t.Errorf("the API was asked %d times and the tag %d times, want %d and 1", n, tag, asked)
+				}
+			}
+			check(nil, 1)
+			referrer := pushReferrer(t, reg, subject, "application/x")
+			index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"artifactType":%q}]}`,
+				indexType, referrer.MediaType, referrer.Digest, referrer.Size, referrer.ArtifactType)
+			reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, []byte(index))
+			check([]Referrer{referrer}, 0)
+			clock = clock.Add(noReferrersFor + time.Second)
+			check([]Referrer{referrer}, 1)
+		})
+	}
+}
+
+func TestReferrersByPages(t *testing.T) {
+	reg := registrytest.Start(t)
+	subject := reg.Push(t, "app", "1.0.0")
+	pages := 0
+	reg.Inject(registrytest.Referrers, func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		pages++
+		w.Header().Set("Content-Type", indexType)
+		if req.URL.Query().Get("page") != "last" {
+			w.Header().Set("Link", fmt.Sprintf(`<%s?page=last>; rel="next"`, req.URL.Path))
+		}
+		_, _ = fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[{"digest":"d%d"}]}`, pages)
+	})
+	got, err := newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})
+	if diff := cmp.Diff([]Referrer{{Digest: "d1"}, {Digest: "d2"}}, got); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+}
+
+// TestReferrerErrors tests that a list which can't be read is never taken for
+// an empty one.
+func TestReferrerErrors(t *testing.T) {
+	endless := func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", indexType)
+		w.Header().Set("Link", fmt.Sprintf(`<%s?page=more>; rel="next"`, req.URL.Path))
+		_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":[]}`))
+	}
+	many := `{"schemaVersion":2,"manifests":[` + strings.Repeat(`{},`, maxReferrers) + `{}]}`
+	index := func(body string) registrytest.Fault { return registrytest.Body(indexType, body) }
+	cases := map[string]struct {
+		api, tag registrytest.Fault
+		reason   string
+		words    []string
+	}{
+		"Failure":        {api: registrytest.Status(500, ""), words: []string{"500"}},
+		"Refused":        {api: registrytest.Status(403, ""), reason: v1.AuthenticationFailedReason, words: []string{"403"}},
+		"Throttled":      {api: registrytest.Status(429, ""), reason: v1.RateLimitedReason, words: []string{"429"}},
+		"HTML":           {api: registrytest.HTML(), words: []string{"something else"}},
+		"OtherJSON":      {api: index(`{"manifests":[]}`), words: []string{"schema version 2"}},
+		"Malformed":      {api: index(`{"schemaVersion":2,"manifests":[1]}`), words: []string{"malformed"}},
+		"CutOff":         {api: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"TooManyPages":   {api: endless, words: []string{"16 pages"}},
+		"TooMany":        {api: index(many), words: []string{"1024 referrers"}},
+		"ForeignLink":    {api: foreignPage, words: []string{"another host"}},
+		"TagFailure":     {tag: registrytest.Status(502, ""), words: []string{"502"}},
+		"TagOfIngress":   {tag: registrytest.Status(404, "default backend - 404"), words: []string{"404"}},
+		"TagIsNoIndex":   {tag: registrytest.Body(manifestType, `{"schemaVersion":2}`), words: []string{"no index"}},
+		"TagIsMalformed": {tag: index(`{"schemaVersion":2,"manifests":{}}`), words: []string{"malformed"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t)
+			subject := reg.Push(t, "app", "1.0.0")
+			if tc.api != nil {
+				reg.Inject(registrytest.Referrers, tc.api)
+			}
+			if tc.tag != nil {
+				reg.Inject(registrytest.ManifestGet, tc.tag)
+			}
+			if tc.reason == "" {
+				tc.reason = v1.ReadOperationFailedReason
+			}
+			got, err := newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})
+			if err == nil {
+				t.Fatalf("got %v", got)
+			}
+			checkError(t, err, tc.reason, append(tc.words, "failed to list the referrers of", subject)...)
+		})
+	}
+}
+
+// foreignPage is a page of referrers that names a page on another host.
+func foreignPage(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	w.Header().Set("Content-Type", indexType)
+	w.Header().Set("Link", `<https://elsewhere.example/v2/>; rel="next"`)
+	_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":[]}`))
+}

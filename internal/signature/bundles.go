@@ -1,0 +1,154 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+const (
+	bundleType = "application/vnd.dev.sigstore.bundle"
+	// emptyType is how registries call a bundle that take the type of the config
+	// for that of the artifact.
+	emptyType = "application/vnd.oci.empty.v1+json"
+	// annotationPredicate says what a bundle states.
+	annotationPredicate = "dev.sigstore.bundle.predicateType"
+	// signPredicate is the statement that an image is signed. Attestations state
+	// other things, and not always in favour of the image.
+	signPredicate = "https://sigstore.dev/cosign/sign/v1"
+)
+
+// lookAtBundles looks at the bundles among the referrers of the image.
+func (e *examination) lookAtBundles(ctx context.Context, j judge) error {
+	all, err := e.referrers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, referrer := range all {
+		if e.signer != "" || !mayBeBundle(referrer) {
+			continue
+		}
+		if !e.next() {
+			return nil
+		}
+		if err := e.lookAtBundle(ctx, j, referrer.Digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayBeBundle reports whether a referrer may be the bundle of a signature. To
+// leave one out that is, because someone says otherwise, lets no image pass.
+func mayBeBundle(r registry.Referrer) bool {
+	if stated := r.Annotations[annotationPredicate]; stated != "" && stated != signPredicate {
+		return false
+	}
+	return r.ArtifactType == "" || r.ArtifactType == emptyType || strings.HasPrefix(r.ArtifactType, bundleType)
+}
+
+// lookAtBundle looks at the manifest of one referrer, and the bundle in it.
+func (e *examination) lookAtBundle(ctx context.Context, j judge, digest string) error {
+	layer, err := e.referrerLayer(ctx, digest, func(a artifact, layer descriptor) bool {
+		return strings.HasPrefix(layer.MediaType, bundleType)
+	})
+	if err != nil || layer == nil {
+		return err
+	}
+	raw, err := e.fetch(ctx, *layer)
+	if err != nil || raw == nil {
+		return err
+	}
+	b, err := parseBundle(raw)
+	if err != nil {
+		e.refuse(err.Error())
+		return nil
+	}
+	signer, err := j.bundle(b, e.hash())
+	e.settle(signer, err)
+	return nil
+}
+
+// referrerLayer fetches the manifest of a referrer, and returns its one layer
+// that is wanted, nil where the referrer is rejected.
+func (e *examination) referrerLayer(ctx context.Context, digest string, wanted func(artifact, descriptor) bool) (*descriptor, error) {
+	if !wellFormedDigest.MatchString(digest) {
+		e.refuse("its list of signatures names a digest that is malformed")
+		return nil, nil
+	}
+	manifest, err := e.manifest(ctx, digest)
+	if err != nil {
+		return nil, e.absent(err)
+	}
+	var a artifact
+	if err := json.Unmarshal(manifest.Bytes, &a); err != nil {
+		e.refuse("the manifest of its signature is malformed")
+		return nil, nil
+	}
+	if a.Subject == nil || a.Subject.Digest != e.digest {
+		e.refuse(errOtherImage.Error())
+		return nil, nil
+	}
+	layers := slices.DeleteFunc(a.Layers, func(layer descriptor) bool { return !wanted(a, layer) })
+	if len(layers) != 1 {
+		e.refuse("what refers to it is no signature")
+		return nil, nil
+	}
+	return &layers[0], nil
+}
+
+// parseBundle reads a bundle, which must hold a statement about an image. A bare
+// signature, as of a file, says nothing of what was meant by it; and Ed25519 keys
+// can't verify one by a digest.
+func parseBundle(raw []byte) (*bundle.Bundle, error) {
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(raw); err != nil {
+		return nil, rejection("its bundle is malformed, or of an unknown version")
+	}
+	if b.GetDsseEnvelope() == nil {
+		return nil, rejection("its bundle holds no statement: use cosign sign")
+	}
+	return &b, nil
+}
+
+// checkStatement checks that a bundle, once it was verified, states that the
+// image is signed.
+func checkStatement(result *verify.VerificationResult) error {
+	if result.Statement.GetPredicateType() != signPredicate {
+		return rejection("it is attested, not signed: use cosign sign")
+	}
+	return nil
+}
+
+// errOtherImage is about signatures that are not this image's.
+const errOtherImage = rejection("the signature is that of another image")
+
+// isOfAnother reports whether a bundle failed, after its signature was verified,
+// because it is about something else. The library has no type for that. It
+// decides about the words of a reason only.
+func isOfAnother(err error) bool {
+	return strings.Contains(err.Error(), "match digests in statement") ||
+		strings.Contains(err.Error(), "match any digest in statement")
+}

@@ -1,0 +1,89 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+)
+
+// cosign verifies the signatures of cosign in both formats: legacy ones under a
+// tag, and bundles that refer to the image.
+type cosign struct {
+	judges judges
+	// bundles is whether bundles are looked for first: where the last signature
+	// that passed was one, the next one probably is too.
+	bundles atomic.Bool
+}
+
+// judges makes the judge for one image. It fails with an *UnavailableError.
+type judges interface {
+	judge(ctx context.Context) (judge, error)
+}
+
+// judge judges single signatures. It returns who signed, or why the signature
+// is rejected.
+type judge interface {
+	// legacy judges the signature of a payload, which may be about any image.
+	legacy(sig legacySignature, payload []byte) (string, error)
+	// bundle judges a bundle about the image of a digest.
+	bundle(b *bundle.Bundle, digest []byte) (string, error)
+}
+
+// rejection is why a signature is rejected, in our own words.
+type rejection string
+
+// Error implements error.
+func (r rejection) Error() string { return string(r) }
+
+// kindOfCosign is what messages call the signatures.
+const kindOfCosign = "cosign signature"
+
+// verify implements method.
+func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
+	j, err := c.judges.judge(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	e := &examination{subject: s}
+	bundlesFirst := c.bundles.Load()
+	for _, bundles := range []bool{bundlesFirst, !bundlesFirst} {
+		look := e.lookAtLegacy
+		if bundles {
+			look = e.lookAtBundles
+		}
+		if err := look(ctx, j); err != nil {
+			return Verdict{}, err
+		}
+		if e.signer != "" {
+			c.bundles.Store(bundles)
+			break
+		}
+	}
+	return e.verdict(kindOfCosign)
+}
+
+// settle notes what a judge says of a signature.
+func (e *examination) settle(signer string, err error) {
+	if err != nil {
+		e.refuse(printable(err.Error()))
+		return
+	}
+	e.signer = signer
+}

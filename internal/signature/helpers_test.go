@@ -1,0 +1,149 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// The identity that signs in tests.
+const (
+	subjectName = "release@example.com"
+	issuerName  = "https://issuer.example"
+)
+
+// scene is a registry with an image "app", whose signatures are asked for.
+type scene struct {
+	reg    *registrytest.Registry
+	client *registry.Client
+	img    image.Name
+	app    signaturetest.Descriptor
+	other  signaturetest.Descriptor // another image of the repository
+}
+
+func newScene(t testing.TB, opts ...registrytest.Option) *scene {
+	t.Helper()
+	reg := registrytest.Start(t, opts...)
+	img, err := image.Parse(reg.Image("app"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{reg: reg, img: img, client: registry.NewClient(registry.WithTraffic(registry.Traffic{}))}
+	t.Cleanup(s.client.Close)
+	s.app, s.other = s.push(t, "1.0.0"), s.push(t, "2.0.0")
+	return s
+}
+
+// push pushes an image, and returns how its signatures refer to it.
+func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
+	t.Helper()
+	digest := s.reg.Push(t, "app", tag)
+	m, err := s.client.Manifest(t.Context(), s.img, digest, registry.AuthOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signaturetest.Descriptor{MediaType: m.MediaType, Digest: digest, Size: len(m.Bytes)}
+}
+
+// verifier returns the Verifier of a rule.
+func (s *scene) verifier(t testing.TB, rule Rule) *Verifier {
+	t.Helper()
+	v, err := New(rule, s.client, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// pushSignatures pushes legacy signatures of the image.
+func (s *scene) pushSignatures(t testing.TB, signatures ...signaturetest.Signature) {
+	t.Helper()
+	signaturetest.PushSignatures(t, s.reg, "app", s.app.Digest, signatures...)
+}
+
+// pushBundle pushes a bundle that refers to the image.
+func (s *scene) pushBundle(t testing.TB, bundle []byte) signaturetest.Descriptor {
+	t.Helper()
+	return signaturetest.PushBundle(t, s.reg, "app", s.app, bundle, signaturetest.SignPredicate)
+}
+
+// keys returns the rule for some keys.
+func keys(t testing.TB, by map[string]signaturetest.Key) Rule {
+	t.Helper()
+	pem := map[string][]byte{}
+	for name, key := range by {
+		pem[name] = key.PublicPEM(t)
+	}
+	return KeysFrom(pem)
+}
+
+// identities returns the rule for identities of a Sigstore.
+func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...Identity) Rule {
+	t.Helper()
+	if anyOf == nil {
+		anyOf = []Identity{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
+	}
+	rule, err := IdentitiesFrom(anyOf, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rule
+}
+
+// verify returns the verdict about the image, which there must be.
+func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
+	t.Helper()
+	verdict, err := v.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{})
+	if err != nil {
+		t.Fatalf("there is no verdict: %v", err)
+	}
+	if verdict.Passed() == (verdict.Reason() != "") {
+		t.Errorf("passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
+	}
+	return verdict
+}
+
+// statement returns the statement that an image is signed.
+func statement(image signaturetest.Descriptor) []byte {
+	return signaturetest.Statement(image.Digest, signaturetest.SignPredicate)
+}
+
+// list makes the registry list some referrers of the image, and no others.
+func (s *scene) list(t testing.TB, referrers ...signaturetest.Descriptor) {
+	t.Helper()
+	s.reg.Inject(registrytest.Referrers, registrytest.Status(404, ""))
+	signaturetest.PushReferrerTag(t, s.reg, "app", s.app.Digest, referrers...)
+}
+
+// parse returns the parts of some JSON.
+func parse(t testing.TB, text []byte) map[string]any {
+	t.Helper()
+	var parts map[string]any
+	if err := json.Unmarshal(text, &parts); err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
+// sumOf returns the digest of an image as bytes.
+func sumOf(image signaturetest.Descriptor) []byte { return subject{digest: image.Digest}.hash() }

@@ -1,0 +1,167 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+)
+
+// maxKeys bounds the public keys of one rule.
+const maxKeys = 32
+
+// errNoKey is about signatures that no key made.
+const errNoKey = rejection("none of the public keys made the signature")
+
+// keyed judges by public keys. Transparency logs are not asked for: see
+// docs/design/0041.
+type keyed struct{ keys []publicKey }
+
+// publicKey is a parsed key with what verifies signatures by it, for each hash
+// function that cosign may have used.
+type publicKey struct {
+	name      string
+	verifiers []signature.Verifier
+	bundles   []*verify.Verifier
+}
+
+// newKeyed parses the keys of a rule.
+func newKeyed(rule *Keys) (*cosign, error) {
+	if len(rule.PEM) == 0 {
+		return nil, invalidf("there is no public key: add one to the Secret, under a key that ends with %s", publicKeySuffix)
+	}
+	if len(rule.PEM) > maxKeys {
+		return nil, invalidf("there are more than the %d public keys that are tried: remove some", maxKeys)
+	}
+	var j keyed
+	for _, name := range sortedKeys(rule.PEM) {
+		key, err := parsePublicKey(name, rule.PEM[name])
+		if err != nil {
+			return nil, err
+		}
+		j.keys = append(j.keys, key)
+	}
+	return &cosign{judges: &j}, nil
+}
+
+// parsePublicKey parses the one key of a PEM file.
+func parsePublicKey(name string, text []byte) (publicKey, error) {
+	block, rest := pem.Decode(text)
+	switch {
+	case block == nil:
+		return publicKey{}, invalidf("%s is no public key in PEM", name)
+	case strings.Contains(block.Type, "PRIVATE KEY"):
+		return publicKey{}, invalidf("%s is a private key: replace it by the public one, and take it that it is known now", name)
+	case len(bytes.TrimSpace(rest)) > 0:
+		return publicKey{}, invalidf("%s holds more than one public key: give each a key of its own in the Secret", name)
+	}
+	pub, err := cryptoutils.UnmarshalPEMToPublicKey(text)
+	if err != nil {
+		return publicKey{}, invalidf("%s is no public key in PEM: it is a %s", name, quote(block.Type))
+	}
+	if err := cryptoutils.ValidatePubKey(pub); err != nil {
+		return publicKey{}, invalidf("%s is a public key of a kind or size that is not safe: use ECDSA, Ed25519, or RSA of 2048, 3072 or 4096 bits", name)
+	}
+	return newPublicKey(name, pub)
+}
+
+// newPublicKey returns the verifiers by a key.
+func newPublicKey(name string, pub crypto.PublicKey) (publicKey, error) {
+	key := publicKey{name: name}
+	for _, hash := range hashesOf(pub) {
+		verifier, err := signature.LoadVerifier(pub, hash)
+		if err != nil {
+			return publicKey{}, invalidf("%s is a public key of a kind that is not known: use ECDSA, RSA or Ed25519", name)
+		}
+		bundles, err := verify.NewVerifier(root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
+			return root.NewExpiringKey(verifier, time.Time{}, time.Time{}), nil
+		}), verify.WithNoObserverTimestamps())
+		if err != nil {
+			return publicKey{}, invalidf("%s can't be used: %s", name, printable(err.Error()))
+		}
+		key.verifiers = append(key.verifiers, verifier)
+		key.bundles = append(key.bundles, bundles)
+	}
+	return key, nil
+}
+
+// hashesOf returns the hash functions that cosign uses with a key: SHA-256, and
+// in newer versions the one that fits the curve.
+func hashesOf(pub crypto.PublicKey) []crypto.Hash {
+	hashes := []crypto.Hash{crypto.SHA256}
+	if key, ok := pub.(*ecdsa.PublicKey); ok {
+		switch key.Params().BitSize {
+		case 384:
+			hashes = append(hashes, crypto.SHA384)
+		case 521:
+			hashes = append(hashes, crypto.SHA512)
+		}
+	}
+	return hashes
+}
+
+// judge implements judges.
+func (k *keyed) judge(context.Context) (judge, error) { return k, nil }
+
+// signer names a key.
+func (p publicKey) signer() string { return fmt.Sprintf("key %q", p.name) }
+
+// legacy implements judge.
+func (k *keyed) legacy(sig legacySignature, payload []byte) (string, error) {
+	for _, key := range k.keys {
+		for _, verifier := range key.verifiers {
+			if verifier.VerifySignature(bytes.NewReader(sig.signature), bytes.NewReader(payload)) == nil {
+				return key.signer(), nil
+			}
+		}
+	}
+	return "", errNoKey
+}
+
+// bundle implements judge.
+func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
+	content, err := b.VerificationContent()
+	if err != nil || content.PublicKey() == nil {
+		return "", rejection("its bundle is not signed with a public key")
+	}
+	policy := verify.NewPolicy(verify.WithArtifactDigest("sha256", digest), verify.WithKey())
+	reason := error(errNoKey)
+	for _, key := range k.keys {
+		for _, verifier := range key.bundles {
+			result, err := verifier.Verify(b, policy)
+			if err == nil {
+				return key.signer(), checkStatement(result)
+			}
+			if isOfAnother(err) {
+				reason = errOtherImage
+			}
+		}
+	}
+	return "", reason
+}

@@ -1,0 +1,271 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"bytes"
+	"crypto"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// TestSignedByKey tests signatures by keys of each kind in each format, and what
+// they cost: the first one, and the next one of the same rule.
+func TestSignedByKey(t *testing.T) {
+	legacy := func(t *testing.T, s *scene, key signaturetest.Key) {
+		s.pushSignatures(t, key.Sign(t, signaturetest.Payload(s.app.Digest)))
+	}
+	bundle := func(t *testing.T, s *scene, key signaturetest.Key) {
+		s.pushBundle(t, key.Bundle(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate)))
+	}
+	tagged := func(t *testing.T, s *scene, key signaturetest.Key) {
+		b := key.Bundle(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate))
+		signaturetest.PushReferrerTag(t, s.reg, "app", s.app.Digest, s.pushBundle(t, b))
+	}
+	type counts = map[registrytest.Kind]int
+	formats := map[string]struct {
+		sign       func(*testing.T, *scene, signaturetest.Key)
+		opts       []registrytest.Option
+		cold, warm counts
+	}{
+		"Legacy": {
+			sign: legacy,
+			cold: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1},
+			warm: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1},
+		},
+		"Bundle": {
+			sign: bundle, opts: []registrytest.Option{registrytest.WithReferrers()},
+			cold: counts{registrytest.ManifestGet: 2, registrytest.Referrers: 1, registrytest.Blob: 1},
+			warm: counts{registrytest.ManifestGet: 1, registrytest.Referrers: 1, registrytest.Blob: 1},
+		},
+		"BundleByTag": {
+			sign: tagged,
+			cold: counts{registrytest.ManifestGet: 3, registrytest.Referrers: 1, registrytest.Blob: 1},
+			warm: counts{registrytest.ManifestGet: 2, registrytest.Blob: 1},
+		},
+	}
+	for name, format := range formats {
+		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519"} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				s, key := newScene(t, format.opts...), signaturetest.NewKey(t, kind)
+				format.sign(t, s, key)
+				v := s.verifier(t, keys(t, map[string]signaturetest.Key{"other.pub": signaturetest.NewKey(t, "ecdsa"), "team.pub": key}))
+				for _, want := range []counts{format.cold, format.warm} {
+					s.reg.Reset()
+					if got := s.verify(t, v); got.Signer() != `key "team.pub"` {
+						t.Errorf("signed by %s, rejected for %q", got.Signer(), got.Reason())
+					}
+					if diff := cmp.Diff(want, s.reg.Counts()); diff != "" {
+						t.Errorf("requests, -want +got:\n%s", diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestHashesOfCurves tests keys whose curve is larger than SHA-256, with which
+// newer versions of cosign use a longer hash.
+func TestHashesOfCurves(t *testing.T) {
+	s, key := newScene(t, registrytest.WithReferrers()), signaturetest.NewKey(t, "ecdsa384")
+	s.pushBundle(t, key.BundleByHash(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate), crypto.SHA384))
+	if got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key}))); !got.Passed() {
+		t.Errorf("rejected for %q", got.Reason())
+	}
+}
+
+// TestOneOfSeveralSignaturesIsEnough tests images that others signed too, and
+// that one payload of several signatures is fetched once.
+func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
+	s, key := newScene(t), signaturetest.NewKey(t, "ecdsa")
+	payload := signaturetest.Payload(s.app.Digest)
+	s.pushSignatures(t,
+		signaturetest.NewKey(t, "ecdsa").Sign(t, payload),
+		signaturetest.Signature{Payload: payload, Raw: []byte("nonsense")},
+		signaturetest.Signature{Payload: payload},
+		key.Sign(t, payload))
+	s.reg.Reset()
+	if got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key}))); !got.Passed() {
+		t.Errorf("rejected for %q", got.Reason())
+	}
+	if n := s.reg.Count(registrytest.Blob); n != 1 {
+		t.Errorf("the payload was fetched %d times", n)
+	}
+}
+
+// TestLegacyAttacks tests legacy signatures that must not let the image pass.
+func TestLegacyAttacks(t *testing.T) {
+	key, wrong := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ecdsa")
+	cases := map[string]struct {
+		reason string
+		attack func(*testing.T, *scene)
+		want   string
+	}{
+		"None":     {reason: "nobody signed", attack: func(*testing.T, *scene) {}, want: "it has no cosign signature"},
+		"WrongKey": {reason: "someone else signed", attack: func(t *testing.T, s *scene) { s.pushSignatures(t, wrong.Sign(t, signaturetest.Payload(s.app.Digest))) }, want: "none of the public keys"},
+		"Tampered": {reason: "the payload of another signature", want: "none of the public keys", attack: func(t *testing.T, s *scene) {
+			signature := key.Sign(t, signaturetest.Payload(s.other.Digest))
+			signature.Payload = signaturetest.Payload(s.app.Digest)
+			s.pushSignatures(t, signature)
+		}},
+		"Replayed": {reason: "the signature of another image under this one's tag", want: "of another image", attack: func(t *testing.T, s *scene) {
+			signaturetest.PushSignatures(t, s.reg, "app", s.other.Digest, key.Sign(t, signaturetest.Payload(s.other.Digest)))
+			s.reg.Retag(t, "app", signaturetest.SignatureTag(s.other.Digest), signaturetest.SignatureTag(s.app.Digest))
+		}},
+		"OtherType": {reason: "a claim of another kind about the image", want: "no claim about an image", attack: func(t *testing.T, s *scene) {
+			s.pushSignatures(t, key.Sign(t, bytes.Replace(signaturetest.Payload(s.app.Digest), []byte("cosign container image"), []byte("another"), 1)))
+		}},
+		"NoClaim":    {reason: "anything that the key signed", want: "is malformed", attack: func(t *testing.T, s *scene) { s.pushSignatures(t, key.Sign(t, []byte("a release note"))) }},
+		"NullClaim":  {reason: "JSON that says nothing", want: "no claim about an image", attack: func(t *testing.T, s *scene) { s.pushSignatures(t, key.Sign(t, []byte("null"))) }},
+		"EmptyClaim": {reason: "the signature of nothing", want: "is malformed", attack: func(t *testing.T, s *scene) { s.pushSignatures(t, key.Sign(t, []byte(" "))) }},
+		"MediaType": {reason: "a layer that is no signature", want: "no signature of cosign", attack: func(t *testing.T, s *scene) {
+			signature := key.Sign(t, signaturetest.Payload(s.app.Digest))
+			signature.MediaType = "application/octet-stream"
+			s.pushSignatures(t, signature)
+		}},
+		"NoLayers": {reason: "a signature tag without signatures", want: "no signature of cosign", attack: func(t *testing.T, s *scene) { s.pushSignatures(t) }},
+		"Index": {reason: "a signature tag that holds an index", want: "no signature of cosign", attack: func(t *testing.T, s *scene) {
+			s.reg.PushManifest(t, "app", signaturetest.SignatureTag(s.app.Digest), signaturetest.IndexType, []byte(`{"schemaVersion":2,"manifests":[]}`))
+		}},
+		"Malformed": {reason: "layers of another type", want: "is malformed", attack: func(t *testing.T, s *scene) {
+			s.pushRaw(t, `{"schemaVersion":2,"layers":[1]}`)
+		}},
+		"BadDigest": {reason: "a digest that is an address", want: "digest that is malformed", attack: func(t *testing.T, s *scene) {
+			s.pushRaw(t, `{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"../../x","size":1,"annotations":{"dev.cosignproject.cosign/signature":"YQ=="}}]}`)
+		}},
+		"Giant": {reason: "a payload that fills the memory", want: "more than the 1048576 bytes", attack: func(t *testing.T, s *scene) {
+			s.pushRaw(t, `{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"`+s.app.Digest+`","size":99999999999,"annotations":{"dev.cosignproject.cosign/signature":"YQ=="}}]}`)
+		}},
+		"Hundreds": {reason: "more signatures than anyone looks at", want: "more than the 32 signatures", attack: func(t *testing.T, s *scene) {
+			signatures := make([]signaturetest.Signature, 300)
+			for i := range signatures {
+				signatures[i] = wrong.Sign(t, signaturetest.Payload(s.app.Digest))
+			}
+			s.pushSignatures(t, signatures...)
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, registrytest.WithReferrers())
+			tc.attack(t, s)
+			s.reg.Reset()
+			got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key})))
+			if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
+				t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
+			}
+			if n := s.reg.Count(registrytest.Any); n > 3 {
+				t.Errorf("%s: it cost %d requests", tc.reason, n)
+			}
+		})
+	}
+}
+
+// pushRaw pushes the text of a manifest under the signature tag.
+func (s *scene) pushRaw(t *testing.T, manifest string) {
+	t.Helper()
+	s.reg.PushManifest(t, "app", signaturetest.SignatureTag(s.app.Digest), signaturetest.ManifestType, []byte(manifest))
+}
+
+// TestBundleAttacks tests bundles that must not let the image pass.
+func TestBundleAttacks(t *testing.T) {
+	key, wrong, edwards := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ed25519")
+	const bundleType = signaturetest.BundleType
+	cases := map[string]struct {
+		reason string
+		attack func(*testing.T, *scene)
+		want   string
+	}{
+		"WrongKey":   {reason: "someone else signed", want: "none of the public keys", attack: func(t *testing.T, s *scene) { s.pushBundle(t, wrong.Bundle(t, statement(s.app))) }},
+		"OtherImage": {reason: "the bundle of another image", want: "of another image", attack: func(t *testing.T, s *scene) { s.pushBundle(t, key.Bundle(t, statement(s.other))) }},
+		"NoSubject": {reason: "a statement about nothing", want: "another image", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, key.Bundle(t, []byte(`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://sigstore.dev/cosign/sign/v1"}`)))
+		}},
+		"Attestation": {reason: "what is stated may be bad", want: "attested, not signed", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, key.Bundle(t, signaturetest.Statement(s.app.Digest, "https://example.com/test-failed/v1")))
+		}},
+		"Message": {reason: "a signature of a file", want: "holds no statement", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, key.MessageBundle(t, s.reg.Manifest(t, "app", s.app.Digest), sumOf(s.app)))
+		}},
+		"EmptyMessage": {reason: "Ed25519 can't verify by a digest", want: "holds no statement", attack: func(t *testing.T, s *scene) { s.pushBundle(t, edwards.MessageBundle(t, nil, sumOf(s.app))) }},
+		"Tampered": {reason: "the statement of another signature", want: "none of the public keys", attack: func(t *testing.T, s *scene) {
+			donor := key.Bundle(t, statement(s.other))
+			s.pushBundle(t, signaturetest.Change(t, key.Bundle(t, statement(s.app)), func(b map[string]any) {
+				b["dsseEnvelope"].(map[string]any)["signatures"] = parse(t, donor)["dsseEnvelope"].(map[string]any)["signatures"]
+			}))
+		}},
+		"TwoSignatures": {reason: "which of them counts", want: "none of the public keys", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, signaturetest.Change(t, key.Bundle(t, statement(s.app)), func(b map[string]any) {
+				envelope := b["dsseEnvelope"].(map[string]any)
+				envelope["signatures"] = append(envelope["signatures"].([]any), envelope["signatures"].([]any)...)
+			}))
+		}},
+		"PayloadType": {reason: "the same bytes as something else", want: "none of the public keys", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, signaturetest.Change(t, key.Bundle(t, statement(s.app)), func(b map[string]any) {
+				b["dsseEnvelope"].(map[string]any)["payloadType"] = "text/plain"
+			}))
+		}},
+		"Version": {reason: "a version of the future", want: "unknown version", attack: func(t *testing.T, s *scene) {
+			s.pushBundle(t, bytes.ReplaceAll(key.Bundle(t, statement(s.app)), []byte("bundle.v0.3"), []byte("bundle.v9.9")))
+		}},
+		"Malformed": {reason: "no JSON", want: "is malformed", attack: func(t *testing.T, s *scene) { s.pushBundle(t, []byte("{")) }},
+		"Giant":     {reason: "a bundle that fills the memory", want: "more than the 1048576 bytes", attack: func(t *testing.T, s *scene) { s.pushBundle(t, bytes.Repeat([]byte(" "), maxBlob+1)) }},
+		"ForeignReferrer": {reason: "a list may name what refers to something else", want: "of another image", attack: func(t *testing.T, s *scene) {
+			foreign := signaturetest.PushBundle(t, s.reg, "app", s.other, key.Bundle(t, statement(s.other)), signaturetest.SignPredicate)
+			s.list(t, foreign)
+		}},
+		"NoReferrer": {reason: "a list may name what refers to nothing", want: "of another image", attack: func(t *testing.T, s *scene) {
+			s.list(t, signaturetest.PushReferrer(t, s.reg, "app", signaturetest.Manifest{ArtifactType: bundleType, Config: signaturetest.Descriptor{MediaType: bundleType}}))
+		}},
+		"MediaType": {reason: "a layer that is no bundle", want: "is no signature", attack: func(t *testing.T, s *scene) {
+			bundle := key.Bundle(t, statement(s.app))
+			signaturetest.PushReferrer(t, s.reg, "app", signaturetest.Manifest{
+				ArtifactType: bundleType, Config: signaturetest.Descriptor{MediaType: bundleType}, Subject: &s.app,
+				Layers: []signaturetest.Descriptor{{MediaType: "text/plain", Digest: s.reg.PushBlob(t, "app", bundle), Size: len(bundle)}},
+			})
+		}},
+		"BadDigest": {reason: "a digest that is an address", want: "digest that is malformed", attack: func(t *testing.T, s *scene) {
+			s.reg.Inject(registrytest.Referrers, registrytest.Body(signaturetest.IndexType, `{"schemaVersion":2,"manifests":[{"digest":"../../x"}]}`))
+		}},
+		"Unrelated": {reason: "what refers to it is none", want: "it has no cosign signature", attack: func(t *testing.T, s *scene) {
+			signaturetest.PushReferrer(t, s.reg, "app", signaturetest.Manifest{Config: signaturetest.Descriptor{MediaType: "application/sbom"}, Subject: &s.app})
+		}},
+		"Hundreds": {reason: "more bundles than anyone looks at", want: "more than the 32 signatures", attack: func(t *testing.T, s *scene) {
+			for range 40 {
+				s.pushBundle(t, wrong.Bundle(t, statement(s.app)))
+			}
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, registrytest.WithReferrers())
+			tc.attack(t, s)
+			s.reg.Reset()
+			got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key, "b.pub": edwards})))
+			if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
+				t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
+			}
+			if n := s.reg.Count(registrytest.Any); n > 2+2*maxSignatures {
+				t.Errorf("%s: it cost %d requests", tc.reason, n)
+			}
+		})
+	}
+}

@@ -1,0 +1,193 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+)
+
+// maxIdentities bounds the identities of one rule.
+const maxIdentities = 64
+
+// roots is where a trusted root comes from. It fails with an *UnavailableError.
+type roots interface {
+	Get(ctx context.Context) (*root.TrustedRoot, error)
+}
+
+// fixedRoot is the trusted root of a Secret.
+type fixedRoot struct{ root *root.TrustedRoot }
+
+// Get implements roots.
+func (f fixedRoot) Get(context.Context) (*root.TrustedRoot, error) { return f.root, nil }
+
+// keyless judges by identities, for which the authorities of a trusted root vouch.
+type keyless struct {
+	roots      roots
+	identities verify.CertificateIdentities
+}
+
+// newKeyless parses the identities and the trusted root of a rule.
+func newKeyless(rule *Identities, public *PublicRoot) (*cosign, error) {
+	if len(rule.AnyOf) == 0 || len(rule.AnyOf) > maxIdentities {
+		return nil, invalidf("spec.verify.matchOIDCIdentity must have between 1 and %d entries", maxIdentities)
+	}
+	k := &keyless{roots: public}
+	for i, identity := range rule.AnyOf {
+		parsed, err := parseIdentity(i, identity)
+		if err != nil {
+			return nil, err
+		}
+		k.identities = append(k.identities, parsed)
+	}
+	if rule.TrustedRoot == nil {
+		if public == nil {
+			return nil, invalidf("there is no public trusted root here: give one in a Secret")
+		}
+		return &cosign{judges: k}, nil
+	}
+	trusted, err := parseTrustedRoot(rule.TrustedRoot)
+	if err != nil {
+		return nil, invalidf("%s %s", trustedRootKey, err)
+	}
+	k.roots = fixedRoot{trusted}
+	return &cosign{judges: k}, nil
+}
+
+// parseIdentity compiles the expressions of one identity.
+func parseIdentity(index int, identity Identity) (verify.CertificateIdentity, error) {
+	field := fmt.Sprintf("spec.verify.matchOIDCIdentity[%d]", index)
+	if identity.Issuer == "" || identity.Subject == "" {
+		return verify.CertificateIdentity{}, invalidf("%s must have an issuer and a subject: an empty one would match all", field)
+	}
+	issuer, err := verify.NewIssuerMatcher("", identity.Issuer)
+	if err != nil {
+		return verify.CertificateIdentity{}, invalidf("%s.issuer is no regular expression of Go: %s", field, err)
+	}
+	subject, err := verify.NewSANMatcher("", identity.Subject)
+	if err != nil {
+		return verify.CertificateIdentity{}, invalidf("%s.subject is no regular expression of Go: %s", field, err)
+	}
+	return verify.CertificateIdentity{Issuer: issuer, SubjectAlternativeName: subject}, nil
+}
+
+// parseTrustedRoot reads a trusted root that is complete enough to verify by.
+func parseTrustedRoot(text []byte) (*root.TrustedRoot, error) {
+	trusted, err := root.NewTrustedRootFromJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("is no trusted root of Sigstore: %s", printable(err.Error()))
+	}
+	if len(trusted.FulcioCertificateAuthorities()) == 0 {
+		return nil, rejection("names no certificate authority: add one to its certificateAuthorities")
+	}
+	if len(trusted.RekorLogs()) == 0 && len(trusted.TimestampingAuthorities()) == 0 {
+		return nil, rejection("names nobody who says when a signature was made: add an entry to its tlogs or timestampAuthorities")
+	}
+	return trusted, nil
+}
+
+// demandsOf returns what a signature must show: an entry of a log, a timestamp
+// and a certificate that was logged, as far as the trusted root names someone who
+// keeps such logs. The time is never taken from here: certificates live minutes.
+func demandsOf(trusted *root.TrustedRoot) []verify.VerifierOption {
+	options := []verify.VerifierOption{verify.WithObserverTimestamps(1)}
+	if len(trusted.RekorLogs()) > 0 {
+		options = append(options, verify.WithTransparencyLog(1))
+	}
+	if len(trusted.CTLogs()) > 0 {
+		options = append(options, verify.WithSignedCertificateTimestamps(1))
+	}
+	return options
+}
+
+// judge implements judges.
+func (k *keyless) judge(ctx context.Context) (judge, error) {
+	trusted, err := k.roots.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := verify.NewVerifier(trusted, demandsOf(trusted)...)
+	if err != nil {
+		return nil, &UnavailableError{detail: "the trusted root can't be used: " + printable(err.Error())}
+	}
+	return &identified{verifier: verifier, identities: k.identities, logged: len(trusted.RekorLogs()) > 0}, nil
+}
+
+// identified judges by identities and one trusted root.
+type identified struct {
+	verifier   *verify.Verifier
+	identities verify.CertificateIdentities
+	logged     bool // an entry in a transparency log is demanded
+}
+
+// legacy implements judge.
+func (i *identified) legacy(sig legacySignature, payload []byte) (string, error) {
+	b, err := sig.bundle(payload)
+	if err != nil {
+		return "", err
+	}
+	signer, _, err := i.check(b, verify.WithArtifact(bytes.NewReader(payload)))
+	return signer, err
+}
+
+// bundle implements judge.
+func (i *identified) bundle(b *bundle.Bundle, digest []byte) (string, error) {
+	signer, result, err := i.check(b, verify.WithArtifactDigest("sha256", digest))
+	if err != nil {
+		return "", err
+	}
+	return signer, checkStatement(result)
+}
+
+// check verifies a bundle and then who signed it.
+func (i *identified) check(b *bundle.Bundle, artifact verify.ArtifactPolicyOption) (string, *verify.VerificationResult, error) {
+	if content, err := b.VerificationContent(); err != nil || content.Certificate() == nil {
+		return "", nil, rejection("it is signed with a key, not with the certificate of an identity")
+	}
+	if i.logged && len(b.GetVerificationMaterial().GetTlogEntries()) == 0 {
+		return "", nil, rejection("the signature is in no transparency log")
+	}
+	// The identity is compared below, to name the one that does not match.
+	result, err := i.verifier.Verify(b, verify.NewPolicy(artifact, verify.WithoutIdentitiesUnsafe()))
+	if err != nil {
+		if isOfAnother(err) {
+			return "", nil, errOtherImage
+		}
+		return "", nil, rejection("the signature is not valid: " + printable(err.Error()))
+	}
+	signer, err := i.whoSigned(result.Signature.Certificate)
+	return signer, result, err
+}
+
+// whoSigned names the identity of a certificate that was verified, which must be
+// one of those that are demanded.
+func (i *identified) whoSigned(cert *certificate.Summary) (string, error) {
+	if cert == nil || cert.SubjectAlternativeName == "" || cert.Issuer == "" {
+		return "", rejection("the certificate of the signature names no identity")
+	}
+	who := fmt.Sprintf("%s (issuer %s)", quote(cert.SubjectAlternativeName), quote(cert.Issuer))
+	if _, err := i.identities.Verify(*cert); err != nil {
+		return "", rejection("it is signed by " + who + ", which no entry of spec.verify.matchOIDCIdentity matches")
+	}
+	return who, nil
+}

@@ -1,0 +1,147 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/sigstore/sigstore/pkg/signature/payload"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// What cosign calls the parts of its legacy signatures.
+const (
+	simpleSigning         = "application/vnd.dev.cosign.simplesigning.v1+json"
+	annotationSignature   = "dev.cosignproject.cosign/signature"
+	annotationBundle      = "dev.sigstore.cosign/bundle"
+	annotationCertificate = "dev.sigstore.cosign/certificate"
+	annotationTimestamp   = "dev.sigstore.cosign/rfc3161timestamp"
+)
+
+// legacySignature is one layer of the manifest under a signature tag.
+type legacySignature struct {
+	payload     descriptor
+	signature   []byte
+	certificate string // PEM, "" for none
+	log         string // JSON of the entry in a transparency log, "" for none
+	timestamp   string // JSON of the answer of a timestamp authority, "" for none
+}
+
+// lookAtLegacy looks at the signatures under the tag that cosign gives them.
+func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
+	manifest, err := e.manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	layers, err := parseLegacy(manifest.Bytes)
+	if err != nil {
+		e.refuse(err.Error())
+		return nil
+	}
+	payloads := map[string][]byte{} // signatures by several keys are of one payload
+	for _, layer := range layers {
+		if e.signer != "" || !e.next() {
+			return nil
+		}
+		if err := e.lookAtLayer(ctx, j, layer, payloads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookAtLayer looks at one signature.
+func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor, payloads map[string][]byte) error {
+	sig, err := parseLegacyLayer(layer)
+	if err != nil {
+		e.refuse(err.Error())
+		return nil
+	}
+	signed, known := payloads[layer.Digest]
+	if !known {
+		if signed, err = e.fetch(ctx, layer); err != nil {
+			return err
+		}
+		payloads[layer.Digest] = signed
+	}
+	if signed == nil {
+		return nil
+	}
+	signer, err := j.legacy(sig, signed)
+	if err == nil {
+		err = checkClaim(signed, e.digest)
+	}
+	e.settle(signer, err)
+	return nil
+}
+
+// parseLegacy returns the layers of a signature manifest that are signatures.
+func parseLegacy(manifest []byte) ([]descriptor, error) {
+	var m artifact
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		return nil, rejection("the manifest under its signature tag is malformed")
+	}
+	var found []descriptor
+	for _, layer := range m.Layers {
+		if layer.MediaType == simpleSigning {
+			found = append(found, layer)
+		}
+	}
+	if len(found) == 0 {
+		return nil, rejection("what is under its signature tag is no signature of cosign")
+	}
+	return found, nil
+}
+
+// parseLegacyLayer reads the annotations of a layer.
+func parseLegacyLayer(layer descriptor) (legacySignature, error) {
+	raw, err := base64.StdEncoding.DecodeString(layer.Annotations[annotationSignature])
+	if err != nil || len(raw) == 0 {
+		return legacySignature{}, rejection("its signature is malformed")
+	}
+	return legacySignature{
+		payload:     layer,
+		signature:   raw,
+		certificate: layer.Annotations[annotationCertificate],
+		log:         layer.Annotations[annotationBundle],
+		timestamp:   layer.Annotations[annotationTimestamp],
+	}, nil
+}
+
+// checkClaim checks what a payload says, once its signature was verified: it must
+// be about the image, so that the signature of another one counts nothing.
+func checkClaim(signed []byte, digest string) error {
+	var claim payload.SimpleContainerImage
+	if err := json.Unmarshal(signed, &claim); err != nil {
+		return rejection("the payload that was signed is malformed")
+	}
+	if claim.Critical.Type != payload.CosignSignatureType {
+		return rejection("what was signed is no claim about an image")
+	}
+	if claim.Critical.Image.DockerManifestDigest != digest {
+		return errOtherImage
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+)
+
+// legacyBundleType is the version of bundles that is as the legacy signatures:
+// their log entries have a promise, and no proof.
+const legacyBundleType = bundleType + "+json;version=0.1"
+
+// bundle returns a legacy signature as the bundle that it would be.
+func (l legacySignature) bundle(payload []byte) (*bundle.Bundle, error) {
+	cert, _ := pem.Decode([]byte(l.certificate))
+	if cert == nil || cert.Type != "CERTIFICATE" {
+		return nil, rejection("it is signed with a key, not with the certificate of an identity")
+	}
+	entries, err := parseLogEntry(l.log)
+	if err != nil {
+		return nil, err
+	}
+	timestamps, err := parseTimestamp(l.timestamp)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(payload)
+	b, err := bundle.NewBundle(&protobundle.Bundle{
+		MediaType: legacyBundleType,
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content: &protobundle.VerificationMaterial_X509CertificateChain{
+				X509CertificateChain: &protocommon.X509CertificateChain{
+					Certificates: []*protocommon.X509Certificate{{RawBytes: cert.Bytes}},
+				},
+			},
+			TlogEntries:               entries,
+			TimestampVerificationData: timestamps,
+		},
+		Content: &protobundle.Bundle_MessageSignature{MessageSignature: &protocommon.MessageSignature{
+			MessageDigest: &protocommon.HashOutput{Algorithm: protocommon.HashAlgorithm_SHA2_256, Digest: sum[:]},
+			Signature:     l.signature,
+		}},
+	})
+	if err != nil {
+		return nil, rejection("the entry of its transparency log is malformed")
+	}
+	return b, nil
+}
+
+// parseLogEntry reads the entry of a transparency log, of which there may be
+// none.
+func parseLogEntry(text string) ([]*protorekor.TransparencyLogEntry, error) {
+	const malformed = rejection("the entry of its transparency log is malformed")
+	if text == "" {
+		return nil, nil
+	}
+	var entry struct {
+		SignedEntryTimestamp []byte
+		Payload              struct {
+			Body           []byte `json:"body"`
+			IntegratedTime int64  `json:"integratedTime"`
+			LogIndex       int64  `json:"logIndex"`
+			LogID          string `json:"logID"`
+		}
+	}
+	var body struct {
+		Kind       string `json:"kind"`
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal([]byte(text), &entry); err != nil {
+		return nil, malformed
+	}
+	if err := json.Unmarshal(entry.Payload.Body, &body); err != nil {
+		return nil, malformed
+	}
+	id, err := hex.DecodeString(entry.Payload.LogID)
+	if err != nil {
+		return nil, malformed
+	}
+	return []*protorekor.TransparencyLogEntry{{
+		LogIndex:          entry.Payload.LogIndex,
+		LogId:             &protocommon.LogId{KeyId: id},
+		KindVersion:       &protorekor.KindVersion{Kind: body.Kind, Version: body.APIVersion},
+		IntegratedTime:    entry.Payload.IntegratedTime,
+		InclusionPromise:  &protorekor.InclusionPromise{SignedEntryTimestamp: entry.SignedEntryTimestamp},
+		CanonicalizedBody: entry.Payload.Body,
+	}}, nil
+}
+
+// parseTimestamp reads the answer of a timestamp authority, of which there may
+// be none.
+func parseTimestamp(text string) (*protobundle.TimestampVerificationData, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var stamp struct{ SignedRFC3161Timestamp string }
+	if err := json.Unmarshal([]byte(text), &stamp); err != nil {
+		return nil, rejection("its timestamp is malformed")
+	}
+	raw, err := base64.StdEncoding.DecodeString(stamp.SignedRFC3161Timestamp)
+	if err != nil {
+		return nil, rejection("its timestamp is malformed")
+	}
+	return &protobundle.TimestampVerificationData{
+		Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: raw}},
+	}, nil
+}

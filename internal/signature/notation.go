@@ -1,0 +1,259 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"strings"
+
+	"github.com/notaryproject/notation-core-go/revocation/purpose"
+	notationgo "github.com/notaryproject/notation-go"
+	notationregistry "github.com/notaryproject/notation-go/registry"
+	"github.com/notaryproject/notation-go/verifier"
+	"github.com/notaryproject/notation-go/verifier/trustpolicy"
+	"github.com/notaryproject/notation-go/verifier/truststore"
+	godigest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// kindOfNotation is what messages call the signatures.
+const kindOfNotation = "notation signature"
+
+// notation verifies the signatures of notation by a trust policy.
+type notation struct {
+	policy *trustpolicy.Document
+	store  trustStore
+}
+
+// newNotation parses the trust policy and the certificates of a rule.
+func newNotation(rule *Notation) (*notation, error) {
+	var policy trustpolicy.Document
+	if err := json.Unmarshal(rule.TrustPolicy, &policy); err != nil {
+		return nil, invalidf("%s is no JSON of a trust policy: %s", trustPolicyKey, printable(err.Error()))
+	}
+	n := &notation{policy: &policy}
+	for _, name := range sortedKeys(rule.Certificates) {
+		certs, err := parseCertificates(rule.Certificates[name])
+		if err != nil {
+			return nil, invalidf("%s holds no certificate in PEM or DER", name)
+		}
+		n.store.certs = append(n.store.certs, certs...)
+	}
+	if len(n.store.certs) == 0 {
+		return nil, invalidf("there is no certificate: add one to the Secret, under a key that ends with %s",
+			strings.Join(certificateSuffixes, " or "))
+	}
+	if _, err := n.verifier(&revocations{}); err != nil {
+		return nil, invalidf("%s is not valid: %s", trustPolicyKey, printable(err.Error()))
+	}
+	return n, nil
+}
+
+// parseCertificates reads certificates in DER, or one after the other in PEM.
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return nonEmpty(x509.ParseCertificates(text))
+	}
+	var der []byte
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, rejection("no certificate")
+		}
+		der = append(der, block.Bytes...)
+	}
+	return nonEmpty(x509.ParseCertificates(der))
+}
+
+// nonEmpty fails where there is no certificate.
+func nonEmpty(certs []*x509.Certificate, err error) ([]*x509.Certificate, error) {
+	if err == nil && len(certs) == 0 {
+		return nil, rejection("no certificate")
+	}
+	return certs, err
+}
+
+// trustStore holds the certificates of the Secret. They are those of every trust
+// store that the trust policy names, as in Flux.
+type trustStore struct{ certs []*x509.Certificate }
+
+// GetCertificates implements truststore.X509TrustStore.
+func (t trustStore) GetCertificates(context.Context, truststore.Type, string) ([]*x509.Certificate, error) {
+	return t.certs, nil
+}
+
+// verifier returns the library's verifier for one image.
+func (n *notation) verifier(r *revocations) (notationgo.Verifier, error) {
+	signing, err := r.validator(purpose.CodeSigning)
+	if err != nil {
+		return nil, err
+	}
+	stamping, err := r.validator(purpose.Timestamping)
+	if err != nil {
+		return nil, err
+	}
+	return verifier.NewWithOptions(n.policy, n.store, nil, verifier.VerifierOptions{
+		RevocationCodeSigningValidator:  signing,
+		RevocationTimestampingValidator: stamping,
+	})
+}
+
+// verify implements method.
+func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
+	reference := scopeOf(s) + "@" + s.digest
+	if reason := n.refusal(reference); reason != "" {
+		return reject(reason), nil
+	}
+	all, err := s.referrers(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	e := &examination{subject: s}
+	var image *ocispec.Descriptor // it costs a request, so only where there are signatures
+	for _, referrer := range all {
+		if e.signer != "" || !mayBeNotation(referrer) {
+			continue
+		}
+		if !e.next() {
+			break
+		}
+		if image == nil {
+			if image, err = s.describe(ctx); err != nil {
+				return Verdict{}, err
+			}
+		}
+		if err := n.lookAt(ctx, e, referrer.Digest, *image, reference); err != nil {
+			return Verdict{}, err
+		}
+	}
+	return e.verdict(kindOfNotation)
+}
+
+// refusal says why no signature of an image can pass by the trust policy, ""
+// where one can.
+func (n *notation) refusal(reference string) string {
+	applicable, err := n.policy.GetApplicableTrustPolicy(reference)
+	if err != nil {
+		return "no statement of the trust policy is for the image: add its name to the registryScopes of one"
+	}
+	level, err := applicable.SignatureVerification.GetVerificationLevel()
+	if err != nil || level.Name == trustpolicy.LevelSkip.Name {
+		return "the trust policy has the verification of the image skipped: give its statement the level strict"
+	}
+	return ""
+}
+
+// scopeOf returns the image's name as the registryScopes of trust policies have
+// it.
+func scopeOf(s subject) string {
+	return strings.Replace(s.image.Canonical(), "index.docker.io/", "docker.io/", 1)
+}
+
+// mayBeNotation reports whether a referrer may be a signature of notation.
+func mayBeNotation(r registry.Referrer) bool {
+	return r.ArtifactType == "" || r.ArtifactType == emptyType || r.ArtifactType == notationregistry.ArtifactTypeNotation
+}
+
+// describe returns the descriptor of the image, which is what notation signs.
+func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
+	m, err := s.manifest(ctx, s.digest)
+	if err != nil {
+		return nil, err
+	}
+	return &ocispec.Descriptor{MediaType: m.MediaType, Digest: godigest.Digest(m.Digest), Size: int64(len(m.Bytes))}, nil
+}
+
+// lookAt looks at one signature.
+func (n *notation) lookAt(ctx context.Context, e *examination, digest string, image ocispec.Descriptor, reference string) error {
+	layer, err := e.referrerLayer(ctx, digest, isEnvelope)
+	if err != nil || layer == nil {
+		return err
+	}
+	envelope, err := e.fetch(ctx, *layer)
+	if err != nil || envelope == nil {
+		return err
+	}
+	r := &revocations{}
+	v, err := n.verifier(r)
+	if err != nil {
+		return &UnavailableError{detail: "the trust policy can't be used: " + printable(err.Error())}
+	}
+	outcome, err := v.Verify(ctx, image, envelope, notationgo.VerifierVerifyOptions{
+		ArtifactReference:  reference,
+		SignatureMediaType: layer.MediaType,
+	})
+	if err == nil {
+		err = checkOutcome(outcome)
+	}
+	if err == nil {
+		e.signer = whoNotarized(outcome)
+		return nil
+	}
+	if r.unknown || ctx.Err() != nil {
+		e.failed = errRevocation(ctx.Err())
+		return nil
+	}
+	e.refuse(describeNotation(err))
+	return nil
+}
+
+// isEnvelope reports whether a layer is the envelope of a signature.
+func isEnvelope(a artifact, layer descriptor) bool {
+	is := a.ArtifactType == notationregistry.ArtifactTypeNotation || a.Config.MediaType == notationregistry.ArtifactTypeNotation
+	return is && (layer.MediaType == "application/jose+json" || layer.MediaType == "application/cose")
+}
+
+// checkOutcome checks that a signature was verified in fact. There are levels by
+// which notation only logs that it can't be trusted.
+func checkOutcome(outcome *notationgo.VerificationOutcome) error {
+	authentic := false
+	for _, result := range outcome.VerificationResults {
+		if result.Type == trustpolicy.TypeIntegrity || result.Type == trustpolicy.TypeAuthenticity {
+			if result.Error != nil {
+				return result.Error
+			}
+			authentic = authentic || result.Type == trustpolicy.TypeAuthenticity
+		}
+	}
+	if !authentic || outcome.EnvelopeContent == nil {
+		return rejection("nobody vouches for the signature")
+	}
+	return nil
+}
+
+// describeNotation says why a signature was rejected.
+func describeNotation(err error) string {
+	if strings.Contains(err.Error(), "content descriptor mismatch") {
+		return errOtherImage.Error()
+	}
+	return "the signature is not valid: " + printable(err.Error())
+}
+
+// whoNotarized names the certificate that made a signature.
+func whoNotarized(outcome *notationgo.VerificationOutcome) string {
+	chain := outcome.EnvelopeContent.SignerInfo.CertificateChain
+	if len(chain) == 0 {
+		return "a certificate"
+	}
+	return fmt.Sprintf("certificate %s", quote(chain[0].Subject.String()))
+}

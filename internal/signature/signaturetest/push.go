@@ -1,0 +1,146 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signaturetest
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+)
+
+// Media types of what is pushed.
+const (
+	ManifestType = "application/vnd.oci.image.manifest.v1+json"
+	IndexType    = "application/vnd.oci.image.index.v1+json"
+	BundleType   = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	NotationType = "application/vnd.cncf.notary.signature"
+	emptyType    = "application/vnd.oci.empty.v1+json"
+	signedType   = "application/vnd.dev.cosign.simplesigning.v1+json"
+)
+
+// Descriptor describes a blob or a manifest.
+type Descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"`
+	Size         int               `json:"size"`
+	ArtifactType string            `json:"artifactType,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+}
+
+// Manifest is what signatures are packed in.
+type Manifest struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	ArtifactType  string            `json:"artifactType,omitempty"`
+	Config        Descriptor        `json:"config"`
+	Layers        []Descriptor      `json:"layers"`
+	Subject       *Descriptor       `json:"subject,omitempty"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
+
+// Signature is one legacy signature of cosign.
+type Signature struct {
+	MediaType   string // of the payload, "" for the right one
+	Payload     []byte
+	Raw         []byte
+	Annotations map[string]string // those of keyless signatures
+}
+
+// SignatureTag returns the tag of an image's legacy signatures.
+func SignatureTag(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".sig" }
+
+// PushSignatures pushes the legacy signatures of the image of a digest.
+func PushSignatures(t testing.TB, store Store, repo, digest string, signatures ...Signature) {
+	t.Helper()
+	manifest := Manifest{SchemaVersion: 2, MediaType: ManifestType, Config: pushConfig(t, store, repo, "application/vnd.oci.image.config.v1+json")}
+	for _, s := range signatures {
+		layer := Descriptor{MediaType: signedType, Digest: store.PushBlob(t, repo, s.Payload), Size: len(s.Payload), Annotations: map[string]string{
+			"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(s.Raw),
+		}}
+		if s.MediaType != "" {
+			layer.MediaType = s.MediaType
+		}
+		for key, value := range s.Annotations {
+			layer.Annotations[key] = value
+		}
+		manifest.Layers = append(manifest.Layers, layer)
+	}
+	store.PushManifest(t, repo, SignatureTag(digest), ManifestType, encode(t, manifest))
+}
+
+// pushConfig pushes an empty config.
+func pushConfig(t testing.TB, store Store, repo, mediaType string) Descriptor {
+	t.Helper()
+	return Descriptor{MediaType: mediaType, Digest: store.PushBlob(t, repo, []byte("{}")), Size: 2}
+}
+
+// Image describes the image of a digest, as its signatures refer to it.
+func Image(digest string, size int) Descriptor {
+	return Descriptor{MediaType: ManifestType, Digest: digest, Size: size}
+}
+
+// PushBundle pushes a bundle that refers to an image, and returns what a list of
+// referrers says of it.
+func PushBundle(t testing.TB, store Store, repo string, image Descriptor, bundle []byte, predicate string) Descriptor {
+	t.Helper()
+	return PushReferrer(t, store, repo, Manifest{
+		ArtifactType: BundleType,
+		Config:       pushConfig(t, store, repo, emptyType),
+		Layers:       []Descriptor{{MediaType: BundleType, Digest: store.PushBlob(t, repo, bundle), Size: len(bundle)}},
+		Subject:      &image,
+		Annotations:  map[string]string{"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": predicate},
+	})
+}
+
+// PushEnvelope pushes the envelope of a notation signature of an image, and
+// returns what a list of referrers says of it.
+func PushEnvelope(t testing.TB, store Store, repo string, image Descriptor, envelope []byte) Descriptor {
+	t.Helper()
+	return PushReferrer(t, store, repo, Manifest{
+		Config:  pushConfig(t, store, repo, NotationType),
+		Layers:  []Descriptor{{MediaType: "application/jose+json", Digest: store.PushBlob(t, repo, envelope), Size: len(envelope)}},
+		Subject: &image,
+	})
+}
+
+// PushReferrer pushes a manifest, and returns what a list of referrers says of
+// it.
+func PushReferrer(t testing.TB, store Store, repo string, manifest Manifest) Descriptor {
+	t.Helper()
+	manifest.SchemaVersion, manifest.MediaType = 2, ManifestType
+	text := encode(t, manifest)
+	artifact := manifest.ArtifactType
+	if artifact == "" {
+		artifact = manifest.Config.MediaType
+	}
+	return Descriptor{
+		MediaType: ManifestType, Digest: store.PushManifest(t, repo, "", ManifestType, text), Size: len(text),
+		ArtifactType: artifact, Annotations: manifest.Annotations,
+	}
+}
+
+// PushReferrerTag pushes the index by which clients list referrers where the
+// registry does not.
+func PushReferrerTag(t testing.TB, store Store, repo, digest string, referrers ...Descriptor) {
+	t.Helper()
+	index := struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		MediaType     string       `json:"mediaType"`
+		Manifests     []Descriptor `json:"manifests"`
+	}{SchemaVersion: 2, MediaType: IndexType, Manifests: referrers}
+	store.PushManifest(t, repo, strings.Replace(digest, ":", "-", 1), IndexType, encode(t, index))
+}

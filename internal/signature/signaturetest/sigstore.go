@@ -1,0 +1,205 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signaturetest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"testing"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/testing/ca"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Sigstore is a Sigstore for tests: authorities for certificates and time, and
+// a transparency log.
+type Sigstore struct{ virtual *ca.VirtualSigstore }
+
+// NewSigstore returns a Sigstore that nobody else has.
+func NewSigstore(t testing.TB) Sigstore {
+	t.Helper()
+	virtual, err := ca.NewVirtualSigstore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Sigstore{virtual: virtual}
+}
+
+// Parts of a trusted root that tests leave out or add.
+type Parts struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bool }
+
+// TrustedRoot returns its trusted_root.json.
+func (s Sigstore) TrustedRoot(t testing.TB, parts Parts) []byte {
+	t.Helper()
+	authorities, stamps := s.virtual.FulcioCertificateAuthorities(), s.virtual.TimestampingAuthorities()
+	logs, certificateLogs := rightIDs(t, s.virtual.RekorLogs()), rightIDs(t, s.virtual.CTLogs())
+	if parts.NoLogs {
+		logs = nil
+	}
+	if parts.NoTimestamps {
+		stamps = nil
+	}
+	if parts.NoAuthorities {
+		authorities = nil
+	}
+	if !parts.CertificateLogs {
+		certificateLogs = nil
+	}
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, authorities, certificateLogs, stamps, logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := trusted.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// rightIDs returns logs with the ids that a trusted root has: as bytes, not in
+// hexadecimal.
+func rightIDs(t testing.TB, logs map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
+	t.Helper()
+	for id, log := range logs {
+		raw, err := hex.DecodeString(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.ID = raw
+	}
+	return logs
+}
+
+// Sign returns a legacy signature of a payload by an identity. It was logged
+// some time from now.
+func (s Sigstore) Sign(t testing.TB, subject, issuer string, payload []byte, in time.Duration) Signature {
+	t.Helper()
+	entity, err := s.virtual.SignAtTime(subject, issuer, payload, time.Now().Add(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := entity.SignatureContent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamps, err := entity.Timestamps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Signature{Payload: payload, Raw: content.Signature(), Annotations: map[string]string{
+		"dev.sigstore.cosign/certificate":      string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafOf(t, entity)})),
+		"dev.sigstore.cosign/bundle":           string(s.logEntry(t, entity)),
+		"dev.sigstore.cosign/rfc3161timestamp": string(encode(t, map[string]any{"SignedRFC3161Timestamp": stamps[0]})),
+	}}
+}
+
+// leafOf returns the certificate of a signature.
+func leafOf(t testing.TB, entity verify.SignedEntity) []byte {
+	t.Helper()
+	content, err := entity.VerificationContent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content.Certificate().Raw
+}
+
+// entryOf returns the entry of a signature in the log.
+func entryOf(t testing.TB, entity verify.SignedEntity) *tlog.Entry {
+	t.Helper()
+	entries, err := entity.TlogEntries()
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%d entries, error %v", len(entries), err)
+	}
+	return entries[0]
+}
+
+// promise returns what the log promises about an entry.
+func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, []byte) {
+	t.Helper()
+	about := entry.TransparencyLogEntry()
+	id, err := s.virtual.RekorLogID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := tlog.RekorPayload{
+		Body: base64.StdEncoding.EncodeToString(about.CanonicalizedBody), IntegratedTime: about.IntegratedTime, LogIndex: about.LogIndex, LogID: id,
+	}
+	promise, err := s.virtual.RekorSignPayload(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload, promise
+}
+
+// logEntry returns an entry of the log as legacy signatures have it.
+func (s Sigstore) logEntry(t testing.TB, entity verify.SignedEntity) []byte {
+	t.Helper()
+	payload, promise := s.promise(t, entryOf(t, entity))
+	return encode(t, map[string]any{"SignedEntryTimestamp": promise, "Payload": map[string]any{
+		"body": payload.Body, "integratedTime": payload.IntegratedTime, "logIndex": payload.LogIndex, "logID": payload.LogID,
+	}})
+}
+
+// Bundle returns a bundle of a statement by an identity. It was logged some time
+// from now.
+func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte, in time.Duration) []byte {
+	t.Helper()
+	entity, err := s.virtual.AttestAtTime(subject, issuer, statement, time.Now().Add(in), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := entity.SignatureContent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamps, err := entity.Timestamps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encode(t, map[string]any{
+		"mediaType": BundleType,
+		"verificationMaterial": map[string]any{
+			"certificate":               map[string]any{"rawBytes": leafOf(t, entity)},
+			"tlogEntries":               []any{s.bundledEntry(t, entryOf(t, entity))},
+			"timestampVerificationData": map[string]any{"rfc3161Timestamps": []any{map[string]any{"signedTimestamp": stamps[0]}}},
+		},
+		"dsseEnvelope": envelopeOf(statement, content.Signature()),
+	})
+}
+
+// bundledEntry returns an entry of the log as bundles have it.
+func (s Sigstore) bundledEntry(t testing.TB, entry *tlog.Entry) map[string]any {
+	t.Helper()
+	text, err := protojson.Marshal(entry.TransparencyLogEntry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts map[string]any
+	if err := json.Unmarshal(text, &parts); err != nil {
+		t.Fatal(err)
+	}
+	_, promise := s.promise(t, entry)
+	parts["inclusionPromise"] = map[string]any{"signedEntryTimestamp": promise}
+	parts["kindVersion"] = map[string]any{"kind": "dsse", "version": "0.0.1"}
+	return parts
+}

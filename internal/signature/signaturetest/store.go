@@ -1,0 +1,104 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package signaturetest signs images as cosign and notation do, with keys and
+// authorities of its own, for tests.
+package signaturetest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Store is a registry to which signatures are pushed. A registrytest.Registry
+// is one.
+type Store interface {
+	PushBlob(t testing.TB, repo string, blob []byte) string
+	PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string
+}
+
+// Remote is the Store that is reached by plain HTTP at a host and port.
+type Remote string
+
+// PushBlob implements Store.
+func (r Remote) PushBlob(t testing.TB, repo string, blob []byte) string {
+	t.Helper()
+	digest := digestOf(blob)
+	resp := r.request(t, http.MethodPost, r.address("/v2/"+repo+"/blobs/uploads/"), "", nil)
+	target := resp.Header.Get("Location")
+	if strings.HasPrefix(target, "/") {
+		target = r.address(target)
+	}
+	separator := "?"
+	if strings.Contains(target, "?") {
+		separator = "&"
+	}
+	r.request(t, http.MethodPut, target+separator+"digest="+digest, "application/octet-stream", blob)
+	return digest
+}
+
+// PushManifest implements Store.
+func (r Remote) PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string {
+	t.Helper()
+	digest := digestOf(manifest)
+	if tag == "" {
+		tag = digest
+	}
+	r.request(t, http.MethodPut, r.address("/v2/"+repo+"/manifests/"+tag), mediaType, manifest)
+	return digest
+}
+
+// address returns the address of a path.
+func (r Remote) address(path string) string { return "http://" + string(r) + path }
+
+// request makes a request, which must succeed.
+func (r Remote) request(t testing.TB, method, address, contentType string, body []byte) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // G704: the address of a test's own registry
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= http.StatusBadRequest {
+		text, _ := io.ReadAll(resp.Body)
+		t.Fatalf("%s %s: status %d: %s", method, address, resp.StatusCode, text)
+	}
+	return resp
+}
+
+// digestOf returns the digest of bytes.
+func digestOf(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// encode returns the JSON of a value.
+func encode(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
