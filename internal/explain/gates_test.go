@@ -232,9 +232,9 @@ func TestWhyNotWithGates(t *testing.T) {
 		reason  string
 	}{
 		{"1.5.0", explain.Rejected, "is held back by spec.exclude"},
-		{"1.4.0", explain.Stopped, "is a candidate, and ranks 1; the controller has it rejected by spec.platforms: does not provide linux/arm64, only linux/amd64"},
-		{"1.3.0", explain.Stopped, "is a candidate, and ranks 2; the controller has it too young: was first seen at T, and is old enough at U"},
-		{"1.1.0", explain.Selected, "ranks 3 of the candidates, and is the best one that passes the gates; the controller has it passed"},
+		{"1.4.0", explain.Stopped, "is a candidate, and ranks 1; the controller says: rejected by spec.platforms: does not provide linux/arm64, only linux/amd64"},
+		{"1.3.0", explain.Stopped, "is a candidate, and ranks 2; the controller says: too young: was first seen at T, and is old enough at U"},
+		{"1.1.0", explain.Selected, "ranks 3 of the candidates, and is the best one that passes the gates; the controller says: passed"},
 		{"1.0.0", explain.RunnerUp, `is a candidate, and ranks 4, behind 1.1.0: "1.1.0" is a higher version than "1.0.0"; its image was not judged`},
 		{"1.2.0", explain.NotListed, "is not in the registry; it would be selected if its image passes the gates"},
 		{"1.0.1", explain.NotListed, `is not in the registry; it would be a candidate, behind 1.1.0: "1.1.0" is a higher version than "1.0.1"`},

@@ -112,9 +112,9 @@ func (c *Case) tell(s *Story, r *Result, o Options) {
 		return
 	}
 	s.Judged = &j
-	who := "here it is "
+	who := "judged here: "
 	if t.By == ByController {
-		who = "the controller has it "
+		who = "the controller says: "
 	}
 	s.Reason += "; " + who + VerdictText(j.Verdict, j.Gate, j.Message)
 }

@@ -112,7 +112,7 @@ func TestGatesAreRunInOrder(t *testing.T) {
 	g.Expect(r.Tag.Judged.Verdict).To(Equal(v1.CandidatePassed), "unless it is asked about")
 	g.Expect(r.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Behind", "1.1.0")))
 	r = decoded(t, run{args: []string{"explain", "-f", "-", "--gates", "--tag", "1.2.0"}, stdin: files})
-	g.Expect(r.Tag.Reason).To(Equal("is a candidate, and ranks 2; here it is rejected by spec.platforms: does not provide linux/arm64, only linux/amd64"))
+	g.Expect(r.Tag.Reason).To(Equal("is a candidate, and ranks 2; judged here: rejected by spec.platforms: does not provide linux/arm64, only linux/amd64"))
 }
 
 // TestGatesAreBounded: nobody has thousands of images read by mistake.
