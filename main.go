@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -56,6 +57,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -286,6 +288,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 		Auth:                 identities,
 		Registry:             registryClient,
 		Store:                store,
+		Verifiers:            f.newVerifiers(mgr, registryClient),
 		Publisher:            queue,
 		Durations:            durations,
 		Scans:                scans,
@@ -316,6 +319,15 @@ func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (
 		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
 	}
 	return registry.NewAuthOptionsGetter(mgr.GetClient(), registry.WithCloud(cloud), registry.WithWarnings(warn)), nil
+}
+
+func (f *flags) newVerifiers(mgr ctrl.Manager, registryClient *registry.Client) controller.Verifiers {
+	return &controller.Signatures{
+		Reader:   mgr.GetClient(),
+		Registry: registryClient,
+		Public:   signature.NewPublicRoot(signature.WithFolder(filepath.Join(f.storagePath, "sigstore"))),
+		Retry:    f.requeueDependency,
+	}
 }
 
 func (f *flags) newManager() (ctrl.Manager, error) {

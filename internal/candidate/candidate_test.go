@@ -159,7 +159,7 @@ func TestJudge(t *testing.T) {
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
 		{"there at the first scan", age, first(seen(0)), need(NeedCreated)},
 		{"created long before", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), Judgement{Verdict: v1.CandidatePassed}},
-		{"created lately", age, first(Fact{Digest: "d", Seen: 1, Created: now.Unix() - day}), ripening(now.Unix()+2*day,
+		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day}), ripening(now.Unix()+2*day,
 			"was created at 2001-09-18T01:46:40Z, and is old enough at 2001-09-21T01:46:40Z")},
 		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}),
 			Judgement{Verdict: v1.CandidatePassed}},
@@ -271,12 +271,12 @@ func TestList(t *testing.T) {
 		"a, b, c, d, e, f, g and h":         strings.Split("abcdefgh", ""),
 		"a, b, c, d, e, f, g, h and others": strings.Split("abcdefghi", ""),
 	} {
-		if got := list(items, "and"); got != want {
+		if got := list(items); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 	items := strings.Split("abcdefghij", "")
-	list(items, "and")
+	list(items)
 	if items[8] != "i" {
 		t.Error("the caller's list was changed")
 	}

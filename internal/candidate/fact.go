@@ -76,8 +76,8 @@ func (f Fact) VerdictOf(rule string) (Verdict, bool) {
 // WithVerdict returns the fact with what became of a verification at some time.
 // Verdicts of other rules make way for it, the oldest first.
 func (f Fact) WithVerdict(rule, signer, problem string, now time.Time) Fact {
-	v := Verdict{Rule: rule, Signer: signer, Problem: problem, Since: now.Unix(), At: now.Unix()}
-	if old, found := f.VerdictOf(rule); found && old.Problem == problem && old.Signer == signer {
+	v := Verdict{Rule: rule, Signer: short(signer), Problem: short(problem), Since: now.Unix(), At: now.Unix()}
+	if old, found := f.VerdictOf(rule); found && old.Problem == v.Problem && old.Signer == v.Signer {
 		v.Since = old.Since
 	}
 	others := slices.DeleteFunc(slices.Clone(f.Verdicts), func(o Verdict) bool { return o.Rule == rule })

@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -73,6 +75,8 @@ func (w *world) Blob(_ context.Context, _ image.Name, digest string, _ int64, _ 
 func (w *world) Verifier(context.Context, *v1.ImagePolicy) (Verifier, error) {
 	return fakeVerifier{w}, nil
 }
+
+func (w *world) Forget(types.NamespacedName) {}
 
 type fakeVerifier struct{ *world }
 

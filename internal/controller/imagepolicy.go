@@ -94,6 +94,9 @@ func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) err
 	w.rests.forget(name)
 	w.apart.forget(name)
 	w.judged.forget(name)
+	if w.Verifiers != nil {
+		w.Verifiers.Forget(name)
+	}
 	return nil
 }
 

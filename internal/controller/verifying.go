@@ -19,6 +19,8 @@ package controller
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -37,6 +39,8 @@ type Verifier interface {
 type Verifiers interface {
 	// Verifier returns the one of a policy that has spec.verify. It reads Secrets.
 	Verifier(ctx context.Context, policy *v1.ImagePolicy) (Verifier, error)
+	// Forget drops what is remembered of a policy that is gone.
+	Forget(policy types.NamespacedName)
 }
 
 // verifier returns the policy's Verifier, nil where it has none.

@@ -273,6 +273,7 @@ type countingProxy struct {
 
 	mu       sync.Mutex
 	requests []string
+	failing  string // what the paths contain that are answered with 503
 }
 
 func newCountingProxy(t *testing.T, registry string) *countingProxy {
@@ -282,10 +283,22 @@ func newCountingProxy(t *testing.T, registry string) *countingProxy {
 	p.host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, fmt.Sprintf("%s %s", r.Method, r.URL.Path))
+		failing := p.failing != "" && strings.Contains(r.URL.Path, p.failing)
 		p.mu.Unlock()
+		if failing {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		forward.ServeHTTP(w, r)
 	}))
 	return p
+}
+
+// fail has what is asked for in paths that contain a text fail, nothing for none.
+func (p *countingProxy) fail(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failing = text
 }
 
 // asked returns the requests since the last call that contain a text.

@@ -228,7 +228,8 @@ func (c *Case) noteVerdicts(r *Result) {
 		if !known || there.Digest != here.Digest || here.Verdict == Unknown || Stops(here.Verdict) == Stops(there.Verdict) {
 			continue
 		}
-		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag, VerdictText(there.Verdict, there.Gate, there.Message))
+		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag,
+			VerdictText(there.Verdict, there.Gate, there.Message))
 	}
 }
 

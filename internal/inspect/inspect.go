@@ -59,6 +59,9 @@ type Image struct {
 // maxConfig bounds the configuration of an image. Most have a few kilobytes.
 const maxConfig = 8 << 20
 
+// maxPlatforms is how many platforms of an image are told.
+const maxPlatforms = 256
+
 // createdAnnotation is that of the OCI image specification.
 const createdAnnotation = "org.opencontainers.image.created"
 
@@ -140,7 +143,8 @@ func (m manifest) platforms() []string {
 		}
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), maxPlatforms)]
 }
 
 // createdOfPart reads when the first image of an index was created. All were built

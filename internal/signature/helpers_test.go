@@ -39,6 +39,7 @@ type scene struct {
 	img    image.Name
 	app    signaturetest.Descriptor
 	other  signaturetest.Descriptor // another image of the repository
+	api    bool                     // the registry has the API for referrers
 }
 
 func newScene(t testing.TB, opts ...registrytest.Option) *scene {

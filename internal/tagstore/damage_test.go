@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,10 +75,7 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 		if err := store.Put(t.Context(), key, wrote.latest(key)); err != nil {
 			t.Fatalf("Put(%s) = %v", key, err)
 		}
-		mustPutFacts(t, store, key, damageFacts(50, 60))
-		if found := wantTrueFacts(t, store, key); found < 10 {
-			t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
-		}
+		wantFactsUsable(t, store, key)
 	}
 	for key := range wrote {
 		if got, err := store.Get(t.Context(), key); err != nil || !got.Equal(wrote.latest(key)) {
@@ -92,6 +90,18 @@ func wantUsable(t testing.TB, store *Bolt, wrote written) {
 	}
 	if usage, err := store.Usage(); err != nil || usage.Facts != 0 {
 		t.Fatalf("after a sweep of all, Usage() = %+v, %v", usage, err)
+	}
+}
+
+// wantFactsUsable puts and gets facts of some keys: each write waits for the disk.
+func wantFactsUsable(t testing.TB, store *Bolt, key Key) {
+	t.Helper()
+	if !strings.HasSuffix(key.Name, "0") && !strings.HasSuffix(key.Name, "5") {
+		return
+	}
+	mustPutFacts(t, store, key, damageFacts(50, 60))
+	if found := wantTrueFacts(t, store, key); found < 10 {
+		t.Fatalf("after PutFacts(%s), %d facts are found", key, found)
 	}
 }
 

@@ -78,6 +78,9 @@ func wantAccount(t testing.TB, store *Bolt) {
 				return err
 			}
 		}
+		if left := orphans(tx.Bucket(recordsBucket)); len(left) > 0 {
+			t.Errorf("facts without a record are left: %q", left)
+		}
 		return tx.Bucket(recordsBucket).ForEach(func(name, record []byte) error {
 			live.add(growth{records: 1, bytes: int64(len(name) + len(record))})
 			return nil

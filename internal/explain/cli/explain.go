@@ -137,31 +137,36 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 		return nil, err
 	}
 	images := &source.Images{Remote: remote, Limit: q.limit}
-	if q.gates {
-		if err := q.readTimes(ctx, images, l.Tags, progress); err != nil {
-			return nil, err
-		}
+	if err := q.readTimes(ctx, images, l.Tags, progress); err != nil {
+		return nil, err
 	}
+	if err := q.lookFor(ctx, remote, &l); err != nil {
+		return nil, err
+	}
+	if err := q.judge(ctx, images, l); err != nil {
+		return nil, err
+	}
+	return q.conclude(ctx, l, remote), nil
+}
+
+// lookFor looks for the tags that the list may lack: the one of the status, and the one
+// that is asked about.
+func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
 	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
 		exists, err := q.ask(ctx, remote, doubted)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if exists {
 			l.Unlisted = doubted
 		}
 	}
-	if q.tag != "" && q.tag != l.Unlisted && registry.IsTag(q.tag) && !slices.Contains(l.Tags, q.tag) {
-		if q.told.TagExists, err = q.ask(ctx, remote, q.tag); err != nil {
-			return nil, err
-		}
+	if q.tag == "" || q.tag == l.Unlisted || !registry.IsTag(q.tag) || slices.Contains(l.Tags, q.tag) {
+		return nil
 	}
-	if q.gates {
-		if err := q.judge(ctx, images, l); err != nil {
-			return nil, err
-		}
-	}
-	return q.conclude(ctx, l, remote), nil
+	var err error
+	q.told.TagExists, err = q.ask(ctx, remote, q.tag)
+	return err
 }
 
 // bounded bounds what is done in the registry, as the controller does.

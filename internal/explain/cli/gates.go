@@ -20,8 +20,6 @@ import (
 	"context"
 	"fmt"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/judging"
@@ -29,15 +27,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
-
-// verifiers makes what checks signatures, of the Secrets that a cluster or files
-// have. It is nil where none are checked.
-var verifiers func(secrets client.Reader, registry *registry.Client) source.Verifiers
 
 // readTimes reads when the images were created, where the policy compares that.
 func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []string, progress *terminal.Progress) error {
-	if q.Times() != v1.TimeCreated {
+	if !q.gates || q.Times() != v1.TimeCreated {
 		return nil
 	}
 	timed := q.Timed(tags)
@@ -58,7 +53,7 @@ func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []s
 
 // judge runs the gates.
 func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Listing) error {
-	if !q.Policy.Spec.HasGates() {
+	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
 	}
 	judge := &judging.Judge{Case: q.Case, Asker: images, Now: q.told.Now}
@@ -79,13 +74,10 @@ func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Li
 // verifier returns what checks the signatures, or else why that can't be done here.
 func (q *inquiry) verifier(ctx context.Context, client *registry.Client) (source.Verifier, string, error) {
 	const unchecked = "passes the other gates, but its signatures were not checked: "
-	if verifiers == nil {
-		return nil, unchecked + "this command can't do that", nil
-	}
-	secrets := q.secrets
-	if name := secrets.Missing(q.Policy); name != "" {
+	if name := q.secrets.Missing(q.Policy); name != "" {
 		return nil, unchecked + fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", name), nil
 	}
-	verifier, err := verifiers(secrets, client).Verifier(ctx, q.Policy)
+	signatures := source.Signatures{Secrets: q.secrets, Registry: client, Public: signature.NewPublicRoot()}
+	verifier, err := signatures.Verifier(ctx, q.Policy)
 	return verifier, "", err
 }

@@ -65,6 +65,10 @@ func NewKey(t testing.TB, kind string) Key {
 	return Key{signer: signer}
 }
 
+// FixedKey returns a key that is the same each time, and so are its signatures:
+// the processes of a fuzz target need that.
+func FixedKey() Key { return Key{signer: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))} }
+
 // PublicPEM returns the public key as cosign writes it.
 func (k Key) PublicPEM(t testing.TB) []byte {
 	t.Helper()

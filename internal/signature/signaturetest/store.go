@@ -67,6 +67,13 @@ func (r Remote) PushManifest(t testing.TB, repo, tag, mediaType string, manifest
 	return digest
 }
 
+// Describe describes the manifest or the index of a digest.
+func (r Remote) Describe(t testing.TB, repo, digest string) Descriptor {
+	t.Helper()
+	resp := r.request(t, http.MethodHead, r.address("/v2/"+repo+"/manifests/"+digest), "", nil)
+	return Descriptor{MediaType: resp.Header.Get("Content-Type"), Digest: digest, Size: int(resp.ContentLength)}
+}
+
 // address returns the address of a path.
 func (r Remote) address(path string) string { return "http://" + string(r) + path }
 
@@ -78,6 +85,7 @@ func (r Remote) request(t testing.TB, method, address, contentType string, body 
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", contentType)
+	req.Header["Accept"] = []string{ManifestType, IndexType, "application/vnd.docker.distribution.manifest.v2+json"}
 	resp, err := http.DefaultClient.Do(req) //nolint:gosec // G704: the address of a test's own registry
 	if err != nil {
 		t.Fatal(err)

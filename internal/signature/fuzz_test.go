@@ -1,0 +1,184 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// fakeRegistry holds one signature, whatever it is asked for.
+type fakeRegistry struct {
+	legacy   []byte // the manifest under the signature tag, nil for none
+	referrer []byte // the manifest of the referrer, nil for none
+	blob     []byte
+}
+
+// Manifest implements Registry.
+func (f *fakeRegistry) Manifest(_ context.Context, _ image.Name, reference string, _ registry.AuthOptions) (registry.Manifest, error) {
+	switch {
+	case f.legacy != nil && strings.HasSuffix(reference, ".sig"):
+		return registry.Manifest{MediaType: signaturetest.ManifestType, Bytes: f.legacy}, nil
+	case f.referrer != nil && wellFormedDigest.MatchString(reference):
+		return registry.Manifest{MediaType: signaturetest.ManifestType, Bytes: f.referrer, Digest: reference}, nil
+	default:
+		return registry.Manifest{}, registry.ErrNotFound
+	}
+}
+
+// Blob implements Registry.
+func (f *fakeRegistry) Blob(context.Context, image.Name, string, int64, registry.AuthOptions) ([]byte, error) {
+	return f.blob, nil
+}
+
+// Referrers implements Registry.
+func (f *fakeRegistry) Referrers(context.Context, image.Name, string, registry.AuthOptions) ([]registry.Referrer, error) {
+	if f.referrer == nil {
+		return nil, nil
+	}
+	return []registry.Referrer{{Digest: fuzzedDigest}}, nil
+}
+
+var (
+	fuzzedDigest = "sha256:" + strings.Repeat("a", 64)
+	layerDigest  = "sha256:" + strings.Repeat("b", 64)
+)
+
+// newFuzzed returns a registry that is filled later, and the Verifier by a fixed
+// key that reads it.
+func newFuzzed(t testing.TB) (*fakeRegistry, *Verifier) {
+	t.Helper()
+	held := &fakeRegistry{}
+	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), held, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return held, v
+}
+
+// fuzzedVerdict returns the verdict about what a registry holds, which there must be.
+func fuzzedVerdict(t *testing.T, v *Verifier) Verdict {
+	t.Helper()
+	img, err := image.Parse("registry.test/app", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict, err := v.Verify(t.Context(), img, fuzzedDigest, registry.AuthOptions{})
+	if err != nil {
+		t.Fatalf("content that was checked led to the error %v", err)
+	}
+	if verdict.Passed() == (verdict.Reason() != "") || len(verdict.Reason()) > 6*maxReason*maxReasons {
+		t.Errorf("got the verdict %+v", verdict)
+	}
+	return verdict
+}
+
+// legacyManifest returns the manifest of one legacy signature.
+func legacyManifest(signature signaturetest.Signature) []byte {
+	annotations := map[string]string{annotationSignature: base64.StdEncoding.EncodeToString(signature.Raw)}
+	for key, value := range signature.Annotations {
+		annotations[key] = value
+	}
+	text, _ := json.Marshal(map[string]any{"schemaVersion": 2, "layers": []any{
+		map[string]any{"mediaType": simpleSigning, "digest": layerDigest, "size": len(signature.Payload), "annotations": annotations},
+	}})
+	return text
+}
+
+// FuzzLegacy tests that nothing in a legacy signature stops the controller, and
+// that nothing passes but what was signed.
+func FuzzLegacy(f *testing.F) {
+	payload := signaturetest.Payload(fuzzedDigest)
+	signature := signaturetest.FixedKey().Sign(f, payload)
+	f.Add(legacyManifest(signature), payload)
+	f.Add(legacyManifest(signature), signaturetest.Payload(layerDigest))
+	signature.Annotations = map[string]string{
+		annotationCertificate: "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n",
+		annotationBundle:      `{"SignedEntryTimestamp":"YQ==","Payload":{"body":"eyJraW5kIjoiaGFzaGVkcmVrb3JkIiwiYXBpVmVyc2lvbiI6IjAuMC4xIn0=","integratedTime":1,"logIndex":1,"logID":"00"}}`,
+		annotationTimestamp:   `{"SignedRFC3161Timestamp":"YQ=="}`,
+	}
+	f.Add(legacyManifest(signature), payload)
+	f.Add([]byte(`{"layers":[{}]}`), []byte(`{}`))
+	f.Add([]byte(`null`), []byte(`null`))
+	held, v := newFuzzed(f)
+	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
+		*held = fakeRegistry{legacy: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !bytes.Equal(blob, payload) {
+			t.Errorf("%q passes by %s", blob, verdict.Signer())
+		}
+		layers, _ := parseLegacy(manifest)
+		for _, layer := range layers {
+			sig, err := parseLegacyLayer(layer)
+			if err != nil {
+				continue
+			}
+			if b, err := sig.bundle(blob); err == nil && b.GetMessageSignature() == nil {
+				t.Errorf("a legacy signature became %v", b)
+			}
+		}
+	})
+}
+
+// FuzzBundle tests the same of bundles, and of the manifests around them.
+func FuzzBundle(f *testing.F) {
+	key, stated := signaturetest.FixedKey(), signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate)
+	manifest := fmt.Appendf(nil, `{"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":1}],"subject":{"digest":%q}}`,
+		signaturetest.BundleType, signaturetest.BundleType, layerDigest, fuzzedDigest)
+	f.Add(manifest, key.Bundle(f, stated))
+	f.Add(manifest, key.Bundle(f, signaturetest.Statement(layerDigest, signaturetest.SignPredicate)))
+	f.Add(manifest, key.Bundle(f, signaturetest.Statement(fuzzedDigest, "https://slsa.dev/provenance/v1")))
+	f.Add(manifest, []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
+	f.Add([]byte(`{"subject":null,"layers":null}`), []byte(`null`))
+	held, v := newFuzzed(f)
+	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
+		*held = fakeRegistry{referrer: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !states(blob, stated) {
+			t.Errorf("%q passes by %s", blob, verdict.Signer())
+		}
+	})
+}
+
+// states reports whether a bundle holds a statement.
+func states(bundle, stated []byte) bool {
+	var parts struct {
+		Envelope struct {
+			Payload []byte `json:"payload"`
+		} `json:"dsseEnvelope"`
+	}
+	// Parsers of JSON differ in what they forgive, so what this one can't read is
+	// left to the library's own tests.
+	return json.Unmarshal(bundle, &parts) != nil || bytes.Equal(parts.Envelope.Payload, stated)
+}
+
+// TestSeedsOfFuzzing tests that the fuzz targets begin with signatures that pass.
+func TestSeedsOfFuzzing(t *testing.T) {
+	key, payload := signaturetest.FixedKey(), signaturetest.Payload(fuzzedDigest)
+	held, v := newFuzzed(t)
+	*held = fakeRegistry{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
+	if got := fuzzedVerdict(t, v); !got.Passed() {
+		t.Errorf("rejected for %q", got.Reason())
+	}
+}

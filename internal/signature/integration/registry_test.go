@@ -1,0 +1,220 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package integration_test verifies signatures on a real registry, CNCF
+// Distribution, which has no API for referrers.
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// binary is the program of the registry.
+var binary = os.Getenv(stage.RegistryVariable)
+
+func TestMain(m *testing.M) {
+	if _, err := os.Stat(binary); err != nil {
+		fmt.Fprintf(os.Stderr, `the integration tests can't run: %[1]s is '%[2]s': %[3]v
+They start a real registry, which make builds: run "make test", or
+	make bin/registry
+	export %[1]s="$PWD/bin/registry"
+in the root of the repository, and then this again
+`, stage.RegistryVariable, binary, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+const configuration = `version: 0.1
+log: {level: info}
+storage: {inmemory: {}, delete: {enabled: true}, maintenance: {uploadpurging: {enabled: false}}}
+http: {addr: "127.0.0.1:0", secret: s}
+`
+
+var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+
+// start starts a registry that runs until the test ends, and returns its host
+// and port.
+func start(t *testing.T) signaturetest.Remote {
+	t.Helper()
+	folder := t.TempDir()
+	config, output := filepath.Join(folder, "config.yml"), filepath.Join(folder, "log")
+	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(binary, "serve", config)
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the registry's log:\n%s", stage.Tail(output, 20))
+		}
+	})
+	address, err := await(t.Context(), output)
+	if err != nil {
+		t.Fatalf("%s did not start: %v\n%s", binary, err, stage.Tail(output, 20))
+	}
+	return signaturetest.Remote(address)
+}
+
+// await waits until the registry listens, and returns where.
+func await(ctx context.Context, output string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took too long"))
+	defer cancel()
+	for ctx.Err() == nil {
+		content, err := os.ReadFile(output)
+		if err != nil {
+			return "", err
+		}
+		if found := listening.FindSubmatch(content); found != nil {
+			if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", string(found[1])); err == nil {
+				return string(found[1]), conn.Close()
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return "", context.Cause(ctx)
+}
+
+// scene is a registry with the images of a team.
+type scene struct {
+	store  signaturetest.Remote
+	client *registry.Client
+	img    image.Name
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	store := start(t)
+	img, err := image.Parse(string(store)+"/team/app", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{store: store, img: img, client: registry.NewClient()}
+	t.Cleanup(s.client.Close)
+	return s
+}
+
+// push pushes an image that no other is equal to.
+func (s *scene) push(t *testing.T, tag string) signaturetest.Descriptor {
+	t.Helper()
+	config := s.store.PushBlob(t, "team/app", fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{"Labels":{"tag":%q}}}`, tag))
+	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":1},"layers":[]}`,
+		signaturetest.ManifestType, config)
+	return signaturetest.Image(s.store.PushManifest(t, "team/app", tag, signaturetest.ManifestType, manifest), len(manifest))
+}
+
+// verify returns the verdict about an image.
+func (s *scene) verify(t *testing.T, rule signature.Rule, app signaturetest.Descriptor) signature.Verdict {
+	t.Helper()
+	v, err := signature.New(rule, s.client, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict, err := v.Verify(t.Context(), s.img, app.Digest, registry.AuthOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdict
+}
+
+// TestRealRegistry tests each kind of signature on a real registry: it lets its
+// own image pass, and no other.
+func TestRealRegistry(t *testing.T) {
+	const repo, subject, issuer = "team/app", "release@example.com", "https://issuer.example"
+	s, key, sigstore := newScene(t), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t)
+	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	byKey := signature.KeysFrom(map[string][]byte{"cosign.pub": key.PublicPEM(t)})
+	byIdentity, err := signature.IdentitiesFrom([]signature.Identity{{Issuer: "^https://issuer\\.example$", Subject: "^release@"}},
+		map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPolicy, err := signature.NotationFrom(map[string][]byte{
+		"trustpolicy.json": signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": notary.PEM(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stated := func(app signaturetest.Descriptor) []byte {
+		return signaturetest.Statement(app.Digest, signaturetest.SignPredicate)
+	}
+	cases := map[string]struct {
+		rule signature.Rule
+		// sign has what is signed pass for a signature of app.
+		sign func(app, of signaturetest.Descriptor)
+	}{
+		"LegacyKey": {rule: byKey, sign: func(app, of signaturetest.Descriptor) {
+			signaturetest.PushSignatures(t, s.store, repo, app.Digest, key.Sign(t, signaturetest.Payload(of.Digest)))
+		}},
+		"LegacyIdentity": {rule: byIdentity, sign: func(app, of signaturetest.Descriptor) {
+			signaturetest.PushSignatures(t, s.store, repo, app.Digest, sigstore.Sign(t, subject, issuer, signaturetest.Payload(of.Digest), 5*time.Minute))
+		}},
+		"BundleKey": {rule: byKey, sign: func(app, of signaturetest.Descriptor) {
+			signaturetest.PushReferrerTag(t, s.store, repo, app.Digest, signaturetest.PushBundle(t, s.store, repo, app, key.Bundle(t, stated(of)), signaturetest.SignPredicate))
+		}},
+		"BundleIdentity": {rule: byIdentity, sign: func(app, of signaturetest.Descriptor) {
+			bundle := sigstore.Bundle(t, subject, issuer, stated(of), 5*time.Minute)
+			signaturetest.PushReferrerTag(t, s.store, repo, app.Digest, signaturetest.PushBundle(t, s.store, repo, app, bundle, signaturetest.SignPredicate))
+		}},
+		"Notation": {rule: byPolicy, sign: func(app, of signaturetest.Descriptor) {
+			signaturetest.PushReferrerTag(t, s.store, repo, app.Digest, signaturetest.PushEnvelope(t, s.store, repo, app, notary.Sign(t, of, 0)))
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			signed, unsigned, forged := s.push(t, name+"-signed"), s.push(t, name+"-unsigned"), s.push(t, name+"-forged")
+			tc.sign(signed, signed)
+			tc.sign(forged, signed)
+			if got := s.verify(t, tc.rule, signed); !got.Passed() {
+				t.Errorf("the signed image was rejected: %s", got.Reason())
+			}
+			if got := s.verify(t, tc.rule, unsigned); got.Passed() || !strings.HasPrefix(got.Reason(), "it has no") {
+				t.Errorf("the unsigned image: passed is %v, the reason %q", got.Passed(), got.Reason())
+			}
+			if got := s.verify(t, tc.rule, forged); got.Passed() || !strings.Contains(got.Reason(), "of another image") {
+				t.Errorf("the forged image: passed is %v, the reason %q", got.Passed(), got.Reason())
+			}
+		})
+	}
+}

@@ -1,0 +1,206 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// notarized returns the rule for the certificates of an authority.
+func notarized(t testing.TB, policy []byte, certificates map[string][]byte) Rule {
+	t.Helper()
+	data := map[string][]byte{trustPolicyKey: policy}
+	for name, cert := range certificates {
+		data[name] = cert
+	}
+	rule, err := NotationFrom(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rule
+}
+
+// pushEnvelope pushes the signature of an image by notation.
+func (s *scene) pushEnvelope(t testing.TB, envelope []byte) signaturetest.Descriptor {
+	t.Helper()
+	return signaturetest.PushEnvelope(t, s.reg, "app", s.app, envelope)
+}
+
+func TestSignedByNotation(t *testing.T) {
+	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	strict := signaturetest.TrustPolicy(t, "strict", "*")
+	type counts = map[registrytest.Kind]int
+	cases := map[string]struct {
+		opts         []registrytest.Option
+		certificates map[string][]byte
+		want         counts
+	}{
+		"API": {
+			opts: []registrytest.Option{registrytest.WithReferrers()}, certificates: map[string][]byte{"ca.crt": notary.PEM()},
+			want: counts{registrytest.Referrers: 1, registrytest.ManifestGet: 2, registrytest.Blob: 1},
+		},
+		"Tag": {
+			certificates: map[string][]byte{"ca.pem": notary.DER()},
+			want:         counts{registrytest.Referrers: 1, registrytest.ManifestGet: 3, registrytest.Blob: 1},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, tc.opts...)
+			referrer := s.pushEnvelope(t, notary.Sign(t, s.app, 0))
+			if tc.opts == nil {
+				signaturetest.PushReferrerTag(t, s.reg, "app", s.app.Digest, referrer)
+			}
+			s.reg.Reset()
+			got := s.verify(t, s.verifier(t, notarized(t, strict, tc.certificates)))
+			if !strings.Contains(got.Signer(), "CN=release") {
+				t.Errorf("signed by %q, rejected for %q", got.Signer(), got.Reason())
+			}
+			if diff := cmp.Diff(tc.want, s.reg.Counts()); diff != "" {
+				t.Errorf("requests, -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNotationAttacks tests signatures of notation that must not let the image
+// pass, by each level of trust policies.
+func TestNotationAttacks(t *testing.T) {
+	notary, stranger := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	cases := map[string]struct {
+		reason string
+		attack func(*testing.T, *scene)
+		want   string
+	}{
+		"None":     {reason: "nobody signed", attack: func(*testing.T, *scene) {}, want: "it has no notation signature"},
+		"Stranger": {reason: "another authority", want: "not valid", attack: func(t *testing.T, s *scene) { s.pushEnvelope(t, stranger.Sign(t, s.app, 0)) }},
+		"Replayed": {reason: "another image", want: "of another image", attack: func(t *testing.T, s *scene) { s.pushEnvelope(t, notary.Sign(t, s.other, 0)) }},
+		"OtherSize": {reason: "another descriptor", want: "of another image", attack: func(t *testing.T, s *scene) {
+			described := s.app
+			described.Size++
+			s.pushEnvelope(t, notary.Sign(t, described, 0))
+		}},
+		"Tampered": {reason: "another payload", want: "not valid", attack: func(t *testing.T, s *scene) {
+			donor := parse(t, notary.Sign(t, s.app, 0))
+			s.pushEnvelope(t, signaturetest.Change(t, notary.Sign(t, s.other, 0), func(e map[string]any) { e["payload"] = donor["payload"] }))
+		}},
+		"Malformed": {reason: "no JSON", want: "not valid", attack: func(t *testing.T, s *scene) { s.pushEnvelope(t, []byte("{")) }},
+		"ForeignReferrer": {reason: "a list may name what refers to something else", want: "of another image", attack: func(t *testing.T, s *scene) {
+			s.list(t, signaturetest.PushEnvelope(t, s.reg, "app", s.other, notary.Sign(t, s.app, 0)))
+		}},
+		"MediaType": {reason: "an envelope of another kind", want: "is no signature", attack: func(t *testing.T, s *scene) {
+			envelope := notary.Sign(t, s.app, 0)
+			signaturetest.PushReferrer(t, s.reg, "app", signaturetest.Manifest{
+				Config: signaturetest.Descriptor{MediaType: signaturetest.NotationType}, Subject: &s.app,
+				Layers: []signaturetest.Descriptor{{MediaType: "application/json", Digest: s.reg.PushBlob(t, "app", envelope), Size: len(envelope)}},
+			})
+		}},
+	}
+	for _, level := range []string{"strict", "permissive", "audit"} {
+		for name, tc := range cases {
+			t.Run(level+"/"+name, func(t *testing.T) {
+				s := newScene(t, registrytest.WithReferrers())
+				tc.attack(t, s)
+				policy := signaturetest.TrustPolicy(t, level, "*")
+				got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()})))
+				if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
+					t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
+				}
+			})
+		}
+	}
+}
+
+// TestExpiredNotation tests that the expiry of a signature counts where the
+// trust policy is strict.
+func TestExpiredNotation(t *testing.T) {
+	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newScene(t, registrytest.WithReferrers())
+	s.pushEnvelope(t, notary.Sign(t, s.app, time.Second))
+	time.Sleep(1100 * time.Millisecond)
+	for level, want := range map[string]bool{"strict": false, "permissive": true} {
+		policy := signaturetest.TrustPolicy(t, level, "*")
+		if got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()}))); got.Passed() != want {
+			t.Errorf("%s: passed is %v for %q, want %v", level, got.Passed(), got.Reason(), want)
+		}
+	}
+}
+
+// TestScopesOfTrustPolicies tests for which images a trust policy can let one
+// pass.
+func TestScopesOfTrustPolicies(t *testing.T) {
+	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newScene(t, registrytest.WithReferrers())
+	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
+	cases := map[string]struct {
+		level, scope string
+		want         string // "" passes
+	}{
+		"All":     {level: "strict", scope: "*"},
+		"Image":   {level: "strict", scope: s.img.Canonical()},
+		"Other":   {level: "strict", scope: s.img.Canonical() + "2", want: "add its name to the registryScopes"},
+		"Skipped": {level: "skip", scope: "*", want: "verification of the image skipped"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s.reg.Reset()
+			policy := signaturetest.TrustPolicy(t, tc.level, tc.scope)
+			got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()})))
+			if got.Passed() != (tc.want == "") || !strings.Contains(got.Reason(), tc.want) {
+				t.Errorf("passed is %v for %q, want %q", got.Passed(), got.Reason(), tc.want)
+			}
+			if n := s.reg.Count(registrytest.Any); tc.want != "" && n != 0 {
+				t.Errorf("%d requests were made in vain", n)
+			}
+		})
+	}
+}
+
+// TestRevocation tests that a server which can't say whether a certificate was
+// revoked is no reason to reject, nor to pass, where that is demanded.
+func TestRevocation(t *testing.T) {
+	var asked int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(server.Close)
+	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", OCSPServer: server.URL}), newScene(t, registrytest.WithReferrers())
+	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
+	certificates := map[string][]byte{"ca.crt": notary.PEM()}
+	strict := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "strict", "*"), certificates))
+	verdict, err := strict.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{})
+	if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || verdict.Passed() || verdict.Reason() != "" {
+		t.Errorf("got the verdict %+v and the error %v", verdict, err)
+	}
+	if asked == 0 {
+		t.Error("nobody was asked")
+	}
+	permissive := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "permissive", "*"), certificates))
+	if got := s.verify(t, permissive); !got.Passed() {
+		t.Errorf("rejected for %q", got.Reason())
+	}
+}

@@ -1,0 +1,216 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package signature
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// mirrored returns a PublicRoot of a TUF repository, and its clock.
+func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOption) (*PublicRoot, *time.Time) {
+	t.Helper()
+	server := httptest.NewServer(mirror)
+	t.Cleanup(server.Close)
+	clock := time.Now()
+	public := NewPublicRoot(append(opts, WithMirror(server.URL, mirror.Anchor))...)
+	public.now = func() time.Time { return clock }
+	return public, &clock
+}
+
+// TestPublicRoot tests that the public root is downloaded when it is needed,
+// once for everybody, and then once a day.
+func TestPublicRoot(t *testing.T) {
+	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
+	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
+	public, clock := mirrored(t, mirror)
+	v, err := New(PublicIdentities([]Identity{{Issuer: "issuer", Subject: "release"}}), s.client, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.pushBundle(t, sigstore.Bundle(t, subjectName, issuerName, statement(s.app), logged))
+	if n := mirror.Asked(); n != 0 {
+		t.Errorf("%d requests were made before the root was needed", n)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if got, err := v.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{}); err != nil || !got.Passed() {
+				t.Errorf("rejected for %q, error %v", got.Reason(), err)
+			}
+		})
+	}
+	all.Wait()
+	once := mirror.Asked()
+	if once == 0 || once > 8 {
+		t.Errorf("%d requests were made for one download", once)
+	}
+	*clock = clock.Add(rootFresh - time.Second)
+	s.verify(t, v)
+	if n := mirror.Asked(); n != 0 {
+		t.Errorf("%d requests were made on the same day", n)
+	}
+	*clock = clock.Add(2 * time.Second)
+	s.verify(t, v)
+	if n := mirror.Asked(); n != once {
+		t.Errorf("%d requests were made on the next day, want %d", n, once)
+	}
+}
+
+// TestPublicRootFailures tests that a public root which can't be had, or not be
+// trusted, is an error, and is not asked for by each candidate.
+func TestPublicRootFailures(t *testing.T) {
+	trusted := signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{})
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	tamper := func(path string) func(*signaturetest.Mirror) {
+		return func(m *signaturetest.Mirror) {
+			m.Edit(path, func(b []byte) []byte { return bytes.Replace(b, []byte(`"version":1`), []byte(`"version":2`), 1) })
+		}
+	}
+	cases := map[string]struct {
+		life  time.Duration
+		fault func(*signaturetest.Mirror)
+	}{
+		"Down":      {fault: func(m *signaturetest.Mirror) { m.Fail(status(503)) }},
+		"Forbidden": {fault: func(m *signaturetest.Mirror) { m.Fail(status(403)) }},
+		"NotFound":  {fault: func(m *signaturetest.Mirror) { m.Fail(status(404)) }},
+		"HTML": {fault: func(m *signaturetest.Mirror) {
+			m.Fail(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
+		}},
+		"Huge": {fault: func(m *signaturetest.Mirror) {
+			m.Fail(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 6<<20)) })
+		}},
+		"Expired":      {life: -time.Hour, fault: func(*signaturetest.Mirror) {}},
+		"BadTimestamp": {fault: tamper("/timestamp.json")},
+		"BadTargets":   {fault: tamper("/1.targets.json")},
+		"OtherAnchor":  {fault: func(m *signaturetest.Mirror) { m.Anchor = signaturetest.NewMirror(t, trusted, time.Hour).Anchor }},
+		"NoRoot":       {fault: func(m *signaturetest.Mirror) { *m = signaturetest.Mirror{}; m.Anchor = []byte("{}") }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if tc.life == 0 {
+				tc.life = time.Hour
+			}
+			mirror := signaturetest.NewMirror(t, trusted, tc.life)
+			tc.fault(mirror)
+			public, clock := mirrored(t, mirror)
+			for range 3 {
+				got, err := public.Get(t.Context())
+				if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || got != nil || !strings.Contains(err.Error(), "can't be downloaded") {
+					t.Fatalf("got the root %v and the error %v", got, err)
+				}
+			}
+			before := mirror.Asked()
+			*clock = clock.Add(rootPause)
+			if _, err := public.Get(t.Context()); err == nil {
+				t.Error("the second download worked")
+			}
+			if n := mirror.Asked(); n != before {
+				t.Errorf("%d requests were made for one failure, and then %d", before, n)
+			}
+		})
+	}
+}
+
+// TestStalePublicRoot tests that a root which was had before is used for a while
+// where no newer one can be had.
+func TestStalePublicRoot(t *testing.T) {
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	public, clock := mirrored(t, mirror)
+	if _, err := public.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start := *clock
+	mirror.Fail(http.NotFound)
+	for _, age := range []time.Duration{rootFresh, rootFresh + time.Second, rootStale - time.Second} {
+		*clock = start.Add(age)
+		if got, err := public.Get(t.Context()); got == nil || err != nil {
+			t.Errorf("after %s: got the error %v", age, err)
+		}
+	}
+	for _, age := range []time.Duration{rootStale, rootStale + time.Hour} {
+		*clock = start.Add(age)
+		if got, err := public.Get(t.Context()); got != nil || err == nil {
+			t.Errorf("after %s it is still used", age)
+		}
+	}
+	mirror.Fail(nil)
+	*clock = clock.Add(rootPause)
+	if _, err := public.Get(t.Context()); err != nil {
+		t.Errorf("it did not recover: %v", err)
+	}
+}
+
+// TestPublicRootIsNotWaitedFor tests that a download lasts no longer than its
+// caller, and that others may try then.
+func TestPublicRootIsNotWaitedFor(t *testing.T) {
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	public, _ := mirrored(t, mirror)
+	mirror.Fail(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := public.Get(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got the error %v", err)
+	}
+	mirror.Fail(nil)
+	if _, err := public.Get(t.Context()); err != nil {
+		t.Errorf("nobody else may try: %v", err)
+	}
+}
+
+// TestFolderOfPublicRoot tests that what was downloaded is kept over restarts, and
+// that nobody is trusted who can write to the folder.
+func TestFolderOfPublicRoot(t *testing.T) {
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	server := httptest.NewServer(mirror)
+	t.Cleanup(server.Close)
+	folder := t.TempDir()
+	var asked []int
+	for range 2 {
+		if _, err := NewPublicRoot(WithMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, mirror.Asked())
+	}
+	if asked[1] >= asked[0] {
+		t.Errorf("the first download made %d requests, and the one after a restart %d", asked[0], asked[1])
+	}
+	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	if _, err := NewPublicRoot(WithMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context()); err == nil {
+		t.Error("the folder is believed whatever the anchor is")
+	}
+}
+
+// TestEmbeddedAnchor tests that the anchor of the public Sigstore is there.
+func TestEmbeddedAnchor(t *testing.T) {
+	if public := NewPublicRoot(); !bytes.Contains(public.anchor(), []byte(`"root"`)) || !strings.HasPrefix(public.mirror, "https://") {
+		t.Errorf("the mirror is %s, of the anchor %.60s", public.mirror, public.anchor())
+	}
+}
