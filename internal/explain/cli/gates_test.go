@@ -17,6 +17,7 @@ limitations under the License.
 package cli_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -35,6 +36,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
 const platforms = "  platforms: [linux/amd64, linux/arm64/v8]\n"
@@ -273,13 +275,37 @@ func TestAgeInACluster(t *testing.T) {
 	}
 }
 
-// TestSignaturesThatAreNotChecked are said to be.
-func TestSignaturesThatAreNotChecked(t *testing.T) {
+// TestSignatures: signed wins over newer unsigned, by the keys in the files.
+func TestSignatures(t *testing.T) {
 	t.Parallel()
-	g := NewWithT(t)
 	registry := multiarch(t)
+	key := signaturetest.NewKey(t, "ecdsa")
+	digest := registry.PushIndex(t, "app", "1.1.0", "linux/amd64")
+	signaturetest.PushSignatures(t, registry, "app", digest, key.Sign(t, signaturetest.Payload(digest)))
 	stdin := policy("1.x") + "  digestReflectionPolicy: Always\n  verify: {secretRef: {name: keys}}\n" + repository(registry.Image("app"))
-	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin})
-	g.Expect(*r.Selected).To(And(HaveField("Tag", "1.3.0"), HaveField("Verdict", explain.Unknown), HaveField("Gate", v1.GateVerify)))
-	g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("its signatures were not checked"))))
+	secret := func(pem string) string {
+		return "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: " + base64.StdEncoding.EncodeToString([]byte(pem)) + "}\n"
+	}
+	t.Run("signed", func(t *testing.T) {
+		g := NewWithT(t)
+		r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + secret(string(key.PublicPEM(t)))})
+		g.Expect(r.PassedOver).To(HaveExactElements(
+			And(HaveField("Tag", "1.3.0"), HaveField("Gate", v1.GateVerify)), And(HaveField("Tag", "1.2.0"), HaveField("Message", HavePrefix("is not verified: ")))))
+		g.Expect(*r.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", digest), HaveField("Verdict", v1.CandidatePassed),
+			HaveField("Message", `signed by key "cosign.pub"`)))
+	})
+	t.Run("keys that are none", func(t *testing.T) {
+		g := NewWithT(t)
+		got := run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + secret("no key")}.do(t)
+		g.Expect(got.code).To(Equal(cli.ExitInvalid), got.out)
+		g.Expect(got.err).To(ContainSubstring("spec.verify of ImagePolicy 'app'"))
+	})
+	t.Run("no keys", func(t *testing.T) {
+		g := NewWithT(t)
+		for _, encrypted := range []string{"", "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: 'ENC[x]'}\nsops: {}\n"} {
+			r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + encrypted})
+			g.Expect(*r.Selected).To(And(HaveField("Tag", "1.3.0"), HaveField("Verdict", explain.Unknown), HaveField("Gate", v1.GateVerify)))
+			g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("its signatures were not checked: the files hold no Secret 'keys'"))))
+		}
+	})
 }
