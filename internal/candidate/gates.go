@@ -125,7 +125,8 @@ func (g Gates) Judge(c Candidate, now time.Time) Judgement {
 
 // age judges by the time at which the tag was first seen with its digest. Of a
 // tag that was there at the first scan nobody knows that: its image says when it
-// was created. What is selected already is old enough.
+// was created, unless that is after it was seen. What is selected already is old
+// enough.
 func (g Gates) age(c Candidate, now time.Time) Judgement {
 	if g.MinimumAge == 0 || c.Held {
 		return Judgement{Verdict: v1.CandidatePassed}
@@ -135,7 +136,7 @@ func (g Gates) age(c Candidate, now time.Time) Judgement {
 		switch {
 		case c.Fact.Created == CreatedUnread:
 			return need(NeedCreated)
-		case c.Fact.Created != CreatedUnsaid && c.Fact.Created <= now.Unix():
+		case c.Fact.Created != CreatedUnsaid && c.Fact.Created <= c.Fact.Seen:
 			since, known = c.Fact.Created, "created"
 		}
 	}
@@ -160,7 +161,10 @@ func (g Gates) platforms(c Candidate, _ time.Time) Judgement {
 	if len(lacking) == 0 {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
-	return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking, "and"), list(c.Fact.Platforms, "and")))
+	if len(c.Fact.Platforms) == 0 {
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(lacking)))
+	}
+	return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Fact.Platforms)))
 }
 
 func (g Gates) signature(c Candidate, _ time.Time) Judgement {

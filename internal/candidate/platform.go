@@ -49,7 +49,7 @@ func machine(architecture, variant string) (string, string) {
 	case "x86_64", "x86-64", "amd64":
 		return "amd64", without("v1", numbered(variant))
 	case "aarch64", "arm64":
-		return "arm64", without("v8", numbered(variant))
+		return "arm64", without("v8", whole(numbered(variant)))
 	case "armhf":
 		return "arm", "v7"
 	case "armel":
@@ -69,8 +69,16 @@ func numbered(variant string) string {
 	return variant
 }
 
+// whole returns a variant such as "v9.0" without the ".0" of its first revision.
+func whole(variant string) string {
+	if base, found := strings.CutSuffix(variant, ".0"); found && !strings.Contains(base, ".") {
+		return base
+	}
+	return variant
+}
+
 func without(implied, variant string) string {
-	if variant == implied || variant == implied+".0" {
+	if variant == implied {
 		return ""
 	}
 	return variant

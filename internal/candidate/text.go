@@ -32,15 +32,14 @@ func short(text string) string {
 // maxListed is how many items of a list people are told.
 const maxListed = 8
 
-// list returns the items as people write them, such as "a, b and c".
-func list(items []string, last string) string {
+// list returns the items, of which there is one at least, as people write them, such
+// as "a, b and c".
+func list(items []string) string {
 	switch {
-	case len(items) == 0:
-		return "nothing that is known"
 	case len(items) == 1:
 		return items[0]
 	case len(items) > maxListed:
 		items = append(items[:maxListed:maxListed], "others")
 	}
-	return strings.Join(items[:len(items)-1], ", ") + " " + last + " " + items[len(items)-1]
+	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
 }

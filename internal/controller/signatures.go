@@ -66,7 +66,7 @@ func (s *Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (Veri
 	name := client.ObjectKeyFromObject(policy)
 	made := s.made.get(name)
 	if now.verifier = made.verifier; made != now {
-		rule, err := ruleOf(policy.Spec.Verify, secret.Data)
+		rule, err := signature.RuleOf(policy.Spec.Verify, secret.Data)
 		if err == nil {
 			now.verifier, err = s.verifier(rule)
 		}
@@ -97,24 +97,6 @@ func (s *Signatures) secret(ctx context.Context, policy *v1.ImagePolicy) (*corev
 			"there is no Secret '%s/%s', which spec.verify.%s names: create it, or correct the name", policy.Namespace, ref.Name, field))
 	}
 	return secret, err
-}
-
-// ruleOf returns the rule by which images are to be signed.
-func ruleOf(verify *v1.ImageVerification, data map[string][]byte) (signature.Rule, error) {
-	if verify.Provider == v1.VerifyNotation {
-		return signature.NotationFrom(data)
-	}
-	if verify.SecretRef != nil {
-		return signature.KeysFrom(data), nil
-	}
-	var anyOf []signature.Identity
-	for _, match := range verify.MatchOIDCIdentity {
-		anyOf = append(anyOf, signature.Identity{Issuer: match.Issuer, Subject: match.Subject})
-	}
-	if verify.TrustedRootSecretRef == nil {
-		return signature.PublicIdentities(anyOf), nil
-	}
-	return signature.IdentitiesFrom(anyOf, data)
 }
 
 func (s *Signatures) verifier(rule signature.Rule) (Verifier, error) {

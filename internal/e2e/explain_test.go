@@ -143,10 +143,39 @@ func TestExplainSaysWhatTheControllerSelected(t *testing.T) {
 	s.Expect(reasons(s.explained(nothing).Notes)).To(ContainElements(explain.NotePolicyNotReady))
 
 	webapp := &v1.ImagePolicy{ObjectMeta: s.meta("webapp")}
+	s.checkGates(private)
 	s.checkScreens()
 	s.checkFromStatus(webapp)
 	s.checkCompletion()
 	s.checkChanges(private, webapp)
+}
+
+// checkGates: what the controller judged is told, and judged here it is the same.
+func (s *scene) checkGates(private *stage.Registry) {
+	both, err := stage.Index("shop", "amd64", "arm64")
+	s.Expect(err).NotTo(HaveOccurred())
+	one, err := stage.Image("shop")
+	s.Expect(err).NotTo(HaveOccurred())
+	for tag, artifact := range map[string]stage.Artifact{"1.0.0": both, "1.1.0": both, "1.2.0": one, "1.3.0": both} {
+		_, err := private.Push(s.ctx, "org/shop:"+tag, artifact)
+		s.Expect(err).NotTo(HaveOccurred())
+	}
+	ready(s, s.repository("shop", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.SecretRef = private.Image("org/shop"), &meta.LocalObjectReference{Name: "private"}
+	}))
+	shop := ready(s, s.policy("shop", func(p *v1.ImagePolicy) {
+		p.Spec.Platforms, p.Spec.Exclude = []string{"linux/amd64", "linux/arm64"}, []string{"1.3.0"}
+		p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
+	}))
+	for by, args := range map[explain.JudgedBy][]string{explain.ByController: nil, explain.ByExplain: {"--gates"}} {
+		got := s.explained(shop, args...)
+		s.Expect(got.Gates.JudgedBy).To(Equal(by))
+		s.Expect(got.PassedOver).To(ConsistOf(And(HaveField("Tag", "1.2.0"), HaveField("Gate", v1.GatePlatforms))))
+		s.Expect(got.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", shop.Status.LatestRef.Digest),
+			HaveField("Verdict", v1.CandidatePassed)))
+		s.Expect(*got.Policy.Agrees).To(BeTrue())
+		s.Expect(got.Notes).To(BeEmpty())
+	}
 }
 
 // checkFromStatus: without the registry, ten tags and the selected one are known.
@@ -162,7 +191,7 @@ func (s *scene) checkFromStatus(policy *v1.ImagePolicy) {
 
 func (s *scene) checkCompletion() {
 	out, _ := s.cli("kubectl_complete-imagepolicy", "explain", "-n", s.namespace, "")
-	s.Expect(out).To(HavePrefix("alphabetical\nnothing\nnumerical\nprereleases\nwebapp\n:4"))
+	s.Expect(out).To(HavePrefix("alphabetical\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
 	out, _ = s.cli("kubectl_complete-imagepolicy", "explain", "webapp", "-n", s.namespace, "--tag", "")
 	s.Expect(strings.Fields(out)).To(ContainElements("v1.2.0", "main-7-a"))
 	out, _ = s.cli("flux-imagepolicy", "__complete", "explain", "--namespace", "")

@@ -18,9 +18,11 @@ package explain
 
 import (
 	"fmt"
+	"iter"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -39,6 +41,8 @@ type Case struct {
 
 	rule       *selection.Rule
 	exclusions scan.Exclusions
+	// timeless says that the rule compares times which are not known.
+	timeless bool
 }
 
 // Live reports whether the objects were read from a cluster, which has a status.
@@ -61,6 +65,9 @@ func (c *Case) Compile() error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
+	}
+	if _, err := candidate.Compile(&c.Policy.Spec); err != nil {
+		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}
 	c.rule, c.exclusions = rule, exclusions
 	return nil
@@ -100,7 +107,7 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 	}
 	scanned := c.scanned(tags, now)
 	var choice *selection.Choice
-	if best, found := c.rule.Select(scanned.Tags); found {
+	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best need not pass
 		choice = &best
 	}
 	if !repository.Doubtful(c.rule, c.Repository, scanned, choice, current) {
@@ -112,4 +119,13 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 // scanned returns what a scan that lists these tags finds.
 func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
 	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendKept(nil, tags), now)
+}
+
+// Ranking returns the candidates, best first.
+func (c *Case) Ranking(l Listing) iter.Seq[selection.Choice] {
+	considered := c.exclusions.AppendKept(nil, l.Tags)
+	if l.Unlisted != "" {
+		considered = append(considered, l.Unlisted)
+	}
+	return c.rule.Ranking(considered)
 }

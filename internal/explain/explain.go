@@ -35,6 +35,8 @@ type Options struct {
 	Tag string
 	// TagExists says that the registry has that tag, whatever it lists.
 	TagExists bool
+	// Trials are what came of judging the candidates, nil for what the status says.
+	Trials *Trials
 	// Now is the time of the explanation.
 	Now time.Time
 }
@@ -47,6 +49,9 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		considered = append(slices.Clone(considered), l.Unlisted)
 	}
 	explanation := c.rule.Explain(considered)
+	trials := c.trials(o)
+	unranked := 0
+	explanation.Rejected, unranked = c.unranked(explanation.Rejected)
 	excluded := c.excluded(l.Tags)
 	r := &Result{
 		APIVersion: APIVersion,
@@ -54,6 +59,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		Policy:     c.policy(),
 		Repository: c.repository(o.Now),
 		Rule:       c.rule.String(),
+		Gates:      c.gates(trials),
 		RunnersUp:  []Candidate{},
 		Rejections: c.rejections(explanation.Rejected, excluded),
 		Notes:      []Note{},
@@ -64,20 +70,45 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 			Invalid:    l.Invalid,
 			Excluded:   len(excluded),
 			Candidates: len(explanation.Ranked),
+			Unranked:   unranked,
 			Rejected:   len(explanation.Rejected),
 		},
 	}
 	if !l.Partial {
 		r.Tags.Revision = scanned.Revision()
 	}
-	r.rank(explanation.Ranked, o.Top)
+	if c.timeless {
+		forgetKeys(explanation.Ranked)
+	}
+	if r.Gates == nil {
+		r.rank(explanation.Ranked, o.Top)
+	} else {
+		c.judge(r, explanation.Ranked, o.Top, trials)
+	}
 	if o.All {
 		r.Rejected = rejected(explanation.Rejected, excluded)
 	}
 	if o.Tag != "" {
-		r.Tag = c.story(o, l, considered, explanation.Ranked)
+		r.Tag = c.story(r, o, l, considered, explanation.Ranked)
 	}
+	c.noteTimes(r)
+	c.noteGates(r, trials)
 	return r
+}
+
+// trials returns what came of judging the candidates.
+func (c *Case) trials(o Options) Trials {
+	if o.Trials != nil {
+		return *o.Trials
+	}
+	return c.Observed()
+}
+
+// forgetKeys leaves times out that nobody knows.
+func forgetKeys(ranked []selection.Choice) {
+	for i := range ranked {
+		ranked[i].Key = ""
+	}
 }
 
 // rank notes the best candidates.

@@ -44,6 +44,10 @@ const (
 	NoteAccess              = "AccessFrom"
 	NoteIdentity            = "Identity"
 	NoteDefaults            = "Defaults"
+	NoteTimesUnknown        = "TimesUnknown"
+	NoteNotJudged           = "NotJudged"
+	NoteNotAllJudged        = "NotAllJudged"
+	NoteVerdictDiffers      = "VerdictDiffers"
 )
 
 // Note adds a note.
@@ -71,7 +75,7 @@ func (c *Case) Compare(r *Result, l Listing) {
 	case !same:
 		r.Note(NoteDiffers, "the status names %s, and not %s", ref, chosen(r, c.Repository.Spec.Image))
 	}
-	if !l.Partial {
+	if !l.Partial && !c.timeless {
 		c.noteScan(r, same)
 		r.Policy.Agrees = new(same && c.noteDigest(r, ref))
 	}

@@ -61,7 +61,8 @@ func group(cause Cause, item *int, reason string, tags []string) Rejection {
 
 // causes are selection's, in their order.
 var causes = []selection.Cause{
-	selection.CausePattern, selection.CauseNoVersion, selection.CauseNoNumber, selection.CausePrerelease, selection.CauseRange,
+	selection.CauseHeldBack, selection.CausePattern, selection.CauseNoVersion, selection.CauseNoNumber, selection.CausePrerelease,
+	selection.CauseRange, selection.CauseNoTime,
 }
 
 // itemText names an item of the exclusion list.
@@ -77,6 +78,8 @@ func (c *Case) itemText(item int) string {
 func (c *Case) causeText(cause selection.Cause) string {
 	policy := c.Policy.Spec
 	switch cause {
+	case selection.CauseHeldBack:
+		return "held back by spec.exclude"
 	case selection.CausePattern:
 		return fmt.Sprintf("not matched by filterTags.pattern %q", policy.FilterTags.Pattern)
 	case selection.CauseNoVersion:
@@ -87,6 +90,8 @@ func (c *Case) causeText(cause selection.Cause) string {
 		return fmt.Sprintf("a prerelease, and the range %q takes none", policy.Policy.SemVer.Range)
 	case selection.CauseRange:
 		return fmt.Sprintf("outside the range %q", policy.Policy.SemVer.Range)
+	case selection.CauseNoTime:
+		return "of an image that does not say when it was created"
 	default:
 		return string(cause)
 	}

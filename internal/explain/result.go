@@ -39,10 +39,16 @@ type Result struct {
 	Repository Repository `json:"repository"`
 	// Rule is the rule in words.
 	Rule string `json:"rule"`
+	// Gates are what the image of a candidate has to pass, left out where there are none.
+	Gates *Gates `json:"gates,omitempty"`
 	// Tags counts what was listed, and what became of it.
 	Tags Tags `json:"tags"`
 
-	// Selected is the latest image, null where no tag is a candidate.
+	// PassedOver are the candidates before the one that is selected, which do not
+	// pass the gates, best first.
+	PassedOver []Candidate `json:"passedOver,omitempty"`
+	// Selected is the latest image, null where no tag is a candidate, or none passes
+	// the gates.
 	Selected *Candidate `json:"selected"`
 	// RunnersUp are the candidates after it, best first, as many as were asked for.
 	RunnersUp []Candidate `json:"runnersUp"`
@@ -122,26 +128,49 @@ type Tags struct {
 	Source Source `json:"source"`
 	// Complete is false where only a part of the tags is known.
 	Complete bool `json:"complete"`
-	// Listed is how many there are: the sum of Excluded, Candidates and Rejected.
+	// Listed is how many there are: the sum of Excluded, Candidates, Rejected and
+	// Unranked.
 	Listed int `json:"listed"`
 	// Invalid is how many names were left out that no tag can have.
 	Invalid    int `json:"invalid"`
 	Excluded   int `json:"excluded"`
 	Candidates int `json:"candidates"`
 	Rejected   int `json:"rejected"`
+	// Unranked are candidates, too, but how they rank is not known here.
+	Unranked int `json:"unranked,omitempty"`
 	// Revision is the one that a scan with this result would have.
 	Revision string `json:"revision,omitempty"`
 }
 
 // Candidate is a tag that can be selected.
 type Candidate struct {
-	// Rank is 1 for the one that is selected.
+	// Rank is 1 for the one that is selected, unless better ones do not pass the gates.
 	Rank int    `json:"rank"`
 	Tag  string `json:"tag"`
 	// Key is the part of the tag that is compared.
 	Key string `json:"key"`
-	// Digest is what the registry says now, where it was asked.
+	// Digest is what the registry says now, where it was asked, or else the digest
+	// that was judged.
 	Digest string `json:"digest,omitempty"`
+	// Verdict is what became of it by the gates: Passed, Kept, Rejected or Ripening as
+	// in a status, Unjudged, or Unknown where a gate could not be judged.
+	Verdict v1.CandidateVerdict `json:"verdict,omitempty"`
+	// Gate is the field of spec that it does not pass.
+	Gate string `json:"gate,omitempty"`
+	// Message says why, or who signed.
+	Message string `json:"message,omitempty"`
+	// EligibleAt is when it is old enough.
+	EligibleAt *time.Time `json:"eligibleAt,omitempty"`
+}
+
+// Gates are what the image of a candidate has to pass.
+type Gates struct {
+	Platforms  []string `json:"platforms,omitempty"`
+	MinimumAge string   `json:"minimumAge,omitempty"`
+	// Verify says by whom it must be signed.
+	Verify string `json:"verify,omitempty"`
+	// JudgedBy says whose verdicts are told.
+	JudgedBy JudgedBy `json:"judgedBy"`
 }
 
 // Cause is why a tag is no candidate: one of selection's, or Excluded.
@@ -179,6 +208,10 @@ const (
 	Rejected  Verdict = "Rejected"
 	Excluded  Verdict = "Excluded"
 	NotListed Verdict = "NotListed"
+	// Stopped is that of a candidate which does not pass the gates.
+	Stopped Verdict = "Stopped"
+	// Unranked is that of a candidate of which nobody knows here how it ranks.
+	Unranked Verdict = "Unranked"
 )
 
 // Story is what became of one tag, and why.
@@ -192,6 +225,8 @@ type Story struct {
 	Key  string `json:"key,omitempty"`
 	// Behind is the tag that is selected in its place.
 	Behind string `json:"behind,omitempty"`
+	// Judged is what became of a candidate by the gates, where it was judged.
+	Judged *v1.JudgedCandidate `json:"judged,omitempty"`
 	// Reason follows "the tag …".
 	Reason string `json:"reason"`
 }

@@ -20,12 +20,13 @@ import (
 	"fmt"
 	"slices"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 // story says what became of one tag. One that is not listed is judged too:
 // to push it would not help where it is rejected.
-func (c *Case) story(o Options, l Listing, considered []string, ranked []selection.Choice) *Story {
+func (c *Case) story(r *Result, o Options, l Listing, considered []string, ranked []selection.Choice) *Story {
 	s := &Story{Tag: o.Tag}
 	verdict := c.rule.Judge(o.Tag)
 	item, excluded := c.exclusions.Match(o.Tag)
@@ -33,12 +34,15 @@ func (c *Case) story(o Options, l Listing, considered []string, ranked []selecti
 	switch {
 	case excluded:
 		s.Verdict, s.Cause, s.Reason = Excluded, CauseExcluded, "is excluded by "+c.itemText(item)
+	case c.timeless && verdict.Cause == selection.CauseNoTime:
+		s.Verdict, s.Reason = Unranked, "is a candidate, but how it ranks is not known here"
 	case !verdict.Accepted():
 		s.Verdict, s.Cause, s.Reason = Rejected, Cause(verdict.Cause), verdict.Reason
 	case listed:
 		c.place(s, ranked)
+		c.tell(s, r, o)
 	default:
-		s.Reason = c.hypothesis(o.Tag, ranked)
+		s.Reason = c.hypothesis(o.Tag, r, ranked)
 	}
 	if !listed {
 		s.Verdict, s.Reason = NotListed, absence(o, l)+"; it "+s.Reason
@@ -64,22 +68,79 @@ func absence(o Options, l Listing) string {
 func (c *Case) place(s *Story, ranked []selection.Choice) {
 	i := slices.IndexFunc(ranked, func(choice selection.Choice) bool { return choice.Tag == s.Tag })
 	s.Rank, s.Key = i+1, ranked[i].Key
-	if i == 0 {
+	switch {
+	case c.timeless:
+		s.Verdict, s.Reason = Selected, "is what the status names"
+	case i == 0:
 		s.Verdict, s.Reason = Selected, fmt.Sprintf("is the winner of %d candidates", len(ranked))
 		if len(ranked) > 1 {
 			s.Reason += ", before " + ranked[1].Tag + ": " + c.rule.Precedence(s.Tag, ranked[1].Tag)
 		}
+	default:
+		s.Verdict, s.Behind = RunnerUp, ranked[0].Tag
+		s.Reason = fmt.Sprintf("is a candidate, and ranks %d of %d, behind %s: %s",
+			s.Rank, len(ranked), s.Behind, c.rule.Precedence(s.Behind, s.Tag))
+	}
+}
+
+// tell adds what the gates make of a candidate.
+func (c *Case) tell(s *Story, r *Result, o Options) {
+	if r.Gates == nil {
 		return
 	}
-	s.Verdict, s.Behind = RunnerUp, ranked[0].Tag
-	s.Reason = fmt.Sprintf("is a candidate, and ranks %d of %d, behind %s: %s",
-		s.Rank, len(ranked), s.Behind, c.rule.Precedence(s.Behind, s.Tag))
+	t := c.trials(o)
+	j, known := t.of(s.Tag)
+	switch {
+	case r.Selected != nil && r.Selected.Tag == s.Tag:
+		s.Verdict, s.Behind = Selected, ""
+		s.Reason = fmt.Sprintf("ranks %d of the candidates, and is the best one that %s", s.Rank, passes(r.Selected.Verdict))
+	case r.Selected != nil && r.Selected.Rank < s.Rank:
+		s.Verdict, s.Behind = RunnerUp, r.Selected.Tag
+		s.Reason = fmt.Sprintf("is a candidate, and ranks %d, behind %s: %s", s.Rank, s.Behind, c.rule.Precedence(s.Behind, s.Tag))
+	case known && Stops(j.Verdict):
+		s.Verdict = Stopped
+		s.Reason = fmt.Sprintf("is a candidate, and ranks %d", s.Rank)
+	case !known && t.untold(s.Tag, c.rule):
+		s.Verdict = Stopped
+		s.Reason += "; the controller passed it over, and the status is too short to say why"
+		return
+	default:
+		s.Verdict = RunnerUp
+	}
+	if !known {
+		s.Reason += "; its image was not judged"
+		return
+	}
+	s.Judged = &j
+	who := "judged here: "
+	if t.By == ByController {
+		who = "the controller says: "
+	}
+	s.Reason += "; " + who + VerdictText(j.Verdict, j.Gate, j.Message)
+}
+
+// passes says what is known of a candidate that is selected.
+func passes(verdict v1.CandidateVerdict) string {
+	if verdict == Unjudged || verdict == Unknown {
+		return "may pass the gates"
+	}
+	return "passes the gates"
 }
 
 // hypothesis says what would become of an acceptable tag that is not listed.
-func (c *Case) hypothesis(tag string, ranked []selection.Choice) string {
-	if len(ranked) > 0 && c.rule.Compare(tag, ranked[0].Tag) < 0 {
-		return fmt.Sprintf("would be a candidate, behind %s: %s", ranked[0].Tag, c.rule.Precedence(ranked[0].Tag, tag))
+func (c *Case) hypothesis(tag string, r *Result, ranked []selection.Choice) string {
+	if r.Gates == nil {
+		if len(ranked) > 0 && c.rule.Compare(tag, ranked[0].Tag) < 0 {
+			return c.wouldBeBehind(tag, ranked[0].Tag)
+		}
+		return "would be selected"
 	}
-	return "would be selected"
+	if r.Selected != nil && c.rule.Compare(tag, r.Selected.Tag) < 0 {
+		return c.wouldBeBehind(tag, r.Selected.Tag)
+	}
+	return "would be selected if its image passes the gates"
+}
+
+func (c *Case) wouldBeBehind(tag, winner string) string {
+	return fmt.Sprintf("would be a candidate, behind %s: %s", winner, c.rule.Precedence(winner, tag))
 }

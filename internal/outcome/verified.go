@@ -35,8 +35,10 @@ func (c conditions) verified(err error) {
 	case !ok:
 	case policy.Spec.Verify == nil:
 		c.remove(v1.SourceVerifiedCondition)
-	case err == nil && len(policy.Status.Candidates) > 0:
-		c.verdict(policy.Status.Candidates[len(policy.Status.Candidates)-1])
+	case err == nil:
+		if i := slices.IndexFunc(policy.Status.Candidates, isSelected); i >= 0 {
+			c.verdict(policy.Status.Candidates[i])
+		}
 	case noneSelected(err):
 		i := slices.IndexFunc(policy.Status.Candidates, isUnverified)
 		if i >= 0 {
@@ -48,11 +50,29 @@ func (c conditions) verified(err error) {
 // verdict tells of the image that was selected, or of the best one that was not.
 func (c conditions) verdict(of v1.JudgedCandidate) {
 	image := of.Tag + "@" + of.Digest
+	if of.Verdict == v1.CandidateKept {
+		c.keptVerdict(of)
+		return
+	}
 	if isUnverified(of) {
 		c.set(v1.SourceVerifiedCondition, metav1.ConditionFalse, v1.VerificationErrorReason, fmt.Sprintf("%s %s", image, of.Message))
 		return
 	}
 	c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, fmt.Sprintf("%s is verified: %s", image, of.Message))
+}
+
+// keptVerdict tells of an image that passed before its tag was moved.
+func (c conditions) keptVerdict(moved v1.JudgedCandidate) {
+	if ref := c.obj.(*v1.ImagePolicy).Status.LatestRef; ref != nil {
+		c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason,
+			fmt.Sprintf("%s@%s is verified; the tag points at %s by now, which %s", ref.Tag, ref.Digest, moved.Digest, moved.Message))
+	}
+}
+
+// isSelected reports whether a candidate is the one that is selected: it need not be
+// the last one that was judged.
+func isSelected(c v1.JudgedCandidate) bool {
+	return c.Verdict == v1.CandidatePassed || c.Verdict == v1.CandidateKept
 }
 
 func isUnverified(c v1.JudgedCandidate) bool {

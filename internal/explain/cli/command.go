@@ -45,6 +45,9 @@ const examples = `  # what the policy selects, and what comes after it
   # why not this tag?
   %[1]s explain webapp -n apps --tag 1.2.3
 
+  # which images pass its gates (platforms, age, signatures)?
+  %[1]s explain webapp -n apps --gates
+
   # every tag that is rejected, with the reason
   %[1]s explain webapp -n apps --all
 
@@ -60,6 +63,7 @@ type options struct {
 	files       []string
 	tags, image string
 	fromStatus  bool
+	gates       bool
 
 	top           int
 	all           bool
@@ -113,6 +117,8 @@ func (o *options) bind(cmd *cobra.Command) {
 		"With --filename: a file with the tags, in lines or as JSON; - is the standard input. No registry is asked.")
 	fs.StringVar(&o.image, "image", "", "With --filename: the image, where the files hold no ImageRepository.")
 	fs.BoolVar(&o.fromStatus, "from-status", false, "Ask no registry: use the few tags that the status names.")
+	fs.BoolVar(&o.gates, "gates", false,
+		"Judge the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
 	fs.IntVar(&o.top, "top", 5, "How many candidates are shown after the one that is selected.")
 	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
 	fs.StringVar(&o.tag, "tag", "", "Tell what becomes of this tag, and why.")
@@ -140,6 +146,8 @@ func (o *options) check(args []string) error {
 		{!slices.Contains(terminal.Colors(), o.color), notOneOf("color", o.color, terminal.Colors())},
 		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
+		{o.gates && o.fromStatus, "--gates asks the registry: leave --from-status out"},
+		{o.gates && o.tags != "", "--gates asks the registry: leave --tags out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
 		{!inFiles && o.image != "", "--image goes with --filename"},
 		{reads > 1, "the standard input can be read once only"},

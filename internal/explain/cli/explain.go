@@ -39,6 +39,7 @@ type inquiry struct {
 	cluster *source.Cluster // nil where there is none
 	limit   time.Duration   // of what is done in the registry at a time, 0 for the client's
 	told    explain.Options
+	secrets *source.Secrets
 }
 
 // explain gathers, and has it explained.
@@ -55,6 +56,11 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 	}
 	if err := q.Compile(); err != nil {
 		return nil, source.Invalid(err)
+	}
+	if !o.gates || q.Times() != v1.TimeCreated {
+		if err := q.ProvideStatus(); err != nil {
+			return nil, source.Invalid(err)
+		}
 	}
 	switch {
 	case o.tags != "":
@@ -79,6 +85,7 @@ func (q *inquiry) readFiles(args []string) error {
 	if err != nil {
 		return err
 	}
+	q.secrets = objects.Secrets()
 	name := ""
 	if len(args) > 0 {
 		name = args[0]
@@ -92,7 +99,7 @@ func (q *inquiry) readCluster(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	q.cluster = cluster
+	q.cluster, q.secrets = cluster, cluster.Secrets()
 	q.Case, err = cluster.Case(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	if err == nil {
 		q.limit = q.Repository.GetTimeout()
@@ -129,21 +136,37 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	images := &source.Images{Remote: remote, Limit: q.limit}
+	if err := q.readTimes(ctx, images, l.Tags, progress); err != nil {
+		return nil, err
+	}
+	if err := q.lookFor(ctx, remote, &l); err != nil {
+		return nil, err
+	}
+	if err := q.judge(ctx, images, l); err != nil {
+		return nil, err
+	}
+	return q.conclude(ctx, l, remote), nil
+}
+
+// lookFor looks for the tags that the list may lack: the one of the status, and the one
+// that is asked about.
+func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
 	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
 		exists, err := q.ask(ctx, remote, doubted)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if exists {
 			l.Unlisted = doubted
 		}
 	}
-	if q.tag != "" && q.tag != l.Unlisted && registry.IsTag(q.tag) && !slices.Contains(l.Tags, q.tag) {
-		if q.told.TagExists, err = q.ask(ctx, remote, q.tag); err != nil {
-			return nil, err
-		}
+	if q.tag == "" || q.tag == l.Unlisted || !registry.IsTag(q.tag) || slices.Contains(l.Tags, q.tag) {
+		return nil
 	}
-	return q.conclude(ctx, l, remote), nil
+	var err error
+	q.told.TagExists, err = q.ask(ctx, remote, q.tag)
+	return err
 }
 
 // bounded bounds what is done in the registry, as the controller does.
@@ -181,7 +204,7 @@ func (q *inquiry) ask(ctx context.Context, remote *source.Remote, tag string) (b
 // where no registry is asked.
 func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *source.Remote) *explain.Result {
 	r := q.Explain(l, q.told)
-	if remote != nil && r.Selected != nil {
+	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateKept {
 		ctx, cancel := q.bounded(ctx)
 		defer cancel()
 		var err error

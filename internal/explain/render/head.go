@@ -35,6 +35,9 @@ func (p *page) head(r *explain.Result) {
 		p.field("Image", p.image(r.Repository))
 	}
 	p.field("Rule", terminal.Clean(r.Rule))
+	if r.Gates != nil {
+		p.field("Gates", terminal.Clean(gates(r.Gates)))
+	}
 	if r.Repository.LastScan != nil {
 		p.field("Last scan", p.scan(r.Repository.LastScan))
 	}
@@ -92,8 +95,11 @@ var sources = map[explain.Source]string{
 }
 
 func counts(tags explain.Tags) string {
-	text := fmt.Sprintf("%d %s: %s, %d rejected, %d excluded",
-		tags.Listed, sources[tags.Source], plural(tags.Candidates, "candidate"), tags.Rejected, tags.Excluded)
+	candidates := plural(tags.Candidates+tags.Unranked, "candidate")
+	if tags.Unranked > 0 {
+		candidates += fmt.Sprintf(" (%d of unknown rank)", tags.Unranked)
+	}
+	text := fmt.Sprintf("%d %s: %s, %d rejected, %d excluded", tags.Listed, sources[tags.Source], candidates, tags.Rejected, tags.Excluded)
 	if !tags.Complete {
 		text += "; there are more"
 	}
@@ -117,6 +123,9 @@ func (p *page) selected(r *explain.Result) string {
 	text := p.style.Paint(terminal.Green, terminal.Clean(r.Selected.Tag))
 	if r.Selected.Digest != "" {
 		text += " " + p.short(r.Selected.Digest)
+	}
+	if v := r.Selected.Verdict; v == explain.Unjudged || v == explain.Unknown {
+		text += ", if it passes the gates"
 	}
 	return text
 }
@@ -152,4 +161,19 @@ func (p *page) short(digest string) string {
 		return terminal.Clean(digest)
 	}
 	return terminal.Clean(digest[:length])
+}
+
+// gates tells what images have to pass.
+func gates(g *explain.Gates) string {
+	var all []string
+	if g.MinimumAge != "" {
+		all = append(all, "at least "+g.MinimumAge+" old")
+	}
+	if len(g.Platforms) > 0 {
+		all = append(all, "for "+strings.Join(g.Platforms, ", "))
+	}
+	if g.Verify != "" {
+		all = append(all, "signed "+g.Verify)
+	}
+	return strings.Join(all, "; ")
 }

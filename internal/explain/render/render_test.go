@@ -83,20 +83,54 @@ func story() *explain.Result {
 	return r
 }
 
+// gated is result with gates, and a candidate that does not pass them.
+func gated() *explain.Result {
+	const moved = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+	r := result()
+	r.Gates = &explain.Gates{
+		Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: "by a key in Secret 'cosign-keys', with cosign",
+		JudgedBy: explain.ByController,
+	}
+	r.PassedOver = []explain.Candidate{
+		{Rank: 1, Tag: "build-12", Key: "12", Digest: moved, Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature\x1b[31m"},
+		{Rank: 2, Tag: "build-11", Key: "11", Digest: moved, Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge,
+			Message:    "was first seen at 2026-05-01T12:00:00Z, and is old enough at 2026-05-04T12:00:00Z",
+			EligibleAt: new(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))},
+	}
+	r.Selected.Rank, r.Selected.Verdict, r.Selected.Gate = 3, v1.CandidateKept, v1.GatePlatforms
+	r.Selected.Message = "does not provide linux/arm64, only linux/amd64; " + r.Selected.Digest + ", which passed before, stays selected"
+	r.RunnersUp[0].Rank, r.Tags.Candidates, r.Tags.Listed = 4, 6, 10
+	r.Rejections = append(r.Rejections, explain.Rejection{Cause: "HeldBack", Reason: "held back by spec.exclude", Count: 1, Examples: []string{"build-13"}})
+	return r
+}
+
+// unjudged is gated, and nothing was judged; nor is it known how the others rank.
+func unjudged() *explain.Result {
+	r := gated()
+	r.PassedOver, r.RunnersUp, r.Selected = nil, nil, &explain.Candidate{Rank: 1, Tag: "build-12", Verdict: explain.Unjudged}
+	r.Tags.Candidates, r.Tags.Unranked = 1, 5
+	return r
+}
+
 func TestGolden(t *testing.T) {
 	for file, tt := range map[string]struct {
 		result *explain.Result
 		format string
 		style  terminal.Style
 	}{
-		"table.txt":  {result(), render.Table, terminal.Style{}},
-		"wide.txt":   {result(), render.Wide, terminal.Style{}},
-		"narrow.txt": {result(), render.Table, terminal.Style{Width: 60}},
-		"color.txt":  {result(), render.Table, terminal.Style{Color: true}},
-		"story.txt":  {story(), render.Table, terminal.Style{}},
-		"full.json":  {result(), render.JSON, terminal.Style{Width: 20, Color: true}},
-		"full.yaml":  {result(), render.YAML, terminal.Style{Width: 20, Color: true}},
-		"story.json": {story(), render.JSON, terminal.Style{}},
+		"table.txt":       {result(), render.Table, terminal.Style{}},
+		"wide.txt":        {result(), render.Wide, terminal.Style{}},
+		"narrow.txt":      {result(), render.Table, terminal.Style{Width: 60}},
+		"color.txt":       {result(), render.Table, terminal.Style{Color: true}},
+		"gates.txt":       {gated(), render.Table, terminal.Style{}},
+		"gates-wide.txt":  {gated(), render.Wide, terminal.Style{}},
+		"gates-color.txt": {gated(), render.Table, terminal.Style{Color: true, Width: 100}},
+		"gates.json":      {gated(), render.JSON, terminal.Style{}},
+		"unjudged.txt":    {unjudged(), render.Table, terminal.Style{}},
+		"story.txt":       {story(), render.Table, terminal.Style{}},
+		"full.json":       {result(), render.JSON, terminal.Style{Width: 20, Color: true}},
+		"full.yaml":       {result(), render.YAML, terminal.Style{Width: 20, Color: true}},
+		"story.json":      {story(), render.JSON, terminal.Style{}},
 	} {
 		t.Run(file, func(t *testing.T) {
 			var got bytes.Buffer
@@ -142,16 +176,18 @@ func TestProgramsReadWhatIsWritten(t *testing.T) {
 		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },
 		render.YAML: func(b []byte, r *explain.Result) error { return yaml.UnmarshalStrict(b, r) },
 	} {
-		var out bytes.Buffer
-		if err := render.Write(&out, result(), format, terminal.Style{}); err != nil {
-			t.Fatal(err)
-		}
-		var got explain.Result
-		if err := read(out.Bytes(), &got); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(result(), &got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", format, diff)
+		for _, want := range []*explain.Result{result(), gated(), unjudged()} {
+			var out bytes.Buffer
+			if err := render.Write(&out, want, format, terminal.Style{}); err != nil {
+				t.Fatal(err)
+			}
+			var got explain.Result
+			if err := read(out.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, &got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", format, diff)
+			}
 		}
 	}
 }

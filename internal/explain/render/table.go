@@ -18,6 +18,8 @@ package render
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
@@ -99,36 +101,56 @@ func titled(row int) string {
 }
 
 func (p *page) ranking(r *explain.Result) {
-	if r.Selected == nil {
+	candidates := slices.Clone(r.PassedOver)
+	if r.Selected != nil {
+		candidates = append(candidates, *r.Selected)
+	}
+	candidates = append(candidates, r.RunnersUp...)
+	if len(candidates) == 0 {
 		return
 	}
 	keys := p.wide
-	candidates := append([]explain.Candidate{*r.Selected}, r.RunnersUp...)
 	for _, c := range candidates {
 		keys = keys || c.Key != c.Tag
 	}
-	rows := [][]string{{"RANK", "TAG"}}
-	if keys {
-		rows[0] = append(rows[0], "COMPARED BY")
-	}
+	keys = keys && r.Tags.Unranked == 0
+	rows := [][]string{p.candidate(r, keys, "RANK", "TAG", "COMPARED BY", "GATES")}
 	for _, c := range candidates {
-		row := []string{fmt.Sprint(c.Rank), terminal.Clean(c.Tag)}
-		if keys {
-			row = append(row, terminal.Clean(c.Key))
+		verdict := ""
+		if c.Verdict != "" {
+			verdict = explain.VerdictText(c.Verdict, c.Gate, p.shortened(c.Message))
 		}
-		rows = append(rows, row)
+		rows = append(rows, p.candidate(r, keys, fmt.Sprint(c.Rank), c.Tag, c.Key, verdict))
 	}
 	p.line("")
 	p.table(rows, func(row int) string {
-		if row == 1 {
+		if r.Selected != nil && row == len(r.PassedOver)+1 {
 			return terminal.Green
 		}
 		return titled(row)
 	})
-	if left := r.Tags.Candidates - len(candidates); left > 0 {
+	if left := r.Tags.Candidates - len(candidates); left > 0 && r.Tags.Unranked == 0 {
 		p.line(p.style.Paint(terminal.Faint, fmt.Sprintf("and %d more", left)))
 	}
 }
+
+// candidate returns those cells of a row that are shown.
+func (p *page) candidate(r *explain.Result, keys bool, rank, tag, key, verdict string) []string {
+	row := []string{rank, terminal.Clean(tag)}
+	if keys {
+		row = append(row, terminal.Clean(key))
+	}
+	if r.Gates != nil {
+		row = append(row, terminal.Clean(verdict))
+	}
+	return row
+}
+
+// longDigest is a digest within a text.
+var longDigest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+
+// shortened shortens the digests in a text, unless there is room.
+func (p *page) shortened(text string) string { return longDigest.ReplaceAllStringFunc(text, p.short) }
 
 func (p *page) rejections(r *explain.Result) {
 	if len(r.Rejections) == 0 {

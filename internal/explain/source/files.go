@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -43,10 +44,11 @@ import (
 // Stdin is the name of the standard input in place of a file's.
 const Stdin = "-"
 
-// Objects are the policies and repositories of some files.
+// Objects are the policies, the repositories and the Secrets of some files.
 type Objects struct {
 	policies     []found[v1.ImagePolicy]
 	repositories []found[v1.ImageRepository]
+	secrets      []found[corev1.Secret]
 	others       []string // kinds
 }
 
@@ -56,7 +58,7 @@ type found[T any] struct {
 	object *T
 }
 
-// ReadFiles reads the policies and repositories of YAML or JSON files. Fields
+// ReadFiles reads the policies, repositories and Secrets of YAML or JSON files. Fields
 // that do not exist are errors; objects of other kinds are skipped. Lists, as
 // kubectl prints them, count as what is in them.
 func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
@@ -118,6 +120,11 @@ func (o *Objects) decode(file string, document []byte) error {
 	if isList(gvk) {
 		return o.decodeItems(file, document)
 	}
+	if gvk.Group == "" && gvk.Version == "v1" && gvk.Kind == "Secret" {
+		o.others = append(o.others, gvk.Kind)
+		o.addSecret(file, document)
+		return nil
+	}
 	if gvk.Group != v1.GroupVersion.Group {
 		o.others = append(o.others, cmp.Or(kind.Kind, "an object without a kind"))
 		return nil
@@ -132,6 +139,15 @@ func (o *Objects) decode(file string, document []byte) error {
 		return appendDecoded(&o.repositories, file, document)
 	default:
 		return fmt.Errorf("there is no kind %q in %s: write %q or %q", gvk.Kind, kind.APIVersion, v1.ImagePolicyKind, v1.ImageRepositoryKind)
+	}
+}
+
+// addSecret keeps a Secret that can be read. Others may be encrypted, and are nobody's
+// mistake.
+func (o *Objects) addSecret(file string, document []byte) {
+	secret := &corev1.Secret{}
+	if yaml.Unmarshal(document, secret) == nil {
+		o.secrets = append(o.secrets, found[corev1.Secret]{file: file, object: secret})
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // Progress is a line that tells how a listing goes on, and vanishes when it
@@ -52,10 +53,25 @@ func (p *Progress) Show(pages, tags int) {
 	if p.out == nil || pages < 2 {
 		return
 	}
+	p.tell(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
+}
+
+// Counter returns what tells how many of some steps were done, such as "reading the
+// images of NAME: 3 of 100", when it is called after each.
+func (p *Progress) Counter(doing string, all int) func() {
+	var done atomic.Int64
+	return func() {
+		n := done.Add(1)
+		if p.out != nil {
+			p.tell(fmt.Sprintf("%s %s: %d of %d", doing, p.what, n, all))
+		}
+	}
+}
+
+func (p *Progress) tell(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shown = true
-	text := fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages)
 	fmt.Fprint(p.out, eraseLine+Cut(text, max(p.width-1, 0))) // in the last column, some terminals begin a new line
 }
 

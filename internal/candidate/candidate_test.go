@@ -1,0 +1,283 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package candidate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// TestPlatform: the cases are those of containerd's normalisation, and what others
+// write.
+func TestPlatform(t *testing.T) {
+	for _, tt := range []struct{ os, architecture, variant, want string }{
+		{"linux", "amd64", "", "linux/amd64"},
+		{"linux", "amd64", "v1", "linux/amd64"},
+		{"linux", "amd64", "v2", "linux/amd64/v2"},
+		{"linux", "x86_64", "", "linux/amd64"},
+		{"linux", "x86-64", "", "linux/amd64"},
+		{"linux", "i386", "", "linux/386"},
+		{"linux", "i386", "v1", "linux/386"},
+		{"linux", "386", "", "linux/386"},
+		{"linux", "aarch64", "", "linux/arm64"},
+		{"linux", "arm64", "", "linux/arm64"},
+		{"linux", "arm64", "8", "linux/arm64"},
+		{"linux", "arm64", "v8", "linux/arm64"},
+		{"linux", "arm64", "v8.0", "linux/arm64"},
+		{"linux", "arm64", "v8.1", "linux/arm64/v8.1"},
+		{"linux", "arm64", "9", "linux/arm64/v9"},
+		{"linux", "arm64", "9.0", "linux/arm64/v9"},
+		{"linux", "arm64", "v9", "linux/arm64/v9"},
+		{"linux", "arm64", "v9.0", "linux/arm64/v9"},
+		{"linux", "armhf", "", "linux/arm/v7"},
+		{"linux", "armel", "", "linux/arm/v6"},
+		{"linux", "arm", "", "linux/arm/v7"},
+		{"linux", "arm", "7", "linux/arm/v7"},
+		{"linux", "arm", "v7", "linux/arm/v7"},
+		{"linux", "arm", "6", "linux/arm/v6"},
+		{"linux", "arm", "5", "linux/arm/v5"},
+		{"linux", "arm", "8", "linux/arm/v8"},
+		{"Linux", "AMD64", "V2", "linux/amd64/v2"},
+		{"macOS", "arm64", "", "darwin/arm64"},
+		{"windows", "amd64", "", "windows/amd64"},
+		{"linux", "riscv64", "", "linux/riscv64"},
+		{"linux", "ppc64le", "power9", "linux/ppc64le/power9"},
+		{"unknown", "unknown", "", ""},
+		{"linux", "unknown", "", ""},
+		{"unknown", "amd64", "", ""},
+		{"", "amd64", "", ""},
+		{"linux", "", "", ""},
+		{"", "", "", ""},
+	} {
+		got := Platform(tt.os, tt.architecture, tt.variant)
+		if got != tt.want {
+			t.Errorf("Platform(%q, %q, %q): got %q, want %q", tt.os, tt.architecture, tt.variant, got, tt.want)
+		}
+		if again := ParsePlatform(got); again != got {
+			t.Errorf("%q is not its own spelling, but %q", got, again)
+		}
+	}
+}
+
+// TestPlatformHasOneSpelling: what is spelt once stays as it is.
+func TestPlatformHasOneSpelling(t *testing.T) {
+	architectures := []string{"arm", "arm64", "aarch64", "amd64", "x86_64", "i686", "armhf", "s390x"}
+	variants := []string{"", "v", "1", "v1", "v1.0", "7", "v8.0", "8.0.0", "9.0", "v9.5", ".0", "x"}
+	property := func(a, v uint8) bool {
+		once := Platform("linux", architectures[int(a)%len(architectures)], variants[int(v)%len(variants)])
+		return ParsePlatform(once) == once
+	}
+	if err := quick.Check(property, &quick.Config{MaxCount: 2000}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParsePlatform(t *testing.T) {
+	for text, want := range map[string]string{
+		"linux/amd64": "linux/amd64", "linux/arm64/v8": "linux/arm64", "linux/arm/7": "linux/arm/v7",
+		"linux": "", "": "", "/": "", "linux/": "", "/amd64": "", "linux/arm/v7/x": "", "a/b/c/d": "",
+	} {
+		if got := ParsePlatform(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCompile(t *testing.T) {
+	g, err := Compile(&v1.ImagePolicySpec{
+		Platforms:  []string{"linux/arm64/v8", "linux/amd64", "linux/arm64"},
+		MinimumAge: &metav1.Duration{Duration: time.Hour},
+	})
+	if diff := cmp.Diff(Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: time.Hour}, g); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	for want, spec := range map[string]v1.ImagePolicySpec{
+		`spec.platforms[1] "linux" is invalid`: {Platforms: []string{"linux/amd64", "linux"}},
+		"spec.minimumAge is invalid":           {MinimumAge: &metav1.Duration{Duration: -time.Hour}},
+	} {
+		if _, err := Compile(&spec); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+const (
+	day  = 24 * 60 * 60
+	then = 1_000_000_000 // the first scan
+)
+
+func TestJudge(t *testing.T) {
+	now := time.Unix(then+10*day, 0)
+	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, Rule: "r"}
+	age := Gates{MinimumAge: 72 * time.Hour}
+	seen := func(ago int64) Fact { return Fact{Digest: "d", Seen: now.Unix() - ago} }
+	all := Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"}}
+	fresh := func(f Fact) Candidate { return Candidate{FirstSeen: then + 1, Since: then, Fact: f} }
+	first := func(f Fact) Candidate { return Candidate{FirstSeen: then, Since: then, Fact: f} }
+	verdict := func(f Fact, signer, problem string) Fact { return f.WithVerdict("r", signer, problem, now) }
+	ripening := func(at int64, message string) Judgement {
+		return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: time.Unix(at, 0), Message: message}
+	}
+	for _, tt := range []struct {
+		reason    string
+		gates     Gates
+		candidate Candidate
+		want      Judgement
+	}{
+		{"nothing is known", gates, fresh(Fact{}), need(NeedDigest)},
+		{"no gates want a digest all the same", Gates{}, fresh(Fact{}), need(NeedDigest)},
+		{"no gates pass everything", Gates{}, fresh(seen(0)), Judgement{Verdict: v1.CandidatePassed}},
+
+		{"seen just now", age, fresh(seen(0)), ripening(now.Unix()+3*day,
+			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
+		{"a second is lacking", age, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
+			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
+		{"old enough to the second", age, fresh(seen(3 * day)), Judgement{Verdict: v1.CandidatePassed}},
+		{"a publisher can't backdate", age, fresh(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), ripening(now.Unix()+3*day,
+			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
+		{"there at the first scan", age, first(seen(0)), need(NeedCreated)},
+		{"created long before", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), Judgement{Verdict: v1.CandidatePassed}},
+		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day}), ripening(now.Unix()+2*day,
+			"was created at 2001-09-18T01:46:40Z, and is old enough at 2001-09-21T01:46:40Z")},
+		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}),
+			Judgement{Verdict: v1.CandidatePassed}},
+		{"it does not say when", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: CreatedUnsaid}), ripening(now.Unix()+3*day,
+			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
+		{"moved since the first scan", age, first(Fact{Digest: "d", Seen: now.Unix(), Moved: true, Created: 1}), ripening(now.Unix()+3*day,
+			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
+		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Fact: seen(0), Held: true},
+			Judgement{Verdict: v1.CandidatePassed}},
+
+		{"too young, whatever else", gates, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
+			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
+		{"its platforms are not known", gates, fresh(seen(4 * day)), need(NeedPlatforms)},
+		{"one platform is lacking", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"linux/amd64"}}),
+			rejected(v1.GatePlatforms, "does not provide linux/arm64, only linux/amd64")},
+		{"both are", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
+			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64, only windows/amd64 and linux/s390x")},
+		{"it names none", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true}),
+			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
+		{"not verified yet", gates, fresh(all), need(NeedVerdict)},
+		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), need(NeedVerdict)},
+		{"signed", gates, fresh(verdict(all, "ann", "")), Judgement{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
+		{"not signed", gates, fresh(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
+		{"what is selected must be signed", gates, Candidate{Held: true, Fact: verdict(all, "", "has no signature")},
+			rejected(v1.GateVerify, "has no signature")},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, tt.gates.Judge(tt.candidate, now)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRipensOnce: time never makes a candidate younger, and it passes from the
+// moment on that was announced.
+func TestRipensOnce(t *testing.T) {
+	property := func(age, seen, created uint32, first, moved bool) bool {
+		g := Gates{MinimumAge: time.Duration(age%(30*day)+1) * time.Second}
+		c := Candidate{Since: then, FirstSeen: then + 1, Fact: Fact{
+			Digest: "d", Seen: then + int64(seen%day), Moved: moved, Created: int64(created) - 1,
+		}}
+		if first {
+			c.FirstSeen = then
+		}
+		if c.Fact.Created == CreatedUnread {
+			c.Fact.Created = CreatedUnsaid
+		}
+		j := g.Judge(c, time.Unix(then+day, 0))
+		if j.Verdict == v1.CandidatePassed {
+			return true
+		}
+		return g.Judge(c, j.Ripe.Add(-time.Second)).Verdict == v1.CandidateRipening && g.Judge(c, j.Ripe).Verdict == v1.CandidatePassed
+	}
+	if err := quick.Check(property, &quick.Config{MaxCount: 5000}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAt: of another image nothing is known, and the same one stays as it is.
+func TestAt(t *testing.T) {
+	now := time.Unix(then, 0)
+	f := Fact{}.At("a", now)
+	if diff := cmp.Diff(Fact{Digest: "a", Seen: then}, f); diff != "" {
+		t.Errorf("a first image (-want +got):\n%s", diff)
+	}
+	f.Created, f.Read, f.Platforms = 7, true, []string{"linux/amd64"}
+	f = f.WithVerdict("r", "ann", "", now)
+	if diff := cmp.Diff(f, f.At("a", now.Add(time.Hour))); diff != "" {
+		t.Errorf("the same image (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Fact{Digest: "b", Seen: then + 3600, Moved: true}, f.At("b", now.Add(time.Hour))); diff != "" {
+		t.Errorf("another image (-want +got):\n%s", diff)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0) }
+	f := Fact{}.WithVerdict("a", "", "bad", at(1))
+	f = f.WithVerdict("a", "", "bad", at(5))
+	if v, _ := f.VerdictOf("a"); v.Since != 1 || v.At != 5 || v.Passed() {
+		t.Errorf("the same again: %+v", v)
+	}
+	f = f.WithVerdict("a", "ann", "", at(9))
+	if v, _ := f.VerdictOf("a"); v.Since != 9 || v.At != 9 || !v.Passed() {
+		t.Errorf("another one: %+v", v)
+	}
+	before := f
+	for _, rule := range []string{"b", "c", "d", "e"} {
+		f = f.WithVerdict(rule, "ann", "", at(10))
+	}
+	var rules []string
+	for _, v := range f.Verdicts {
+		rules = append(rules, v.Rule)
+	}
+	if !slices.Equal(rules, []string{"b", "c", "d", "e"}) {
+		t.Errorf("the oldest makes way: %q", rules)
+	}
+	if _, found := f.VerdictOf("a"); found || len(before.Verdicts) != 1 {
+		t.Error("a fact that others hold was changed")
+	}
+}
+
+func TestList(t *testing.T) {
+	for want, items := range map[string][]string{
+		"a":                                 {"a"},
+		"a and b":                           {"a", "b"},
+		"a, b and c":                        {"a", "b", "c"},
+		"a, b, c, d, e, f, g and h":         strings.Split("abcdefgh", ""),
+		"a, b, c, d, e, f, g, h and others": strings.Split("abcdefghi", ""),
+	} {
+		if got := list(items); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	items := strings.Split("abcdefghij", "")
+	list(items)
+	if items[8] != "i" {
+		t.Error("the caller's list was changed")
+	}
+}

@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/judging"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
+)
+
+// readTimes reads when the images were created, where the policy compares that.
+func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []string, progress *terminal.Progress) error {
+	if !q.gates || q.Times() != v1.TimeCreated {
+		return nil
+	}
+	timed := q.Timed(tags)
+	images.Looked = progress.Counter("reading the images of", len(timed))
+	facts, err := gating.ReadCreated(ctx, images, timed, nil, q.told.Now)
+	images.Looked = nil
+	if err != nil {
+		return err
+	}
+	q.Provide(func(tag string) (int64, string) {
+		if created := facts[tag].Created; created > 0 {
+			return created, ""
+		}
+		return 0, "has an image that does not say when it was created"
+	})
+	return nil
+}
+
+// judge runs the gates.
+func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Listing) error {
+	if !q.gates || !q.Policy.Spec.HasGates() {
+		return nil
+	}
+	judge := &judging.Judge{Case: q.Case, Asker: images, Now: q.told.Now}
+	if q.Policy.Spec.Verify != nil {
+		var err error
+		if images.Verifier, judge.Unverifiable, err = q.verifier(ctx, images.Client); err != nil {
+			return err
+		}
+		if images.Verifier != nil {
+			judge.Rule = images.Verifier.Fingerprint()
+		}
+	}
+	var err error
+	q.told.Trials, err = judge.Run(ctx, q.Ranking(l), q.tag)
+	return err
+}
+
+// verifier returns what checks the signatures, or else why that can't be done here.
+func (q *inquiry) verifier(ctx context.Context, client *registry.Client) (source.Verifier, string, error) {
+	const unchecked = "passes the other gates, but its signatures were not checked: "
+	if name := q.secrets.Missing(q.Policy); name != "" {
+		return nil, unchecked + fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", name), nil
+	}
+	signatures := source.Signatures{Secrets: q.secrets, Registry: client, Public: signature.NewPublicRoot()}
+	verifier, err := signatures.Verifier(ctx, q.Policy)
+	return verifier, "", err
+}

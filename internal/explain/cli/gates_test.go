@@ -1,0 +1,311 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	gcr "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+const platforms = "  platforms: [linux/amd64, linux/arm64/v8]\n"
+
+// multiarch pushes images of which 1.1.0 is the best one for both platforms.
+func multiarch(t *testing.T) *registrytest.Registry {
+	t.Helper()
+	registry := registrytest.Start(t)
+	registry.PushIndex(t, "app", "1.0.0", "linux/amd64", "linux/arm64")
+	registry.PushIndex(t, "app", "1.1.0", "linux/amd64", "linux/arm64", "linux/arm/v7")
+	registry.PushIndex(t, "app", "1.2.0", "linux/amd64")
+	registry.PushTags(t, "app", "1.3.0") // says nothing of a platform
+	return registry
+}
+
+func TestGatesOfFiles(t *testing.T) {
+	t.Parallel()
+	registry := multiarch(t)
+	of := func(gates string, args ...string) run {
+		return run{args: append([]string{"explain", "-f", "-"}, args...), stdin: policy("1.x") + gates + repository(registry.Image("app"))}
+	}
+	for _, tt := range []struct {
+		reason   string
+		run      run
+		selected string
+		over     []string
+		verdict  v1.CandidateVerdict
+		note     string
+	}{
+		{"the best image that has both platforms", of(platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"}, v1.CandidatePassed, ""},
+		{"nothing is asked without --gates", of(platforms), "1.3.0", nil, explain.Unjudged, "--gates judges it here"},
+		{"no image has it", of("  platforms: [windows/amd64]\n", "--gates"), "", []string{"1.3.0", "1.2.0", "1.1.0", "1.0.0"}, "", ""},
+		{"no file says since when an image is there", of("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
+			explain.Unknown, "since when its age counts is known to the controller only"},
+		{"one that is held back is not judged", of("  exclude: [1.3.0, 1.1.0]\n"+platforms, "--gates"), "1.0.0", []string{"1.2.0"}, v1.CandidatePassed, ""},
+		{"a policy without gates is as before", of("", "--gates"), "1.3.0", nil, "", ""},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			r := decoded(t, tt.run)
+			var over []string
+			for _, c := range r.PassedOver {
+				over = append(over, c.Tag)
+				g.Expect(c.Message).NotTo(BeEmpty())
+			}
+			g.Expect(over).To(Equal(tt.over))
+			if tt.selected == "" {
+				g.Expect(r.Selected).To(BeNil())
+				g.Expect(tt.run.do(t).code).To(Equal(cli.ExitNothing))
+				return
+			}
+			g.Expect(*r.Selected).To(And(HaveField("Tag", tt.selected), HaveField("Verdict", tt.verdict), HaveField("Digest", HavePrefix("sha256:"))))
+			g.Expect(fmt.Sprint(r.Notes)).To(ContainSubstring(tt.note))
+			g.Expect(tt.run.do(t).code).To(Equal(cli.ExitSelected))
+		})
+	}
+}
+
+// TestGatesAreRunInOrder: no more is asked than that takes.
+func TestGatesAreRunInOrder(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := multiarch(t)
+	files := policy("1.x") + platforms + repository(registry.Image("app"))
+	got := run{args: []string{"explain", "-f", "-", "--gates"}, stdin: files}.do(t)
+	g.Expect(got.code).To(Equal(cli.ExitSelected), got.err)
+	g.Expect(got.out).To(ContainSubstring("Gates       for linux/amd64, linux/arm64/v8\n"))
+	g.Expect(got.out).To(MatchRegexp(`(?m)^2 +1.2.0 +rejected by spec.platforms: does not provide linux/arm64, only linux/amd64$`))
+	g.Expect(got.out).To(MatchRegexp(`(?m)^3 +1.1.0 +passed$`))
+	for _, request := range registry.Requests() {
+		g.Expect(request.Path).NotTo(ContainSubstring("1.0.0"), "which ranks behind the one that passes")
+	}
+
+	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates", "--tag", "1.0.0"}, stdin: files})
+	g.Expect(r.Tag.Judged.Verdict).To(Equal(v1.CandidatePassed), "unless it is asked about")
+	g.Expect(r.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Behind", "1.1.0")))
+	r = decoded(t, run{args: []string{"explain", "-f", "-", "--gates", "--tag", "1.2.0"}, stdin: files})
+	g.Expect(r.Tag.Reason).To(Equal("is a candidate, and ranks 2; judged here: rejected by spec.platforms: does not provide linux/arm64, only linux/amd64"))
+}
+
+// TestGatesAreBounded: nobody has thousands of images read by mistake.
+func TestGatesAreBounded(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := registrytest.Start(t)
+	var tags []string
+	for minor := range 30 {
+		tags = append(tags, fmt.Sprintf("1.%d.0", minor))
+	}
+	registry.PushTags(t, "app", tags...)
+	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: policy("1.x") + platforms + repository(registry.Image("app"))})
+	g.Expect(r.Selected).To(BeNil())
+	g.Expect(r.PassedOver).To(HaveLen(16))
+	g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("none of the first 16 candidates passes, and the others were not judged"))))
+}
+
+// TestGatesNeedTheRegistry: an answer that can't be had is no answer.
+func TestGatesNeedTheRegistry(t *testing.T) {
+	t.Parallel()
+	registry := multiarch(t)
+	registry.Inject(registrytest.ManifestHead, registrytest.Status(500, ""))
+	registry.Inject(registrytest.ManifestGet, registrytest.Status(500, ""))
+	times := func(by string) string {
+		return strings.Replace(policy("1.x"), "semver: {range: \"1.x\"}", "newest: {by: "+by+"}", 1)
+	}
+	for _, tt := range []struct {
+		reason string
+		args   []string
+		stdin  string
+		code   int
+		err    string
+	}{
+		{"a registry that fails", []string{"--gates"}, policy("1.x") + platforms + repository(registry.Image("app")), cli.ExitFailed, "500"},
+		{"a registry that fails while times are read", []string{"--gates"}, times("Created") + repository(registry.Image("app")), cli.ExitFailed, "500"},
+		{"a list", []string{"--gates", "--tags", "testdata/tags.txt"}, policy("1.x"), cli.ExitInvalid, "--gates asks the registry: leave --tags out"},
+		{"times of a list", []string{"--tags", "testdata/tags.txt"}, times("Created"), cli.ExitInvalid, "add --gates, which reads that from the registry"},
+		{"times of a controller", []string{"--tags", "testdata/tags.txt"}, times("FirstSeen"), cli.ExitInvalid, "leave --filename out"},
+		{"an invalid platform", []string{"--tags", "testdata/tags.txt"}, policy("1.x") + "  platforms: [linux]\n", cli.ExitInvalid,
+			`ImagePolicy 'app': spec.platforms[0] "linux" is invalid`},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			got := run{args: append([]string{"explain", "-f", "-"}, tt.args...), stdin: tt.stdin}.do(t)
+			g.Expect(got.code).To(Equal(tt.code), got.out)
+			g.Expect(got.err).To(ContainSubstring(tt.err))
+			g.Expect(got.out).To(BeEmpty())
+		})
+	}
+}
+
+// TestNewestByCreated reads when the images were created: once for each tag that the
+// filter lets through.
+func TestNewestByCreated(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := registrytest.Start(t)
+	for tag, year := range map[string]int{"old": 2020, "new": 2025, "none": 0, "x-filtered": 2026} {
+		img, err := mutate.CreatedAt(empty.Image, createdAt(year))
+		g.Expect(err).NotTo(HaveOccurred())
+		registry.PushImage(t, "app", tag, img)
+	}
+	stdin := strings.Replace(policy("1.x"), "semver: {range: \"1.x\"}", "newest: {by: Created}", 1) +
+		"  filterTags: {pattern: ^\\w+$}\n" + repository(registry.Image("app"))
+	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin})
+	g.Expect(*r.Selected).To(And(HaveField("Tag", "new"), HaveField("Key", "2025-01-01T00:00:00Z")))
+	g.Expect(r.RunnersUp).To(ConsistOf(HaveField("Tag", "old")))
+	g.Expect(r.Rejections).To(ContainElement(And(HaveField("Cause", explain.Cause("NoTime")), HaveField("Examples", []string{"none"}))))
+	for _, request := range registry.Requests() {
+		g.Expect(request.Path).NotTo(ContainSubstring("filtered"))
+	}
+}
+
+// cluster serves a policy and its repository.
+func cluster(t *testing.T, policy *v1.ImagePolicy, repo *v1.ImageRepository) string {
+	t.Helper()
+	answers := map[string]any{
+		"/api":  map[string]any{"kind": "APIVersions", "versions": []string{"v1"}},
+		"/apis": json.RawMessage(`{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "image.toolkit.fluxcd.io", "versions": [{"groupVersion": "image.toolkit.fluxcd.io/v1", "version": "v1"}]}]}`),
+		"/apis/image.toolkit.fluxcd.io/v1": json.RawMessage(`{"kind": "APIResourceList", "groupVersion": "image.toolkit.fluxcd.io/v1", "resources": [
+			{"name": "imagepolicies", "kind": "ImagePolicy", "namespaced": true}, {"name": "imagerepositories", "kind": "ImageRepository", "namespaced": true}]}`),
+		"/apis/image.toolkit.fluxcd.io/v1/namespaces/default/imagepolicies/app":     policy,
+		"/apis/image.toolkit.fluxcd.io/v1/namespaces/default/imagerepositories/app": repo,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, known := answers[r.URL.Path]
+		if !known {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	return kubeconfig(t, server.URL)
+}
+
+func createdAt(year int) gcr.Time {
+	if year == 0 {
+		return gcr.Time{}
+	}
+	return gcr.Time{Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// ageing returns a policy that has selected 1.1.0, while 1.5.0 ripens.
+func ageing(image, young, fine string) (*v1.ImagePolicy, *v1.ImageRepository) {
+	meta := metav1.ObjectMeta{Namespace: "default", Name: "app"}
+	p := &v1.ImagePolicy{ObjectMeta: meta, TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: v1.ImagePolicyKind}}
+	p.Spec.ImageRepositoryRef.Name = "app"
+	p.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
+	p.Spec.Platforms, p.Spec.MinimumAge = []string{"linux/arm64"}, &metav1.Duration{Duration: 72 * time.Hour}
+	p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
+	p.Status.LatestRef = &v1.ImageRef{Name: image, Image: image, Tag: "1.1.0", Digest: fine}
+	p.Status.Candidates = []v1.JudgedCandidate{
+		{Tag: "1.5.0", Digest: young, Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Message: "was first seen then",
+			EligibleAt: &metav1.Time{Time: time.Now().Add(time.Hour)}},
+		{Tag: "1.1.0", Digest: fine, Verdict: v1.CandidatePassed},
+	}
+	repo := &v1.ImageRepository{ObjectMeta: meta, TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: v1.ImageRepositoryKind}}
+	repo.Spec.Image, repo.Spec.Insecure = image, true
+	return p, repo
+}
+
+// TestAgeInACluster: since when an image is there, the status knows.
+func TestAgeInACluster(t *testing.T) {
+	t.Parallel()
+	registry := multiarch(t)
+	young := registry.PushIndex(t, "app", "1.5.0", "linux/amd64", "linux/arm64")
+	fine := registry.PushIndex(t, "app", "1.1.0", "linux/amd64", "linux/arm64")
+	run := func(change func(*v1.ImagePolicy)) explain.Result {
+		t.Helper()
+		p, repo := ageing(registry.Image("app"), young, fine)
+		change(p)
+		return decoded(t, run{args: []string{"explain", "app", "-n", "default", "--gates", "--kubeconfig", cluster(t, p, repo)}})
+	}
+	for _, tt := range []struct {
+		reason   string
+		change   func(*v1.ImagePolicy)
+		selected string
+		verdict  v1.CandidateVerdict
+	}{
+		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImagePolicy) {}, "1.1.0", v1.CandidatePassed},
+		{"it is old enough as soon as the status said it would be", func(p *v1.ImagePolicy) {
+			p.Status.Candidates[0].EligibleAt.Time = time.Now().Add(-time.Minute)
+		}, "1.5.0", v1.CandidatePassed},
+		{"another image at the tag was seen by nobody", func(p *v1.ImagePolicy) { p.Status.Candidates[0].Digest = fine }, "1.5.0", explain.Unknown},
+		{"nor was what the status does not tell of", func(p *v1.ImagePolicy) { p.Status.Candidates = p.Status.Candidates[1:] }, "1.5.0", explain.Unknown},
+		{"one that failed a later gate was old enough", func(p *v1.ImagePolicy) {
+			p.Status.Candidates[0].EligibleAt, p.Status.Candidates[0].Verdict, p.Status.Candidates[0].Gate = nil, v1.CandidateRejected, v1.GatePlatforms
+		}, "1.5.0", v1.CandidatePassed},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			r := run(tt.change)
+			g.Expect(*r.Selected).To(And(HaveField("Tag", tt.selected), HaveField("Verdict", tt.verdict)))
+			g.Expect(*r.Policy.Agrees).To(Equal(tt.selected == "1.1.0"))
+		})
+	}
+}
+
+// TestSignatures: signed wins over newer unsigned, by the keys in the files.
+func TestSignatures(t *testing.T) {
+	t.Parallel()
+	registry := multiarch(t)
+	key := signaturetest.NewKey(t, "ecdsa")
+	digest := registry.PushIndex(t, "app", "1.1.0", "linux/amd64")
+	signaturetest.PushSignatures(t, registry, "app", digest, key.Sign(t, signaturetest.Payload(digest)))
+	stdin := policy("1.x") + "  digestReflectionPolicy: Always\n  verify: {secretRef: {name: keys}}\n" + repository(registry.Image("app"))
+	secret := func(pem string) string {
+		return "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: " + base64.StdEncoding.EncodeToString([]byte(pem)) + "}\n"
+	}
+	t.Run("signed", func(t *testing.T) {
+		g := NewWithT(t)
+		r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + secret(string(key.PublicPEM(t)))})
+		g.Expect(r.PassedOver).To(HaveExactElements(
+			And(HaveField("Tag", "1.3.0"), HaveField("Gate", v1.GateVerify)), And(HaveField("Tag", "1.2.0"), HaveField("Message", HavePrefix("is not verified: ")))))
+		g.Expect(*r.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", digest), HaveField("Verdict", v1.CandidatePassed),
+			HaveField("Message", `signed by key "cosign.pub"`)))
+	})
+	t.Run("keys that are none", func(t *testing.T) {
+		g := NewWithT(t)
+		got := run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + secret("no key")}.do(t)
+		g.Expect(got.code).To(Equal(cli.ExitInvalid), got.out)
+		g.Expect(got.err).To(ContainSubstring("spec.verify of ImagePolicy 'app'"))
+	})
+	t.Run("no keys", func(t *testing.T) {
+		g := NewWithT(t)
+		for _, encrypted := range []string{"", "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: 'ENC[x]'}\nsops: {}\n"} {
+			r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + encrypted})
+			g.Expect(*r.Selected).To(And(HaveField("Tag", "1.3.0"), HaveField("Verdict", explain.Unknown), HaveField("Gate", v1.GateVerify)))
+			g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("its signatures were not checked: the files hold no Secret 'keys'"))))
+		}
+	})
+}

@@ -1,0 +1,261 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
+)
+
+// JudgedBy says whose verdicts an explanation tells.
+type JudgedBy string
+
+// The judges.
+const (
+	// ByController are the verdicts in the status of the policy.
+	ByController JudgedBy = "Controller"
+	// ByExplain are those of the command itself.
+	ByExplain JudgedBy = "Explain"
+	// ByNobody says that there are none.
+	ByNobody JudgedBy = "Nobody"
+)
+
+// Verdicts of candidates, beside those of the API.
+const (
+	// Unjudged is that of a candidate whose image was not judged.
+	Unjudged v1.CandidateVerdict = "Unjudged"
+	// Unknown is that of a candidate which passes what could be judged here.
+	Unknown v1.CandidateVerdict = "Unknown"
+)
+
+// Trials are the verdicts on some candidates, by tag.
+type Trials struct {
+	By JudgedBy
+	// Judged are the candidates that were judged.
+	Judged []v1.JudgedCandidate
+	// Complete says that nothing was left unjudged that could be selected.
+	Complete bool
+}
+
+// of returns the verdict on a tag.
+func (t Trials) of(tag string) (v1.JudgedCandidate, bool) {
+	i := slices.IndexFunc(t.Judged, func(c v1.JudgedCandidate) bool { return c.Tag == tag })
+	if i < 0 {
+		return v1.JudgedCandidate{Tag: tag, Verdict: Unjudged}, false
+	}
+	return t.Judged[i], true
+}
+
+// toldAtMost is how many candidates a status tells of: the best ones, and the last.
+const toldAtMost = 8
+
+// Observed returns what the controller judged, as far as its status says so and
+// speaks of the policy and the image as they are now.
+func (c *Case) Observed() Trials {
+	status := c.Policy.Status
+	ofImage := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
+	if !c.Live() || !ofImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
+		return Trials{By: ByNobody}
+	}
+	return Trials{By: ByController, Judged: status.Candidates, Complete: true}
+}
+
+// gates says what images have to pass, nil for nothing.
+func (c *Case) gates(t Trials) *Gates {
+	spec := &c.Policy.Spec
+	if !spec.HasGates() {
+		return nil
+	}
+	g := &Gates{Platforms: spec.Platforms, JudgedBy: t.By, Verify: verifyText(spec.Verify)}
+	if spec.MinimumAge != nil {
+		g.MinimumAge = durationText(spec.MinimumAge.Duration)
+	}
+	return g
+}
+
+// durationText renders a duration without units of which there are none.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// verifyText says by whom an image must be signed, as what follows "signed ".
+func verifyText(verify *v1.ImageVerification) string {
+	switch {
+	case verify == nil:
+		return ""
+	case verify.Provider == v1.VerifyNotation && verify.SecretRef != nil:
+		return fmt.Sprintf("as the trust policy in Secret '%s' demands, with notation", verify.SecretRef.Name)
+	case verify.SecretRef != nil:
+		return fmt.Sprintf("by a key in Secret '%s', with cosign", verify.SecretRef.Name)
+	}
+	var who []string
+	for _, identity := range verify.MatchOIDCIdentity {
+		who = append(who, fmt.Sprintf("%q of %q", identity.Subject, identity.Issuer))
+	}
+	text := "by " + strings.Join(who, " or ") + ", with cosign"
+	if verify.TrustedRootSecretRef != nil {
+		text += fmt.Sprintf(" and the trusted root in Secret '%s'", verify.TrustedRootSecretRef.Name)
+	}
+	return text
+}
+
+// judged adds a verdict to a candidate.
+func (c *Case) judged(candidate Candidate, j v1.JudgedCandidate) Candidate {
+	candidate.Verdict, candidate.Gate, candidate.Message = j.Verdict, j.Gate, j.Message
+	if j.EligibleAt != nil {
+		candidate.EligibleAt = new(j.EligibleAt.UTC())
+	}
+	switch ref := c.Policy.Status.LatestRef; {
+	case j.Verdict == v1.CandidateKept && c.Live() && ref != nil: // the tag points at another one
+		candidate.Digest = ref.Digest
+	case j.Verdict != v1.CandidateKept:
+		candidate.Digest = j.Digest
+	}
+	return candidate
+}
+
+// Stops reports whether a verdict keeps a candidate from being selected.
+func Stops(verdict v1.CandidateVerdict) bool {
+	return verdict == v1.CandidateRejected || verdict == v1.CandidateRipening
+}
+
+// judge parts the ranking: those before the first candidate that is not stopped by
+// its verdict, that one, and those behind it.
+func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
+	for i, choice := range ranked {
+		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
+		j, known := t.of(choice.Tag)
+		if known {
+			candidate = c.judged(candidate, j)
+		}
+		switch {
+		case r.Selected != nil && len(r.RunnersUp) < top:
+			r.RunnersUp = append(r.RunnersUp, candidate)
+		case r.Selected != nil:
+			return
+		case known && Stops(j.Verdict):
+			r.PassedOver = append(r.PassedOver, candidate)
+		case !known && t.By == ByExplain: // more than are judged at a time
+			return
+		case !known && t.untold(choice.Tag, c.rule):
+		default:
+			candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
+			r.Selected = &candidate
+		}
+	}
+}
+
+// untold reports whether the status may have left out a candidate that was judged:
+// one behind the best ones of which it tells, and before the last.
+func (t Trials) untold(tag string, rule *selection.Rule) bool {
+	if t.By != ByController || len(t.Judged) < toldAtMost {
+		return false
+	}
+	last := t.Judged[toldAtMost-1]
+	if rule.Compare(t.Judged[toldAtMost-2].Tag, tag) < 0 {
+		return false
+	}
+	return Stops(last.Verdict) || rule.Compare(tag, last.Tag) > 0
+}
+
+// noteGates notes what is not known of the images.
+func (c *Case) noteGates(r *Result, t Trials) {
+	if r.Gates == nil {
+		return
+	}
+	if by := r.Selected; by != nil {
+		switch {
+		case by.Verdict == Unjudged && t.By == ByController:
+			r.Note(NoteNotJudged, "the controller has not judged %s yet: whether it passes the gates is not known, --gates judges it here", by.Tag)
+		case by.Verdict == Unjudged:
+			r.Note(NoteNotJudged, "no image was judged: whether %s passes the gates is not known, --gates judges it here", by.Tag)
+		case by.Verdict == Unknown:
+			r.Note(NoteNotJudged, "whether %s passes all gates is not known: it %s", by.Tag, by.Message)
+		}
+	}
+	if !t.Complete && t.By == ByExplain {
+		r.Note(NoteNotAllJudged, "none of the first %s passes, and the others were not judged: the controller goes on until one passes",
+			count(len(r.PassedOver), "candidate"))
+	}
+	if t.By == ByExplain {
+		c.noteVerdicts(r)
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// noteVerdicts notes where the controller came to another verdict on the same image.
+func (c *Case) noteVerdicts(r *Result) {
+	observed := c.Observed()
+	candidates := r.PassedOver
+	if r.Selected != nil {
+		candidates = append(slices.Clone(candidates), *r.Selected)
+	}
+	for _, here := range candidates {
+		there, known := observed.of(here.Tag)
+		if !known || there.Digest != here.Digest || here.Verdict == Unknown || Stops(here.Verdict) == Stops(there.Verdict) {
+			continue
+		}
+		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag,
+			VerdictText(there.Verdict, there.Gate, there.Message))
+	}
+}
+
+// VerdictText tells a verdict, with the field of spec and the reason, as what follows
+// "the tag was ".
+func VerdictText(verdict v1.CandidateVerdict, gate, message string) string {
+	text := ""
+	switch verdict {
+	case v1.CandidatePassed:
+		text = "passed"
+	case v1.CandidateKept:
+		text = "kept"
+	case v1.CandidateRejected:
+		text = "rejected"
+	case v1.CandidateRipening:
+		text = "too young"
+	case Unjudged:
+		return "not judged"
+	case Unknown:
+		return "not judged by all gates: " + message
+	}
+	if verdict == v1.CandidateRejected && gate != "" && gate != v1.GateDigest {
+		text += " by spec." + gate
+	}
+	if message != "" {
+		text += ": " + message
+	}
+	return text
+}

@@ -1,0 +1,90 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// Secrets reads the Secrets of a cluster, as the user who runs the command, or those
+// of files. It reads nothing else.
+type Secrets struct {
+	client.Reader // of the cluster, nil for files
+	files         []found[corev1.Secret]
+}
+
+// Secrets returns the Secrets of the cluster.
+func (c *Cluster) Secrets() *Secrets { return &Secrets{Reader: c.client} }
+
+// Secrets returns the Secrets of the files.
+func (o *Objects) Secrets() *Secrets { return &Secrets{files: o.secrets} }
+
+// Get reads a Secret.
+func (s *Secrets) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	if s.Reader != nil {
+		return s.Reader.Get(ctx, key, into, opts...)
+	}
+	secret, ok := into.(*corev1.Secret)
+	if !ok {
+		return fmt.Errorf("files hold no %T that could be read", into)
+	}
+	if of := s.find(key); of != nil {
+		of.DeepCopyInto(secret)
+		for name, text := range secret.StringData { // as the API server does
+			if secret.Data == nil {
+				secret.Data = map[string][]byte{}
+			}
+			secret.Data[name] = []byte(text)
+		}
+		secret.StringData = nil
+		return nil
+	}
+	return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
+}
+
+func (s *Secrets) find(key types.NamespacedName) *corev1.Secret {
+	for _, secret := range s.files {
+		if secret.object.Name == key.Name && agree(secret.object.Namespace, key.Namespace) {
+			return secret.object
+		}
+	}
+	return nil
+}
+
+// Missing returns the name of a Secret that a policy in files names for its
+// signatures, and the files lack.
+func (s *Secrets) Missing(policy *v1.ImagePolicy) string {
+	if s.Reader != nil || policy.Spec.Verify == nil {
+		return ""
+	}
+	verify := policy.Spec.Verify
+	for _, ref := range []*meta.LocalObjectReference{verify.SecretRef, verify.TrustedRootSecretRef} {
+		if ref != nil && s.find(types.NamespacedName{Namespace: policy.Namespace, Name: ref.Name}) == nil {
+			return ref.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,87 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package source
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
+)
+
+// Signatures makes Verifiers, as the controller does.
+type Signatures struct {
+	Secrets  *Secrets
+	Registry signature.Registry
+	Public   *signature.PublicRoot
+}
+
+var _ Verifiers = Signatures{}
+
+// Verifier implements Verifiers.
+func (s Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (Verifier, error) {
+	ref := policy.Spec.Verify.SecretRef
+	if ref == nil {
+		ref = policy.Spec.Verify.TrustedRootSecretRef
+	}
+	secret := &corev1.Secret{}
+	if ref != nil {
+		key := types.NamespacedName{Namespace: policy.Namespace, Name: ref.Name}
+		if err := s.Secrets.Get(ctx, key, secret); err != nil {
+			return nil, unreadable(key, err)
+		}
+	}
+	rule, err := signature.RuleOf(policy.Spec.Verify, secret.Data)
+	if err != nil {
+		return nil, Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+	}
+	made, err := signature.New(rule, s.Registry, s.Public)
+	if err != nil {
+		return nil, Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+	}
+	return verifier{made}, nil
+}
+
+func unreadable(key types.NamespacedName, err error) error {
+	if apierrors.IsNotFound(err) {
+		return Invalidf("there is no Secret '%s', which spec.verify names", key)
+	}
+	return fmt.Errorf("the Secret '%s', which spec.verify names, could not be read: %w", key, err)
+}
+
+// verifier says what it finds in the words of a status.
+type verifier struct{ *signature.Verifier }
+
+// Verify implements Verifier.
+func (v verifier) Verify(ctx context.Context, name image.Name, digest string, auth registry.AuthOptions) (string, string, error) {
+	verdict, err := v.Verifier.Verify(ctx, name, digest, auth)
+	switch {
+	case err != nil:
+		return "", "", err
+	case verdict.Passed():
+		return verdict.Signer(), "", nil
+	default:
+		return "", "is not verified: " + verdict.Reason(), nil
+	}
+}

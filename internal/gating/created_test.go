@@ -1,0 +1,85 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package gating_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/gating"
+)
+
+// TestReadCreated reads the times of images, at the tag that they are listed under.
+func TestReadCreated(t *testing.T) {
+	asker := newFake()
+	var tags []string
+	for i := range 20 {
+		tag := fmt.Sprint(i)
+		tags = append(tags, tag)
+		asker.push(tag, "d"+tag, good)
+	}
+	delete(asker.tags, "7")
+	known := map[string]candidate.Fact{"3": {Digest: "d3", Seen: 5, Read: true}, "4": {Digest: "old", Seen: 5, Created: 9}}
+	learned, err := gating.ReadCreated(t.Context(), asker, tags, known, began)
+	if err != nil || len(learned) != len(tags) {
+		t.Fatalf("%d are known, %v", len(learned), err)
+	}
+	for tag, want := range map[string]candidate.Fact{
+		"1": {Digest: "d1", Seen: began.Unix(), Created: began.Unix() - 1},
+		"3": {Digest: "d3", Seen: 5, Read: true, Created: began.Unix() - 1},
+		"4": {Digest: "d4", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
+		"7": {Seen: began.Unix(), Created: candidate.CreatedUnsaid},
+	} {
+		if diff := cmp.Diff(want, learned[tag]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tag, diff)
+		}
+	}
+	if got := len(asker.requests()); got != len(tags) {
+		t.Errorf("%d requests", got)
+	}
+}
+
+// TestReadCreatedIsGoneOnWith: what was read before a failure is known.
+func TestReadCreatedIsGoneOnWith(t *testing.T) {
+	asker := newFake()
+	var tags []string
+	for i := range 40 {
+		tag := fmt.Sprintf("%02d", i)
+		tags = append(tags, tag)
+		asker.push(tag, "d"+tag, good)
+	}
+	asker.failing = []string{"image 20"}
+	learned, err := gating.ReadCreated(t.Context(), asker, tags, nil, began)
+	if !errors.Is(err, errNoNet) {
+		t.Fatal(err)
+	}
+	if _, known := learned["20"]; known || len(learned) < 16 {
+		t.Errorf("%d are known", len(learned))
+	}
+	asker.requests()
+	asker.failing = nil
+	rest := slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { _, known := learned[tag]; return known })
+	more, err := gating.ReadCreated(t.Context(), asker, rest, nil, began)
+	if err != nil || len(more)+len(learned) != len(tags) {
+		t.Errorf("%d and %d are known, %v", len(learned), len(more), err)
+	}
+}

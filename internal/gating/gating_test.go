@@ -1,0 +1,173 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package gating_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/gating"
+)
+
+// TestWalkDown asks of the best candidate first, and of no more than that takes.
+func TestWalkDown(t *testing.T) {
+	w := newWorld(t, "3", "2", "1")
+	w.asker.push("3", "c", bad)
+	w.asker.push("2", "b", good)
+	w.asker.push("1", "a", good)
+	walk := w.picks(began, "2@b", "digest 3", "image c", "digest 2", "image b")
+	if got := verdicts(walk); got != "3 c Rejected platforms; 2 b Passed" {
+		t.Error(got)
+	}
+	w.picks(began.Add(time.Second), "2@b", "digest 2") // what it points at is confirmed
+	w.held = gating.Held{Tag: "2", Digest: "b"}
+	w.picks(began.Add(2*time.Second), "2@b")
+	w.held.Look = true
+	if walk := w.picks(began.Add(3*time.Second), "2@b", "digest 2"); !walk.Looking {
+		t.Error("that the tag was looked at is not told")
+	}
+}
+
+// TestWalkOfAll: the digest that is picked is the one that was judged.
+func TestWalkOfAll(t *testing.T) {
+	w := newWorld(t, "3", "2")
+	w.gates.Rule, w.gates.MinimumAge = "r", time.Hour
+	w.asker.push("3", "c", good)
+	w.asker.push("2", "b", good)
+	w.asker.unsigned["c"] = "has no signature"
+	walk := w.picks(began.Add(time.Hour), "2@b", "digest 3", "image c", "image c", "verify c", "digest 2", "image b", "image b", "verify b")
+	if got := verdicts(walk); got != "3 c Rejected verify; 2 b Passed" {
+		t.Error(got)
+	}
+	if got := walk.Judged[1].Message; got != "signed by ann" {
+		t.Error(got)
+	}
+}
+
+// TestBudget: a walk that asks about as many candidates as it may is gone on with.
+// Nothing is asked twice, whatever the budget, and the answer is the same.
+func TestBudget(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		n, budget := 1+random.IntN(40), 1+random.IntN(10)
+		w := newWorld(t)
+		w.budget = budget
+		want := ""
+		for i := range n {
+			tag, platform := fmt.Sprintf("t%02d", i), bad
+			if random.IntN(12) == 0 {
+				platform = good
+			}
+			w.tags = append(w.tags, tag)
+			w.asker.push(tag, "d"+tag, platform)
+			if want == "" && platform == good {
+				want = tag + "@d" + tag
+			}
+		}
+		walks := 1
+		_, pick, err := w.walk(began)
+		for ; errors.Is(err, gating.ErrUnfinished); walks++ {
+			_, pick, err = w.walk(began.Add(time.Duration(walks) * time.Millisecond))
+		}
+		got := ""
+		if pick != nil {
+			got = pick.Tag + "@" + pick.Digest
+		}
+		if err != nil || got != want {
+			t.Fatalf("%d candidates by %d: picked %q, want %q, %v", n, budget, got, want, err)
+		}
+		requests := w.asker.requests()
+		if once := slices.Compact(slices.Sorted(slices.Values(requests))); len(once) != len(requests) {
+			t.Fatalf("%d candidates by %d: something was asked twice: %q", n, budget, requests)
+		}
+		if most := n/budget + 1; walks > most {
+			t.Fatalf("%d candidates by %d took %d walks", n, budget, walks)
+		}
+	}
+}
+
+// TestRejectedOnesAreLookedAtEverLess: the pause begins with the interval, doubles,
+// and ends at a day.
+func TestRejectedOnesAreLookedAtEverLess(t *testing.T) {
+	w := newWorld(t, "1")
+	w.asker.push("1", "a", bad)
+	walk := w.picks(began, "", "digest 1", "image a")
+	var pauses []time.Duration
+	for now := began; len(pauses) < 14; {
+		w.picks(walk.Next.Add(-time.Second), "") // too early
+		next := walk.Next
+		walk = w.picks(next, "", "digest 1")
+		pauses = append(pauses, next.Sub(now))
+		now = next
+	}
+	want := []time.Duration{interval, interval}
+	for pause := 2 * interval; len(want) < 14; pause *= 2 {
+		want = append(want, min(pause, 24*time.Hour))
+	}
+	if diff := cmp.Diff(want, pauses); diff != "" {
+		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+	w.asker.push("1", "a2", good)
+	w.picks(walk.Next, "1@a2", "digest 1", "image a2")
+}
+
+// TestALookThatWasAskedFor renews all of them at once, and once.
+func TestALookThatWasAskedFor(t *testing.T) {
+	w := newWorld(t, "2", "1")
+	w.asker.push("2", "b", bad)
+	w.asker.push("1", "a", bad)
+	w.picks(began, "", "digest 2", "image b", "digest 1", "image a")
+	w.picks(began.Add(time.Minute), "")
+	w.again = began.Add(2 * time.Minute)
+	w.budget = 1
+	if _, _, err := w.walk(began.Add(2 * time.Minute)); !errors.Is(err, gating.ErrUnfinished) {
+		t.Fatal(err)
+	}
+	w.picks(began.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
+	w.picks(began.Add(3*time.Minute), "")
+}
+
+// TestSignaturesThatComeLate: who signs after the push need not push again.
+func TestSignaturesThatComeLate(t *testing.T) {
+	w := newWorld(t, "1")
+	w.gates = candidate.Gates{Rule: "r"}
+	w.asker.push("1", "a", good)
+	w.asker.unsigned["a"] = "has no signature"
+	walk := w.picks(began, "", "digest 1", "verify a")
+	w.picks(began.Add(time.Minute), "")
+	w.asker.failing = []string{"verify"}
+	if _, pick, err := w.walk(walk.Next); pick != nil || !errors.Is(err, errNoNet) {
+		t.Fatalf("got %v, %v", pick, err)
+	}
+	w.asker.requests()
+	w.asker.failing = nil
+	delete(w.asker.unsigned, "a")
+	_, pick, err := w.walk(walk.Next.Add(time.Second))
+	if err != nil || pick == nil || *pick != (gating.Pick{Tag: "1", Digest: "a"}) {
+		t.Errorf("got %v, %v", pick, err)
+	}
+	if got := w.asker.requests(); !slices.Contains(got, "verify a") {
+		t.Errorf("what was rejected passes unasked: %q", got)
+	}
+}

@@ -1,0 +1,182 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package gating_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/gating"
+)
+
+// TestMovedTagOfWhatIsSelected: what passed stays until its tag points at something
+// that passes, too.
+func TestMovedTagOfWhatIsSelected(t *testing.T) {
+	moved := func(t *testing.T, platform string) *world {
+		w := newWorld(t, "2", "1")
+		w.late = true
+		w.asker.push("2", "b", good)
+		w.asker.push("1", "a", good)
+		w.picks(began, "2@b", "digest 2", "image b")
+		w.asker.push("2", "b2", platform)
+		w.held = gating.Held{Tag: "2", Digest: "b", Look: true}
+		return w
+	}
+	t.Run("to one that passes", func(t *testing.T) {
+		moved(t, good).picks(began, "2@b2", "digest 2", "image b2")
+	})
+	t.Run("to one that does not", func(t *testing.T) {
+		w := moved(t, bad)
+		w.held.Passed = true
+		walk := w.picks(began, "2@b", "digest 2", "image b2")
+		if got := verdicts(walk); got != "2 b2 Kept platforms" {
+			t.Error(got)
+		}
+		if got := walk.Judged[0].Message; got != "does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected" {
+			t.Error(got)
+		}
+		if w.facts["2"].Digest != "b2" {
+			t.Errorf("the facts are about %q, which the tag does not point at", w.facts["2"].Digest)
+		}
+		if walk.Next.IsZero() {
+			t.Error("it is never looked at again")
+		}
+		w.held.Look = false
+		w.picks(began.Add(time.Second), "2@b")
+	})
+	t.Run("to one that is too young", func(t *testing.T) {
+		w := moved(t, good)
+		w.gates.MinimumAge, w.held.Passed = time.Hour, true
+		walk := w.picks(began.Add(time.Minute), "2@b", "digest 2")
+		if got := verdicts(walk); got != "2 b2 Kept minimumAge" || !walk.Judged[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
+			t.Errorf("%s, eligible at %s", got, walk.Judged[0].EligibleAt)
+		}
+		if !walk.Next.Equal(began.Add(61 * time.Minute)) {
+			t.Errorf("the next walk is at %s", walk.Next)
+		}
+		w.picks(walk.Next, "2@b2", "digest 2", "image b2")
+	})
+	t.Run("and the gates were changed, so that neither passes", func(t *testing.T) {
+		w := moved(t, bad)
+		w.gates.Rule = "r"
+		w.asker.unsigned["b"] = "has no signature"
+		w.picks(began, "1@a", "digest 2", "image b2", "image b", "verify b", "digest 1", "image a", "verify a")
+	})
+	t.Run("nobody looks where that is not wanted", func(t *testing.T) {
+		w := moved(t, bad)
+		w.held.Look, w.held.Passed = false, true
+		w.picks(began, "2@b")
+	})
+}
+
+// TestHeldIsJudgedByNewGates: but not by its age.
+func TestHeldIsJudgedByNewGates(t *testing.T) {
+	w := newWorld(t, "2", "1")
+	w.late = true
+	w.asker.push("2", "b", bad)
+	w.asker.push("1", "a", good)
+	w.held = gating.Held{Tag: "2", Digest: "b"}
+	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.picks(began, "2@b")
+	w.gates.Platforms = []string{good}
+	walk := w.picks(began, "", "image b", "digest 1")
+	if got := verdicts(walk); got != "2 b Rejected platforms; 1 a Ripening minimumAge" {
+		t.Error(got)
+	}
+}
+
+// TestRipening costs nothing until it is over. Then what the tag points at counts.
+func TestRipening(t *testing.T) {
+	w := newWorld(t, "2", "1")
+	w.late = true
+	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.asker.push("2", "b", good)
+	w.asker.push("1", "a", good)
+	w.held = gating.Held{Tag: "1", Digest: "a"}
+	walk := w.picks(began, "1@a", "digest 2")
+	if got := verdicts(walk); got != "2 b Ripening minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(time.Hour)) {
+		t.Errorf("%s, next at %s", got, walk.Next)
+	}
+	w.picks(began.Add(time.Hour-time.Second), "1@a")
+	w.asker.push("2", "b2", good)
+	walk = w.picks(began.Add(time.Hour), "1@a", "digest 2")
+	if got := verdicts(walk); got != "2 b2 Ripening minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(2*time.Hour)) {
+		t.Errorf("another image is as young as it is: %s, next at %s", got, walk.Next)
+	}
+	w.picks(began.Add(2*time.Hour), "2@b2", "digest 2")
+}
+
+// TestThereAtTheFirstScan: an image that was there before is judged by when it was
+// created, and one that its tag was moved to by when that was seen.
+func TestThereAtTheFirstScan(t *testing.T) {
+	w := newWorld(t, "1")
+	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.asker.push("1", "a", good)
+	w.picks(began.Add(time.Hour), "1@a", "digest 1", "image a")
+	w.asker.push("1", "a2", good)
+	w.picks(began.Add(2*time.Hour), "", "digest 1")
+	w.picks(began.Add(3*time.Hour), "1@a2", "digest 1")
+}
+
+// TestGoneTags: the list has a tag for which there is no image. Another one is selected.
+func TestGoneTags(t *testing.T) {
+	w := newWorld(t, "2", "1")
+	w.asker.push("1", "a", good)
+	walk := w.picks(began, "1@a", "digest 2", "digest 1", "image a")
+	if got := verdicts(walk); got != "2  Rejected digest; 1 a Passed" {
+		t.Error(got)
+	}
+	w.asker.push("2", "b", good)
+	w.picks(walk.Next, "2@b", "digest 2", "image b")
+}
+
+// TestErrorsAreNoVerdicts: whatever fails, nothing is selected and nobody rejected,
+// and another walk comes to the same as if nothing had failed.
+func TestErrorsAreNoVerdicts(t *testing.T) {
+	for _, failing := range []string{"digest 2", "image b", "verify b", "digest 1", "image a", "verify a"} {
+		t.Run(failing, func(t *testing.T) {
+			w := newWorld(t, "2", "1")
+			w.gates.Rule = "r"
+			w.asker.push("2", "b", good)
+			w.asker.push("1", "a", good)
+			w.asker.unsigned["b"] = "has no signature"
+			w.asker.failing = []string{failing}
+			walk, pick, err := w.walk(began)
+			if pick != nil || !errors.Is(err, errNoNet) {
+				t.Errorf("got %v, %v", pick, err)
+			}
+			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(walk), tag+" ") {
+				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(walk))
+			}
+			known := w.asker.requests()
+			w.asker.failing = nil
+			_, pick, err = w.walk(began.Add(time.Second))
+			if err != nil || pick == nil || pick.Tag != "1" {
+				t.Errorf("got %v, %v", pick, err)
+			}
+			for _, request := range w.asker.requests() {
+				if request != failing && !strings.HasPrefix(request, "digest") && slices.Contains(known, request) {
+					t.Errorf("%q was asked again", request)
+				}
+			}
+		})
+	}
+}

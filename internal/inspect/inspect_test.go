@@ -1,0 +1,299 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package inspect_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// source is a repository in a registry, by the client of the controller.
+type source struct {
+	client *registry.Client
+	name   image.Name
+}
+
+func (s source) Manifest(ctx context.Context, reference string) (registry.Manifest, error) {
+	return s.client.Manifest(ctx, s.name, reference, registry.AuthOptions{})
+}
+
+func (s source) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
+	return s.client.Blob(ctx, s.name, digest, limit, registry.AuthOptions{})
+}
+
+func start(t *testing.T) (*registrytest.Registry, source) {
+	t.Helper()
+	reg := registrytest.Start(t)
+	name, err := image.Parse(reg.Image("app"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := registry.NewClient()
+	t.Cleanup(client.Close)
+	return reg, source{client: client, name: name}
+}
+
+const (
+	ociIndex    = "application/vnd.oci.image.index.v1+json"
+	ociManifest = "application/vnd.oci.image.manifest.v1+json"
+	dockerList  = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerImage = "application/vnd.docker.distribution.manifest.v2+json"
+	ociConfig   = "application/vnd.oci.image.config.v1+json"
+	annotated   = "org.opencontainers.image.created"
+)
+
+// pusher pushes what images are made of.
+type pusher struct {
+	t   *testing.T
+	reg *registrytest.Registry
+}
+
+// manifest pushes the manifest of an image with a configuration, and returns its
+// digest. It is untagged where tag is empty.
+func (p pusher) manifest(tag, mediaType, config string, annotations map[string]string) string {
+	p.t.Helper()
+	m := map[string]any{"schemaVersion": 2, "mediaType": mediaType, "layers": []any{}}
+	if annotations != nil {
+		m["annotations"] = annotations
+	}
+	if config != "" {
+		m["config"] = map[string]any{"mediaType": ociConfig, "size": len(config), "digest": p.reg.PushBlob(p.t, "app", []byte(config))}
+	}
+	return p.push(tag, mediaType, m)
+}
+
+func (p pusher) push(tag, mediaType string, content any) string {
+	p.t.Helper()
+	text, err := json.Marshal(content)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.reg.PushManifest(p.t, "app", tag, mediaType, text)
+}
+
+// some pushes an image that is not asked for, and returns its digest.
+func (p pusher) some(n int) string {
+	p.t.Helper()
+	return p.manifest("", ociManifest, "", map[string]string{"n": fmt.Sprint(n)})
+}
+
+// part is a manifest of an index.
+type part struct {
+	Digest      string            `json:"digest"`
+	MediaType   string            `json:"mediaType"`
+	Size        int               `json:"size"`
+	Platform    map[string]string `json:"platform,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+func (p pusher) index(tag, mediaType string, annotations map[string]string, parts ...part) string {
+	p.t.Helper()
+	for i := range parts {
+		parts[i].MediaType, parts[i].Size = ociManifest, 1
+	}
+	m := map[string]any{"schemaVersion": 2, "mediaType": mediaType, "manifests": parts}
+	if annotations != nil {
+		m["annotations"] = annotations
+	}
+	return p.push(tag, mediaType, m)
+}
+
+func on(os, architecture, variant string) map[string]string {
+	return map[string]string{"os": os, "architecture": architecture, "variant": variant}
+}
+
+const (
+	in2020 = 1577836800
+	in2021 = 1609459200
+)
+
+var (
+	at2020  = map[string]string{annotated: "2020-01-01T00:00:00Z"}
+	both    = inspect.Wants{Platforms: true, Created: true}
+	created = inspect.Wants{Created: true}
+	only    = inspect.Wants{Platforms: true}
+)
+
+// TestImages reads images of every form from a real registry, with as few requests
+// as that takes: of manifests, and of blobs.
+func TestImages(t *testing.T) {
+	const config2021 = `{"os": "linux", "architecture": "arm64", "variant": "v8", "created": "2021-01-01T00:00:00Z"}`
+	for _, tt := range []struct {
+		reason           string
+		push             func(p pusher) string
+		wants            inspect.Wants
+		platforms        []string
+		created          int64
+		unread           bool
+		manifests, blobs int
+	}{
+		{"an image says all of it in its configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
+			both, []string{"linux/arm64"}, in2021, false, 1, 1},
+		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) },
+			both, []string{"linux/arm64"}, in2021, false, 1, 1},
+		{"an annotation goes before", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
+			both, []string{"linux/arm64"}, in2020, false, 1, 1},
+		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
+			created, nil, in2020, true, 1, 0},
+		{"one that is no time does not", func(p pusher) string {
+			return p.manifest("t", ociManifest, config2021, map[string]string{annotated: "yesterday"})
+		}, created, []string{"linux/arm64"}, in2021, false, 1, 1},
+		{"images that are built reproducibly do not say when", func(p pusher) string {
+			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64", "created": "1970-01-01T00:00:00Z"}`, nil)
+		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, false, 1, 1},
+		{"nor do others", func(p pusher) string {
+			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64"}`, nil)
+		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, false, 1, 1},
+		{"an artifact has another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
+			both, nil, candidate.CreatedUnsaid, false, 1, 1},
+		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) },
+			both, nil, candidate.CreatedUnsaid, false, 1, 1},
+		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, candidate.CreatedUnsaid, false, 1, 0},
+
+		{"an index has the platforms of its images", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "v8")},
+				part{Digest: p.some(2), Platform: on("linux", "amd64", "")}, part{Digest: p.some(3), Platform: on("linux", "arm", "v6")})
+		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, candidate.CreatedUnread, false, 1, 0},
+		{"so has a list of docker", func(p pusher) string {
+			return p.index("t", dockerList, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
+				part{Digest: p.some(2), Platform: on("windows", "amd64", "")})
+		}, only, []string{"linux/amd64", "windows/amd64"}, candidate.CreatedUnread, false, 1, 0},
+		{"each once", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
+				part{Digest: p.some(2), Platform: on("linux", "arm64", "v8")})
+		}, only, []string{"linux/arm64"}, candidate.CreatedUnread, false, 1, 0},
+		{"attestations are no platform", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
+				part{Digest: p.some(2), Platform: on("unknown", "unknown", "")},
+				part{Digest: p.some(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
+		}, only, []string{"linux/amd64"}, candidate.CreatedUnread, false, 1, 0},
+		{"nor is what names none", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.some(1)}) },
+			only, nil, candidate.CreatedUnread, false, 1, 0},
+		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, candidate.CreatedUnsaid, false, 1, 0},
+
+		{"an index may say when it was made", func(p pusher) string {
+			return p.index("t", ociIndex, at2020, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
+		}, both, []string{"linux/amd64"}, in2020, false, 1, 0},
+		{"or else its first image says so, which is no attestation", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("unknown", "unknown", "")},
+				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: on("linux", "arm64", "")},
+				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
+		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, false, 2, 1},
+		{"in an annotation, too", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
+		}, created, []string{"linux/arm64"}, in2020, false, 2, 0},
+		{"but not in an index of its own", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
+		}, created, []string{"linux/arm64"}, candidate.CreatedUnsaid, false, 2, 0},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			reg, from := start(t)
+			digest := tt.push(pusher{t, reg})
+			for _, reference := range []string{"t", digest} {
+				reg.Reset()
+				got, err := inspect.Of(t.Context(), from, reference, tt.wants)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := inspect.Image{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", reference, diff)
+				}
+				if m, b := reg.Count(registrytest.ManifestGet), reg.Count(registrytest.Blob); m != tt.manifests || b != tt.blobs {
+					t.Errorf("%s: %d manifests and %d blobs were asked for, want %d and %d", reference, m, b, tt.manifests, tt.blobs)
+				}
+			}
+		})
+	}
+}
+
+// absent returns a digest that the registry does not have.
+func absent(n int) string { return fmt.Sprintf("sha256:%064x", n) }
+
+// TestFailuresAreNoAnswers: what could not be read is an error, and not an image that
+// says nothing.
+func TestFailuresAreNoAnswers(t *testing.T) {
+	const config = `{"os": "linux", "architecture": "amd64"}`
+	image := func(p pusher) { p.manifest("t", ociManifest, config, nil) }
+	for _, tt := range []struct {
+		reason  string
+		push    func(p pusher)
+		fault   registrytest.Kind
+		missing bool
+	}{
+		{"there is no such tag", func(pusher) {}, "none", true},
+		{"the manifest can't be read", image, registrytest.ManifestGet, false},
+		{"the configuration can't be read", image, registrytest.Blob, false},
+		{"the configuration is gone", func(p pusher) {
+			p.push("t", ociManifest, map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "layers": []any{},
+				"config": map[string]any{"mediaType": ociConfig, "size": 2, "digest": absent(1)}})
+		}, "none", true},
+		{"the first image of an index is gone", func(p pusher) {
+			p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
+			p.reg.Delete(p.t, "app", p.some(1))
+		}, "none", true},
+		{"the configuration is too large", func(p pusher) {
+			p.manifest("t", ociManifest, `{"os": "linux", "x": "`+strings.Repeat("x", 8<<20)+`"}`, nil)
+		}, "none", false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			reg, from := start(t)
+			tt.push(pusher{t, reg})
+			reg.Inject(tt.fault, registrytest.Status(500, ""))
+			got, err := inspect.Of(t.Context(), from, "t", both)
+			if err == nil || errors.Is(err, registry.ErrNotFound) != tt.missing {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestWhatCannotBeUnderstood is not said, and no error: another look would not help.
+func TestWhatCannotBeUnderstood(t *testing.T) {
+	for reason, manifest := range map[string]string{
+		"manifests that are none": `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": "many"}`,
+		"a part that is none":     `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": [7]}`,
+		"an odd configuration":    `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "config": "c", "layers": []}`,
+		"an odd annotation":       `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "annotations": {"` + annotated + `": 7}, "layers": []}`,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			reg, from := start(t)
+			pusher{t, reg}.manifest("t", ociManifest, "", nil)
+			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
+			got, err := inspect.Of(t.Context(), from, "t", both)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := inspect.Image{Digest: got.Digest, Read: true, Created: candidate.CreatedUnsaid}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

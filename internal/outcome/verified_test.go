@@ -1,0 +1,75 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package outcome
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// TestSourceVerified tells of the image that is selected, or else of the best one that
+// is not signed.
+func TestSourceVerified(t *testing.T) {
+	signed := v1.JudgedCandidate{Tag: "1", Digest: "a", Verdict: v1.CandidatePassed, Message: "signed by ann"}
+	unsigned := v1.JudgedCandidate{Tag: "2", Digest: "b", Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"}
+	foreign := v1.JudgedCandidate{Tag: "3", Digest: "c", Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms, Message: "is of windows"}
+	kept := unsigned
+	kept.Tag, kept.Verdict, kept.Message = "1", v1.CandidateKept, "has no signature; a, which passed before, stays selected"
+	none := Waiting(v1.NoTagSelectedReason, 0, errors.New("none"))
+	for _, tt := range []struct {
+		reason     string
+		candidates []v1.JudgedCandidate
+		err        error
+		want       string
+	}{
+		{"the one that is selected", []v1.JudgedCandidate{foreign, unsigned, signed}, nil, "True Succeeded 1@a is verified: signed by ann"},
+		{"which need not be the last that was judged", []v1.JudgedCandidate{signed, unsigned}, nil, "True Succeeded 1@a is verified: signed by ann"},
+		{"the digest that passed, and not the one that its tag was moved to", []v1.JudgedCandidate{kept}, nil,
+			"True Succeeded 1@a is verified; the tag points at b by now, which has no signature; a, which passed before, stays selected"},
+		{"the best one that is not signed", []v1.JudgedCandidate{foreign, unsigned}, none, "False VerificationError 2@b has no signature"},
+		{"it is not known where other gates reject all", []v1.JudgedCandidate{foreign}, none, ""},
+		{"nor where something fails", []v1.JudgedCandidate{unsigned}, errors.New("no network"), ""},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			policy := &v1.ImagePolicy{Spec: v1.ImagePolicySpec{Verify: &v1.ImageVerification{}}}
+			policy.Status.LatestRef = &v1.ImageRef{Tag: "1", Digest: "a"}
+			policy.Status.Candidates = tt.candidates
+			Settle(policy.DeepCopy(), policy, Result{Message: "m"}, tt.err, noon)
+			if got := told(policy); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			policy.Spec.Verify = nil
+			Settle(policy.DeepCopy(), policy, Result{Message: "m"}, nil, noon.Add(time.Minute))
+			if got := told(policy); got != "" {
+				t.Errorf("without spec.verify: got %q", got)
+			}
+		})
+	}
+}
+
+func told(policy *v1.ImagePolicy) string {
+	c := apimeta.FindStatusCondition(policy.Status.Conditions, v1.SourceVerifiedCondition)
+	if c == nil {
+		return ""
+	}
+	return string(c.Status) + " " + c.Reason + " " + c.Message
+}
