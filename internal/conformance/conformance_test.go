@@ -110,8 +110,10 @@ func TestRepositoryThatIsReadyWasScanned(t *testing.T) {
 func TestChangesCanBeWrong(t *testing.T) {
 	NewWithT(t).Expect(read(NewWithT(t), good()).Change(read(NewWithT(t), good()))).To(BeEmpty())
 	for problem, spoil := range map[string]func(*v1.ImagePolicy){
-		"went back from 2":          func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
-		"from True to True, and":    func(p *v1.ImagePolicy) { p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(noon.Add(time.Hour)) },
+		"went back from 2": func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
+		"from True to True, and": func(p *v1.ImagePolicy) {
+			p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(noon.Add(time.Hour))
+		},
 		"the latest ref vanished":   func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
 		"the latest ref went from ": func(p *v1.ImagePolicy) { p.Status.LatestRef = image.NewRef("app", "3", "") },
 		"the previous one is {Name:": func(p *v1.ImagePolicy) {
