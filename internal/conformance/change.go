@@ -58,8 +58,8 @@ func moved(before, after v1.ImagePolicyStatus) []string {
 	if before.LatestRef != nil && was != is {
 		previous = was
 	}
-	if refOf(after.ObservedPreviousRef) != previous {
-		return []string{fmt.Sprintf("the latest ref went from %+v to %+v, and the previous one is %+v", was, is, refOf(after.ObservedPreviousRef))}
+	if got := refOf(after.ObservedPreviousRef); got != previous {
+		return []string{fmt.Sprintf("the latest ref went from %+v to %+v, and the previous one is %+v", was, is, got)}
 	}
 	return nil
 }

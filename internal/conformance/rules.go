@@ -32,7 +32,7 @@ type rule func(*State) string
 
 var rules = []rule{
 	withReady, withWords, abnormalOnlyWhenTrue, oneWayOnly, readyIsTheEnd, stalledIsTold, unknownIsAtWork,
-	generations, settledTogether, asKstatus, scanned, selected, reflected,
+	generations, settledTogether, asKstatus, scanned, selected, inStep, reflected,
 }
 
 // Violations returns what clients could be misled by, nothing where the state is
@@ -169,8 +169,7 @@ func scanned(s *State) string {
 	return ""
 }
 
-// selected: the refs and the deprecated fields are read by different clients, who
-// are to come to the same.
+// selected: name and image of a ref are read by different clients.
 func selected(s *State) string {
 	if s.policy == nil {
 		return ""
@@ -184,8 +183,18 @@ func selected(s *State) string {
 			return "a ref lacks a part, or its name and its image differ"
 		}
 	}
-	if latest != nil && s.policy.Status.LatestImage != image.FormatRef(latest) ||
-		previous != nil && s.policy.Status.ObservedPreviousImage != image.FormatRef(previous) {
+	return ""
+}
+
+// inStep: the deprecated fields are read by older clients, who are to come to the
+// same.
+func inStep(s *State) string {
+	if s.policy == nil {
+		return ""
+	}
+	status := s.policy.Status
+	if status.LatestRef != nil && status.LatestImage != image.FormatRef(status.LatestRef) ||
+		status.ObservedPreviousRef != nil && status.ObservedPreviousImage != image.FormatRef(status.ObservedPreviousRef) {
 		return "a deprecated field says another image than its ref"
 	}
 	return ""

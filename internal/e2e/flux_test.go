@@ -30,6 +30,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 const (
@@ -59,10 +60,10 @@ func semver(versions string) func(part) {
 }
 
 // pair creates a repository and a policy of the name "app".
-func (f flux) pair() (repo, policy fluxObject) {
+func (f flux) pair() (fluxObject, fluxObject) {
 	f.t.Helper()
 	f.pushTags("app", "1.0.0", "1.1.0", "2.0.0")
-	repo, policy = f.repository(), f.policy()
+	repo, policy := f.repository(), f.policy()
 	f.Expect(f.create(repo, "app", f.scan("app"))).To(Succeed())
 	f.Expect(f.create(policy, "app", semver("1.x"))).To(Succeed())
 	return repo, policy
@@ -81,6 +82,29 @@ func TestFluxCreatesAndUpdates(t *testing.T) {
 		f.pushTags("other", "3.0.0")
 		f.Expect(f.awaitReady(repo)).To(Succeed())
 		f.Expect(parts(repo).scanned.LastScanResult.LatestTags).To(ConsistOf("3.0.0"))
+	})
+}
+
+// TestFluxWaitsForASlowRegistry shows what is said while work goes on for long.
+func TestFluxWaitsForASlowRegistry(t *testing.T) {
+	asFlux(t, func(f flux) {
+		registry := registrytest.Start(t)
+		registry.PushTags(t, "org/app", "1.0.0")
+		registry.Inject(registrytest.Tags, registrytest.Delay(2*time.Second))
+		repo := f.repository()
+		slow := func(p part) { f.scan("app")(p); p.repository.Image = registry.Image("org/app") }
+		created := make(chan error, 1)
+		go func() { created <- f.create(repo, "app", slow) }()
+		f.Eventually(func(g Gomega) {
+			found := f.find(repositoryKind, "app")
+			g.Expect(found).To(HaveLen(1))
+			g.Expect(found[0].GetConditions()).To(ConsistOf(
+				And(HaveField("Type", meta.ReadyCondition), HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", meta.ProgressingReason)),
+				And(HaveField("Type", meta.ReconcilingCondition), HaveField("Status", metav1.ConditionTrue), HaveField("Reason", meta.ProgressingReason))))
+			g.Expect(f.current(found[0])).To(BeFalse())
+		}).Should(Succeed())
+		f.Expect(<-created).To(Succeed())
+		f.Expect(f.find(repositoryKind, "app")[0].GetConditions()).To(HaveLen(1), "nothing of it is left")
 	})
 }
 

@@ -50,7 +50,7 @@ type flux struct {
 
 // cliPatience bounds what the CLI waits for, of which a test expects that it
 // will not come.
-const cliPatience = 3 * time.Second
+const cliPatience = 8 * time.Second
 
 // fluxObject is an object of either kind and version.
 type fluxObject interface {

@@ -57,7 +57,7 @@ var suite struct {
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run:", err)
+		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run, or went wrong as a whole:", err)
 		code = 1
 	}
 	os.Exit(code)

@@ -116,6 +116,13 @@ func (c *code) note(pkg string, node ast.Node) {
 		if name, ok := strings.CutPrefix(dotted(node.Fun), "outcome."); ok && len(node.Args) > 1 {
 			c.noteUse(way(strings.TrimSuffix(name, "f")), dotted(node.Args[0]))
 		}
+	default:
+		c.noteDeclaration(pkg, node)
+	}
+}
+
+func (c *code) noteDeclaration(pkg string, node ast.Node) {
+	switch node := node.(type) {
 	case *ast.FuncDecl:
 		if pkg == "outcome" && node.Recv == nil && node.Type.Results != nil && dotted(node.Type.Results.List[0].Type) == "error" {
 			c.declared = append(c.declared, node.Name.Name)
