@@ -41,7 +41,7 @@ const (
 // asFlux runs a test as the flux CLI of each version of the API does.
 func asFlux(t *testing.T, test func(flux)) {
 	for _, version := range []schema.GroupVersion{v1.GroupVersion, v1beta2.GroupVersion} {
-		t.Run(version.Version, func(t *testing.T) { test(flux{scene: newScene(t), version: version}) })
+		t.Run(version.Version, func(t *testing.T) { test(flux{scene: newScene(t), version: version, timeout: patience}) })
 	}
 }
 
@@ -78,7 +78,7 @@ func TestFluxCreatesAndUpdates(t *testing.T) {
 		f.Expect(f.create(f.policy(), "app", semver("1.x"))).To(Succeed(), "the same again changes nothing, and is ready at once")
 		f.Expect(f.create(policy, "app", semver("2.x"))).To(Succeed())
 		f.Expect(parts(policy).selected.LatestRef.Tag).To(Equal("2.0.0"), "what was waited for is the new spec")
-		f.Expect(f.create(repo, "app", f.scan("other"))).To(MatchError(errPatience), "an image that is not there may come yet")
+		f.Expect(f.impatient().create(repo, "app", f.scan("other"))).To(MatchError(errPatience), "an image that is not there may come yet")
 		f.pushTags("other", "3.0.0")
 		f.Expect(f.awaitReady(repo)).To(Succeed())
 		f.Expect(parts(repo).scanned.LastScanResult.LatestTags).To(ConsistOf("3.0.0"))
@@ -175,9 +175,9 @@ func TestFluxReconciles(t *testing.T) {
 		f.suspend(policyKind, "app", true)
 		f.Expect(f.reconcile(f.policy(), "app")).To(MatchError("resource is suspended"))
 		f.Expect(f.reconcile(f.policy(), "nobody")).To(MatchError(apierrors.IsNotFound, "IsNotFound"))
-		f.Expect(f.create(f.policy(), "orphan", func(p part) { semver("1.x")(p); p.policy.ImageRepositoryRef.Name = "nobody" })).
+		f.Expect(f.impatient().create(f.policy(), "orphan", func(p part) { semver("1.x")(p); p.policy.ImageRepositoryRef.Name = "nobody" })).
 			To(MatchError(errPatience))
-		f.Expect(f.reconcile(f.policy(), "orphan")).To(MatchError(errPatience), "what is missing may come yet")
+		f.Expect(f.impatient().reconcile(f.policy(), "orphan")).To(MatchError(errPatience), "what is missing may come yet")
 	})
 }
 

@@ -46,11 +46,14 @@ import (
 type flux struct {
 	*scene
 	version schema.GroupVersion
+	timeout time.Duration
 }
 
-// cliPatience bounds what the CLI waits for, of which a test expects that it
-// will not come.
-const cliPatience = 8 * time.Second
+// impatient is the CLI with a short timeout, for what a test expects not to come.
+func (f flux) impatient() flux {
+	f.timeout = 3 * time.Second
+	return f
+}
 
 // fluxObject is an object of either kind and version.
 type fluxObject interface {
@@ -129,7 +132,7 @@ func (f flux) create(obj fluxObject, name string, set func(part)) error {
 var errPatience = context.DeadlineExceeded
 
 func (f flux) poll(condition func() (bool, error)) error {
-	return wait.PollUntilContextTimeout(f.ctx, 50*time.Millisecond, cliPatience, true,
+	return wait.PollUntilContextTimeout(f.ctx, 50*time.Millisecond, f.timeout, true,
 		func(context.Context) (bool, error) { return condition() })
 }
 
