@@ -102,7 +102,7 @@ func registryError(err error) error {
 	case !ok:
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:
-		return outcome.Stalled(failure.Reason(), err)
+		return outcome.Stalled(meta.FeatureGateDisabledReason, err)
 	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:
