@@ -52,6 +52,8 @@ var suite struct {
 	// kubeconfig is of the account that the controller runs under.
 	kubeconfig string
 	registry   *stage.Registry
+	// evidence is searched for secrets after the run.
+	evidence *evidence
 }
 
 func TestMain(m *testing.M) {
@@ -86,9 +88,14 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, suite.registry.Stop()) }()
+	if suite.evidence, err = recordEvidence(filepath.Join(dir, "evidence")); err != nil {
+		return 0, err
+	}
 	code := m.Run()
-	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
-		err = checkPermissions(plane.AuditLog())
+	whole := code == 0 && flag.Lookup("test.run").Value.String() == ""
+	err = suite.evidence.check(context.Background(), plane, whole)
+	if whole {
+		err = errors.Join(err, checkPermissions(plane.AuditLog()))
 	}
 	return code, err
 }
