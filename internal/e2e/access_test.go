@@ -41,7 +41,7 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 	policy := s.policy("app", func(p *v1.ImagePolicy) {
 		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = tenant, s.namespace
 	})
-	notReady(s, policy, acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace")
+	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches")
 
 	edit(s, repo, func(r *v1.ImageRepository) {
 		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}

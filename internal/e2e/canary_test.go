@@ -127,13 +127,14 @@ func (e *evidence) check(ctx context.Context, plane *stage.ControlPlane, whole b
 func (e *evidence) complete() error {
 	var errs []error
 	for pattern, text := range map[string]string{
-		"controllers/*/controller.log": "DEBUG",
-		"controllers/*/metrics.txt":    "controller_runtime_reconcile_total",
-		"controllers/*/tags/*":         "",
-		"outputs/*":                    "registry",
-		"watches/*EventList.json":      "Warning",
-		"watches/*ImagePolicyList*":    "latestRef",
-		"watches/*RepositoryList*":     "AuthenticationFailed",
+		"controllers/*/controller.log":  "DEBUG",
+		"controllers/*/metrics.txt":     "controller_runtime_reconcile_total",
+		"controllers/*/tags/*":          "",
+		"outputs/*":                     "registry",
+		"watches/*core-v1-EventList*":   "Warning",
+		"watches/*events-v1-EventList*": "Warning",
+		"watches/*ImagePolicyList*":     "latestRef",
+		"watches/*RepositoryList*":      "AuthenticationFailed",
 	} {
 		files, err := filepath.Glob(filepath.Join(e.dir, pattern))
 		errs = append(errs, err)

@@ -46,7 +46,8 @@ type recording struct {
 }
 
 func record(list client.ObjectList, dir string, secrets *canary.Search) (*recording, error) {
-	kind := strings.ReplaceAll(strings.TrimPrefix(reflect.TypeOf(list).String(), "*"), ".", "-")
+	of := reflect.TypeOf(list).Elem()
+	kind := strings.ReplaceAll(of.PkgPath(), "/", "-") + "-" + of.Name() // there are two kinds of Events
 	r := &recording{
 		kind: kind, file: filepath.Join(dir, kind+".json"), secrets: secrets,
 		drained: make(chan struct{}), ended: make(chan struct{}),

@@ -59,7 +59,7 @@ var suite struct {
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run:", err)
+		fmt.Fprintln(os.Stderr, "the end-to-end tests failed as a whole:", err)
 		code = 1
 	}
 	os.Exit(code)

@@ -185,7 +185,7 @@ func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth Au
 // a *BusyError before it does anything, where it has to come back later.
 func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	ctx, leave, err := c.enter(ctx, op.image, Caller{})
+	ctx, leave, err := c.enter(ctx, op.image, Caller{Proxy: op.auth.route.ownProxy()})
 	if _, busy := errors.AsType[*BusyError](err); busy {
 		return none, err
 	}
