@@ -70,6 +70,8 @@ type Client struct {
 	gates     *gates
 	metrics   *metrics
 
+	large chan struct{} // the operations that are large
+
 	userAgent string
 	limits    Limits
 	traffic   Traffic
@@ -111,6 +113,7 @@ func WithProgress(progress func(pages, tags int)) ClientOption {
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
 		transport: newTransport(),
+		large:     make(chan struct{}, largeAtATime),
 		metrics:   newMetrics(),
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),

@@ -44,6 +44,7 @@ type session struct {
 	image  image.Name
 	http   *http.Client
 	limits Limits
+	large  chan struct{} // of the Client
 	habits habits
 }
 
@@ -81,6 +82,7 @@ func (c *Client) newSession(img image.Name, auth AuthOptions, plain bool) *sessi
 			turn:        newTurn(),
 		}},
 		limits: c.limits,
+		large:  c.large,
 	}
 }
 
