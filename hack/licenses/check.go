@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package main
 
 import (
@@ -81,8 +82,8 @@ func idsOf(text []byte) []string {
 func (m module) check() error {
 	for _, id := range m.licenses() {
 		if allowed[id] == "" && exceptions[m.path][id] == "" {
-			return fmt.Errorf("%s %s has the licence %s, which is not allowed: do without the module, or allow the licence in hack/licenses/check.go, "+
-				"with the reason (%s)", m.path, m.version, id, m.dir)
+			return fmt.Errorf("%s %s has the licence %s, which is not allowed: do without the module, or allow the licence "+
+				"in hack/licenses/check.go, with the reason (%s)", m.path, m.version, id, m.dir)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Command licenses finds the licence of every module that a program is linked
 // from, and fails on one that is not allowed or not known. It reads the module
 // cache and nothing else.

@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Package budget_test holds what the program is built from and how large it is:
 // it grows where somebody decides so, in budget_test.go, and not by itself.
 package budget_test

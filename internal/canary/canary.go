@@ -83,7 +83,7 @@ func formsOf(secret string) []form {
 		{"URL-encoded as a path", []byte(url.PathEscape(secret))},
 		{"hexadecimal", []byte(hex.EncodeToString([]byte(secret)))},
 		{"hexadecimal", []byte(strings.ToUpper(hex.EncodeToString([]byte(secret))))},
-		{"a list of bytes", []byte(strings.Trim(fmt.Sprint([]byte(secret)), "[]"))},
+		{"a list of bytes", []byte(strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))},
 		{"quoted", []byte(strings.Trim(fmt.Sprintf("%q", secret), `"`))},
 	}
 	for before := range 3 {

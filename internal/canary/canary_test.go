@@ -47,7 +47,7 @@ func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
 		},
 		"hex":            func(s string) string { return hex.EncodeToString([]byte(s)) },
 		"upper hex":      func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
-		"bytes":          func(s string) string { return fmt.Sprint([]byte(s)) },
+		"bytes":          func(s string) string { return fmt.Sprintf("%d", []byte(s)) },
 		"base64":         func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 		"base64 raw URL": func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
 		"JSON of bytes": func(s string) string {

@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package e2e_test
 
 import (
@@ -78,6 +79,7 @@ var unfit = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 // the test.
 func (e *evidence) folderOf(t *testing.T) string {
 	t.Helper()
+	//nolint:usetesting // it outlives the test
 	dir, err := os.MkdirTemp(filepath.Join(e.dir, "controllers"), unfit.ReplaceAllString(t.Name(), "-")+"-")
 	if err != nil {
 		t.Fatal(err)

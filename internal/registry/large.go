@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package registry
 
 import (
@@ -67,7 +68,7 @@ func (m *meter) end() {
 
 // metered is a body whose bytes are counted.
 type metered struct {
-	ctx   context.Context //nolint:containedctx // of the request whose body it is
+	ctx   context.Context // of the request whose body it is
 	meter *meter
 	body  io.Reader
 }
