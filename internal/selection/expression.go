@@ -36,7 +36,8 @@ func CompileExpression(text string, limit int) (*regexp.Regexp, int, error) {
 	}
 	size := sizeOf(parsed)
 	if size > limit {
-		return nil, size, fmt.Errorf("its repetitions make it %d in size, of at most %d: repeat less, as in 'a+' in place of 'a{1,1000}'", size, limit)
+		return nil, size, fmt.Errorf("its repetitions make it %d in size, of at most %d: repeat less, as in 'a+' in place of 'a{1,1000}'",
+			size, limit)
 	}
 	compiled, err := regexp.Compile(text)
 	return compiled, size, err
