@@ -40,6 +40,7 @@ test: controlplane $(REGISTRY) build ## Run every test, on a real control plane 
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
 	$(MAKE) monitoring-test
+	$(MAKE) licenses-test
 
 ##@ Help
 

@@ -12,11 +12,12 @@ HACK := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 CONTROLLER_GEN := $(BIN)/controller-gen
 CRD_REF_DOCS   := $(BIN)/crd-ref-docs
 GOLANGCI_LINT  := $(BIN)/golangci-lint
+GOVULNCHECK    := $(BIN)/govulncheck
 KUSTOMIZE      := $(BIN)/kustomize
 REGISTRY       := $(BIN)/registry
 SETUP_ENVTEST  := $(BIN)/setup-envtest
 
-TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
+TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
 
 # Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
 # $$version is set by the recipe. golangci-lint heeds its version only together with a date.

@@ -75,7 +75,7 @@ func ask[T any](
 	request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
-	caller := callerOf(v1.ImagePolicyKind, r.policy, purpose, r.policies.Wake)
+	caller := callerOf(v1.ImagePolicyKind, r.policy, r.from.repo, purpose, r.policies.Wake)
 	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, caller)
 	if err != nil {
 		return none, registryError(err)

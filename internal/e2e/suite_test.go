@@ -52,6 +52,8 @@ var suite struct {
 	// kubeconfig is of the account that the controller runs under.
 	kubeconfig string
 	registry   *stage.Registry
+	// evidence is searched for secrets after the run.
+	evidence *evidence
 }
 
 func TestMain(m *testing.M) {
@@ -86,6 +88,9 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, suite.registry.Stop()) }()
+	if suite.evidence, err = recordEvidence(filepath.Join(dir, "evidence")); err != nil {
+		return 0, err
+	}
 	return runObserved(m, plane)
 }
 
@@ -100,7 +105,7 @@ func runObserved(m *testing.M, plane *stage.ControlPlane) (int, error) {
 	complete := code == 0 && flag.Lookup("test.run").Value.String() == ""
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err = observer.check(ctx, complete)
+	err = errors.Join(observer.check(ctx, complete), suite.evidence.check(context.Background(), plane, complete))
 	if complete {
 		err = errors.Join(err, checkPermissions(plane.AuditLog()))
 	}

@@ -133,7 +133,9 @@ func (s *session) computeDigest(ctx context.Context, tag string) (string, error)
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return "", err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limits.ManifestBytes+1))
+	m := meter{large: s.large}
+	defer m.end()
+	body, err := io.ReadAll(io.LimitReader(m.of(ctx, resp.Body), s.limits.ManifestBytes+1))
 	if err != nil {
 		return "", err
 	}

@@ -79,12 +79,13 @@ func (l *listing) readBody(resp *http.Response) ([]byte, error) {
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(resp.Body)
+	_, err := body.ReadFrom(l.meter.of(resp.Request.Context(), resp.Body))
 	return body.Bytes(), err
 }
 
 // releaseBodies lets the buffers of the bodies be used again.
 func (l *listing) releaseBodies() {
+	l.meter.end()
 	for _, body := range l.bodies {
 		if body.Cap() <= keptBuffer {
 			body.Reset()

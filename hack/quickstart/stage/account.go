@@ -39,6 +39,8 @@ const Namespace = "flux-system"
 const (
 	// account is the name of the controller's service account.
 	account = "image-reflector-controller"
+	// controllerUser is what the API server calls it.
+	controllerUser = "system:serviceaccount:" + Namespace + ":" + account
 	// grant is the name of its role and binding. They are not those of make
 	// deploy and make undeploy, which may be run against the same cluster.
 	grant = "image-reflector-controller-of-stage"
@@ -51,11 +53,10 @@ func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (
 	if err != nil {
 		return "", err
 	}
-	username := "system:serviceaccount:" + Namespace + ":" + account
-	if err := bind(ctx, admin, roleFile, username); err != nil {
+	if err := bind(ctx, admin, roleFile, controllerUser); err != nil {
 		return "", fmt.Errorf("the controller's account could not be set up: %w", err)
 	}
-	user, err := p.env.AddUser(envtest.User{Name: username, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
+	user, err := p.env.AddUser(envtest.User{Name: controllerUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
 	if err != nil {
 		return "", err
 	}

@@ -96,7 +96,9 @@ func (p *ControlPlane) prepare() error {
 // audit writes the policy that asks for a line for each request, with who asked
 // for what, and without contents.
 func (p *ControlPlane) audit(policyFile string) error {
-	const policy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}`
+	policy := fmt.Sprintf(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+		{"level": "Request", "users": [%q], "verbs": ["create", "update", "patch", "delete"]},
+		{"level": "Metadata"}]}`, controllerUser)
 	p.env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policyFile).Set("audit-log-path", p.AuditLog())
 	return os.WriteFile(policyFile, []byte(policy), 0o600)
 }
