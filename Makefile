@@ -35,7 +35,7 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: controlplane $(REGISTRY) build ## Run every test, on a real control plane and a real registry.
+test: controlplane $(REGISTRY) $(KUSTOMIZE) build ## Run every test, on a real control plane and a real registry.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
