@@ -34,6 +34,11 @@ $(TOOLS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
 	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
 
+# As people name them: make bin/registry.
+TOOL_NAMES := $(TOOLS:$(BIN)/%=bin/%)
+.PHONY: $(TOOL_NAMES)
+$(TOOL_NAMES): bin/%: $(BIN)/%
+
 .PHONY: tools
 tools: $(TOOLS) ## Build every development tool into bin/.
 

@@ -153,6 +153,20 @@ spec:
 	}
 }
 
+// renamed makes a repository of the clone, in which the heading of the changelog
+// is that of a release.
+func renamed(w *world) {
+	w.t.Helper()
+	w.tool("", "git", "init", "-q", "--bare", "-b", "main", "upstream.git")
+	w.tool(clone, "git", "init", "-q", "-b", "main")
+	w.tool(clone, "git", "remote", "add", "origin", "../upstream.git")
+	w.tool(clone, "git", "add", ".")
+	w.tool(clone, "git", "commit", "-q", "-m", "Begin")
+	content, err := os.ReadFile(filepath.Join(w.dir, clone, "CHANGELOG.md"))
+	w.must(err)
+	w.write(clone+"/CHANGELOG.md", strings.Replace(string(content), "## Unreleased\n", "## Unreleased\n\n## v1.0.0 - 2026-12-01\n", 1))
+}
+
 // alone leaves the cluster to the controller that the reader starts.
 func alone(w *world) { w.must(w.controller.Stop()) }
 

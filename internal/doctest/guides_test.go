@@ -98,7 +98,22 @@ var guides = []guide{
 			"kubectl get imagerepositories,imagepolicies -A":                    `samples +imagepolicy\S*/podinfo`,
 		},
 	},
-	{page: "CONTRIBUTING.md"},
+	{
+		page: "CONTRIBUTING.md",
+		prints: map[string]string{
+			"make help": `^Run$`,
+		},
+	},
+	{
+		page:   "docs/release.md",
+		before: map[string]func(*world){"make release-notes VERSION=v1.0.0": renamed},
+		prints: map[string]string{
+			"make release-notes VERSION=v1.0.0":                                       `^- The timeout of an ImageRepository`,
+			"git commit -a -m 'Release v1.0.0'":                                       `CHANGELOG\.md|1 file changed`,
+			"git push origin main v1.0.0 api/v1.0.0":                                  `api/v1\.0\.0 -> api/v1\.0\.0`,
+			"make image IMAGE=registry.example.com/image-reflector-controller:v1.0.0": `pushed \S+/image-reflector-controller:v1\.0\.0`,
+		},
+	},
 	{
 		page: "README.md",
 		before: map[string]func(*world){
@@ -131,12 +146,18 @@ var notRun = map[string]map[string]string{
 		"make test": "runs this test",
 	},
 	"CONTRIBUTING.md": {
-		"make test":   "runs this test",
-		"make fuzz":   "takes minutes, and CI runs it",
-		"make lint":   "takes minutes, and CI runs it",
-		"make verify": "asks the module proxy of every module, and CI runs it",
-		".ci/run":     "runs this test",
-		"make soak":   "takes 10 minutes",
+		"make test":              "runs this test",
+		"make fuzz":              "takes minutes, and CI runs it",
+		"make lint":              "takes minutes, and CI runs it",
+		"make verify":            "asks the module proxy of every module, and CI runs it",
+		".ci/run":                "runs this test",
+		"make soak":              "takes 10 minutes",
+		"make kills":             "takes minutes",
+		"make newcomer":          "takes minutes, and its steps are on other pages",
+		"make dev":               "runs until Ctrl-C, and is more than it prints: TestDevelopment of hack/quickstart",
+		"make generate api-docs": "part of make verify",
+		"make fmt":               "part of make lint",
+		"go test ./internal/e2e -run TestExplain": "part of make test, beside this test",
 	},
 	"docs/guides/troubleshooting.md": {
 		"flux reconcile image repository podinfo": fluxCLI,
