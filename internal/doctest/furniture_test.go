@@ -119,6 +119,7 @@ func reconciled(w *world) {
 	w.tool("", "git", "clone", "-q", "origin.git", "pulled")
 	w.kubectl("apply", "--server-side", "--force-conflicts", "-k", "pulled/flux-system")
 	rolledOut("flux-system")(w)
+	logged(w, "flux-system")
 }
 
 // rolledOut does what the controllers of Kubernetes do, of which none runs here:

@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.must(w.registry.Stop()) })
 	kubeconfig, err := w.plane.ControllerAccount(t.Context(), filepath.Join(root(t), "config/rbac/role.yaml"))
 	w.must(err)
-	w.controller = &stage.Controller{Binary: binaries.Controller, Dir: w.path("controller"), Kubeconfig: kubeconfig}
+	w.controller = &stage.Controller{Binary: binaries.Controller, Dir: w.path("controller"), Kubeconfig: kubeconfig, Args: []string{"--log-encoding=json"}}
 	w.must(w.controller.Start(t.Context()))
 	t.Cleanup(func() { w.must(w.controller.Stop()) })
 	w.api, err = client.New(w.plane.Config(), client.Options{})
