@@ -146,11 +146,16 @@ func (w *world) environment(binaries stage.Binaries) []string {
 		"CGO_ENABLED=0",
 		"PASSWORD=secret",
 		"GIT_AUTHOR_NAME=Reader", "GIT_AUTHOR_EMAIL=reader@example.com",
-		"GIT_COMMITTER_NAME=Reader", "GIT_COMMITTER_EMAIL=reader@example.com",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_NAME=Reader", "GIT_COMMITTER_EMAIL=reader@example.com",
 		// For one architecture: the other one takes minutes where nothing is built yet.
 		"ARCHITECTURES=" + goEnv(w.t)["GOARCH"],
 		// On ports that are free: others may have those of make run-local.
 		"RUN_LOCAL_ARGS=--storage-path=" + w.path("local/store") + " --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 --log-encoding=console",
+	}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value := os.Getenv(name); value != "" { // the way to the module proxy
+			env = append(env, name+"="+value)
+		}
 	}
 	for name, value := range goEnv(w.t) {
 		if value != "" && name != "GOARCH" {
