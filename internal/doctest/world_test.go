@@ -82,6 +82,14 @@ func (w *world) must(err error) {
 	}
 }
 
+// in is the same world, as a test within the test sees it.
+func (w *world) in(t *testing.T) *world {
+	t.Helper()
+	mine := *w
+	mine.t = t
+	return &mine
+}
+
 // path is below the folder of the world. A folder is made for it.
 func (w *world) path(name string) string {
 	file := filepath.Join(w.dir, name)
