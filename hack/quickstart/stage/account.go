@@ -68,16 +68,37 @@ func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
-	role := &rbacv1.ClusterRole{}
-	content, err := os.ReadFile(roleFile)
+// ChangeControllerAccount lets the controller do what the file says now.
+func (p *ControlPlane) ChangeControllerAccount(ctx context.Context, roleFile string) error {
+	admin, err := client.New(p.Config(), client.Options{})
 	if err != nil {
 		return err
 	}
+	role, err := readRole(roleFile)
+	if err != nil {
+		return err
+	}
+	return admin.Update(ctx, role)
+}
+
+func readRole(file string) (*rbacv1.ClusterRole, error) {
+	role := &rbacv1.ClusterRole{}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
 	if err := yaml.UnmarshalStrict(content, role); err != nil {
-		return fmt.Errorf("%s: %w", roleFile, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	role.Name = grant
+	return role, nil
+}
+
+func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
+	role, err := readRole(roleFile)
+	if err != nil {
+		return err
+	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: grant},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: grant},

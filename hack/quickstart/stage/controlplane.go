@@ -121,6 +121,12 @@ func (p *ControlPlane) openLogs() error {
 	return nil
 }
 
+// InstallCRDs brings the CRDs of the cluster to what their files say now.
+func (p *ControlPlane) InstallCRDs() error {
+	_, err := envtest.InstallCRDs(p.Config(), envtest.CRDInstallOptions{Paths: p.CRDs, ErrorIfPathMissing: true})
+	return err
+}
+
 // Stop stops both. To stop a control plane that does not run is no error.
 func (p *ControlPlane) Stop() error {
 	if p.env == nil {
