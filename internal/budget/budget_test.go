@@ -33,6 +33,7 @@ var direct = map[string]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore": "tells errors of Azure apart, to say what to change",
 	"github.com/Masterminds/semver/v3":             "the meaning of semver ranges",
 	"github.com/aws/smithy-go":                     "tells errors of AWS apart, to say what to change",
+	"github.com/fluxcd/cli-utils":                  "for tests, which ask kstatus what a status says; fluxcd/pkg/runtime links it too",
 	"github.com/fluxcd/pkg/apis/acl":               "accessFrom, as all of Flux has it",
 	"github.com/fluxcd/pkg/apis/meta":              "conditions and references, as all of Flux has them",
 	"github.com/fluxcd/pkg/auth":                   "credentials of clouds",
