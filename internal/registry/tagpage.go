@@ -18,6 +18,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -73,13 +74,13 @@ const (
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body to its end. It is valid until releaseBodies.
-func (l *listing) readBody(resp *http.Response) ([]byte, error) {
+func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
 	body := buffers.Get().(*bytes.Buffer)
 	l.bodies = append(l.bodies, body)
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(l.meter.of(resp.Request.Context(), resp.Body))
+	_, err := body.ReadFrom(l.meter.of(ctx, resp.Body))
 	return body.Bytes(), err
 }
 

@@ -190,7 +190,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
-	body, err := l.readBody(resp)
+	body, err := l.readBody(ctx, resp)
 	if err != nil {
 		return page{}, err
 	}

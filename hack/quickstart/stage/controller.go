@@ -163,7 +163,7 @@ func (c *Controller) keepMetrics() error {
 	defer client.CloseIdleConnections()
 	response, err := client.Get(c.MetricsURL())
 	if err != nil {
-		return nil //nolint:nilerr // one that ends, or waits for something, serves none
+		return nil // one that ends, or waits for something, serves none
 	}
 	defer response.Body.Close()
 	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
