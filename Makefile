@@ -35,14 +35,23 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: controlplane $(REGISTRY) build ## Run every test, on a real control plane and a real registry.
+test: controlplane $(REGISTRY) $(KUSTOMIZE) build ## Run every test, on a real control plane and a real registry.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
 	$(MAKE) monitoring-test
+	$(MAKE) licenses-test
 
 ##@ Help
 
+# A group may be in several files. Groups come in this order, and after them those that it lacks.
+GROUPS := Run,Build,Test,Check,Measure,Cluster,Image,Release,Tools,Control plane,Help
+
 .PHONY: help
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -v order="$(GROUPS)" ' \
+		BEGIN {FS = ":.*## "; n = split(order, titles, ","); for (i = 1; i <= n; i++) known[titles[i]]} \
+		FNR == 1 {title = ""} \
+		/^##@ / {title = substr($$0, 5); if (!(title in known)) {known[title]; titles[++n] = title}} \
+		/^[a-zA-Z_-]+:.*## / {lines[title] = lines[title] sprintf("  %-22s %s\n", $$1, $$2)} \
+		END {for (i = 1; i <= n; i++) if (lines[titles[i]] != "") printf "\n%s\n%s", titles[i], lines[titles[i]]}' $(MAKEFILE_LIST)

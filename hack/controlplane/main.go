@@ -1,11 +1,13 @@
-// Command controlplane builds, once, the etcd and the kube-apiserver that tests and `make run` start.
+// Command controlplane builds, once, the etcd and the kube-apiserver that tests and `make run` start, and the kubectl that
+// tests use.
 //
-// It links neither of them: it runs `go build` in the modules that pin them (./apiserver and ./etcd), so it compiles
+// It links none of them: it runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl), so it compiles
 // in a second itself and needs nothing beyond the standard library.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,7 +26,7 @@ const usage = `usage: controlplane <command> [flags]
 
   build [-bin folder]     make the binaries ready, building what is missing, and print their folder
   path [-bin folder]      print the folder of the binaries; fails where they are not ready
-  replaces [-check]       write (or only check) the replace list of apiserver/go.mod`
+  replaces [-check]       write (or only check) the replace lists of apiserver/go.mod and kubectl/go.mod`
 
 func main() {
 	// However a build is told to stop, it stops its compilers and removes its unfinished files.
@@ -88,9 +90,12 @@ func replaces(ctx context.Context, root string, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	folder := filepath.Join(root, moduleFolder, "apiserver")
+	server, client := filepath.Join(root, moduleFolder, "apiserver"), filepath.Join(root, moduleFolder, "kubectl")
 	if *check {
-		return staging.Check(ctx, folder)
+		return errors.Join(staging.Check(ctx, server), staging.CheckFollows(ctx, server, client))
 	}
-	return staging.Write(ctx, folder)
+	if err := staging.Write(ctx, server); err != nil {
+		return err
+	}
+	return staging.Follow(ctx, server, client)
 }

@@ -1,6 +1,6 @@
 # Fuzzing goes on from the seeds, which make test runs, for as long as it is told.
 
-##@ Fuzz
+##@ Test
 
 # How long each target is fuzzed, or with how many inputs (1000x), and which packages are.
 FUZZTIME ?= 10s

@@ -1,6 +1,6 @@
 # What takes minutes, and is not part of make test.
 
-##@ Test more
+##@ Test
 
 .PHONY: kills
 kills: ## Kill a writer of the tag store 200 times at random, and once at each of its system calls.

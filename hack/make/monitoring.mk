@@ -1,6 +1,6 @@
 # What is there for Prometheus and Grafana: config/monitoring.
 
-##@ Test more
+##@ Test
 
 .PHONY: monitoring-test
 monitoring-test: ## Test the alerts and the dashboard with Prometheus' own packages.

@@ -12,6 +12,12 @@ run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) $(if $(filter-out 0 false no,$(ONCE)),-once)
 
+.PHONY: dev
+dev: controlplane $(REGISTRY) build quickstart ## Run everything, and build and start the controller anew whenever its sources or CRDs change.
+	@assets="$(CONTROLPLANE_ASSETS)" && \
+	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
+	exec $(QUICKSTART) -dev
+
 # The move makes it all or nothing: another run may be about to start the program.
 .PHONY: quickstart
 quickstart:

@@ -12,11 +12,12 @@ HACK := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 CONTROLLER_GEN := $(BIN)/controller-gen
 CRD_REF_DOCS   := $(BIN)/crd-ref-docs
 GOLANGCI_LINT  := $(BIN)/golangci-lint
+GOVULNCHECK    := $(BIN)/govulncheck
 KUSTOMIZE      := $(BIN)/kustomize
 REGISTRY       := $(BIN)/registry
 SETUP_ENVTEST  := $(BIN)/setup-envtest
 
-TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
+TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
 
 # Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
 # $$version is set by the recipe. golangci-lint heeds its version only together with a date.
@@ -34,6 +35,11 @@ $(TOOLS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
 	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
 
+# As people name them: make bin/registry.
+TOOL_NAMES := $(TOOLS:$(BIN)/%=bin/%)
+.PHONY: $(TOOL_NAMES)
+$(TOOL_NAMES): bin/%: $(BIN)/%
+
 .PHONY: tools
 tools: $(TOOLS) ## Build every development tool into bin/.
 
@@ -48,7 +54,7 @@ CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplan
 CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
 
 .PHONY: controlplane
-controlplane: ## Build etcd and kube-apiserver, once. KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1 spare that.
+controlplane: ## Build etcd, kube-apiserver and kubectl, once. KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1 spare that.
 	@$(CONTROLPLANE) build -bin $(BIN)
 
 .PHONY: controlplane-test
@@ -56,9 +62,9 @@ controlplane-test: ## Test the command that builds the control plane.
 	CGO_ENABLED=0 GOWORK=off go -C $(HACK)/controlplane test ./...
 
 .PHONY: controlplane-replaces
-controlplane-replaces: ## Write the replace list that k8s.io/kubernetes needs.
+controlplane-replaces: ## Write the replace lists that k8s.io/kubernetes needs.
 	@$(CONTROLPLANE) replaces
 
 .PHONY: controlplane-check
-controlplane-check: ## Fail where that list does not fit the pinned version.
+controlplane-check: ## Fail where these lists do not fit the pinned version.
 	@$(CONTROLPLANE) replaces -check

@@ -3,7 +3,7 @@
 ##@ Check
 
 # Modules with Go code, and all modules.
-CODE_MODULES := . api hack/controlplane hack/monitoring
+CODE_MODULES := . api hack/controlplane hack/licenses hack/monitoring
 ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | sed 's|^go.mod$$|./go.mod|'))
 
 # One cache per checkout: what it holds of another one's files is reported with paths that no rule matches.

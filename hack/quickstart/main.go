@@ -20,6 +20,7 @@ limitations under the License.
 //
 //	quickstart                          until Ctrl-C
 //	quickstart -once                    until every sample has resolved
+//	quickstart -dev                     with a new controller at each change of its sources
 //	quickstart push podinfo:1.11.0      push an image to the registry of a run
 //	quickstart retag FROM TO            have one tag point to what another does
 //	quickstart reconcile [OBJECT]       have the controller look now
@@ -92,6 +93,7 @@ func start(root string, args []string) error {
 	}
 	dir := flags.String("dir", filepath.Join(root, ".run"), "folder of what runs write")
 	flags.BoolVar(&options.Once, "once", false, "end when every sample has resolved")
+	flags.BoolVar(&options.Develop, "dev", false, "build and start the controller anew when its sources change")
 	flags.DurationVar(&options.Timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -99,6 +101,9 @@ func start(root string, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("there is no command '%s': choose one of %s (quickstart -h explains them)",
 			flags.Arg(0), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+	}
+	if options.Once && options.Develop {
+		return errors.New("-once ends by itself, and -dev waits for changes: choose one of them")
 	}
 	var err error
 	if options.Binaries, err = stage.BinariesFromEnv(); err != nil {

@@ -178,11 +178,17 @@ type launched struct {
 
 func launch(t *testing.T, dir string, args ...string) *launched {
 	t.Helper()
+	return launchIn(t, "", dir, args...)
+}
+
+// launchIn runs the program with a root of its own.
+func launchIn(t *testing.T, root, dir string, args ...string) *launched {
+	t.Helper()
 	if _, err := stage.BinariesFromEnv(); err != nil {
 		t.Fatal(err)
 	}
 	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
-	l.cmd.Env = append(os.Environ(), actAsMain+"=1")
+	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAsMain+"=1")
 	pipe, err := l.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -64,21 +64,22 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	if repo.Namespace == namespace {
 		return nil
 	}
-	key := client.ObjectKeyFromObject(repo)
-	if repo.Spec.AccessFrom == nil {
-		return &deniedError{key, fmt.Sprintf(
-			"its spec.accessFrom allows no other namespace; add a selector there that matches the labels of namespace '%s'", namespace)}
-	}
 	namespaceLabels, err := a.labels(ctx, namespace)
 	if err != nil {
 		return err
 	}
 	if !repository.Admits(repo.Spec.AccessFrom, namespaceLabels) {
-		return &deniedError{key, fmt.Sprintf(
-			"no namespace selector of its spec.accessFrom matches the labels of namespace '%s'; add one that does, or label the namespace",
-			namespace)}
+		return notShared(client.ObjectKeyFromObject(repo), namespace)
 	}
 	return nil
+}
+
+// notShared is the deniedError about a repository in another namespace. It is the
+// same whether there is such a repository, and whomever that lets in: those who
+// are not let in must not learn that either.
+func notShared(repo types.NamespacedName, namespace string) error {
+	return &deniedError{repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
+		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a selector added there that matches", namespace)}
 }
 
 func (a Access) labels(ctx context.Context, namespace string) (labels.Set, error) {

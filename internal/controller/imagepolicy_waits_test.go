@@ -46,7 +46,7 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true },
 			meta.DependencyNotReadyReason, "its scans are suspended"},
 		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
-			acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace"},
+			acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
 		{"other namespace that shares with others", func(w *world) {
 			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
 			w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -62,13 +63,17 @@ type callerKey struct {
 	name types.NamespacedName
 }
 
-// callerOf returns the object as the one who asks a registry. It is woken when
-// it is its turn, if there is a way to do that.
+// callerOf returns the object as the one who asks the registry of repo. It is
+// woken when it is its turn, if there is a way to do that.
 func callerOf(
-	kind string, name types.NamespacedName, purpose registry.Purpose, wake func(types.NamespacedName),
+	kind string, name types.NamespacedName, repo *v1.ImageRepository, purpose registry.Purpose, wake func(types.NamespacedName),
 ) registry.Caller {
-	if wake == nil {
-		return registry.Caller{Purpose: purpose}
+	caller := registry.Caller{Purpose: purpose}
+	if ref := repo.Spec.ProxySecretRef; ref != nil {
+		caller.Proxy = repo.Namespace + "/" + ref.Name
 	}
-	return registry.Caller{Key: callerKey{kind, name}, Purpose: purpose, Wake: func() { wake(name) }}
+	if wake != nil {
+		caller.Key, caller.Wake = callerKey{kind, name}, func() { wake(name) }
+	}
+	return caller
 }

@@ -86,7 +86,7 @@ func ask[T any](
 	request func(context.Context, registry.AuthOptions) (T, error),
 ) (T, error) {
 	var none T
-	caller := callerOf(v1.ImagePolicyKind, r.policy, purpose, r.policies.Wake)
+	caller := callerOf(v1.ImagePolicyKind, r.policy, r.from.repo, purpose, r.policies.Wake)
 	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, caller)
 	if err != nil {
 		return none, registryError(err)
@@ -113,7 +113,7 @@ func registryError(err error) error {
 	case !ok:
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:
-		return outcome.Stalled(failure.Reason(), err)
+		return outcome.Stalled(meta.FeatureGateDisabledReason, err)
 	case failure.RetryAfter > 0: // the registry said when
 		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:

@@ -100,7 +100,7 @@ func (s *scanning) took() time.Duration {
 // list lists the tags, less the excluded ones, once it is let in. The timeout
 // spans all of it, credentials and exclusions included.
 func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, error) {
-	caller := callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), registry.ToListTags(), s.Wake)
+	caller := callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.repo, registry.ToListTags(), s.Wake)
 	ctx, leave, err := s.Registry.Enter(ctx, s.name, caller)
 	if err != nil {
 		return registry.TagList{}, registryError(err)

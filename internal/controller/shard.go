@@ -77,8 +77,11 @@ func (s Shard) find(ctx context.Context, name types.NamespacedName) (place, erro
 // ready stays as it is until its repository was found elsewhere at two looks.
 func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo types.NamespacedName) error {
 	where, err := w.Shard.find(ctx, repo)
+	if err == nil && repo.Namespace != policy.Namespace {
+		err = w.mayKnow(ctx, policy.Namespace, repo, where)
+	}
 	if err != nil {
-		return err
+		return w.denied(err)
 	}
 	name := client.ObjectKeyFromObject(policy)
 	if where == nowhere {
@@ -93,6 +96,22 @@ func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo
 		return outcome.Deferred(max(left, time.Second), problem)
 	}
 	return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
+}
+
+// mayKnow returns a deniedError unless there is such a repository, in another
+// namespace, that lets a policy in the namespace refer to it.
+func (w *ImagePolicies) mayKnow(ctx context.Context, namespace string, name types.NamespacedName, where place) error {
+	if where == nowhere {
+		return notShared(name, namespace)
+	}
+	repo := &v1.ImageRepository{}
+	if err := w.Shard.Live.Get(ctx, name, repo); err != nil {
+		if apierrors.IsNotFound(err) {
+			return notShared(name, namespace)
+		}
+		return err
+	}
+	return w.Access.granted(ctx, repo, namespace)
 }
 
 // absences remembers since when policies are in another shard than their

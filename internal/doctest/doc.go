@@ -25,6 +25,15 @@ limitations under the License.
 //	yaml                     every object in the block is admitted
 //	yaml invalid: MESSAGE    the API server rejects it, and says MESSAGE
 //
+// The commands of blocks whose info string is "sh" are typed as printed, page by
+// page, in a world that has what readers have: a clone, a cluster in which the
+// controller runs, kubectl, a registry. What stands in a page for a name of the
+// reader's, such as registry.example.com, is replaced (newWorld), what others
+// would do is done (furniture_test.go), and what a command must print is told
+// (guides). A command that can't be run is in notRun with the reason. A block of
+// no kind, a command that is neither run nor in notRun, and an entry there for
+// a command that is gone, fail.
+//
 // A status in an example is checked too. An ImagePolicy with a comment such as
 //
 //	# Of the tags 1.0.0, 1.1.0, latest it selects 1.1.0.

@@ -17,6 +17,7 @@ limitations under the License.
 package doctest
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +51,10 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// pages returns the Markdown files in the root of the repository and in docs.
+// folders hold pages, beside the root of the repository.
+var folders = []string{"docs", "hack", "config", "api", ".github"}
+
+// pages returns the Markdown files in the root of the repository and in folders.
 func pages(t *testing.T) []page {
 	t.Helper()
 	var found []page
@@ -69,14 +73,16 @@ func pages(t *testing.T) []page {
 	for _, file := range atRoot {
 		add(filepath.Base(file))
 	}
-	err = fs.WalkDir(os.DirFS(dir), "docs", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".md") {
-			add(path)
+	for _, folder := range folders {
+		err = fs.WalkDir(os.DirFS(dir), folder, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".md") {
+				add(path)
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return found
 }

@@ -41,7 +41,7 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 	policy := s.policy("app", func(p *v1.ImagePolicy) {
 		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = tenant, s.namespace
 	})
-	notReady(s, policy, acl.AccessDeniedReason, "its spec.accessFrom allows no other namespace")
+	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches")
 
 	edit(s, repo, func(r *v1.ImageRepository) {
 		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
@@ -84,9 +84,6 @@ func TestTwoObjectsOfOneImage(t *testing.T) {
 	s.Expect(ready(s, s.policy("two")).Status.LatestRef.Tag).To(Equal("1.1.0"))
 }
 
-// canary is a password that must not show up anywhere.
-const canary = "c4nary-s3cret"
-
 func dockerConfig(s *scene, host, username, password string) map[string]string {
 	s.t.Helper()
 	config, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"username": username, "password": password}}})
@@ -103,7 +100,7 @@ func (s *scene) secret(name string, kind corev1.SecretType, data map[string]stri
 
 func TestCredentials(t *testing.T) {
 	s := newScene(t)
-	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(t.TempDir(), "registry"), Username: "robot", Password: canary}
+	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(t.TempDir(), "registry"), Username: "robot", Password: secretPart}
 	s.Expect(private.Start(s.ctx)).To(Succeed())
 	t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
 	content, err := stage.Image("private")
@@ -117,15 +114,15 @@ func TestCredentials(t *testing.T) {
 
 	missing := s.repository("missing", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "missing"} })
 	notReady(s, missing, v1.AuthenticationFailedReason, "missing")
-	s.secret("malformed", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: `{"auths": ` + canary})
+	s.secret("malformed", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: `{"auths": ` + secretPart})
 	malformed := s.repository("malformed", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "malformed"} })
 	notReady(s, malformed, v1.AuthenticationFailedReason, "malformed")
 
-	s.secret("wrong", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", "wrong-"+canary))
+	s.secret("wrong", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", "wrong-"+secretPart))
 	wrong := s.repository("wrong", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "wrong"} })
 	notReady(s, wrong, v1.AuthenticationFailedReason, "401")
 
-	s.secret("right", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", canary))
+	s.secret("right", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
 	ready(s, s.repository("secret", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "right"} }))
 	policy := s.policy("secret", reflecting(v1.ReflectAlways))
 	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(digest), "tags and digests go the same way")
@@ -137,15 +134,15 @@ func TestCredentials(t *testing.T) {
 	s.Expect(suite.api.Create(s.ctx, account)).To(Succeed())
 	ready(s, s.repository("account", privateImage, func(r *v1.ImageRepository) { r.Spec.ServiceAccountName = "puller" }))
 
-	s.secret("late", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", canary))
+	s.secret("late", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
 	edit(s, missing, func(r *v1.ImageRepository) { r.Spec.SecretRef.Name = "late" })
 	ready(s, missing)
 
-	s.Expect(stage.Tail(s.controller.LogFile(), 10000)).NotTo(ContainSubstring(canary))
+	s.Expect(stage.Tail(s.controller.LogFile(), 10000)).NotTo(ContainSubstring(secretPart))
 	for _, obj := range []object{anonymous, missing, malformed, wrong, policy} {
-		s.Expect(s.events(obj)).NotTo(ContainElement(ContainSubstring(canary)))
+		s.Expect(s.events(obj)).NotTo(ContainElement(ContainSubstring(secretPart)))
 		for _, condition := range refresh(s, obj).GetConditions() {
-			s.Expect(condition.Message).NotTo(ContainSubstring(canary))
+			s.Expect(condition.Message).NotTo(ContainSubstring(secretPart))
 		}
 	}
 }

@@ -111,9 +111,9 @@ func TestWhatIsWatched(t *testing.T) {
 	api := newCountingAPI(t)
 	s.kubeconfig = api.kubeconfig
 	s.controller = s.start(s.replica())
-	registry := registrytest.Start(t, registrytest.WithBasicAuth("user", "secret"))
+	registry := registrytest.Start(t, registrytest.WithBasicAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")
-	s.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(s, registry.Host(), "user", "secret"))
+	s.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(s, registry.Host(), "user", secretPart))
 	repo := s.repository("app", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.SecretRef = registry.Image("org/app"), &meta.LocalObjectReference{Name: "login"}
 	})

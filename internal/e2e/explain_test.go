@@ -53,7 +53,8 @@ func (s *scene) cli(name string, args ...string) (string, int) {
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		s.Expect(err).NotTo(HaveOccurred())
 	}
-	s.Expect(out.String()+problems.String()).NotTo(ContainSubstring(canary), "no secret is printed")
+	s.Expect(out.String()+problems.String()).NotTo(ContainSubstring(secretPart), "no secret is printed")
+	suite.evidence.printed(s.t, out.String(), problems.String())
 	if code := cmd.ProcessState.ExitCode(); code > 1 {
 		return problems.String(), code
 	}
@@ -75,13 +76,13 @@ func (s *scene) explained(policy *v1.ImagePolicy, args ...string) explain.Result
 // an image, and a repository in the cluster that has the password.
 func (s *scene) privateRegistry(tags ...string) (*stage.Registry, *v1.ImageRepository) {
 	s.t.Helper()
-	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(s.t.TempDir(), "registry"), Username: "robot", Password: canary}
+	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(s.t.TempDir(), "registry"), Username: "robot", Password: secretPart}
 	s.Expect(private.Start(s.ctx)).To(Succeed())
 	s.t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
 	for _, tag := range tags {
 		s.pushTo(private, tag)
 	}
-	s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", canary))
+	s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
 	repo := s.repository("webapp", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), &meta.LocalObjectReference{Name: "private"}
 	})

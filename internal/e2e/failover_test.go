@@ -236,7 +236,7 @@ func TestStorageInUse(t *testing.T) {
 	s.start(controller)
 	s.Eventually(controller.Done()).Should(BeClosed())
 	s.Expect(controller.Exit()).To(MatchError(HaveSuffix("exit status 1")))
-	s.Expect(stage.Tail(controller.LogFile(), 3)).To(ContainSubstring("another process holds the tag store"))
+	s.Expect(stage.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process holds the tag store"))
 }
 
 // TestStopWhileTheStorageIsInUse shows that a leader which waits for its storage

@@ -103,12 +103,12 @@ func TestEndsWhileEverythingHangs(t *testing.T) {
 // TestMoveToAnotherRegistry shows that nobody is alarmed while the tags of the
 // new image are still to be scanned.
 func TestMoveToAnotherRegistry(t *testing.T) {
-	before := registrytest.Start(t, registrytest.WithBasicAuth("before", "secret"))
-	after := registrytest.Start(t, registrytest.WithBasicAuth("after", "secret"))
+	before := registrytest.Start(t, registrytest.WithBasicAuth("before", secretPart))
+	after := registrytest.Start(t, registrytest.WithBasicAuth("after", secretPart))
 	s := newScene(t)
 	from := image.NewRef(before.Image("org/app"), "1.0.0", before.Push(t, "org/app", "1.0.0"))
 	to := image.NewRef(after.Image("org/app"), "1.0.0", after.Push(t, "org/app", "1.0.0"))
-	config := fmt.Sprintf(`{"auths":{%q:{"username":"before","password":"secret"},%q:{"username":"after","password":"secret"}}}`, before.Host(), after.Host())
+	config := fmt.Sprintf(`{"auths":{%q:{"username":"before","password":%q},%q:{"username":"after","password":%q}}}`, before.Host(), secretPart, after.Host(), secretPart)
 	s.Expect(suite.api.Create(s.ctx, &corev1.Secret{
 		ObjectMeta: s.meta("both"),
 		Data:       map[string][]byte{corev1.DockerConfigJsonKey: []byte(config)},

@@ -51,7 +51,7 @@ const farHost = "example.com"
 // proxy, and wants a client certificate: for tags and digests, with the older
 // keys of the Secret, and with what its owner sees.
 func TestCertificatesAndProxy(t *testing.T) {
-	const password = "canary-5ecret"
+	const password = "pr0xy-" + secretPart
 	s := newScene(t)
 	digest := s.push("app", "1.0.0", "content")
 	certs, far := s.farRegistry()
@@ -112,7 +112,7 @@ func TestIdentitiesOfObjectsNeedAFeatureGate(t *testing.T) {
 // The cloud that it is for is never reached: the only way there refuses.
 func TestIdentityOfAnObject(t *testing.T) {
 	s := emptyScene(t)
-	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", "password"))
+	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", "other-"+secretPart))
 	controller := s.replica("--feature-gates=ObjectLevelWorkloadIdentity=true")
 	controller.Env = []string{"HTTPS_PROXY=" + proxy.Address()}
 	s.controller = s.start(controller)
@@ -145,6 +145,9 @@ func (s *scene) farRegistry() (map[string]string, string) {
 	s.Expect(err).NotTo(HaveOccurred())
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	s.Expect(err).NotTo(HaveOccurred())
+	suite.evidence.secrets.Add(string(keyDER[len(keyDER)/2:]))
+	inPEM := strings.Split(encode("PRIVATE KEY", keyDER), "\n")
+	suite.evidence.secrets.Add(inPEM[len(inPEM)/2])
 
 	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: suite.registry.Host()}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -152,14 +155,15 @@ func (s *scene) farRegistry() (map[string]string, string) {
 	server.TLS.ClientCAs.AddCert(client)
 	server.StartTLS()
 	s.t.Cleanup(server.Close)
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
 	return map[string]string{
 		"caFile":   encode("CERTIFICATE", server.Certificate().Raw),
 		"certFile": encode("CERTIFICATE", der),
 		"keyFile":  encode("PRIVATE KEY", keyDER),
 	}, server.Listener.Addr().String()
+}
+
+func encode(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // putSecret creates a Secret, or replaces what it holds.

@@ -59,7 +59,7 @@ func (s *scene) settled() float64 {
 }
 
 func TestUnchangedScanCostsOneWriteAndNoEvent(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, "--log-level=info")
 	s.pushTags("app", "1.0.0", "1.1.0")
 	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval.Duration = 2 * time.Second })
 	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
@@ -95,7 +95,7 @@ func (s *scene) log() string {
 // TestLog shows what a line of the log holds: about what object, what happened
 // and why, and how long it took.
 func TestLog(t *testing.T) {
-	s := newScene(t, "--log-encoding=json")
+	s := newScene(t, "--log-encoding=json", "--log-level=info")
 	s.pushTags("app", "1.0.0")
 	repo := ready(s, s.repository("app"))
 	lost := s.repository("lost")

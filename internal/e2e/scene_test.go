@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -82,11 +83,14 @@ func emptyScene(t *testing.T) *scene {
 // watches the objects of the scene once it is started.
 func (s *scene) replica(flags ...string) *stage.Controller {
 	s.t.Helper()
+	dir := suite.evidence.folderOf(s.t)
 	return &stage.Controller{
-		Binary:     suite.binaries.Controller,
-		Dir:        s.t.TempDir(),
-		Kubeconfig: s.kubeconfig,
+		Binary:      suite.binaries.Controller,
+		Dir:         dir,
+		Kubeconfig:  s.kubeconfig,
+		MetricsFile: filepath.Join(dir, "metrics.txt"),
 		Args: append([]string{
+			"--log-level=debug",
 			"--watch-label-selector=" + shardLabel + "=" + s.namespace,
 			"--requeue-dependency=1s",
 			"--max-retry-delay=2s",

@@ -52,12 +52,14 @@ var suite struct {
 	// kubeconfig is of the account that the controller runs under.
 	kubeconfig string
 	registry   *stage.Registry
+	// evidence is searched for secrets after the run.
+	evidence *evidence
 }
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run:", err)
+		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run, or went wrong as a whole:", err)
 		code = 1
 	}
 	os.Exit(code)
@@ -86,9 +88,26 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, suite.registry.Stop()) }()
+	if suite.evidence, err = recordEvidence(filepath.Join(dir, "evidence")); err != nil {
+		return 0, err
+	}
+	return runObserved(m, plane)
+}
+
+// runObserved runs the tests, and then looks at what all of them together had
+// the controller do.
+func runObserved(m *testing.M, plane *stage.ControlPlane) (int, error) {
+	observer, err := observe(context.Background())
+	if err != nil {
+		return 0, err
+	}
 	code := m.Run()
-	if code == 0 && flag.Lookup("test.run").Value.String() == "" {
-		err = checkPermissions(plane.AuditLog())
+	complete := code == 0 && flag.Lookup("test.run").Value.String() == ""
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err = errors.Join(observer.check(ctx, complete), suite.evidence.check(context.Background(), plane, complete))
+	if complete {
+		err = errors.Join(err, checkPermissions(plane.AuditLog()))
 	}
 	return code, err
 }

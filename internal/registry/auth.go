@@ -94,6 +94,12 @@ func (a AuthOptions) Identity() string {
 	return a.identity + "+" + a.route.key
 }
 
+// couldBeIntercepted reports whether whoever chose the way could read what is
+// sent by it: a proxy with a certificate of an authority of theirs.
+func (a AuthOptions) couldBeIntercepted() bool {
+	return a.route.proxy != nil && a.route.tls != nil && a.route.tls.RootCAs != nil
+}
+
 // String returns where the identity came from.
 func (a AuthOptions) String() string {
 	switch {

@@ -70,6 +70,8 @@ type Client struct {
 	gates     *gates
 	metrics   *metrics
 
+	large chan struct{} // the operations that are large
+
 	userAgent string
 	limits    Limits
 	traffic   Traffic
@@ -111,6 +113,7 @@ func WithProgress(progress func(pages, tags int)) ClientOption {
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
 		transport: newTransport(),
+		large:     make(chan struct{}, largeAtATime),
 		metrics:   newMetrics(),
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),
@@ -185,7 +188,7 @@ func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth Au
 // a *BusyError before it does anything, where it has to come back later.
 func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
 	var none T
-	ctx, leave, err := c.enter(ctx, op.image, Caller{})
+	ctx, leave, err := c.enter(ctx, op.image, Caller{Proxy: op.auth.route.ownProxy()})
 	if _, busy := errors.AsType[*BusyError](err); busy {
 		return none, err
 	}

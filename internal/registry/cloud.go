@@ -110,6 +110,11 @@ func (s *search) fromCloud(ctx context.Context, way AuthOptions) (AuthOptions, e
 	if err := s.findAccount(ctx, &r); err != nil {
 		return AuthOptions{}, err
 	}
+	if r.account == nil && way.couldBeIntercepted() {
+		return AuthOptions{}, s.op.failCredentials(fmt.Sprintf("the proxy of %s and the ca.crt of %s together could read the controller's "+
+			"own credentials of spec.provider %q: remove one of them, or use the identity of a ServiceAccount",
+			way.proxyOrigin, way.certOrigin, r.provider), nil)
+	}
 	config, err := s.cloud.Tokens.get(ctx, r.key(), func(ctx context.Context) (*auth.ArtifactRegistryCredentials, error) {
 		return auth.GetArtifactRegistryCredentials(ctx, cloudProviders[r.provider], r.host, r.options(s.cloud.Client)...)
 	})

@@ -69,7 +69,7 @@ func (s *session) fullManifest(ctx context.Context, tag, digest string) (Manifes
 	if err := checkFound(resp); err != nil {
 		return Manifest{}, err
 	}
-	m, err := s.readManifest(resp)
+	m, err := s.readManifest(ctx, resp)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -109,8 +109,8 @@ const errOtherDigest = badAnswer("what it sent does not have the digest that was
 
 // readManifest reads the manifest in an answer. Its digest must be the one that
 // the registry names, if it names one.
-func (s *session) readManifest(resp *http.Response) (Manifest, error) {
-	body, err := readAtMost(resp.Body, s.limits.ManifestBytes, "manifest")
+func (s *session) readManifest(ctx context.Context, resp *http.Response) (Manifest, error) {
+	body, err := s.read(ctx, resp, s.limits.ManifestBytes, "manifest")
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -154,7 +154,7 @@ func (s *session) blob(ctx context.Context, digest string, limit int64) ([]byte,
 	if err := checkFound(resp); err != nil {
 		return nil, err
 	}
-	body, err := readAtMost(resp.Body, limit, "blob")
+	body, err := s.read(ctx, resp, limit, "blob")
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +162,14 @@ func (s *session) blob(ctx context.Context, digest string, limit int64) ([]byte,
 		return nil, errOtherDigest
 	}
 	return body, nil
+}
+
+// read reads the body of an answer to its end, which must come within limit bytes. A
+// large one waits for its turn.
+func (s *session) read(ctx context.Context, resp *http.Response, limit int64, what string) ([]byte, error) {
+	m := meter{large: s.large}
+	defer m.end()
+	return readAtMost(m.of(ctx, resp.Body), limit, what)
 }
 
 // readAtMost reads a body to its end, which must come within limit bytes.

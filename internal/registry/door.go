@@ -143,7 +143,7 @@ func (d *door) pingBy(ctx context.Context, scheme string, rt http.RoundTripper) 
 	if err != nil {
 		return greeting{}, err
 	}
-	client := &http.Client{Transport: rt, CheckRedirect: limitRedirects}
+	client := &http.Client{Transport: rt, CheckRedirect: d.checkRedirect}
 	resp, err := client.Do(req)
 	if err != nil {
 		return greeting{}, err

@@ -104,6 +104,7 @@ const (
 	errMalformedLink    = badAnswer("the link to the next page of its list is malformed")
 	errForeignLink      = badAnswer("the next page of its list is on another host, where it is not looked for")
 	errTooManyRedirects = badAnswer("it redirects too often")
+	errBadRedirect      = badAnswer("it redirects to an address that is not allowed")
 	errPlainHTTP        = badAnswer("it leads to an address without TLS: set spec.insecure only if that is intended")
 )
 

@@ -53,23 +53,28 @@ type gates struct {
 	metrics *metrics
 
 	mu    sync.Mutex
-	hosts map[string]*gate
+	hosts map[gateKey]*gate
 }
+
+// gateKey tells gates apart. What comes through somebody's own proxy may be the
+// proxy's own answer: that must not make all others wait.
+type gateKey struct{ host, proxy string }
 
 // newGates returns the gates of hosts that nobody asked yet.
 func newGates(traffic Traffic, now func() time.Time, m *metrics) *gates {
-	return &gates{traffic: traffic, now: now, metrics: m, hosts: map[string]*gate{}}
+	return &gates{traffic: traffic, now: now, metrics: m, hosts: map[gateKey]*gate{}}
 }
 
 // enter lets an operation in at the gate of a host, or fails with a *BusyError.
 func (g *gates) enter(host string, caller Caller) (*visit, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock() // a gate must not be removed between being found and being entered
-	found := g.hosts[host]
+	key := gateKey{host: host, proxy: caller.Proxy}
+	found := g.hosts[key]
 	if found == nil {
 		g.trim()
 		found = newGate(host, g.traffic, g.now, g.metrics)
-		g.hosts[host] = found
+		g.hosts[key] = found
 	}
 	return found.enter(caller)
 }
@@ -79,9 +84,9 @@ func (g *gates) trim() {
 	if len(g.hosts) < manyGates {
 		return
 	}
-	for host, gate := range g.hosts {
+	for key, gate := range g.hosts {
 		if gate.idle() {
-			delete(g.hosts, host)
+			delete(g.hosts, key)
 		}
 	}
 }

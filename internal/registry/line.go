@@ -30,6 +30,8 @@ type Caller struct {
 	// Wake is called when it is likely to be the caller's turn. It must not
 	// block. A caller without one is not told.
 	Wake func()
+	// Proxy names the caller's own proxy, "" for none.
+	Proxy string
 }
 
 // Purpose is what somebody wants to ask a registry for.

@@ -130,7 +130,7 @@ func (s *session) computeDigest(ctx context.Context, tag string) (string, error)
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return "", err
 	}
-	m, err := s.readManifest(resp)
+	m, err := s.readManifest(ctx, resp)
 	return m.Digest, err
 }
 

@@ -112,7 +112,7 @@ func (s *session) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *ur
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return nil, nil, false, err
 	}
-	body, err := readAtMost(resp.Body, s.limits.ManifestBytes, "list of referrers")
+	body, err := s.read(ctx, resp, s.limits.ManifestBytes, "list of referrers")
 	if err != nil {
 		return nil, nil, false, err
 	}

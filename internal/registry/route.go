@@ -27,3 +27,11 @@ type route struct {
 	tls   *tls.Config // nil for the default
 	proxy *url.URL    // nil for the proxies of the environment
 }
+
+// ownProxy names the proxy that the route has of its own, "" for none.
+func (r route) ownProxy() string {
+	if r.proxy == nil {
+		return ""
+	}
+	return r.key
+}

@@ -44,6 +44,7 @@ type session struct {
 	image  image.Name
 	http   *http.Client
 	limits Limits
+	large  chan struct{} // of the Client
 	habits habits
 	now    func() time.Time
 }
@@ -73,7 +74,7 @@ func (c *Client) newSession(img image.Name, auth AuthOptions, plain bool) *sessi
 	guarded := &plainHTTPGuard{allowed: plain, inner: &routed{client: c, route: auth.route}}
 	return &session{
 		image: img,
-		http: &http.Client{CheckRedirect: limitRedirects, Transport: &loggedIn{
+		http: &http.Client{CheckRedirect: d.checkRedirect, Transport: &loggedIn{
 			door:        d,
 			scope:       repo.Scope(transport.PullScope),
 			credentials: auth.authenticator(),
@@ -83,11 +84,11 @@ func (c *Client) newSession(img image.Name, auth AuthOptions, plain bool) *sessi
 		}},
 		limits: c.limits,
 		now:    c.now,
+		large:  c.large,
 	}
 }
 
-// limitRedirects stops at maxRedirects. That credentials stay behind is up to
-// the authentication, which sends them to the registry's host only.
+// limitRedirects stops at maxRedirects.
 func limitRedirects(_ *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errTooManyRedirects

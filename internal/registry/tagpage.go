@@ -18,6 +18,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -73,18 +74,19 @@ const (
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body to its end. It is valid until releaseBodies.
-func (l *listing) readBody(resp *http.Response) ([]byte, error) {
+func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
 	body := buffers.Get().(*bytes.Buffer)
 	l.bodies = append(l.bodies, body)
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(resp.Body)
+	_, err := body.ReadFrom(l.meter.of(ctx, resp.Body))
 	return body.Bytes(), err
 }
 
 // releaseBodies lets the buffers of the bodies be used again.
 func (l *listing) releaseBodies() {
+	l.meter.end()
 	for _, body := range l.bodies {
 		if body.Cap() <= keptBuffer {
 			body.Reset()

@@ -38,6 +38,7 @@ type listing struct {
 	visited map[string]bool
 	size    int64 // in bytes, of the pages so far
 	bodies  []*bytes.Buffer
+	meter   meter
 
 	progress func(pages, tags int)
 }
@@ -50,7 +51,7 @@ type page struct {
 
 // newListing returns a listing that has read nothing yet.
 func newListing(s *session, known Fingerprint, progress func(pages, tags int)) *listing {
-	return &listing{session: s, before: known, visited: map[string]bool{}, progress: progress}
+	return &listing{session: s, before: known, visited: map[string]bool{}, progress: progress, meter: meter{large: s.large}}
 }
 
 // all reads the list to its end.
@@ -189,7 +190,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
-	body, err := l.readBody(resp)
+	body, err := l.readBody(ctx, resp)
 	if err != nil {
 		return page{}, err
 	}

@@ -21,7 +21,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -113,23 +112,7 @@ func (r *tokenRequest) allowed(u *url.URL) bool {
 	case hostOf(u) == hostOf(&url.URL{Scheme: u.Scheme, Host: r.login.door.host}):
 		return true
 	}
-	return r.allowedElsewhere(u)
-}
-
-// allowedElsewhere is allowed for another host than the registry's.
-func (r *tokenRequest) allowedElsewhere(u *url.URL) bool {
-	host, ok := parseHost(u.Host)
-	ip := net.ParseIP(u.Hostname())
-	switch {
-	case !ok:
-		return false // a port alone would be dialed on this machine
-	case ip == nil:
-		return r.login.door.plain || !host.isLocal()
-	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
-		return false // where clouds give credentials to whoever asks
-	default:
-		return r.login.door.plain || !ip.IsLoopback() && !ip.IsPrivate()
-	}
+	return r.login.door.mayLeadTo(u)
 }
 
 // get returns the request of the token protocol.

@@ -22,6 +22,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 // Exclusions says which tags are left out of a scan's result.
@@ -43,12 +45,17 @@ func (p pattern) matches(tag string) bool {
 	return p.MatchString(tag)
 }
 
+// maxExclusions is how large all expressions of a list may be together.
+const maxExclusions = 2 * selection.MaxExpression
+
 // CompileExclusions compiles an exclusion list. The error names the item that
 // is no regular expression.
 func CompileExclusions(list []string) (Exclusions, error) {
 	patterns := make([]pattern, len(list))
+	left := maxExclusions
 	for i, item := range list {
-		compiled, err := regexp.Compile(item)
+		compiled, size, err := selection.CompileExpression(item, min(left, selection.MaxExpression))
+		left -= size
 		if err != nil {
 			return Exclusions{}, fmt.Errorf("invalid spec.exclusionList[%d] %q: correct the regular expression: %w", i, item, err)
 		}

@@ -17,6 +17,9 @@ package scan
 
 import (
 	"regexp"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -73,5 +76,29 @@ func BenchmarkExclusions(b *testing.B) {
 				exclusions.AppendKept(nil, tags)
 			}
 		})
+	}
+}
+
+// TestWorstExclusionsTakeBoundedMemory tests the most and longest expressions that
+// are admitted.
+func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
+	for name, tc := range map[string]struct {
+		item    string
+		refused bool
+	}{
+		"many large ones":           {"x{999}y{999}z{999}", true},
+		"one that is too large":     {strings.Repeat("x{1000}", 146), true},
+		"many that are long enough": {strings.Repeat("(a|b)c", 100), false},
+	} {
+		list := slices.Repeat([]string{tc.item}, 25)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := CompileExclusions(list)
+		runtime.ReadMemStats(&after)
+		took := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%-25s %6d KiB: %.150v", name, took>>10, err)
+		if (err != nil) != tc.refused || took > 32<<20 {
+			t.Errorf("%s: %d bytes were allocated, error %v", name, took, err)
+		}
 	}
 }

@@ -56,7 +56,7 @@ func compilePattern(spec *v1.TagFilter) (*filter, error) {
 		return nil, &InvalidError{Field: fieldExtract, Value: spec.Extract,
 			Problem: "it refers to the groups of pattern, which is empty: set spec.filterTags.pattern too, or remove extract"}
 	}
-	pattern, err := regexp.Compile(spec.Pattern)
+	pattern, _, err := CompileExpression(spec.Pattern, MaxExpression)
 	if err != nil {
 		return nil, &InvalidError{Field: fieldPattern, Value: spec.Pattern,
 			Problem: fmt.Sprintf("%v: correct the expression, which is in RE2 syntax", err)}

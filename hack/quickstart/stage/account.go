@@ -39,6 +39,8 @@ const Namespace = "flux-system"
 const (
 	// account is the name of the controller's service account.
 	account = "image-reflector-controller"
+	// controllerUser is what the API server calls it.
+	controllerUser = "system:serviceaccount:" + Namespace + ":" + account
 	// grant is the name of its role and binding. They are not those of make
 	// deploy and make undeploy, which may be run against the same cluster.
 	grant = "image-reflector-controller-of-stage"
@@ -51,11 +53,10 @@ func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (
 	if err != nil {
 		return "", err
 	}
-	username := "system:serviceaccount:" + Namespace + ":" + account
-	if err := bind(ctx, admin, roleFile, username); err != nil {
+	if err := bind(ctx, admin, roleFile, controllerUser); err != nil {
 		return "", fmt.Errorf("the controller's account could not be set up: %w", err)
 	}
-	user, err := p.env.AddUser(envtest.User{Name: username, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
+	user, err := p.env.AddUser(envtest.User{Name: controllerUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
 	if err != nil {
 		return "", err
 	}
@@ -67,16 +68,37 @@ func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
-	role := &rbacv1.ClusterRole{}
-	content, err := os.ReadFile(roleFile)
+// ChangeControllerAccount lets the controller do what the file says now.
+func (p *ControlPlane) ChangeControllerAccount(ctx context.Context, roleFile string) error {
+	admin, err := client.New(p.Config(), client.Options{})
 	if err != nil {
 		return err
 	}
+	role, err := readRole(roleFile)
+	if err != nil {
+		return err
+	}
+	return admin.Update(ctx, role)
+}
+
+func readRole(file string) (*rbacv1.ClusterRole, error) {
+	role := &rbacv1.ClusterRole{}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
 	if err := yaml.UnmarshalStrict(content, role); err != nil {
-		return fmt.Errorf("%s: %w", roleFile, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	role.Name = grant
+	return role, nil
+}
+
+func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
+	role, err := readRole(roleFile)
+	if err != nil {
+		return err
+	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: grant},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: grant},

@@ -20,12 +20,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Controller is the image-reflector-controller, run as its users run it: as a
@@ -42,6 +44,9 @@ type Controller struct {
 	Args []string
 	// Env is set in addition to the environment.
 	Env []string
+	// MetricsFile, where there is one, gets the metrics appended as they are
+	// each time before the controller is ended.
+	MetricsFile string
 
 	program
 	health, metrics string
@@ -70,6 +75,16 @@ func (c *Controller) Start(ctx context.Context) error {
 		c.health, c.metrics = "", ""
 	}
 	return err
+}
+
+// Stop ends the controller as Kubernetes does.
+func (c *Controller) Stop() error {
+	return errors.Join(c.keepMetrics(), c.program.Stop())
+}
+
+// Kill ends the controller as a crash does.
+func (c *Controller) Kill() error {
+	return errors.Join(c.keepMetrics(), c.program.Kill())
 }
 
 // Restart stops the controller, and starts it again with all that it had.
@@ -136,4 +151,25 @@ func logged(file string, offset int64, text string) bool {
 		return false
 	}
 	return strings.Contains(string(content[offset:]), text)
+}
+
+// keepMetrics appends the metrics to MetricsFile. A controller that does not run
+// has none.
+func (c *Controller) keepMetrics() error {
+	if c.MetricsFile == "" || isClosed(c.Done()) {
+		return nil
+	}
+	client := &http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	response, err := client.Get(c.MetricsURL())
+	if err != nil {
+		return nil // one that ends, or waits for something, serves none
+	}
+	defer response.Body.Close()
+	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, response.Body)
+	return errors.Join(err, file.Close())
 }

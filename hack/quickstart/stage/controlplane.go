@@ -96,7 +96,9 @@ func (p *ControlPlane) prepare() error {
 // audit writes the policy that asks for a line for each request, with who asked
 // for what, and without contents.
 func (p *ControlPlane) audit(policyFile string) error {
-	const policy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}`
+	policy := fmt.Sprintf(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+		{"level": "Request", "users": [%q], "verbs": ["create", "update", "patch", "delete"]},
+		{"level": "Metadata"}]}`, controllerUser)
 	p.env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policyFile).Set("audit-log-path", p.AuditLog())
 	return os.WriteFile(policyFile, []byte(policy), 0o600)
 }
@@ -117,6 +119,12 @@ func (p *ControlPlane) openLogs() error {
 	etcd.Out, etcd.Err = p.logs[0], p.logs[0]
 	apiserver.Out, apiserver.Err = p.logs[1], p.logs[1]
 	return nil
+}
+
+// InstallCRDs brings the CRDs of the cluster to what their files say now.
+func (p *ControlPlane) InstallCRDs() error {
+	_, err := envtest.InstallCRDs(p.Config(), envtest.CRDInstallOptions{Paths: p.CRDs, ErrorIfPathMissing: true})
+	return err
 }
 
 // Stop stops both. To stop a control plane that does not run is no error.

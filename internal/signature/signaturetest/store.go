@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -43,7 +44,7 @@ type Remote string
 func (r Remote) PushBlob(t testing.TB, repo string, blob []byte) string {
 	t.Helper()
 	digest := digestOf(blob)
-	target := r.request(t, http.MethodPost, r.address("/v2/"+repo+"/blobs/uploads/"), "", nil)
+	target := r.request(t, http.MethodPost, r.address("/v2/"+repo+"/blobs/uploads/"), "", nil).Get("Location")
 	if strings.HasPrefix(target, "/") {
 		target = r.address(target)
 	}
@@ -69,16 +70,19 @@ func (r Remote) PushManifest(t testing.TB, repo, tag, mediaType string, manifest
 // Describe describes the manifest or the index of a digest.
 func (r Remote) Describe(t testing.TB, repo, digest string) Descriptor {
 	t.Helper()
-	resp := r.request(t, http.MethodHead, r.address("/v2/"+repo+"/manifests/"+digest), "", nil)
-	return Descriptor{MediaType: resp.Header.Get("Content-Type"), Digest: digest, Size: int(resp.ContentLength)}
+	header := r.request(t, http.MethodHead, r.address("/v2/"+repo+"/manifests/"+digest), "", nil)
+	size, err := strconv.Atoi(header.Get("Content-Length"))
+	if err != nil {
+		t.Fatalf("%s does not say how large %s is: %v", r, digest, err)
+	}
+	return Descriptor{MediaType: header.Get("Content-Type"), Digest: digest, Size: size}
 }
 
 // address returns the address of a path.
 func (r Remote) address(path string) string { return "http://" + string(r) + path }
 
-// request makes a request, which must succeed, and returns where the answer
-// leads to.
-func (r Remote) request(t testing.TB, method, address, contentType string, body []byte) string {
+// request makes a request, which must succeed, and returns the header of the answer.
+func (r Remote) request(t testing.TB, method, address, contentType string, body []byte) http.Header {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
 	if err != nil {
@@ -95,7 +99,7 @@ func (r Remote) request(t testing.TB, method, address, contentType string, body 
 		text, _ := io.ReadAll(resp.Body)
 		t.Fatalf("%s %s: status %d: %s", method, address, resp.StatusCode, text)
 	}
-	return resp.Header.Get("Location")
+	return resp.Header
 }
 
 // digestOf returns the digest of bytes.

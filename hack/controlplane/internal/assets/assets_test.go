@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-var versions = map[string]string{"etcd": "v3.6.8", "kube-apiserver": "v1.36.3"}
+var versions = map[string]string{"etcd": "v3.6.8", "kube-apiserver": "v1.36.3", "kubectl": "v1.36.3"}
 
 // pins makes the modules that pin the binaries.
 func pins(t *testing.T) string {
@@ -90,7 +90,7 @@ func readyMade(t *testing.T, names ...string) string {
 	return folder
 }
 
-var all = []string{"etcd", "kube-apiserver"}
+var all = []string{"etcd", "kube-apiserver", "kubectl"}
 
 var orders = map[string]struct {
 	reason   string
@@ -102,7 +102,7 @@ var orders = map[string]struct {
 	logs     string
 }{
 	"nothing there": {
-		reason: "a fresh clone builds both",
+		reason: "a fresh clone builds all of them",
 		want:   "built", built: all,
 	},
 	"named folder": {
@@ -113,7 +113,7 @@ var orders = map[string]struct {
 	"named folder lacks one": {
 		reason: "envtest would fail to start with it",
 		named:  []string{"etcd"},
-		want:   "built", built: all, logs: "does not hold etcd and kube-apiserver: ignored",
+		want:   "built", built: all, logs: "does not hold etcd and kube-apiserver and kubectl: ignored",
 	},
 	"download asked for": {
 		reason:   "ready-made binaries spare the build",
@@ -183,8 +183,28 @@ func TestOnlyWhatChangedIsRebuilt(t *testing.T) {
 	if _, err := w.Build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"etcd", "kube-apiserver", "etcd"}; !slices.Equal(w.built, want) {
-		t.Errorf("built %q; want both once and etcd again: the API server takes minutes", w.built)
+	if want := append(slices.Clone(all), "etcd"); !slices.Equal(w.built, want) {
+		t.Errorf("built %q; want each once and etcd again: the API server takes minutes", w.built)
+	}
+}
+
+// A folder of the time when there was no kubectl gets one, and keeps what took minutes.
+func TestOnlyWhatIsMissingIsBuilt(t *testing.T) {
+	w := newWorld(t)
+	folder, err := w.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kubectl", "kubectl.stamp"} {
+		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := append(slices.Clone(all), "kubectl"); !slices.Equal(w.built, want) {
+		t.Errorf("built %q; want each once and kubectl again", w.built)
 	}
 }
 

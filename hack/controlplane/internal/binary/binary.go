@@ -1,9 +1,10 @@
-// Package binary says what the control plane consists of, how each part is built, and from what a built one was made.
+// Package binary says what the control plane and its client consist of, how each part is built, and from what a built one
+// was made.
 package binary
 
 import "strings"
 
-// Binary is one program of the control plane.
+// Binary is one program: of the control plane, or its client.
 type Binary struct {
 	Name    string // of the file, as envtest looks for it
 	Folder  string // of the module that pins it
@@ -16,7 +17,7 @@ type Binary struct {
 
 // All returns every program, the quick one first: a broken setup then shows within seconds.
 func All() []Binary {
-	return []Binary{Etcd(), KubeAPIServer()}
+	return []Binary{Etcd(), KubeAPIServer(), Kubectl()}
 }
 
 // Etcd is the store below the API server.
@@ -44,6 +45,14 @@ func KubeAPIServer() Binary {
 		tags:     []string{"notest", "grpcnotrace"},
 		linkVars: kubernetesVersion,
 	}
+}
+
+// Kubectl is the client with which tests run what the guides tell users to type. It comes last: what it shares with the
+// API server is compiled by then.
+func Kubectl() Binary {
+	b := KubeAPIServer()
+	b.Name, b.Folder, b.Package = "kubectl", "kubectl", "k8s.io/kubernetes/cmd/kubectl"
+	return b
 }
 
 // kubernetesVersion sets what `--version` and /version answer; the sources hold placeholders. No build date: two

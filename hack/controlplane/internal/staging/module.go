@@ -45,6 +45,45 @@ func Write(ctx context.Context, folder string) error {
 	return err
 }
 
+// Follow makes a module require the version of kubernetes that another one does, and fit its list to that.
+func Follow(ctx context.Context, leader, folder string) error {
+	version, err := required(ctx, leader)
+	if err != nil {
+		return err
+	}
+	if _, err := gocmd.Output(ctx, folder, "mod", "edit", "-require="+kubernetes+"@"+version); err != nil {
+		return err
+	}
+	return Write(ctx, folder)
+}
+
+// CheckFollows fails where a module requires another version of kubernetes than the one that it is to follow, or has a list
+// that does not fit.
+func CheckFollows(ctx context.Context, leader, folder string) error {
+	want, err := required(ctx, leader)
+	if err != nil {
+		return err
+	}
+	have, err := required(ctx, folder)
+	if err != nil {
+		return err
+	}
+	if have != want {
+		return fmt.Errorf("%s requires %s %s, and %s requires %s: run `make controlplane-replaces`",
+			filepath.Join(folder, "go.mod"), kubernetes, have, filepath.Join(leader, "go.mod"), want)
+	}
+	return Check(ctx, folder)
+}
+
+// required returns the version of kubernetes that the module in a folder requires.
+func required(ctx context.Context, folder string) (string, error) {
+	file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	return file.Version(kubernetes)
+}
+
 // lists returns the replacements that the module in the folder has, and those that it should have.
 func lists(ctx context.Context, folder string) ([]gocmd.Replace, []gocmd.Replace, error) {
 	file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))

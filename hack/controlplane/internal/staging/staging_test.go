@@ -1,7 +1,10 @@
 package staging
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
@@ -114,4 +117,23 @@ func TestDifference(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCheckFollows(t *testing.T) {
+	leader, follower := module(t, "v1.36.3"), module(t, "v1.36.2")
+	err := CheckFollows(t.Context(), leader, follower)
+	if err == nil || !strings.Contains(err.Error(), "requires k8s.io/kubernetes v1.36.2") || !strings.Contains(err.Error(), "requires v1.36.3") {
+		t.Errorf("CheckFollows = %v; want it to name both versions: kubectl would be of another one than the API server", err)
+	}
+}
+
+// module makes a module that requires kubernetes at a version.
+func module(t *testing.T, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	content := "module m\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes " + version + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

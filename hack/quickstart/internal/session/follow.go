@@ -26,6 +26,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/demo"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/develop"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -51,6 +52,8 @@ type follower struct {
 	unmet    []string
 	resolved bool
 	crashes  []time.Time
+	// down says that the controller ended too often, and is left alone.
+	down bool
 }
 
 // follow shows the rows until ctx ends or, with Once, all samples resolved.
@@ -67,27 +70,43 @@ func (f *follower) loop(ctx context.Context) error {
 	deadline, ticker := time.NewTimer(f.Timeout), time.NewTicker(refresh)
 	defer deadline.Stop()
 	defer ticker.Stop()
+	watching, cancel := context.WithCancel(ctx)
+	builds := f.builds(watching)
+	defer func() { // a build that is under way ends before its folder goes
+		cancel()
+		for range builds {
+		}
+	}()
 	for {
 		if over, err := f.look(ctx); over || err != nil {
 			return err
 		}
-		var err error
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("interrupted: %w", ctx.Err())
-		case <-f.public.Done():
-			return f.public.Exit()
-		case <-f.private.Done():
-			return f.private.Exit()
-		case <-f.controller.Done():
-			err = f.restart(ctx)
-		case <-deadline.C:
-			err = f.late()
-		case <-ticker.C:
-		}
-		if err != nil {
+		if err := f.await(ctx, builds, deadline.C, ticker.C); err != nil {
 			return err
 		}
+	}
+}
+
+// await returns when something has happened, or it is time for a look.
+func (f *follower) await(ctx context.Context, builds <-chan develop.Build, deadline, tick <-chan time.Time) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	case <-f.public.Done():
+		return f.public.Exit()
+	case <-f.private.Done():
+		return f.private.Exit()
+	case <-f.ended():
+		return f.restart(ctx)
+	case built, more := <-builds:
+		if !more {
+			return nil // as ctx has ended
+		}
+		return f.replace(ctx, built)
+	case <-deadline:
+		return f.late()
+	case <-tick:
+		return nil
 	}
 }
 
@@ -151,12 +170,20 @@ func (f *follower) restart(ctx context.Context) error {
 	}
 	f.crashes = append(f.crashes, time.Now())
 	if n := len(f.crashes); n >= maxCrashes && time.Since(f.crashes[n-maxCrashes]) < crashWindow {
-		return fmt.Errorf("the controller ended %d times within %s; the last time: %w", maxCrashes, crashWindow, exit)
+		return f.rest(fmt.Errorf("the controller ended %d times within %s; the last time: %w", maxCrashes, crashWindow, exit))
 	}
-	f.Screen.Say(fmt.Sprintf("%s  %s; starting it again, as Kubernetes would", time.Now().Format(time.TimeOnly), exit))
+	f.tell(fmt.Sprintf("%v; starting it again, as Kubernetes would", exit))
+	return f.resume(ctx)
+}
+
+// resume starts the controller that ran before.
+func (f *follower) resume(ctx context.Context) error {
 	if err := f.controller.Start(ctx); err != nil {
+		return f.rest(err)
+	}
+	if err := f.state().write(f.Dir); err != nil {
 		return err
 	}
-	f.Screen.Say(fmt.Sprintf("%s  the controller runs again, with the process id %d", time.Now().Format(time.TimeOnly), f.controller.PID()))
-	return f.state().write(f.Dir)
+	f.tell(fmt.Sprintf("the controller runs again, with the process id %d", f.controller.PID()))
+	return nil
 }

@@ -44,6 +44,8 @@ type Options struct {
 	Binaries stage.Binaries
 	// Once ends the run when every sample has resolved.
 	Once bool
+	// Develop builds and starts the controller anew when its sources change.
+	Develop bool
 	// Timeout bounds the time in which they must.
 	Timeout time.Duration
 	// Screen is where the run is shown.

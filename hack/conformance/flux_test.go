@@ -1,0 +1,143 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package conformance
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// pair creates a repository and a policy.
+func (c cli) pair() {
+	c.t.Helper()
+	c.push("1.0.0", "1.1.0", "2.0.0")
+	c.Expect(c.flux("create image repository app --interval=1m --image=" + c.image())).To(ContainSubstring("reconciliation completed"))
+	c.Expect(c.flux("create image policy app --image-ref=app --select-semver=1.x")).To(ContainSubstring("reconciliation completed"))
+}
+
+// rows returns the words of the lines that a table has of a name.
+func rows(output, name string) [][]string {
+	var found [][]string
+	for line := range strings.Lines(output) {
+		if words := strings.Fields(line); len(words) > 0 && strings.HasSuffix(words[0], name) {
+			found = append(found, words)
+		}
+	}
+	return found
+}
+
+func TestCreateGetUpdateDelete(t *testing.T) {
+	withEach(t, func(c cli) {
+		c.pair()
+		c.Expect(rows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("False", "True", "successful", "3")))
+		c.expectLatest("1.1.0")
+		all := c.flux("get images all")
+		c.Expect(rows(all, "imagerepository/app")).To(HaveLen(1))
+		c.Expect(rows(all, "imagepolicy/app")).To(HaveLen(1))
+		c.Expect(c.flux("get images all -A")).To(ContainSubstring(c.namespace))
+		c.Expect(rows(c.flux("get image policy --status-selector=ready=true"), "app")).To(HaveLen(1))
+
+		c.Expect(c.flux("create image policy app --image-ref=app --select-semver=2.x")).To(ContainSubstring("reconciliation completed"))
+		c.expectLatest("2.0.0")
+		c.flux("create image policy app --image-ref=app --select-semver=2.x --reflect-digest=IfNotPresent")
+		c.expectLatest("2.0.0")
+
+		c.Expect(c.flux("delete image policy app --silent")).To(ContainSubstring("deleted"))
+		c.Expect(c.flux("delete image repository app --silent")).To(ContainSubstring("deleted"))
+		c.fails("get image repository app")
+		c.pair() // as if there had never been anything
+	})
+}
+
+// expectLatest expects the image and the tag in their columns.
+func (c cli) expectLatest(tag string) {
+	c.t.Helper()
+	want := []string{"app", c.image(), tag, "True"}
+	if c.version == "v1beta2" {
+		want = []string{"app", c.image() + ":" + tag, "True"}
+	}
+	found := rows(c.flux("get image policy app"), "app")
+	c.Expect(found).To(HaveLen(1))
+	c.Expect(found[0][:len(want)]).To(Equal(want))
+}
+
+func TestReconcileSuspendResume(t *testing.T) {
+	withEach(t, func(c cli) {
+		c.pair()
+		c.push("1.2.0")
+		c.Expect(c.flux("reconcile image repository app")).To(ContainSubstring("scan fetched 4 tags"))
+		c.Eventually(func() string { return c.flux("get image policy app") }, "10s").Should(ContainSubstring("1.2.0"))
+
+		c.flux("suspend image repository app")
+		c.Expect(rows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("True", "successful")))
+		c.Expect(c.fails("reconcile image repository app")).To(ContainSubstring("suspended"))
+		c.push("1.3.0")
+		c.Expect(c.flux("resume image repository app")).To(ContainSubstring("reconciliation completed"))
+		c.Expect(c.flux("reconcile image repository app")).To(ContainSubstring("scan fetched 5 tags"))
+		if c.version == "v1beta2" {
+			return // whose CLI knows these commands of repositories only
+		}
+		c.Expect(c.flux("reconcile image policy app")).To(ContainSubstring("selected ref " + c.image() + ":1.3.0"))
+		c.flux("suspend image policy app")
+		c.Expect(c.fails("reconcile image policy app")).To(ContainSubstring("suspended"))
+		c.Expect(c.flux("resume image policy app")).To(ContainSubstring("selected ref " + c.image() + ":1.3.0"))
+	})
+}
+
+func TestMistakesAreTold(t *testing.T) {
+	withEach(t, func(c cli) {
+		c.pair()
+		c.Expect(c.fails("create image policy bad --image-ref=app --select-semver=nonsense")).To(ContainSubstring("range"))
+		c.Expect(c.fails("create image policy orphan --image-ref=nobody --select-semver=1.x --timeout=3s")).To(ContainSubstring("deadline"))
+		c.Expect(rows(c.flux("get image policy orphan"), "orphan")).To(ConsistOf(ContainElements("False", "found:")))
+
+		repo := &unstructured.Unstructured{}
+		repo.SetAPIVersion("image.toolkit.fluxcd.io/" + c.version)
+		repo.SetKind("ImageRepository")
+		c.Expect(cluster.admin.Get(c.t.Context(), client.ObjectKey{Namespace: c.namespace, Name: "app"}, repo)).To(Succeed())
+		c.Expect(unstructured.SetNestedField(repo.Object, c.image()+":1.0.0", "spec", "image")).To(Succeed())
+		c.Expect(cluster.admin.Update(c.t.Context(), repo)).To(Succeed())
+		if c.version == "v1" { // the older one waits in vain
+			c.Expect(c.fails("reconcile image repository app")).To(ContainSubstring("it must not have a tag"))
+		}
+		c.Expect(c.flux("create image repository app --interval=1m --image=" + c.image())).To(ContainSubstring("reconciliation completed"))
+	})
+}
+
+func TestExportAndEvents(t *testing.T) {
+	withEach(t, func(c cli) {
+		c.pair()
+		for _, kind := range []string{"repository", "policy"} {
+			text := c.flux("export image " + kind + " app")
+			exported := &unstructured.Unstructured{}
+			c.Expect(yaml.Unmarshal([]byte(strings.TrimPrefix(text, "---\n")), exported)).To(Succeed())
+			live := exported.DeepCopy()
+			c.Expect(cluster.admin.Get(c.t.Context(), client.ObjectKeyFromObject(exported), live)).To(Succeed())
+			exported.SetResourceVersion(live.GetResourceVersion())
+			c.Expect(cluster.admin.Update(c.t.Context(), exported)).To(Succeed())
+			c.Expect(exported.GetGeneration()).To(Equal(live.GetGeneration()), "what was exported can be applied, and changes nothing")
+		}
+		c.Eventually(func() string { return c.flux("events --for=ImagePolicy/app") }, "10s").Should(
+			And(ContainSubstring("resolved to 1.1.0"), ContainSubstring("successful scan")), "those of the repository are shown beside")
+		c.Expect(c.flux("events --for=ImageRepository/app --types=warning")).To(ContainSubstring("No events found"))
+	})
+}

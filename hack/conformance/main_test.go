@@ -1,0 +1,170 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// cluster is what the tests share: an API server with the controller, and a
+// registry.
+var cluster struct {
+	kubeconfig string
+	registry   *stage.Registry
+	admin      client.Client
+}
+
+// binaries are the CLIs, by the version of the API that they speak.
+var binaries = map[string]string{"v1": os.Getenv("FLUX"), "v1beta2": os.Getenv("FLUX_V1BETA2")}
+
+func TestMain(m *testing.M) {
+	if binaries["v1"] == "" || binaries["v1beta2"] == "" {
+		fmt.Println("skipped: make conformance builds the flux CLI in two versions, and runs these tests with them")
+		return
+	}
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the flux CLI can't be run:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (_ int, err error) {
+	programs, err := stage.BinariesFromEnv()
+	if err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "conformance-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	root, err := stage.Root()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+
+	plane := &stage.ControlPlane{Assets: programs.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")}}
+	if err := plane.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, plane.Stop()) }()
+	cluster.kubeconfig = plane.Kubeconfig()
+	if cluster.admin, err = client.New(plane.Config(), client.Options{}); err != nil {
+		return 0, err
+	}
+	cluster.registry = &stage.Registry{Binary: programs.Registry, Dir: filepath.Join(dir, "registry")}
+	if err := cluster.registry.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, cluster.registry.Stop()) }()
+	account, err := plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
+	if err != nil {
+		return 0, err
+	}
+	controller := &stage.Controller{Binary: programs.Controller, Dir: filepath.Join(dir, "controller"), Kubeconfig: account,
+		Args: []string{"--requeue-dependency=1s", "--max-retry-delay=2s"}}
+	if err := controller.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, controller.Stop()) }()
+	return m.Run(), nil
+}
+
+// cli is the flux CLI of one version in a namespace of its own.
+type cli struct {
+	*WithT
+	t         *testing.T
+	version   string
+	namespace string
+}
+
+// withEach runs a test with the CLI of each version.
+func withEach(t *testing.T, test func(cli)) {
+	for version := range binaries {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			c := cli{WithT: NewWithT(t), t: t, version: version}
+			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "flux-" + version + "-"}}
+			c.Expect(cluster.admin.Create(t.Context(), namespace)).To(Succeed())
+			c.namespace = namespace.Name
+			test(c)
+		})
+	}
+}
+
+// run runs one command, and returns what it printed.
+func (c cli) run(command string, args ...string) (string, error) {
+	c.t.Helper()
+	words := append(strings.Fields(command), args...)
+	words = append(words, "--namespace="+c.namespace, "--timeout=20s")
+	process := exec.CommandContext(c.t.Context(), binaries[c.version], words...)
+	process.Env = append(os.Environ(), "KUBECONFIG="+cluster.kubeconfig, "HOME="+c.t.TempDir())
+	var output bytes.Buffer
+	process.Stdout, process.Stderr = &output, &output
+	err := process.Run()
+	c.t.Logf("$ flux %s\n%s", strings.Join(words, " "), output.String())
+	return output.String(), err
+}
+
+// flux runs one command, which must succeed.
+func (c cli) flux(command string, args ...string) string {
+	c.t.Helper()
+	output, err := c.run(command, args...)
+	c.Expect(err).NotTo(HaveOccurred(), "flux %s: %s", command, output)
+	return output
+}
+
+// fails runs one command, which must fail.
+func (c cli) fails(command string, args ...string) string {
+	c.t.Helper()
+	output, err := c.run(command, args...)
+	c.Expect(err).To(HaveOccurred(), "flux %s: %s", command, output)
+	return output
+}
+
+// image is the name of the namespace's image.
+func (c cli) image() string { return cluster.registry.Image(c.namespace + "/app") }
+
+func (c cli) push(tags ...string) {
+	c.t.Helper()
+	for _, tag := range tags {
+		image, err := stage.Image("content of " + tag)
+		c.Expect(err).NotTo(HaveOccurred())
+		_, err = cluster.registry.Push(c.t.Context(), c.namespace+"/app:"+tag, image)
+		c.Expect(err).NotTo(HaveOccurred())
+	}
+}

@@ -1,0 +1,109 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/licensecheck"
+)
+
+// allowed are the licences that modules may have, and why.
+var allowed = map[string]string{
+	"Apache-2.0":   "this project's own; its notices go with the program",
+	"MIT":          "asks for its text to go with the program",
+	"BSD-2-Clause": "asks for its text to go with the program",
+	"BSD-3-Clause": "asks for its text to go with the program",
+	"ISC":          "asks for its text to go with the program",
+	"MPL-2.0":      "asks for changed files to be shared, of which there are none, and for a notice where the source is",
+}
+
+// exceptions are licences that single modules may have beside those, and why.
+var exceptions = map[string]map[string]string{
+	"github.com/opencontainers/go-digest": {"CC-BY-SA-4.0": "of its documentation, which is not linked"},
+}
+
+// enough is how much of a file has to be the text of licences that are known, in
+// percent: names, years and headlines are not.
+const enough = 70
+
+// unknown stands for text that is no licence that is known.
+const unknown = "unknown"
+
+// licenses returns the licences of a module, each of them once.
+func (m module) licenses() []string {
+	var ids []string
+	for _, f := range m.files {
+		if !f.notice {
+			ids = append(ids, idsOf(f.text)...)
+		}
+	}
+	slices.Sort(ids)
+	if ids = slices.Compact(ids); len(ids) == 0 {
+		return []string{unknown}
+	}
+	return ids
+}
+
+// idsOf returns the licences whose text makes up a file.
+func idsOf(text []byte) []string {
+	coverage := licensecheck.Scan(text)
+	var ids []string
+	for _, match := range coverage.Match {
+		if !match.IsURL {
+			ids = append(ids, match.ID)
+		}
+	}
+	if coverage.Percent < enough || len(ids) == 0 {
+		ids = append(ids, unknown)
+	}
+	return ids
+}
+
+// check fails where a module has a licence that is not allowed.
+func (m module) check() error {
+	for _, id := range m.licenses() {
+		if allowed[id] == "" && exceptions[m.path][id] == "" {
+			return fmt.Errorf("%s %s has the licence %s, which is not allowed: do without the module, or allow the licence "+
+				"in hack/licenses/check.go, with the reason (%s)", m.path, m.version, id, m.dir)
+		}
+	}
+	return nil
+}
+
+// writeNotice writes the licences and notices of all modules into a file.
+func writeNotice(path string, modules []module) error {
+	var b strings.Builder
+	b.WriteString("The image-reflector-controller contains software of others, under the licences below.\n")
+	for _, m := range modules {
+		fmt.Fprintf(&b, "\n%s\n%s %s: %s\n", strings.Repeat("=", 80), m.path, m.version, strings.Join(m.licenses(), ", "))
+		if slices.Contains(m.licenses(), "MPL-2.0") {
+			fmt.Fprintf(&b, "Its source is at https://proxy.golang.org/%s/@v/%s.zip\n", m.path, m.version)
+		}
+		for _, f := range m.files {
+			fmt.Fprintf(&b, "\n--- %s\n\n%s\n", f.name, strings.TrimRight(string(f.text), "\n"))
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
+}

@@ -1,0 +1,84 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command licenses finds the licence of every module that a program is linked
+// from, and fails on one that is not allowed or not known. It reads the module
+// cache and nothing else.
+//
+//	licenses [-notice FILE] PROGRAM
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "licenses:", err)
+		cancel()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("licenses", flag.ContinueOnError)
+	notice := flags.String("notice", "", "where the licences of all modules are written to, for those who get the program")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return errors.New("name the program whose modules are looked at")
+	}
+	modules, err := linked(ctx, flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	problems := report(out, modules)
+	if *notice != "" {
+		if err := writeNotice(*notice, modules); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "the notices are in %s\n", *notice)
+	}
+	return errors.Join(problems...)
+}
+
+// report prints how many modules have which licences, and returns what is wrong.
+func report(out io.Writer, modules []module) []error {
+	count := map[string]int{}
+	var problems []error
+	for _, m := range modules {
+		for _, id := range m.licenses() {
+			count[id]++
+		}
+		if err := m.check(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	fmt.Fprintf(out, "%d modules are linked, and Go itself\n", len(modules)-1)
+	for _, id := range sorted(count) {
+		fmt.Fprintf(out, "%4d %s\n", count[id], id)
+	}
+	return problems
+}

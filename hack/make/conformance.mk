@@ -1,0 +1,25 @@
+# The flux CLI itself, against the controller.
+
+##@ Test more
+
+# In the versions that speak v1 and v1beta2. Each folder in hack/tools is a module that pins one.
+FLUX         := $(BIN)/flux
+FLUX_V1BETA2 := $(BIN)/flux-v1beta2
+
+# As a module the CLI lacks the manifests that its releases bring along for "flux install", without which it does not
+# compile: it is built from a copy with an empty one.
+$(FLUX) $(FLUX_V1BETA2): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
+	@mkdir -p $(BIN)
+	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= module=github.com/fluxcd/flux2/v2 copy=$@.source && \
+	rm -rf "$$copy" && cd $(HACK)/tools/$* && go mod download $$module && \
+	version=$$(go list -m -f '{{.Version}}' $$module) && echo "building $* $$version" >&2 && \
+	cp -R "$$(go list -m -f '{{.Dir}}' $$module)" "$$copy" && chmod -R u+w "$$copy" && \
+	mkdir -p "$$copy/cmd/flux/manifests" && echo '# empty' >"$$copy/cmd/flux/manifests/none.yaml" && \
+	cp go.mod "$$copy/tool.mod" && cp go.sum "$$copy/tool.sum" && go mod edit -replace "$$module=$$copy" "$$copy/tool.mod" && \
+	go build -modfile "$$copy/tool.mod" -trimpath -ldflags="-s -w -X main.VERSION=$${version#v}" -o $@.unfinished $$module/cmd/flux && \
+	mv $@.unfinished $@ && rm -rf "$$copy"
+
+.PHONY: conformance
+conformance: controlplane $(REGISTRY) build $(FLUX) $(FLUX_V1BETA2) ## Run the commands of the flux CLI, in two versions, against the controller.
+	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" \
+		FLUX="$(FLUX)" FLUX_V1BETA2="$(FLUX_V1BETA2)" go test -count=1 ./hack/conformance $(ARGS)

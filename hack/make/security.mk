@@ -1,0 +1,18 @@
+# What is known of the code of others that the controller is built from.
+
+##@ Security
+
+# Where the licences of all that is linked go, for those who get the controller.
+NOTICES := build/THIRD_PARTY_NOTICES.txt
+
+.PHONY: licenses
+licenses: build ## Fail on a linked module whose licence is not allowed, and write build/THIRD_PARTY_NOTICES.txt.
+	@GOWORK=off go -C hack/licenses run . -notice $(CURDIR)/$(NOTICES) $(BIN)/image-reflector-controller
+
+.PHONY: licenses-test
+licenses-test: ## Test the command that looks at licences.
+	GOWORK=off go -C hack/licenses test -count=1 ./...
+
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Fail on known vulnerabilities of the code that is called. Needs https://vuln.go.dev, or GOVULNDB=file:///copy.
+	@hack/vulncheck/vulncheck.sh $(GOVULNCHECK) ./...

@@ -1,0 +1,84 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package budget_test holds what the program is built from and how large it is:
+// it grows where somebody decides so, in budget_test.go, and not by itself.
+package budget_test
+
+// The budget. To raise it, change these figures and name what they are spent on
+// in the commit: whoever reviews it sees the price.
+const (
+	// mostModules is how many modules may be linked, beside this one's own.
+	mostModules = 145
+	// mostBytes is how large the program may be.
+	mostBytes = 62 << 20
+)
+
+// direct are the modules that this one may import, and what for. They are those
+// that bring the others.
+var direct = map[string]string{
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore": "tells errors of Azure apart, to say what to change",
+	"github.com/Masterminds/semver/v3":             "the meaning of semver ranges",
+	"github.com/aws/smithy-go":                     "tells errors of AWS apart, to say what to change",
+	"github.com/fluxcd/cli-utils":                  "for tests, which ask kstatus what a status says; fluxcd/pkg/runtime links it too",
+	"github.com/fluxcd/pkg/apis/acl":               "accessFrom, as all of Flux has it",
+	"github.com/fluxcd/pkg/apis/meta":              "conditions and references, as all of Flux has them",
+	"github.com/fluxcd/pkg/auth":                   "credentials of clouds",
+	"github.com/fluxcd/pkg/cache":                  "keeps those credentials",
+	"github.com/fluxcd/pkg/runtime":                "flags, logs, events and metrics, as all of Flux has them",
+	"github.com/google/go-cmp":                     "for tests; fluxcd/pkg/runtime links it too",
+	"github.com/onsi/gomega":                       "for tests; fluxcd/pkg/runtime links it too, with its matchers of conditions",
+	"sigs.k8s.io/kustomize/api":                    "for tests; k8s.io/cli-runtime links it too",
+	"sigs.k8s.io/kustomize/kyaml":                  "for tests; k8s.io/cli-runtime links it too",
+	"github.com/go-logr/logr":                      "the log of controller-runtime",
+	"github.com/golang-jwt/jwt/v5":                 "tells errors of service account tokens apart",
+	"github.com/google/go-containerregistry":       "image names, and the errors of registries",
+	"github.com/prometheus/client_golang":          "metrics",
+	"github.com/prometheus/client_model":           "metrics, as explain and tests read them",
+	"github.com/prometheus/common":                 "metrics, as explain and tests read them",
+	"github.com/spf13/cobra":                       "the explain command and its completion",
+	"github.com/spf13/pflag":                       "flags",
+	"go.etcd.io/bbolt":                             "the tag store",
+	"golang.org/x/crypto":                          "certificates of authorities, where the system has none",
+	"golang.org/x/crypto/x509roots/fallback":       "certificates of authorities, where the system has none",
+	"golang.org/x/oauth2":                          "tells errors of Google apart",
+	"golang.org/x/sync":                            "one request for many who wait",
+	"golang.org/x/sys":                             "locks of files, and terminals",
+	"golang.org/x/term":                            "how wide a terminal is",
+	"k8s.io/api":                                   "Secrets, ServiceAccounts and Events",
+	"k8s.io/apimachinery":                          "objects of Kubernetes",
+	"k8s.io/cli-runtime":                           "the flags of kubectl, for explain",
+	"k8s.io/client-go":                             "the API server",
+	"k8s.io/klog/v2":                               "the log of client-go",
+	"sigs.k8s.io/controller-runtime":               "controllers",
+	"sigs.k8s.io/json":                             "strict JSON, for files that explain reads",
+	"sigs.k8s.io/yaml":                             "YAML, for files that explain reads",
+}
+
+// forbidden are the beginnings of paths of modules that must not be linked,
+// whoever brings them, and why.
+var forbidden = map[string]string{
+	"k8s.io/kubernetes":                    "it is no library, and brings everything",
+	"k8s.io/apiserver":                     "this serves no API",
+	"github.com/docker/docker":             "a registry is asked, and no daemon",
+	"github.com/moby/moby":                 "a registry is asked, and no daemon",
+	"github.com/containerd/containerd":     "no container is run",
+	"github.com/dgraph-io/badger":          "the tag store is bbolt",
+	"github.com/mattn/go-sqlite3":          "it needs cgo",
+	"github.com/onsi/ginkgo":               "it is for tests",
+	"github.com/stretchr/testify":          "it is for tests",
+	"github.com/distribution/distribution": "it is a registry, for tests",
+}

@@ -1,0 +1,114 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package canary_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/canary"
+)
+
+const secret = "s3cret+canary/1"
+
+// TestSecretsAreFoundInEveryEncoding plants a secret in all of them, with what may
+// stand around it.
+func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
+	type config struct{ Auth string }
+	for name, encode := range map[string]func(string) string{
+		"plain":       func(s string) string { return s },
+		"quoted":      func(s string) string { return fmt.Sprintf("%q", s) },
+		"query":       url.QueryEscape,
+		"lower query": func(s string) string { return strings.ToLower(url.QueryEscape(s)) },
+		"path":        url.PathEscape,
+		"userinfo": func(s string) string {
+			return (&url.URL{Scheme: "http", User: url.UserPassword("u", s), Host: "h"}).String()
+		},
+		"hex":            func(s string) string { return hex.EncodeToString([]byte(s)) },
+		"upper hex":      func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
+		"bytes":          func(s string) string { return fmt.Sprintf("%d", []byte(s)) },
+		"base64":         func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"base64 raw URL": func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+		"JSON of bytes": func(s string) string {
+			encoded, _ := json.Marshal(map[string][]byte{"password": []byte(s)})
+			return string(encoded)
+		},
+		"struct": func(s string) string { return fmt.Sprintf("%+v", config{Auth: s}) },
+	} {
+		for before := range 4 {
+			for after := range 4 {
+				text := encode(strings.Repeat("\x00", before) + secret + strings.Repeat("?", after))
+				if found := canary.New(secret).In([]byte("some line\nlevel=info " + text + " end\n")); len(found) == 0 {
+					t.Errorf("%s after %d and before %d bytes: not found in %q", name, before, after, text)
+				}
+			}
+		}
+	}
+}
+
+func TestNothingElseIsFound(t *testing.T) {
+	s := canary.New(secret)
+	for _, text := range []string{"", secret[:len(secret)-1], secret[1:], strings.ToUpper(secret), base64.StdEncoding.EncodeToString([]byte("s3cret+canary/2 and more"))} {
+		if found := s.In([]byte(text)); len(found) > 0 {
+			t.Errorf("%q: %q", text, found)
+		}
+	}
+}
+
+func TestFilesAreSearched(t *testing.T) {
+	dir := t.TempDir()
+	s := canary.New(secret)
+	for name, content := range map[string]string{"a/b/clean.log": "nothing", "a/b/tags.db": "\x00\x01" + secret, "late.log": "one more of them: another-secret"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, read, err := s.Files(dir)
+	if err != nil || len(found) != 1 || !strings.Contains(found[0], "tags.db: a secret (plain) in line 1") || read == 0 {
+		t.Errorf("got %q, %d bytes, error %v", found, read, err)
+	}
+	if strings.Contains(strings.Join(found, ""), secret) {
+		t.Error("what is found is not told once more")
+	}
+	s.Add("another-secret")
+	if found, _, err := s.Files(dir); err != nil || len(found) != 2 {
+		t.Errorf("got %q, error %v", found, err)
+	}
+	if _, _, err := s.Files(filepath.Join(dir, "missing")); err == nil {
+		t.Error("a folder that is missing was searched")
+	}
+}
+
+func TestShortSecretsAreRefused(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("it would be found everywhere")
+		}
+	}()
+	canary.New("password")
+}

@@ -1,0 +1,85 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// TestFewAnswersAreLargeAtATime tests that large lists wait for each other, that
+// others don't wait for them, and that all are read in the end.
+func TestFewAnswersAreLargeAtATime(t *testing.T) {
+	checkGoroutines(t)
+	reg, small := start(t)
+	begun, goOn := make(chan struct{}, 3*largeAtATime), make(chan struct{})
+	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		if !strings.Contains(req.URL.Path, "large") {
+			next.ServeHTTP(w, req)
+			return
+		}
+		_, _ = io.WriteString(w, `{"name":"`+strings.Repeat("x", 7*largeAnswer))
+		begun <- struct{}{} // what was sent fits into no buffer on the way, so it was read
+		<-goOn
+		_, _ = io.WriteString(w, `","tags":["1.0.0"]}`)
+	})
+	c := newTestClient(t, WithTraffic(Traffic{}))
+	var all sync.WaitGroup
+	for range 3 * largeAtATime {
+		all.Go(func() {
+			if tags, err := c.ListTags(t.Context(), parse(t, reg.Image("large")), AuthOptions{}); err != nil || len(tags) != 1 {
+				t.Errorf("got %q, error %v", tags, err)
+			}
+		})
+	}
+	for range largeAtATime {
+		<-begun
+	}
+	if n := len(c.large); n != largeAtATime {
+		t.Errorf("%d are large, want %d", n, largeAtATime)
+	}
+	if tags, err := c.ListTags(t.Context(), small, AuthOptions{}); err != nil || len(tags) != 2 {
+		t.Errorf("a small list waits: got %q, error %v", tags, err)
+	}
+	if n := len(begun); n != 0 {
+		t.Errorf("%d more than %d large lists were read", n, largeAtATime)
+	}
+	close(goOn)
+	all.Wait()
+	if n := len(c.large); n != 0 {
+		t.Errorf("%d places were not given back", n)
+	}
+}
+
+// TestALargeAnswerGivesUp tests that waiting ends with the operation's time.
+func TestALargeAnswerGivesUp(t *testing.T) {
+	m := meter{large: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n, err := io.Copy(io.Discard, m.of(ctx, strings.NewReader(strings.Repeat("x", 2*largeAnswer))))
+	if !errors.Is(err, context.Canceled) || n < largeAnswer {
+		t.Errorf("read %d bytes, error %v", n, err)
+	}
+	m.end()
+}

@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// TestWhereRedirectsMayLead tests that no registry sends the controller to
+// servers of the private network that it stands in.
+func TestWhereRedirectsMayLead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		host   string
+		plain  bool
+		target string
+		want   error
+	}{
+		"the same host":                     {"r.example.com", false, "https://r.example.com/v2/app/tags/list", nil},
+		"a storage":                         {"r.example.com", false, "https://storage.example.org/list", nil},
+		"without TLS":                       {"r.example.com", false, "http://r.example.com/", errPlainHTTP},
+		"another protocol":                  {"r.example.com", false, "file:///etc/passwd", errPlainHTTP},
+		"the private network":               {"r.example.com", false, "https://10.96.0.1/api/v1/secrets", errBadRedirect},
+		"the private network, in IPv6":      {"r.example.com", false, "https://[fd00::1]/", errBadRedirect},
+		"the private network, IPv4 in IPv6": {"r.example.com", false, "https://[::ffff:10.0.0.1]/", errBadRedirect},
+		"this machine":                      {"r.example.com", false, "https://127.0.0.1:9440/", errBadRedirect},
+		"this machine by name":              {"r.example.com", false, "https://localhost/", errBadRedirect},
+		"this machine without a name":       {"r.example.com", false, "https://:8080/", errBadRedirect},
+		"credentials of a cloud":            {"r.example.com", false, "https://169.254.169.254/latest/", errBadRedirect},
+		"the same without TLS":              {"10.0.0.1:5000", true, "http://169.254.169.254/latest/", errBadRedirect},
+		"the same in IPv6 notation":         {"10.0.0.1:5000", true, "http://[::ffff:169.254.169.254]/latest/", errBadRedirect},
+		"a registry of the private network": {"10.0.0.1:5000", true, "http://10.0.0.2/", nil},
+		"an address of its own":             {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, err := url.Parse(tc.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := newDoor(tc.host, tc.plain, time.Now)
+			if got := d.checkRedirect(&http.Request{URL: u}, nil); !errors.Is(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestRedirectsIntoThePrivateNetworkAreNotFollowed tests the same with all
+// requests that the client makes.
+func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
+	for _, kind := range append([]registrytest.Kind{registrytest.Ping}, answers...) {
+		for _, target := range []string{"https://127.0.0.1:1/", "https://10.0.0.1/", "https://169.254.169.254/latest/"} {
+			reg := registrytest.Start(t, registrytest.WithTLS())
+			reg.Push(t, "app", "1.0.0")
+			reg.Inject(kind, registrytest.Redirect(target))
+			c := newTestClient(t)
+			trust(c, reg.CertPool())
+			c.transport.DialContext = dialTo(reg.Host())
+			c.transport.TLSClientConfig.ServerName = "example.com"
+			img := parse(t, "registry.example.com/app")
+			reg.Reset()
+			if kind == registrytest.ManifestGet {
+				reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
+			}
+			read := readers["Digest"]
+			if kind == registrytest.Tags {
+				read = readers["Tags"]
+			}
+			checkError(t, read(t.Context(), c, img, AuthOptions{}), v1.ReadOperationFailedReason, "it redirects to an address that is not allowed")
+			for _, request := range reg.Requests() {
+				if strings.HasPrefix(request.Path, "/latest") || request.Path == "/" {
+					t.Errorf("%s was followed to %s", kind, target)
+				}
+			}
+		}
+	}
+}
+
+// TestAProxyOfOnesOwnHoldsNobodyUp tests that whoever brings a proxy makes only
+// those wait who come through it: its answers may be its own.
+func TestAProxyOfOnesOwnHoldsNobodyUp(t *testing.T) {
+	reg, img := start(t)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		registrytest.RetryAfter(http.StatusTooManyRequests, "3600")(w, req, nil)
+	}))
+	defer proxy.Close()
+	address, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTestClient(t, withClock(newFakeClock()), WithTraffic(Traffic{InFlight: 1}))
+	theirs := via("theirs", nil, address)
+	for range 2 {
+		_, err = c.ListTags(t.Context(), img, theirs)
+		checkError(t, err, v1.RateLimitedReason, "limits the rate")
+	}
+	_, leave, err := c.Enter(t.Context(), img, Caller{Proxy: "mine"})
+	if err != nil {
+		t.Fatalf("who comes by another proxy waits: %v", err)
+	}
+	defer leave()
+	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
+	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || reg.Count(registrytest.Tags) != 1 {
+		t.Errorf("everybody waits: error %v, -want +got:\n%s", err, diff)
+	}
+}

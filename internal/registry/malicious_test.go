@@ -1,0 +1,288 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+// bomb is a compressed body of 256 MiB.
+func bomb(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	block := bytes.Repeat([]byte{' '}, 1<<20)
+	for range 256 {
+		if _, err := w.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// endless sends a body that has no end, without taking memory.
+func endless(first, again string) registrytest.Fault {
+	block := []byte(strings.Repeat(again, 64<<10/len(again)))
+	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		_, err := w.Write([]byte(first))
+		for err == nil && req.Context().Err() == nil {
+			_, err = w.Write(block)
+		}
+	}
+}
+
+// endlessError is an endless body with a status.
+func endlessError(code int) registrytest.Fault {
+	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		w.WriteHeader(code)
+		if req.Method != http.MethodHead { // what is written of its body goes nowhere, forever
+			endless("{", " ")(w, req, next)
+		}
+	}
+}
+
+// drip sends a body byte by byte, each as late as a connection stays alive.
+func drip(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-req.Context().Done():
+			return
+		case <-tick.C:
+			_, _ = w.Write([]byte(" "))
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+// raw answers with bytes that no HTTP library would write.
+func raw(answer string) registrytest.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = conn.Write([]byte(answer))
+		_ = conn.Close()
+	}
+}
+
+func compressed(body []byte) registrytest.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(body)
+	}
+}
+
+func headers(name string, values ...string) registrytest.Fault {
+	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		w.Header()[name] = values
+		next.ServeHTTP(w, req)
+	}
+}
+
+func repeated(n int, format string) []string {
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf(format, i)
+	}
+	return values
+}
+
+// TestHostileRegistries tests what comes of answers that are made to do harm: an
+// error or a result, within time and memory that don't depend on the answer. The
+// memory is all that is allocated meanwhile, the test's registry included.
+func TestHostileRegistries(t *testing.T) {
+	const allowed = 48 << 20 // bytes; bodies end at 2 MiB, and most that is read of one is copied a few times
+	gzipped := bomb(t)
+	tags := func(list string) registrytest.Fault {
+		return registrytest.Body("application/json", `{"name":"app","tags":`+list+`}`)
+	}
+	for name, tc := range map[string]struct {
+		fault registrytest.Fault
+		words string // of the error of a list, "" where there is none
+	}{
+		"EndlessBody":      {noDigest(endless(`{"name":"`, "x")), "it sent more than the 2097152 bytes"},
+		"EndlessTags":      {noDigest(endless(`{"name":"app","tags":["a"`, `,"b"`)), "it sent more than the 2097152 bytes"},
+		"EndlessNesting":   {noDigest(endless(`{"name":"app","tags":`, "[")), "it sent more than the 2097152 bytes"},
+		"EndlessError":     {noDigest(endlessError(500)), ""},
+		"SlowDrip":         {noDigest(drip), "did not answer in time"},
+		"CompressionBomb":  {noDigest(compressed(gzipped)), "it sent more than the 2097152 bytes"},
+		"BrokenGzip":       {noDigest(compressed([]byte("not gzip"))), ""},
+		"DeepNesting":      {noDigest(tags(strings.Repeat("[", 900_000) + strings.Repeat("]", 900_000))), "malformed"},
+		"DeepObjects":      {noDigest(tags(strings.Repeat(`{"a":`, 300_000) + "1" + strings.Repeat("}", 300_000))), "malformed"},
+		"ManyTags":         {noDigest(tags("[" + strings.Repeat(`"a",`, 500_000) + `"b"]`)), "more than the 1000 tags"},
+		"ManyNumbers":      {noDigest(tags("[" + strings.Repeat("1,", 900_000) + "1]")), "more than the 1000 tags"},
+		"DuplicateKeys":    {noDigest(registrytest.Body("application/json", `{"name":"app"`+strings.Repeat(`,"tags":["1.0.0"]`, 100_000)+`}`)), ""},
+		"HugeHeader":       {headers("X-Padding", strings.Repeat("x", 1<<20)), "sent headers that are too long"},
+		"ManyHeaders":      {headers("X-Padding", repeated(100_000, "%d")...), "sent headers that are too long"},
+		"EndlessHeaders":   {raw("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 200_000)), "sent headers that are too long"},
+		"BrokenHeader":     {raw("HTTP/1.1 200 OK\r\nLink: <a>\rSet-Cookie: x\n y\x00z\r\n\r\n{}"), ""},
+		"SmuggledAnswer":   {raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}"), ""},
+		"NotHTTP":          {raw("SSH-2.0-OpenSSH_9.9\r\n" + strings.Repeat("x", 1<<20)), ""},
+		"ManyLinks":        {onlyTags(headers("Link", repeated(10_000, `</v2/app/tags/list?n=%d>; rel="last"`)...)), ""},
+		"LinkOfCommas":     {onlyTags(headers("Link", "<a>"+strings.Repeat(",", 200_000))), ""},
+		"LinkOfParameters": {onlyTags(headers("Link", "<a>"+strings.Repeat(";a=\"b", 40_000))), ""},
+		"LinkLoop":         {onlyTags(headers("Link", `</v2/app/tags/list?n=1000>; rel="next"`)), "in a circle"},
+		"LinkOtherScheme":  {onlyTags(headers("Link", `<file:///etc/passwd>; rel="next"`)), "on another host"},
+		"LinkToMetadata":   {onlyTags(headers("Link", `<http://169.254.169.254/latest/meta-data>; rel="next"`)), "on another host"},
+		"AbsurdRetryAfter": {registrytest.RetryAfter(429, strings.Repeat("9", 300)), "limits the rate of requests (429)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			for operation, read := range readers {
+				reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+				injectAnswers(reg, tc.fault)
+				c := newTestClient(t, WithLimits(Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}))
+				patience := 10 * time.Second
+				if name == "SlowDrip" {
+					patience = 300 * time.Millisecond
+				}
+				ctx := timeout(t, patience)
+				took, err := allocated(func() error { return read(ctx, c, img, login(img)) })
+				t.Logf("%-7s %8d KiB %3d requests: %v", operation, took>>10, reg.Count(registrytest.Any), err)
+				if took > allowed || reg.Count(registrytest.Any) > 60 {
+					t.Errorf("%s: %d bytes were allocated, and %d requests made", operation, took, reg.Count(registrytest.Any))
+				}
+				if patience > time.Second && errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: only the timeout ended it", operation)
+				}
+				if operation == "Tags" {
+					checkWords(t, err, tc.words)
+				}
+				checkHarmless(t, err)
+			}
+		})
+	}
+}
+
+// checkWords checks what an error says, where there has to be one.
+func checkWords(t *testing.T, err error, words string) {
+	t.Helper()
+	if words != "" && (err == nil || !strings.Contains(err.Error(), words)) {
+		t.Errorf("got %v, want %q", err, words)
+	}
+}
+
+// checkHarmless checks that an error has no characters that a terminal obeys.
+func checkHarmless(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
+		t.Errorf("the error has characters that a terminal obeys: %q", err)
+	}
+}
+
+// allocated returns how many bytes were allocated meanwhile, by anybody.
+func allocated(do func() error) (uint64, error) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc, err
+}
+
+// TestHostileTokenServers tests the same for token servers.
+func TestHostileTokenServers(t *testing.T) {
+	gzipped := bomb(t)
+	for name, tc := range map[string]struct {
+		fault registrytest.Fault
+		words string
+	}{
+		"Endless":       {endless(`{"token":"`, "x"), "answers with too much"},
+		"Bomb":          {compressed(gzipped), "answers with too much"},
+		"Nesting":       {registrytest.Body("application/json", `{"a":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)+`}`), "malformed JSON"},
+		"Drip":          {drip, "did not answer in time"},
+		"NewLine":       {registrytest.Body("application/json", `{"token":"a\r\nX-Evil: b"}`), ""},
+		"EndlessError":  {endlessError(403), ""},
+		"ForeverValid":  {registrytest.Body("application/json", `{"token":"x","expires_in":1e300}`), ""},
+		"NeverValid":    {registrytest.Body("application/json", `{"token":"x","expires_in":-1,"issued_at":"0001-01-01T00:00:00Z"}`), ""},
+		"MetadataAfter": {registrytest.Redirect("http://169.254.169.254/latest/api/token"), "at an address that is not allowed"},
+		"FileAfter":     {registrytest.Redirect("file:///etc/passwd"), "at an address that is not allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+			reg.Inject(registrytest.Token, tc.fault)
+			c := newTestClient(t, WithLimits(Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}))
+			ctx := timeout(t, map[bool]time.Duration{true: 300 * time.Millisecond, false: 10 * time.Second}[name == "Drip"])
+			took, err := allocated(func() error {
+				_, err := c.ListTags(ctx, img, login(img))
+				return err
+			})
+			t.Logf("%8d KiB %3d requests: %v", took>>10, reg.Count(registrytest.Any), err)
+			if err == nil || !strings.Contains(err.Error(), tc.words) || strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("got %v, want %q", err, tc.words)
+			}
+			if took > 32<<20 || reg.Count(registrytest.Any) > 10 {
+				t.Errorf("%d bytes were allocated, and %d requests made", took, reg.Count(registrytest.Any))
+			}
+		})
+	}
+}
+
+// TestHostileTags tests that no name gets further that has anything but what a
+// tag may have: nothing that a terminal, a log or an address would obey.
+func TestHostileTags(t *testing.T) {
+	reg, img := start(t)
+	names := `["\u001b[2J\u001b]0;owned\u0007","1.0.0\nlevel=error","1.0.0\r","../../etc","a/b","a b","a:b","a@sha256:b","a?b","a#b","%2e%2e",` +
+		"\"\xff\xfe\",\"1.0.0\u202e\",\"\uff11.0.0\"" + `,"\ud800","","-rf",".hidden","1.0.0"]`
+	reg.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name":"app","tags":`+names+`}`))
+	list, err := newTestClient(t).List(t.Context(), img, AuthOptions{}, "")
+	if err != nil || len(list.Tags) != 1 || list.Tags[0] != "1.0.0" || list.Invalid != 18 {
+		t.Errorf("got %q and %d others, error %v", list.Tags, list.Invalid, err)
+	}
+}
+
+// TestHostileDigests tests digests that a registry names and that are none of
+// sha256: the digest is that of the manifest then, or nothing.
+func TestHostileDigests(t *testing.T) {
+	reg := registrytest.Start(t)
+	want := reg.Push(t, "app", "1.0.0")
+	img := parse(t, reg.Image("app"))
+	for _, named := range []string{
+		"md5:d41d8cd98f00b204e9800998ecf8427e", "sha512:" + strings.Repeat("a", 128), "sha256:" + strings.Repeat("A", 64), "sha256:" + strings.Repeat("a", 63),
+		"sha256:" + strings.Repeat("a", 64) + "\u00a0", "sha256:" + strings.Repeat("a", 65), "sha256:../" + strings.Repeat("a", 61), strings.Repeat("a", 64), "",
+	} {
+		reg.Heal()
+		reg.Inject(registrytest.ManifestHead, registrytest.SetHeader(digestHeader, named))
+		got, err := newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, error %v, want %q", named, got, err, want)
+		}
+	}
+	reg.Heal()
+	reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
+	reg.Inject(registrytest.ManifestGet, registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("a", 64)))
+	if got, err := newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
+		t.Errorf("got %q, which is not the digest of what was sent", got)
+	}
+}

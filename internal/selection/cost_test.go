@@ -1,0 +1,112 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// allocated returns how many bytes were allocated meanwhile.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestWorstPatternsTakeBoundedMemory tests the worst patterns of the length that
+// is admitted: they are refused with what to change, or are compiled, and then used
+// for every tag, within bounded memory.
+func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
+	const length, allowed = 1024, 16 << 20
+	repeat := func(piece string) string { return strings.Repeat(piece, length/len(piece)) }
+	tag := strings.Repeat("x", 128)
+	for name, tc := range map[string]struct {
+		pattern string
+		refused bool
+	}{
+		"literals":              {repeat("x{1000}"), true},
+		"classes":               {repeat(`\pL{1000}`), true},
+		"alternatives":          {repeat("(a|b){999}"), true},
+		"folded":                {repeat("(?i:k){999}"), true},
+		"optional":              {"(" + strings.Repeat("x{0,1000}", 100) + ")*", true},
+		"nested repetition":     {"((((((a{10}){10}){10}){10}){10}){10})", true},
+		"as large as allowed":   {strings.Repeat("x{999}", 4), false},
+		"many classes":          {repeat(`\pL`), false},
+		"nested stars":          {repeat("(x*)*"), false},
+		"stars":                 {repeat("(a|b)*c"), false},
+		"deep":                  {strings.Repeat("(", 500) + strings.Repeat(")", 500), false},
+		"ambiguous":             {strings.Repeat("x?", 300) + strings.Repeat("x", 128), false},
+		"what a pattern is for": {`^main-(?P<sha>[0-9a-f]{7,40})-(?P<ts>\d{1,20})$`, false},
+	} {
+		var rule *Rule
+		var err error
+		took := allocated(func() {
+			rule, err = compileParts(v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{}}, &v1.TagFilter{Pattern: tc.pattern})
+		})
+		t.Logf("%-22s %6d KiB to compile: %.120v", name, took>>10, err)
+		if took > allowed {
+			t.Errorf("%s: %d bytes were allocated to compile it", name, took)
+		}
+		if (err != nil) != tc.refused {
+			t.Errorf("%s: got %v, want an error: %v", name, err, tc.refused)
+		}
+		if err != nil {
+			continue
+		}
+		if took := allocated(func() { rule.Judge(tag) }); took > allowed {
+			t.Errorf("%s: %d bytes were allocated for a tag", name, took)
+		}
+	}
+}
+
+// TestWorstRangesTakeBoundedMemory tests ranges of as many alternatives as the
+// length that is admitted lets them have, and of more: explain reads files that
+// nobody admitted.
+func TestWorstRangesTakeBoundedMemory(t *testing.T) {
+	for n, refused := range map[int]bool{32: false, 33: true, 10_000: true} {
+		alternatives := make([]string, n)
+		for i := range alternatives {
+			alternatives[i] = fmt.Sprint(i)
+		}
+		text := strings.Join(alternatives, "||")
+		var rule *Rule
+		var err error
+		took := allocated(func() { rule, err = compileParts(v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: text}}, nil) })
+		t.Logf("%d alternatives: %d KiB to compile", n, took>>10)
+		if (err != nil) != refused || took > 1<<20 {
+			t.Errorf("%d alternatives: %d bytes were allocated, error %v", n, took, err)
+		}
+		if err != nil {
+			continue
+		}
+		took = allocated(func() {
+			if choice, ok := rule.Select([]string{"1.0.0", fmt.Sprintf("%d.0.0", n-1)}); !ok || choice.Tag != fmt.Sprintf("%d.0.0", n-1) {
+				t.Errorf("got %v, %v", choice, ok)
+			}
+		})
+		if took > 1<<20 {
+			t.Errorf("%d bytes were allocated to select of two tags", took)
+		}
+	}
+}
