@@ -144,9 +144,12 @@ func (g *gatedWalk) best(ctx context.Context) (*picked, error) {
 	return g.end(ctx, pick, err)
 }
 
-// try returns the candidate of one tag if it passes.
+// try returns the candidate of one tag if it passes. That tag ranks above all others.
 func (g *gatedWalk) try(ctx context.Context, tag string) (*picked, error) {
+	others := g.Judged
+	g.Judged = nil
 	pick, err := g.Try(ctx, tag)
+	g.Judged = append(g.Judged, others...)
 	return g.end(ctx, pick, err)
 }
 
@@ -184,8 +187,8 @@ func (g *gatedWalk) save(ctx context.Context) error {
 // with this one where it did not end.
 func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
 	now := judged{uid: g.policy.UID, looks: g.Looked}
-	if pick != nil && g.Judged[len(g.Judged)-1].Verdict == v1.CandidatePassed {
-		now.passed, now.message = g.passKey(pick.Digest), g.Judged[len(g.Judged)-1].Message
+	if i := slices.IndexFunc(g.Judged, passedNow(pick)); i >= 0 {
+		now.passed, now.message = g.passKey(pick.Digest), g.Judged[i].Message
 	} else if g.Held.Passed {
 		now.passed, now.message = g.passKey(g.Held.Digest), g.Held.Message
 	}
@@ -197,6 +200,12 @@ func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
 	g.policies.judged.update(client.ObjectKeyFromObject(g.policy), func(judged, bool) judged { return now })
 	if g.Looking {
 		g.policies.rests.end(g.policy)
+	}
+}
+
+func passedNow(pick *gating.Pick) func(v1.JudgedCandidate) bool {
+	return func(c v1.JudgedCandidate) bool {
+		return pick != nil && c.Tag == pick.Tag && c.Verdict == v1.CandidatePassed
 	}
 }
 
@@ -229,7 +238,15 @@ func told(all []v1.JudgedCandidate) []v1.JudgedCandidate {
 	if len(all) <= maxJudged {
 		return all
 	}
-	return append(slices.Clone(all[:maxJudged-1]), all[len(all)-1])
+	best := slices.Clone(all[:maxJudged])
+	if i := slices.IndexFunc(all, isSelected); i >= maxJudged {
+		best[maxJudged-1] = all[i]
+	}
+	return best
+}
+
+func isSelected(c v1.JudgedCandidate) bool {
+	return c.Verdict == v1.CandidatePassed || c.Verdict == v1.CandidateKept
 }
 
 // considered returns the tags that the rule lets through to be compared.

@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -85,12 +86,13 @@ func (w *ImagePolicies) created(
 	if err != nil {
 		return nil, err
 	}
-	unread := slices.DeleteFunc(considered, func(tag string) bool { return facts[tag].Created != candidate.CreatedUnread })
+	now := time.Now()
+	unread := slices.DeleteFunc(considered, func(tag string) bool { return !isUnread(facts[tag], now) })
 	if len(unread) == 0 {
 		return facts, nil
 	}
 	some := unread[:min(len(unread), timesBudget)]
-	learned, err := gating.ReadCreated(ctx, remote, some, facts, time.Now())
+	learned, err := gating.ReadCreated(ctx, remote, some, facts, now)
 	if len(learned) > 0 {
 		err = errors.Join(err, w.Facts.PutFacts(context.WithoutCancel(ctx), key, learned))
 	}
@@ -100,8 +102,15 @@ func (w *ImagePolicies) created(
 	case len(some) < len(unread):
 		return nil, outcome.Deferred(goOn, errTimesUnread)
 	}
-	for tag, fact := range learned {
-		facts[tag] = fact
-	}
+	maps.Copy(facts, learned)
 	return facts, nil
+}
+
+// absence is how long a tag for which the registry had no image is not read again.
+const absence = 24 * time.Hour
+
+// isUnread reports whether the image of a tag is to be read.
+func isUnread(fact candidate.Fact, now time.Time) bool {
+	gone := fact.Digest == "" && fact.Created == candidate.CreatedUnsaid
+	return fact.Created == candidate.CreatedUnread || gone && !now.Before(time.Unix(fact.Seen, 0).Add(absence))
 }

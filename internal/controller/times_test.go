@@ -70,6 +70,12 @@ func TestNewestByCreated(t *testing.T) {
 		g.Expect(w.asked()).To(ConsistOf("manifest main-d", "blob", "manifest main-e", "blob"), "only those that are new")
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.asked()).To(BeEmpty())
+
+		w.put("main-gone", "linux", "amd64", longAgo.Add(5*time.Hour))
+		pass(24 * time.Hour)
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("main-gone"), "what was not there is looked for once a day")
+		g.Expect(w.asked()).To(ConsistOf("manifest main-gone", "blob"))
 	})
 }
 

@@ -115,7 +115,8 @@ func (w *Walk) Try(ctx context.Context, tag string) (*Pick, error) {
 		w.note(t, j)
 		return &Pick{Tag: tag, Digest: t.Fact.Digest}, nil
 	}
-	if tag == w.Held.Tag && t.Fact.Digest != w.Held.Digest && w.Held.Digest != "" {
+	moved := t.Fact.Digest != "" && t.Fact.Digest != w.Held.Digest // and not gone
+	if tag == w.Held.Tag && w.Held.Digest != "" && moved {
 		return w.keep(ctx, t, j)
 	}
 	w.note(t, j)

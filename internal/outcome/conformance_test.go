@@ -82,6 +82,10 @@ var paths = func() map[path]status.Status {
 		{waits, meta.DependencyNotReadyReason}: status.InProgressStatus,
 		{waits, acl.AccessDeniedReason}:        status.InProgressStatus,
 		{waits, v1.NoTagSelectedReason}:        status.InProgressStatus,
+		{waits, v1.VerificationErrorReason}:    status.InProgressStatus,
+
+		// What is needed to verify signatures can't be had.
+		{retries, v1.VerificationErrorReason}: status.InProgressStatus,
 
 		// The last result holds, where there is one of this generation.
 		{keeps, meta.DependencyNotReadyReason}: status.InProgressStatus,

@@ -43,6 +43,7 @@ var reasonsByName = map[string]string{
 	"v1.NoTagSelectedReason":          v1.NoTagSelectedReason,
 	"v1.RateLimitedReason":            v1.RateLimitedReason,
 	"v1.ReadOperationFailedReason":    v1.ReadOperationFailedReason,
+	"v1.VerificationErrorReason":      v1.VerificationErrorReason,
 	"acl.AccessDeniedReason":          acl.AccessDeniedReason,
 	"meta.DependencyNotReadyReason":   meta.DependencyNotReadyReason,
 	"meta.FeatureGateDisabledReason":  meta.FeatureGateDisabledReason,
