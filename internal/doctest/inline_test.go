@@ -34,6 +34,7 @@ var inProse = strings.NewReplacer("NAME", "podinfo", "TAG", "5.2.1", "--top N", 
 var named = map[string]string{
 	"kubectl apply":                         "what is applied comes with it",
 	"kubectl apply --dry-run=server":        "what is applied comes with it",
+	"kubectl wait":                          "what is waited for comes with it: TestKubectlWaits of internal/e2e",
 	"kubectl create secret docker-registry": "typed in full on docs/guides/registries.md",
 	"kubectl imagepolicy explain":           "typed in full on the same page",
 	"flux-imagepolicy explain":              "typed in full on the same page",
