@@ -70,6 +70,12 @@ func TestPlatform(t *testing.T) {
 		{"", "amd64", "", ""},
 		{"linux", "", "", ""},
 		{"", "", "", ""},
+		{"linux", "amd64\x1b[31m", "", ""},
+		{"linux\n", "amd64", "", ""},
+		{"linux", "am d64", "", ""},
+		{"linux", "amd64/v2", "", ""},
+		{"linux", "\xff", "", ""},
+		{"linux", "amd64", strings.Repeat("v", 33), ""},
 	} {
 		got := Platform(tt.os, tt.architecture, tt.variant)
 		if got != tt.want {

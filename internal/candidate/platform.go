@@ -24,8 +24,12 @@ import (
 
 // Platform returns the one spelling of a platform, such as "linux/arm64" for
 // "linux/arm64/v8", after the normalisation of containerd, and "" where os or
-// architecture is missing or unknown, as it is for attestations.
+// architecture is missing or unknown, as it is for attestations, or where
+// somebody wrote into an image what no platform is called.
 func Platform(os, architecture, variant string) string {
+	if !isName(os) || !isName(architecture) || !isName(variant) {
+		return ""
+	}
 	os, architecture, variant = strings.ToLower(os), strings.ToLower(architecture), strings.ToLower(variant)
 	if os == "" || architecture == "" || os == "unknown" || architecture == "unknown" {
 		return ""
@@ -39,6 +43,14 @@ func Platform(os, architecture, variant string) string {
 	}
 	return os + "/" + architecture + "/" + variant
 }
+
+// isName reports whether something may be a part of a platform's name, or none.
+func isName(s string) bool {
+	return len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
+}
+
+// maxName is how long such a part may be. The longest in use have about ten letters.
+const maxName = 32
 
 // machine returns the one spelling of an architecture and its variant. The
 // variant that an architecture has by itself is left out, but for that of arm.
