@@ -19,16 +19,9 @@ limitations under the License.
 package integration_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -55,65 +48,20 @@ in the root of the repository, and then this again
 	os.Exit(m.Run())
 }
 
-const configuration = `version: 0.1
-log: {level: info}
-storage: {inmemory: {}, delete: {enabled: true}, maintenance: {uploadpurging: {enabled: false}}}
-http: {addr: "127.0.0.1:0", secret: s}
-`
-
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
-
 // start starts a registry that runs until the test ends, and returns its host
 // and port.
 func start(t *testing.T) signaturetest.Remote {
 	t.Helper()
-	folder := t.TempDir()
-	config, output := filepath.Join(folder, "config.yml"), filepath.Join(folder, "log")
-	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.Create(output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command(binary, "serve", config)
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	server := &stage.Registry{Binary: binary, Dir: t.TempDir()}
+	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGKILL)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("the registry's log:\n%s", stage.Tail(output, 20))
+		if err := server.Stop(); err != nil {
+			t.Errorf("the registry did not stop well: %v", err)
 		}
 	})
-	address, err := await(t.Context(), output)
-	if err != nil {
-		t.Fatalf("%s did not start: %v\n%s", binary, err, stage.Tail(output, 20))
-	}
-	return signaturetest.Remote(address)
-}
-
-// await waits until the registry listens, and returns where.
-func await(ctx context.Context, output string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took too long"))
-	defer cancel()
-	for ctx.Err() == nil {
-		content, err := os.ReadFile(output)
-		if err != nil {
-			return "", err
-		}
-		if found := listening.FindSubmatch(content); found != nil {
-			if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", string(found[1])); err == nil {
-				return string(found[1]), conn.Close()
-			}
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return "", context.Cause(ctx)
+	return signaturetest.Remote(server.Host())
 }
 
 // scene is a registry with the images of a team.
