@@ -31,9 +31,10 @@ api-docs: $(CRD_REF_DOCS) ## Generate the API reference from the comments in the
 tidy: ## Tidy go.mod and go.sum of every module.
 	@for module in $(ALL_MODULES); do echo "tidying $$module"; (cd $$module && GOWORK=off go mod tidy); done
 
+# LINTED=1 is for those who have linted already, as CI has in a step of its own.
 .PHONY: verify
-verify: ## Regenerate everything, and fail where that or anything else leaves the tree dirty.
-	@$(MAKE) --no-print-directory --keep-going verify-format verify-modules controlplane-check verify-generated
+verify: ## Lint, regenerate everything, and fail where that or anything else leaves the tree dirty.
+	@$(MAKE) --no-print-directory --keep-going $(if $(LINTED),,lint) verify-format verify-modules controlplane-check verify-generated
 
 .PHONY: verify-format
 verify-format:
