@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -57,7 +56,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
-	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -218,21 +216,6 @@ func (f *flags) check() error {
 	return errors.Join(f.traffic.Check(), f.checkDelays())
 }
 
-// setUpIdentity says whose identity objects may use towards clouds.
-func (f *flags) setUpIdentity() error {
-	var err error
-	if f.objectLevelIdentity, err = features.Enabled(auth.FeatureGateObjectLevelWorkloadIdentity); err != nil {
-		return err
-	}
-	if f.objectLevelIdentity {
-		auth.EnableObjectLevelWorkloadIdentity()
-	} else if f.defaultServiceAccount != "" {
-		return fmt.Errorf("--%s is %q: %w",
-			auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
-	}
-	return nil
-}
-
 // checkDelays finds the delays with which a failure would be retried without
 // any, or never.
 func (f *flags) checkDelays() error {
@@ -319,15 +302,6 @@ func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (
 		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
 	}
 	return registry.NewAuthOptionsGetter(mgr.GetClient(), registry.WithCloud(cloud), registry.WithWarnings(warn)), nil
-}
-
-func (f *flags) newVerifiers(mgr ctrl.Manager, registryClient *registry.Client) controller.Verifiers {
-	return &controller.Signatures{
-		Reader:   mgr.GetClient(),
-		Registry: registryClient,
-		Public:   signature.NewPublicRoot(signature.WithFolder(filepath.Join(f.storagePath, "sigstore"))),
-		Retry:    f.requeueDependency,
-	}
 }
 
 func (f *flags) newManager() (ctrl.Manager, error) {

@@ -202,7 +202,7 @@ func TestNewestByCreated(t *testing.T) {
 		p.Spec.FilterTags = &v1.TagFilter{Pattern: "^main-"}
 	})
 	s.Eventually(func() int { return registry.Count(registrytest.Blob) }).Should(BeNumerically(">", images/2))
-	s.controller.Kill()
+	s.Expect(s.controller.Kill()).To(Succeed())
 	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
 
 	s.selected(policy, fmt.Sprintf("main-%03d", (images-1)*143%images)) // 7 * 143 = 1001

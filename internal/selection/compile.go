@@ -60,7 +60,8 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	case 0:
 		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}
 	default:
-		return &InvalidError{Field: fieldPolicy, Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"}
+		return &InvalidError{Field: fieldPolicy,
+			Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"}
 	}
 }
 

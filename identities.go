@@ -1,0 +1,55 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/runtime/features"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/fluxcd/image-reflector-controller/internal/controller"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
+)
+
+// setUpIdentity says whose identity objects may use towards clouds.
+func (f *flags) setUpIdentity() error {
+	var err error
+	if f.objectLevelIdentity, err = features.Enabled(auth.FeatureGateObjectLevelWorkloadIdentity); err != nil {
+		return err
+	}
+	if f.objectLevelIdentity {
+		auth.EnableObjectLevelWorkloadIdentity()
+	} else if f.defaultServiceAccount != "" {
+		return fmt.Errorf("--%s is %q: %w",
+			auth.ControllerFlagDefaultServiceAccount, f.defaultServiceAccount, auth.ErrInconsistentObjectLevelConfiguration)
+	}
+	return nil
+}
+
+// newVerifiers returns the one place that knows whose signatures are believed.
+func (f *flags) newVerifiers(mgr ctrl.Manager, registryClient *registry.Client) controller.Verifiers {
+	return &controller.Signatures{
+		Reader:   mgr.GetClient(),
+		Registry: registryClient,
+		Public:   signature.NewPublicRoot(signature.WithFolder(filepath.Join(f.storagePath, "sigstore"))),
+		Retry:    f.requeueDependency,
+	}
+}
