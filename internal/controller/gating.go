@@ -97,7 +97,9 @@ func (w *ImagePolicies) walk(ctx context.Context, tags *tagSearch, remote *remot
 		walk.LookAgain = walk.Now
 	}
 	walk.Held = w.held(policy, from)
-	walk.Held.Passed, walk.Held.Message = known.passed == walk.passKey(walk.Held.Digest), known.message
+	if walk.Held.Digest != "" {
+		walk.Held.Passed, walk.Held.Message = known.passed == walk.passKey(walk.Held.Digest), known.message
+	}
 	return walk, nil
 }
 
@@ -156,7 +158,9 @@ func (g *gatedWalk) try(ctx context.Context, tag string) (*picked, error) {
 // end keeps what a search has learned. One that came to its bound goes on at once,
 // behind others.
 func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*picked, error) {
-	err = errors.Join(err, g.save(ctx))
+	if unsaved := g.save(ctx); unsaved != nil { // not to go on at once: it would ask for the same again
+		err = unsaved
+	}
 	g.remember(pick, err == nil)
 	if errors.Is(err, gating.ErrUnfinished) {
 		return nil, outcome.Deferred(goOn, err)

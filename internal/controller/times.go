@@ -94,7 +94,9 @@ func (w *ImagePolicies) created(
 	some := unread[:min(len(unread), timesBudget)]
 	learned, err := gating.ReadCreated(ctx, remote, some, facts, now)
 	if len(learned) > 0 {
-		err = errors.Join(err, w.Facts.PutFacts(context.WithoutCancel(ctx), key, learned))
+		if unsaved := w.Facts.PutFacts(context.WithoutCancel(ctx), key, learned); unsaved != nil {
+			err = unsaved // and not a deferral: it would ask for the same again
+		}
 	}
 	switch {
 	case err != nil:

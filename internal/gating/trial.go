@@ -113,10 +113,13 @@ func (t *trial) gone() (candidate.Judgement, error) {
 
 // judgement is what is known of the candidate to come to.
 func (t *trial) judgement() candidate.Judgement {
-	if held := t.walk.Held; t.Held && held.Passed {
+	held, c := t.walk.Held, t.Candidate
+	if t.Held && held.Passed {
 		return candidate.Judgement{Verdict: v1.CandidatePassed, Message: held.Message}
 	}
-	return t.walk.Gates.Judge(t.Candidate, t.walk.Now)
+	// of a tag that was selected without a digest, nobody knows which image it was
+	c.Held = c.Held || c.Tag == held.Tag && held.Digest == ""
+	return t.walk.Gates.Judge(c, t.walk.Now)
 }
 
 // again returns what of a judgement has to be looked at again. What the tag pointed

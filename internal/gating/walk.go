@@ -49,7 +49,8 @@ type Asker interface {
 	Verify(ctx context.Context, digest string) (string, string, error)
 }
 
-// Held is the image that a policy has selected by now.
+// Held is the image that a policy has selected by now. Its Digest is empty where the
+// tag was selected before there were gates, and nobody asked for the digest.
 type Held struct {
 	Tag, Digest string
 	// Look says that it is time to look whether the tag still points at it.
@@ -136,6 +137,7 @@ func (w *Walk) keep(ctx context.Context, moved *trial, why candidate.Judgement) 
 	if j.Verdict != v1.CandidatePassed {
 		return nil, nil
 	}
+	w.Held.Passed, w.Held.Message = true, j.Message
 	last := &w.Judged[len(w.Judged)-1]
 	last.Verdict = v1.CandidateKept
 	last.Message += "; " + w.Held.Digest + ", which passed before, stays selected"
