@@ -51,8 +51,10 @@ type judged struct {
 	// again is when somebody asked for all of them to be renewed, zero where that
 	// is done.
 	again time.Time
-	// passed stands for the image and the gates that it passed last, with message.
+	// passed stands for the image and the gates that it passed last, with message, and
+	// failed for one that is selected and did not pass.
 	passed, message string
+	failed          string
 }
 
 // gatedWalk looks for the best candidate that passes the gates of a policy.
@@ -97,8 +99,8 @@ func (w *ImagePolicies) walk(ctx context.Context, tags *tagSearch, remote *remot
 		walk.LookAgain = walk.Now
 	}
 	walk.Held = w.held(policy, from)
-	if walk.Held.Digest != "" {
-		walk.Held.Passed, walk.Held.Message = known.passed == walk.passKey(walk.Held.Digest), known.message
+	if key := walk.passKey(walk.Held.Digest); key != "" {
+		walk.Held.Passed, walk.Held.Failed, walk.Held.Message = known.passed == key, known.failed == key, known.message
 	}
 	return walk, nil
 }
@@ -195,6 +197,8 @@ func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
 		now.passed, now.message = g.passKey(pick.Digest), g.Judged[i].Message
 	} else if g.Held.Passed {
 		now.passed, now.message = g.passKey(g.Held.Digest), g.Held.Message
+	} else if g.Held.Failed {
+		now.failed = g.passKey(g.Held.Digest)
 	}
 	if !ended {
 		now.again, now.looks = g.LookAgain, gating.Looks{}

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -141,5 +142,37 @@ func TestAKeptImageCostsAHead(t *testing.T) {
 		}
 		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Kept verify"))
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.0.0", "digest 1.0.0", "digest 1.0.0"}))
+	})
+}
+
+// TestNewKeysBeforeNewSignatures: what is selected is not signed by the new keys when
+// they come, and nothing else is. It is when it is signed.
+func TestNewKeysBeforeNewSignatures(t *testing.T) {
+	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *world) {
+		w.key = "alice"
+		digest := w.put("1.0.0", "linux", "amd64", longAgo)
+		w.signed = map[string]string{digest: "alice"}
+		w.rescan(g, "1.0.0")
+		g.Expect(w.settle()).To(Succeed())
+
+		w.key = "bob"
+		for range 3 {
+			g.Expect(outcome.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
+			g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Rejected verify"))
+			g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(digest))
+		}
+		w.signed[digest] = "bob"
+		pass(time.Hour)
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Passed"))
+
+		w.key = "carol"
+		g.Expect(outcome.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
+		moved := w.put("1.0.0", "linux", "arm64", longAgo) // built again, and signed
+		w.signed[moved] = "carol"
+		w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+		pass(time.Second)
+		g.Expect(w.settle()).To(Succeed())
+		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
 	})
 }
