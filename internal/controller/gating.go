@@ -160,8 +160,8 @@ func (g *gatedWalk) try(ctx context.Context, tag string) (*picked, error) {
 // end keeps what a search has learned. One that came to its bound goes on at once,
 // behind others.
 func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*picked, error) {
-	if unsaved := g.save(ctx); unsaved != nil { // not to go on at once: it would ask for the same again
-		err = unsaved
+	if unsaved := g.policies.save(ctx, g.from, g.Learned); unsaved != nil {
+		err = unsaved // not to go on at once: it would ask for the same again
 	}
 	g.remember(pick, err == nil)
 	if errors.Is(err, gating.ErrUnfinished) {
@@ -180,14 +180,6 @@ func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*pic
 
 // goOn is how long work waits that could go on at once, but lets others go first.
 const goOn = time.Millisecond
-
-// save keeps what was learned.
-func (g *gatedWalk) save(ctx context.Context) error {
-	if len(g.Learned) == 0 {
-		return nil
-	}
-	return g.policies.Facts.PutFacts(context.WithoutCancel(ctx), storeKey(g.from.repo), g.Learned)
-}
 
 // remember notes what became of the candidates, for the next search, which goes on
 // with this one where it did not end.

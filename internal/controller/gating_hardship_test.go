@@ -31,6 +31,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -175,4 +176,31 @@ func TestNewKeysBeforeNewSignatures(t *testing.T) {
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
 	})
+}
+
+// TestAnImageIsReplacedWhileItIsLookedAt: what was learned of its tags is not taken for
+// what is known of those of the other image.
+func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
+	for name, change := range map[string]func(*v1.ImagePolicySpec){
+		"gates": func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} },
+		"times": func(spec *v1.ImagePolicySpec) {
+			spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: v1.TimeCreated}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gated(t, change, func(g *WithT, w *world) {
+				w.put("1.0.0", "linux", "amd64", longAgo)
+				w.rescan(g, "1.0.0")
+				key := storeKey(w.repo)
+				w.policies.Auth = registry.AuthOptionsGetterFunc(func(ctx context.Context, _ *v1.ImageRepository) (registry.AuthOptions, error) {
+					other := scan.Next(scan.Snapshot{}, "ghcr.io/org/other", []string{"1.0.0"}, time.Now())
+					return registry.AuthOptions{}, w.store.Put(ctx, key, other)
+				})
+				g.Expect(w.settle()).To(MatchError(errImageReplaced))
+				facts, err := w.store.Facts(t.Context(), key)
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(facts).To(BeEmpty())
+			})
+		})
+	}
 }
