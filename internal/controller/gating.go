@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -116,10 +117,16 @@ func (w *ImagePolicies) held(policy *v1.ImagePolicy, from origin) gating.Held {
 	if i := slices.IndexFunc(policy.Status.Candidates, selectedBefore(latest.Tag)); held.Digest == "" && i >= 0 {
 		held.Digest = policy.Status.Candidates[i].Digest
 	}
+	if !wellFormedDigest.MatchString(held.Digest) { // no image has one that something else wrote
+		held.Digest = ""
+	}
 	always := policy.GetDigestReflectionPolicy() == v1.ReflectAlways
 	held.Look = always && w.rest(policy) == 0 && !from.replaced()
 	return held
 }
+
+// wellFormedDigest is the only form that the digests of images have.
+var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func selectedBefore(tag string) func(v1.JudgedCandidate) bool {
 	return func(c v1.JudgedCandidate) bool { return c.Tag == tag && c.Verdict == v1.CandidatePassed }

@@ -204,3 +204,28 @@ func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
 		})
 	}
 }
+
+// TestAForgedStatus: whatever somebody writes into a status, an image that passes is selected.
+func TestAForgedStatus(t *testing.T) {
+	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *world) {
+		w.key = "alice"
+		good := w.put("1.0.0", "linux", "amd64", longAgo)
+		bad := w.put("1.1.0", "linux", "amd64", longAgo)
+		w.signed = map[string]string{good: "alice"}
+		w.rescan(g, "1.0.0", "1.1.0")
+		g.Expect(w.settle()).To(Succeed())
+		for _, forged := range []v1.JudgedCandidate{
+			{Tag: "1.1.0", Digest: bad}, {Tag: "1.0.0", Digest: bad}, {Tag: "9.9.9", Digest: good},
+			{Tag: "1.0.0", Digest: "sha512:abc"}, {Tag: "1.0.0", Digest: "nonsense"}, {Tag: "1.0.0"},
+		} {
+			forged.Verdict, forged.Message = v1.CandidatePassed, "signed by me"
+			w.policy.Status.LatestRef.Tag, w.policy.Status.LatestRef.Digest = forged.Tag, forged.Digest
+			w.policy.Status.Candidates = []v1.JudgedCandidate{forged}
+			_ = w.settle() // which may find that nothing passes, before it looks at what the tag points at
+			pass(time.Hour)
+			g.Expect(w.settle()).To(Succeed())
+			g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"))
+			g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(good))
+		}
+	})
+}
