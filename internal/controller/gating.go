@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -51,8 +52,10 @@ type judged struct {
 	// again is when somebody asked for all of them to be renewed, zero where that
 	// is done.
 	again time.Time
-	// passed stands for the image and the gates that it passed last, with message.
+	// passed stands for the image and the gates that it passed last, with message, and
+	// failed for one that is selected and did not pass.
 	passed, message string
+	failed          string
 }
 
 // gatedWalk looks for the best candidate that passes the gates of a policy.
@@ -97,7 +100,9 @@ func (w *ImagePolicies) walk(ctx context.Context, tags *tagSearch, remote *remot
 		walk.LookAgain = walk.Now
 	}
 	walk.Held = w.held(policy, from)
-	walk.Held.Passed, walk.Held.Message = known.passed == walk.passKey(walk.Held.Digest), known.message
+	if key := walk.passKey(walk.Held.Digest); key != "" {
+		walk.Held.Passed, walk.Held.Failed, walk.Held.Message = known.passed == key, known.failed == key, known.message
+	}
 	return walk, nil
 }
 
@@ -112,10 +117,16 @@ func (w *ImagePolicies) held(policy *v1.ImagePolicy, from origin) gating.Held {
 	if i := slices.IndexFunc(policy.Status.Candidates, selectedBefore(latest.Tag)); held.Digest == "" && i >= 0 {
 		held.Digest = policy.Status.Candidates[i].Digest
 	}
+	if !wellFormedDigest.MatchString(held.Digest) { // no image has one that something else wrote
+		held.Digest = ""
+	}
 	always := policy.GetDigestReflectionPolicy() == v1.ReflectAlways
 	held.Look = always && w.rest(policy) == 0 && !from.replaced()
 	return held
 }
+
+// wellFormedDigest is the only form that the digests of images have.
+var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func selectedBefore(tag string) func(v1.JudgedCandidate) bool {
 	return func(c v1.JudgedCandidate) bool { return c.Tag == tag && c.Verdict == v1.CandidatePassed }
@@ -156,7 +167,9 @@ func (g *gatedWalk) try(ctx context.Context, tag string) (*picked, error) {
 // end keeps what a search has learned. One that came to its bound goes on at once,
 // behind others.
 func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*picked, error) {
-	err = errors.Join(err, g.save(ctx))
+	if unsaved := g.policies.save(ctx, g.from, g.Learned); unsaved != nil {
+		err = unsaved // not to go on at once: it would ask for the same again
+	}
 	g.remember(pick, err == nil)
 	if errors.Is(err, gating.ErrUnfinished) {
 		return nil, outcome.Deferred(goOn, err)
@@ -175,14 +188,6 @@ func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*pic
 // goOn is how long work waits that could go on at once, but lets others go first.
 const goOn = time.Millisecond
 
-// save keeps what was learned.
-func (g *gatedWalk) save(ctx context.Context) error {
-	if len(g.Learned) == 0 {
-		return nil
-	}
-	return g.policies.Facts.PutFacts(context.WithoutCancel(ctx), storeKey(g.from.repo), g.Learned)
-}
-
 // remember notes what became of the candidates, for the next search, which goes on
 // with this one where it did not end.
 func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
@@ -191,6 +196,8 @@ func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
 		now.passed, now.message = g.passKey(pick.Digest), g.Judged[i].Message
 	} else if g.Held.Passed {
 		now.passed, now.message = g.passKey(g.Held.Digest), g.Held.Message
+	} else if g.Held.Failed {
+		now.failed = g.passKey(g.Held.Digest)
 	}
 	if !ended {
 		now.again, now.looks = g.LookAgain, gating.Looks{}

@@ -77,8 +77,7 @@ func createdOf(facts map[string]candidate.Fact) selection.Times {
 func (w *ImagePolicies) created(
 	ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags,
 ) (map[string]candidate.Fact, error) {
-	key := storeKey(from.repo)
-	facts, err := w.Facts.Facts(ctx, key)
+	facts, err := w.Facts.Facts(ctx, storeKey(from.repo))
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +92,8 @@ func (w *ImagePolicies) created(
 	}
 	some := unread[:min(len(unread), timesBudget)]
 	learned, err := gating.ReadCreated(ctx, remote, some, facts, now)
-	if len(learned) > 0 {
-		err = errors.Join(err, w.Facts.PutFacts(context.WithoutCancel(ctx), key, learned))
+	if unsaved := w.save(ctx, from, learned); unsaved != nil {
+		err = unsaved // not to go on at once: it would ask for the same again
 	}
 	switch {
 	case err != nil:

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,35 +32,42 @@ import (
 const readers = 4
 
 // ReadCreated reads when the images of some tags were created, and returns what was
-// learned: also beside an error, after which no other image is begun.
+// learned: also beside an error, after which no other image is begun. Of several errors
+// that is the one about the first of the tags, so that the same trouble is told in the
+// same words each time.
 func ReadCreated(
 	ctx context.Context, asker Asker, tags []string, facts map[string]candidate.Fact, now time.Time,
 ) (map[string]candidate.Fact, error) {
 	var (
-		group  errgroup.Group // without its context: what is under way is brought to its end
-		failed atomic.Bool
-		mu     sync.Mutex
+		group   errgroup.Group // without its context: what is under way is brought to its end
+		mu      sync.Mutex
+		failed  error
+		failing = len(tags) // which of them
 	)
 	learned := make(map[string]candidate.Fact, len(tags))
 	group.SetLimit(readers)
-	for _, tag := range tags {
+	for i, tag := range tags {
 		group.Go(func() error {
-			if failed.Load() {
+			mu.Lock()
+			skip := i > failing
+			mu.Unlock()
+			if skip {
 				return nil
 			}
 			fact, err := readCreated(ctx, asker, tag, facts[tag], now)
-			if err != nil {
-				failed.Store(true)
-				return err
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			learned[tag] = fact
+			switch {
+			case err == nil:
+				learned[tag] = fact
+			case i < failing:
+				failed, failing = err, i
+			}
 			return nil
 		})
 	}
-	err := group.Wait()
-	return learned, err
+	_ = group.Wait() // each keeps its own error
+	return learned, failed
 }
 
 func readCreated(ctx context.Context, asker Asker, tag string, fact candidate.Fact, now time.Time) (candidate.Fact, error) {

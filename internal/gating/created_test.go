@@ -17,15 +17,19 @@ limitations under the License.
 package gating_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/inspect"
 )
 
 // TestReadCreated reads the times of images, at the tag that they are listed under.
@@ -82,4 +86,32 @@ func TestReadCreatedIsGoneOnWith(t *testing.T) {
 	if err != nil || len(more)+len(learned) != len(tags) {
 		t.Errorf("%d and %d are known, %v", len(learned), len(more), err)
 	}
+}
+
+// TestReadCreatedFailsWithOneError: of all that fails at the same time it tells the
+// same, whatever comes to its end first.
+func TestReadCreatedFailsWithOneError(t *testing.T) {
+	tags := []string{"0", "1", "2", "3", "4", "5"}
+	for range 50 {
+		_, err := gating.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)
+		if err == nil || err.Error() != "no 0" {
+			t.Fatalf("got %v, want the error about the first one", err)
+		}
+	}
+}
+
+// failingImages can't tell of any image, and says so of the first one last.
+type failingImages struct {
+	gating.Asker
+	others atomic.Int32
+}
+
+func (f *failingImages) Image(_ context.Context, reference string, _ inspect.Wants) (inspect.Image, error) {
+	if reference != "0" {
+		f.others.Add(1)
+	}
+	for reference == "0" && f.others.Load() == 0 {
+		runtime.Gosched()
+	}
+	return inspect.Image{}, errors.New("no " + reference)
 }

@@ -18,6 +18,7 @@ package gating_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,61 @@ func TestHeldIsJudgedByNewGates(t *testing.T) {
 	walk := w.picks(began, "", "image b", "digest 1")
 	if got := verdicts(walk); got != "2 b Rejected platforms; 1 a Ripening minimumAge" {
 		t.Error(got)
+	}
+}
+
+// rejectedByNewKeys is a world in which nothing is signed by new keys, what is selected
+// neither, and the time of the next walk.
+func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
+	w := newWorld(t, "2")
+	w.late = true
+	w.gates = candidate.Gates{Rule: "new keys", MinimumAge: time.Hour}
+	w.asker.push("2", "b", good)
+	w.asker.unsigned["b"] = "has no signature"
+	w.held = gating.Held{Tag: "2", Digest: "b", Look: look}
+	walk := w.comesTo(began, "2 b Rejected verify")
+	w.held = walk.Held
+	w.asker.requests()
+	return w, walk.Next
+}
+
+// comesTo walks once, and expects verdicts.
+func (w *world) comesTo(now time.Time, want string) *gating.Walk {
+	w.t.Helper()
+	walk, _, err := w.walk(now)
+	if err != nil || verdicts(walk) != want {
+		w.t.Errorf("%v, %q, want %q", err, verdicts(walk), want)
+	}
+	return walk
+}
+
+// TestHeldThatIsRejectedIsLookedAtAgain: by new gates the image that is selected does not
+// pass, and nothing else does. It is signed later, or its tag is moved to one that passes.
+func TestHeldThatIsRejectedIsLookedAtAgain(t *testing.T) {
+	for _, look := range []bool{false, true} {
+		t.Run(fmt.Sprintf("signed later, look %v", look), func(t *testing.T) {
+			w, next := rejectedByNewKeys(t, look)
+			delete(w.asker.unsigned, "b")
+			w.picks(next, "2@b", "digest 2", "verify b")
+		})
+		t.Run(fmt.Sprintf("signed later, and somebody asks, look %v", look), func(t *testing.T) {
+			w, _ := rejectedByNewKeys(t, look)
+			delete(w.asker.unsigned, "b")
+			w.again = began.Add(time.Second)
+			w.picks(w.again, "2@b", "digest 2", "verify b")
+		})
+		t.Run(fmt.Sprintf("moved, look %v", look), func(t *testing.T) {
+			w, next := rejectedByNewKeys(t, look)
+			w.asker.push("2", "c", good)
+			w.gates.MinimumAge = 0
+			w.comesTo(next, "2 c Passed")
+		})
+		t.Run(fmt.Sprintf("moved to one that is too young, look %v", look), func(t *testing.T) {
+			w, next := rejectedByNewKeys(t, look)
+			w.asker.push("2", "c", good)
+			walk := w.comesTo(next, "2 c Ripening minimumAge")
+			w.comesTo(walk.Next, "2 c Passed")
+		})
 	}
 }
 

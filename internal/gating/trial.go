@@ -45,7 +45,7 @@ func (w *Walk) trial(tag string) *trial {
 	t := &trial{walk: w, Candidate: candidate.Candidate{
 		Tag: tag, FirstSeen: firstSeen(w.Snapshot, tag), Since: w.Snapshot.Since, Fact: w.known(tag),
 	}}
-	if tag == w.Held.Tag && w.Held.Digest != "" && !w.Held.Look {
+	if tag == w.Held.Tag && w.Held.Digest != "" && !w.Held.Look && !w.Held.Failed {
 		t.hold()
 	}
 	return t
@@ -57,6 +57,14 @@ func (t *trial) hold() {
 	t.apart = t.Fact.Digest != "" && t.Fact.Digest != held
 	t.Fact = t.Fact.At(held, t.walk.Now)
 	t.Held = true
+}
+
+// anew returns the trial of what the tag points at, after that of an image that is
+// held. What was asked for is not asked for again.
+func (t *trial) anew() *trial {
+	next := t.walk.trial(t.Tag)
+	next.fresh, next.verified, next.asked = t.fresh && t.Fact.Digest != "", t.verified && !t.apart, t.asked
+	return next
 }
 
 // judge judges the candidate, and learns what that takes.
@@ -85,12 +93,12 @@ func (t *trial) judge(ctx context.Context) (candidate.Judgement, error) {
 // where it is time to.
 func (t *trial) lookAtHeld(ctx context.Context) error {
 	held := t.walk.Held
-	if t.Tag != held.Tag || !held.Look || t.Held {
+	if t.Tag != held.Tag || !held.Look || t.Held || t.fresh {
 		return nil
 	}
 	err := t.ask(ctx, candidate.NeedDigest)
 	t.walk.Looking = err == nil
-	t.Held = err == nil && t.Fact.Digest == held.Digest
+	t.Held = err == nil && t.Fact.Digest == held.Digest && !held.Failed
 	return err
 }
 
@@ -113,10 +121,13 @@ func (t *trial) gone() (candidate.Judgement, error) {
 
 // judgement is what is known of the candidate to come to.
 func (t *trial) judgement() candidate.Judgement {
-	if held := t.walk.Held; t.Held && held.Passed {
+	held, c := t.walk.Held, t.Candidate
+	if t.Held && held.Passed {
 		return candidate.Judgement{Verdict: v1.CandidatePassed, Message: held.Message}
 	}
-	return t.walk.Gates.Judge(t.Candidate, t.walk.Now)
+	// of a tag that was selected without a digest, nobody knows which image it was
+	c.Held = c.Held || c.Tag == held.Tag && (held.Digest == "" || held.Digest == c.Fact.Digest)
+	return t.walk.Gates.Judge(c, t.walk.Now)
 }
 
 // again returns what of a judgement has to be looked at again. What the tag pointed

@@ -49,14 +49,16 @@ type Asker interface {
 	Verify(ctx context.Context, digest string) (string, string, error)
 }
 
-// Held is the image that a policy has selected by now.
+// Held is the image that a policy has selected by now. Its Digest is empty where the
+// tag was selected before there were gates, and nobody asked for the digest.
 type Held struct {
 	Tag, Digest string
 	// Look says that it is time to look whether the tag still points at it.
 	Look bool
-	// Passed says that it passed these gates before, with Message.
-	Passed  bool
-	Message string
+	// Passed says that it passed these gates before, with Message, and Failed that it
+	// did not. Then its tag is a candidate like any other.
+	Passed, Failed bool
+	Message        string
 }
 
 // Walk is one walk down a ranking.
@@ -108,6 +110,11 @@ func (w *Walk) Best(ctx context.Context, ranking iter.Seq[selection.Choice]) (*P
 func (w *Walk) Try(ctx context.Context, tag string) (*Pick, error) {
 	t := w.trial(tag)
 	j, err := t.judge(ctx)
+	if err == nil && t.Held && j.Verdict != v1.CandidatePassed {
+		w.Held.Failed = true
+		t = t.anew()
+		j, err = t.judge(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +123,7 @@ func (w *Walk) Try(ctx context.Context, tag string) (*Pick, error) {
 		return &Pick{Tag: tag, Digest: t.Fact.Digest}, nil
 	}
 	moved := t.Fact.Digest != "" && t.Fact.Digest != w.Held.Digest // and not gone
-	if tag == w.Held.Tag && w.Held.Digest != "" && moved {
+	if tag == w.Held.Tag && w.Held.Digest != "" && !w.Held.Failed && moved {
 		return w.keep(ctx, t, j)
 	}
 	w.note(t, j)
@@ -134,8 +141,10 @@ func (w *Walk) keep(ctx context.Context, moved *trial, why candidate.Judgement) 
 	}
 	w.note(moved, why)
 	if j.Verdict != v1.CandidatePassed {
+		w.Held.Failed = true
 		return nil, nil
 	}
+	w.Held.Passed, w.Held.Message = true, j.Message
 	last := &w.Judged[len(w.Judged)-1]
 	last.Verdict = v1.CandidateKept
 	last.Message += "; " + w.Held.Digest + ", which passed before, stays selected"

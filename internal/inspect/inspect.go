@@ -21,7 +21,9 @@ package inspect
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -98,6 +100,7 @@ type manifest struct {
 
 type descriptor struct {
 	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
 	Platform    *platform         `json:"platform"`
 	Annotations map[string]string `json:"annotations"`
 }
@@ -147,14 +150,21 @@ func (m manifest) platforms() []string {
 	return all[:min(len(all), maxPlatforms)]
 }
 
+// wellFormedDigest is the only form of digests that are asked for.
+var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
 // createdOfPart reads when the first image of an index was created. All were built
-// together, or else the index says more than any of them.
+// together, or else the index says more than any of them. Of an index that was copied
+// in part the first one may not be there.
 func createdOfPart(ctx context.Context, source Source, index manifest) (int64, error) {
 	images := index.images()
-	if len(images) == 0 {
+	if len(images) == 0 || !wellFormedDigest.MatchString(images[0].Digest) {
 		return candidate.CreatedUnsaid, nil
 	}
 	m, err := source.Manifest(ctx, images[0].Digest)
+	if errors.Is(err, registry.ErrNotFound) {
+		return candidate.CreatedUnsaid, nil
+	}
 	if err != nil {
 		return candidate.CreatedUnread, fmt.Errorf("the first image of the index: %w", err)
 	}
@@ -167,13 +177,19 @@ func createdOfPart(ctx context.Context, source Source, index manifest) (int64, e
 	return part.Created, err
 }
 
+// isReadable reports whether a configuration is one that is asked for. Another one says
+// nothing, for good, whatever the registry would answer.
+func (d *descriptor) isReadable() bool {
+	return d != nil && wellFormedDigest.MatchString(d.Digest) && d.Size <= maxConfig
+}
+
 // readConfig reads what the configuration of an image says.
 func (i *Image) readConfig(ctx context.Context, source Source, m manifest) error {
 	var config struct {
 		platform
 		Created string `json:"created"`
 	}
-	if m.Config != nil {
+	if m.Config.isReadable() {
 		blob, err := source.Blob(ctx, m.Config.Digest, maxConfig)
 		if err != nil {
 			return err

@@ -124,6 +124,12 @@ func (p pusher) index(tag, mediaType string, annotations map[string]string, part
 	return p.push(tag, mediaType, m)
 }
 
+// withConfig is a manifest that says something about its configuration.
+func withConfig(digest string, size int) map[string]any {
+	return map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "layers": []any{},
+		"config": map[string]any{"mediaType": ociConfig, "size": size, "digest": digest}}
+}
+
 func on(os, architecture, variant string) map[string]string {
 	return map[string]string{"os": os, "architecture": architecture, "variant": variant}
 }
@@ -174,6 +180,10 @@ func TestImages(t *testing.T) {
 			both, nil, candidate.CreatedUnsaid, false, 1, 1},
 		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) },
 			both, nil, candidate.CreatedUnsaid, false, 1, 1},
+		{"or one that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
+			both, nil, candidate.CreatedUnsaid, false, 1, 0},
+		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) },
+			both, nil, candidate.CreatedUnsaid, false, 1, 0},
 		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, candidate.CreatedUnsaid, false, 1, 0},
 
 		{"an index has the platforms of its images", func(p pusher) string {
@@ -208,6 +218,12 @@ func TestImages(t *testing.T) {
 		{"in an annotation, too", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
 		}, created, []string{"linux/arm64"}, in2020, false, 2, 0},
+		{"which may not be there, where an index was copied in part", func(p pusher) string {
+			index := p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
+				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
+			p.reg.Delete(p.t, "app", p.some(1))
+			return index
+		}, both, []string{"linux/amd64", "linux/arm64"}, candidate.CreatedUnsaid, false, 2, 0},
 		{"but not in an index of its own", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
 		}, created, []string{"linux/arm64"}, candidate.CreatedUnsaid, false, 2, 0},
@@ -251,15 +267,14 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 		{"the manifest can't be read", image, registrytest.ManifestGet, false},
 		{"the configuration can't be read", image, registrytest.Blob, false},
 		{"the configuration is gone", func(p pusher) {
-			p.push("t", ociManifest, map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "layers": []any{},
-				"config": map[string]any{"mediaType": ociConfig, "size": 2, "digest": absent(1)}})
+			p.push("t", ociManifest, withConfig(absent(1), 2))
 		}, "none", true},
-		{"the first image of an index is gone", func(p pusher) {
-			p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
-			p.reg.Delete(p.t, "app", p.some(1))
-		}, "none", true},
-		{"the configuration is too large", func(p pusher) {
-			p.manifest("t", ociManifest, `{"os": "linux", "x": "`+strings.Repeat("x", 8<<20)+`"}`, nil)
+		{"the first image of an index can't be read", func(p pusher) {
+			p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config, nil), Platform: on("linux", "amd64", "")})
+		}, registrytest.Blob, false},
+		{"the configuration is larger than its manifest says", func(p pusher) {
+			large := p.reg.PushBlob(p.t, "app", []byte(strings.Repeat("x", 8<<20+1)))
+			p.push("t", ociManifest, withConfig(large, 2))
 		}, "none", false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

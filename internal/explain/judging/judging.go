@@ -172,7 +172,7 @@ func (j *Judge) doubt(passed *v1.JudgedCandidate) {
 // oldEnough reports whether the controller found an image old enough, or has come to
 // that by now.
 func (j *Judge) oldEnough(passed v1.JudgedCandidate) bool {
-	if passed.Tag == j.walk.Held.Tag && passed.Digest == j.walk.Held.Digest {
+	if held := j.walk.Held; passed.Tag == held.Tag && (held.Digest == "" || passed.Digest == held.Digest) {
 		return true // what is selected is not given up for its age
 	}
 	seen, known := j.observed(passed.Tag)
