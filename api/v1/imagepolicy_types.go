@@ -79,7 +79,7 @@ type ImagePolicySpec struct {
 	// tags, and no expressions.
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="exclude names whole tags, such as '1.2.3', and takes no expressions: write out each tag, or use filterTags or the exclusionList of the ImageRepository"
 	// +listType=set
 	// +optional
 	Exclude []string `json:"exclude,omitempty"`
@@ -91,7 +91,7 @@ type ImagePolicySpec struct {
 	// and "linux/arm/v7".
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern="^[a-z0-9_.-]+/[a-z0-9_.-]+(/[a-z0-9_.-]+)?$"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9_.-]+/[a-z0-9_.-]+(/[a-z0-9_.-]+)?$')",message="a platform is OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT in lower case, such as 'linux/amd64' or 'linux/arm/v6': correct it, and make each an item of its own"
 	// +listType=set
 	// +optional
 	Platforms []string `json:"platforms,omitempty"`
@@ -101,8 +101,8 @@ type ImagePolicySpec struct {
 	// at the first scan of the repository are judged by the time at which their
 	// image was created. What is selected already is not given up for its age.
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="minimumAge must be at most 876000h, which is 100 years: a longer one can't be read"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')",message="minimumAge is written in h, m, s and ms, such as '72h' for three days"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('876000h')",message="minimumAge must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	MinimumAge *metav1.Duration `json:"minimumAge,omitempty"`
 
@@ -122,7 +122,7 @@ type ImagePolicySpec struct {
 	// digestReflectionPolicy is Always, at least 1s. Defaults to 10m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 

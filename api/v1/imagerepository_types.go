@@ -60,7 +60,7 @@ type ImageRepositorySpec struct {
 	// Interval is the time between two scans of the repository, at least 1s.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +required
 	Interval metav1.Duration `json:"interval"`
 
@@ -69,7 +69,7 @@ type ImageRepositorySpec struct {
 	// Defaults to the value of interval, but to no more than 5m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('876000h')",message="timeout must be at most 876000h, which is 100 years: a longer one can't be read"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m))+$') || duration(self) <= duration('876000h')",message="timeout must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 

@@ -35,27 +35,32 @@ func TestExcludeAdmission(t *testing.T) {
 		"most":  {reason: "as many as may be", spec: judged + "exclude: [" + numbered(256, strings.Repeat("x", 124)+"%04d") + "]"},
 		"many":  {reason: "the list is bounded", spec: judged + "exclude: [" + numbered(257, "%d.0.0") + "]", rejected: []string{"spec.exclude", "must have at most 256 items"}},
 		"twice": {reason: "it is a set", spec: judged + `exclude: [1.2.3, 1.2.3]`, rejected: []string{"spec.exclude[1]", "Duplicate value"}},
-		"regex": {reason: "no tag looks like that", spec: judged + `exclude: ['^1[.]2']`, rejected: []string{"spec.exclude[0]", "should match"}},
+		"regex": {reason: "no tag looks like that", spec: judged + `exclude: ['^1[.]2']`, rejected: []string{"spec.exclude[0]", "whole tags"}},
+		"empty": {reason: "no tag is empty", spec: judged + `exclude: [""]`, rejected: []string{"spec.exclude[0]", "whole tags"}},
 		"long":  {reason: "no tag is that long", spec: judged + `exclude: [` + strings.Repeat("a", 129) + `]`, rejected: []string{"spec.exclude[0]", "may not be more than 128 bytes"}},
 	})
 }
 
 func TestPlatformsAdmission(t *testing.T) {
+	const form = "OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT in lower case"
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"some":      {reason: "with and without a variant", spec: judged + `platforms: [linux/amd64, linux/arm64/v8]`},
-		"one part":  {reason: "an architecture needs an operating system", spec: judged + `platforms: [amd64]`, rejected: []string{"spec.platforms[0]", "should match"}},
-		"four":      {reason: "there is nothing behind a variant", spec: judged + `platforms: [a/b/c/d]`, rejected: []string{"spec.platforms[0]", "should match"}},
-		"uppercase": {reason: "platforms are in lower case", spec: judged + `platforms: [Linux/amd64]`, rejected: []string{"spec.platforms[0]", "should match"}},
+		"one part":  {reason: "an architecture needs an operating system", spec: judged + `platforms: [amd64]`, rejected: []string{"spec.platforms[0]", form}},
+		"four":      {reason: "there is nothing behind a variant", spec: judged + `platforms: [a/b/c/d]`, rejected: []string{"spec.platforms[0]", form}},
+		"uppercase": {reason: "platforms are in lower case", spec: judged + `platforms: [Linux/amd64]`, rejected: []string{"spec.platforms[0]", form}},
+		"in one":    {reason: "each is an item", spec: judged + `platforms: ['linux/amd64,linux/arm64']`, rejected: []string{"spec.platforms[0]", form}},
+		"most":      {reason: "as many and as long as may be", spec: judged + "platforms: [" + numbered(16, "linux/"+strings.Repeat("x", 56)+"%02d") + "]"},
 		"many":      {reason: "the list is bounded", spec: judged + "platforms: [" + numbered(17, "linux/a%d") + "]", rejected: []string{"spec.platforms", "must have at most 16 items"}},
 	})
 }
 
 func TestMinimumAgeAdmission(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
-		"hours":   {reason: "a duration", spec: judged + `minimumAge: 72h`},
-		"zero":    {reason: "no age at all is an age", spec: judged + `minimumAge: 0s`},
-		"days":    {reason: "durations have no days", spec: judged + `minimumAge: 3d`, rejected: []string{"spec.minimumAge in body should match"}},
-		"endless": {reason: "clients could not decode it", spec: judged + `minimumAge: 9999999999h`, rejected: []string{"minimumAge must be at most 876000h"}},
+		"hours":    {reason: "a duration", spec: judged + `minimumAge: 72h`},
+		"zero":     {reason: "no age at all is an age", spec: judged + `minimumAge: 0s`},
+		"days":     {reason: "durations have no days", spec: judged + `minimumAge: 3d`, rejected: []string{"minimumAge is written in h, m, s and ms, such as '72h'"}},
+		"negative": {reason: "nothing is younger than new", spec: judged + `minimumAge: -3h`, rejected: []string{"minimumAge is written in"}},
+		"endless":  {reason: "clients could not decode it", spec: judged + `minimumAge: 9999999999h`, rejected: []string{"minimumAge must be at most 876000h"}},
 	})
 }
 

@@ -90,4 +90,7 @@ func (a admission) check(t *testing.T, err error) {
 			t.Errorf("the error is\n\t%v\nand does not say\n\t%s\n%s", err, text, a.reason)
 		}
 	}
+	if tooLong := "must be at most 876000h"; err != nil && strings.Contains(err.Error(), tooLong) && !strings.Contains(strings.Join(a.rejected, " "), tooLong) {
+		t.Errorf("the error is\n\t%v\nand says that what is no duration is too long a one: %s", err, a.reason)
+	}
 }

@@ -17,6 +17,11 @@ limitations under the License.
 package doctest
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +64,15 @@ func (w *world) furnish() {
 	w.kubectl("apply", "-f", filepath.Join(clone, "podinfo.yaml"), "-f", "webapp.yaml")
 	w.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "imagerepository/podinfo", "imagepolicy/podinfo")
 	w.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "-n", "apps", "imagerepository/webapp", "imagepolicy/webapp")
+}
+
+// signing makes the public key that a reader has who signs images.
+func signing(w *world) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.must(err)
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	w.must(err)
+	w.write(clone+"/cosign.pub", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 }
 
 const webapp = `apiVersion: image.toolkit.fluxcd.io/v1

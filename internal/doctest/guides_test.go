@@ -54,7 +54,15 @@ var guides = []guide{
 			"kubectl imagepolicy explain podinfo":            `Status +6\.0\.0 sha256:[0-9a-f]{12}, as selected`,
 		},
 	},
-	{page: "docs/guides/gates.md"},
+	{
+		page: "docs/guides/gates.md",
+		before: map[string]func(*world){
+			"kubectl create secret generic cosign-keys --from-file=cosign.pub": signing,
+		},
+		prints: map[string]string{
+			"kubectl create secret generic cosign-keys --from-file=cosign.pub": `secret/cosign-keys created`,
+		},
+	},
 	{page: "docs/spec/v1/README.md", prints: map[string]string{
 		"kubectl -n default get imagepolicy podinfo -o jsonpath='{.status.latestRef}'": `"tag":"6\.0\.0"`,
 	}},

@@ -91,6 +91,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 	if o.Tag != "" {
 		r.Tag = c.story(r, o, l, considered, explanation.Ranked)
 	}
+	c.noteHeldBack(r, explanation.Ranked)
 	c.noteTimes(r)
 	c.noteGates(r, trials)
 	return r

@@ -48,6 +48,7 @@ const (
 	NoteNotJudged           = "NotJudged"
 	NoteNotAllJudged        = "NotAllJudged"
 	NoteVerdictDiffers      = "VerdictDiffers"
+	NoteNotHeldBack         = "NotHeldBack"
 )
 
 // Note adds a note.

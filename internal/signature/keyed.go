@@ -78,7 +78,8 @@ func parsePublicKey(name string, text []byte) (publicKey, error) {
 	case block == nil:
 		return publicKey{}, invalidf("%s is no public key in PEM", name)
 	case strings.Contains(block.Type, "PRIVATE KEY"):
-		return publicKey{}, invalidf("%s is a private key: replace it by the public one, and take it that it is known now", name)
+		return publicKey{}, invalidf("%s is a private key, which others may have read by now: "+
+			"put the public key of a new pair in its place", name)
 	case len(bytes.TrimSpace(rest)) > 0:
 		return publicKey{}, invalidf("%s holds more than one public key: give each a key of its own in the Secret", name)
 	}

@@ -19,6 +19,7 @@ package signature
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -94,7 +95,7 @@ func (p *PublicRoot) Get(ctx context.Context) (*root.TrustedRoot, error) {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-ctx.Done():
-		return nil, unavailableRoot(ctx.Err())
+		return nil, p.unavailable(ctx.Err())
 	}
 	if held, err := p.recall(); held != nil || err != nil { // someone else has downloaded it
 		return held, err
@@ -131,7 +132,7 @@ func (p *PublicRoot) keep(ctx context.Context, fetched *root.TrustedRoot, err er
 		p.held, p.got, p.failed = fetched, now, nil
 		return fetched, nil
 	}
-	failed := unavailableRoot(err)
+	failed := p.unavailable(err)
 	if ctx.Err() == nil {
 		p.failed, p.tried = failed, now
 	}
@@ -162,11 +163,11 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	return parseTrustedRoot(text)
 }
 
-// unavailableRoot says that the trusted root can't be had. The library's words
+// unavailable says that the trusted root can't be had. The library's words
 // differ from one attempt to the next, and are left out.
-func unavailableRoot(err error) error {
-	detail := "the public trusted root of Sigstore can't be downloaded: " +
-		"check that its TUF repository can be reached, or give a trusted root in a Secret"
+func (p *PublicRoot) unavailable(err error) error {
+	detail := fmt.Sprintf("the public trusted root of Sigstore can't be downloaded: "+
+		"let the controller reach %s, or name a Secret with a trusted root in spec.verify.trustedRootSecretRef", p.mirror)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &UnavailableError{detail: detail, err: context.Canceled}

@@ -126,6 +126,9 @@ func TestPublicRootFailures(t *testing.T) {
 				if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || got != nil || !strings.Contains(err.Error(), "can't be downloaded") {
 					t.Fatalf("got the root %v and the error %v", got, err)
 				}
+				if text := err.Error(); !strings.Contains(text, public.mirror) || !strings.Contains(text, "spec.verify.trustedRootSecretRef") {
+					t.Fatalf("the error does not say what to reach, or which field does without: %v", err)
+				}
 			}
 			before := mirror.Asked()
 			*clock = clock.Add(rootPause)

@@ -76,7 +76,7 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 	case err == nil:
 		return nil
 	case apierrors.IsNotFound(err):
-		return Invalidf("there is no %s '%s' in the cluster", kind, name)
+		return Invalidf("there is no %s '%s' in the cluster: check its name, and its namespace, which -n sets", kind, name)
 	case apimeta.IsNoMatchError(err):
 		return fmt.Errorf("the cluster has no kind %s in %s: are the CRDs installed?", kind, v1.GroupVersion)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err): // the cause alone may just be "unknown"

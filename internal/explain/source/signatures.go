@@ -41,15 +41,15 @@ var _ Verifiers = Signatures{}
 
 // Verifier implements Verifiers.
 func (s Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (Verifier, error) {
-	ref := policy.Spec.Verify.SecretRef
+	ref, field := policy.Spec.Verify.SecretRef, "secretRef"
 	if ref == nil {
-		ref = policy.Spec.Verify.TrustedRootSecretRef
+		ref, field = policy.Spec.Verify.TrustedRootSecretRef, "trustedRootSecretRef"
 	}
 	secret := &corev1.Secret{}
 	if ref != nil {
 		key := types.NamespacedName{Namespace: policy.Namespace, Name: ref.Name}
 		if err := s.Secrets.Get(ctx, key, secret); err != nil {
-			return nil, unreadable(key, err)
+			return nil, unreadable(key, field, err)
 		}
 	}
 	rule, err := signature.RuleOf(policy.Spec.Verify, secret.Data)
@@ -63,11 +63,11 @@ func (s Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (Verif
 	return verifier{made}, nil
 }
 
-func unreadable(key types.NamespacedName, err error) error {
+func unreadable(key types.NamespacedName, field string, err error) error {
 	if apierrors.IsNotFound(err) {
-		return Invalidf("there is no Secret '%s', which spec.verify names", key)
+		return Invalidf("there is no Secret '%s', which spec.verify.%s names: create it, or correct the name", key, field)
 	}
-	return fmt.Errorf("the Secret '%s', which spec.verify names, could not be read: %w", key, err)
+	return fmt.Errorf("the Secret '%s', which spec.verify.%s names, could not be read: %w", key, field, err)
 }
 
 // verifier says what it finds in the words of a status.

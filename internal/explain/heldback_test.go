@@ -1,0 +1,53 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package explain_test
+
+import (
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
+)
+
+func TestNotHeldBack(t *testing.T) {
+	cases := map[string]struct {
+		exclude []string
+		want    string
+	}{
+		"a v that is missing":  {exclude: []string{"1.2.0"}, want: "spec.exclude names 1.2.0, and not the candidate v1.2.0: it takes whole tags"},
+		"a v too many":         {exclude: []string{"v1.1.0"}, want: "spec.exclude names v1.1.0, and not the candidate 1.1.0: it takes whole tags"},
+		"another case":         {exclude: []string{"1.0.0-rc"}, want: "spec.exclude names 1.0.0-rc, and not the candidate 1.0.0-RC: it takes whole tags"},
+		"held back":            {exclude: []string{"v1.2.0", "1.1.0"}},
+		"no such tag":          {exclude: []string{"1.3.0"}},
+		"rejected by the rule": {exclude: []string{"2.0.0"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCase(t, "v1.2.0")
+			c.Policy.Spec.Policy.SemVer.Range, c.Policy.Spec.Exclude = ">=1.0.0-0 <2.0.0", tc.exclude
+			r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0-RC", "1.1.0", "v1.2.0", "v2.0.0"}})
+			got := ""
+			for _, note := range r.Notes {
+				if note.Reason == explain.NoteNotHeldBack {
+					got += note.Message
+				}
+			}
+			if got != tc.want {
+				t.Errorf("it is noted %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
