@@ -69,6 +69,7 @@ var direct = map[string]string{
 	"golang.org/x/term":                                 "how wide a terminal is",
 	"google.golang.org/protobuf":                        "bundles of Sigstore are made of it",
 	"k8s.io/api":                                        "Secrets, ServiceAccounts and Events",
+	"k8s.io/apiextensions-apiserver":                    "for tests, which change CRDs; fluxcd/pkg/runtime links it too",
 	"k8s.io/apimachinery":                               "objects of Kubernetes",
 	"k8s.io/cli-runtime":                                "the flags of kubectl, for explain",
 	"k8s.io/client-go":                                  "the API server",
