@@ -60,7 +60,7 @@ func kubectlHints(state session.State) string {
   export KUBECONFIG=` + state.Kubeconfig + `
   kubectl get imagerepositories,imagepolicies -A -o wide
   kubectl get imagepolicy -n samples webapp-latest -o jsonpath='{.status}'
-  kubectl patch imagepolicy -n samples podinfo --type merge -p '{"spec":{"platforms":["linux/amd64","linux/arm64"]}}' # what is pushed above is for one only
+  kubectl patch imagepolicy -n samples podinfo --type merge -p '{"spec":{"platforms":["linux/amd64","linux/arm64"]}}'
   kubectl annotate -n samples --overwrite imagepolicy/webapp-latest reconcile.fluxcd.io/requestedAt="$(date +%s)"
   kubectl get events -n samples`
 }
