@@ -168,6 +168,11 @@ type JudgedCandidate struct {
 	EligibleAt *metav1.Time `json:"eligibleAt,omitempty"`
 }
 
+// IsSelected reports whether the candidate is the one that the policy selects.
+func (in JudgedCandidate) IsSelected() bool {
+	return in.Verdict == CandidatePassed || in.Verdict == CandidateKept
+}
+
 // HasGates reports whether the policy judges images, and not tags alone.
 func (in *ImagePolicySpec) HasGates() bool {
 	return len(in.Platforms) > 0 || in.MinimumAge != nil || in.Verify != nil

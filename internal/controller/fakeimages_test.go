@@ -84,7 +84,7 @@ func (v fakeVerifier) Fingerprint() string { return "key " + v.key }
 
 func (v fakeVerifier) Verify(_ context.Context, _ image.Name, digest string, _ registry.AuthOptions) (string, string, error) {
 	v.request("verify")
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		return "", "", fmt.Errorf("the digest %q is none", digest)
 	}
 	if signer := v.signed[digest]; signer != "" && signer == v.key {

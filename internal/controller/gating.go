@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"time"
 
@@ -32,6 +31,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
@@ -117,16 +117,13 @@ func (w *ImagePolicies) held(policy *v1.ImagePolicy, from origin) gating.Held {
 	if i := slices.IndexFunc(policy.Status.Candidates, selectedBefore(latest.Tag)); held.Digest == "" && i >= 0 {
 		held.Digest = policy.Status.Candidates[i].Digest
 	}
-	if !wellFormedDigest.MatchString(held.Digest) { // no image has one that something else wrote
+	if !image.IsDigest(held.Digest) { // no image has one that something else wrote
 		held.Digest = ""
 	}
 	always := policy.GetDigestReflectionPolicy() == v1.ReflectAlways
 	held.Look = always && w.rest(policy) == 0 && !from.replaced()
 	return held
 }
-
-// wellFormedDigest is the only form that the digests of images have.
-var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func selectedBefore(tag string) func(v1.JudgedCandidate) bool {
 	return func(c v1.JudgedCandidate) bool { return c.Tag == tag && c.Verdict == v1.CandidatePassed }
@@ -246,14 +243,10 @@ func told(all []v1.JudgedCandidate) []v1.JudgedCandidate {
 		return all
 	}
 	best := slices.Clone(all[:maxJudged])
-	if i := slices.IndexFunc(all, isSelected); i >= maxJudged {
+	if i := slices.IndexFunc(all, v1.JudgedCandidate.IsSelected); i >= maxJudged {
 		best[maxJudged-1] = all[i]
 	}
 	return best
-}
-
-func isSelected(c v1.JudgedCandidate) bool {
-	return c.Verdict == v1.CandidatePassed || c.Verdict == v1.CandidateKept
 }
 
 // considered returns the tags that the rule lets through to be compared.

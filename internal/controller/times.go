@@ -51,11 +51,11 @@ func (w *ImagePolicies) timed(ctx context.Context, rule *selection.Rule, from or
 
 func firstSeen(from origin) selection.Times {
 	return func(tag string) (int64, string) {
-		i, found := slices.BinarySearch(from.snapshot.Tags, tag)
+		at, found := from.snapshot.FirstSeenAt(tag)
 		if !found {
 			return 0, "is not listed, so that nobody knows when it was first seen"
 		}
-		return from.snapshot.FirstSeen[i], ""
+		return at, ""
 	}
 }
 

@@ -42,8 +42,9 @@ type trial struct {
 }
 
 func (w *Walk) trial(tag string) *trial {
+	firstSeen, _ := w.Snapshot.FirstSeenAt(tag) // the epoch for one that is not listed
 	t := &trial{walk: w, Candidate: candidate.Candidate{
-		Tag: tag, FirstSeen: firstSeen(w.Snapshot, tag), Since: w.Snapshot.Since, Fact: w.known(tag),
+		Tag: tag, FirstSeen: firstSeen, Since: w.Snapshot.Since, Fact: w.known(tag),
 	}}
 	if tag == w.Held.Tag && w.Held.Digest != "" && !w.Held.Look && !w.Held.Failed {
 		t.hold()

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -200,14 +199,4 @@ func (w *Walk) known(tag string) candidate.Fact {
 		return fact
 	}
 	return w.Facts[tag]
-}
-
-// firstSeen returns when a scan first found a tag, the epoch for one that is not
-// listed.
-func firstSeen(s scan.Snapshot, tag string) int64 {
-	i, found := slices.BinarySearch(s.Tags, tag)
-	if !found {
-		return 0
-	}
-	return s.FirstSeen[i]
 }

@@ -23,13 +23,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -150,15 +150,12 @@ func (m manifest) platforms() []string {
 	return all[:min(len(all), maxPlatforms)]
 }
 
-// wellFormedDigest is the only form of digests that are asked for.
-var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 // createdOfPart reads when the first image of an index was created. All were built
 // together, or else the index says more than any of them. Of an index that was copied
 // in part the first one may not be there.
 func createdOfPart(ctx context.Context, source Source, index manifest) (int64, error) {
 	images := index.images()
-	if len(images) == 0 || !wellFormedDigest.MatchString(images[0].Digest) {
+	if len(images) == 0 || !image.IsDigest(images[0].Digest) {
 		return candidate.CreatedUnsaid, nil
 	}
 	m, err := source.Manifest(ctx, images[0].Digest)
@@ -180,7 +177,7 @@ func createdOfPart(ctx context.Context, source Source, index manifest) (int64, e
 // isReadable reports whether a configuration is one that is asked for. Another one says
 // nothing, for good, whatever the registry would answer.
 func (d *descriptor) isReadable() bool {
-	return d != nil && wellFormedDigest.MatchString(d.Digest) && d.Size <= maxConfig
+	return d != nil && image.IsDigest(d.Digest) && d.Size <= maxConfig
 }
 
 // readConfig reads what the configuration of an image says.

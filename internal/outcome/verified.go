@@ -36,7 +36,8 @@ func (c conditions) verified(err error) {
 	case policy.Spec.Verify == nil:
 		c.remove(v1.SourceVerifiedCondition)
 	case err == nil:
-		if i := slices.IndexFunc(policy.Status.Candidates, isSelected); i >= 0 {
+		// it need not be the last one that was judged
+		if i := slices.IndexFunc(policy.Status.Candidates, v1.JudgedCandidate.IsSelected); i >= 0 {
 			c.verdict(policy.Status.Candidates[i])
 		}
 	case noneSelected(err):
@@ -67,12 +68,6 @@ func (c conditions) keptVerdict(moved v1.JudgedCandidate) {
 		c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason,
 			fmt.Sprintf("%s@%s is verified; the tag points at %s by now, which %s", ref.Tag, ref.Digest, moved.Digest, moved.Message))
 	}
-}
-
-// isSelected reports whether a candidate is the one that is selected: it need not be
-// the last one that was judged.
-func isSelected(c v1.JudgedCandidate) bool {
-	return c.Verdict == v1.CandidatePassed || c.Verdict == v1.CandidateKept
 }
 
 func isUnverified(c v1.JudgedCandidate) bool {

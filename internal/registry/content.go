@@ -43,7 +43,7 @@ type Manifest struct {
 // It fails with an *Error, which is ErrNotFound where there is none.
 func (c *Client) Manifest(ctx context.Context, img image.Name, reference string, auth AuthOptions) (Manifest, error) {
 	op := operation{verb: opManifest, image: img, auth: auth, tag: reference}
-	if wellFormedDigest.MatchString(reference) {
+	if image.IsDigest(reference) {
 		op.tag, op.digest = "", reference
 	}
 	return run(ctx, c, op, func(ctx context.Context, s *session) (Manifest, error) {
@@ -143,7 +143,7 @@ func mediaTypeOf(resp *http.Response, body []byte) string {
 // blob fetches a blob. Registries often redirect to a store of blobs on another
 // host, which is shown no credentials.
 func (s *session) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		return nil, badAnswer("the digest is not a valid one")
 	}
 	resp, err := s.do(ctx, http.MethodGet, s.url("blobs/"+digest), "*/*")

@@ -19,6 +19,8 @@ package registry
 import (
 	"container/list"
 	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
 // Caller is somebody who wants to be told when it is their turn.
@@ -45,7 +47,7 @@ func ToGetDigest(tag string) Purpose { return Purpose{verb: opDigest, tag: tag} 
 
 // ToReadImage is the purpose of calls of Manifest and Blob.
 func ToReadImage(reference string) Purpose {
-	if wellFormedDigest.MatchString(reference) {
+	if image.IsDigest(reference) {
 		return Purpose{verb: opManifest, digest: reference}
 	}
 	return Purpose{verb: opManifest, tag: reference}

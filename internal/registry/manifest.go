@@ -20,10 +20,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
 // acceptManifests names what a tag may point at. Indexes come first: the digest
@@ -34,10 +35,6 @@ var acceptManifests = strings.Join([]string{
 	string(types.OCIManifestSchema1),
 	string(types.DockerManifestSchema2),
 }, ", ")
-
-// wellFormedDigest is the only form of digest that image references of this
-// API have.
-var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
@@ -113,7 +110,7 @@ func refusesHead(resp *http.Response) bool {
 // names none or none that can be used.
 func namedDigest(resp *http.Response) string {
 	digest := resp.Header.Get("Docker-Content-Digest")
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		return ""
 	}
 	return digest

@@ -63,7 +63,7 @@ func (c *Client) Referrers(ctx context.Context, img image.Name, digest string, a
 
 // referrers lists the referrers of a manifest, in whichever way there is.
 func (s *session) referrers(ctx context.Context, digest string) ([]Referrer, error) {
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		return nil, badAnswer("the digest is not a valid one")
 	}
 	if s.now().Before(time.Unix(s.habits.noReferrers.Load(), 0)) {

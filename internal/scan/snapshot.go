@@ -99,6 +99,16 @@ func (s Snapshot) Has(tag string) bool {
 	return found
 }
 
+// FirstSeenAt returns when a scan first found the tag, in seconds since the epoch,
+// and whether the last one found it.
+func (s Snapshot) FirstSeenAt(tag string) (int64, bool) {
+	i, found := slices.BinarySearch(s.Tags, tag)
+	if !found {
+		return 0, false
+	}
+	return s.FirstSeen[i], true
+}
+
 // Latest returns the first n tags in descending byte order.
 func (s Snapshot) Latest(n int) []string {
 	latest := slices.Clone(s.Tags[max(0, len(s.Tags)-n):])

@@ -25,6 +25,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -97,7 +98,7 @@ func judgeBundle(j judge, raw, digest []byte) (string, error) {
 // referrerLayer fetches the manifest of a referrer, and returns its one layer
 // that is wanted, nil where the referrer is rejected.
 func (e *examination) referrerLayer(ctx context.Context, digest string, wanted func(artifact, descriptor) bool) (*descriptor, error) {
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		e.refuse("its list of signatures names a digest that is malformed")
 		return nil, nil
 	}

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -77,7 +78,7 @@ func (e *examination) absent(err error) error {
 // fetch fetches the blob of a signature, nil where the signature is rejected.
 func (e *examination) fetch(ctx context.Context, d descriptor) ([]byte, error) {
 	switch {
-	case !wellFormedDigest.MatchString(d.Digest):
+	case !image.IsDigest(d.Digest):
 		e.refuse("its signature names a digest that is malformed")
 		return nil, nil
 	case d.Size > maxBlob || d.Size < 0:

@@ -42,7 +42,7 @@ func (f *fakeRegistry) Manifest(_ context.Context, _ image.Name, reference strin
 	switch {
 	case f.legacy != nil && strings.HasSuffix(reference, ".sig"):
 		return registry.Manifest{MediaType: signaturetest.ManifestType, Bytes: f.legacy}, nil
-	case f.referrer != nil && wellFormedDigest.MatchString(reference):
+	case f.referrer != nil && image.IsDigest(reference):
 		return registry.Manifest{MediaType: signaturetest.ManifestType, Bytes: f.referrer, Digest: reference}, nil
 	default:
 		return registry.Manifest{}, registry.ErrNotFound

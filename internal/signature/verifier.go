@@ -21,7 +21,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"regexp"
 	"slices"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -63,14 +62,11 @@ func New(rule Rule, reg Registry, public *PublicRoot) (*Verifier, error) {
 // differs. It is the same in every process, and tells no secret.
 func (v *Verifier) Fingerprint() string { return v.fingerprint }
 
-// wellFormedDigest is the only form of digest that images of this API have.
-var wellFormedDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 // Verify says whether the image of a digest is signed as the rule demands. It
 // fails where that can't be told now: with an *registry.Error or a
 // *registry.BusyError where it is the registry, or with an *UnavailableError.
 func (v *Verifier) Verify(ctx context.Context, img image.Name, digest string, auth registry.AuthOptions) (Verdict, error) {
-	if !wellFormedDigest.MatchString(digest) {
+	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
 	}
 	return v.method.verify(ctx, subject{registry: v.registry, image: img, digest: digest, auth: auth})
