@@ -25,7 +25,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
@@ -45,11 +44,10 @@ func (f *flags) setUpIdentity() error {
 }
 
 // newVerifiers returns the one place that knows whose signatures are believed.
-func (f *flags) newVerifiers(mgr ctrl.Manager, registryClient *registry.Client) controller.Verifiers {
+func (f *flags) newVerifiers(mgr ctrl.Manager) controller.Verifiers {
 	return &controller.Signatures{
-		Reader:   mgr.GetClient(),
-		Registry: registryClient,
-		Public:   signature.NewPublicRoot(signature.WithFolder(filepath.Join(f.storagePath, "sigstore"))),
-		Retry:    f.requeueDependency,
+		Reader: mgr.GetClient(),
+		Public: signature.NewPublicRoot(signature.WithFolder(filepath.Join(f.storagePath, "sigstore"))),
+		Retry:  f.requeueDependency,
 	}
 }

@@ -56,6 +56,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
@@ -86,7 +88,7 @@ type flags struct {
 	interval       jitter.IntervalOptions
 	acl            acl.Options
 	tokenCache     cache.TokenFlags
-	traffic        registry.Traffic
+	rateLimits     ratelimit.Config
 }
 
 func (f *flags) bind(fs *flag.FlagSet) {
@@ -109,7 +111,7 @@ func (f *flags) bind(fs *flag.FlagSet) {
 	f.interval.BindFlags(fs)
 	f.acl.BindFlags(fs)
 	f.tokenCache.BindFlags(fs, 100)
-	f.traffic.BindFlags(fs)
+	f.rateLimits.BindFlags(fs)
 	bindUnused(fs)
 }
 
@@ -183,7 +185,7 @@ func run(ctx context.Context, f *flags) error {
 			tagstore.WithReport(reportStore(stop)), tagstore.WithMetrics(ctrlmetrics.Registry))
 	})
 	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
-		registry.WithTraffic(f.traffic), registry.WithMetrics(ctrlmetrics.Registry))
+		registry.WithRateLimits(f.rateLimits), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
 
 	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
@@ -213,7 +215,7 @@ func (f *flags) check() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
 	}
-	return errors.Join(f.traffic.Check(), f.checkDelays())
+	return errors.Join(f.rateLimits.Check(), f.checkDelays())
 }
 
 // checkDelays finds the delays with which a failure would be retried without
@@ -271,7 +273,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 		Auth:                 identities,
 		Registry:             registryClient,
 		Store:                store,
-		Verifiers:            f.newVerifiers(mgr, registryClient),
+		Verifiers:            f.newVerifiers(mgr),
 		Publisher:            queue,
 		Durations:            durations,
 		Scans:                scans,
@@ -288,11 +290,11 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 
 // newIdentities returns the one place that knows how registries are reached.
 func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (registry.AuthOptionsGetter, error) {
-	tokens, err := registry.NewTokenCache(f.tokenCache.MaxSize, f.tokenCache.MaxDuration, ctrlmetrics.Registry)
+	tokens, err := credentials.NewTokenCache(f.tokenCache.MaxSize, f.tokenCache.MaxDuration, ctrlmetrics.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("the token cache can't be made: %w", err)
 	}
-	cloud := registry.Cloud{
+	cloud := credentials.Cloud{
 		Client:                mgr.GetClient(),
 		Tokens:                tokens,
 		ObjectLevel:           f.objectLevelIdentity,
@@ -301,7 +303,8 @@ func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (
 	warn := func(repo *v1.ImageRepository, message string) {
 		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
 	}
-	return registry.NewAuthOptionsGetter(mgr.GetClient(), registry.WithCloud(cloud), registry.WithWarnings(warn)), nil
+	return registry.NewAuthOptionsGetter(
+		credentials.NewResolver(mgr.GetClient(), credentials.WithCloud(cloud), credentials.WithWarnings(warn))), nil
 }
 
 func (f *flags) newManager() (ctrl.Manager, error) {

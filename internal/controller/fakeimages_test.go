@@ -28,6 +28,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // fakeImage is an image of one platform.
@@ -51,7 +52,11 @@ func (w *world) put(tag, os, architecture string, created time.Time) string {
 
 func sum(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
-func (w *world) Manifest(_ context.Context, _ image.Name, reference string, _ registry.AuthOptions) (registry.Manifest, error) {
+func (r *worldRepository) Manifest(ctx context.Context, reference string) (registry.Manifest, error) {
+	if err := r.admit(ctx); err != nil {
+		return registry.Manifest{}, err
+	}
+	w := r.world
 	w.request("manifest " + reference)
 	if w.down != nil {
 		return registry.Manifest{}, w.down
@@ -63,7 +68,11 @@ func (w *world) Manifest(_ context.Context, _ image.Name, reference string, _ re
 	return registry.Manifest{Digest: img.digest, Bytes: img.manifest}, nil
 }
 
-func (w *world) Blob(_ context.Context, _ image.Name, digest string, _ int64, _ registry.AuthOptions) ([]byte, error) {
+func (r *worldRepository) Blob(ctx context.Context, digest string, _ int64) ([]byte, error) {
+	if err := r.admit(ctx); err != nil {
+		return nil, err
+	}
+	w := r.world
 	w.request("blob")
 	if w.down != nil {
 		return nil, w.down
@@ -82,7 +91,10 @@ type fakeVerifier struct{ *world }
 
 func (v fakeVerifier) Fingerprint() string { return "key " + v.key }
 
-func (v fakeVerifier) Verify(_ context.Context, _ image.Name, digest string, _ registry.AuthOptions) (string, string, error) {
+func (v fakeVerifier) Verify(ctx context.Context, repo signature.Repository, _ image.Name, digest string) (string, string, error) {
+	if err := repo.(*worldRepository).admit(ctx); err != nil {
+		return "", "", err
+	}
 	v.request("verify")
 	if !image.IsDigest(digest) {
 		return "", "", fmt.Errorf("the digest %q is none", digest)

@@ -31,6 +31,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
@@ -73,7 +74,7 @@ func TestFactsThatCantBeStored(t *testing.T) {
 	t.Run("while a registry is busy", func(t *testing.T) {
 		gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *world) {
 			many(g, w)
-			w.fault = outcome.Deferred(time.Second, &registry.BusyError{After: time.Second})
+			w.fault = outcome.Deferred(time.Second, &ratelimit.BusyError{After: time.Second})
 			expectRetry(g, w.settle())
 		})
 	})

@@ -40,14 +40,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
-// TagResolver looks at single tags of an image repository.
-type TagResolver interface {
-	Gate
-	ImageReader
-	Digest(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (string, error)
-	Exists(ctx context.Context, name image.Name, tag string, auth registry.AuthOptions) (bool, error)
-}
-
 // ImagePolicies selects the latest image. It is the worker of the ImagePolicy
 // kind.
 type ImagePolicies struct {
@@ -59,8 +51,8 @@ type ImagePolicies struct {
 	Shard Shard
 	// Auth says how a registry is reached.
 	Auth registry.AuthOptionsGetter
-	// Registry looks at single tags.
-	Registry TagResolver
+	// Open opens the image repository whose tags are looked at.
+	Open OpenRepository
 	// Store holds the tags to select from.
 	Store tagstore.Reader
 	// Facts keeps what was learned of their images.

@@ -30,6 +30,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
 func TestWhatAPolicyWaitsFor(t *testing.T) {
@@ -163,7 +164,7 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 	w := newWorld(t)
 	w.scanned(g, "1.0.0")
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
-	w.busy = &registry.BusyError{Host: "ghcr.io", After: time.Second}
+	w.busy = &ratelimit.BusyError{Host: "ghcr.io", After: time.Second}
 	begun := func(string) { panic("nothing is begun that can't go on") }
 	failing := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
 		panic("no credentials are read in vain")

@@ -37,19 +37,13 @@ import (
 // latestTags is how many tags the status of an ImageRepository shows.
 const latestTags = 10
 
-// TagLister lists the tags of an image repository: all of them, or an error.
-type TagLister interface {
-	Gate
-	List(ctx context.Context, name image.Name, auth registry.AuthOptions, known registry.Fingerprint) (registry.TagList, error)
-}
-
 // ImageRepositories scans image repositories. It is the worker of the
 // ImageRepository kind.
 type ImageRepositories struct {
 	// Auth says how a registry is reached.
 	Auth registry.AuthOptionsGetter
-	// Registry lists tags.
-	Registry TagLister
+	// Open opens the image repository whose tags are listed.
+	Open OpenRepository
 	// Store keeps the tags.
 	Store tagstore.Store
 	// Saved is told of an object whose tags in the store changed although its

@@ -32,7 +32,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
@@ -279,7 +279,7 @@ func TestScansAreCounted(t *testing.T) {
 	g.Expect(once()).To(Equal("unchanged"), "the tags are the same in another list")
 	w.down = errors.New("out of order")
 	g.Expect(once()).To(Equal("Failure"))
-	w.busy = &registry.BusyError{After: time.Second}
+	w.busy = &ratelimit.BusyError{After: time.Second}
 	g.Expect(once()).To(BeEmpty(), "it is still to come")
 	w.busy = errors.New("a pause")
 	g.Expect(once()).To(Equal("Failure at the door"))

@@ -25,7 +25,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
 // inbox enqueues the objects of one kind.
@@ -57,23 +59,30 @@ func (i *inbox) Wake(name types.NamespacedName) {
 	}
 }
 
-// callerKey tells the objects of both kinds apart.
-type callerKey struct {
+// waiterKey identifies an object of either kind.
+type waiterKey struct {
 	kind string
 	name types.NamespacedName
 }
 
-// callerOf returns the object as the one who asks the registry of repo. It is
-// woken when it is its turn, if there is a way to do that.
-func callerOf(
-	kind string, name types.NamespacedName, repo *v1.ImageRepository, purpose registry.Purpose, wake func(types.NamespacedName),
-) registry.Caller {
-	caller := registry.Caller{Purpose: purpose}
+// waiterOf returns an object as what the limiter of a registry host wakes.
+func waiterOf(kind string, name types.NamespacedName, wake func(types.NamespacedName)) ratelimit.Waiter {
+	if wake == nil {
+		return ratelimit.Waiter{}
+	}
+	return ratelimit.Waiter{Key: waiterKey{kind, name}, Wake: func() { wake(name) }}
+}
+
+// accessOf returns how the image of a repository is read. Credentials are read
+// when a request will be made.
+func accessOf(auth registry.AuthOptionsGetter, repo *v1.ImageRepository, name image.Name) registry.Access {
+	access := registry.Access{
+		Image:     name,
+		Auth:      func(ctx context.Context) (registry.AuthOptions, error) { return auth.AuthOptions(ctx, repo) },
+		Anonymous: repo.Spec.SecretRef == nil && repo.Spec.ServiceAccountName == "" && repo.GetProvider() == v1.ProviderGeneric,
+	}
 	if ref := repo.Spec.ProxySecretRef; ref != nil {
-		caller.Proxy = repo.Namespace + "/" + ref.Name
+		access.Proxy = repo.Namespace + "/" + ref.Name
 	}
-	if wake != nil {
-		caller.Key, caller.Wake = callerKey{kind, name}, func() { wake(name) }
-	}
-	return caller
+	return access
 }

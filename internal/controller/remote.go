@@ -27,18 +27,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/inspect"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
-// Gate lets those in who want to ask a registry.
-type Gate interface {
-	// Enter returns the context to ask with, and what ends that. It fails with
-	// a *registry.BusyError where it is not the caller's turn yet.
-	Enter(ctx context.Context, name image.Name, caller registry.Caller) (context.Context, func(), error)
+// Repository is an image repository in a registry. Each operation fails with a
+// *ratelimit.BusyError if it has to return later.
+type Repository interface {
+	inspect.Source
+	signature.Repository
+	List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error)
+	Digest(ctx context.Context, tag string) (string, error)
+	Exists(ctx context.Context, tag string) (bool, error)
+	Close()
 }
+
+var _ Repository = &registry.Repository{}
+
+// OpenRepository opens an image repository, without a request.
+type OpenRepository func(registry.Access) Repository
 
 // remoteTags looks at single tags of one origin. Credentials are read only
 // when a request will be made.
@@ -65,47 +76,35 @@ func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecy
 
 // digest returns the digest of a tag's manifest, of its index if it has one.
 func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
-	message := fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag)
-	return ask(ctx, r, registry.ToGetDigest(tag), message, func(ctx context.Context, auth registry.AuthOptions) (string, error) {
-		return r.policies.Registry.Digest(ctx, r.from.name, tag, auth)
+	return ask(ctx, r, fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) (string, error) {
+		return repo.Digest(ctx, tag)
 	})
 }
 
 // exists reports whether the registry has the tag.
 func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
-	message := fmt.Sprintf("looking for %s:%s", r.from.name, tag)
-	return ask(ctx, r, registry.ToLookFor(tag), message, func(ctx context.Context, auth registry.AuthOptions) (bool, error) {
-		return r.policies.Registry.Exists(ctx, r.from.name, tag, auth)
+	return ask(ctx, r, fmt.Sprintf("looking for %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) (bool, error) {
+		return repo.Exists(ctx, tag)
 	})
 }
 
-// ask makes one request. The repository's timeout spans all of it, credentials
-// included.
-func ask[T any](
-	ctx context.Context, r *remoteTags, purpose registry.Purpose, message string,
-	request func(context.Context, registry.AuthOptions) (T, error),
-) (T, error) {
-	var none T
-	caller := callerOf(v1.ImagePolicyKind, r.policy, r.from.repo, purpose, r.policies.Wake)
-	ctx, leave, err := r.policies.Registry.Enter(ctx, r.from.name, caller)
-	if err != nil {
-		return none, registryError(err)
-	}
-	defer leave()
-	r.tell(message)
+// ask does what needs one admission to the registry. The repository's timeout spans
+// all of it, credentials included.
+func ask[T any](ctx context.Context, r *remoteTags, message string, do func(context.Context, Repository) (T, error)) (T, error) {
+	access := accessOf(r.policies.Auth, r.from.asScanned(), r.from.name)
+	access.Waiter = waiterOf(v1.ImagePolicyKind, r.policy, r.policies.Wake)
+	access.Admitted = func() { r.tell(message) }
+	repo := r.policies.Open(access)
+	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
-	auth, err := r.policies.Auth.AuthOptions(ctx, r.from.asScanned())
-	if err != nil {
-		return none, registryError(err)
-	}
-	answer, err := request(ctx, auth)
+	answer, err := do(ctx, repo)
 	return answer, registryError(err)
 }
 
 // registryError gives an error of the registry package its kind.
 func registryError(err error) error {
-	if busy, ok := errors.AsType[*registry.BusyError](err); ok {
+	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return outcome.Deferred(busy.After, err)
 	}
 	failure, ok := registryFailure(err)

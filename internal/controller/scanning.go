@@ -100,20 +100,14 @@ func (s *scanning) took() time.Duration {
 // list lists the tags, less the excluded ones, once it is let in. The timeout
 // spans all of it, credentials and exclusions included.
 func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, error) {
-	caller := callerOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.repo, registry.ToListTags(), s.Wake)
-	ctx, leave, err := s.Registry.Enter(ctx, s.name, caller)
-	if err != nil {
-		return registry.TagList{}, registryError(err)
-	}
-	defer leave()
-	begin()
+	access := accessOf(s.Auth, s.repo, s.name)
+	access.Waiter = waiterOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.Wake)
+	access.Admitted = begin
+	repo := s.Open(access)
+	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
 	defer cancel()
-	auth, err := s.Auth.AuthOptions(ctx, s.repo)
-	if err != nil {
-		return registry.TagList{}, registryError(err)
-	}
-	list, err := s.Registry.List(ctx, s.name, auth, s.known())
+	list, err := repo.List(ctx, s.known())
 	if err != nil {
 		return registry.TagList{}, registryError(err)
 	}

@@ -98,7 +98,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
 		WithOptions(o.controller()).
 		Complete(shell(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
 			Auth:          o.Auth,
-			Registry:      o.Registry,
+			Open:          o.open,
 			Store:         o.Store,
 			Saved:         saved.Notify,
 			Wake:          repositories.Wake,
@@ -126,7 +126,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
 		Shard:             Shard{Selector: o.Shard, Live: mgr.GetAPIReader()},
 		Auth:              o.Auth,
-		Registry:          o.Registry,
+		Open:              o.open,
 		Store:             o.Store,
 		Facts:             o.Store,
 		Verifiers:         o.Verifiers,
@@ -135,6 +135,8 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		JitterPercent:     o.JitterPercent,
 	}))
 }
+
+func (o Options) open(access registry.Access) Repository { return o.Registry.Open(access) }
 
 func (o Options) controller() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}

@@ -30,7 +30,6 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
@@ -38,8 +37,6 @@ import (
 type Signatures struct {
 	// Reader reads Secrets.
 	Reader client.Reader
-	// Registry is where signatures are read from.
-	Registry signature.Registry
 	// Public is the trusted root of policies that name none.
 	Public *signature.PublicRoot
 	// Retry is the time between two looks at a Secret that can't be used.
@@ -100,7 +97,7 @@ func (s *Signatures) secret(ctx context.Context, policy *v1.ImagePolicy) (*corev
 }
 
 func (s *Signatures) verifier(rule signature.Rule) (Verifier, error) {
-	made, err := signature.New(rule, s.Registry, s.Public)
+	made, err := signature.New(rule, s.Public)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +118,8 @@ func (s *Signatures) unusable(policy *v1.ImagePolicy, secret *corev1.Secret, err
 type signatureVerifier struct{ *signature.Verifier }
 
 // Verify implements Verifier.
-func (v signatureVerifier) Verify(ctx context.Context, name image.Name, digest string, auth registry.AuthOptions) (string, string, error) {
-	verdict, err := v.Verifier.Verify(ctx, name, digest, auth)
+func (v signatureVerifier) Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (string, string, error) {
+	verdict, err := v.Verifier.Verify(ctx, repo, name, digest)
 	if unavailable, ok := errors.AsType[*signature.UnavailableError](err); ok {
 		return "", "", outcome.Retry(v1.VerificationErrorReason, unavailable)
 	}

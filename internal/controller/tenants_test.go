@@ -26,11 +26,10 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
 // stranger lets the world's policy be one of another namespace.
@@ -158,7 +157,7 @@ func TestWhoseProxyACallerNames(t *testing.T) {
 			if secret != "" {
 				repo.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: secret}
 			}
-			names[callerOf("", client.ObjectKeyFromObject(repo), repo, registry.ToListTags(), nil).Proxy] = true
+			names[accessOf(nil, repo, image.Name{}).Proxy] = true
 		}
 	}
 	g.Expect(names).To(HaveLen(5), "four proxies, and the one way that all share")

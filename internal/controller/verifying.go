@@ -23,7 +23,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // Verifier says who signed images.
@@ -32,7 +32,7 @@ type Verifier interface {
 	Fingerprint() string
 	// Verify says who signed the image at a digest, or else what is wrong with its
 	// signatures, as what follows "the tag …". An error is neither.
-	Verify(ctx context.Context, name image.Name, digest string, auth registry.AuthOptions) (string, string, error)
+	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (string, string, error)
 }
 
 // Verifiers makes Verifiers.

@@ -34,7 +34,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -89,10 +88,10 @@ func newWorld(t *testing.T) *world {
 	})
 	reader := newReader(t, w.repo)
 	w.policies = &ImagePolicies{
-		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Registry: w, Store: w.store, Facts: w.store, Verifiers: w,
+		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Open: w.open, Store: w.store, Facts: w.store, Verifiers: w,
 		RequeueDependency: 30 * time.Second,
 	}
-	w.repositories = &ImageRepositories{Auth: auth, Registry: w, Store: w.store}
+	w.repositories = &ImageRepositories{Auth: auth, Open: w.open, Store: w.store}
 	return w
 }
 
@@ -104,15 +103,66 @@ func newReader(t *testing.T, objects ...client.Object) client.Client {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
-func (w *world) Enter(ctx context.Context, _ image.Name, _ registry.Caller) (context.Context, func(), error) {
-	if w.busy != nil {
-		return nil, nil, w.busy
-	}
-	w.inside++
-	return ctx, func() { w.inside-- }, nil
+// open implements OpenRepository.
+func (w *world) open(access registry.Access) Repository {
+	return &worldRepository{world: w, access: access}
 }
 
-func (w *world) List(_ context.Context, _ image.Name, _ registry.AuthOptions, known registry.Fingerprint) (registry.TagList, error) {
+// worldRepository is a repository of the world's registry.
+type worldRepository struct {
+	*world
+	access   registry.Access
+	admitted bool
+}
+
+// admit is what a registry.Repository does before its first request.
+func (r *worldRepository) admit(ctx context.Context) error {
+	if r.admitted {
+		return nil
+	}
+	if r.busy != nil {
+		return r.busy
+	}
+	r.admitted = true
+	r.inside++
+	r.access.Admitted()
+	_, err := r.access.Auth(ctx)
+	return err
+}
+
+func (r *worldRepository) Close() {
+	if r.admitted {
+		r.inside--
+	}
+}
+
+func (r *worldRepository) List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error) {
+	if err := r.admit(ctx); err != nil {
+		return registry.TagList{}, err
+	}
+	return r.world.list(known)
+}
+
+func (r *worldRepository) Digest(ctx context.Context, tag string) (string, error) {
+	if err := r.admit(ctx); err != nil {
+		return "", err
+	}
+	return r.world.digestOf(tag)
+}
+
+func (r *worldRepository) Exists(ctx context.Context, tag string) (bool, error) {
+	if err := r.admit(ctx); err != nil {
+		return false, err
+	}
+	r.requests = append(r.requests, "head "+tag)
+	return slices.Contains(r.tags, tag), r.down
+}
+
+func (r *worldRepository) Referrers(context.Context, string) ([]registry.Referrer, error) {
+	return nil, errors.New("the world's verifier reads no referrers")
+}
+
+func (w *world) list(known registry.Fingerprint) (registry.TagList, error) {
 	w.requests = append(w.requests, "list")
 	fingerprint := registry.Fingerprint(fmt.Sprintf("%q", w.tags))
 	if known == fingerprint && w.down == nil {
@@ -122,20 +172,15 @@ func (w *world) List(_ context.Context, _ image.Name, _ registry.AuthOptions, kn
 	return registry.TagList{Tags: slices.Clone(w.tags), Fingerprint: fingerprint}, w.down
 }
 
-func (w *world) Digest(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (string, error) {
+func (w *world) digestOf(tag string) (string, error) {
 	w.requests = append(w.requests, "digest "+tag)
 	if w.images != nil && w.down == nil {
 		if img := w.images[tag]; img != nil {
 			return img.digest, nil
 		}
-		return "", &registry.Error{StatusCode: 404}
+		return "", fmt.Errorf("%s: %w", tag, registry.ErrNotFound)
 	}
 	return w.digest, w.down
-}
-
-func (w *world) Exists(_ context.Context, _ image.Name, tag string, _ registry.AuthOptions) (bool, error) {
-	w.requests = append(w.requests, "head "+tag)
-	return slices.Contains(w.tags, tag), w.down
 }
 
 // scanned makes the store hold the tags, and the status say so, whatever the

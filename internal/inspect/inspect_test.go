@@ -17,7 +17,6 @@ limitations under the License.
 package inspect_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,21 +32,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// source is a repository in a registry, by the client of the controller.
-type source struct {
-	client *registry.Client
-	name   image.Name
-}
-
-func (s source) Manifest(ctx context.Context, reference string) (registry.Manifest, error) {
-	return s.client.Manifest(ctx, s.name, reference, registry.AuthOptions{})
-}
-
-func (s source) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
-	return s.client.Blob(ctx, s.name, digest, limit, registry.AuthOptions{})
-}
-
-func start(t *testing.T) (*registrytest.Registry, source) {
+func start(t *testing.T) (*registrytest.Registry, inspect.Source) {
 	t.Helper()
 	reg := registrytest.Start(t)
 	name, err := image.Parse(reg.Image("app"), true)
@@ -56,7 +41,9 @@ func start(t *testing.T) (*registrytest.Registry, source) {
 	}
 	client := registry.NewClient()
 	t.Cleanup(client.Close)
-	return reg, source{client: client, name: name}
+	repo := client.Open(registry.Access{Image: name})
+	t.Cleanup(repo.Close)
+	return reg, repo
 }
 
 const (

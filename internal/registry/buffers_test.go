@@ -26,6 +26,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -71,7 +72,7 @@ func TestBuffersAreNobodyElses(t *testing.T) {
 	}
 	reg := registrytest.Start(t)
 	reg.Inject(registrytest.Tags, pagesOf(tagsOf, 100))
-	c := newTestClient(t, WithTraffic(Traffic{}))
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	known := make([]atomic.Pointer[TagList], workers)
 	errs := make([]error, workers*rounds)
 	lists := make([]TagList, workers*rounds)

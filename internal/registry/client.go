@@ -18,13 +18,18 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/cache"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // Limits bounds what one operation takes from a registry. A limit that is hit
@@ -58,26 +63,25 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Client reads from registries. It is made once, is safe for concurrent use,
-// and shares its connections, its sessions and the gates of registries among all
-// callers. How long an operation may take is up to the caller's context.
+// Client reads from registries. It is made once, is safe for concurrent use, and
+// shares its connections, its sessions and the limiters of registry hosts among all
+// callers.
 type Client struct {
-	transport *http.Transport   // of the default route
-	stack     http.RoundTripper // above it
-	routes    *lru[string, *pooled]
-	doors     *lru[doorKey, *door]
-	sessions  *lru[sessionKey, *session]
-	gates     *gates
+	pool      *transport.Pool
+	endpoints *auth.Endpoints
+	sessions  *cache.Cache[sessionKey, *session]
+	limiters  *ratelimit.Limiters
 	metrics   *metrics
-
-	large chan struct{} // the operations that are large
+	large     *semaphore.Weighted // the operations that read much
 
 	userAgent string
 	limits    Limits
-	traffic   Traffic
-	observe   func(Observation)
+	rates     ratelimit.Config
+	observe   func(transport.Observation)
 	progress  func(pages, tags int)
 	now       func() time.Time
+	// base returns the RoundTripper of a transport configuration. Tests replace it.
+	base func(transport.Config) http.RoundTripper
 }
 
 // ClientOption changes a Client that is being made.
@@ -90,8 +94,8 @@ func WithUserAgent(product string) ClientOption { return func(c *Client) { c.use
 // WithLimits replaces the limits.
 func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
 
-// WithTraffic replaces the bounds of what is done to one registry host.
-func WithTraffic(traffic Traffic) ClientOption { return func(c *Client) { c.traffic = traffic } }
+// WithRateLimits replaces the bounds of what is asked of one registry host.
+func WithRateLimits(rates ratelimit.Config) ClientOption { return func(c *Client) { c.rates = rates } }
 
 // WithMetrics has the Client's metrics registered.
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
@@ -99,12 +103,12 @@ func WithMetrics(registerer prometheus.Registerer) ClientOption {
 }
 
 // WithObserver has observe called after each request, by many goroutines.
-func WithObserver(observe func(Observation)) ClientOption {
+func WithObserver(observe func(transport.Observation)) ClientOption {
 	return func(c *Client) { c.observe = observe }
 }
 
-// WithProgress has progress called after each page of a tag list, with how many
-// pages and tags were read so far.
+// WithProgress has progress called after each page of a tag list, with the number
+// of pages and tags that were read so far.
 func WithProgress(progress func(pages, tags int)) ClientOption {
 	return func(c *Client) { c.progress = progress }
 }
@@ -112,102 +116,67 @@ func WithProgress(progress func(pages, tags int)) ClientOption {
 // NewClient returns a Client with connections of its own.
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
-		transport: newTransport(),
-		large:     make(chan struct{}, largeAtATime),
+		large:     semaphore.NewWeighted(maxLarge),
 		metrics:   newMetrics(),
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),
-		traffic:   DefaultTraffic(),
-		observe:   func(Observation) {},
+		rates:     ratelimit.DefaultConfig(),
+		observe:   func(transport.Observation) {},
 		progress:  func(int, int) {},
 		now:       time.Now,
 	}
+	c.base = func(config transport.Config) http.RoundTripper { return c.pool.Transport(config) }
 	for _, opt := range opts {
 		opt(c)
 	}
-	route{}.configure(c.transport)
-	c.gates = newGates(c.traffic, c.now, c.metrics)
-	c.stack = c.newStack(c.transport)
-	c.routes = newLRU[string](maxRoutes, routeIdle, c.now, closeIdle)
-	c.doors = newLRU[doorKey, *door](maxDoors, doorIdle, c.now, nil)
-	c.sessions = newLRU[sessionKey, *session](maxSessions, sessionIdle, c.now, nil)
+	c.pool = transport.NewPool(c.now)
+	c.endpoints = auth.NewEndpoints(c.now)
+	c.sessions = cache.New[sessionKey, *session](maxSessions, sessionIdle, c.now, nil)
+	c.limiters = ratelimit.New(c.rates, c.now, c.metrics.observer())
 	return c
 }
 
 // Close closes the connections that are idle.
-func (c *Client) Close() {
-	c.transport.CloseIdleConnections()
-	c.routes.each(closeIdle)
+func (c *Client) Close() { c.pool.CloseIdleConnections() }
+
+// limiterHost returns the host by which an image's registry is limited.
+func limiterHost(img image.Name) string {
+	return strings.TrimSuffix(transport.CanonicalHost(img.Host()), ":443")
 }
 
-// ListTags returns all tags of an image repository, each of them once and in
-// the order of the registry. It never returns a part of them: a list that
-// can't be read to its end is an *Error. Names that no tag can have are left out.
-func (c *Client) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
-	list, err := c.List(ctx, img, auth, "")
-	return list.Tags, err
+// HostLabel returns what the metrics call the registry host of an image: the
+// host, or "other" beyond some number of hosts.
+func (c *Client) HostLabel(img image.Name) string { return c.metrics.label(limiterHost(img)) }
+
+// Access says which image repository is read, and how.
+type Access struct {
+	// Image names the repository.
+	Image image.Name
+	// Auth returns the identity. It is called once the limiter has admitted the
+	// first operation, as it may read Secrets; nil is anonymous access. It fails
+	// with an *Error.
+	Auth func(context.Context) (AuthOptions, error)
+	// Anonymous means that no credentials are configured. Messages about limits
+	// then say that credentials may help.
+	Anonymous bool
+	// Proxy names the proxy that the identity will bring along, "" for none. Its
+	// users have a limiter of their own.
+	Proxy string
+	// Waiter is woken when the repository is likely to be admitted. Without it,
+	// an operation that fails with a *ratelimit.BusyError returns after some time.
+	Waiter ratelimit.Waiter
+	// Admitted is called once the limiter has admitted the first operation. It may
+	// be nil.
+	Admitted func()
 }
 
-// TagList is the tags of an image repository.
-type TagList struct {
-	// Tags are the tags, each of them once and in the order of the registry.
-	Tags []string
-	// Invalid is how many names were left out that no tag can have.
-	Invalid int
-	// Fingerprint stands for the list as the registry sent it.
-	Fingerprint Fingerprint
-	// Unchanged says that the list is the one that was known already. Its tags
-	// are not told again.
-	Unchanged bool
-}
-
-// List is ListTags for those who want to know what was left out, or who know the
-// list already as one with the fingerprint known.
-func (c *Client) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
-	op := operation{verb: opListTags, image: img, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (TagList, error) {
-		return newListing(s, known, c.progress).all(ctx)
-	})
-}
-
-// Digest returns the digest, "sha256:…", of what a tag points at. For a
-// multi-arch image that is the index. It fails with an *Error.
-func (c *Client) Digest(ctx context.Context, img image.Name, tag string, auth AuthOptions) (string, error) {
-	op := operation{verb: opDigest, image: img, tag: tag, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (string, error) { return s.digest(ctx, tag) })
-}
-
-// Exists reports whether a tag exists, by asking for that tag alone. It fails
-// with an *Error where the registry answers neither yes nor no.
-func (c *Client) Exists(ctx context.Context, img image.Name, tag string, auth AuthOptions) (bool, error) {
-	op := operation{verb: opExists, image: img, tag: tag, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (bool, error) { return s.exists(ctx, tag) })
-}
-
-// run does one operation in its session, and translates its error. It fails with
-// a *BusyError before it does anything, where it has to come back later.
-func run[T any](ctx context.Context, c *Client, op operation, do func(context.Context, *session) (T, error)) (T, error) {
-	var none T
-	ctx, leave, err := c.enter(ctx, op.image, Caller{Proxy: op.auth.route.ownProxy()})
-	if _, busy := errors.AsType[*BusyError](err); busy {
-		return none, err
+func (a Access) auth(ctx context.Context) (AuthOptions, error) {
+	if a.Auth == nil {
+		return AuthOptions{}, nil
 	}
-	if err != nil {
-		return none, op.fail(err)
-	}
-	defer leave()
-	if _, bounded := ctx.Deadline(); !bounded && c.limits.Time > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.limits.Time)
-		defer cancel()
-	}
-	s, err := c.session(op.image, op.auth)
-	if err != nil {
-		return none, op.fail(err)
-	}
-	result, err := do(ctx, s)
-	if err != nil {
-		return none, op.fail(err)
-	}
-	return result, nil
+	return a.Auth(ctx)
 }
+
+// Open returns a repository that is read from. It does nothing that could fail.
+// Close must be called in the end.
+func (c *Client) Open(access Access) *Repository { return &Repository{client: c, access: access} }

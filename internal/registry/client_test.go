@@ -34,11 +34,12 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // trust makes a Client trust an authority.
-func trust(c *Client, pool *x509.CertPool) {
-	c.transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+func trust(c *testClient, pool *x509.CertPool) {
+	c.pool.Transport(transport.Config{}).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
 // TestRequestsOfAFlow tests that the first operation makes the requests it needs,
@@ -163,7 +164,7 @@ func TestPlainHTTPOnlyWhereAllowed(t *testing.T) {
 	name := "registry.example.com/app"
 	for _, insecure := range []bool{false, true} {
 		c := newTestClient(t)
-		c.transport.DialContext = dialTo(reg.Host())
+		c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
 		reg.Reset()
 		img, err := image.Parse(name, insecure)
 		if err != nil {
@@ -210,8 +211,8 @@ func TestCredentialsStayBehind(t *testing.T) {
 		reg.Inject(registrytest.Ping, registrytest.Redirect(elsewhere.URL+"/v2/"))
 		c := newTestClient(t)
 		trust(c, reg.CertPool())
-		c.transport.DialContext = dialTo(reg.Host())
-		c.transport.TLSClientConfig.ServerName = "example.com" // what the certificate of httptest names
+		c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
+		c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com" // what the certificate of httptest names
 		img := parse(t, "registry.example.com/app")
 		_, err := c.ListTags(t.Context(), img, login(img))
 		checkError(t, err, v1.ReadOperationFailedReason, "without TLS")
@@ -256,17 +257,16 @@ func TestObserverSeesEveryRequest(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string]int{}
 	reg, img := start(t, registrytest.WithTLS(), registrytest.WithTokenAuth("user", canary))
-	c := NewClient(WithObserver(func(o Observation) {
+	c := newTestClient(t, WithObserver(func(o transport.Observation) {
 		mu.Lock()
 		defer mu.Unlock()
 		got[o.Host+" "+o.Outcome]++
 	}))
-	t.Cleanup(c.Close)
 	trust(c, reg.CertPool())
 	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img)); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{reg.Host() + " 401": 1, reg.Host() + " 200": 1, reg.Host() + " 404": 1}
+	want := map[string]int{reg.Host() + " 401": 1, reg.Host() + " 200": 1, reg.Host() + " 404": 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

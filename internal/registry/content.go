@@ -26,6 +26,7 @@ import (
 	"net/http"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // Manifest is a manifest or an index as the registry keeps it.
@@ -40,40 +41,38 @@ type Manifest struct {
 
 // Manifest returns the manifest, or the index, at a tag or a digest. The bytes
 // have the digest that was asked for, or else the one that the registry names.
-// It fails with an *Error, which is ErrNotFound where there is none.
-func (c *Client) Manifest(ctx context.Context, img image.Name, reference string, auth AuthOptions) (Manifest, error) {
-	op := operation{verb: opManifest, image: img, auth: auth, tag: reference}
+// It fails with an *Error, which is ErrNotFound if there is none.
+func (r *Repository) Manifest(ctx context.Context, reference string) (Manifest, error) {
+	op := operation{verb: opManifest, tag: reference}
 	if image.IsDigest(reference) {
 		op.tag, op.digest = "", reference
 	}
-	return run(ctx, c, op, func(ctx context.Context, s *session) (Manifest, error) {
-		return s.fullManifest(ctx, op.tag, op.digest)
-	})
+	return run(ctx, r, op, func(ctx context.Context, r *reader) (Manifest, error) { return r.getManifest(ctx, reference) })
 }
 
 // Blob returns the blob of a digest, which is that of the bytes. One of more
 // than limit bytes is an error, as is one that exceeds the Client's own limit
-// for every body. It fails with an *Error, which is ErrNotFound where there is none.
-func (c *Client) Blob(ctx context.Context, img image.Name, digest string, limit int64, auth AuthOptions) ([]byte, error) {
-	op := operation{verb: opBlob, image: img, digest: digest, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) ([]byte, error) { return s.blob(ctx, digest, limit) })
+// for every body. It fails with an *Error, which is ErrNotFound if there is none.
+func (r *Repository) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
+	op := operation{verb: opBlob, digest: digest}
+	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]byte, error) { return r.blob(ctx, digest, limit) })
 }
 
-// fullManifest fetches the manifest of a tag or a digest.
-func (s *session) fullManifest(ctx context.Context, tag, digest string) (Manifest, error) {
-	resp, err := s.askForManifest(ctx, tag, digest)
+// getManifest fetches the manifest of a tag or a digest.
+func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, error) {
+	resp, err := r.askForManifest(ctx, http.MethodGet, reference)
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer closeBody(resp)
+	defer transport.CloseBody(resp)
 	if err := checkFound(resp); err != nil {
 		return Manifest{}, err
 	}
-	m, err := s.readManifest(ctx, resp)
+	m, err := r.readManifest(ctx, resp)
 	if err != nil {
 		return Manifest{}, err
 	}
-	if digest != "" && m.Digest != digest {
+	if image.IsDigest(reference) && m.Digest != reference {
 		return Manifest{}, errOtherDigest
 	}
 	return m, checkUnambiguous(m)
@@ -88,29 +87,21 @@ func checkUnambiguous(m Manifest) error {
 		Layers    json.RawMessage `json:"layers"`
 	}
 	if err := json.Unmarshal(m.Bytes, &both); err != nil {
-		return badAnswer("it sent a manifest that is malformed or cut off")
+		return transport.ProtocolError("it sent a manifest that is malformed or cut off")
 	}
 	if both.Manifests != nil && (both.Config != nil || both.Layers != nil) {
-		return badAnswer("it sent a manifest that is an image and an index at the same time")
+		return transport.ProtocolError("it sent a manifest that is an image and an index at the same time")
 	}
 	return nil
 }
 
-// askForManifest asks for the manifest of a tag, or else of a digest.
-func (s *session) askForManifest(ctx context.Context, tag, digest string) (*http.Response, error) {
-	if digest == "" {
-		return s.manifest(ctx, http.MethodGet, tag)
-	}
-	return s.do(ctx, http.MethodGet, s.url("manifests/"+digest), acceptManifests)
-}
-
 // errOtherDigest is about bytes that are not those that were asked for.
-const errOtherDigest = badAnswer("what it sent does not have the digest that was asked for")
+const errOtherDigest = transport.ProtocolError("what it sent does not have the digest that was asked for")
 
 // readManifest reads the manifest in an answer. Its digest must be the one that
 // the registry names, if it names one.
-func (s *session) readManifest(ctx context.Context, resp *http.Response) (Manifest, error) {
-	body, err := s.read(ctx, resp, s.limits.ManifestBytes, "manifest")
+func (r *reader) readManifest(ctx context.Context, resp *http.Response) (Manifest, error) {
+	body, err := r.read(ctx, resp, r.limits.ManifestBytes, "manifest")
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -119,7 +110,7 @@ func (s *session) readManifest(ctx context.Context, resp *http.Response) (Manife
 	}
 	m := Manifest{MediaType: mediaTypeOf(resp, body), Digest: digestOf(body), Bytes: body}
 	if named := namedDigest(resp); named != "" && named != m.Digest {
-		return Manifest{}, badAnswer("the digest that it names is not the digest of the manifest that it sent")
+		return Manifest{}, transport.ProtocolError("the digest that it names is not the digest of the manifest that it sent")
 	}
 	return m, nil
 }
@@ -142,19 +133,19 @@ func mediaTypeOf(resp *http.Response, body []byte) string {
 
 // blob fetches a blob. Registries often redirect to a store of blobs on another
 // host, which is shown no credentials.
-func (s *session) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
+func (r *reader) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
 	if !image.IsDigest(digest) {
-		return nil, badAnswer("the digest is not a valid one")
+		return nil, transport.ProtocolError("the digest is not a valid one")
 	}
-	resp, err := s.do(ctx, http.MethodGet, s.url("blobs/"+digest), "*/*")
+	resp, err := r.do(ctx, http.MethodGet, r.url("blobs/"+digest), "*/*")
 	if err != nil {
 		return nil, err
 	}
-	defer closeBody(resp)
+	defer transport.CloseBody(resp)
 	if err := checkFound(resp); err != nil {
 		return nil, err
 	}
-	body, err := s.read(ctx, resp, limit, "blob")
+	body, err := r.read(ctx, resp, limit, "blob")
 	if err != nil {
 		return nil, err
 	}
@@ -166,10 +157,10 @@ func (s *session) blob(ctx context.Context, digest string, limit int64) ([]byte,
 
 // read reads the body of an answer to its end, which must come within limit bytes. A
 // large one waits for its turn.
-func (s *session) read(ctx context.Context, resp *http.Response, limit int64, what string) ([]byte, error) {
-	m := meter{large: s.large}
-	defer m.end()
-	return readAtMost(m.of(ctx, resp.Body), limit, what)
+func (r *reader) read(ctx context.Context, resp *http.Response, limit int64, what string) ([]byte, error) {
+	budget := readBudget{large: r.large}
+	defer budget.release()
+	return readAtMost(budget.reader(ctx, resp.Body), limit, what)
 }
 
 // readAtMost reads a body to its end, which must come within limit bytes.
@@ -179,7 +170,7 @@ func readAtMost(body io.Reader, limit int64, what string) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(read)) > limit {
-		return nil, badAnswerf("the %s has more than the %d bytes that are read", what, limit)
+		return nil, transport.ProtocolErrorf("the %s has more than the %d bytes that are read", what, limit)
 	}
 	return read, nil
 }

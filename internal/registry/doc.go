@@ -14,28 +14,26 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registry is the network: it lists tags, and fetches digests, manifests
-// and what belongs to them from OCI registries, under the identity that an
+// Package registry is the client of OCI registries: it lists tags, and fetches
+// digests, manifests and what belongs to them, under the identity that an
 // ImageRepository asks for.
 //
-// # Requests
+// # Operations
 //
-// One [Client] serves the whole process. Each of its operations runs in a
-// session, which is one image repository reached under one identity. A request
-// passes, from the outside in:
+// One [Client] serves the whole process. [Client.Open] returns a [Repository],
+// of which every operation needs admission by the limiter of the registry host,
+// then the credentials, and then makes its requests. A Repository is admitted
+// once, by its first operation, and reads its credentials once. What a registry
+// is known to support, and its tokens, are kept in a session between
+// repositories that have the same name and identity.
 //
-//	http.Client        redirects, limited in number
-//	authentication     challenge, token and Authorization header, sent to the registry's host only
-//	user agent         who asks
-//	gate               a request more of the registry host, for tokens and redirects too
-//	plain HTTP guard   plain HTTP only where the image's name allows it
-//	throttle           429 and 503 with Retry-After become errors that carry the wait
-//	body cap           no body is longer than the bound
-//	observer           every request that is really made is counted
-//	http.Transport     pooled connections, shared by all sessions
+// The packages below have one part each: credentials (Secrets, clouds and docker
+// configs), auth (ping and token exchange), ratelimit (a limiter per host), and
+// transport (connections and the RoundTrippers on the way to them).
 //
 // # Errors
 //
-// Every operation fails with an [*Error]. errors.go is the only place that
-// turns what the network says into one.
+// Every operation fails with an [*Error], or with a [*ratelimit.BusyError] if it
+// has to return later. The files errors*.go are the only place that turns what the
+// network says into an Error.
 package registry

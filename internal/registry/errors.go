@@ -24,16 +24,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
-
-// ErrNotSupported is found, by errors.Is, in the errors about fields of the
-// spec that can't be obeyed because what they need is not set up. To ignore them
-// would reach the registry in another way than asked.
-var ErrNotSupported = errors.New("not supported here")
 
 // ErrNotFound is found, by errors.Is, in the errors that say that the registry
 // does not have what was asked for. A failure to say so is never one of them.
@@ -48,8 +45,6 @@ const (
 	opManifest    = "get the manifest of"
 	opBlob        = "get the blob"
 	opReferrers   = "list the referrers of"
-	opVerify      = "verify"
-	opAsk         = "ask for"
 )
 
 // Error is a failed operation. Its text says what failed and what to do, and
@@ -89,37 +84,9 @@ func (e *Error) Reason() string { return e.reason }
 // may quote tokens.
 func (e *Error) Unwrap() error { return e.err }
 
-// badAnswer is an answer, or a promise that it breaks, in our own words: they
-// are the same each time, and quote nothing.
-type badAnswer string
-
-// Error implements error.
-func (b badAnswer) Error() string { return string(b) }
-
-// badAnswerf formats a badAnswer. Its arguments are to be bounds, not data.
-func badAnswerf(format string, args ...any) error { return badAnswer(fmt.Sprintf(format, args...)) }
-
-// Answers that are refused in more than one place.
-const (
-	errMalformedLink    = badAnswer("the link to the next page of its list is malformed")
-	errForeignLink      = badAnswer("the next page of its list is on another host, where it is not looked for")
-	errTooManyRedirects = badAnswer("it redirects too often")
-	errBadRedirect      = badAnswer("it redirects to an address that is not allowed")
-	errPlainHTTP        = badAnswer("it leads to an address without TLS: set spec.insecure only if that is intended")
-)
-
-// throttledError is an answer by which a server asks for a pause.
-type throttledError struct {
-	status int
-	after  time.Duration
-}
-
-// Error implements error.
-func (t *throttledError) Error() string { return http.StatusText(t.status) }
-
-// imageStatus is the status of an answer about the image. A *transport.Error
+// imageStatus is the status of an answer about the image. A *ggcr.Error
 // that is not inside of one is about the login.
-type imageStatus struct{ status *transport.Error }
+type imageStatus struct{ status *ggcr.Error }
 
 // Error implements error.
 func (s *imageStatus) Error() string { return s.status.Error() }
@@ -127,17 +94,25 @@ func (s *imageStatus) Error() string { return s.status.Error() }
 // Unwrap returns the status.
 func (s *imageStatus) Unwrap() error { return s.status }
 
-// missing is an answer by which a registry says that it does not have what was
+// notFound is a response by which a registry says that it does not have what was
 // asked for.
-type missing struct{ error }
+type notFound struct{ error }
 
 // Unwrap returns the status.
-func (m missing) Unwrap() error { return m.error }
+func (n notFound) Unwrap() error { return n.error }
+
+// asStatus returns the status of a response that is a failure.
+func asStatus(err error) (int, bool) {
+	if failed, ok := errors.AsType[*ggcr.Error](err); ok {
+		return failed.StatusCode, true
+	}
+	return 0, false
+}
 
 // checkStatus fails unless an answer about the image has one of some statuses.
 func checkStatus(resp *http.Response, codes ...int) error {
-	err := transport.CheckError(resp, codes...)
-	if status := (*transport.Error)(nil); errors.As(err, &status) {
+	err := ggcr.CheckError(resp, codes...)
+	if status := (*ggcr.Error)(nil); errors.As(err, &status) {
 		return &imageStatus{status: status}
 	}
 	return err
@@ -149,9 +124,9 @@ type operation struct {
 	image image.Name
 	tag   string
 	// digest is asked for in place of a tag.
-	digest string
-	auth   AuthOptions
-	early  bool // auth is not known yet
+	digest    string
+	auth      AuthOptions
+	anonymous bool // no credentials are configured
 }
 
 // fail translates an error of the operation. Errors that are translated
@@ -168,7 +143,7 @@ func (o operation) fail(err error) error {
 		e.Image += "@" + o.digest
 	}
 	o.describe(e, err)
-	if _, gone := asMissing(err); gone {
+	if _, gone := asNotFound(err); gone {
 		e.err = ErrNotFound
 	}
 	return e
@@ -179,10 +154,10 @@ func (o operation) fail(err error) error {
 // what explains most to what explains least.
 func (o operation) describe(e *Error, err error) {
 	var (
-		throttled *throttledError
-		status    *transport.Error
-		bad       badAnswer
-		login     loginError
+		throttled *transport.ThrottledError
+		status    *ggcr.Error
+		bad       transport.ProtocolError
+		login     auth.Error
 	)
 	switch {
 	case errors.As(err, &throttled):
@@ -206,22 +181,22 @@ func (o operation) describe(e *Error, err error) {
 
 // describeThrottled fills e for a server that asks for a pause. How long is
 // left out of the text, because it differs each time.
-func (o operation) describeThrottled(e *Error, t *throttledError) {
-	e.StatusCode, e.RetryAfter = t.status, t.after
-	if t.status != http.StatusTooManyRequests {
-		e.detail = fmt.Sprintf("registry %s is unavailable (%d) and asks to be tried later", e.Host, t.status)
+func (o operation) describeThrottled(e *Error, t *transport.ThrottledError) {
+	e.StatusCode, e.RetryAfter = t.StatusCode, t.RetryAfter
+	if t.StatusCode != http.StatusTooManyRequests {
+		e.detail = fmt.Sprintf("registry %s is unavailable (%d) and asks to be tried later", e.Host, t.StatusCode)
 		return
 	}
 	e.reason = v1.RateLimitedReason
-	e.detail = fmt.Sprintf("registry %s limits the rate of requests (%d): it will be tried again when it allows that", e.Host, t.status)
-	if o.auth.IsAnonymous() && !o.early {
+	e.detail = fmt.Sprintf("registry %s limits the rate of requests (%d): it will be tried again when it allows that", e.Host, t.StatusCode)
+	if o.anonymous {
 		e.detail += ", credentials in spec.secretRef often raise the limit"
 	}
 }
 
 // describeStatus fills e for an answer whose status is a failure: one about the
 // image, or else about the login.
-func (o operation) describeStatus(e *Error, t *transport.Error, aboutImage bool) {
+func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 	e.StatusCode = t.StatusCode
 	status := statusText(t)
 	switch {
@@ -249,8 +224,8 @@ func (o operation) describeRefusal(host, status string) string {
 	switch {
 	case !o.auth.IsAnonymous():
 		return fmt.Sprintf("registry %s refused %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
-	case o.auth.origin != "":
-		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.origin)
+	case o.auth.Origin() != "":
+		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.Origin())
 	default:
 		return fmt.Sprintf("registry %s refused anonymous access (%s): check spec.image, and set spec.secretRef if the repository is private",
 			host, status)
@@ -262,8 +237,8 @@ func (o operation) who() string {
 	switch {
 	case o.auth.IsAnonymous():
 		return "anonymous users"
-	case o.auth.origin != "":
-		return "the credentials of " + o.auth.origin
+	case o.auth.Origin() != "":
+		return "the credentials of " + o.auth.Origin()
 	default:
 		return "the credentials"
 	}
@@ -276,7 +251,7 @@ var errorCode = regexp.MustCompile(`^[A-Z][A-Z_]{2,39}$`)
 
 // statusText renders a status with the code of the registry's first error,
 // such as "404 NAME_UNKNOWN".
-func statusText(t *transport.Error) string {
+func statusText(t *ggcr.Error) string {
 	if len(t.Errors) > 0 && errorCode.MatchString(string(t.Errors[0].Code)) {
 		return fmt.Sprintf("%d %s", t.StatusCode, t.Errors[0].Code)
 	}

@@ -29,20 +29,23 @@ import (
 	"golang.org/x/oauth2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// failCloud returns the error about a cloud that gave no credentials.
-func (o operation) failCloud(r cloudRequest, way AuthOptions, err error) error {
-	o.auth = way
-	problem, cause := describeCloud(err)
-	if e := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(e, err) {
-		problem = e.detail
-		if isCertificate(err) { // spec.certSecretRef is about the registry
+// describeCloud fills e for a cloud that returned no credentials.
+func (o operation) describeCloud(e *Error, failed *credentials.CloudError) {
+	o.auth = failed.Options
+	problem, cause := describeCloud(failed.Err)
+	if p := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(p, failed.Err) {
+		problem = p.detail
+		if isCertificate(failed.Err) { // spec.certSecretRef is about the registry
 			problem = "the certificate of " + o.proxy() + " is not trusted (x509) there: " +
 				"use a proxy with a certificate that the controller's system trusts"
 		}
 	}
-	return o.failCredentials(fmt.Sprintf("%s gave no credentials: %s", r, problem), cause)
+	e.detail, e.err = fmt.Sprintf("%s gave no credentials: %s", failed.Request, problem), cause
 }
 
 // describeCloud says why a cloud gave no credentials. It returns the cause too
@@ -52,7 +55,7 @@ func describeCloud(err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the operation was canceled", context.Canceled
-	case isTimeout(err):
+	case transport.IsTimeout(err):
 		return "there was no answer in time: check that the cloud's addresses can be reached, or raise spec.timeout", context.DeadlineExceeded
 	}
 	for _, describe := range []func(error) string{describeTokenRequest, describeAWS, describeAzure, describeGoogle, describeCloudNetwork} {

@@ -26,6 +26,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // isCertificate reports whether the registry's certificate was refused.
@@ -43,9 +45,9 @@ func (o operation) describeCertificate(host string, err error) string {
 		invalid   x509.CertificateInvalidError
 	)
 	switch {
-	case errors.As(err, &authority) && o.auth.certOrigin != "":
+	case errors.As(err, &authority) && o.auth.CertOrigin != "":
 		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
-			"add the authority's certificate to the ca.crt of %s", host, o.auth.certOrigin)
+			"add the authority's certificate to the ca.crt of %s", host, o.auth.CertOrigin)
 	case errors.As(err, &authority):
 		return fmt.Sprintf("the certificate of registry %s is signed by an unknown authority (x509): "+
 			"give the authority's certificate in spec.certSecretRef", host)
@@ -77,8 +79,8 @@ func isAlert(err error) bool {
 // describeAlert says what a server that ends the TLS connection may want.
 // Which alert it sends for the same reason is a matter of versions.
 func (o operation) describeAlert(host string) string {
-	if o.auth.route.tls != nil && len(o.auth.route.tls.Certificates) > 0 {
-		return fmt.Sprintf("registry %s refused the TLS connection: check that it accepts the client certificate of %s", host, o.auth.certOrigin)
+	if o.auth.Transport.TLS != nil && len(o.auth.Transport.TLS.Certificates) > 0 {
+		return fmt.Sprintf("registry %s refused the TLS connection: check that it accepts the client certificate of %s", host, o.auth.CertOrigin)
 	}
 	return fmt.Sprintf("registry %s refused the TLS connection: it may want a client certificate, which spec.certSecretRef can give", host)
 }
@@ -89,7 +91,7 @@ func describeNetwork(host string, err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the operation was canceled", context.Canceled
-	case isTimeout(err):
+	case transport.IsTimeout(err):
 		detail := fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host)
 		return detail, context.DeadlineExceeded
 	}
@@ -105,14 +107,6 @@ func describeNetwork(host string, err error) (string, error) {
 	// The text of an error that nobody thought of may hold anything. Its type
 	// does not, and is enough to look it up.
 	return fmt.Sprintf("the request to registry %s failed (%T)", host, innermost(err)), nil
-}
-
-// isTimeout reports whether time ran out. Which of the times that was, the
-// caller's or one of the transport's, is a matter of luck where they are close,
-// so it is not told.
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // describeLookup says why a name has no address.

@@ -24,13 +24,8 @@ import (
 	"strings"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
-
-// proxyRefusedError is the answer of a proxy that opens no connection.
-type proxyRefusedError struct{ status int }
-
-// Error implements error.
-func (e *proxyRefusedError) Error() string { return "proxy: " + http.StatusText(e.status) }
 
 // The kinds of errors that proxies cause, as net/http names them.
 const (
@@ -42,12 +37,12 @@ const (
 // it is one. The address of the proxy is left out: the Secret's name says it.
 func (o operation) describeProxy(e *Error, err error) bool {
 	var (
-		refused *proxyRefusedError
+		refused *transport.ProxyError
 		network *net.OpError
 	)
 	switch {
 	case errors.As(err, &refused):
-		o.describeProxyStatus(e, refused.status)
+		o.describeProxyStatus(e, refused.StatusCode)
 	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
 		o.describeProxyStatus(e, http.StatusProxyAuthRequired) // as libraries that we do not set up have it
 	case !errors.As(err, &network):
@@ -64,8 +59,8 @@ func (o operation) describeProxy(e *Error, err error) bool {
 
 // proxy names the proxy in a sentence.
 func (o operation) proxy() string {
-	if o.auth.proxyOrigin != "" {
-		return "the proxy of " + o.auth.proxyOrigin
+	if o.auth.ProxyOrigin != "" {
+		return "the proxy of " + o.auth.ProxyOrigin
 	}
 	return "the proxy that the controller's environment names"
 }
@@ -87,7 +82,7 @@ func (o operation) describeProxyStatus(e *Error, status int) {
 // describeProxyLogin fills e for a proxy that refused who asked.
 func (o operation) describeProxyLogin(e *Error, status string) {
 	e.reason = v1.AuthenticationFailedReason
-	if o.auth.route.proxy != nil && o.auth.route.proxy.User == nil {
+	if o.auth.Transport.Proxy != nil && o.auth.Transport.Proxy.User == nil {
 		e.detail = fmt.Sprintf("%s wants credentials%s: add a username and a password to the Secret", o.proxy(), status)
 		return
 	}
@@ -98,7 +93,7 @@ func (o operation) describeProxyLogin(e *Error, status string) {
 func (o operation) describeProxyConnection(err error) string {
 	var lookup *net.DNSError
 	switch {
-	case isTimeout(err):
+	case transport.IsTimeout(err):
 		return o.proxy() + " did not answer in time: check that it can be reached"
 	case errors.As(err, &lookup):
 		return fmt.Sprintf("the name of %s can't be resolved: check its address", o.proxy())

@@ -29,11 +29,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // echo answers with a status and an error that quotes whatever secret the
@@ -78,7 +79,7 @@ func TestStatuses(t *testing.T) {
 		"RateLimited":    {reason: "the pause is the registry's", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second, words: []string{"limits the rate", "(429)"}},
 		"PingLimited":    {reason: "a ping is limited too", kind: registrytest.Ping, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second},
 		"TokenLimited":   {reason: "a token server limits too", opts: token, kind: registrytest.Token, fault: registrytest.RetryAfter(429, "17"), wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: 17 * time.Second},
-		"DefaultPause":   {reason: "a limit without a pause gets the default", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, ""), anonymous: true, wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: defaultRetryAfter, words: []string{"raise the limit"}},
+		"DefaultPause":   {reason: "a limit without a pause gets the default", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, ""), anonymous: true, wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: time.Minute, words: []string{"raise the limit"}},
 		"NoToken":        {reason: "a token server that answers something else", opts: token, kind: registrytest.Token, fault: registrytest.Body("", `{"refresh_token":"`+canary+`"}`), wantReason: v1.ReadOperationFailedReason, words: []string{"without a token"}},
 		"TokenGarbage":   {reason: "a token server that answers a page", opts: token, kind: registrytest.Token, fault: registrytest.HTML(), wantReason: v1.ReadOperationFailedReason, words: []string{"malformed JSON"}},
 		"NoRealm":        {reason: "a challenge that can't be met", kind: registrytest.Ping, fault: challenge(`Bearer service="` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"without saying where"}},
@@ -121,74 +122,74 @@ func challenge(header string) registrytest.Fault {
 // networkFailures are images whose registries can't be reached.
 var networkFailures = map[string]struct {
 	reason string
-	image  func(*testing.T, *Client) image.Name
+	image  func(*testing.T, *testClient) image.Name
 	words  []string
 }{
 	"Refused": {
 		reason: "nobody listens",
-		image:  func(t *testing.T, _ *Client) image.Name { return parse(t, unusedAddress(t)+"/app") },
+		image:  func(t *testing.T, _ *testClient) image.Name { return parse(t, unusedAddress(t)+"/app") },
 		words:  []string{"connection refused", "check the host and port"},
 	},
 	"NoSuchHost": {
 		reason: "the name does not exist",
-		image: func(t *testing.T, c *Client) image.Name {
-			c.transport.DialContext = failingDialer(&net.DNSError{Err: "no such host", Name: canary, Server: "10.0.0.1:53", IsNotFound: true})
+		image: func(t *testing.T, c *testClient) image.Name {
+			c.pool.Transport(transport.Config{}).DialContext = failingDialer(&net.DNSError{Err: "no such host", Name: canary, Server: "10.0.0.1:53", IsNotFound: true})
 			return parse(t, "registry.example.com/app")
 		},
 		words: []string{"no such host", "registry.example.com", "spec.image"},
 	},
 	"LookupFails": {
 		reason: "the name server is in trouble",
-		image: func(t *testing.T, c *Client) image.Name {
-			c.transport.DialContext = failingDialer(&net.DNSError{Err: "server misbehaving"})
+		image: func(t *testing.T, c *testClient) image.Name {
+			c.pool.Transport(transport.Config{}).DialContext = failingDialer(&net.DNSError{Err: "server misbehaving"})
 			return parse(t, "registry.example.com/app")
 		},
 		words: []string{"lookup", "failed"},
 	},
 	"UnknownAuthority": {
 		reason: "a certificate of one's own",
-		image: func(t *testing.T, _ *Client) image.Name {
+		image: func(t *testing.T, _ *testClient) image.Name {
 			return parse(t, registrytest.Start(t, registrytest.WithTLS()).Image("app"))
 		},
 		words: []string{"unknown authority (x509)", "spec.certSecretRef"},
 	},
 	"OtherName": {
 		reason: "a certificate of another host",
-		image: func(t *testing.T, c *Client) image.Name {
+		image: func(t *testing.T, c *testClient) image.Name {
 			reg := registrytest.Start(t, registrytest.WithTLS())
 			trust(c, reg.CertPool())
-			c.transport.DialContext = dialTo(reg.Host())
+			c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
 			return parse(t, "other.invalid/app")
 		},
 		words: []string{"not valid for that name (x509)"},
 	},
 	"Expired": {
 		reason: "a certificate that was valid once",
-		image: func(t *testing.T, c *Client) image.Name {
+		image: func(t *testing.T, c *testClient) image.Name {
 			reg := registrytest.Start(t, registrytest.WithTLS())
 			trust(c, reg.CertPool())
-			c.transport.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(200, 0, 0) }
+			c.pool.Transport(transport.Config{}).TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(200, 0, 0) }
 			return parse(t, reg.Image("app"))
 		},
 		words: []string{"has expired"},
 	},
 	"ClientCertificate": {
 		reason: "a registry that wants to know who asks",
-		image: func(t *testing.T, c *Client) image.Name {
+		image: func(t *testing.T, c *testClient) image.Name {
 			server := mutualTLS(t)
 			pool := x509.NewCertPool()
 			pool.AddCert(server.Certificate())
 			trust(c, pool)
-			c.transport.TLSClientConfig.MaxVersion = tls.VersionTLS12 // where the refusal ends the handshake
-			c.transport.TLSClientConfig.ServerName = "example.com"
-			c.transport.DialContext = dialTo(server.Listener.Addr().String())
+			c.pool.Transport(transport.Config{}).TLSClientConfig.MaxVersion = tls.VersionTLS12 // where the refusal ends the handshake
+			c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com"
+			c.pool.Transport(transport.Config{}).DialContext = dialTo(server.Listener.Addr().String())
 			return parse(t, "registry.example.com/app")
 		},
 		words: []string{"client certificate"},
 	},
 	"Reset": {
 		reason: "a connection that is reset",
-		image: func(t *testing.T, _ *Client) image.Name {
+		image: func(t *testing.T, _ *testClient) image.Name {
 			reg, img := start(t)
 			reg.Inject(registrytest.ManifestHead, registrytest.Reset())
 			return img
@@ -197,8 +198,10 @@ var networkFailures = map[string]struct {
 	},
 	"NotHTTP": {
 		reason: "something else listens",
-		image:  func(t *testing.T, _ *Client) image.Name { return parse(t, banner(t, "SSH-2.0-"+canary+"\r\n")+"/app") },
-		words:  []string{"does not speak HTTP"},
+		image: func(t *testing.T, _ *testClient) image.Name {
+			return parse(t, banner(t, "SSH-2.0-"+canary+"\r\n")+"/app")
+		},
+		words: []string{"does not speak HTTP"},
 	},
 }
 
@@ -234,9 +237,9 @@ func TestTextsAreOurOwn(t *testing.T) {
 		"Canceled":     {reason: "a shutdown", err: fmt.Errorf("x: %w", context.Canceled), want: "the operation was canceled"},
 		"Timeout":      {reason: "one of the transport's own bounds", err: timeoutError{}, want: "registry ghcr.io did not answer in time: check that it can be reached, or raise spec.timeout"},
 		"PlainHTTP":    {reason: "the usual mistake", err: errors.New("http: server gave HTTP response to HTTPS client"), want: "registry ghcr.io speaks plain HTTP: set spec.insecure only if that is intended"},
-		"Login":        {reason: "a status that is not about the image", err: &transport.Error{StatusCode: 418}, want: "registry ghcr.io does not let us log in (418 I'm a teapot): check that spec.image names a registry, and the registry's state"},
+		"Login":        {reason: "a status that is not about the image", err: &ggcr.Error{StatusCode: 418}, want: "registry ghcr.io does not let us log in (418 I'm a teapot): check that spec.image names a registry, and the registry's state"},
 		"Translated":   {reason: "translated once", err: op.fail(errors.New("tls: x")), want: "registry ghcr.io does not agree on a TLS connection"},
-		"UnknownState": {reason: "a status without a name", err: &imageStatus{status: &transport.Error{StatusCode: 599}}, want: "registry ghcr.io answered with an error (599)"},
+		"UnknownState": {reason: "a status without a name", err: &imageStatus{status: &ggcr.Error{StatusCode: 599}}, want: "registry ghcr.io answered with an error (599)"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

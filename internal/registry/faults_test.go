@@ -30,19 +30,19 @@ import (
 
 // reader is an operation of either kind of object: ImageRepositories list tags,
 // ImagePolicies fetch digests and look for tags.
-type reader func(context.Context, *Client, image.Name, AuthOptions) error
+type readFunc func(context.Context, *testClient, image.Name, AuthOptions) error
 
 // readers are all of them.
-var readers = map[string]reader{
-	"Tags": func(ctx context.Context, c *Client, img image.Name, auth AuthOptions) error {
+var readers = map[string]readFunc{
+	"Tags": func(ctx context.Context, c *testClient, img image.Name, auth AuthOptions) error {
 		_, err := c.ListTags(ctx, img, auth)
 		return err
 	},
-	"Digest": func(ctx context.Context, c *Client, img image.Name, auth AuthOptions) error {
+	"Digest": func(ctx context.Context, c *testClient, img image.Name, auth AuthOptions) error {
 		_, err := c.Digest(ctx, img, "1.0.0", auth)
 		return err
 	},
-	"Exists": func(ctx context.Context, c *Client, img image.Name, auth AuthOptions) error {
+	"Exists": func(ctx context.Context, c *testClient, img image.Name, auth AuthOptions) error {
 		_, err := c.Exists(ctx, img, "1.0.0", auth)
 		return err
 	},

@@ -31,31 +31,107 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // canary is the secret of all tests. It must be in no error.
 const canary = "canary-5ecret"
 
-// newTestClient returns a Client that is closed when the test ends, and fails
+// testClient is a Client with its operations as functions of an image and an
+// identity, each admitted by itself.
+type testClient struct{ *Client }
+
+func (c *testClient) access(img image.Name, auth AuthOptions) Access {
+	return Access{Image: img, Proxy: proxyName(auth), Anonymous: auth.IsAnonymous(), Auth: func(context.Context) (AuthOptions, error) { return auth, nil }}
+}
+
+// proxyName names the proxy of an identity, as callers do who know its Secret.
+func proxyName(auth AuthOptions) string {
+	if auth.Transport.Proxy == nil {
+		return ""
+	}
+	return auth.Transport.Key
+}
+
+func (c *testClient) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.List(ctx, known)
+}
+
+func (c *testClient) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
+	list, err := c.List(ctx, img, auth, "")
+	return list.Tags, err
+}
+
+func (c *testClient) Digest(ctx context.Context, img image.Name, tag string, auth AuthOptions) (string, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.Digest(ctx, tag)
+}
+
+func (c *testClient) Exists(ctx context.Context, img image.Name, tag string, auth AuthOptions) (bool, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.Exists(ctx, tag)
+}
+
+func (c *testClient) Manifest(ctx context.Context, img image.Name, reference string, auth AuthOptions) (Manifest, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.Manifest(ctx, reference)
+}
+
+func (c *testClient) Blob(ctx context.Context, img image.Name, digest string, limit int64, auth AuthOptions) ([]byte, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.Blob(ctx, digest, limit)
+}
+
+func (c *testClient) Referrers(ctx context.Context, img image.Name, digest string, auth AuthOptions) ([]Referrer, error) {
+	repo := c.Open(c.access(img, auth))
+	defer repo.Close()
+	return repo.Referrers(ctx, digest)
+}
+
+// openReader returns what makes the requests of one operation.
+func (c *testClient) openReader(t testing.TB, img image.Name, auth AuthOptions) *reader {
+	t.Helper()
+	repo := c.Open(c.access(img, auth))
+	t.Cleanup(repo.Close)
+	connection, err := repo.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reader{connection: connection, Client: c.Client, image: img}
+}
+
+// newTestClient returns a client that is closed when the test ends, and fails
 // the test then if a body was left open.
-func newTestClient(t testing.TB, opts ...ClientOption) *Client {
+func newTestClient(t testing.TB, opts ...ClientOption) *testClient {
 	t.Helper()
 	c := NewClient(opts...)
-	bodies := &bodyCounter{inner: c.transport}
-	c.stack = c.newStack(bodies) // of the default route
+	var open atomic.Int64
+	pooled := c.base
+	c.base = func(config transport.Config) http.RoundTripper {
+		if config.Key != "" {
+			return pooled(config)
+		}
+		return &bodyCounter{inner: pooled(config), open: &open}
+	}
 	t.Cleanup(func() {
 		c.Close()
-		if open := bodies.open.Load(); open != 0 {
+		if open := open.Load(); open != 0 {
 			t.Errorf("%d bodies were left open", open)
 		}
 	})
-	return c
+	return &testClient{c}
 }
 
 // bodyCounter counts the bodies that are not closed.
 type bodyCounter struct {
 	inner http.RoundTripper
-	open  atomic.Int64
+	open  *atomic.Int64
 }
 
 func (b *bodyCounter) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -64,7 +140,7 @@ func (b *bodyCounter) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	b.open.Add(1)
-	resp.Body = &countedBody{ReadCloser: resp.Body, open: &b.open}
+	resp.Body = &countedBody{ReadCloser: resp.Body, open: b.open}
 	return resp, nil
 }
 

@@ -25,6 +25,9 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -33,53 +36,53 @@ import (
 func TestFewAnswersAreLargeAtATime(t *testing.T) {
 	checkGoroutines(t)
 	reg, small := start(t)
-	begun, goOn := make(chan struct{}, 3*largeAtATime), make(chan struct{})
+	begun, goOn := make(chan struct{}, 3*maxLarge), make(chan struct{})
 	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if !strings.Contains(req.URL.Path, "large") {
 			next.ServeHTTP(w, req)
 			return
 		}
-		_, _ = io.WriteString(w, `{"name":"`+strings.Repeat("x", 7*largeAnswer))
+		_, _ = io.WriteString(w, `{"name":"`+strings.Repeat("x", 7*largeRead))
 		begun <- struct{}{} // what was sent fits into no buffer on the way, so it was read
 		<-goOn
 		_, _ = io.WriteString(w, `","tags":["1.0.0"]}`)
 	})
-	c := newTestClient(t, WithTraffic(Traffic{}))
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	var all sync.WaitGroup
-	for range 3 * largeAtATime {
+	for range 3 * maxLarge {
 		all.Go(func() {
 			if tags, err := c.ListTags(t.Context(), parse(t, reg.Image("large")), AuthOptions{}); err != nil || len(tags) != 1 {
 				t.Errorf("got %q, error %v", tags, err)
 			}
 		})
 	}
-	for range largeAtATime {
+	for range maxLarge {
 		<-begun
 	}
-	if n := len(c.large); n != largeAtATime {
-		t.Errorf("%d are large, want %d", n, largeAtATime)
+	if c.large.TryAcquire(1) {
+		t.Errorf("fewer than %d are large", maxLarge)
 	}
 	if tags, err := c.ListTags(t.Context(), small, AuthOptions{}); err != nil || len(tags) != 2 {
 		t.Errorf("a small list waits: got %q, error %v", tags, err)
 	}
 	if n := len(begun); n != 0 {
-		t.Errorf("%d more than %d large lists were read", n, largeAtATime)
+		t.Errorf("%d more than %d large lists were read", n, maxLarge)
 	}
 	close(goOn)
 	all.Wait()
-	if n := len(c.large); n != 0 {
-		t.Errorf("%d places were not given back", n)
+	if !c.large.TryAcquire(maxLarge) {
+		t.Error("not all were released")
 	}
 }
 
 // TestALargeAnswerGivesUp tests that waiting ends with the operation's time.
 func TestALargeAnswerGivesUp(t *testing.T) {
-	m := meter{large: make(chan struct{})}
+	b := readBudget{large: semaphore.NewWeighted(0)}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	n, err := io.Copy(io.Discard, m.of(ctx, strings.NewReader(strings.Repeat("x", 2*largeAnswer))))
-	if !errors.Is(err, context.Canceled) || n < largeAnswer {
+	n, err := io.Copy(io.Discard, b.reader(ctx, strings.NewReader(strings.Repeat("x", 2*largeRead))))
+	if !errors.Is(err, context.Canceled) || n < largeRead {
 		t.Errorf("read %d bytes, error %v", n, err)
 	}
-	m.end()
+	b.release()
 }

@@ -23,12 +23,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // TestWhereRedirectsMayLead tests that no registry sends the controller to
@@ -42,17 +43,17 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 	}{
 		"the same host":                     {"r.example.com", false, "https://r.example.com/v2/app/tags/list", nil},
 		"a storage":                         {"r.example.com", false, "https://storage.example.org/list", nil},
-		"without TLS":                       {"r.example.com", false, "http://r.example.com/", errPlainHTTP},
-		"another protocol":                  {"r.example.com", false, "file:///etc/passwd", errPlainHTTP},
-		"the private network":               {"r.example.com", false, "https://10.96.0.1/api/v1/secrets", errBadRedirect},
-		"the private network, in IPv6":      {"r.example.com", false, "https://[fd00::1]/", errBadRedirect},
-		"the private network, IPv4 in IPv6": {"r.example.com", false, "https://[::ffff:10.0.0.1]/", errBadRedirect},
-		"this machine":                      {"r.example.com", false, "https://127.0.0.1:9440/", errBadRedirect},
-		"this machine by name":              {"r.example.com", false, "https://localhost/", errBadRedirect},
-		"this machine without a name":       {"r.example.com", false, "https://:8080/", errBadRedirect},
-		"credentials of a cloud":            {"r.example.com", false, "https://169.254.169.254/latest/", errBadRedirect},
-		"the same without TLS":              {"10.0.0.1:5000", true, "http://169.254.169.254/latest/", errBadRedirect},
-		"the same in IPv6 notation":         {"10.0.0.1:5000", true, "http://[::ffff:169.254.169.254]/latest/", errBadRedirect},
+		"without TLS":                       {"r.example.com", false, "http://r.example.com/", transport.ErrPlainHTTP},
+		"another protocol":                  {"r.example.com", false, "file:///etc/passwd", transport.ErrPlainHTTP},
+		"the private network":               {"r.example.com", false, "https://10.96.0.1/api/v1/secrets", transport.ErrBadRedirect},
+		"the private network, in IPv6":      {"r.example.com", false, "https://[fd00::1]/", transport.ErrBadRedirect},
+		"the private network, IPv4 in IPv6": {"r.example.com", false, "https://[::ffff:10.0.0.1]/", transport.ErrBadRedirect},
+		"this machine":                      {"r.example.com", false, "https://127.0.0.1:9440/", transport.ErrBadRedirect},
+		"this machine by name":              {"r.example.com", false, "https://localhost/", transport.ErrBadRedirect},
+		"this machine without a name":       {"r.example.com", false, "https://:8080/", transport.ErrBadRedirect},
+		"credentials of a cloud":            {"r.example.com", false, "https://169.254.169.254/latest/", transport.ErrBadRedirect},
+		"the same without TLS":              {"10.0.0.1:5000", true, "http://169.254.169.254/latest/", transport.ErrBadRedirect},
+		"the same in IPv6 notation":         {"10.0.0.1:5000", true, "http://[::ffff:169.254.169.254]/latest/", transport.ErrBadRedirect},
 		"a registry of the private network": {"10.0.0.1:5000", true, "http://10.0.0.2/", nil},
 		"an address of its own":             {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
 	} {
@@ -61,8 +62,7 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := newDoor(tc.host, tc.plain, time.Now)
-			if got := d.checkRedirect(&http.Request{URL: u}, nil); !errors.Is(got, tc.want) {
+			if got := transport.CheckRedirect(tc.host, tc.plain)(&http.Request{URL: u}, nil); !errors.Is(got, tc.want) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -79,8 +79,8 @@ func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
 			reg.Inject(kind, registrytest.Redirect(target))
 			c := newTestClient(t)
 			trust(c, reg.CertPool())
-			c.transport.DialContext = dialTo(reg.Host())
-			c.transport.TLSClientConfig.ServerName = "example.com"
+			c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
+			c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com"
 			img := parse(t, "registry.example.com/app")
 			reg.Reset()
 			if kind == registrytest.ManifestGet {
@@ -112,17 +112,17 @@ func TestAProxyOfOnesOwnHoldsNobodyUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newTestClient(t, withClock(newFakeClock()), WithTraffic(Traffic{InFlight: 1}))
+	c := newTestClient(t, withClock(registrytest.NewClock()), WithRateLimits(ratelimit.Config{InFlight: 1}))
 	theirs := via("theirs", nil, address)
 	for range 2 {
 		_, err = c.ListTags(t.Context(), img, theirs)
 		checkError(t, err, v1.RateLimitedReason, "limits the rate")
 	}
-	_, leave, err := c.Enter(t.Context(), img, Caller{Proxy: "mine"})
-	if err != nil {
-		t.Fatalf("who comes by another proxy waits: %v", err)
+	mine := c.Open(Access{Image: img, Proxy: "mine"})
+	defer mine.Close()
+	if err := mine.admit(); err != nil {
+		t.Fatalf("the limiter of another proxy is paused: %v", err)
 	}
-	defer leave()
 	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
 	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || reg.Count(registrytest.Tags) != 1 {
 		t.Errorf("everybody waits: error %v, -want +got:\n%s", err, diff)

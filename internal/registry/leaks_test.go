@@ -95,14 +95,14 @@ func TestNothingLeaks(t *testing.T) {
 			checkGoroutines(t)
 			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 			auth := login(img)
-			auth.route = way(t).route
-			clock, metrics := newFakeClock(), prometheus.NewRegistry()
+			auth.Transport = way(t).Transport
+			clock, metrics := registrytest.NewClock(), prometheus.NewRegistry()
 			limits := Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 10, Tags: 1000, ListBytes: 2 << 20}
 			c := newTestClient(t, withClock(clock), WithLimits(limits), WithMetrics(metrics))
 			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
 				for _, end := range endings {
 					for _, read := range readers {
-						clock.sleep(3 * time.Hour) // nothing is known any more
+						clock.Advance(3 * time.Hour) // nothing is known any more
 						ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 						heal := reg.Inject(kind, end(reg, cancel))
 						_ = read(ctx, c, img, auth)
@@ -113,7 +113,7 @@ func TestNothingLeaks(t *testing.T) {
 			}
 			g := NewWithT(t)
 			g.SetDefaultEventuallyTimeout(10 * time.Second)
-			clock.sleep(3 * time.Hour)
+			clock.Advance(3 * time.Hour)
 			for _, read := range readers {
 				g.Expect(read(t.Context(), c, img, auth)).To(Succeed(), "everything works after all of that")
 			}

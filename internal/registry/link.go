@@ -21,6 +21,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // nextPage returns the address of the page after the one that resp is, and nil
@@ -43,26 +45,18 @@ func resolvePage(page *url.URL, target string) (*url.URL, error) {
 	if err != nil {
 		return nil, errMalformedLink
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || hostOf(u) != hostOf(page) {
+	if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || transport.URLHost(u) != transport.URLHost(page) {
 		return nil, errForeignLink
 	}
 	u.Scheme, u.Host, u.Fragment = page.Scheme, page.Host, ""
 	return u, nil
 }
 
-// hostOf returns the host of an address in one spelling: in lower case, and
-// without the port that its scheme implies. Only ASCII letters are lowered, as in
-// canonicalHost.
-func hostOf(u *url.URL) string {
-	host := strings.Map(lowerASCII, u.Host)
-	switch u.Scheme {
-	case "http":
-		return strings.TrimSuffix(host, ":80")
-	case "https":
-		return strings.TrimSuffix(host, ":443")
-	}
-	return host
-}
+// Links to next pages that are not followed.
+const (
+	errMalformedLink = transport.ProtocolError("the link to the next page of its list is malformed")
+	errForeignLink   = transport.ProtocolError("the next page of its list is on another host, where it is not looked for")
+)
 
 // nextLink returns the target of the link with the relation "next" in the values
 // of the header Link (RFC 8288, section 3), and whether there is one. A link

@@ -18,6 +18,7 @@ package registry
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,6 +33,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -39,10 +41,12 @@ import (
 type counts = map[registrytest.Kind]int
 
 // withClock makes a Client go by a test's clock.
-func withClock(clock *fakeClock) ClientOption { return func(c *Client) { c.now = clock.Now } }
+func withClock(clock *registrytest.Clock) ClientOption {
+	return func(c *Client) { c.now = clock.Now }
+}
 
 // requestsOfAList lists the tags, and returns the requests that this took.
-func requestsOfAList(t *testing.T, c *Client, reg *registrytest.Registry, img image.Name, auth AuthOptions) counts {
+func requestsOfAList(t *testing.T, c *testClient, reg *registrytest.Registry, img image.Name, auth AuthOptions) counts {
 	t.Helper()
 	reg.Reset()
 	if _, err := c.ListTags(t.Context(), img, auth); err != nil {
@@ -53,7 +57,7 @@ func requestsOfAList(t *testing.T, c *Client, reg *registrytest.Registry, img im
 
 func TestTokensAreUsedUntilTheyExpire(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary)) // for five minutes
-	clock := newFakeClock()
+	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock))
 	steps := []struct {
 		reason string
@@ -67,7 +71,7 @@ func TestTokensAreUsedUntilTheyExpire(t *testing.T) {
 		{"sessions are not kept forever", 3 * time.Hour, counts{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1}},
 	}
 	for _, step := range steps {
-		clock.sleep(step.after)
+		clock.Advance(step.after)
 		if diff := cmp.Diff(step.want, requestsOfAList(t, c, reg, img, login(img))); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", step.reason, diff)
 		}
@@ -122,7 +126,7 @@ func TestManyAtOnce(t *testing.T) {
 	checkGoroutines(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Inject(registrytest.Token, registrytest.Delay(20*time.Millisecond))
-	c := newTestClient(t, WithTraffic(Traffic{}))
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	for _, want := range []counts{
 		{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 16, registrytest.ManifestHead: 16},
 		{registrytest.Token: 1, registrytest.Tags: 16, registrytest.ManifestHead: 16},
@@ -193,7 +197,7 @@ func newTokenServer(t *testing.T, reg **registrytest.Registry, handle func(*toke
 }
 
 // basicCanary is the header by which the tests' password is sent.
-var basicCanary = basicAuthorization(&authn.AuthConfig{Username: "user", Password: canary})
+var basicCanary = "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+canary))
 
 // TestTokenServers tests how token servers on other hosts are asked.
 func TestTokenServers(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // acceptManifests names what a tag may point at. Indexes come first: the digest
@@ -36,74 +37,85 @@ var acceptManifests = strings.Join([]string{
 	string(types.DockerManifestSchema2),
 }, ", ")
 
+// Digest returns the digest, "sha256:…", of what a tag points at. For a
+// multi-arch image that is the index. It fails with an *Error, which is ErrNotFound
+// if the registry has no such tag.
+func (r *Repository) Digest(ctx context.Context, tag string) (string, error) {
+	op := operation{verb: opDigest, tag: tag}
+	return run(ctx, r, op, func(ctx context.Context, r *reader) (string, error) { return r.digest(ctx, tag) })
+}
+
+// Exists reports whether a tag exists, by asking for that tag alone. It fails
+// with an *Error if the registry answers neither yes nor no.
+func (r *Repository) Exists(ctx context.Context, tag string) (bool, error) {
+	op := operation{verb: opExists, tag: tag}
+	return run(ctx, r, op, func(ctx context.Context, r *reader) (bool, error) { return r.exists(ctx, tag) })
+}
+
 // digest returns the digest of what a tag points at: the one that the registry
 // names, or else the one of the manifest's bytes.
-func (s *session) digest(ctx context.Context, tag string) (string, error) {
-	resp, err := s.manifest(ctx, http.MethodHead, tag)
+func (r *reader) digest(ctx context.Context, tag string) (string, error) {
+	resp, err := r.head(ctx, tag)
 	if err != nil {
 		return "", err
 	}
-	defer closeBody(resp)
-	if refusesHead(resp) {
-		return s.computeDigest(ctx, tag)
+	if resp != nil {
+		if digest := namedDigest(resp); digest != "" {
+			return digest, nil
+		}
 	}
-	if err := checkStatus(resp, http.StatusOK); err != nil {
-		return "", err
-	}
-	if digest := namedDigest(resp); digest != "" {
-		return digest, nil
-	}
-	return s.computeDigest(ctx, tag)
+	m, err := r.getManifest(ctx, tag)
+	return m.Digest, err
 }
 
 // exists reports whether the registry has the tag. No registry has a malformed
 // one, which may stand in a status that something else wrote.
-func (s *session) exists(ctx context.Context, tag string) (bool, error) {
-	if !wellFormedTag(tag) {
+func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
+	if !isTag(tag) {
 		return false, nil
 	}
-	found, refused, err := s.has(ctx, http.MethodHead, tag)
-	if refused {
-		found, _, err = s.has(ctx, http.MethodGet, tag)
+	resp, err := r.head(ctx, tag)
+	if err != nil || resp != nil {
+		return err == nil, err
 	}
-	return found, err
-}
-
-// has reports whether the registry has the tag, and then whether it refuses to
-// say so to a HEAD.
-func (s *session) has(ctx context.Context, method, tag string) (bool, bool, error) {
-	resp, err := s.manifest(ctx, method, tag)
+	resp, err = r.askForManifest(ctx, http.MethodGet, tag)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
-	defer closeBody(resp)
-	if method == http.MethodHead && refusesHead(resp) {
-		return false, true, nil
+	defer transport.CloseBody(resp)
+	err = checkFound(resp)
+	if _, missing := asNotFound(err); missing {
+		return false, nil
 	}
-	if err := checkStatus(resp, http.StatusOK, http.StatusNotFound); err != nil {
-		return false, false, err
-	}
-	return resp.StatusCode == http.StatusOK, false, nil
+	return err == nil, err
 }
 
-// manifest asks for the manifest of a tag. The caller closes the response's
-// body. Tags may come from a registry's list, so they are checked before they
-// become a part of an address.
-func (s *session) manifest(ctx context.Context, method, tag string) (*http.Response, error) {
-	if !wellFormedTag(tag) {
-		return nil, badAnswer("the tag is not a valid one")
+// head makes a HEAD request for a tag. It returns no response if GET has to
+// decide: registries refuse HEAD where they answer GET (400, 403, 405, 501), or
+// answer 404 to it (Nexus: crazy-max/diun#1614), and the response to a HEAD has no
+// body that would tell the registry from another server on the way.
+func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
+	resp, err := r.askForManifest(ctx, http.MethodHead, tag)
+	if err != nil {
+		return nil, err
 	}
-	return s.do(ctx, method, s.url("manifests/"+tag), acceptManifests)
-}
-
-// refusesHead reports whether the answer to a HEAD says that another method
-// may do.
-func refusesHead(resp *http.Response) bool {
+	defer transport.CloseBody(resp)
 	switch resp.StatusCode {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return true
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotAcceptable, http.StatusNotImplemented:
+		return nil, nil
 	}
-	return false
+	return resp, checkStatus(resp, http.StatusOK)
+}
+
+// askForManifest asks for the manifest of a tag or a digest. The caller closes
+// the response's body. Tags may come from a registry's list, so they are checked
+// before they become a part of an address.
+func (r *reader) askForManifest(ctx context.Context, method, reference string) (*http.Response, error) {
+	if !image.IsDigest(reference) && !isTag(reference) {
+		return nil, transport.ProtocolError("the tag is not a valid one")
+	}
+	return r.do(ctx, method, r.url("manifests/"+reference), acceptManifests)
 }
 
 // namedDigest returns the digest that the registry names, and nothing where it
@@ -116,36 +128,21 @@ func namedDigest(resp *http.Response) string {
 	return digest
 }
 
-// computeDigest reads the manifest of a tag and returns the digest of its
-// bytes, which must be the one that the registry names, if it names one.
-func (s *session) computeDigest(ctx context.Context, tag string) (string, error) {
-	resp, err := s.manifest(ctx, http.MethodGet, tag)
-	if err != nil {
-		return "", err
-	}
-	defer closeBody(resp)
-	if err := checkStatus(resp, http.StatusOK); err != nil {
-		return "", err
-	}
-	m, err := s.readManifest(ctx, resp)
-	return m.Digest, err
-}
-
 // checkManifest tells a manifest or an index from whatever else a server may
 // send with status 200. Schema version 1 is refused: the digest of such a
 // manifest is not the digest of its bytes.
 func checkManifest(body []byte) error {
 	if looksLikeHTML(body) {
-		return badAnswer("it sent an HTML page in place of a manifest: check that spec.image names a registry")
+		return transport.ProtocolError("it sent an HTML page in place of a manifest: check that spec.image names a registry")
 	}
 	var manifest struct {
 		SchemaVersion int `json:"schemaVersion"`
 	}
 	if err := json.Unmarshal(body, &manifest); err != nil {
-		return badAnswer("it sent a manifest that is malformed or cut off")
+		return transport.ProtocolError("it sent a manifest that is malformed or cut off")
 	}
 	if manifest.SchemaVersion != 2 {
-		return badAnswer("it sent JSON that is no manifest of schema version 2")
+		return transport.ProtocolError("it sent JSON that is no manifest of schema version 2")
 	}
 	return nil
 }

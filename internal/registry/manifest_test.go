@@ -142,8 +142,11 @@ func TestExists(t *testing.T) {
 		wantGets    int
 	}{
 		"There":          {reason: "status 200", tag: "1.0.0", want: true},
-		"Gone":           {reason: "status 404", tag: "9.9.9", want: false},
-		"HeadNotAllowed": {reason: "GET says it too", tag: "1.0.0", fault: registrytest.Status(405, ""), want: true, wantGets: 1},
+		"Gone":           {reason: "GET confirms it", tag: "9.9.9", want: false, wantGets: 1},
+		"HeadNotFound":   {reason: "registries that answer 404 to a HEAD alone (diun#1614)", tag: "1.0.0", fault: registrytest.Status(404, ""), want: true, wantGets: 1},
+		"HeadNotAllowed": {reason: "registries without HEAD", tag: "1.0.0", fault: registrytest.Status(405, ""), want: true, wantGets: 1},
+		"HeadBadRequest": {reason: "the same in another status", tag: "1.0.0", fault: registrytest.Status(400, ""), want: true, wantGets: 1},
+		"HeadForbidden":  {reason: "a filter on the way that forbids HEAD", tag: "1.0.0", fault: registrytest.Status(403, ""), want: true, wantGets: 1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -176,9 +179,22 @@ func TestMalformedTagsDontExist(t *testing.T) {
 	}
 }
 
+// TestExists_GETFails tests that a 404 of another server on the way is no answer,
+// to HEAD or to GET.
+func TestExists_GETFails(t *testing.T) {
+	for code, body := range map[int]string{403: `{"errors":[{"code":"DENIED"}]}`, 404: "default backend - 404", 500: ""} {
+		reg, img := start(t)
+		reg.Inject(registrytest.ManifestHead, registrytest.Status(404, ""))
+		reg.Inject(registrytest.ManifestGet, registrytest.Status(code, body))
+		if found, err := newTestClient(t).Exists(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
+			t.Errorf("status %d: got %v without an error", code, found)
+		}
+	}
+}
+
 func TestExistsNeverGuesses(t *testing.T) {
 	reg, img := start(t)
-	for _, code := range []int{401, 403, 500, 503} {
+	for _, code := range []int{401, 500, 503} {
 		reg.Inject(registrytest.ManifestHead, registrytest.Status(code, ""))
 		if found, err := newTestClient(t).Exists(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
 			t.Errorf("status %d: got %v without an error", code, found)

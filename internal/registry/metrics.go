@@ -22,7 +22,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 const (
@@ -94,24 +95,23 @@ func (m *metrics) label(host string) string {
 	return host
 }
 
-// HostLabel returns what the metrics call the registry host of an image: the
-// host, or "other" beyond some number of hosts.
-func (c *Client) HostLabel(img image.Name) string { return c.metrics.label(gateHost(img)) }
-
-func (m *metrics) observeRequest(o Observation) {
+func (m *metrics) observeRequest(o transport.Observation) {
 	host := m.label(o.Host)
 	m.requests.WithLabelValues(host, o.Outcome).Inc()
 	m.durations.WithLabelValues(host).Observe(o.Duration.Seconds())
 }
 
-func (m *metrics) observeWait(host string, wait time.Duration) {
-	m.waits.WithLabelValues(m.label(host)).Observe(wait.Seconds())
-}
-
-func (m *metrics) setInFlight(host string, change float64) {
-	m.inFlight.WithLabelValues(m.label(host)).Add(change)
-}
-
-func (m *metrics) setPaused(host string, until time.Time) {
-	m.paused.WithLabelValues(m.label(host)).Set(float64(until.UnixMilli()) / 1000)
+// observer returns what the limiters report to.
+func (m *metrics) observer() *ratelimit.Observer {
+	return &ratelimit.Observer{
+		Waited: func(host string, wait time.Duration) {
+			m.waits.WithLabelValues(m.label(host)).Observe(wait.Seconds())
+		},
+		InFlight: func(host string, change int) {
+			m.inFlight.WithLabelValues(m.label(host)).Add(float64(change))
+		},
+		PausedUntil: func(host string, until time.Time) {
+			m.paused.WithLabelValues(m.label(host)).Set(float64(until.UnixMilli()) / 1000)
+		},
+	}
 }

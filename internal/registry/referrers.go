@@ -19,6 +19,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
@@ -28,6 +29,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 const (
@@ -40,8 +42,8 @@ const (
 	noReferrersFor = time.Hour
 )
 
-// Referrer describes a manifest that says of itself that it is about another
-// one, such as a signature. What the description says is to be checked.
+// Referrer describes a manifest that refers to another one, such as a
+// signature. The description is the registry's, and is to be checked.
 type Referrer struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
@@ -50,101 +52,138 @@ type Referrer struct {
 	Annotations  map[string]string `json:"annotations"`
 }
 
-// Referrers lists what refers to the manifest of a digest. Where the registry
-// has no API for that, it reads the index under the tag that the distribution
-// specification has in place of it. The list is not filtered by the registry:
-// some of them take the type of the config for that of the artifact.
+// Referrers lists what refers to the manifest of a digest. If the registry has no
+// API for that, it reads the index under the tag that the distribution
+// specification has in place of it. The list is not filtered by the registry: some
+// filter by the type of the config in place of that of the artifact.
 //
 // It fails with an *Error. To have no referrers is no failure.
-func (c *Client) Referrers(ctx context.Context, img image.Name, digest string, auth AuthOptions) ([]Referrer, error) {
-	op := operation{verb: opReferrers, image: img, digest: digest, auth: auth}
-	return run(ctx, c, op, func(ctx context.Context, s *session) ([]Referrer, error) { return s.referrers(ctx, digest) })
+func (r *Repository) Referrers(ctx context.Context, digest string) ([]Referrer, error) {
+	op := operation{verb: opReferrers, digest: digest}
+	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]Referrer, error) { return r.referrers(ctx, digest) })
 }
 
-// referrers lists the referrers of a manifest, in whichever way there is.
-func (s *session) referrers(ctx context.Context, digest string) ([]Referrer, error) {
+// referrers lists the referrers of a manifest by the API, or else by the tag.
+func (r *reader) referrers(ctx context.Context, digest string) ([]Referrer, error) {
 	if !image.IsDigest(digest) {
-		return nil, badAnswer("the digest is not a valid one")
+		return nil, transport.ProtocolError("the digest is not a valid one")
 	}
-	if s.now().Before(time.Unix(s.habits.noReferrers.Load(), 0)) {
-		return s.taggedReferrers(ctx, digest)
+	if r.now().Before(time.Unix(r.capabilities.noReferrers.Load(), 0)) {
+		return r.taggedReferrers(ctx, digest)
 	}
-	found, supported, err := s.listedReferrers(ctx, digest)
-	if err != nil || supported {
+	found, err := r.listedReferrers(ctx, digest)
+	switch {
+	case errors.Is(err, errNoReferrers):
+		r.capabilities.noReferrers.Store(r.now().Add(noReferrersFor).Unix())
+	case !errors.Is(err, errReferrersRefused):
 		return found, err
 	}
-	s.habits.noReferrers.Store(s.now().Add(noReferrersFor).Unix())
-	return s.taggedReferrers(ctx, digest)
+	return r.taggedReferrers(ctx, digest)
 }
 
-// listedReferrers lists referrers by the registry's API, and reports whether it
-// has it.
-func (s *session) listedReferrers(ctx context.Context, digest string) ([]Referrer, bool, error) {
+const (
+	// errNoReferrers means that the registry has no API for referrers.
+	errNoReferrers = transport.ProtocolError("it has no API for referrers")
+	// errReferrersRefused means that the API refuses a client that may pull. It
+	// may not refuse the next one.
+	errReferrersRefused = transport.ProtocolError("its API for referrers refuses access")
+)
+
+// listedReferrers lists referrers by the registry's API.
+func (r *reader) listedReferrers(ctx context.Context, digest string) ([]Referrer, error) {
 	var all []Referrer
-	next := s.url("referrers/" + digest)
+	next := r.url("referrers/" + digest)
 	for range maxReferrerPages {
-		page, after, supported, err := s.referrerPage(ctx, next)
-		if err != nil || !supported {
-			return nil, supported, err
+		page, after, err := r.referrerPage(ctx, next)
+		if err != nil {
+			return nil, err
 		}
 		if all = append(all, page...); len(all) > maxReferrers {
-			return nil, true, badAnswerf("it lists more than the %d referrers that are read", maxReferrers)
+			return nil, transport.ProtocolErrorf("it lists more than the %d referrers that are read", maxReferrers)
 		}
 		if after == nil {
-			return all, true, nil
+			return all, nil
 		}
 		next = after
 	}
-	return nil, true, badAnswerf("the list of referrers has more than the %d pages that are read", maxReferrerPages)
+	return nil, transport.ProtocolErrorf("the list of referrers has more than the %d pages that are read", maxReferrerPages)
 }
 
 // referrerPage reads one page of a list of referrers. It returns the address
-// of the next one, nil where there is none, and whether the registry has the API.
-func (s *session) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *url.URL, bool, error) {
-	resp, err := s.do(ctx, http.MethodGet, u, string(types.OCIImageIndex))
+// of the next one, nil if there is none.
+func (r *reader) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *url.URL, error) {
+	resp, err := r.do(ctx, http.MethodGet, u, string(types.OCIImageIndex))
+	if isBadRedirect(err) {
+		return nil, nil, errNoReferrers
+	}
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, err
 	}
-	defer closeBody(resp)
-	if lacksReferrers(resp) {
-		return nil, nil, false, nil
+	defer transport.CloseBody(resp)
+	if err := checkReferrersStatus(resp); err != nil {
+		return nil, nil, err
 	}
-	if err := checkStatus(resp, http.StatusOK); err != nil {
-		return nil, nil, false, err
-	}
-	body, err := s.read(ctx, resp, s.limits.ManifestBytes, "list of referrers")
+	body, err := r.read(ctx, resp, r.limits.ManifestBytes, "list of referrers")
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, err
 	}
-	if said, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || said != string(types.OCIImageIndex) {
-		return nil, nil, false, badAnswer("it sent something else in place of a list of referrers")
+	if !isIndex(resp, body) {
+		return nil, nil, errNoReferrers
 	}
 	found, err := parseReferrers(body)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, err
 	}
 	next, err := nextPage(resp)
-	return found, next, true, err
+	return found, next, err
 }
 
-// lacksReferrers reports whether an answer says that the registry has no API for
-// referrers. The specification has 404 for that, older registries have others.
-func lacksReferrers(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNotAcceptable || refusesHead(resp)
+// isBadRedirect reports whether an error is about a redirect that is not
+// followed, as one to a login page may be.
+func isBadRedirect(err error) bool {
+	return errors.Is(err, transport.ErrBadRedirect) || errors.Is(err, transport.ErrPlainHTTP) || errors.Is(err, transport.ErrTooManyRedirects)
 }
 
-// taggedReferrers reads the index of referrers that clients keep under a tag,
-// where the registry keeps none.
-func (s *session) taggedReferrers(ctx context.Context, digest string) ([]Referrer, error) {
-	index, err := s.fullManifest(ctx, strings.Replace(digest, ":", "-", 1), "")
-	if _, none := asMissing(err); none {
+// checkReferrersStatus fails unless the API answers. The specification has 404 for
+// its absence, registries that are older than it have others.
+func checkReferrersStatus(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusNotAcceptable, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return errNoReferrers
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return errReferrersRefused
+	}
+	return checkStatus(resp, http.StatusOK)
+}
+
+// isIndex reports whether a response is meant to be an index, whole or not.
+// Registries without the API answer with status 200 and a page, or follow a
+// redirect to one (google/go-containerregistry#1968). What says that it is an index
+// and is none is a failure.
+func isIndex(resp *http.Response, body []byte) bool {
+	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err == nil && mediaType == string(types.OCIImageIndex) {
+		return true
+	}
+	var index struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	return checkManifest(body) == nil && json.Unmarshal(body, &index) == nil && index.Manifests != nil
+}
+
+// taggedReferrers reads the index of referrers that clients keep under a tag, if
+// the registry keeps none. Some registries resolve that tag to the image itself
+// (GitLab: oras-project/oras-go#1396): what is no index, or the image, lists none.
+func (r *reader) taggedReferrers(ctx context.Context, digest string) ([]Referrer, error) {
+	index, err := r.getManifest(ctx, strings.Replace(digest, ":", "-", 1))
+	if _, missing := asNotFound(err); missing {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if index.MediaType != string(types.OCIImageIndex) {
-		return nil, badAnswer("the tag under which referrers are listed holds no index")
+	if index.Digest == digest || index.MediaType != string(types.OCIImageIndex) {
+		return nil, nil
 	}
 	return parseReferrers(index.Bytes)
 }
@@ -158,10 +197,10 @@ func parseReferrers(body []byte) ([]Referrer, error) {
 		Manifests []Referrer `json:"manifests"`
 	}
 	if err := json.Unmarshal(body, &index); err != nil {
-		return nil, badAnswer("it sent a list of referrers that is malformed")
+		return nil, transport.ProtocolError("it sent a list of referrers that is malformed")
 	}
 	if len(index.Manifests) > maxReferrers {
-		return nil, badAnswerf("it lists more than the %d referrers that are read", maxReferrers)
+		return nil, transport.ProtocolErrorf("it lists more than the %d referrers that are read", maxReferrers)
 	}
 	return index.Manifests, nil
 }

@@ -130,9 +130,11 @@ func TestReferrerErrors(t *testing.T) {
 		words    []string
 	}{
 		"Failure":        {api: registrytest.Status(500, ""), words: []string{"500"}},
-		"Refused":        {api: registrytest.Status(403, ""), reason: v1.AuthenticationFailedReason, words: []string{"403"}},
+		"Refused":        {api: registrytest.Status(403, ""), tag: registrytest.Status(403, ""), reason: v1.AuthenticationFailedReason, words: []string{"403"}},
 		"Throttled":      {api: registrytest.Status(429, ""), reason: v1.RateLimitedReason, words: []string{"429"}},
-		"HTML":           {api: registrytest.HTML(), words: []string{"something else"}},
+		"IndexOfHTML":    {api: index("<html>"), words: []string{"HTML page"}},
+		"IndexCut":       {api: index(`{"schemaVersion":2,"manif`), words: []string{"malformed or cut off"}},
+		"RefusedAndHTML": {api: registrytest.Status(401, ""), tag: registrytest.HTML(), words: []string{"HTML page"}},
 		"OtherJSON":      {api: index(`{"manifests":[]}`), words: []string{"schema version 2"}},
 		"Malformed":      {api: index(`{"schemaVersion":2,"manifests":[1]}`), words: []string{"malformed"}},
 		"CutOff":         {api: registrytest.CutOff(), words: []string{"closed the connection"}},
@@ -141,7 +143,6 @@ func TestReferrerErrors(t *testing.T) {
 		"ForeignLink":    {api: foreignPage, words: []string{"another host"}},
 		"TagFailure":     {tag: registrytest.Status(502, ""), words: []string{"502"}},
 		"TagOfIngress":   {tag: registrytest.Status(404, "default backend - 404"), words: []string{"404"}},
-		"TagIsNoIndex":   {tag: registrytest.Body(manifestType, `{"schemaVersion":2}`), words: []string{"no index"}},
 		"TagIsMalformed": {tag: index(`{"schemaVersion":2,"manifests":{}}`), words: []string{"malformed"}},
 	}
 	for name, tc := range cases {
@@ -162,6 +163,64 @@ func TestReferrerErrors(t *testing.T) {
 				t.Fatalf("got %v", got)
 			}
 			checkError(t, err, tc.reason, append(tc.words, "failed to list the referrers of", subject)...)
+		})
+	}
+}
+
+// TestReferrers_AbsentAPI tests the ways in which registries lack the API for
+// referrers, or the index under the tag (cases 5, 6 and 7): each lists what the
+// tag holds, or nothing, and is no failure.
+func TestReferrers_AbsentAPI(t *testing.T) {
+	image := func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		if strings.Contains(req.URL.Path, "/manifests/sha256-") { // GitLab: oras-go#1396
+			req.URL.Path = strings.Replace(req.URL.Path, "sha256-", "sha256:", 1)
+		}
+		next.ServeHTTP(w, req)
+	}
+	cases := map[string]struct {
+		reason   string
+		api, tag registrytest.Fault
+		again    int // requests of the API by a second call
+	}{
+		"NotFound":      {reason: "as the specification has it", api: registrytest.Status(404, "")},
+		"NotAllowed":    {reason: "a route without that method", api: registrytest.Status(405, "")},
+		"NotImplement":  {reason: "the same in another status", api: registrytest.Status(501, "")},
+		"Page":          {reason: "a web page with status 200 (go-containerregistry#1968)", api: registrytest.HTML()},
+		"PlainText":     {reason: "a text with status 200", api: registrytest.Body("text/plain", "ok")},
+		"OtherJSON":     {reason: "JSON that is no index", api: registrytest.Body("application/json", `{"status":"ok"}`)},
+		"Empty":         {reason: "nothing, with status 200", api: registrytest.Body("", "")},
+		"LoginPage":     {reason: "a redirect to an address that is not allowed", api: registrytest.Redirect("ftp://login.example.com/")},
+		"LoginCircle":   {reason: "a redirect that never ends", api: registrytest.Redirect("")},
+		"Unauthorized":  {reason: "refused to a client that may pull", api: registrytest.Status(401, ""), again: 1},
+		"Forbidden":     {reason: "the same in another status", api: registrytest.Status(403, ""), again: 1},
+		"TagIsImage":    {reason: "the tag resolves to the image itself", tag: image},
+		"TagIsManifest": {reason: "the tag holds another manifest", tag: registrytest.Body(manifestType, `{"schemaVersion":2}`)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t)
+			subject := reg.PushIndex(t, "app", "1.0.0", "linux/amd64")
+			if tc.api != nil {
+				reg.Inject(registrytest.Referrers, tc.api)
+			}
+			if tc.tag != nil {
+				reg.Inject(registrytest.ManifestGet, tc.tag)
+			}
+			c, img := newTestClient(t), parse(t, reg.Image("app"))
+			got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
+			if err != nil || len(got) != 0 {
+				t.Errorf("%s: got %v, error %v", tc.reason, got, err)
+			}
+			reg.Heal()
+			if tc.api != nil {
+				reg.Inject(registrytest.Referrers, tc.api)
+			}
+			reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[{"digest":"`+subject+`"}]}`))
+			reg.Reset()
+			got, err = c.Referrers(t.Context(), img, subject, AuthOptions{})
+			if err != nil || len(got) != 1 || reg.Count(registrytest.Referrers) < tc.again {
+				t.Errorf("%s: got %v, error %v, after %d requests of the API, want at least %d", tc.reason, got, err, reg.Count(registrytest.Referrers), tc.again)
+			}
 		})
 	}
 }

@@ -36,29 +36,10 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
-
-func TestLRU(t *testing.T) {
-	clock := newFakeClock()
-	var dropped []string
-	l := newLRU[string](2, time.Hour, clock.Now, func(v string) { dropped = append(dropped, v) })
-	get := func(key string) string { return l.get(key, func() string { return key + clock.Now().Format("15:04") }) }
-	check := func(got string, reason, want string, wantDropped ...string) {
-		t.Helper()
-		if got != want || !slices.Equal(dropped, wantDropped) {
-			t.Errorf("%s: got %q, dropped %q, want %q, %q", reason, got, dropped, want, wantDropped)
-		}
-		dropped = nil
-	}
-	check(get("a"), "new", "a12:00")
-	check(get("b"), "new", "b12:00")
-	clock.sleep(time.Minute)
-	check(get("a"), "kept", "a12:00")
-	check(get("c"), "the one that was used last but two goes", "c12:01", "b12:00")
-	clock.sleep(2 * time.Hour)
-	check(get("d"), "what nobody asked for goes", "d14:01", "a12:00", "c12:01")
-}
 
 // TestManySessions tests that ten thousand repositories take bounded memory, and
 // no more connections than are used at a time.
@@ -75,7 +56,7 @@ func TestManySessions(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := newTestClient(t, WithTraffic(Traffic{}))
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	host := strings.TrimPrefix(server.URL, "http://")
 	before, files := heap(), openFiles(t)
 	for i := range sessions {
@@ -113,7 +94,7 @@ func openFiles(t *testing.T) int {
 
 // via returns the default identity by another route.
 func via(key string, config *tls.Config, proxy *url.URL) AuthOptions {
-	return AuthOptions{route: route{key: key, tls: config, proxy: proxy}}
+	return AuthOptions{Transport: transport.Config{Key: key, TLS: config, Proxy: proxy}}
 }
 
 func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
@@ -168,7 +149,7 @@ func TestDroppedRoutesCutNobody(t *testing.T) {
 		done <- err
 	}()
 	<-arrived
-	for i := range 2 * maxRoutes {
+	for i := range 128 {
 		if _, err := c.ListTags(t.Context(), img, via(fmt.Sprint(i), nil, nil)); err != nil {
 			t.Fatal(err)
 		}
@@ -179,26 +160,34 @@ func TestDroppedRoutesCutNobody(t *testing.T) {
 	}
 }
 
-func TestEnter(t *testing.T) {
+func TestRepository_IsAdmittedOnce(t *testing.T) {
 	_, img := start(t)
-	c := newTestClient(t, WithTraffic(Traffic{InFlight: 1}))
-	ctx, leave, err := c.Enter(t.Context(), img, Caller{})
-	if err != nil {
-		t.Fatal(err)
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
+	admitted, read := 0, 0
+	repo := c.Open(Access{Image: img, Admitted: func() { admitted++ }, Auth: func(context.Context) (AuthOptions, error) {
+		if read++; read == 1 {
+			return AuthOptions{}, badImage("x", errors.New("the Secret can't be read now"))
+		}
+		return AuthOptions{}, nil
+	}})
+	_, err := repo.List(t.Context(), "")
+	checkError(t, err, v1.ImageURLInvalidReason)
+	for range 2 { // an admitted repository may do several operations
+		if _, err := repo.List(t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		if _, err := repo.Digest(t.Context(), "1.0.0"); err != nil {
+			t.Error(err)
+		}
 	}
-	for range 2 { // whoever was let in may do several operations
-		if _, err := c.ListTags(ctx, img, AuthOptions{}); err != nil {
-			t.Error(err)
-		}
-		if _, err := c.Digest(ctx, img, "1.0.0", AuthOptions{}); err != nil {
-			t.Error(err)
-		}
+	if admitted != 1 || read != 2 {
+		t.Errorf("admitted %d times, want 1; credentials read %d times, want 2: again after a failure, then no more", admitted, read)
 	}
 	_, err = c.ListTags(t.Context(), img, AuthOptions{})
-	if busy, ok := errors.AsType[*BusyError](err); !ok || busy.Host != img.Host() {
+	if busy, ok := errors.AsType[*ratelimit.BusyError](err); !ok || busy.Host != img.Host() {
 		t.Errorf("got %v, want a BusyError", err)
 	}
-	leave()
+	repo.Close()
 	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
 		t.Error(err)
 	}
@@ -209,7 +198,7 @@ func TestEnter(t *testing.T) {
 func TestAPauseIsObeyedByAll(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Push(t, "other", "1.0.0")
-	clock := newFakeClock()
+	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock))
 	reg.Inject(registrytest.Token, registrytest.Times(1, registrytest.RetryAfter(429, "90")))
 	_, first := c.ListTags(t.Context(), img, login(img))
@@ -223,7 +212,7 @@ func TestAPauseIsObeyedByAll(t *testing.T) {
 	if n := reg.Count(registrytest.Any); n != 0 {
 		t.Errorf("%d requests were made during the pause", n)
 	}
-	clock.sleep(90 * time.Second)
+	clock.Advance(90 * time.Second)
 	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
 		t.Error(err)
 	}
@@ -232,7 +221,7 @@ func TestAPauseIsObeyedByAll(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	registerer := prometheus.NewRegistry()
-	clock := newFakeClock()
+	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock), WithMetrics(registerer))
 	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img)); err != nil {
 		t.Fatal(err)
@@ -246,11 +235,11 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"image_reflector_registry_requests_total" + host + ",outcome=200}":        1,
 		"image_reflector_registry_requests_total" + host + ",outcome=401}":        1,
-		"image_reflector_registry_requests_total" + host + ",outcome=404}":        1,
+		"image_reflector_registry_requests_total" + host + ",outcome=404}":        2,
 		"image_reflector_registry_requests_total" + host + ",outcome=429}":        1,
 		"image_reflector_registry_requests_total" + host + ",outcome=unknown}":    1,
 		"image_reflector_registry_requests_total" + host + ",outcome=error}":      1, // TLS was tried first
-		"image_reflector_registry_request_duration_seconds" + host + "}":          6,
+		"image_reflector_registry_request_duration_seconds" + host + "}":          7,
 		"image_reflector_registry_wait_seconds" + host + "}":                      3,
 		"image_reflector_registry_in_flight" + host + "}":                         0,
 		"image_reflector_registry_throttled_until_timestamp_seconds" + host + "}": float64(clock.Now().Add(time.Minute).Unix()),
@@ -261,7 +250,7 @@ func TestMetrics(t *testing.T) {
 	}
 
 	for i := range 2 * maxHostLabels {
-		c.metrics.observeWait(fmt.Sprintf("host-%d", i), 0)
+		c.metrics.observer().Waited(fmt.Sprintf("host-%d", i), 0)
 	}
 	hosts := 0
 	for name := range gather(t, registerer) {

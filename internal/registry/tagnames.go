@@ -18,16 +18,16 @@ package registry
 
 import "slices"
 
-// names are the distinct names in the pages of a tag list, in their order.
-type names struct {
+// tagSet is the distinct names in the pages of a tag list, in their order.
+type tagSet struct {
 	list  []string
 	known map[string]bool // nil as long as the list ascends
 }
 
-func (n *names) len() int { return len(n.list) }
+func (n *tagSet) len() int { return len(n.list) }
 
 // add adds the names that are new, and reports whether any is.
-func (n *names) add(more []string) bool {
+func (n *tagSet) add(more []string) bool {
 	before := len(n.list)
 	if n.known == nil && n.ascends(more) { // as the specification has it
 		if n.list == nil {
@@ -48,7 +48,7 @@ func (n *names) add(more []string) bool {
 }
 
 // ascends reports whether more go on in ascending order, so that all are new.
-func (n *names) ascends(more []string) bool {
+func (n *tagSet) ascends(more []string) bool {
 	for i, name := range more {
 		switch {
 		case i > 0:
@@ -62,7 +62,7 @@ func (n *names) ascends(more []string) bool {
 	return true
 }
 
-func (n *names) index() {
+func (n *tagSet) index() {
 	if n.known != nil {
 		return
 	}
@@ -72,11 +72,11 @@ func (n *names) index() {
 	}
 }
 
-// tags returns the names that tags can have, and how many others there are. It
-// ends the use of n.
-func (n *names) tags() ([]string, int) {
+// valid returns the names that tags can have, and the number of others. It ends
+// the use of n.
+func (n *tagSet) valid() ([]string, int) {
 	all := len(n.list)
-	tags := slices.DeleteFunc(n.list, func(name string) bool { return !wellFormedTag(name) })
+	tags := slices.DeleteFunc(n.list, func(name string) bool { return !isTag(name) })
 	if tags == nil {
 		tags = []string{}
 	}
@@ -85,14 +85,14 @@ func (n *names) tags() ([]string, int) {
 
 // IsTag reports whether a tag can have that name. Lists of tags are without
 // those that can't.
-func IsTag(name string) bool { return wellFormedTag(name) }
+func IsTag(name string) bool { return isTag(name) }
 
 // maxTag is how long a tag can be.
 const maxTag = 128
 
-// wellFormedTag reports whether a tag has the form that the distribution
+// isTag reports whether a tag has the form that the distribution
 // specification gives it: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
-func wellFormedTag(tag string) bool {
+func isTag(tag string) bool {
 	if tag == "" || len(tag) > maxTag || tag[0] == '.' || tag[0] == '-' {
 		return false
 	}

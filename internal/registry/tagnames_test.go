@@ -33,7 +33,7 @@ func FuzzWellFormedTag(f *testing.F) {
 	}
 	specified := regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
 	f.Fuzz(func(t *testing.T, tag string) {
-		if got, want := wellFormedTag(tag), specified.MatchString(tag); got != want {
+		if got, want := isTag(tag), specified.MatchString(tag); got != want {
 			t.Errorf("%q: got %t, want %t", tag, got, want)
 		}
 	})
@@ -79,7 +79,7 @@ func TestPlainStringsReadsPlainStrings(t *testing.T) {
 func TestNamesAreDistinct(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		var n names
+		var n tagSet
 		var want []string
 		last := 0
 		for range random.IntN(4) {

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // parseTags reads the body of a page of at most limit tags. A list of tags that
@@ -31,7 +33,7 @@ import (
 // without tags.
 func parseTags(body []byte, limit int) ([]string, error) {
 	if looksLikeHTML(body) {
-		return nil, badAnswer("it sent an HTML page in place of a tag list: check that spec.image names a registry")
+		return nil, transport.ProtocolError("it sent an HTML page in place of a tag list: check that spec.image names a registry")
 	}
 	var list struct {
 		Name *string         `json:"name"`
@@ -42,7 +44,7 @@ func parseTags(body []byte, limit int) ([]string, error) {
 		return nil, malformedTags(body)
 	}
 	if list.Name == nil && list.Tags == nil {
-		return nil, badAnswer("it sent JSON that is no tag list")
+		return nil, transport.ProtocolError("it sent JSON that is no tag list")
 	}
 	if list.Tags == nil {
 		return nil, nil
@@ -56,7 +58,7 @@ func parseTags(body []byte, limit int) ([]string, error) {
 		return tags, nil
 	}
 	if err := json.Unmarshal(list.Tags, &tags); err != nil {
-		return nil, badAnswer("it sent a tag list whose tags are not strings")
+		return nil, transport.ProtocolError("it sent a tag list whose tags are not strings")
 	}
 	return tags, nil
 }
@@ -80,13 +82,13 @@ func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, er
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(l.meter.of(ctx, resp.Body))
+	_, err := body.ReadFrom(l.budget.reader(ctx, resp.Body))
 	return body.Bytes(), err
 }
 
 // releaseBodies lets the buffers of the bodies be used again.
 func (l *listing) releaseBodies() {
-	l.meter.end()
+	l.budget.release()
 	for _, body := range l.bodies {
 		if body.Cap() <= keptBuffer {
 			body.Reset()
@@ -126,18 +128,18 @@ func plainStrings(array []byte) ([]string, bool) {
 
 // tooManyTags says which limit was hit.
 func tooManyTags(limit int) error {
-	return badAnswerf("the tag list has more than the %d tags that are read", limit)
+	return transport.ProtocolErrorf("the tag list has more than the %d tags that are read", limit)
 }
 
 // malformedTags says what is wrong with a body that isn't a JSON object.
 func malformedTags(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return badAnswer("it sent an empty body in place of a tag list")
+		return transport.ProtocolError("it sent an empty body in place of a tag list")
 	}
 	if json.Valid(body) {
-		return badAnswer("it sent JSON that is no tag list")
+		return transport.ProtocolError("it sent JSON that is no tag list")
 	}
-	return badAnswer("it sent a tag list that is malformed or cut off")
+	return transport.ProtocolError("it sent a tag list that is malformed or cut off")
 }
 
 // looksLikeHTML reports whether a body is markup. Portals and login pages

@@ -22,6 +22,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // pageSize is how many tags a page is asked to have. Registries answer with
@@ -30,17 +32,15 @@ const pageSize = 1000
 
 // listing reads the pages of one tag list.
 type listing struct {
-	*session
-	names   names
-	before  Fingerprint // of the list as it is known
-	now     Fingerprint // of the pages so far
-	held    []page      // pages like those before, which are not worth parsing yet
+	*reader
+	tags    tagSet
+	known   Fingerprint // of the list as the caller knows it
+	current Fingerprint // of the pages so far
+	held    []page      // pages that equal the known ones, which are not parsed yet
 	visited map[string]bool
 	size    int64 // in bytes, of the pages so far
 	bodies  []*bytes.Buffer
-	meter   meter
-
-	progress func(pages, tags int)
+	budget  readBudget
 }
 
 // page is one page of a tag list.
@@ -50,8 +50,8 @@ type page struct {
 }
 
 // newListing returns a listing that has read nothing yet.
-func newListing(s *session, known Fingerprint, progress func(pages, tags int)) *listing {
-	return &listing{session: s, before: known, visited: map[string]bool{}, progress: progress, meter: meter{large: s.large}}
+func newListing(r *reader, known Fingerprint) *listing {
+	return &listing{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{large: r.large}}
 }
 
 // all reads the list to its end.
@@ -59,28 +59,28 @@ func (l *listing) all(ctx context.Context) (TagList, error) {
 	defer l.releaseBodies()
 	p, err := l.first(ctx)
 	for err == nil {
-		l.now = l.now.add(p)
-		if l.now == l.before {
-			return TagList{Unchanged: true, Fingerprint: l.now}, nil
+		l.current = l.current.add(p)
+		if l.current == l.known {
+			return TagList{Unchanged: true, Fingerprint: l.current}, nil
 		}
 		var next *url.URL
 		if next, err = l.take(ctx, p); err != nil {
 			break
 		}
 		if next == nil {
-			tags, invalid := l.names.tags()
-			return TagList{Tags: tags, Invalid: invalid, Fingerprint: l.now}, nil
+			tags, invalid := l.tags.valid()
+			return TagList{Tags: tags, Invalid: invalid, Fingerprint: l.current}, nil
 		}
-		p, err = l.read(ctx, next)
+		p, err = l.page(ctx, next)
 	}
 	return TagList{}, err
 }
 
-// take takes the tags of a page, and returns the address of the next one, nil
-// where there is none. As long as the pages are those that are known, it holds them back.
+// take adds the tags of a page, and returns the address of the next one, nil if
+// there is none. Pages that equal the known ones are not parsed until one differs.
 func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
 	l.held = append(l.held, p)
-	if p.next != nil && l.now.begins(l.before) {
+	if p.next != nil && l.current.begins(l.known) {
 		return p.next, nil
 	}
 	var tags []string
@@ -90,28 +90,28 @@ func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
 		if tags, err = parseTags(p.body, l.limits.Tags); err != nil {
 			return nil, err
 		}
-		if fresh = l.names.add(tags); l.names.len() > l.limits.Tags {
+		if fresh = l.tags.add(tags); l.tags.len() > l.limits.Tags {
 			return nil, tooManyTags(l.limits.Tags)
 		}
 	}
-	l.held, l.before = nil, ""
-	l.progress(len(l.visited), l.names.len())
+	l.held, l.known = nil, ""
+	l.progress(len(l.visited), l.tags.len())
 	return l.after(ctx, p, tags, fresh)
 }
 
 // first reads the first page. Registries that don't take the number of tags
 // that it is asked to have are asked without one, from then on.
 func (l *listing) first(ctx context.Context) (page, error) {
-	if l.habits.noSize.Load() {
-		return l.read(ctx, l.pageAfter("", 0))
+	if l.capabilities.noSize.Load() {
+		return l.page(ctx, l.pageAfter("", 0))
 	}
-	p, err := l.read(ctx, l.pageAfter("", pageSize))
+	p, err := l.page(ctx, l.pageAfter("", pageSize))
 	if !refusesSize(err) {
 		return p, err
 	}
-	whole, err := l.read(ctx, l.pageAfter("", 0))
+	whole, err := l.page(ctx, l.pageAfter("", 0))
 	if err == nil {
-		l.habits.noSize.Store(true)
+		l.capabilities.noSize.Store(true)
 	}
 	return whole, err
 }
@@ -137,9 +137,9 @@ func refusesSize(err error) bool {
 func (l *listing) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
-		l.habits.links.Store(linksNamed)
+		l.capabilities.links.Store(linksNamed)
 		return p.next, nil
-	case len(tags) != pageSize || !fresh || l.habits.noSize.Load():
+	case len(tags) != pageSize || !fresh || l.capabilities.noSize.Load():
 		return nil, nil
 	}
 	named, err := l.namesPages(ctx)
@@ -168,17 +168,17 @@ func (l *listing) pageAfter(last string, size int) *url.URL {
 // before, and on too many.
 func (l *listing) visit(u *url.URL) error {
 	if l.visited[u.String()] {
-		return badAnswer("the pages of its tag list link to each other in a circle")
+		return transport.ProtocolError("the pages of its tag list link to each other in a circle")
 	}
 	if len(l.visited) >= l.limits.Pages {
-		return badAnswerf("the tag list has more than the %d pages that are read", l.limits.Pages)
+		return transport.ProtocolErrorf("the tag list has more than the %d pages that are read", l.limits.Pages)
 	}
 	l.visited[u.String()] = true
 	return nil
 }
 
-// read reads one page.
-func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
+// page reads one page.
+func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
 	if err := l.visit(u); err != nil {
 		return page{}, err
 	}
@@ -186,7 +186,7 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	defer closeBody(resp)
+	defer transport.CloseBody(resp)
 	if err := checkStatus(resp, http.StatusOK); err != nil {
 		return page{}, err
 	}
@@ -195,8 +195,31 @@ func (l *listing) read(ctx context.Context, u *url.URL) (page, error) {
 		return page{}, err
 	}
 	if l.size += int64(len(body)); l.size > l.limits.ListBytes {
-		return page{}, badAnswerf("the tag list has more than the %d bytes that are read", l.limits.ListBytes)
+		return page{}, transport.ProtocolErrorf("the tag list has more than the %d bytes that are read", l.limits.ListBytes)
 	}
 	next, err := nextPage(resp)
 	return page{body: body, next: next}, err
+}
+
+// TagList is the tags of an image repository.
+type TagList struct {
+	// Tags are the tags, each of them once and in the order of the registry.
+	Tags []string
+	// Invalid is the number of names that were left out because no tag can have
+	// them.
+	Invalid int
+	// Fingerprint identifies the list as the registry sent it.
+	Fingerprint Fingerprint
+	// Unchanged means that the list has the fingerprint that the caller knows. Its
+	// tags are not returned again.
+	Unchanged bool
+}
+
+// List returns all tags of the image repository, or no more than that the list is
+// the one with the fingerprint known. It never returns a part of the tags: a list
+// that can't be read to its end is an *Error.
+func (r *Repository) List(ctx context.Context, known Fingerprint) (TagList, error) {
+	return run(ctx, r, operation{verb: opListTags}, func(ctx context.Context, r *reader) (TagList, error) {
+		return newListing(r, known).all(ctx)
+	})
 }

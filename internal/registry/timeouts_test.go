@@ -22,6 +22,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -89,7 +91,7 @@ var hangs = map[string]struct {
 		return NewAuthOptions(img, authn.AuthConfig{IdentityToken: canary}, "")
 	}},
 	"TokenRedirect": {reason: "a token server that moved to one that hangs", kind: registrytest.Token, fault: func(t *testing.T, _ *registrytest.Registry) registrytest.Fault {
-		return registrytest.Redirect(silent(t).String())
+		return registrytest.Redirect(strings.Replace(silent(t).String(), "127.0.0.1", "localhost", 1))
 	}},
 	"Headers": {reason: "no answer", kind: registrytest.Any, fault: hang},
 	"Body":    {reason: "half a list", kind: registrytest.Tags, fault: hangInBody, only: "Tags"},
@@ -169,7 +171,7 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 				}
 				if tc.image != nil {
 					img = tc.image(t)
-					auth.credentials, auth.host = nil, ""
+					auth = AuthOptions{Transport: auth.Transport, CertOrigin: auth.CertOrigin, ProxyOrigin: auth.ProxyOrigin}
 				}
 				if tc.fault != nil {
 					reg.Inject(tc.kind, tc.fault(t, reg))
@@ -213,7 +215,7 @@ func TestTheTimeoutSpansSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				_, err := NewAuthOptionsGetter(deaf{}).AuthOptions(timeout(t, time.Minute), repository(spec))
+				_, err := NewAuthOptionsGetter(credentials.NewResolver(deaf{})).AuthOptions(timeout(t, time.Minute), repository(spec))
 				checkError(t, err, v1.AuthenticationFailedReason, "can't be read: the Kubernetes API did not answer")
 				if took := time.Since(begun); took != time.Minute || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("took %v, error %v", took, err)

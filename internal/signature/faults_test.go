@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -135,9 +136,11 @@ func (s *scene) requestsOf(t *testing.T, rule Rule) int {
 // checkFailure checks a verification whose nth request fails, and all after it.
 func (s *scene) checkFailure(t *testing.T, rule Rule, nth int, fault registrytest.Fault, limit time.Duration) {
 	t.Helper()
-	client := registry.NewClient(registry.WithTraffic(registry.Traffic{})) // that learned nothing before
+	client := registry.NewClient(registry.WithRateLimits(ratelimit.Config{})) // that learned nothing before
 	defer client.Close()
-	v, err := New(rule, client, nil)
+	repo := client.Open(registry.Access{Image: s.img})
+	defer repo.Close()
+	v, err := New(rule, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +155,7 @@ func (s *scene) checkFailure(t *testing.T, rule Rule, nth int, fault registrytes
 	defer heal()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	verdict, err := v.Verify(ctx, s.img, s.app.Digest, registry.AuthOptions{})
+	verdict, err := v.Verify(ctx, repo, s.img, s.app.Digest)
 	if err == nil || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("request %d: got the verdict %+v and the error %v", nth, verdict, err)
 	}
@@ -178,7 +181,7 @@ func TestMissingPartsAreNoAnswer(t *testing.T) {
 		s.reg.Inject(registrytest.Referrers, registrytest.Body(signaturetest.IndexType, string(text)))
 	}
 	list(gone)
-	if verdict, err := v.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{}); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
+	if verdict, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}
 	list(gone, signed)

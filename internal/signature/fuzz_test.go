@@ -30,15 +30,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// fakeRegistry holds one signature, whatever it is asked for.
-type fakeRegistry struct {
+// fakeRepository holds one signature, whatever it is asked for.
+type fakeRepository struct {
 	legacy   []byte // the manifest under the signature tag, nil for none
 	referrer []byte // the manifest of the referrer, nil for none
 	blob     []byte
 }
 
-// Manifest implements Registry.
-func (f *fakeRegistry) Manifest(_ context.Context, _ image.Name, reference string, _ registry.AuthOptions) (registry.Manifest, error) {
+// Manifest implements Repository.
+func (f *fakeRepository) Manifest(_ context.Context, reference string) (registry.Manifest, error) {
 	switch {
 	case f.legacy != nil && strings.HasSuffix(reference, ".sig"):
 		return registry.Manifest{MediaType: signaturetest.ManifestType, Bytes: f.legacy}, nil
@@ -49,13 +49,13 @@ func (f *fakeRegistry) Manifest(_ context.Context, _ image.Name, reference strin
 	}
 }
 
-// Blob implements Registry.
-func (f *fakeRegistry) Blob(context.Context, image.Name, string, int64, registry.AuthOptions) ([]byte, error) {
+// Blob implements Repository.
+func (f *fakeRepository) Blob(context.Context, string, int64) ([]byte, error) {
 	return f.blob, nil
 }
 
-// Referrers implements Registry.
-func (f *fakeRegistry) Referrers(context.Context, image.Name, string, registry.AuthOptions) ([]registry.Referrer, error) {
+// Referrers implements Repository.
+func (f *fakeRepository) Referrers(context.Context, string) ([]registry.Referrer, error) {
 	if f.referrer == nil {
 		return nil, nil
 	}
@@ -69,10 +69,10 @@ var (
 
 // newFuzzed returns a registry that is filled later, and the Verifier by a fixed
 // key that reads it.
-func newFuzzed(t testing.TB) (*fakeRegistry, *Verifier) {
+func newFuzzed(t testing.TB) (*fakeRepository, *Verifier) {
 	t.Helper()
-	held := &fakeRegistry{}
-	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), held, nil)
+	held := &fakeRepository{}
+	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func newFuzzed(t testing.TB) (*fakeRegistry, *Verifier) {
 
 // warmUp has the libraries do what they do once, so that it is no discovery of
 // the first input.
-func warmUp(f *testing.F, held *fakeRegistry, v *Verifier) {
+func warmUp(f *testing.F, held *fakeRepository, v *Verifier) {
 	f.Helper()
 	img, err := image.Parse("registry.test/app", false)
 	if err != nil {
@@ -89,25 +89,25 @@ func warmUp(f *testing.F, held *fakeRegistry, v *Verifier) {
 	}
 	payload := signaturetest.Payload(fuzzedDigest)
 	manifest := fmt.Appendf(nil, `{"layers":[{"mediaType":%q,"digest":%q}],"subject":{"digest":%q}}`, signaturetest.BundleType, layerDigest, fuzzedDigest)
-	for _, content := range []fakeRegistry{
+	for _, content := range []fakeRepository{
 		{legacy: legacyManifest(signaturetest.FixedKey().Sign(f, payload)), blob: payload},
 		{referrer: manifest, blob: signaturetest.FixedKey().Bundle(f, signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate))},
 	} {
 		*held = content
-		if verdict, err := v.Verify(f.Context(), img, fuzzedDigest, registry.AuthOptions{}); err != nil || !verdict.Passed() {
+		if verdict, err := v.Verify(f.Context(), held, img, fuzzedDigest); err != nil || !verdict.Passed() {
 			f.Fatalf("rejected for %q, error %v", verdict.Reason(), err)
 		}
 	}
 }
 
 // fuzzedVerdict returns the verdict about what a registry holds, which there must be.
-func fuzzedVerdict(t *testing.T, v *Verifier) Verdict {
+func fuzzedVerdict(t *testing.T, held *fakeRepository, v *Verifier) Verdict {
 	t.Helper()
 	img, err := image.Parse("registry.test/app", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict, err := v.Verify(t.Context(), img, fuzzedDigest, registry.AuthOptions{})
+	verdict, err := v.Verify(t.Context(), held, img, fuzzedDigest)
 	if err != nil {
 		t.Fatalf("content that was checked led to the error %v", err)
 	}
@@ -147,8 +147,8 @@ func FuzzLegacy(f *testing.F) {
 	held, v := newFuzzed(f)
 	warmUp(f, held, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		*held = fakeRegistry{legacy: manifest, blob: blob}
-		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !bytes.Equal(blob, payload) {
+		*held = fakeRepository{legacy: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, held, v); verdict.Passed() && !bytes.Equal(blob, payload) {
 			t.Errorf("%q passes by %s", blob, verdict.Signer())
 		}
 		layers, _ := parseLegacy(manifest)
@@ -177,8 +177,8 @@ func FuzzBundle(f *testing.F) {
 	held, v := newFuzzed(f)
 	warmUp(f, held, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		*held = fakeRegistry{referrer: manifest, blob: blob}
-		if verdict := fuzzedVerdict(t, v); verdict.Passed() && !states(blob, stated) {
+		*held = fakeRepository{referrer: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, held, v); verdict.Passed() && !states(blob, stated) {
 			t.Errorf("%q passes by %s", blob, verdict.Signer())
 		}
 	})
@@ -200,8 +200,8 @@ func states(bundle, stated []byte) bool {
 func TestSeedsOfFuzzing(t *testing.T) {
 	key, payload := signaturetest.FixedKey(), signaturetest.Payload(fuzzedDigest)
 	held, v := newFuzzed(t)
-	*held = fakeRegistry{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
-	if got := fuzzedVerdict(t, v); !got.Passed() {
+	*held = fakeRepository{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
+	if got := fuzzedVerdict(t, held, v); !got.Passed() {
 		t.Errorf("rejected for %q", got.Reason())
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -49,17 +50,24 @@ func newScene(t testing.TB, opts ...registrytest.Option) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{reg: reg, img: img, client: registry.NewClient(registry.WithTraffic(registry.Traffic{}))}
+	s := &scene{reg: reg, img: img, client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{}))}
 	t.Cleanup(s.client.Close)
 	s.app, s.other = s.push(t, "1.0.0"), s.push(t, "2.0.0")
 	return s
+}
+
+// open opens the repository of the image.
+func (s *scene) open(t testing.TB) *registry.Repository {
+	repo := s.client.Open(registry.Access{Image: s.img})
+	t.Cleanup(repo.Close)
+	return repo
 }
 
 // push pushes an image, and returns how its signatures refer to it.
 func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
 	t.Helper()
 	digest := s.reg.Push(t, "app", tag)
-	m, err := s.client.Manifest(t.Context(), s.img, digest, registry.AuthOptions{})
+	m, err := s.open(t).Manifest(t.Context(), digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +77,7 @@ func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
 // verifier returns the Verifier of a rule.
 func (s *scene) verifier(t testing.TB, rule Rule) *Verifier {
 	t.Helper()
-	v, err := New(rule, s.client, nil)
+	v, err := New(rule, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +122,7 @@ func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...Identity
 // verify returns the verdict about the image, which there must be.
 func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
 	t.Helper()
-	verdict, err := v.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{})
+	verdict, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest)
 	if err != nil {
 		t.Fatalf("there is no verdict: %v", err)
 	}

@@ -26,7 +26,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -209,7 +208,7 @@ func TestRevocation(t *testing.T) {
 	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
 	certificates := map[string][]byte{"ca.crt": notary.PEM()}
 	strict := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "strict", "*"), certificates))
-	verdict, err := strict.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{})
+	verdict, err := strict.Verify(t.Context(), s.open(t), s.img, s.app.Digest)
 	if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}

@@ -27,7 +27,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -49,7 +48,7 @@ func TestPublicRoot(t *testing.T) {
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
 	public, clock := mirrored(t, mirror)
-	v, err := New(PublicIdentities([]Identity{{Issuer: "issuer", Subject: "release"}}), s.client, public)
+	v, err := New(PublicIdentities([]Identity{{Issuer: "issuer", Subject: "release"}}), public)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func TestPublicRoot(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if got, err := v.Verify(t.Context(), s.img, s.app.Digest, registry.AuthOptions{}); err != nil || !got.Passed() {
+			if got, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest); err != nil || !got.Passed() {
 				t.Errorf("rejected for %q, error %v", got.Reason(), err)
 			}
 		})

@@ -25,7 +25,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
@@ -78,7 +77,7 @@ func TestInvalidRules(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(tc.rule, registry.NewClient(), nil)
+			_, err := New(tc.rule, nil)
 			if _, invalid := errors.AsType[*InvalidError](err); !invalid || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got the error %v (%T), want %q", err, err, tc.want)
 			}
@@ -154,7 +153,7 @@ func TestFingerprints(t *testing.T) {
 		}
 	}
 	key := signaturetest.NewKey(t, "ecdsa").PublicPEM(t)
-	v, err := New(KeysFrom(map[string][]byte{"a.pub": key}), registry.NewClient(), nil)
+	v, err := New(KeysFrom(map[string][]byte{"a.pub": key}), nil)
 	if err != nil || v.Fingerprint() == "" || v.Fingerprint() != KeysFrom(map[string][]byte{"a.pub": key}).fingerprint() {
 		t.Errorf("got the fingerprint %q, error %v", v.Fingerprint(), err)
 	}
@@ -173,7 +172,7 @@ func TestUnknownDigest(t *testing.T) {
 	v := s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
 	s.reg.Reset()
 	for _, digest := range []string{"", "1.0.0", "sha256:../../x", "sha512:" + strings.Repeat("0", 128)} {
-		verdict, err := v.Verify(t.Context(), s.img, digest, registry.AuthOptions{})
+		verdict, err := v.Verify(t.Context(), s.open(t), s.img, digest)
 		if err == nil || verdict.Passed() || verdict.Reason() != "" {
 			t.Errorf("%q: got the verdict %+v and the error %v", digest, verdict, err)
 		}

@@ -27,17 +27,17 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// Registry is what a Verifier asks a registry for. A *registry.Client is one.
-type Registry interface {
-	Manifest(ctx context.Context, img image.Name, reference string, auth registry.AuthOptions) (registry.Manifest, error)
-	Blob(ctx context.Context, img image.Name, digest string, limit int64, auth registry.AuthOptions) ([]byte, error)
-	Referrers(ctx context.Context, img image.Name, digest string, auth registry.AuthOptions) ([]registry.Referrer, error)
+// Repository is the repository of an image that is verified, from which its
+// signatures are read. A *registry.Repository is one.
+type Repository interface {
+	Manifest(ctx context.Context, reference string) (registry.Manifest, error)
+	Blob(ctx context.Context, digest string, limit int64) ([]byte, error)
+	Referrers(ctx context.Context, digest string) ([]registry.Referrer, error)
 }
 
 // Verifier verifies signatures by one rule, whose keys are parsed already. It is
 // safe for concurrent use.
 type Verifier struct {
-	registry    Registry
 	method      method
 	fingerprint string
 }
@@ -50,12 +50,12 @@ type method interface {
 
 // New returns the Verifier of a rule. It asks nobody for anything. It fails with
 // an *InvalidError where the rule can't be followed.
-func New(rule Rule, reg Registry, public *PublicRoot) (*Verifier, error) {
+func New(rule Rule, public *PublicRoot) (*Verifier, error) {
 	m, err := rule.method(public)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{registry: reg, method: m, fingerprint: rule.fingerprint()}, nil
+	return &Verifier{method: m, fingerprint: rule.fingerprint()}, nil
 }
 
 // Fingerprint is equal for equal rules, and differs where anything that decides
@@ -63,13 +63,13 @@ func New(rule Rule, reg Registry, public *PublicRoot) (*Verifier, error) {
 func (v *Verifier) Fingerprint() string { return v.fingerprint }
 
 // Verify says whether the image of a digest is signed as the rule demands. It
-// fails where that can't be told now: with an *registry.Error or a
-// *registry.BusyError where it is the registry, or with an *UnavailableError.
-func (v *Verifier) Verify(ctx context.Context, img image.Name, digest string, auth registry.AuthOptions) (Verdict, error) {
+// fails where that can't be told now: with the error of the repository, or with an
+// *UnavailableError. img names the repository.
+func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string) (Verdict, error) {
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
 	}
-	return v.method.verify(ctx, subject{registry: v.registry, image: img, digest: digest, auth: auth})
+	return v.method.verify(ctx, subject{repository: repo, image: img, digest: digest})
 }
 
 // Verdict is whether an image is signed. The zero value says no.
@@ -95,25 +95,24 @@ func (v Verdict) Reason() string { return v.reason }
 
 // subject is an image whose signatures are asked for.
 type subject struct {
-	registry Registry
-	image    image.Name
-	digest   string
-	auth     registry.AuthOptions
+	repository Repository
+	image      image.Name
+	digest     string
 }
 
 // manifest fetches a manifest of the image's repository.
 func (s subject) manifest(ctx context.Context, reference string) (registry.Manifest, error) {
-	return s.registry.Manifest(ctx, s.image, reference, s.auth)
+	return s.repository.Manifest(ctx, reference)
 }
 
 // blob fetches a blob of the image's repository.
 func (s subject) blob(ctx context.Context, digest string) ([]byte, error) {
-	return s.registry.Blob(ctx, s.image, digest, maxBlob, s.auth)
+	return s.repository.Blob(ctx, digest, maxBlob)
 }
 
 // referrers lists what refers to the image.
 func (s subject) referrers(ctx context.Context) ([]registry.Referrer, error) {
-	return s.registry.Referrers(ctx, s.image, s.digest, s.auth)
+	return s.repository.Referrers(ctx, s.digest)
 }
 
 // hashOf returns the digest as bytes.

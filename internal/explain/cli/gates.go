@@ -26,7 +26,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
@@ -59,7 +58,7 @@ func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Li
 	judge := &judging.Judge{Case: q.Case, Asker: images, Now: q.told.Now}
 	if q.Policy.Spec.Verify != nil {
 		var err error
-		if images.Verifier, judge.Unverifiable, err = q.verifier(ctx, images.Client); err != nil {
+		if images.Verifier, judge.Unverifiable, err = q.verifier(ctx); err != nil {
 			return err
 		}
 		if images.Verifier != nil {
@@ -72,12 +71,12 @@ func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Li
 }
 
 // verifier returns what checks the signatures, or else why that can't be done here.
-func (q *inquiry) verifier(ctx context.Context, client *registry.Client) (source.Verifier, string, error) {
+func (q *inquiry) verifier(ctx context.Context) (source.Verifier, string, error) {
 	const unchecked = "passes the other gates, but its signatures were not checked: "
 	if name := q.secrets.Missing(q.Policy); name != "" {
 		return nil, unchecked + fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", name), nil
 	}
-	signatures := source.Signatures{Secrets: q.secrets, Registry: client, Public: signature.NewPublicRoot()}
+	signatures := source.Signatures{Secrets: q.secrets, Public: signature.NewPublicRoot()}
 	verifier, err := signatures.Verifier(ctx, q.Policy)
 	return verifier, "", err
 }

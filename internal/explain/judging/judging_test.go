@@ -33,6 +33,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -42,7 +43,7 @@ type signers map[string]string
 
 func (signers) Fingerprint() string { return "rule" }
 
-func (s signers) Verify(_ context.Context, _ image.Name, digest string, _ registry.AuthOptions) (string, string, error) {
+func (s signers) Verify(_ context.Context, _ signature.Repository, _ image.Name, digest string) (string, string, error) {
 	switch who := s[digest]; who {
 	case "":
 		return "", "has no signature", nil

@@ -35,6 +35,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
@@ -89,8 +90,8 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 // Identity returns the identity under which the controller reaches the
 // repository's registry, as far as the user may read it.
 func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
-	cloud := registry.Cloud{Client: c.client, ObjectLevel: true}
-	return registry.NewAuthOptionsGetter(c.client, registry.WithCloud(cloud)).AuthOptions(ctx, repo)
+	cloud := credentials.Cloud{Client: c.client, ObjectLevel: true}
+	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.client, credentials.WithCloud(cloud))).AuthOptions(ctx, repo)
 }
 
 // Admits reports whether the accessFrom of a repository lets policies of a

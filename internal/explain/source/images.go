@@ -19,7 +19,6 @@ package source
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -27,6 +26,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/inspect"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // Verifier says who signed images.
@@ -35,7 +35,7 @@ type Verifier interface {
 	Fingerprint() string
 	// Verify says who signed the image at a digest, or else what is wrong with its
 	// signatures, as what follows "the tag …". An error is neither.
-	Verify(ctx context.Context, name image.Name, digest string, auth registry.AuthOptions) (string, string, error)
+	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (string, string, error)
 }
 
 // Verifiers makes Verifiers.
@@ -57,48 +57,32 @@ type Images struct {
 
 var _ gating.Asker = &Images{}
 
-// Digest implements gating.Asker. A HEAD that answers 404 does not tell a registry
-// that has no such image from somebody else on the way: another request does.
+// Digest implements gating.Asker.
 func (i *Images) Digest(ctx context.Context, tag string) (string, error) {
-	return look(ctx, i, func(ctx context.Context) (string, error) {
-		digest, err := i.Remote.Digest(ctx, tag)
-		if failure, ok := errors.AsType[*registry.Error](err); ok && failure.StatusCode == http.StatusNotFound {
-			m, err := i.Manifest(ctx, tag)
-			return m.Digest, err
-		}
-		return digest, err
-	})
+	return look(ctx, i, func(ctx context.Context, repo *registry.Repository) (string, error) { return repo.Digest(ctx, tag) })
 }
 
 // Image implements gating.Asker.
 func (i *Images) Image(ctx context.Context, reference string, wants inspect.Wants) (inspect.Image, error) {
-	return look(ctx, i, func(ctx context.Context) (inspect.Image, error) { return inspect.Of(ctx, i, reference, wants) })
+	return look(ctx, i, func(ctx context.Context, repo *registry.Repository) (inspect.Image, error) {
+		return inspect.Of(ctx, repo, reference, wants)
+	})
 }
 
 // Verify implements gating.Asker.
 func (i *Images) Verify(ctx context.Context, digest string) (string, string, error) {
 	var problem string
-	signer, err := look(ctx, i, func(ctx context.Context) (string, error) {
+	signer, err := look(ctx, i, func(ctx context.Context, repo *registry.Repository) (string, error) {
 		var signer string
 		var err error
-		signer, problem, err = i.Verifier.Verify(ctx, i.Remote.Image, digest, i.Auth)
+		signer, problem, err = i.Verifier.Verify(ctx, repo, i.Remote.Image, digest)
 		return signer, err
 	})
 	return signer, problem, err
 }
 
-// Manifest implements inspect.Source.
-func (i *Images) Manifest(ctx context.Context, reference string) (registry.Manifest, error) {
-	return i.Client.Manifest(ctx, i.Remote.Image, reference, i.Auth)
-}
-
-// Blob implements inspect.Source.
-func (i *Images) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
-	return i.Client.Blob(ctx, i.Remote.Image, digest, limit, i.Auth)
-}
-
 // look looks once, within the limit.
-func look[T any](ctx context.Context, i *Images, at func(context.Context) (T, error)) (T, error) {
+func look[T any](ctx context.Context, i *Images, at func(context.Context, *registry.Repository) (T, error)) (T, error) {
 	if i.Limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, i.Limit)
@@ -107,7 +91,9 @@ func look[T any](ctx context.Context, i *Images, at func(context.Context) (T, er
 	if i.Looked != nil {
 		defer i.Looked()
 	}
-	answer, err := at(ctx)
+	repo := i.open()
+	defer repo.Close()
+	answer, err := at(ctx, repo)
 	if errors.Is(err, registry.ErrNotFound) {
 		return answer, gating.ErrGone
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
 // Remote is an image repository in its registry.
@@ -34,20 +35,35 @@ type Remote struct {
 	Auth   registry.AuthOptions
 }
 
+// open opens the repository. It must be closed.
+func (r *Remote) open() *registry.Repository {
+	return r.Client.Open(registry.Access{
+		Image:     r.Image,
+		Anonymous: r.Auth.IsAnonymous(),
+		Auth:      func(context.Context) (registry.AuthOptions, error) { return r.Auth, nil },
+	})
+}
+
 // List lists the tags.
 func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
-	list, err := r.Client.List(ctx, r.Image, r.Auth, "")
+	repo := r.open()
+	defer repo.Close()
+	list, err := repo.List(ctx, "")
 	return explain.Listing{Source: explain.FromRegistry, Tags: list.Tags, Invalid: list.Invalid}, err
 }
 
 // Digest returns the digest of a tag.
 func (r *Remote) Digest(ctx context.Context, tag string) (string, error) {
-	return r.Client.Digest(ctx, r.Image, tag, r.Auth)
+	repo := r.open()
+	defer repo.Close()
+	return repo.Digest(ctx, tag)
 }
 
 // Exists reports whether the registry has a tag.
 func (r *Remote) Exists(ctx context.Context, tag string) (bool, error) {
-	return r.Client.Exists(ctx, r.Image, tag, r.Auth)
+	repo := r.open()
+	defer repo.Close()
+	return repo.Exists(ctx, tag)
 }
 
 // DockerIdentity returns the identity of whoever runs the command: what docker
@@ -59,7 +75,7 @@ func DockerIdentity(ctx context.Context, img image.Name) (registry.AuthOptions, 
 	}
 	if authenticator == authn.Anonymous {
 		why := fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())
-		return registry.AnonymousBecause(why), nil
+		return credentials.AnonymousBecause(why), nil
 	}
 	config, err := authn.Authorization(ctx, authenticator)
 	if err != nil {

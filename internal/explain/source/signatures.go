@@ -26,15 +26,13 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // Signatures makes Verifiers, as the controller does.
 type Signatures struct {
-	Secrets  *Secrets
-	Registry signature.Registry
-	Public   *signature.PublicRoot
+	Secrets *Secrets
+	Public  *signature.PublicRoot
 }
 
 var _ Verifiers = Signatures{}
@@ -56,7 +54,7 @@ func (s Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (Verif
 	if err != nil {
 		return nil, Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
 	}
-	made, err := signature.New(rule, s.Registry, s.Public)
+	made, err := signature.New(rule, s.Public)
 	if err != nil {
 		return nil, Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
 	}
@@ -74,8 +72,8 @@ func unreadable(key types.NamespacedName, field string, err error) error {
 type verifier struct{ *signature.Verifier }
 
 // Verify implements Verifier.
-func (v verifier) Verify(ctx context.Context, name image.Name, digest string, auth registry.AuthOptions) (string, string, error) {
-	verdict, err := v.Verifier.Verify(ctx, name, digest, auth)
+func (v verifier) Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (string, string, error) {
+	verdict, err := v.Verifier.Verify(ctx, repo, name, digest)
 	switch {
 	case err != nil:
 		return "", "", err

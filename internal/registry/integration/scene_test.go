@@ -39,6 +39,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
 )
 
@@ -56,7 +57,7 @@ func newScene(t *testing.T, host string, secrets ...*corev1.Secret) *scene {
 	t.Helper()
 	s := &scene{t: t, k8s: fake.NewClientBuilder().WithScheme(scheme.Scheme).Build(), reg: registry.NewClient()}
 	t.Cleanup(s.reg.Close)
-	s.auth = registry.NewAuthOptionsGetter(s.k8s)
+	s.auth = registry.NewAuthOptionsGetter(credentials.NewResolver(s.k8s))
 	s.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	s.repo.Spec.Image = host + "/team/app"
 	for _, secret := range secrets {
@@ -85,19 +86,19 @@ func (s *scene) read() ([]string, string, error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	auth, err := s.auth.AuthOptions(ctx, s.repo)
+	repo := s.reg.Open(registry.Access{Image: img, Auth: func(ctx context.Context) (registry.AuthOptions, error) {
+		return s.auth.AuthOptions(ctx, s.repo)
+	}})
+	defer repo.Close()
+	list, err := repo.List(ctx, "")
 	if err != nil {
 		return nil, "", err
 	}
-	tags, err := s.reg.ListTags(ctx, img, auth)
-	if err != nil {
-		return nil, "", err
-	}
-	if found, err := s.reg.Exists(ctx, img, "9.9.9", auth); err != nil || found {
+	if found, err := repo.Exists(ctx, "9.9.9"); err != nil || found {
 		s.t.Errorf("found a tag that is not there: %v, %v", found, err)
 	}
-	digest, err := s.reg.Digest(ctx, img, "1.1.0", auth)
-	return tags, digest, err
+	digest, err := repo.Digest(ctx, "1.1.0")
+	return list.Tags, digest, err
 }
 
 // succeeds checks that tags and a digest can be read.

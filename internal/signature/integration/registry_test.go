@@ -95,11 +95,13 @@ func (s *scene) push(t *testing.T, tag string) signaturetest.Descriptor {
 // verify returns the verdict about an image.
 func (s *scene) verify(t *testing.T, rule signature.Rule, app signaturetest.Descriptor) signature.Verdict {
 	t.Helper()
-	v, err := signature.New(rule, s.client, nil)
+	v, err := signature.New(rule, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict, err := v.Verify(t.Context(), s.img, app.Digest, registry.AuthOptions{})
+	repo := s.client.Open(registry.Access{Image: s.img})
+	defer repo.Close()
+	verdict, err := v.Verify(t.Context(), repo, s.img, app.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}

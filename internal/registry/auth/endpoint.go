@@ -1,0 +1,178 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/cache"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+const (
+	// maxEndpoints is how many registries are cached.
+	maxEndpoints = 1024
+	// endpointIdle is how long the result of a ping is used.
+	endpointIdle = time.Hour
+)
+
+// EndpointKey identifies an endpoint. Nothing of it depends on who asks.
+type EndpointKey struct {
+	// Registry is the host, and whether it may be reached by plain HTTP.
+	Registry name.Registry
+	// Transport is the key of the transport configuration.
+	Transport string
+}
+
+// Endpoints caches, per registry host and transport, the scheme and the
+// challenge that GET /v2/ returned. It is safe for concurrent use.
+type Endpoints struct {
+	entries *cache.Cache[EndpointKey, *endpoint]
+	now     func() time.Time
+}
+
+// NewEndpoints returns an empty cache.
+func NewEndpoints(now func() time.Time) *Endpoints {
+	return &Endpoints{entries: cache.New[EndpointKey, *endpoint](maxEndpoints, endpointIdle, now, nil), now: now}
+}
+
+func (e *Endpoints) get(key EndpointKey) *endpoint {
+	return e.entries.Get(key, func() *endpoint {
+		return &endpoint{registry: key.Registry, now: e.now, lock: semaphore.NewWeighted(1)}
+	})
+}
+
+// pingResult is the response of a registry to a ping.
+type pingResult struct {
+	scheme    string // by which it was reached
+	challenge *ggcr.Challenge
+	at        time.Time
+}
+
+// endpoint is a registry host, reached by one transport.
+type endpoint struct {
+	registry name.Registry
+	now      func() time.Time
+	lock     *semaphore.Weighted // held while pinging
+
+	mu     sync.Mutex
+	cached *pingResult // nil for none
+}
+
+// plainHTTP reports whether the registry may be reached without TLS.
+func (e *endpoint) plainHTTP() bool { return e.registry.Scheme() == "http" }
+
+// ping returns the result of the last ping, or of a new one if that is too old.
+// One operation pings for all that wait.
+func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (pingResult, error) {
+	if r, ok := e.recent(); ok {
+		return r, nil
+	}
+	if err := e.lock.Acquire(ctx, 1); err != nil {
+		return pingResult{}, err
+	}
+	defer e.lock.Release(1)
+	if r, ok := e.recent(); ok {
+		return r, nil
+	}
+	challenge, err := ggcr.Ping(ctx, e.registry, &pingTransport{endpoint: e, inner: rt})
+	if err != nil {
+		return pingResult{}, err
+	}
+	r := pingResult{scheme: "https", challenge: challenge, at: e.now()}
+	if challenge.Insecure {
+		r.scheme = "http"
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cached = &r
+	return r, nil
+}
+
+// recent returns the cached result, and whether there is one that is not too old.
+func (e *endpoint) recent() (pingResult, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cached == nil || e.now().Sub(e.cached.at) > endpointIdle {
+		return pingResult{}, false
+	}
+	return *e.cached, true
+}
+
+// invalidate makes the next operation ping again.
+func (e *endpoint) invalidate() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cached = nil
+}
+
+// pingTransport guards the requests of a ping: go-containerregistry follows any
+// redirect, and would take the challenge of the host that it ends at.
+type pingTransport struct {
+	endpoint *endpoint
+	inner    http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	from := transport.Redirects(req)
+	host := p.endpoint.registry.RegistryStr()
+	if len(from) > 0 {
+		check := transport.CheckRedirect(host, p.endpoint.plainHTTP())
+		if err := check(req, make([]*http.Request, len(from))); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := p.inner.RoundTrip(req)
+	if err != nil || transport.IsHost(req.URL, host) || resp.StatusCode/100 == 3 {
+		return resp, err
+	}
+	// Only the registry's own host may name the server that gets the credentials,
+	// and only it says by which scheme it is reached.
+	resp.Header.Del("WWW-Authenticate")
+	for resp.Request = req; !transport.IsHost(resp.Request.URL, host) && resp.Request.Response != nil; {
+		resp.Request = resp.Request.Response.Request
+	}
+	return resp, nil
+}
+
+// The schemes of challenges that can be answered.
+const (
+	schemeBasic  = "basic"
+	schemeBearer = "bearer"
+)
+
+// challengeOf returns the challenge of a response, of which the scheme is empty
+// if there is none. go-containerregistry exports its parser only as a part of
+// Ping, so the response is given to a ping, which makes no request.
+func challengeOf(resp *http.Response) *ggcr.Challenge {
+	answer := &http.Response{StatusCode: http.StatusUnauthorized, Header: resp.Header, Body: http.NoBody}
+	c, err := ggcr.Ping(context.Background(), name.Registry{}, transport.Func(func(*http.Request) (*http.Response, error) { return answer, nil }))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return &ggcr.Challenge{}
+	}
+	c.Scheme = strings.ToLower(c.Scheme)
+	return c
+}

@@ -1,0 +1,176 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/semaphore"
+)
+
+// Session authenticates the requests to one image repository with one set of
+// credentials. It caches the authorization: a token until shortly before it
+// expires, everything else for as long as the session is used. It is safe for
+// concurrent use.
+type Session struct {
+	endpoint    *endpoint
+	credentials authn.Authenticator
+	now         func() time.Time
+	lock        *semaphore.Weighted // held while an authorization is requested
+
+	mu      sync.Mutex
+	scope   string
+	current *authorization
+	others  map[string]*authorization // anonymous, of hosts that the registry redirects to
+}
+
+// NewSession returns a session without an authorization.
+func (e *Endpoints) NewSession(repo name.Repository, transportKey string, credentials authn.Authenticator) *Session {
+	return &Session{
+		endpoint:    e.get(EndpointKey{Registry: repo.Registry, Transport: transportKey}),
+		credentials: credentials,
+		now:         e.now,
+		lock:        semaphore.NewWeighted(1),
+		scope:       repo.Scope(ggcr.PullScope),
+		others:      map[string]*authorization{},
+	}
+}
+
+// authorization is what requests are sent with.
+type authorization struct {
+	scheme    string // by which the registry is reached
+	challenge *ggcr.Challenge
+	scope     string    // that was asked for
+	header    string    // the value of Authorization, "" for none
+	expires   time.Time // zero for never
+}
+
+// satisfies reports whether the authorization is what a challenge asks for.
+func (a *authorization) satisfies(c *ggcr.Challenge) bool {
+	scope := c.Parameters["scope"]
+	return c.Scheme == a.challenge.Scheme && c.Parameters["realm"] == a.challenge.Parameters["realm"] &&
+		c.Parameters["service"] == a.challenge.Parameters["service"] && (scope == "" || scope == a.scope)
+}
+
+// valid reports whether the authorization exists and has not expired.
+func (s *Session) valid(a *authorization) bool {
+	return a != nil && (a.expires.IsZero() || s.now().Before(a.expires))
+}
+
+// cached returns the current authorization, nil if there is none that is valid.
+func (s *Session) cached() *authorization {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.valid(s.current) {
+		return nil
+	}
+	return s.current
+}
+
+// reset drops the authorization.
+func (s *Session) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+}
+
+// authorize returns a valid authorization, and whether it was requested just now.
+func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authorization, bool, error) {
+	if a := s.cached(); a != nil {
+		return a, false, nil
+	}
+	if err := s.lock.Acquire(ctx, 1); err != nil {
+		return nil, false, err
+	}
+	defer s.lock.Release(1)
+	if a := s.cached(); a != nil {
+		return a, false, nil
+	}
+	ping, err := s.endpoint.ping(ctx, rt)
+	if err != nil {
+		return nil, false, err
+	}
+	// The scope that a ping names is of no operation, and often a placeholder
+	// that the token server refuses (cloudflare/serverless-registry#148).
+	a, err := s.request(ctx, rt, ping.scheme, ping.challenge, s.scope)
+	return a, true, err
+}
+
+// renew returns another authorization than the refused one, which the challenge
+// of the refusal asks for. Only that challenge may change the scope.
+func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *authorization, c *ggcr.Challenge) (*authorization, error) {
+	if err := s.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer s.lock.Release(1)
+	if a := s.cached(); a != nil && a != refused {
+		return a, nil
+	}
+	scope := s.scope
+	if asked := c.Parameters["scope"]; asked != "" {
+		scope = asked
+	}
+	return s.request(ctx, rt, refused.scheme, c, scope)
+}
+
+// request gets the authorization that a challenge asks for, and caches it. The
+// lock is held, so that the scope is read by one goroutine.
+func (s *Session) request(ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string) (*authorization, error) {
+	credentials, err := authn.Authorization(ctx, s.credentials)
+	if err != nil {
+		return nil, err
+	}
+	a := &authorization{scheme: scheme, challenge: c, scope: scope}
+	switch {
+	case credentials.RegistryToken != "":
+		a.header = "Bearer " + credentials.RegistryToken
+	case c.Scheme == schemeBearer:
+		e := &exchange{host: s.endpoint.registry.RegistryStr(), plainHTTP: s.endpoint.plainHTTP(), scheme: scheme, inner: rt, now: s.now}
+		t, err := e.token(ctx, s.credentials, c, scope)
+		if err != nil {
+			s.endpoint.invalidate() // its realm may have moved
+			return nil, err
+		}
+		a.header, a.expires = "Bearer "+t.value, t.expires
+	default:
+		a.header = basicHeader(credentials)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.scope = a, scope
+	return a, nil
+}
+
+// basicHeader returns the header that sends a username and a password, and ""
+// if there are none.
+func basicHeader(c *authn.AuthConfig) string {
+	switch {
+	case c.Username != "" && c.Password != "":
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))
+	case c.Auth != "":
+		return "Basic " + c.Auth
+	default:
+		return ""
+	}
+}

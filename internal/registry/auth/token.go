@@ -1,0 +1,294 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+const (
+	// maxTokenBody bounds the response of a token server.
+	maxTokenBody = 64 << 10
+	// defaultTokenLife is how long a token is valid if its server does not say
+	// (distribution's token specification).
+	defaultTokenLife = time.Minute
+	// maxTokenLife bounds what a server says.
+	maxTokenLife = 24 * time.Hour
+	// maxTokenMargin is how long before its end a token is renewed at most.
+	maxTokenMargin = 30 * time.Second
+	// maxRedirects bounds the redirects of one exchange.
+	maxRedirects = 5
+)
+
+// Error is an authentication that the registry, or its token server, makes
+// impossible. It continues "registry HOST …".
+type Error string
+
+// Error implements error.
+func (e Error) Error() string { return string(e) }
+
+// The reasons why an authentication is impossible.
+const (
+	ErrNoRealm    = Error("asks for a login without saying where")
+	ErrBadRealm   = Error("asks for a login at an address that is not allowed")
+	ErrPlainRealm = Error("asks for a login at an address without TLS, by which credentials could be read on the way: " +
+		"set the address by which the registry is reached from outside to one with https (in Harbor external_url, in other registries the realm of the token server)")
+	ErrNoToken   = Error("has a token server that answers without a token")
+	ErrBadToken  = Error("has a token server that answers with malformed JSON")
+	ErrHugeToken = Error("has a token server that answers with too much")
+)
+
+// token is what a token server returned.
+type token struct {
+	value   string
+	expires time.Time
+}
+
+// exchange requests tokens for one host.
+type exchange struct {
+	host      string // that sent the challenge
+	plainHTTP bool   // it may be reached without TLS
+	scheme    string // by which it was reached
+	inner     http.RoundTripper
+	now       func() time.Time
+}
+
+// token requests a token of the server that a challenge names. A realm without
+// TLS on the host of a registry with TLS, as registries behind a proxy that ends
+// TLS name it (goharbor/harbor#3933), is tried by https on port 443.
+func (e *exchange) token(ctx context.Context, credentials authn.Authenticator, c *ggcr.Challenge, scope string) (token, error) {
+	realm, err := e.realm(c)
+	if err != nil {
+		return token{}, err
+	}
+	upgraded := realm.Scheme == "http" && e.scheme == "https"
+	if upgraded {
+		if realm.Hostname() != (&url.URL{Host: e.host}).Hostname() {
+			return token{}, ErrPlainRealm
+		}
+		realm.Scheme, realm.Host = "https", strings.TrimSuffix(realm.Host, ":"+realm.Port())
+	}
+	if !e.allowed(realm) {
+		return token{}, ErrBadRealm
+	}
+	t, err := e.request(ctx, credentials, realm, c.Parameters["service"], scope)
+	if upgraded && err != nil && ctx.Err() == nil && !isRefusal(err) {
+		return token{}, ErrPlainRealm
+	}
+	return t, err
+}
+
+// isRefusal reports whether the token server answered, and refused the client.
+func isRefusal(err error) bool {
+	status, ok := errors.AsType[*ggcr.Error](err)
+	_, throttled := errors.AsType[*transport.ThrottledError](err)
+	return throttled || ok && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden)
+}
+
+// realm returns the address of the token server.
+func (e *exchange) realm(c *ggcr.Challenge) (*url.URL, error) {
+	if c.Parameters["realm"] == "" {
+		return nil, ErrNoRealm
+	}
+	u, err := url.Parse(c.Parameters["realm"])
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, ErrBadRealm
+	}
+	return u, nil
+}
+
+// allowed reports whether tokens may be requested at an address: on the host that
+// sent the challenge, by the scheme by which that is reached, or elsewhere with
+// TLS, or without if the host is reached without. go-containerregistry's own rule
+// knows no host names of the machine itself, and refuses the private addresses of
+// registries that are in the private network too.
+func (e *exchange) allowed(u *url.URL) bool {
+	switch {
+	case u.User != nil, u.Scheme != "https" && (u.Scheme != "http" || e.scheme != "http"):
+		return false
+	case u.Host != "" && transport.IsHost(u, e.host):
+		return true
+	default:
+		return transport.AllowedTarget(u, e.plainHTTP)
+	}
+}
+
+// request has go-containerregistry exchange the credentials for a token. The
+// realm is allowed already, so the library is told that it is the registry's own.
+func (e *exchange) request(ctx context.Context, credentials authn.Authenticator, realm *url.URL, service, scope string) (token, error) {
+	registry, err := name.NewRegistry(realm.Host)
+	if err != nil {
+		return token{}, ErrBadRealm
+	}
+	c := &ggcr.Challenge{
+		Scheme:     schemeBearer,
+		Parameters: map[string]string{"realm": realm.String(), "service": service},
+		Insecure:   realm.Scheme == "http",
+	}
+	t := &tokenTransport{exchange: e, realm: realm}
+	if _, err := ggcr.Exchange(ctx, registry, credentials, t, []string{scope}, c); err != nil {
+		return token{}, err
+	}
+	return t.received, nil
+}
+
+// tokenTransport makes the requests of one exchange. It guards their redirects,
+// and rewrites responses that go-containerregistry can't read.
+type tokenTransport struct {
+	*exchange
+	realm    *url.URL
+	received token
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if transport.URLHost(req.URL) != transport.URLHost(t.realm) || req.URL.Scheme != "https" && t.realm.Scheme == "https" {
+		req.Header.Del("Authorization") // it was redirected to another host
+	}
+	begun := t.now()
+	resp, err := t.inner.RoundTrip(req)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusOK:
+		return t.rewrite(resp, begun)
+	case resp.StatusCode == http.StatusMethodNotAllowed && req.Method == http.MethodPost:
+		resp.StatusCode = http.StatusNotFound // after which the library tries the GET that all servers have
+	case resp.StatusCode/100 == 3:
+		if err := t.checkRedirect(req, resp); err != nil {
+			transport.CloseBody(resp)
+			return nil, err
+		}
+	}
+	return resp, nil
+}
+
+// checkRedirect fails if a redirect of the token server must not be followed: one
+// to where no realm may be, into a private network (which go-containerregistry
+// refuses too), or one that would send an identity token to another host.
+func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) error {
+	if len(transport.Redirects(req)) >= maxRedirects {
+		return transport.ErrTooManyRedirects
+	}
+	u, err := resp.Location()
+	if err != nil {
+		return nil // which is no redirect
+	}
+	sameHost := transport.URLHost(u) == transport.URLHost(t.realm) && (u.Scheme == "https" || t.realm.Scheme == "http")
+	isAddress := net.ParseIP(u.Hostname()) != nil
+	if !t.allowed(u) || !sameHost && (req.Method == http.MethodPost || isAddress && !transport.AllowedTarget(u, false)) {
+		return ErrBadRealm
+	}
+	return nil
+}
+
+// rewrite reads the response of a token server, and returns one that has the
+// token in the form that go-containerregistry reads.
+func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Response, error) {
+	defer transport.CloseBody(resp)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxTokenBody {
+		return nil, ErrHugeToken
+	}
+	if t.received, err = parseToken(body, resp.Header.Get("Date"), begun); err != nil {
+		return nil, err
+	}
+	canonical, err := json.Marshal(ggcr.Token{Token: t.received.value})
+	if err != nil {
+		return nil, err
+	}
+	rewritten := *resp
+	rewritten.Header = maps.Clone(resp.Header)
+	rewritten.Header.Del("Content-Length")
+	rewritten.ContentLength = int64(len(canonical))
+	rewritten.Body = io.NopCloser(bytes.NewReader(canonical))
+	return &rewritten, nil
+}
+
+// parseToken reads the response of a token server to a request that began at
+// some time. date is the server's time of the response. Times that can't be read
+// are taken for missing: servers send them as numbers and as strings
+// (distribution/distribution#1746).
+func parseToken(body []byte, date string, begun time.Time) (token, error) {
+	var answer struct {
+		Token       string          `json:"token"`
+		AccessToken string          `json:"access_token"`
+		ExpiresIn   json.RawMessage `json:"expires_in"`
+		IssuedAt    json.RawMessage `json:"issued_at"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return token{}, ErrBadToken
+	}
+	value := cmp.Or(answer.AccessToken, answer.Token)
+	if value == "" {
+		return token{}, ErrNoToken
+	}
+	life := defaultTokenLife
+	if seconds, err := strconv.ParseFloat(text(answer.ExpiresIn), 64); err == nil && seconds > 0 {
+		life = time.Duration(min(seconds, maxTokenLife.Seconds()) * float64(time.Second))
+	}
+	life -= age(text(answer.IssuedAt), date, life)
+	return token{value: value, expires: begun.Add(life - min(life/10, maxTokenMargin))}, nil
+}
+
+// text returns a JSON string or number as text.
+func text(v json.RawMessage) string {
+	var s string
+	if json.Unmarshal(v, &s) == nil {
+		return strings.TrimSpace(s)
+	}
+	return string(v)
+}
+
+// age returns how old a token was when it was sent: servers may return one to
+// several clients. Both times are the server's, so that the local clock does not
+// matter.
+func age(issued, date string, life time.Duration) time.Duration {
+	from, err := time.Parse(time.RFC3339, issued)
+	if seconds, number := strconv.ParseFloat(issued, 64); number == nil {
+		from, err = time.Unix(int64(seconds), 0), nil
+	}
+	if err != nil {
+		return 0
+	}
+	to, err := http.ParseTime(date)
+	if err != nil {
+		return 0
+	}
+	return min(max(to.Sub(from), 0), life)
+}

@@ -1,0 +1,158 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+func TestChallengeOf(t *testing.T) {
+	params := func(fields ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(fields); i += 2 {
+			m[fields[i]] = fields[i+1]
+		}
+		return m
+	}
+	cases := map[string]struct {
+		reason  string
+		headers []string
+		scheme  string
+		want    map[string]string
+	}{
+		"None":    {reason: "no header"},
+		"Basic":   {reason: "schemes have no case", headers: []string{`BASIC realm="x"`}, scheme: "basic", want: params("realm", "x")},
+		"Bare":    {reason: "parameters can be missing", headers: []string{"Basic"}, scheme: "basic", want: params()},
+		"Bearer":  {reason: "all that is needed", headers: []string{`Bearer realm="https://a/t",service="s",scope="repository:a:pull"`}, scheme: "bearer", want: params("realm", "https://a/t", "service", "s", "scope", "repository:a:pull")},
+		"Spaces":  {reason: "parameters can be apart", headers: []string{`Bearer  realm="https://a/t" , error="x, y=z" ,service=s`}, scheme: "bearer", want: params("realm", "https://a/t", "error", "x, y=z", "service", "s")},
+		"Escaped": {reason: "quotes can be escaped", headers: []string{`Bearer realm="a\"b"`}, scheme: "bearer", want: params("realm", `a"b`)},
+		"Headers": {reason: "a scheme that can't be answered is passed over", headers: []string{"Negotiate", "Basic realm=b"}, scheme: "basic", want: params("realm", "b")},
+		"Garbage": {reason: "text that is no challenge", headers: []string{`,,= "" =`}, scheme: `,,= "" =`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := challengeOf(&http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": tc.headers}})
+			if diff := cmp.Diff(tc.want, got.Parameters); diff != "" || got.Scheme != tc.scheme {
+				t.Errorf("%s: got scheme %q, -want +got:\n%s", tc.reason, got.Scheme, diff)
+			}
+		})
+	}
+}
+
+func FuzzChallengeOf(f *testing.F) {
+	f.Add("Bearer realm=\"a\\\"b\",service=s, Basic")
+	f.Fuzz(func(_ *testing.T, header string) {
+		challengeOf(&http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {header}}}) // ends, and does not panic
+	})
+}
+
+func TestParseToken(t *testing.T) {
+	begun := registrytest.NewClock().Now()
+	const date = "Mon, 01 Jun 2026 08:00:10 GMT" // the server's clock is four hours behind
+	cases := map[string]struct {
+		reason, body string
+		want         string
+		life         time.Duration
+		err          error
+	}{
+		"Token":       {reason: "as docker has it", body: "{\"token\":\"t\",\"expires_in\":100}", want: "t", life: 90 * time.Second},
+		"AccessToken": {reason: "as OAuth2 has it", body: "{\"access_token\":\"a\",\"expires_in\":3600}", want: "a", life: 3570 * time.Second},
+		"NoLife":      {reason: "the protocol's default", body: "{\"token\":\"t\"}", want: "t", life: 54 * time.Second},
+		"Negative":    {reason: "nonsense is no life", body: "{\"token\":\"t\",\"expires_in\":-5}", want: "t", life: 54 * time.Second},
+		"Absurd":      {reason: "what is too long for a duration", body: "{\"token\":\"t\",\"expires_in\":1e300}", want: "t", life: 24*time.Hour - 30*time.Second},
+		"Old":         {reason: "tokens may have been kept by the server", body: "{\"token\":\"t\",\"expires_in\":300,\"issued_at\":\"2026-06-01T08:00:00Z\"}", want: "t", life: 261 * time.Second},
+		"Future":      {reason: "a token can't be younger than new", body: "{\"token\":\"t\",\"expires_in\":300,\"issued_at\":\"2027-01-01T00:00:00Z\"}", want: "t", life: 270 * time.Second},
+		"OddDate":     {reason: "other dates count for nothing", body: "{\"token\":\"t\",\"expires_in\":300,\"issued_at\":\"yesterday\"}", want: "t", life: 270 * time.Second},
+		"StringLife":  {reason: "a number as a string (distribution#1746)", body: `{"token":"t","expires_in":"100"}`, want: "t", life: 90 * time.Second},
+		"PaddedLife":  {reason: "a number as a string with spaces", body: `{"token":"t","expires_in":" 100 "}`, want: "t", life: 90 * time.Second},
+		"FloatLife":   {reason: "a number with a fraction", body: `{"token":"t","expires_in":100.5}`, want: "t", life: 90450 * time.Millisecond},
+		"WordLife":    {reason: "an unreadable life is the default", body: `{"token":"t","expires_in":"5m"}`, want: "t", life: 54 * time.Second},
+		"NullLife":    {reason: "a missing life is the default", body: `{"token":"t","expires_in":null,"issued_at":null}`, want: "t", life: 54 * time.Second},
+		"ObjectLife":  {reason: "an unreadable life is the default", body: `{"token":"t","expires_in":{"s":1},"issued_at":[1]}`, want: "t", life: 54 * time.Second},
+		"UnixDate":    {reason: "a date as a number (distribution#1746)", body: `{"token":"t","expires_in":300,"issued_at":1780300800}`, want: "t", life: 261 * time.Second},
+		"StringDate":  {reason: "a date as a number in a string", body: `{"token":"t","expires_in":300,"issued_at":"1780300800"}`, want: "t", life: 261 * time.Second},
+		"BothTokens":  {reason: "access_token counts where both are sent", body: `{"token":"t","access_token":"a","expires_in":100}`, want: "a", life: 90 * time.Second},
+		"Nothing":     {reason: "no token", body: "{}", err: ErrNoToken},
+		"Garbage":     {reason: "no JSON", body: "<html>", err: ErrBadToken},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseToken([]byte(tc.body), date, begun)
+			if !errors.Is(err, tc.err) || got.value != tc.want {
+				t.Fatalf("%s: got %q, %v", tc.reason, got.value, err)
+			}
+			if err == nil && got.expires.Sub(begun) != tc.life {
+				t.Errorf("%s: it is used for %v, want %v", tc.reason, got.expires.Sub(begun), tc.life)
+			}
+		})
+	}
+}
+
+func TestExchange_RealmsThatAreAllowed(t *testing.T) {
+	cases := map[string]struct {
+		reason, host, scheme, realm string
+		want                        string // the request that is made
+	}{
+		"Same":          {reason: "the registry's own host", host: "r.example.com", scheme: "https", realm: "https://r.example.com/token", want: "https://r.example.com/token"},
+		"Other":         {reason: "with TLS anywhere", host: "r.example.com", scheme: "https", realm: "https://auth.example.org/token", want: "https://auth.example.org/token"},
+		"Downgrade":     {reason: "by https instead, on the registry's own host (harbor#3933)", host: "r.example.com", scheme: "https", realm: "http://r.example.com/token", want: "https://r.example.com/token"},
+		"DowngradePort": {reason: "on the port of https, whatever port the realm names", host: "r.example.com:8443", scheme: "https", realm: "http://r.example.com:8080/token", want: "https://r.example.com/token"},
+		"DowngradeIPv6": {reason: "an address in brackets", host: "[2001:db8::1]:8443", scheme: "https", realm: "http://[2001:db8::1]:80/token", want: "https://[2001:db8::1]/token"},
+		"DowngradeElse": {reason: "never without TLS on another host", host: "r.example.com", scheme: "https", realm: "http://auth.example.com/token"},
+		"DowngradeSub":  {reason: "nor on a host that looks alike", host: "r.example.com", scheme: "https", realm: "http://r.example.com.evil.example/token"},
+		"Plain":         {reason: "unless the registry is reached without", host: "r.example.com", scheme: "http", realm: "http://auth.example.org/token", want: "http://auth.example.org/token"},
+		"SamePrivate":   {reason: "a registry in a private network has its token server there", host: "10.0.0.1:5000", scheme: "https", realm: "https://10.0.0.1:5000/token", want: "https://10.0.0.1:5000/token"},
+		"Loopback":      {reason: "tests and laptops", host: "127.0.0.1:5000", scheme: "http", realm: "http://127.0.0.1:5001/token", want: "http://127.0.0.1:5001/token"},
+		"IntoPrivate":   {reason: "a public registry must not lead into it", host: "r.example.com", scheme: "https", realm: "https://10.0.0.1/token"},
+		"IntoLoopback":  {reason: "nor to this host", host: "r.example.com", scheme: "https", realm: "https://[::1]/token"},
+		"Metadata":      {reason: "nobody must lead to where clouds keep credentials", host: "127.0.0.1:5000", scheme: "http", realm: "http://169.254.169.254/latest"},
+		"Unspecified":   {reason: "this host by another name", host: "127.0.0.1:5000", scheme: "http", realm: "http://0.0.0.0/token"},
+		"UserInfo":      {reason: "a realm has no business with credentials", host: "r.example.com", scheme: "https", realm: "https://r.example.com@evil.example.com/"},
+		"OtherProtocol": {reason: "only HTTP", host: "r.example.com", scheme: "https", realm: "file:///etc/passwd"},
+		"Relative":      {reason: "a path is no address", host: "r.example.com", scheme: "https", realm: "/token"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			e := &exchange{host: tc.host, plainHTTP: tc.scheme == "http", scheme: tc.scheme, now: time.Now}
+			var asked []string
+			e.inner = transport.Func(func(req *http.Request) (*http.Response, error) {
+				asked = append(asked, (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}).String())
+				return nil, errors.New("no response")
+			})
+			c := &ggcr.Challenge{Scheme: schemeBearer, Parameters: map[string]string{"realm": tc.realm}}
+			_, err := e.token(t.Context(), authn.Anonymous, c, "repository:app:pull")
+			var want []string
+			if tc.want != "" {
+				want = []string{tc.want}
+			}
+			if diff := cmp.Diff(want, asked); diff != "" {
+				t.Errorf("%s: error %v, requests -want +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,175 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// maxOtherHosts bounds the hosts that a session has anonymous tokens for.
+const maxOtherHosts = 8
+
+// authTransport sends the requests of a session. The authorization is sent to the
+// registry's host only. A request that is refused is repeated once with another
+// authorization.
+type authTransport struct {
+	*Session
+	inner http.RoundTripper
+}
+
+// Transport returns a RoundTripper that authenticates requests and makes them,
+// those of the authentication included, by inner.
+func (s *Session) Transport(inner http.RoundTripper) http.RoundTripper {
+	return &authTransport{Session: s, inner: inner}
+}
+
+// CheckRedirect returns the http.Client.CheckRedirect of clients of the session.
+func (s *Session) CheckRedirect() func(*http.Request, []*http.Request) error {
+	return transport.CheckRedirect(s.endpoint.registry.RegistryStr(), s.endpoint.plainHTTP())
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !t.sameHost(req.URL) {
+		return t.roundTripElsewhere(req)
+	}
+	a, requested, err := t.authorize(req.Context(), t.inner)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.send(req, a)
+	if err != nil {
+		t.invalidateScheme(err)
+		return nil, err
+	}
+	c, refused := t.refusal(resp, a)
+	if !refused || requested && a.satisfies(c) {
+		return resp, nil
+	}
+	transport.CloseBody(resp)
+	a, err = t.renew(req.Context(), t.inner, a, c)
+	if err != nil {
+		return nil, err
+	}
+	return t.send(req, a)
+}
+
+// send makes a request with an authorization.
+func (t *authTransport) send(req *http.Request, a *authorization) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.URL.Scheme = a.scheme
+	if a.header != "" {
+		req.Header.Set("Authorization", a.header)
+	}
+	return t.inner.RoundTrip(req)
+}
+
+// sameHost reports whether an address is on the registry's host, port included.
+// Plain HTTP equals TLS only if the registry may be reached by it.
+func (t *authTransport) sameHost(u *url.URL) bool {
+	return (u.Scheme == "https" || t.endpoint.plainHTTP()) && transport.IsHost(u, t.endpoint.registry.RegistryStr())
+}
+
+// refusal returns the challenge of a response that refuses the authorization,
+// and whether another one may be accepted.
+func (t *authTransport) refusal(resp *http.Response, a *authorization) (*ggcr.Challenge, bool) {
+	if resp.StatusCode != http.StatusUnauthorized {
+		return nil, false
+	}
+	c := challengeOf(resp)
+	return c, c.Scheme == schemeBearer || c.Scheme == schemeBasic && a.challenge.Scheme == schemeBearer
+}
+
+// invalidateScheme drops the scheme by which the registry is reached, if there is a choice
+// and the connection failed.
+func (t *authTransport) invalidateScheme(err error) {
+	if t.endpoint.plainHTTP() && !isResponse(err) && !transport.IsTimeout(err) && !errors.Is(err, context.Canceled) {
+		t.endpoint.invalidate()
+		t.reset()
+	}
+}
+
+// isResponse reports whether an error is about a response.
+func isResponse(err error) bool {
+	_, throttled := errors.AsType[*transport.ThrottledError](err)
+	return throttled
+}
+
+// roundTripElsewhere makes a request to another host, which the registry
+// redirected to. The credentials are not for that host. If it is a registry of its
+// own that gives tokens to anonymous clients, as behind the vanity host of an
+// image (google/go-containerregistry#2333), one is requested by its challenge.
+func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, error) {
+	host := transport.URLHost(req.URL)
+	a := t.other(host)
+	resp, err := t.sendElsewhere(req, a)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	c := challengeOf(resp)
+	scope := c.Parameters["scope"]
+	if c.Scheme != schemeBearer || scope == "" {
+		return resp, nil
+	}
+	transport.CloseBody(resp)
+	e := &exchange{host: req.URL.Host, plainHTTP: t.endpoint.plainHTTP(), scheme: req.URL.Scheme, inner: t.inner, now: t.now}
+	token, err := e.token(req.Context(), authn.Anonymous, c, scope)
+	if err != nil {
+		return nil, err
+	}
+	a = &authorization{header: "Bearer " + token.value, expires: token.expires}
+	t.setOther(host, a)
+	return t.sendElsewhere(req, a)
+}
+
+// sendElsewhere makes a request to another host, with an anonymous token if there
+// is one.
+func (t *authTransport) sendElsewhere(req *http.Request, a *authorization) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Del("Authorization")
+	if a != nil {
+		req.Header.Set("Authorization", a.header)
+	}
+	return t.inner.RoundTrip(req)
+}
+
+// other returns the valid authorization for another host, nil if there is none.
+func (s *Session) other(host string) *authorization {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.others[host]; s.valid(a) {
+		return a
+	}
+	return nil
+}
+
+func (s *Session) setOther(host string, a *authorization) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.others) >= maxOtherHosts {
+		clear(s.others)
+	}
+	s.others[host] = a
+}

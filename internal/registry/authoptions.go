@@ -1,0 +1,88 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+)
+
+// AuthOptions is the identity under which a registry is reached.
+type AuthOptions = credentials.Options
+
+// NewAuthOptions returns the identity of credentials for the registry of img.
+// origin names them in messages, such as `Secret "regcred"`.
+func NewAuthOptions(img image.Name, config authn.AuthConfig, origin string) AuthOptions {
+	return credentials.New(img, config, origin)
+}
+
+// AuthOptionsGetter finds the identity under which a registry is reached. One
+// is made at start, and serves tags and digests alike.
+type AuthOptionsGetter interface {
+	// AuthOptions returns the identity under which repo's registry is reached.
+	// It reads Secrets, so it is called only when a request will be made. It
+	// fails with an *Error.
+	AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
+}
+
+// AuthOptionsGetterFunc is a function that is an AuthOptionsGetter.
+type AuthOptionsGetterFunc func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
+
+// AuthOptions calls f.
+func (f AuthOptionsGetterFunc) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+	return f(ctx, repo)
+}
+
+// NewAuthOptionsGetter returns the AuthOptionsGetter that finds identities by a
+// Resolver.
+func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
+	return AuthOptionsGetterFunc(func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+		img, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
+		if err != nil {
+			return AuthOptions{}, badImage(repo.Spec.Image, err)
+		}
+		auth, err := resolver.Resolve(ctx, repo, img)
+		if err != nil {
+			return AuthOptions{}, operation{verb: opCredentials, image: img}.failCredentials(err)
+		}
+		return auth, nil
+	})
+}
+
+// badImage returns the error about an image name that can't be parsed.
+func badImage(name string, err error) error {
+	return &Error{Op: opCredentials, Image: name, reason: v1.ImageURLInvalidReason, detail: err.Error(), err: err}
+}
+
+// failCredentials translates an error of the credentials package.
+func (o operation) failCredentials(err error) error {
+	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.AuthenticationFailedReason}
+	if cloud, ok := errors.AsType[*credentials.CloudError](err); ok {
+		o.describeCloud(e, cloud)
+		return e
+	}
+	if found, ok := errors.AsType[*credentials.Error](err); ok {
+		e.reason, e.detail, e.err = found.Reason, found.Detail, found.Err
+	}
+	return e
+}

@@ -1,0 +1,88 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package cache bounds what is kept by number and by the time without use.
+package cache
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Cache is an LRU cache whose entries also expire when they have not been used
+// for some time. Expired entries are dropped when another one is added, so no
+// goroutine is needed. It is safe for concurrent use.
+type Cache[K comparable, V any] struct {
+	idle time.Duration
+	now  func() time.Time
+
+	mu      sync.Mutex
+	entries *simplelru.LRU[K, *entry[V]]
+}
+
+type entry[V any] struct {
+	value V
+	used  time.Time
+}
+
+// New returns an empty cache of at most size entries, which must be positive.
+// evicted is called with each value that is dropped; it may be nil, and must not
+// use the cache.
+func New[K comparable, V any](size int, idle time.Duration, now func() time.Time, evicted func(V)) *Cache[K, V] {
+	onEvict := func(_ K, e *entry[V]) {
+		if evicted != nil {
+			evicted(e.value)
+		}
+	}
+	entries, err := simplelru.NewLRU(size, onEvict)
+	if err != nil {
+		panic(err) // the size is a constant of the program
+	}
+	return &Cache[K, V]{idle: idle, now: now, entries: entries}
+}
+
+// Get returns the value of key, and creates it if there is none.
+func (c *Cache[K, V]) Get(key K, create func() V) V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if e, found := c.entries.Get(key); found {
+		e.used = now
+		return e.value
+	}
+	e := &entry[V]{value: create(), used: now}
+	c.entries.Add(key, e)
+	for {
+		_, oldest, _ := c.entries.GetOldest()
+		if now.Sub(oldest.used) <= c.idle {
+			return e.value
+		}
+		c.entries.RemoveOldest()
+	}
+}
+
+// Values returns all values.
+func (c *Cache[K, V]) Values() []V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	values := make([]V, 0, c.entries.Len())
+	for _, e := range c.entries.Values() {
+		values = append(values, e.value)
+	}
+	return values
+}

@@ -1,0 +1,47 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cache_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/cache"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+)
+
+func TestCache_DropsLeastRecentlyUsedAndIdle(t *testing.T) {
+	clock := registrytest.NewClock()
+	var dropped []string
+	l := cache.New[string](2, time.Hour, clock.Now, func(v string) { dropped = append(dropped, v) })
+	get := func(key string) string { return l.Get(key, func() string { return key + clock.Now().Format("15:04") }) }
+	check := func(got string, reason, want string, wantDropped ...string) {
+		t.Helper()
+		if got != want || !slices.Equal(dropped, wantDropped) {
+			t.Errorf("%s: got %q, dropped %q, want %q, %q", reason, got, dropped, want, wantDropped)
+		}
+		dropped = nil
+	}
+	check(get("a"), "new", "a12:00")
+	check(get("b"), "new", "b12:00")
+	clock.Advance(time.Minute)
+	check(get("a"), "kept", "a12:00")
+	check(get("c"), "the least recently used one goes", "c12:01", "b12:00")
+	clock.Advance(2 * time.Hour)
+	check(get("d"), "idle entries go", "d14:01", "a12:00", "c12:01")
+}

@@ -1,0 +1,202 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/auth/aws"
+	"github.com/fluxcd/pkg/auth/azure"
+	"github.com/fluxcd/pkg/auth/gcp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// Cloud says how credentials are had from the clouds that spec.provider names.
+type Cloud struct {
+	// Client reads service accounts, and makes tokens for them.
+	Client client.Client
+	// Tokens keeps credentials as long as they are good. Nil keeps none.
+	Tokens *TokenCache
+	// ObjectLevel allows an ImageRepository to use the identity of the service
+	// account that it names. fluxcd/pkg/auth has to be told of it too.
+	ObjectLevel bool
+	// DefaultServiceAccount names the service account, in the namespace of the
+	// ImageRepository, whose identity is used where it names none. Where this
+	// is empty too, that is the identity of the controller.
+	DefaultServiceAccount string
+}
+
+// cloudProviders are the clouds that spec.provider names.
+var cloudProviders = map[string]auth.ArtifactRegistryCredentialsProvider{
+	providerAWS:   aws.Provider{},
+	providerAzure: azure.Provider{},
+	providerGCP:   gcp.Provider{},
+}
+
+// registriesOf names the registries of a provider in a sentence.
+var registriesOf = map[string]string{
+	providerAWS:   "Amazon Elastic Container Registry",
+	providerAzure: "Azure Container Registry",
+	providerGCP:   "Google Artifact Registry or Container Registry",
+}
+
+// usesCloud reports whether the credentials are those of a cloud.
+func (s *search) usesCloud() bool { return s.repo.GetProvider() != v1.ProviderGeneric }
+
+// checkCloud finds what the controller is not set up to obey.
+func (s *search) checkCloud() error {
+	provider := s.repo.GetProvider()
+	switch {
+	case !s.usesCloud():
+		return nil
+	case cloudProviders[provider] == nil || s.cloud == nil:
+		return failUnsupported(fmt.Sprintf("spec.provider %q", provider))
+	case s.repo.Spec.ServiceAccountName != "" && !s.cloud.ObjectLevel:
+		return failFeatureGate()
+	default:
+		return nil
+	}
+}
+
+// failFeatureGate returns the error about a service account whose identity may
+// not be used.
+func failFeatureGate() error {
+	return &Error{
+		Reason: meta.FeatureGateDisabledReason,
+		Detail: fmt.Sprintf("spec.serviceAccountName with spec.provider needs the feature gate %s: "+
+			"enable it in the controller, or remove spec.serviceAccountName", auth.FeatureGateObjectLevelWorkloadIdentity),
+		Err: auth.ErrObjectLevelWorkloadIdentityNotEnabled,
+	}
+}
+
+// fromCloud returns the credentials of a cloud for one of its own registries.
+func (s *search) fromCloud(ctx context.Context, base Options) (Options, error) {
+	r := cloudRequest{provider: s.repo.GetProvider(), proxy: base.Transport.Proxy}
+	host, ok := transport.ParseHost(s.image.Host())
+	if !ok || !isCloudHost(r.provider, host) {
+		return Options{}, s.failForeignHost(r.provider)
+	}
+	if s.repo.Spec.Insecure {
+		return Options{}, fail(fmt.Sprintf(
+			"spec.insecure would let the credentials of spec.provider %q be sent without TLS: remove it", r.provider), nil)
+	}
+	r.host = strings.Join(host.Labels, ".")
+	if err := s.findAccount(ctx, &r); err != nil {
+		return Options{}, err
+	}
+	if r.account == nil && base.Transport.Intercepts() {
+		return Options{}, fail(fmt.Sprintf("the proxy of %s and the ca.crt of %s together could read the controller's "+
+			"own credentials of spec.provider %q: remove one of them, or use the identity of a ServiceAccount",
+			base.ProxyOrigin, base.CertOrigin, r.provider), nil)
+	}
+	config, err := s.cloud.Tokens.get(ctx, r.key(), func(ctx context.Context) (*auth.ArtifactRegistryCredentials, error) {
+		return auth.GetArtifactRegistryCredentials(ctx, cloudProviders[r.provider], r.host, r.options(s.cloud.Client)...)
+	})
+	if err != nil {
+		return Options{}, &CloudError{Request: r.String(), Options: base, Err: err}
+	}
+	return New(s.image, config, r.String()), nil
+}
+
+// failForeignHost returns the error about a registry that is not the
+// provider's. Its credentials are not even asked for.
+func (s *search) failForeignHost(provider string) error {
+	detail := fmt.Sprintf("spec.provider %q has credentials for %s only, and %s is not one of its hosts: correct spec.provider or spec.image",
+		provider, registriesOf[provider], s.image.Host())
+	if ref := s.repo.Spec.SecretRef; ref != nil {
+		detail += fmt.Sprintf(", or add an entry for the host to Secret %q", ref.Name)
+	}
+	return fail(detail, nil)
+}
+
+// findAccount reads the service account whose identity is used, if any.
+func (s *search) findAccount(ctx context.Context, r *cloudRequest) error {
+	name, byDefault := s.repo.Spec.ServiceAccountName, false
+	if name == "" {
+		name, byDefault = s.cloud.DefaultServiceAccount, true
+	}
+	if name == "" {
+		return nil
+	}
+	account := &corev1.ServiceAccount{}
+	if err := s.get(ctx, "ServiceAccount", name, account); err != nil {
+		if byDefault {
+			return fail(fmt.Sprintf("the controller's default service account can't be used: %v: "+
+				"create it, or set spec.serviceAccountName", err), err)
+		}
+		return err
+	}
+	if _, err := cloudProviders[r.provider].GetIdentity(*account); err != nil {
+		return fail(fmt.Sprintf("ServiceAccount %q names no identity of spec.provider %q: %v", name, r.provider, err), err)
+	}
+	r.account = account
+	return nil
+}
+
+// cloudRequest asks a cloud for credentials.
+type cloudRequest struct {
+	provider string
+	host     string // of the registry
+	account  *corev1.ServiceAccount
+	proxy    *url.URL
+}
+
+// String says in messages whose credentials they are.
+func (r cloudRequest) String() string {
+	if r.account == nil {
+		return fmt.Sprintf("spec.provider %q", r.provider)
+	}
+	return fmt.Sprintf("spec.provider %q for ServiceAccount %q", r.provider, r.account.Name)
+}
+
+// key is equal for requests with the same answer. A service account's
+// annotations say who it is to the cloud.
+func (r cloudRequest) key() string {
+	fields := []string{r.provider, r.host}
+	if r.account != nil {
+		annotations, _ := json.Marshal(r.account.Annotations) // strings always have a JSON form
+		fields = append(fields, r.account.Namespace, r.account.Name, string(r.account.UID), string(annotations))
+	}
+	if r.proxy != nil {
+		fields = append(fields, r.proxy.String())
+	}
+	return keyedHash(fields...)
+}
+
+// options are the request as fluxcd/pkg/auth wants it. Its own cache is left
+// out: it has one lock for all requests, so that one cloud which hangs would
+// hold up all others.
+func (r cloudRequest) options(c client.Client) []auth.Option {
+	opts := []auth.Option{auth.WithClient(c)}
+	if r.account != nil {
+		opts = append(opts, auth.WithServiceAccountNamespace(r.account.Namespace), auth.WithServiceAccountName(r.account.Name))
+	}
+	if r.proxy != nil {
+		opts = append(opts, auth.WithProxyURL(*r.proxy))
+	}
+	return opts
+}

@@ -1,0 +1,136 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// The values of spec.provider whose credentials are those of a cloud.
+const (
+	providerAWS   = "aws"
+	providerAzure = "azure"
+	providerGCP   = "gcp"
+)
+
+// cloudHosts are the hosts of the registries of each provider: the only ones
+// that see its credentials. Partitions of AWS that are not public have a line
+// each, as they have for Amazon's own credential helper.
+var cloudHosts = map[string][]string{
+	providerAWS: {
+		"public.ecr.aws",
+		"ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.com",
+		"ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.com.cn",
+		"ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.eu",
+		"ACCOUNT.dkr.ecr[-fips].REGION.sc2s.sgov.gov",
+		"ACCOUNT.dkr.ecr[-fips].REGION.c2s.ic.gov",
+		"ACCOUNT.dkr.ecr[-fips].REGION.cloud.adc-e.uk",
+		"ACCOUNT.dkr.ecr[-fips].REGION.csp.hci.ic.gov",
+		"ACCOUNT.dkr-ecr[-fips].REGION.on.aws",
+	},
+	providerAzure: {
+		"**.azurecr.io",
+		"**.azurecr.cn",
+		"**.azurecr.us",
+		"**.azurecr.de",
+	},
+	providerGCP: {
+		"gcr.io",
+		"**.gcr.io",
+		"LOCATION.pkg.dev",
+		"docker.s3nsregistry.fr",
+	},
+}
+
+// isCloudHost reports whether a host is a registry of a provider. Clouds speak
+// TLS on its own port only.
+func isCloudHost(provider string, host transport.Host) bool {
+	if host.Port != "" && host.Port != "443" {
+		return false
+	}
+	patterns := cloudHosts[provider]
+	if provider == providerAzure {
+		patterns = append(slices.Clone(patterns), ownAzureHosts()...)
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(host, pattern) })
+}
+
+// azureEnvironment names the file that describes an Azure of one's own, such
+// as Azure Stack Hub, for everything that runs there.
+const azureEnvironment = "AZURE_ENVIRONMENT_FILEPATH"
+
+// ownAzureHosts returns the hosts of the registries of an Azure of one's own.
+// Whoever writes the environment of the controller may say which ones they are.
+func ownAzureHosts() []string {
+	file := os.Getenv(azureEnvironment)
+	if file == "" {
+		return nil
+	}
+	content, err := os.ReadFile(file) //nolint:gosec // whoever sets the environment may say which file it is
+	if err != nil {
+		return nil
+	}
+	var environment struct {
+		Suffix string `json:"containerRegistryDNSSuffix"`
+	}
+	if err := json.Unmarshal(content, &environment); err != nil {
+		return nil
+	}
+	suffix, ok := transport.ParseHost(strings.TrimPrefix(environment.Suffix, "."))
+	if !ok || suffix.Port != "" {
+		return nil
+	}
+	return []string{"**." + strings.Join(suffix.Labels, ".")}
+}
+
+// matches reports whether each label of a host matches a pattern: the same text,
+// or what a labelPattern says. A pattern that begins with "**" takes any number of
+// labels, but at least one, in place of it.
+func matches(host transport.Host, pattern string) bool {
+	want := strings.Split(pattern, ".")
+	have := host.Labels
+	if want[0] == "**" {
+		want = want[1:]
+		if len(have) <= len(want) {
+			return false
+		}
+		have = have[len(have)-len(want):]
+	}
+	return slices.EqualFunc(have, want, matchLabel)
+}
+
+// labelPatterns are the words of patterns that stand for more than one label.
+var labelPatterns = map[string]*regexp.Regexp{
+	"ACCOUNT":        regexp.MustCompile(`^[0-9]{12}$`),
+	"REGION":         regexp.MustCompile(`^[a-z]{2,}(-[a-z0-9]+)+$`),
+	"LOCATION":       regexp.MustCompile(`^[a-z][a-z0-9-]*-docker$`),
+	"ecr[-fips]":     regexp.MustCompile(`^ecr(-fips)?$`),
+	"dkr-ecr[-fips]": regexp.MustCompile(`^dkr-ecr(-fips)?$`),
+}
+
+func matchLabel(have, want string) bool {
+	if pattern, found := labelPatterns[want]; found {
+		return pattern.MatchString(have)
+	}
+	return have == want
+}

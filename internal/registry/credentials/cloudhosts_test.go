@@ -1,0 +1,163 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+func TestCloudHosts(t *testing.T) {
+	const account = "123456789012"
+	cases := map[string]struct {
+		reason, host string
+		want         string // the provider, "" is none
+	}{
+		"ECR":            {reason: "private", host: account + ".dkr.ecr.eu-west-1.amazonaws.com", want: providerAWS},
+		"ECRCase":        {reason: "names have no case", host: account + ".dkr.ECR.eu-west-1.amazonaws.COM", want: providerAWS},
+		"ECRPort":        {reason: "the port of TLS", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:443", want: providerAWS},
+		"ECRFIPS":        {reason: "private", host: account + ".dkr.ecr-fips.us-gov-west-1.amazonaws.com", want: providerAWS},
+		"ECRChina":       {reason: "another partition", host: account + ".dkr.ecr.cn-north-1.amazonaws.com.cn", want: providerAWS},
+		"ECREurope":      {reason: "another partition", host: account + ".dkr.ecr.eusc-de-east-1.amazonaws.eu", want: providerAWS},
+		"ECRDualStack":   {reason: "IPv6 too", host: account + ".dkr-ecr.us-west-2.on.aws", want: providerAWS},
+		"ECRPublic":      {reason: "public", host: "public.ecr.aws", want: providerAWS},
+		"ACR":            {reason: "public cloud", host: "contoso.azurecr.io", want: providerAzure},
+		"ACRRegion":      {reason: "a regional endpoint (AgentBaker#8862)", host: "contoso.eastus.geo.azurecr.io", want: providerAzure},
+		"ACRRegionChina": {reason: "a regional endpoint of another cloud", host: "contoso.chinanorth3.geo.azurecr.cn", want: providerAzure},
+		"ACRData":        {reason: "a dedicated data endpoint", host: "contoso.westeurope.data.azurecr.io", want: providerAzure},
+		"ACRDomainLabel": {reason: "a name with a hash, as the scope of domain name labels makes it", host: "contoso-h6b9e2c5d0f1a3.azurecr.io", want: providerAzure},
+		"ACRRegionGlued": {reason: "a look-alike", host: "contoso.eastus.geoazurecr.io"},
+		"ACRChina":       {reason: "another cloud", host: "contoso.azurecr.cn", want: providerAzure},
+		"ACRGovernment":  {reason: "another cloud", host: "contoso.azurecr.us", want: providerAzure},
+		"GCR":            {reason: "global", host: "gcr.io", want: providerGCP},
+		"GCRRegion":      {reason: "regional", host: "eu.gcr.io", want: providerGCP},
+		"GAR":            {reason: "regional", host: "europe-west1-docker.pkg.dev", want: providerGCP},
+		"ECRSuffix":      {reason: "a look-alike", host: account + ".dkr.ecr.eu-west-1.amazonaws.com.evil.example"},
+		"ECRPrefix":      {reason: "a look-alike", host: "evil-" + account + ".dkr.ecr.eu-west-1.amazonaws.com"},
+		"ECRInside":      {reason: "a look-alike", host: account + ".dkr.ecr.eu-west-1.amazonaws.com.x.azure.example"},
+		"ECRGlued":       {reason: "a look-alike", host: account + ".dkr.ecr.eu-west-1.evilamazonaws.com"},
+		"ECRSubdomain":   {reason: "somebody's bucket may be called so", host: "x." + account + ".dkr.ecr.eu-west-1.amazonaws.com"},
+		"ECRNoAccount":   {reason: "not a registry", host: "dkr.ecr.eu-west-1.amazonaws.com"},
+		"ECRChinaOther":  {reason: "a domain that is not Amazon's", host: account + ".dkr.ecr.cn-north-1.amazonaws.com.cc"},
+		"S3":             {reason: "another service, with content of anybody", host: "bucket.s3.amazonaws.com"},
+		"ECRPublicGlued": {reason: "a look-alike", host: "evilpublic.ecr.aws"},
+		"ECRPublicBelow": {reason: "a look-alike", host: "evil.public.ecr.aws"},
+		"ECROtherPort":   {reason: "clouds have no such port", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:5000"},
+		"ECRTrailingDot": {reason: "may be another host to the resolver", host: account + ".dkr.ecr.eu-west-1.amazonaws.com."},
+		"ACRGlued":       {reason: "a look-alike", host: "evilazurecr.io"},
+		"ACRSuffix":      {reason: "a look-alike", host: "contoso.azurecr.io.evil.example"},
+		"ACRBare":        {reason: "not a registry", host: "azurecr.io"},
+		"ACRUser":        {reason: "a look-alike", host: "contoso.azurecr.io@evil.example"},
+		"GCRGlued":       {reason: "a look-alike", host: "evilgcr.io"},
+		"GCRSuffix":      {reason: "a look-alike", host: "gcr.io.evil.example"},
+		"GARGlued":       {reason: "a look-alike", host: "europe-docker.evilpkg.dev"},
+		"GARDotted":      {reason: "a look-alike", host: "evil.europe-docker.pkg.dev"},
+		"GAROther":       {reason: "not of images", host: "europe-npm.pkg.dev"},
+		"GARBare":        {reason: "no location", host: "-docker.pkg.dev"},
+		"Unicode":        {reason: "a look-alike", host: "gсr.io"},
+		"GHCR":           {reason: "another registry", host: "ghcr.io"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			host, _ := transport.ParseHost(tc.host)
+			for provider := range cloudHosts {
+				if got := isCloudHost(provider, host); got != (provider == tc.want) {
+					t.Errorf("%s: %s is a host of %s: %v", tc.reason, tc.host, provider, got)
+				}
+			}
+		})
+	}
+}
+
+func TestAzureOfOnesOwn(t *testing.T) {
+	cases := map[string]struct {
+		reason, file, host string
+		want               bool
+	}{
+		"Suffix":     {reason: "what the environment says", file: `{"containerRegistryDNSSuffix":"azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
+		"LeadingDot": {reason: "some write a dot before it", file: `{"containerRegistryDNSSuffix":".azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
+		"Glued":      {reason: "a look-alike", file: `{"containerRegistryDNSSuffix":"azurecr.local.example"}`, host: "evilazurecr.local.example"},
+		"Public":     {reason: "the public ones stay", file: `{}`, host: "contoso.azurecr.io", want: true},
+		"NoSuffix":   {reason: "nothing is said", file: `{}`, host: "x.azurecr.local.example"},
+		"Malformed":  {reason: "nothing is said", file: `{`, host: "x.azurecr.local.example"},
+		"NoHost":     {reason: "not everything is a host", file: `{"containerRegistryDNSSuffix":"*"}`, host: "x.azurecr.local.example"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "environment.json")
+			if err := os.WriteFile(file, []byte(tc.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv(azureEnvironment, file)
+			host, _ := transport.ParseHost(tc.host)
+			if got := isCloudHost(providerAzure, host); got != tc.want {
+				t.Errorf("%s: got %v", tc.reason, got)
+			}
+		})
+	}
+	t.Run("NoFile", func(t *testing.T) {
+		t.Setenv(azureEnvironment, filepath.Join(t.TempDir(), "gone"))
+		host, _ := transport.ParseHost("x.azurecr.local.example")
+		if isCloudHost(providerAzure, host) {
+			t.Error("a file that is not there says nothing")
+		}
+	})
+}
+
+// FuzzCloudHosts tests that each host of a cloud is in one of its domains.
+func FuzzCloudHosts(f *testing.F) {
+	for _, seed := range []string{
+		"ghcr.io", "gcr.io", "eu.gcr.io", "x.azurecr.io", "x.eastus.geo.azurecr.io", "us-docker.pkg.dev", "public.ecr.aws",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		host, ok := transport.ParseHost(name)
+		if !ok {
+			return
+		}
+		name = strings.Join(host.Labels, ".")
+		for provider, domains := range cloudDomains {
+			if isCloudHost(provider, host) && !endsInDomain(name, domains) {
+				t.Fatalf("%q is taken for a host of %s", name, provider)
+			}
+		}
+	})
+}
+
+// cloudDomains are the domains that belong to each provider, or to somebody
+// that it runs a cloud for.
+var cloudDomains = map[string][]string{
+	providerAWS:   {"ecr.aws", "amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "sc2s.sgov.gov", "c2s.ic.gov", "cloud.adc-e.uk", "csp.hci.ic.gov", "on.aws"},
+	providerAzure: {"azurecr.io", "azurecr.cn", "azurecr.us", "azurecr.de"},
+	providerGCP:   {"gcr.io", "pkg.dev", "s3nsregistry.fr"},
+}
+
+// endsInDomain is the same question as label by label, asked in another way.
+func endsInDomain(name string, domains []string) bool {
+	for _, domain := range domains {
+		if strings.HasSuffix("."+strings.ToLower(name), "."+domain) {
+			return true
+		}
+	}
+	return false
+}

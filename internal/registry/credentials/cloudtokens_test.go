@@ -1,0 +1,174 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/cache"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// tokenOf returns credentials that are good for some time.
+func tokenOf(username string, d time.Duration) *auth.ArtifactRegistryCredentials {
+	return &auth.ArtifactRegistryCredentials{
+		Authenticator: authn.FromConfig(authn.AuthConfig{Username: username}),
+		ExpiresAt:     time.Now().Add(d),
+	}
+}
+
+// newTokens returns a cache as main makes it.
+func newTokens(t *testing.T, size int, maxDuration time.Duration) *TokenCache {
+	t.Helper()
+	c, err := NewTokenCache(size, maxDuration, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTokensAreKept(t *testing.T) {
+	const hour = time.Hour
+	cases := map[string]struct {
+		reason      string
+		size        int
+		maxDuration time.Duration
+		lifetime    time.Duration
+		wait        time.Duration
+		wantKept    bool
+	}{
+		"Fresh":      {reason: "good for long", size: 10, maxDuration: hour, lifetime: hour, wait: 47 * time.Minute, wantKept: true},
+		"FourFifths": {reason: "what is about to end is renewed before it does", size: 10, maxDuration: hour, lifetime: hour, wait: 48 * time.Minute},
+		"Maximum":    {reason: "tokens of many hours are renewed too", size: 10, maxDuration: hour, lifetime: 12 * hour, wait: hour},
+		"Flag":       {reason: "the flag bounds it further", size: 10, maxDuration: time.Minute, lifetime: hour, wait: time.Minute},
+		"TooLong":    {reason: "the flag can't go beyond what the library allows", size: 10, maxDuration: 24 * hour, lifetime: 24 * hour, wait: cache.TokenMaxDuration},
+		"Ended":      {reason: "not good for a moment", size: 10, maxDuration: hour, lifetime: -time.Minute},
+		"NoCache":    {reason: "the flag turns it off", size: 0, maxDuration: hour, lifetime: hour},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, fetched := newTokens(t, tc.size, tc.maxDuration), 0
+				get := func() {
+					got, err := c.get(t.Context(), "key", func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
+						fetched++
+						return tokenOf("user", tc.lifetime), nil
+					})
+					if err != nil || got.Username != "user" {
+						t.Fatalf("%s: got %q, %v", tc.reason, got.Username, err)
+					}
+				}
+				get()
+				time.Sleep(tc.wait)
+				get()
+				if kept := fetched == 1; kept != tc.wantKept {
+					t.Errorf("%s: fetched %d times", tc.reason, fetched)
+				}
+			})
+		})
+	}
+}
+
+func TestTokensOfOthersAreNotMixedUp(t *testing.T) {
+	c := newTokens(t, 10, time.Hour)
+	for _, key := range []string{"a", "b", "a", "b"} {
+		got, err := c.get(t.Context(), key, func(context.Context) (*auth.ArtifactRegistryCredentials, error) { return tokenOf(key, time.Hour), nil })
+		if err != nil || got.Username != key {
+			t.Errorf("got %q of %q, %v", got.Username, key, err)
+		}
+	}
+}
+
+// TestACloudThatHangsHoldsUpNobodyElse tests that neither others wait for a
+// cloud that hangs, nor those who ask it for longer than they want to.
+func TestACloudThatHangsHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTokens(t, 10, time.Hour)
+		var asked atomic.Int32
+		hang := func(ctx context.Context) (*auth.ArtifactRegistryCredentials, error) {
+			asked.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		begin := time.Now()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.get(impatient, "hangs", hang); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+		if _, err := c.get(t.Context(), "other", func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
+			return tokenOf("user", time.Hour), nil
+		}); err != nil || time.Since(begin) != time.Second {
+			t.Errorf("got %v after %v, want the other cloud's answer at once", err, time.Since(begin))
+		}
+		if _, err := c.get(t.Context(), "hangs", hang); !errors.Is(err, context.DeadlineExceeded) || asked.Load() != 1 {
+			t.Errorf("got %v of %d requests, want one that ends by itself", err, asked.Load())
+		}
+		if took := time.Since(begin); took != tokenTimeout {
+			t.Errorf("the request took %v", took)
+		}
+	})
+}
+
+func TestManyWhoWantTheSameTokenAskOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTokens(t, 10, time.Hour)
+		var asked atomic.Int32
+		for range 50 {
+			go func() {
+				got, err := c.get(t.Context(), "key", func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
+					asked.Add(1)
+					time.Sleep(time.Second)
+					return tokenOf("user", time.Hour), nil
+				})
+				if err != nil || got.Username != "user" {
+					t.Errorf("got %q, %v", got.Username, err)
+				}
+			}()
+		}
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		if asked.Load() != 1 {
+			t.Errorf("asked %d times", asked.Load())
+		}
+	})
+}
+
+func TestAFailureIsNotKept(t *testing.T) {
+	c, failing := newTokens(t, 10, time.Hour), true
+	fetch := func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
+		if failing {
+			panic(canary)
+		}
+		return tokenOf("user", time.Hour), nil
+	}
+	var panicked *cloudPanicError
+	if _, err := c.get(t.Context(), "key", fetch); !errors.As(err, &panicked) || panicked.kind != "string" {
+		t.Errorf("got %v, want the panic as an error that does not quote it", err)
+	}
+	failing = false
+	if got, err := c.get(t.Context(), "key", fetch); err != nil || got.Username != "user" {
+		t.Errorf("got %q, %v", got.Username, err)
+	}
+}

@@ -1,0 +1,212 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// The errors of a docker config quote nothing of it: any part of it may be
+// secret, misplaced.
+var (
+	errNoDockerConfig  = errors.New("has no key " + corev1.DockerConfigJsonKey)
+	errMalformedConfig = errors.New("holds a docker config that is not valid JSON of the expected form")
+	errMalformedEntry  = errors.New("holds a docker config whose entry for the registry is malformed")
+)
+
+// dockerConfig is the part of a docker config file that holds credentials: raw
+// entries by registry. Only the entries that are used are decoded, so that a
+// broken one does not get in the way of the others.
+type dockerConfig map[string]json.RawMessage
+
+// dockerConfigOf returns the docker config that a Secret holds, in the format
+// of ~/.docker/config.json or in the older one of ~/.dockercfg, which is what
+// "auths" is in the first. The key decides, not the Secret's type.
+func dockerConfigOf(secret *corev1.Secret) (dockerConfig, error) {
+	if data, found := secret.Data[corev1.DockerConfigJsonKey]; found {
+		return parseDockerConfig(data)
+	}
+	if data, found := secret.Data[corev1.DockerConfigKey]; found {
+		var config dockerConfig
+		if err := json.Unmarshal(data, &config); err != nil {
+			return nil, errMalformedConfig
+		}
+		return config, nil
+	}
+	return nil, errNoDockerConfig
+}
+
+// parseDockerConfig parses the content of a ~/.docker/config.json.
+func parseDockerConfig(data []byte) (dockerConfig, error) {
+	var file struct {
+		Auths dockerConfig `json:"auths"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, errMalformedConfig
+	}
+	return file.Auths, nil
+}
+
+// dockerMatch is credentials that a docker config has for an image.
+type dockerMatch struct {
+	key         registryKey
+	credentials authn.AuthConfig
+}
+
+// find returns the credentials for an image, and whether there are any: those
+// of the entry that names the image's registry and the longest part of its
+// path. An entry without credentials counts for nothing: "docker login" leaves
+// one behind where it puts the credentials into a credential store.
+func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
+	for _, name := range slices.SortedFunc(maps.Keys(c), mostSpecificFirst) {
+		key := parseRegistryKey(name)
+		if !key.covers(img) {
+			continue
+		}
+		credentials, err := parseDockerEntry(c[name])
+		if err != nil {
+			return dockerMatch{}, false, err
+		}
+		if credentials != (authn.AuthConfig{}) {
+			return dockerMatch{key: key, credentials: credentials}, true, nil
+		}
+	}
+	return dockerMatch{}, false, nil
+}
+
+// mostSpecificFirst orders the names of entries. Names that mean the same are
+// ordered by their bytes, so that the result is always the same one.
+func mostSpecificFirst(a, b string) int {
+	return cmp.Or(parseRegistryKey(a).compare(parseRegistryKey(b)), strings.Compare(a, b))
+}
+
+// parseDockerEntry decodes one entry. "auth" outweighs username and password,
+// as it does for docker and for the kubelet.
+func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
+	var entry struct {
+		Username      string `json:"username"`
+		Password      string `json:"password"`
+		Auth          string `json:"auth"`
+		IdentityToken string `json:"identitytoken"`
+		RegistryToken string `json:"registrytoken"`
+	}
+	if err := json.Unmarshal(data, &entry); err != nil {
+		return authn.AuthConfig{}, errMalformedEntry
+	}
+	credentials := authn.AuthConfig{
+		Username:      entry.Username,
+		Password:      entry.Password,
+		IdentityToken: entry.IdentityToken,
+		RegistryToken: entry.RegistryToken,
+	}
+	if entry.Auth != "" {
+		username, password, err := decodeAuth(entry.Auth)
+		if err != nil {
+			return authn.AuthConfig{}, err
+		}
+		credentials.Username, credentials.Password = username, password
+	}
+	return credentials, nil
+}
+
+// decodeAuth returns the username and the password in the field "auth": base64
+// of "username:password", padded or not.
+func decodeAuth(auth string) (string, string, error) {
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(auth), "="))
+	if err != nil {
+		return "", "", errMalformedEntry
+	}
+	username, password, found := strings.Cut(string(decoded), ":")
+	if !found {
+		return "", "", errMalformedEntry
+	}
+	return username, password, nil
+}
+
+// registryKey is the name of an entry of a docker config: a registry, or the part
+// of one that a path names. Its host may have globs, which are matched as the
+// kubelet does (k8s.io/kubernetes/pkg/credentialprovider, URLsMatch).
+type registryKey struct {
+	labels []string // patterns of path.Match, in lower case; nil for no registry
+	port   string
+	path   string // without slashes at its ends, "" is the whole registry
+	globs  int    // in the host
+}
+
+// parseRegistryKey parses the name of an entry: "ghcr.io", "ghcr.io/org",
+// "*.dkr.ecr.*.amazonaws.com", or an address such as
+// "https://index.docker.io/v1/", whose path is the version of an API and so no part
+// of an image's name.
+func parseRegistryKey(name string) registryKey {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://")
+	host, path, _ := strings.Cut(name, "/")
+	path = strings.Trim(path, "/")
+	if version, rest, _ := strings.Cut(path, "/"); version == "v1" || version == "v2" {
+		path = rest
+	}
+	key := registryKey{path: path}
+	// A glob stands for a part of a label, so that a host whose globs are letters
+	// is well-formed where the key is.
+	if parsed, ok := transport.ParseHost(globs.Replace(host)); ok {
+		key.labels, key.port = parsed.Labels, parsed.Port
+		if key.globs = strings.Count(host, "*") + strings.Count(host, "?"); key.globs > 0 {
+			key.labels = strings.Split(strings.ToLower(strings.TrimSuffix(host, ":"+key.port)), ".")
+		}
+	}
+	return key
+}
+
+// globs replaces the globs of a key by a letter. Ranges in brackets are not
+// supported: they would be mistaken for the brackets of IPv6 addresses.
+var globs = strings.NewReplacer("*", "x", "?", "x")
+
+// compare orders keys by the length of their path, the longest first, and then
+// those without globs before those that have some.
+func (k registryKey) compare(other registryKey) int {
+	return cmp.Or(len(other.path)-len(k.path), k.globs-other.globs)
+}
+
+// covers reports whether the key is about an image. Hosts are compared label by
+// label, and paths by their elements: neither "ghcr.io.example.com" nor
+// "ghcr.io/organisation" is covered by "ghcr.io/org", and "*.io" covers no host of
+// three labels.
+func (k registryKey) covers(img image.Name) bool {
+	host, ok := transport.ParseHost(img.Host())
+	if !ok || k.port != host.Port || !slices.EqualFunc(k.labels, host.Labels, matchGlob) {
+		return false
+	}
+	repository := img.Repository().RepositoryStr()
+	return k.path == "" || k.path == repository || strings.HasPrefix(repository, k.path+"/")
+}
+
+func matchGlob(pattern, label string) bool {
+	matched, err := path.Match(pattern, label)
+	return pattern == label || err == nil && matched
+}

@@ -1,0 +1,161 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// TestWhichEntryIsUsed tests each rule by which entries are matched: the entries'
+// usernames are their keys.
+func TestWhichEntryIsUsed(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		image  string
+		keys   []string
+		want   string // "" is none
+	}{
+		"Host":              {reason: "hosts are equal", image: "ghcr.io/org/app", keys: []string{"ghcr.io"}, want: "ghcr.io"},
+		"HostCase":          {reason: "hosts have no case", image: "ghcr.io/org/app", keys: []string{"GHCR.io"}, want: "GHCR.io"},
+		"Scheme":            {reason: "a scheme does not matter", image: "ghcr.io/org/app", keys: []string{"https://ghcr.io"}, want: "https://ghcr.io"},
+		"PlainScheme":       {reason: "a scheme does not matter", image: "ghcr.io/org/app", keys: []string{"http://ghcr.io/"}, want: "http://ghcr.io/"},
+		"Version":           {reason: "the version of an API is no path", image: "ghcr.io/org/app", keys: []string{"https://ghcr.io/v2/"}, want: "https://ghcr.io/v2/"},
+		"VersionAndPath":    {reason: "a path may follow it", image: "ghcr.io/org/app", keys: []string{"https://ghcr.io/v1/org"}, want: "https://ghcr.io/v1/org"},
+		"OtherHost":         {reason: "another registry", image: "ghcr.io/org/app", keys: []string{"quay.io"}},
+		"Suffix":            {reason: "a look-alike", image: "ghcr.io.evil.com/org/app", keys: []string{"ghcr.io"}},
+		"Subdomain":         {reason: "a look-alike", image: "evil.ghcr.io/org/app", keys: []string{"ghcr.io"}},
+		"HostPrefix":        {reason: "a look-alike", image: "ghcr.io/org/app", keys: []string{"ghcr.io.evil.com"}},
+		"Port":              {reason: "ports are equal", image: "localhost:5000/app", keys: []string{"localhost", "localhost:5000"}, want: "localhost:5000"},
+		"OtherPort":         {reason: "another port is another registry", image: "localhost:5000/app", keys: []string{"localhost:50", "localhost"}},
+		"Glob":              {reason: "a glob stands for a label, as for the kubelet (portieris#456)", image: "team.azurecr.io/app", keys: []string{"*.azurecr.io"}, want: "*.azurecr.io"},
+		"GlobTwice":         {reason: "each label may have one (trivy-operator#148)", image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", keys: []string{"*.dkr.ecr.*.amazonaws.com"}, want: "*.dkr.ecr.*.amazonaws.com"},
+		"GlobPart":          {reason: "a glob may stand for a part of a label", image: "ghcr.io/org/app", keys: []string{"g?cr.i*"}, want: "g?cr.i*"},
+		"GlobCase":          {reason: "hosts have no case", image: "team.azurecr.io/app", keys: []string{"*.AzureCR.io"}, want: "*.AzureCR.io"},
+		"GlobPath":          {reason: "a path may follow it", image: "team.azurecr.io/org/app", keys: []string{"*.azurecr.io", "*.azurecr.io/org"}, want: "*.azurecr.io/org"},
+		"GlobURL":           {reason: "a scheme does not matter", image: "team.azurecr.io/app", keys: []string{"https://*.azurecr.io/v2/"}, want: "https://*.azurecr.io/v2/"},
+		"GlobPort":          {reason: "ports are equal", image: "r.example.com:5000/app", keys: []string{"*.example.com", "*.example.com:5000"}, want: "*.example.com:5000"},
+		"GlobOrExact":       {reason: "an exact host wins", image: "team.azurecr.io/app", keys: []string{"*.azurecr.io", "team.azurecr.io"}, want: "team.azurecr.io"},
+		"GlobOrLonger":      {reason: "a longer path wins", image: "team.azurecr.io/org/app", keys: []string{"team.azurecr.io", "*.azurecr.io/org"}, want: "*.azurecr.io/org"},
+		"GlobLabels":        {reason: "a glob does not stand for several labels, or for none", image: "a.b.azurecr.io/app", keys: []string{"*.azurecr.io", "*", "*.io", "*.*.*.azurecr.io"}},
+		"GlobOther":         {reason: "another registry", image: "ghcr.io/org/app", keys: []string{"*.azurecr.io", "ghcr.*.com"}},
+		"GlobRange":         {reason: "ranges would look like IPv6 addresses", image: "ghcr.io/org/app", keys: []string{"[a-z]hcr.io"}},
+		"GlobDockerHub":     {reason: "Docker Hub has one name", image: "docker.io/org/app", keys: []string{"*.docker.io"}, want: "*.docker.io"},
+		"EmptyKey":          {reason: "no registry", image: "alpine", keys: []string{"", "/", "https://", "/library"}},
+		"Path":              {reason: "the longest path wins", image: "ghcr.io/org/app", keys: []string{"ghcr.io", "ghcr.io/org", "ghcr.io/org/app"}, want: "ghcr.io/org/app"},
+		"PathOfParent":      {reason: "a path covers what is below", image: "ghcr.io/org/team/app", keys: []string{"ghcr.io", "ghcr.io/org/"}, want: "ghcr.io/org/"},
+		"PathOfOther":       {reason: "another path", image: "ghcr.io/org/app", keys: []string{"ghcr.io/other", "ghcr.io"}, want: "ghcr.io"},
+		"PathPrefix":        {reason: "paths are compared by their elements", image: "ghcr.io/organisation/app", keys: []string{"ghcr.io/org"}},
+		"PathBelow":         {reason: "an entry for a part does not cover the whole", image: "ghcr.io/org", keys: []string{"ghcr.io/org/app"}},
+		"DockerHub":         {reason: "what docker login writes", image: "org/app", keys: []string{"https://index.docker.io/v1/"}, want: "https://index.docker.io/v1/"},
+		"DockerHubLibrary":  {reason: "what docker login writes", image: "alpine", keys: []string{"https://index.docker.io/v1/"}, want: "https://index.docker.io/v1/"},
+		"DockerHubShort":    {reason: "an alias of Docker Hub", image: "docker.io/org/app", keys: []string{"docker.io"}, want: "docker.io"},
+		"DockerHubIndex":    {reason: "an alias of Docker Hub", image: "org/app", keys: []string{"index.docker.io"}, want: "index.docker.io"},
+		"DockerHubRegistry": {reason: "an alias of Docker Hub", image: "org/app", keys: []string{"registry-1.docker.io"}, want: "registry-1.docker.io"},
+		"DockerHubServer":   {reason: "the image may name the alias too", image: "registry-1.docker.io/org/app", keys: []string{"docker.io"}, want: "docker.io"},
+		"DockerHubPath":     {reason: "aliases have paths too", image: "alpine", keys: []string{"docker.io", "docker.io/library"}, want: "docker.io/library"},
+		"DockerHubAliases":  {reason: "of two names for the same, always the same one is used", image: "alpine", keys: []string{"https://index.docker.io/v1/", "docker.io"}, want: "docker.io"},
+		"DockerHubOther":    {reason: "not an alias", image: "alpine", keys: []string{"hub.docker.com", "evil.docker.io"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var entries []string
+			for _, key := range tc.keys {
+				entries = append(entries, fmt.Sprintf("%q:{%q:%q,%q:%q}", key, "username", key, "password", canary))
+			}
+			config, err := parseDockerConfig([]byte(`{"auths":{` + strings.Join(entries, ",") + `}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			match, found, err := config.find(parse(t, tc.image))
+			if err != nil || match.credentials.Username != tc.want || found != (tc.want != "") {
+				t.Errorf("%s: got %q (found %v, error %v), want %q", tc.reason, match.credentials.Username, found, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatAnEntryHolds(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	cases := map[string]struct {
+		reason, entry string
+		want          authn.AuthConfig
+		wantErr       bool
+	}{
+		"Password":      {reason: "in the clear", entry: `{"username":"u","password":"p"}`, want: authn.AuthConfig{Username: "u", Password: "p"}},
+		"Auth":          {reason: "encoded", entry: `{"auth":"` + b64([]byte("u:p")) + `"}`, want: authn.AuthConfig{Username: "u", Password: "p"}},
+		"Unpadded":      {reason: "encoded without padding", entry: `{"auth":"` + strings.TrimRight(b64([]byte("us:pw")), "=") + `"}`, want: authn.AuthConfig{Username: "us", Password: "pw"}},
+		"Newline":       {reason: "a newline that slipped in", entry: `{"auth":"` + b64([]byte("us:pw")) + `\n"}`, want: authn.AuthConfig{Username: "us", Password: "pw"}},
+		"Colons":        {reason: "passwords may hold colons", entry: `{"auth":"` + b64([]byte("u:p:q")) + `"}`, want: authn.AuthConfig{Username: "u", Password: "p:q"}},
+		"Both":          {reason: "auth outweighs the others", entry: `{"username":"x","password":"y","auth":"` + b64([]byte("u:p")) + `"}`, want: authn.AuthConfig{Username: "u", Password: "p"}},
+		"IdentityToken": {reason: "as docker login leaves it behind", entry: `{"auth":"` + b64([]byte("u:")) + `","identitytoken":"t"}`, want: authn.AuthConfig{Username: "u", IdentityToken: "t"}},
+		"RegistryToken": {reason: "a token for the registry itself", entry: `{"registrytoken":"t"}`, want: authn.AuthConfig{RegistryToken: "t"}},
+		"Unknown":       {reason: "other fields do not matter", entry: `{"username":"u","password":"p","email":"e"}`, want: authn.AuthConfig{Username: "u", Password: "p"}},
+		"Empty":         {reason: "what a credential store leaves behind is no entry", entry: `{}`},
+		"NotBase64":     {reason: "malformed", entry: `{"auth":"!` + canary + `"}`, wantErr: true},
+		"NoColon":       {reason: "malformed", entry: `{"auth":"` + b64([]byte(canary)) + `"}`, wantErr: true},
+		"Number":        {reason: "malformed", entry: `{"password":123456}`, wantErr: true},
+		"String":        {reason: "malformed", entry: `"` + canary + `"`, wantErr: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			// The broken entry of another registry is in nobody's way.
+			config, err := parseDockerConfig([]byte(`{"auths":{"ghcr.io":` + tc.entry + `,"quay.io":"broken"}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			match, found, err := config.find(parse(t, "ghcr.io/org/app"))
+			if (err != nil) != tc.wantErr || err != nil && strings.Contains(err.Error(), canary) {
+				t.Fatalf("%s: got error %v", tc.reason, err)
+			}
+			if diff := cmp.Diff(tc.want, match.credentials); diff != "" || found != (tc.want != authn.AuthConfig{}) {
+				t.Errorf("%s: found %v, -want +got:\n%s", tc.reason, found, diff)
+			}
+		})
+	}
+}
+
+// FuzzDockerConfig tests that no config makes the parser panic or say what it
+// read, and that what it finds is for the image.
+func FuzzDockerConfig(f *testing.F) {
+	for _, seed := range []string{
+		`{"auths":{"ghcr.io":{"auth":"dTpw"}}}`, `{"auths":{"https://ghcr.io/v2/org":{"password":"p"}}}`,
+		`{"auths":[]}`, `{"auths":{"/":{}}}`, `null`, `{`, `{"auths":{"ghcr.io":1}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	img := parse(f, "ghcr.io/org/app")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		config, err := parseDockerConfig(data)
+		if err != nil && !errors.Is(err, errMalformedConfig) {
+			t.Fatalf("got error %v", err)
+		}
+		match, found, err := config.find(img)
+		if err != nil && !errors.Is(err, errMalformedEntry) {
+			t.Fatalf("got error %v", err)
+		}
+		if found && !match.key.covers(img) {
+			t.Fatalf("got the entry of %v", match.key)
+		}
+	})
+}

@@ -1,0 +1,102 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// ErrNotSupported is found, by errors.Is, in the errors about fields of the spec
+// that can't be obeyed because what they need is not set up. To ignore them would
+// reach the registry in another way than asked.
+var ErrNotSupported = errors.New("not supported here")
+
+// Error is about credentials that can't be found. Its detail says what to change,
+// and quotes nothing of a Secret.
+type Error struct {
+	// Reason is the reason for the conditions.
+	Reason string
+	// Detail is a sentence without the object that it is about.
+	Detail string
+	// Err is the cause, nil if it must not be seen.
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Detail }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// CloudError is about a cloud that returned no credentials.
+type CloudError struct {
+	// Request names the provider and the service account.
+	Request string
+	// Options has the transport by which the cloud was reached.
+	Options Options
+	// Err is the error of the cloud's library. Its text may hold secrets.
+	Err error
+}
+
+// Error implements error.
+func (e *CloudError) Error() string { return e.Request + " gave no credentials" }
+
+// fail returns an Error about credentials.
+func fail(detail string, err error) error {
+	return &Error{Reason: v1.AuthenticationFailedReason, Detail: detail, Err: err}
+}
+
+// failUnsupported returns the error about a field that can't be obeyed.
+func failUnsupported(field string) error {
+	return fail(fmt.Sprintf("%s is %v: remove it", field, ErrNotSupported), ErrNotSupported)
+}
+
+// failRead returns the error about an object that can't be read. Errors of the
+// Kubernetes API quote no Secret, so the cause may be seen; its text may hold
+// ports, so only its reason is quoted.
+func failRead(kind, name string, err error) error {
+	switch reason := apierrors.ReasonForError(err); {
+	case apierrors.IsNotFound(err):
+		return fail(fmt.Sprintf("%s %q does not exist in the namespace: create it, or correct the spec", kind, name), err)
+	case reason != "":
+		return fail(fmt.Sprintf("%s %q can't be read: the Kubernetes API answered %s", kind, name, reason), err)
+	default:
+		return fail(fmt.Sprintf("%s %q can't be read: the Kubernetes API did not answer", kind, name), err)
+	}
+}
+
+// failSecret returns the error about a Secret that holds no credentials of the
+// form that is needed.
+func failSecret(secret *corev1.Secret, err error) error {
+	hint := `create it with "kubectl create secret docker-registry"`
+	if errors.Is(err, errNoDockerConfig) {
+		hint = fmt.Sprintf("it is of type %q, %s", secret.Type, hint)
+	}
+	return fail(fmt.Sprintf("Secret %q %v: %s", secret.Name, err, hint), err)
+}
+
+// failTransport returns the error about a Secret that can't be used for TLS or
+// for a proxy. The error continues the Secret's name.
+func failTransport(field, secret string, err error) error {
+	return fail(fmt.Sprintf("Secret %q of %s %v", secret, field, err), err)
+}

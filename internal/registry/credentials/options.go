@@ -1,0 +1,125 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package credentials finds the credentials, the certificates and the proxy with
+// which the registry of an ImageRepository is reached: in Secrets, pull secrets
+// and clouds.
+package credentials
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// Options is the identity under which a registry is reached: credentials, and the
+// transport configuration. The zero value is anonymous, by the default transport.
+//
+// It prints its origin, never its content.
+type Options struct {
+	credentials authn.Authenticator // nil is anonymous
+	identity    string              // of the credentials, "" is anonymous
+	host        string              // the only host that the credentials are sent to
+	origin      string              // for messages: whose credentials, or why there are none
+
+	// Transport holds certificates and proxy.
+	Transport transport.Config
+	// CertOrigin and ProxyOrigin name in messages the origin of certificates and
+	// proxy. They are empty for the defaults.
+	CertOrigin, ProxyOrigin string
+}
+
+// New returns the identity of credentials for the registry of img, which are sent
+// to that registry only. origin names them in messages, such as `Secret "regcred"`.
+func New(img image.Name, credentials authn.AuthConfig, origin string) Options {
+	host := transport.CanonicalHost(img.Host())
+	return Options{
+		credentials: authn.FromConfig(credentials),
+		identity:    keyedHash(host, credentials.Username, credentials.Password, credentials.Auth, credentials.IdentityToken, credentials.RegistryToken),
+		host:        host,
+		origin:      origin,
+	}
+}
+
+// AnonymousBecause returns the anonymous identity with the reason for having no
+// credentials, such as `Secret "regcred" has no entry for ghcr.io`.
+func AnonymousBecause(reason string) Options { return Options{origin: reason} }
+
+// IsAnonymous reports whether there are no credentials.
+func (o Options) IsAnonymous() bool { return o.credentials == nil }
+
+// IsFor reports whether the credentials, if any, are for the registry of img.
+func (o Options) IsFor(img image.Name) bool {
+	return o.host == "" || o.host == transport.CanonicalHost(img.Host())
+}
+
+// Identity returns a hash that is equal for equal identities only. It is empty
+// for the anonymous one by the default transport, and stable within one process.
+func (o Options) Identity() string {
+	if o.Transport.Key == "" {
+		return o.identity
+	}
+	return o.identity + "+" + o.Transport.Key
+}
+
+// Authenticator returns the credentials in the form of go-containerregistry.
+func (o Options) Authenticator() authn.Authenticator {
+	if o.IsAnonymous() {
+		return authn.Anonymous
+	}
+	return o.credentials
+}
+
+// Origin returns whose credentials they are, or why there are none. It is empty
+// if anonymous access is the intention.
+func (o Options) Origin() string { return o.origin }
+
+// String returns the origin.
+func (o Options) String() string {
+	switch {
+	case o.origin != "":
+		return o.origin
+	case o.IsAnonymous():
+		return "anonymous"
+	default:
+		return "credentials"
+	}
+}
+
+// GoString returns the same as String, so that no verb prints credentials.
+func (o Options) GoString() string { return o.String() }
+
+// hashKey keeps identities from being guessed offline from a weak password,
+// should one ever be printed.
+var hashKey = []byte(rand.Text())
+
+// keyedHash hashes fields that may be secret.
+func keyedHash(fields ...string) string {
+	mac := hmac.New(sha256.New, hashKey)
+	for _, field := range fields {
+		// The length keeps the fields apart, whatever they contain.
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		mac.Write([]byte(field))
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,315 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/auth"
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+)
+
+// TestCloudCredentials tests the whole way to credentials, but for the clouds
+// themselves: from the service account's annotations and its token, through a
+// proxy, to what the registry is shown.
+func TestCloudCredentials(t *testing.T) {
+	cases := map[string]struct {
+		reason, image, provider, account string
+		byDefault                        bool
+		wantUsername, wantOrigin         string
+		wantAsked                        []string
+	}{
+		"AWS":     {reason: "a role is assumed", image: imageAWS, provider: "aws", account: "aws", wantUsername: "AWS", wantOrigin: `spec.provider "aws" for ServiceAccount "aws"`, wantAsked: []string{"sts.eu-west-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com"}},
+		"Azure":   {reason: "a managed identity", image: imageAzure, provider: "azure", account: "azure", wantUsername: "00000000-0000-0000-0000-000000000000", wantOrigin: `spec.provider "azure" for ServiceAccount "azure"`, wantAsked: []string{"login.microsoftonline.com", "contoso.azurecr.io"}},
+		"GCP":     {reason: "a federated identity", image: imageGCP, provider: "gcp", account: "gcp", wantUsername: "oauth2accesstoken", wantOrigin: `spec.provider "gcp" for ServiceAccount "gcp"`, wantAsked: []string{"sts.googleapis.com"}},
+		"Default": {reason: "the operator's default account", image: imageGCP, provider: "gcp", account: "gcp", byDefault: true, wantUsername: "oauth2accesstoken", wantOrigin: `spec.provider "gcp" for ServiceAccount "gcp"`, wantAsked: []string{"sts.googleapis.com"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, named, byDefault := startClouds(t), tc.account, ""
+			if tc.byDefault {
+				named, byDefault = "", tc.account
+			}
+			g := newCloudGetter(t, cloudCluster(nil, c.secret()), func(cloud *credentials.Cloud) { cloud.DefaultServiceAccount = byDefault })
+			identities := map[string]bool{}
+			for range 3 {
+				got, err := g.AuthOptions(t.Context(), repository(cloudSpec(tc.image, tc.provider, named)))
+				if err != nil {
+					t.Fatalf("%s: %v", tc.reason, err)
+				}
+				config, err := got.Authenticator().Authorization()
+				if err != nil || config.Username != tc.wantUsername || config.Password == "" || got.String() != tc.wantOrigin {
+					t.Errorf("%s: got %q of %s, %v", tc.reason, config.Username, got, err)
+				}
+				identities[got.Identity()] = true
+			}
+			if len(identities) != 1 {
+				t.Errorf("%s: the identity changed although nothing did", tc.reason)
+			}
+			c.checkAskedOnce(t, tc.wantAsked)
+		})
+	}
+}
+
+// checkAskedOnce checks that some addresses, and no others, were asked for
+// something once, however often the registry was scanned.
+func (c *clouds) checkAskedOnce(t *testing.T, hosts []string) {
+	t.Helper()
+	asked := map[string]int{}
+	for _, request := range c.asked {
+		host, path, _ := strings.Cut(request, " ")
+		if !strings.Contains(path, "/discovery/") && !strings.Contains(path, "/.well-known/") { // about the login itself
+			asked[host]++
+		}
+	}
+	want := map[string]int{}
+	for _, host := range hosts {
+		want[host] = 1
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("requests by address, -want +got:\n%s", diff)
+	}
+}
+
+// TestTheControllersOwnIdentity tests the identity that is used where objects
+// have none, for the one cloud that takes it from the environment.
+func TestTheControllersOwnIdentity(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AK")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CA_BUNDLE", "") // of this machine
+	c := startClouds(t)
+	g := newCloudGetter(t, cloudCluster(nil, c.secret()), func(cloud *credentials.Cloud) { cloud.ObjectLevel = false })
+	got, err := g.AuthOptions(t.Context(), repository(cloudSpec(imageAWS, "aws", "")))
+	if err != nil || got.IsAnonymous() || got.String() != `spec.provider "aws"` {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if c.count("sts.eu-west-1.amazonaws.com") != 0 || c.count("api.ecr.eu-west-1.amazonaws.com") != 1 {
+		t.Errorf("asked %v", c.asked)
+	}
+}
+
+// TestAChangedAccountIsSomebodyElse tests that tokens are not kept beyond what
+// they were given for.
+func TestAChangedAccountIsSomebodyElse(t *testing.T) {
+	c := startClouds(t)
+	k := cloudCluster(nil, c.secret())
+	g := newCloudGetter(t, k, nil)
+	ask := func() {
+		t.Helper()
+		if _, err := g.AuthOptions(t.Context(), repository(cloudSpec(imageAWS, "aws", "aws"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	account := accounts()[0]
+	if err := k.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil {
+		t.Fatal(err)
+	}
+	account.Annotations["eks.amazonaws.com/role-arn"] = "arn:aws:iam::123456789012:role/other"
+	if err := k.Update(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	ask()
+	if got := c.count("sts.eu-west-1.amazonaws.com"); got != 2 {
+		t.Errorf("roles were assumed %d times, want once for each", got)
+	}
+}
+
+func TestWhoseCredentialsCount(t *testing.T) {
+	c := startClouds(t)
+	ecr := strings.TrimSuffix(imageAWS, "/app")
+	g := newCloudGetter(t, cloudCluster(nil, c.secret(), dockerSecret("ecr", ecr, "user"), dockerSecret("quay", "quay.io", "user")), nil)
+	cases := map[string]struct {
+		reason     string
+		spec       func(*v1.ImageRepositorySpec)
+		wantOrigin string
+		wantAsked  bool
+	}{
+		"SecretFirst": {reason: "a Secret with an entry for the registry comes first", spec: func(s *v1.ImageRepositorySpec) { cloudSpec(imageAWS, "aws", "aws")(s); s.SecretRef = secretRef("ecr") }, wantOrigin: `Secret "ecr"`},
+		"SecretForeign": {reason: "also for a registry that is not the provider's", spec: func(s *v1.ImageRepositorySpec) {
+			cloudSpec("quay.io/app", "aws", "aws")(s)
+			s.SecretRef = secretRef("quay")
+		}, wantOrigin: `Secret "quay"`},
+		"ThenCloud":  {reason: "the cloud is asked where the Secret has no entry", spec: func(s *v1.ImageRepositorySpec) { cloudSpec(imageAWS, "aws", "aws")(s); s.SecretRef = secretRef("quay") }, wantOrigin: `spec.provider "aws" for ServiceAccount "aws"`, wantAsked: true},
+		"NoProvider": {reason: "without a provider, public images of a cloud are read by anybody", spec: func(s *v1.ImageRepositorySpec) { s.Image = "public.ecr.aws/docker/library/alpine" }, wantOrigin: "anonymous"},
+		"Generic":    {reason: "nor does the account's identity matter then", spec: func(s *v1.ImageRepositorySpec) { s.Image, s.ServiceAccountName = imageAWS, "aws" }, wantOrigin: `ServiceAccount "aws" has no pull secrets`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			before := len(c.proxy.Targets())
+			got, err := g.AuthOptions(t.Context(), repository(tc.spec))
+			if err != nil || got.String() != tc.wantOrigin {
+				t.Errorf("%s: got %v, %v", tc.reason, got, err)
+			}
+			if asked := len(c.proxy.Targets()) > before; asked != tc.wantAsked {
+				t.Errorf("%s: the cloud was asked: %v", tc.reason, asked)
+			}
+		})
+	}
+}
+
+// TestCloudsAreNotAsked tests what is refused before anybody is asked.
+func TestCloudsAreNotAsked(t *testing.T) {
+	cases := map[string]struct {
+		reason, image, provider, account string
+		insecure                         bool
+		gate                             bool // the feature gate is off
+		byDefault                        string
+		wantReason                       string
+		words                            []string
+	}{
+		"LookAlike":     {reason: "a host that only begins like one", image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example/app", provider: "aws", account: "aws", words: []string{"amazonaws.com.evil.example is not one of its hosts", "correct spec.provider or spec.image"}},
+		"OtherRegistry": {reason: "the usual mistake", image: "ghcr.io/org/app", provider: "gcp", account: "gcp", words: []string{`spec.provider "gcp" has credentials for Google Artifact Registry or Container Registry only`}},
+		"OtherCloud":    {reason: "the wrong cloud", image: imageAzure, provider: "aws", account: "aws", words: []string{"contoso.azurecr.io is not one of its hosts"}},
+		"Port":          {reason: "clouds have no other ports", image: "contoso.azurecr.io:8443/app", provider: "azure", account: "azure", words: []string{"contoso.azurecr.io:8443 is not one of its hosts"}},
+		"Insecure":      {reason: "a token must not be sent without TLS", image: imageGCP, provider: "gcp", account: "gcp", insecure: true, words: []string{"spec.insecure", "remove it"}},
+		"FeatureGate":   {reason: "the operator has to allow it", image: imageAWS, provider: "aws", account: "aws", gate: true, wantReason: meta.FeatureGateDisabledReason, words: []string{"ObjectLevelWorkloadIdentity"}},
+		"NoAccount":     {reason: "an account that is not there", image: imageAWS, provider: "aws", account: "gone", words: []string{`ServiceAccount "gone" does not exist`}},
+		"NoDefault":     {reason: "the operator's account that is not there", image: imageAWS, provider: "aws", byDefault: "gone", words: []string{"the controller's default service account can't be used", `ServiceAccount "gone" does not exist`, "set spec.serviceAccountName"}},
+		"NobodyAWS":     {reason: "an account that is nobody there", image: imageAWS, provider: "aws", account: "nobody", words: []string{`ServiceAccount "nobody" names no identity`, "eks.amazonaws.com/role-arn"}},
+		"NobodyAzure":   {reason: "an account that is nobody there", image: imageAzure, provider: "azure", account: "nobody", words: []string{"azure.workload.identity/tenant-id"}},
+		"UnknownCloud":  {reason: "the API server refuses it, older objects may have it", image: imageAWS, provider: "other", words: []string{`spec.provider "other" is not supported`}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := startClouds(t)
+			g := newCloudGetter(t, cloudCluster(nil, c.secret()), func(cloud *credentials.Cloud) {
+				cloud.ObjectLevel, cloud.DefaultServiceAccount = !tc.gate, tc.byDefault
+			})
+			_, err := g.AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
+				cloudSpec(tc.image, tc.provider, tc.account)(s)
+				s.Insecure = tc.insecure
+			}))
+			reason := tc.wantReason
+			if reason == "" {
+				reason = v1.AuthenticationFailedReason
+			}
+			checkError(t, err, reason, tc.words...)
+			if asked := c.proxy.Targets(); len(asked) > 0 {
+				t.Errorf("%s: asked %v", tc.reason, asked)
+			}
+		})
+	}
+}
+
+// answer returns a handler that always answers the same, with something secret
+// and something that changes in it.
+func answer(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		body := strings.ReplaceAll(body, "CHANGES", time.Now().Format(time.RFC3339Nano)+canary)
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("X-Amzn-Requestid", time.Now().Format(time.RFC3339Nano))
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func TestCloudErrors(t *testing.T) {
+	const (
+		xml, json = "text/xml", "application/json"
+		sts, ecr  = "sts.eu-west-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com"
+	)
+	cases := map[string]struct {
+		reason, image, provider string
+		host                    string
+		answer                  http.HandlerFunc
+		api                     error // of Kubernetes
+		proxy                   string
+		words                   []string
+	}{
+		"AWSRole":      {reason: "the role can't be assumed", image: imageAWS, provider: "aws", host: sts, answer: answer(403, xml, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>CHANGES</Message></Error><RequestId>CHANGES</RequestId></ErrorResponse>`), words: []string{"AWS answered STS AssumeRoleWithWebIdentity with AccessDenied"}},
+		"AWSThrottles": {reason: "there is nothing to check", image: imageAWS, provider: "aws", host: ecr, answer: answer(400, "application/x-amz-json-1.1", `{"__type":"ThrottlingException","message":"CHANGES"}`), words: []string{"AWS limits the rate of ECR GetAuthorizationToken (ThrottlingException): it will be tried again"}},
+		"AWSRegistry":  {reason: "the role may not pull", image: imageAWS, provider: "aws", host: ecr, answer: answer(400, "application/x-amz-json-1.1", `{"__type":"AccessDeniedException","message":"CHANGES"}`), words: []string{"AWS answered ECR GetAuthorizationToken with AccessDeniedException"}},
+		"AWSStrange":   {reason: "a code that is none", image: imageAWS, provider: "aws", host: sts, answer: answer(403, xml, `<ErrorResponse><Error><Code>CHANGES</Code></Error></ErrorResponse>`), words: []string{"with an error without a code"}},
+		"AzureLogin":   {reason: "the identity is not federated", image: imageAzure, provider: "azure", host: "login.microsoftonline.com", answer: entraRefuses, words: []string{"Microsoft Entra ID answered AADSTS700016"}},
+		"AzurePull":    {reason: "the identity may not pull", image: imageAzure, provider: "azure", host: "contoso.azurecr.io", answer: answer(401, json, `{"errors":[{"code":"UNAUTHORIZED","message":"CHANGES"}]}`), words: []string{"Azure answered", "may pull from the registry"}},
+		"AzurePanic":   {reason: "an answer for which the library is not prepared", image: imageAzure, provider: "azure", host: "contoso.azurecr.io", answer: answer(200, json, `{}`), words: []string{"cloudPanicError"}},
+		"GCP":          {reason: "the pool does not know the account", image: imageGCP, provider: "gcp", host: "sts.googleapis.com", answer: answer(400, json, `{"error":"invalid_grant","error_description":"CHANGES"}`), words: []string{"Google answered invalid_grant"}},
+		"Forbidden":    {reason: "the controller lacks the right", image: imageAWS, provider: "aws", api: apierrors.NewForbidden(schema.GroupResource{Resource: "serviceaccounts"}, "aws", errors.New("no")), words: []string{"create serviceaccounts/token"}},
+		"NoToken":      {reason: "the API server is in trouble", image: imageAWS, provider: "aws", api: apierrors.NewInternalError(errors.New(canary)), words: []string{"made no token", "InternalError"}},
+		"ProxyRefuses": {reason: "wrong credentials for the proxy", image: imageGCP, provider: "gcp", proxy: "other", words: []string{`the proxy of Secret "proxy" refused the credentials`}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := startClouds(t)
+			if tc.answer != nil {
+				c.set(tc.host, tc.answer)
+			}
+			secret := c.secret()
+			if tc.proxy != "" {
+				secret.Data["password"] = []byte(tc.proxy)
+			}
+			g := newCloudGetter(t, cloudCluster(func() error { return tc.api }, secret), nil)
+			texts := map[string]bool{}
+			for range 2 {
+				_, err := g.AuthOptions(t.Context(), repository(cloudSpec(tc.image, tc.provider, tc.provider)))
+				checkError(t, err, v1.AuthenticationFailedReason, append(tc.words, "gave no credentials")...)
+				texts[err.Error()] = true
+			}
+			if len(texts) != 1 {
+				t.Errorf("%s: the text changes from try to try: %v", tc.reason, texts)
+			}
+		})
+	}
+}
+
+// entraRefuses answers the request for a token with an error.
+func entraRefuses(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodPost {
+		serveEntra(w, req)
+		return
+	}
+	answer(400, "application/json", `{"error":"unauthorized_client","error_description":"AADSTS700016: CHANGES","trace_id":"CHANGES"}`)(w, req)
+}
+
+// TestTheTimeoutSpansTheCloud tests that a cloud that hangs ends with the
+// caller's time.
+func TestTheTimeoutSpansTheCloud(t *testing.T) {
+	c := startClouds(t)
+	hang, release := context.WithCancel(context.Background())
+	t.Cleanup(release)
+	c.set("sts.eu-west-1.amazonaws.com", func(_ http.ResponseWriter, req *http.Request) {
+		select {
+		case <-hang.Done():
+		case <-req.Context().Done():
+		}
+	})
+	g := newCloudGetter(t, cloudCluster(nil, c.secret()), nil)
+	_, err := g.AuthOptions(timeout(t, 200*time.Millisecond), repository(cloudSpec(imageAWS, "aws", "aws")))
+	checkError(t, err, v1.AuthenticationFailedReason, "no answer in time", "spec.timeout")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	release()
+	if !auth.IsObjectLevelWorkloadIdentityEnabled() {
+		t.Error("the library must know of the feature gate")
+	}
+}

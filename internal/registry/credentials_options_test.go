@@ -1,0 +1,86 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+)
+
+func TestIdentity(t *testing.T) {
+	ghcr, other := parse(t, "ghcr.io/org/app"), parse(t, "ghcr.io/org/other")
+	base := NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "x")
+	cases := map[string]struct {
+		reason string
+		auth   AuthOptions
+		same   bool
+	}{
+		"Equal":      {reason: "equal credentials", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "x"), same: true},
+		"Origin":     {reason: "where they are from does not matter to a connection", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "y"), same: true},
+		"Repository": {reason: "they are one registry's, whatever the repository", auth: NewAuthOptions(other, authn.AuthConfig{Username: "u", Password: "p"}, "x"), same: true},
+		"Password":   {reason: "a changed Secret is another identity", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "q"}, "x")},
+		"Shifted":    {reason: "fields do not run into each other", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "up", Password: ""}, "x")},
+		"Token":      {reason: "tokens count", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p", IdentityToken: "t"}, "x")},
+		"Registry":   {reason: "another registry", auth: NewAuthOptions(parse(t, "quay.io/org/app"), authn.AuthConfig{Username: "u", Password: "p"}, "x")},
+		"Anonymous":  {reason: "no credentials", auth: AuthOptions{}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if same := tc.auth.Identity() == base.Identity(); same != tc.same {
+				t.Errorf("%s: got same identity %v, want %v", tc.reason, same, tc.same)
+			}
+		})
+	}
+	if a, b := credentials.AnonymousBecause("a"), (AuthOptions{}); a.Identity() != b.Identity() || !a.IsAnonymous() {
+		t.Error("all anonymous identities are the same")
+	}
+}
+
+func TestNoVerbPrintsCredentials(t *testing.T) {
+	auth := NewAuthOptions(parse(t, "ghcr.io/org/app"), authn.AuthConfig{Username: "u", Password: canary, Auth: canary}, "")
+	encoded, err := json.Marshal(map[string]any{"auth": auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{string(encoded)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		texts = append(texts, fmt.Sprintf(verb, auth), fmt.Sprintf(verb, &auth), fmt.Sprintf(verb, []AuthOptions{auth}))
+	}
+	for _, text := range texts {
+		if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
+			t.Errorf("credentials are printed: %s", text)
+		}
+	}
+}
+
+func TestAuthOptionsGetterFunc(t *testing.T) {
+	want := NewAuthOptions(parse(t, "ghcr.io/org/app"), authn.AuthConfig{Username: "u"}, "x")
+	var getter AuthOptionsGetter = AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (AuthOptions, error) {
+		return want, nil
+	})
+	if got, err := getter.AuthOptions(t.Context(), nil); err != nil || got.Identity() != want.Identity() {
+		t.Errorf("got %v, error %v", got, err)
+	}
+}

@@ -1,0 +1,219 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// proxySecret returns a Secret about a proxy.
+func proxySecret(name, address, username, password string) *corev1.Secret {
+	data := map[string][]byte{"address": []byte(address)}
+	if username != "" {
+		data["username"] = []byte(username)
+	}
+	if password != "" {
+		data["password"] = []byte(password)
+	}
+	return dataSecret(name, data)
+}
+
+func TestProxies(t *testing.T) {
+	cases := map[string]struct {
+		reason                      string
+		address, username, password string
+		want, wantErr               string
+	}{
+		"HTTP":         {reason: "without credentials", address: "http://proxy.example.com:3128", want: "http://proxy.example.com:3128"},
+		"HTTPS":        {reason: "over TLS", address: "https://proxy.example.com", want: "https://proxy.example.com"},
+		"SOCKS5":       {reason: "another protocol", address: "socks5://proxy.example.com:1080", want: "socks5://proxy.example.com:1080"},
+		"Case":         {reason: "schemes have no case", address: "HTTP://proxy.example.com:3128", want: "http://proxy.example.com:3128"},
+		"Login":        {reason: "with credentials", address: "http://proxy.example.com:3128", username: "u", password: "p@:/", want: "http://u:p%40%3A%2F@proxy.example.com:3128"},
+		"Username":     {reason: "some proxies want a name alone", address: "http://proxy.example.com:3128", username: "u", want: "http://u@proxy.example.com:3128"},
+		"InAddress":    {reason: "credentials may be in the address", address: "http://u:p@proxy.example.com:3128", want: "http://u:p@proxy.example.com:3128"},
+		"KeysWin":      {reason: "keys outweigh the address", address: "http://x:y@proxy.example.com:3128", username: "u", password: "p", want: "http://u:p@proxy.example.com:3128"},
+		"Newline":      {reason: "a newline that slipped in", address: "http://proxy.example.com:3128\n", want: "http://proxy.example.com:3128"},
+		"Slash":        {reason: "a slash means nothing", address: "http://proxy.example.com:3128/", want: "http://proxy.example.com:3128"},
+		"Empty":        {reason: "no address", wantErr: "has no key address"},
+		"NoScheme":     {reason: "the usual mistake", address: "proxy.example.com:3128", wantErr: "does not begin with http://, https:// or socks5://"},
+		"OtherScheme":  {reason: "not a protocol of proxies", address: "ftp://" + canary + "@proxy.example.com", wantErr: "does not begin with http://, https:// or socks5://"},
+		"NoHost":       {reason: "no address", address: "http://", wantErr: "no address of a proxy"},
+		"Malformed":    {reason: "the error of net/url would quote it", address: "http://u:" + canary + "@[", wantErr: "no address of a proxy"},
+		"BadPort":      {reason: "the error of net/url would quote it", address: "http://u:" + canary + "@proxy:port", wantErr: "no address of a proxy"},
+		"Path":         {reason: "proxies have none", address: "http://proxy.example.com/" + canary, wantErr: "no address of a proxy"},
+		"Query":        {reason: "proxies have none", address: "http://proxy.example.com?" + canary, wantErr: "no address of a proxy"},
+		"OnlyPassword": {reason: "half of a pair", address: "http://proxy.example.com", password: canary, wantErr: "has a password without a username"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster([]*corev1.Secret{proxySecret("proxy", tc.address, tc.username, tc.password)}, nil)
+			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("proxy") }))
+			if tc.wantErr != "" {
+				checkError(t, err, v1.AuthenticationFailedReason, `Secret "proxy" of spec.proxySecretRef `, tc.wantErr)
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			if got := auth.Transport.Proxy.String(); got != tc.want || auth.Identity() == "" || !auth.IsAnonymous() {
+				t.Errorf("%s: got %s", tc.reason, got)
+			}
+			if printed := fmt.Sprintf("%v %+v %#v", auth, auth, auth); strings.Contains(printed, "proxy.example.com") {
+				t.Errorf("%s: the identity prints as %s", tc.reason, printed)
+			}
+		})
+	}
+}
+
+// TestIdentityOfWays tests that whatever decides about a connection makes
+// another identity.
+func TestIdentityOfWays(t *testing.T) {
+	a, b := validPair(t), validPair(t)
+	base := func(s *v1.ImageRepositorySpec) {
+		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("login"), secretRef("certs"), secretRef("proxy")
+	}
+	cases := map[string]struct {
+		reason string
+		spec   func(*v1.ImageRepositorySpec)
+		change func(map[string]*corev1.Secret)
+		same   bool
+	}{
+		"Equal":    {reason: "nothing changed", same: true},
+		"Name":     {reason: "what Secrets are called does not matter", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("proxy-2") }, same: true},
+		"Password": {reason: "another password of the registry", change: func(s map[string]*corev1.Secret) { s["login"] = dockerSecret("login", "ghcr.io", "other") }},
+		"CA":       {reason: "another authority", change: func(s map[string]*corev1.Secret) { s["certs"].Data["ca.crt"] = b.cert }},
+		"Certificate": {reason: "another client certificate", change: func(s map[string]*corev1.Secret) {
+			s["certs"].Data["tls.crt"], s["certs"].Data["tls.key"] = b.cert, b.key
+		}},
+		"NoClient": {reason: "no client certificate", change: func(s map[string]*corev1.Secret) {
+			delete(s["certs"].Data, "tls.crt")
+			delete(s["certs"].Data, "tls.key")
+		}},
+		"Address":    {reason: "another proxy", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["address"] = []byte("http://other.example.com") }},
+		"ProxyLogin": {reason: "another password of the proxy", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["password"] = []byte("other") }},
+		"Bytes":      {reason: "passwords that are no text differ too", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["password"] = []byte{0xff} }},
+		"NoProxy":    {reason: "no proxy", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = nil }},
+		"NoCerts":    {reason: "no certificates", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = nil }},
+		"Anonymous":  {reason: "no credentials", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = nil }},
+	}
+	identity := func(t *testing.T, spec func(*v1.ImageRepositorySpec), change func(map[string]*corev1.Secret)) string {
+		t.Helper()
+		c := newCluster([]*corev1.Secret{
+			dockerSecret("login", "ghcr.io", "user"),
+			dataSecret("certs", map[string][]byte{"ca.crt": a.cert, "tls.crt": a.cert, "tls.key": a.key}),
+			proxySecret("proxy", "http://proxy.example.com", "u", "\xfe"),
+			proxySecret("proxy-2", "http://proxy.example.com", "u", "\xfe"),
+		}, nil)
+		if change != nil {
+			change(c.secrets)
+		}
+		auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
+			base(s)
+			if spec != nil {
+				spec(s)
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return auth.Identity()
+	}
+	want := identity(t, nil, nil)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if same := identity(t, tc.spec, tc.change) == want; same != tc.same {
+				t.Errorf("%s: got the same identity: %v", tc.reason, same)
+			}
+		})
+	}
+}
+
+// TestOneSecretForAll tests that one Secret may hold everything, and is read
+// once.
+func TestOneSecretForAll(t *testing.T) {
+	own := validPair(t)
+	all := dockerSecret("all", "ghcr.io", "user")
+	all.Data["ca.crt"], all.Data["address"] = own.cert, []byte("socks5://proxy.example.com:1080")
+	c := newCluster([]*corev1.Secret{all}, nil)
+	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
+		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("all"), secretRef("all"), secretRef("all")
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if auth.IsAnonymous() || auth.Transport.TLS == nil || auth.Transport.Proxy == nil || len(c.read) != 1 {
+		t.Errorf("got %v with %+v, of the Secrets %v", auth, auth.Transport.Key, c.read)
+	}
+}
+
+func TestProxyErrors(t *testing.T) {
+	connect := func(err error) error { return &net.OpError{Op: opProxyConnect, Net: "tcp", Err: err} }
+	socks := func(text string) error { return &net.OpError{Op: opSOCKSConnect, Net: "tcp", Err: errors.New(text)} }
+	own, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
+	own.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
+	withLogin := own
+	withLogin.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com", User: url.UserPassword("user", canary)}
+	cases := map[string]struct {
+		reason     string
+		auth       AuthOptions
+		err        error
+		want       string
+		wantReason string
+	}{
+		"WantsLogin":  {reason: "no credentials were given", auth: own, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" wants credentials (407): add a username and a password to the Secret`, wantReason: v1.AuthenticationFailedReason},
+		"Login":       {reason: "wrong credentials", auth: withLogin, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"Environment": {reason: "nobody's Secret is to blame", auth: environment, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy that the controller's environment names refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"PlainHTTP":   {reason: "as proxies answer without CONNECT", auth: withLogin, err: &ggcr.Error{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"Forbidden":   {reason: "a rule of the proxy", auth: own, err: &transport.ProxyError{StatusCode: 403}, want: `the proxy of Secret "proxy" does not allow connections to ghcr.io (403)`},
+		"BadGateway":  {reason: "beyond the proxy", auth: own, err: &transport.ProxyError{StatusCode: 502}, want: `the proxy of Secret "proxy" can't reach ghcr.io (502)`},
+		"Other":       {reason: "whatever else", auth: own, err: &transport.ProxyError{StatusCode: 418}, want: `the proxy of Secret "proxy" opened no connection to ghcr.io (418)`},
+		"Refused":     {reason: "nobody listens", auth: own, err: connect(errors.New(canary)), want: `the proxy of Secret "proxy" can't be reached: check its address, and that it runs`},
+		"NoSuchHost":  {reason: "the registry's name is not to blame", auth: own, err: connect(&net.DNSError{IsNotFound: true}), want: `the name of the proxy of Secret "proxy" can't be resolved: check its address`},
+		"Timeout":     {reason: "the registry is not to blame", auth: own, err: connect(timeoutError{}), want: `the proxy of Secret "proxy" did not answer in time: check that it can be reached`},
+		"SOCKSLogin":  {reason: "wrong credentials", auth: withLogin, err: socks("username/password authentication failed"), want: `the proxy of Secret "proxy" refused the credentials for it: check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"SOCKSRule":   {reason: "a rule of the proxy", auth: own, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
+		"SOCKSOther":  {reason: "beyond the proxy", auth: own, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
+		"Library":     {reason: "the text of net/http", auth: withLogin, err: errors.New(http.StatusText(http.StatusProxyAuthRequired)), want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: tc.auth}
+			err := op.fail(fmt.Errorf("wrapped: %w", tc.err))
+			if want := "failed to list the tags of ghcr.io/org/app: " + tc.want; err.Error() != want {
+				t.Errorf("%s:\ngot  %s\nwant %s", tc.reason, err, want)
+			}
+			want := tc.wantReason
+			if want == "" {
+				want = v1.ReadOperationFailedReason
+			}
+			checkError(t, err, want)
+		})
+	}
+}

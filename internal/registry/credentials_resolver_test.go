@@ -1,0 +1,228 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+)
+
+// cluster is the Secrets and ServiceAccounts of the namespace "apps". It logs
+// what is read.
+type cluster struct {
+	client.Reader
+	secrets  map[string]*corev1.Secret
+	accounts map[string]*corev1.ServiceAccount
+	err      error
+	read     []string
+}
+
+func (c *cluster) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	c.read = append(c.read, key.Name)
+	if c.err != nil {
+		return c.err
+	}
+	switch obj := obj.(type) {
+	case *corev1.Secret:
+		if secret := c.secrets[key.Name]; secret != nil && key.Namespace == "apps" {
+			secret.DeepCopyInto(obj)
+			return nil
+		}
+	case *corev1.ServiceAccount:
+		if account := c.accounts[key.Name]; account != nil && key.Namespace == "apps" {
+			account.DeepCopyInto(obj)
+			return nil
+		}
+	}
+	return apierrors.NewNotFound(schema.GroupResource{Resource: "objects"}, key.Name)
+}
+
+// secret returns a Secret with one key.
+func secret(name string, kind corev1.SecretType, key, value string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps"},
+		Type:       kind,
+		Data:       map[string][]byte{key: []byte(value)},
+	}
+}
+
+// dockerSecret returns a Secret with credentials for one registry.
+func dockerSecret(name, registry, username string) *corev1.Secret {
+	config := fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, registry, username, canary)
+	return secret(name, corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, config)
+}
+
+// newCluster returns a namespace with Secrets and with service accounts that
+// have them as pull secrets.
+func newCluster(secrets []*corev1.Secret, accounts map[string][]string) *cluster {
+	c := &cluster{secrets: map[string]*corev1.Secret{}, accounts: map[string]*corev1.ServiceAccount{}}
+	for _, s := range secrets {
+		c.secrets[s.Name] = s
+	}
+	for name, pullSecrets := range accounts {
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps"}}
+		for _, s := range pullSecrets {
+			account.ImagePullSecrets = append(account.ImagePullSecrets, corev1.LocalObjectReference{Name: s})
+		}
+		c.accounts[name] = account
+	}
+	return c
+}
+
+// repository returns an ImageRepository of the namespace "apps".
+func repository(change func(*v1.ImageRepositorySpec)) *v1.ImageRepository {
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: "apps"}}
+	repo.Spec.Image = "ghcr.io/org/app"
+	change(&repo.Spec)
+	return repo
+}
+
+func secretRef(name string) *meta.LocalObjectReference {
+	return &meta.LocalObjectReference{Name: name}
+}
+
+func TestAuthOptions(t *testing.T) {
+	secrets := []*corev1.Secret{
+		dockerSecret("ghcr", "ghcr.io", "host"),
+		dockerSecret("ghcr-2", "ghcr.io", "host-2"),
+		dockerSecret("org", "ghcr.io/org", "org"),
+		dockerSecret("quay", "quay.io", "quay"),
+		secret("legacy", corev1.SecretTypeDockercfg, corev1.DockerConfigKey, `{"ghcr.io":{"username":"legacy","password":"p"}}`),
+		secret("opaque", corev1.SecretTypeOpaque, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"username":"opaque","password":"p"}}}`),
+	}
+	accounts := map[string][]string{
+		"none": nil, "one": {"ghcr"}, "several": {"quay", "ghcr", "org"}, "equal": {"ghcr-2", "ghcr"}, "old": {"legacy"}, "broken": {"gone"}, "torn": {"gone", "ghcr"}, "other": {"quay"},
+	}
+	cases := map[string]struct {
+		reason       string
+		spec         func(*v1.ImageRepositorySpec)
+		wantUsername string // "" is anonymous
+		wantOrigin   string
+		wantRead     []string
+	}{
+		"Nothing":        {reason: "nobody promised credentials, so nothing is read", spec: func(*v1.ImageRepositorySpec) {}, wantOrigin: "anonymous"},
+		"SecretRef":      {reason: "the entry for the host", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("ghcr") }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
+		"NoEntry":        {reason: "anonymous, as with docker, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("quay") }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay"}},
+		"Opaque":         {reason: "the key decides, not the type", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("opaque") }, wantUsername: "opaque", wantOrigin: `Secret "opaque"`, wantRead: []string{"opaque"}},
+		"PullSecret":     {reason: "the pull secret of the account", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"one", "ghcr"}},
+		"Several":        {reason: "of several, the one that names most", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "several" }, wantUsername: "org", wantOrigin: `Secret "org"`, wantRead: []string{"several", "quay", "ghcr", "org"}},
+		"Equal":          {reason: "of equals, the first", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "equal" }, wantUsername: "host-2", wantOrigin: `Secret "ghcr-2"`, wantRead: []string{"equal", "ghcr-2", "ghcr"}},
+		"Legacy":         {reason: "the older format", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "old" }, wantUsername: "legacy", wantOrigin: `Secret "legacy"`, wantRead: []string{"old", "legacy"}},
+		"NoPullSecrets":  {reason: "anonymous, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "none" }, wantOrigin: `ServiceAccount "none" has no pull secrets`, wantRead: []string{"none"}},
+		"OneIsMissing":   {reason: "as for the kubelet, a pull secret that is missing is no obstacle where another one has what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"torn", "gone", "ghcr"}},
+		"SecretRefFirst": {reason: "the account is not asked where the Secret has credentials, although it would know better ones", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("ghcr"), "several" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
+		"ThenAccount":    {reason: "the account is asked where the Secret has none", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"quay", "one", "ghcr"}},
+		"NobodyHas":      {reason: "all that was looked into is named", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay", "other"}},
+		"Generic":        {reason: "the provider's default name", spec: func(s *v1.ImageRepositorySpec) { s.Provider = v1.ProviderGeneric }, wantOrigin: "anonymous"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(secrets, accounts)
+			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(tc.spec))
+			if err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			config, err := auth.Authenticator().Authorization()
+			if err != nil || config.Username != tc.wantUsername || auth.IsAnonymous() != (tc.wantUsername == "") {
+				t.Errorf("%s: got username %q, error %v, want %q", tc.reason, config.Username, err, tc.wantUsername)
+			}
+			if auth.String() != tc.wantOrigin {
+				t.Errorf("%s: got origin %q, want %q", tc.reason, auth, tc.wantOrigin)
+			}
+			if diff := cmp.Diff(tc.wantRead, c.read); diff != "" {
+				t.Errorf("%s: objects read, -want +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestAuthOptionsErrors(t *testing.T) {
+	secrets := []*corev1.Secret{
+		dockerSecret("quay", "quay.io", "quay"),
+		secret("opaque", corev1.SecretTypeOpaque, "password", canary),
+		secret("no-json", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, canary),
+		secret("array", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, `{"auths":["`+canary+`"]}`),
+		secret("bad-legacy", corev1.SecretTypeDockercfg, corev1.DockerConfigKey, `["`+canary+`"]`),
+		secret("bad-entry", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"auth":"`+canary+`"}}}`),
+	}
+	accounts := map[string][]string{"broken": {"gone"}, "torn": {"gone", "quay"}}
+	ref := func(name string) func(*v1.ImageRepositorySpec) {
+		return func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef(name) }
+	}
+	cases := map[string]struct {
+		reason     string
+		spec       func(*v1.ImageRepositorySpec)
+		err        error // of the Kubernetes API
+		wantReason string
+		wantIs     error
+		words      []string
+	}{
+		"NoSecret":      {reason: "a Secret that is not there", spec: ref("gone"), words: []string{`Secret "gone" does not exist`}},
+		"MissingPull":   {reason: "the pull secret that is missing may have what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, words: []string{`Secret "gone" does not exist`}},
+		"NoKey":         {reason: "a Secret of something else", spec: ref("opaque"), words: []string{`Secret "opaque" has no key .dockerconfigjson`, `type "Opaque"`, "kubectl create secret docker-registry"}},
+		"NoJSON":        {reason: "not JSON", spec: ref("no-json"), words: []string{`Secret "no-json"`, "not valid JSON"}},
+		"OtherJSON":     {reason: "JSON of another form", spec: ref("array"), words: []string{`Secret "array"`, "not valid JSON of the expected form"}},
+		"BadLegacy":     {reason: "the older format, malformed", spec: ref("bad-legacy"), words: []string{`Secret "bad-legacy"`}},
+		"BadEntry":      {reason: "a broken entry for the registry", spec: ref("bad-entry"), words: []string{`Secret "bad-entry"`, "entry for the registry is malformed"}},
+		"NoAccount":     {reason: "an account that is not there", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "gone" }, words: []string{`ServiceAccount "gone" does not exist`}},
+		"NoPullSecret":  {reason: "a pull secret that is not there", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "broken" }, words: []string{`Secret "gone" does not exist`}},
+		"Forbidden":     {reason: "the API's reason is told", spec: ref("x"), err: apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), words: []string{"answered Forbidden"}},
+		"NoAPI":         {reason: "ports of the API are not", spec: ref("x"), err: errors.New("read tcp 127.0.0.1:43210->10.0.0.1:443: reset"), words: []string{"did not answer"}},
+		"Deadline":      {reason: "the cause may be seen", spec: ref("x"), err: context.DeadlineExceeded, wantIs: context.DeadlineExceeded},
+		"Image":         {reason: "no image, no registry", spec: func(s *v1.ImageRepositorySpec) { s.Image = "https://ghcr.io/org/app" }, wantReason: v1.ImageURLInvalidReason, words: []string{"scheme"}},
+		"Cert":          {reason: "certificates must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
+		"Proxy":         {reason: "a proxy must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
+		"CloudProvider": {reason: "must not be ignored where no cloud is set up", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, wantIs: credentials.ErrNotSupported, words: []string{`spec.provider "aws" is not supported`}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(secrets, accounts)
+			c.err = tc.err
+			_, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(tc.spec))
+			reason := tc.wantReason
+			if reason == "" {
+				reason = v1.AuthenticationFailedReason
+			}
+			checkError(t, err, reason, tc.words...)
+			if tc.wantIs != nil && !errors.Is(err, tc.wantIs) {
+				t.Errorf("%s: got %v, want %v", tc.reason, err, tc.wantIs)
+			}
+		})
+	}
+}
+
+func TestAnonymousAccessThatWasRefusedSaysWhy(t *testing.T) {
+	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: credentials.AnonymousBecause(`no credentials for ghcr.io are in Secret "quay"`)}
+	got := op.describeRefusal("ghcr.io", "401 UNAUTHORIZED")
+	want := `registry ghcr.io refused anonymous access (401 UNAUTHORIZED), and no credentials for ghcr.io are in Secret "quay"`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -1,0 +1,190 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+)
+
+// pair is a certificate and its key, in PEM form.
+type pair struct{ cert, key []byte }
+
+// certificate returns a certificate that signs itself.
+func certificate(t testing.TB, from, to time.Time) pair {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: from, NotAfter: to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}
+}
+
+// validPair returns a certificate that is valid today.
+func validPair(t testing.TB) pair {
+	t.Helper()
+	return certificate(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+}
+
+// dataSecret returns a Secret with several keys.
+func dataSecret(name string, data map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps", UID: "uid", ResourceVersion: "1"}, Data: data}
+}
+
+func TestCertificates(t *testing.T) {
+	good, other := validPair(t), validPair(t)
+	expired := certificate(t, time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC))
+	early := certificate(t, time.Date(2901, 2, 3, 0, 0, 0, 0, time.UTC), time.Date(2902, 1, 1, 0, 0, 0, 0, time.UTC))
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte(canary)})
+	bad := []byte(canary)
+	cases := map[string]struct {
+		reason             string
+		data               map[string][]byte
+		wantCA, wantClient bool
+		wantErr            string
+	}{
+		"CA":           {reason: "an authority alone", data: map[string][]byte{"ca.crt": good.cert}, wantCA: true},
+		"Client":       {reason: "a client certificate alone", data: map[string][]byte{"tls.crt": good.cert, "tls.key": good.key}, wantClient: true},
+		"Both":         {reason: "both", data: map[string][]byte{"ca.crt": other.cert, "tls.crt": good.cert, "tls.key": good.key}, wantCA: true, wantClient: true},
+		"EmptyCA":      {reason: "issuers without an authority leave an empty key", data: map[string][]byte{"ca.crt": {}, "tls.crt": good.cert, "tls.key": good.key}, wantClient: true},
+		"Old":          {reason: "the older spelling", data: map[string][]byte{"caFile": other.cert, "certFile": good.cert, "keyFile": good.key}, wantCA: true, wantClient: true},
+		"Mixed":        {reason: "each key by itself", data: map[string][]byte{"ca.crt": other.cert, "certFile": good.cert, "tls.key": good.key}, wantCA: true, wantClient: true},
+		"NewWins":      {reason: "the spelling of today counts", data: map[string][]byte{"ca.crt": good.cert, "caFile": bad}, wantCA: true},
+		"Chain":        {reason: "further certificates may follow", data: map[string][]byte{"tls.crt": append(append([]byte{}, good.cert...), other.cert...), "tls.key": good.key}, wantClient: true},
+		"None":         {reason: "a Secret of something else", data: map[string][]byte{"password": bad}, wantErr: "has neither a ca.crt nor a tls.crt"},
+		"NoKey":        {reason: "half of a pair", data: map[string][]byte{"tls.crt": good.cert}, wantErr: "has a tls.crt but no tls.key"},
+		"NoCert":       {reason: "half of a pair", data: map[string][]byte{"tls.key": good.key}, wantErr: "has a tls.key but no tls.crt"},
+		"OldNoKey":     {reason: "the key that is there is named", data: map[string][]byte{"certFile": good.cert}, wantErr: "has a certFile but no tls.key"},
+		"BadCA":        {reason: "no PEM", data: map[string][]byte{"ca.crt": bad}, wantErr: "has a ca.crt without any certificate"},
+		"KeyAsCA":      {reason: "the wrong file", data: map[string][]byte{"ca.crt": good.key}, wantErr: "has a ca.crt without any certificate"},
+		"BadCert":      {reason: "no PEM", data: map[string][]byte{"tls.crt": bad, "tls.key": good.key}, wantErr: "has a tls.crt that holds no certificate"},
+		"BadKey":       {reason: "no PEM", data: map[string][]byte{"tls.crt": good.cert, "tls.key": bad}, wantErr: "has a tls.key that holds no private key"},
+		"Swapped":      {reason: "the usual mistake", data: map[string][]byte{"tls.crt": good.key, "tls.key": good.cert}, wantErr: "has a tls.crt that holds no certificate"},
+		"EncryptedKey": {reason: "nobody can ask for the password", data: map[string][]byte{"tls.crt": good.cert, "tls.key": encrypted}, wantErr: "has a tls.key that is encrypted"},
+		"OtherKey":     {reason: "a key of another certificate", data: map[string][]byte{"tls.crt": good.cert, "tls.key": other.key}, wantErr: "has a tls.key that does not belong to the certificate in tls.crt"},
+		"Expired":      {reason: "no server takes it", data: map[string][]byte{"tls.crt": expired.cert, "tls.key": expired.key}, wantErr: "has a client certificate (tls.crt) that expired on 2001-02-03: renew it"},
+		"Early":        {reason: "no server takes it yet", data: map[string][]byte{"tls.crt": early.cert, "tls.key": early.key}, wantErr: "has a client certificate (tls.crt) that is not valid before 2901-02-03"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster([]*corev1.Secret{dataSecret("certs", tc.data)}, nil)
+			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("certs") }))
+			if tc.wantErr != "" {
+				checkError(t, err, v1.AuthenticationFailedReason, `Secret "certs" of spec.certSecretRef `+tc.wantErr)
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			config := auth.Transport.TLS
+			if config.MinVersion != tls.VersionTLS12 || config.InsecureSkipVerify {
+				t.Error("no server may be trusted with less")
+			}
+			if (config.RootCAs != nil) != tc.wantCA || (len(config.Certificates) > 0) != tc.wantClient {
+				t.Errorf("%s: got authorities %v and client certificates %d", tc.reason, config.RootCAs, len(config.Certificates))
+			}
+			if !auth.IsAnonymous() || auth.Identity() == "" || auth.CertOrigin != `Secret "certs"` {
+				t.Errorf("%s: got %q of %q, which must have an identity", tc.reason, auth.Identity(), auth.CertOrigin)
+			}
+		})
+	}
+}
+
+func TestCertificates_SystemRootsStayTrusted(t *testing.T) {
+	own := validPair(t)
+	c := newCluster([]*corev1.Secret{dataSecret("ca", map[string][]byte{"ca.crt": own.cert})}, nil)
+	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("ca") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		t.Skip("this machine has no roots")
+	}
+	if want.AppendCertsFromPEM(own.cert); !auth.Transport.TLS.RootCAs.Equal(want) {
+		t.Error("got other roots than those of the system and the Secret")
+	}
+}
+
+func TestCertificates_OldKeysAreWarnedOfOnce(t *testing.T) {
+	own := validPair(t)
+	old := dataSecret("old", map[string][]byte{"caFile": own.cert, "tls.crt": own.cert, "keyFile": own.key})
+	c := newCluster([]*corev1.Secret{old, dataSecret("new", map[string][]byte{"ca.crt": own.cert})}, nil)
+	var told []string
+	g := NewAuthOptionsGetter(credentials.NewResolver(c, credentials.WithWarnings(func(repo *v1.ImageRepository, message string) {
+		told = append(told, string(repo.UID)+" "+message)
+	})))
+	scan := func(uid types.UID, secret string) {
+		t.Helper()
+		repo := repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef(secret) })
+		repo.UID = uid
+		if _, err := g.AuthOptions(t.Context(), repo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const message = `Secret "old" has the deprecated keys caFile, keyFile: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile`
+	steps := []struct {
+		reason string
+		do     func()
+		want   []string
+	}{
+		{reason: "the keys of today are fine", do: func() { scan("a", "new") }},
+		{reason: "told", do: func() { scan("a", "old") }, want: []string{"a " + message}},
+		{reason: "told already", do: func() { scan("a", "old"); scan("a", "old") }},
+		{reason: "another object may have another owner", do: func() { scan("b", "old") }, want: []string{"b " + message}},
+		{reason: "the Secret was changed, and not mended", do: func() { c.secrets["old"].ResourceVersion = "2"; scan("a", "old") }, want: []string{"a " + message}},
+		{reason: "told already", do: func() { scan("a", "old") }},
+	}
+	for _, step := range steps {
+		told = nil
+		step.do()
+		if diff := cmp.Diff(step.want, told); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", step.reason, diff)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+const (
+	// maxSessions is how many sessions are kept. One takes about as many bytes
+	// as its token has, which are a few thousand.
+	maxSessions = 20_000
+	// sessionIdle is how long an unused session is kept.
+	sessionIdle = 2 * time.Hour
+)
+
+// session is what is kept of an image repository that is reached under one
+// identity, from one Repository to the next. Several use it at a time.
+type session struct {
+	auth         *auth.Session
+	capabilities capabilities
+}
+
+// sessionKey identifies a session. Another password is another identity, so it
+// counts from the next operation on.
+type sessionKey struct {
+	name      string
+	plainHTTP bool
+	identity  string
+}
+
+// session returns the session of an image repository under an identity.
+func (c *Client) session(img image.Name, auth AuthOptions) *session {
+	repo := img.Repository()
+	key := sessionKey{name: img.Canonical(), plainHTTP: isPlainHTTP(img), identity: auth.Identity()}
+	return c.sessions.Get(key, func() *session {
+		return &session{auth: c.endpoints.NewSession(repo, auth.Transport.Key, auth.Authenticator())}
+	})
+}
+
+// isPlainHTTP reports whether the registry of an image may be reached without TLS.
+func isPlainHTTP(img image.Name) bool { return img.Repository().Scheme() == "http" }
+
+// Repository is an image repository in a registry. How long an operation may take
+// is up to its context. It is safe for concurrent use.
+type Repository struct {
+	client *Client
+	access Access
+
+	mu     sync.Mutex
+	ticket *ratelimit.Ticket // nil until admitted
+	opened *connection       // nil until the credentials were read
+}
+
+// connection is what the operations of an admitted repository share.
+type connection struct {
+	*session
+	auth   AuthOptions
+	client *http.Client
+}
+
+// Close ends the admission. Operations that are under way go on.
+func (r *Repository) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ticket != nil {
+		r.ticket.Release()
+	}
+	r.ticket, r.opened = nil, nil
+}
+
+// connect admits the repository and reads its credentials, unless an operation
+// before did.
+func (r *Repository) connect(ctx context.Context) (*connection, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opened != nil {
+		return r.opened, nil
+	}
+	if err := r.admit(); err != nil {
+		return nil, err
+	}
+	auth, err := r.access.auth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !auth.IsFor(r.access.Image) {
+		return nil, transport.ProtocolError("the credentials are for another registry")
+	}
+	s := r.client.session(r.access.Image, auth)
+	stack := r.client.newStack(r.ticket, auth.Transport, limiterHost(r.access.Image), isPlainHTTP(r.access.Image))
+	r.opened = &connection{session: s, auth: auth, client: &http.Client{
+		Transport:     s.auth.Transport(stack),
+		CheckRedirect: s.auth.CheckRedirect(),
+	}}
+	return r.opened, nil
+}
+
+// admit asks the limiter of the registry host, unless it admitted an operation
+// before, of which the credentials could not be read.
+func (r *Repository) admit() error {
+	if r.ticket != nil {
+		return nil
+	}
+	key := ratelimit.Key{Host: limiterHost(r.access.Image), Proxy: r.access.Proxy}
+	ticket, err := r.client.limiters.Acquire(key, r.access.Waiter)
+	if err != nil {
+		return err
+	}
+	r.ticket = ticket
+	if r.access.Admitted != nil {
+		r.access.Admitted()
+	}
+	return nil
+}
+
+// newStack returns the RoundTrippers below the authentication of one repository.
+func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
+	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
+	observed := &transport.Observer{Host: host, Inner: pooled, Now: c.now, Observe: func(o transport.Observation) {
+		c.metrics.observeRequest(o)
+		c.observe(o)
+	}}
+	capped := &transport.BodyCap{Inner: observed, Limit: c.limits.BodyBytes}
+	limited := ticket.Transport(&transport.Throttle{Inner: capped, Now: c.now})
+	return &transport.UserAgent{Product: c.userAgent, Inner: &transport.PlainHTTPGuard{Allowed: plainHTTP, Inner: limited}}
+}
+
+// run does one operation, and translates its error. It fails with a
+// *ratelimit.BusyError before it does anything, if it has to return later.
+func run[T any](ctx context.Context, r *Repository, op operation, do func(context.Context, *reader) (T, error)) (T, error) {
+	var none T
+	op.image, op.anonymous = r.access.Image, r.access.Anonymous
+	if _, bounded := ctx.Deadline(); !bounded && r.client.limits.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.client.limits.Time)
+		defer cancel()
+	}
+	c, err := r.connect(ctx)
+	if err != nil {
+		return none, op.failUnlessBusy(err)
+	}
+	op.auth = c.auth
+	result, err := do(ctx, &reader{connection: c, Client: r.client, image: r.access.Image})
+	if err != nil {
+		return none, op.fail(err)
+	}
+	return result, nil
+}
+
+// failUnlessBusy translates an error, but for that of an operation that has to
+// return later.
+func (o operation) failUnlessBusy(err error) error {
+	if _, busy := errors.AsType[*ratelimit.BusyError](err); busy {
+		return err
+	}
+	return o.fail(err)
+}
+
+// reader makes the requests of one operation.
+type reader struct {
+	*connection
+	*Client
+	image image.Name
+}
+
+// url returns the address of something in the repository, such as
+// "tags/list". The authentication replaces the scheme by the one by which the
+// registry is reached.
+func (r *reader) url(path string) *url.URL {
+	repo := r.image.Repository()
+	return &url.URL{
+		Scheme: repo.Scheme(),
+		Host:   repo.RegistryStr(),
+		Path:   "/v2/" + repo.RepositoryStr() + "/" + path,
+	}
+}
+
+// do makes a request without a body. The caller closes the response's.
+func (r *reader) do(ctx context.Context, method string, u *url.URL, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	return r.connection.client.Do(req)
+}

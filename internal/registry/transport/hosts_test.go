@@ -1,0 +1,112 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package transport
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestParseHost(t *testing.T) {
+	cases := map[string]struct {
+		reason, host string
+		want         string // labels and port, "" is no host
+	}{
+		"Name":          {reason: "a name", host: "ghcr.io", want: "ghcr|io"},
+		"Port":          {reason: "a port", host: "localhost:5000", want: "localhost:5000"},
+		"Case":          {reason: "names have no case", host: "GHCR.io", want: "ghcr|io"},
+		"Docker":        {reason: "Docker Hub has one name", host: "docker.io", want: "index|docker|io"},
+		"Address":       {reason: "an IPv4 address is made of labels too", host: "127.0.0.1:5000", want: "127|0|0|1:5000"},
+		"IPv6":          {reason: "an IPv6 address is one label", host: "[::1]:5000", want: "[::1]:5000"},
+		"IPv6NoPort":    {reason: "the colons in brackets are no ports", host: "[::1]", want: "[::1]"},
+		"BadIPv6":       {reason: "no address", host: "[00]"},
+		"ZoneIPv6":      {reason: "a zone is of one machine", host: "[fe80::1%eth0]"},
+		"Underscore":    {reason: "services of compose files have them", host: "my_registry:5000", want: "my_registry:5000"},
+		"Empty":         {reason: "no name", host: ""},
+		"TrailingDot":   {reason: "may be another host to the resolver", host: "ghcr.io."},
+		"LeadingDot":    {reason: "an empty label", host: ".ghcr.io"},
+		"TwoDots":       {reason: "an empty label", host: "ghcr..io"},
+		"User":          {reason: "the host is what follows the user", host: "ghcr.io@evil.example"},
+		"Password":      {reason: "the host is what follows the user", host: "ghcr.io:443@evil.example"},
+		"Path":          {reason: "no host", host: "ghcr.io/org"},
+		"Query":         {reason: "no host", host: "ghcr.io?.example"},
+		"Fragment":      {reason: "no host", host: "evil.example#.ghcr.io"},
+		"Backslash":     {reason: "some parsers take it for a slash", host: `evil.example\.ghcr.io`},
+		"Space":         {reason: "no host", host: "ghcr.io "},
+		"Wildcard":      {reason: "no host", host: "*.ghcr.io"},
+		"Escape":        {reason: "some parsers decode it", host: "ghcr%2eio"},
+		"Fullwidth":     {reason: "a letter that is folded to ASCII by some", host: "ｇhcr.io"},
+		"Kelvin":        {reason: "a letter whose lower case is ASCII", host: "doc\u212aer.io"},
+		"IdeographDot":  {reason: "a dot to some", host: "ghcr。io"},
+		"Cyrillic":      {reason: "a letter that looks alike", host: "ghсr.io"},
+		"NamedPort":     {reason: "a port is a number", host: "ghcr.io:https"},
+		"EmptyPort":     {reason: "a port is a number", host: "ghcr.io:"},
+		"TwoPorts":      {reason: "no host", host: "ghcr.io:443:80"},
+		"LongLabel":     {reason: "longer than DNS allows", host: strings.Repeat("a", 64) + ".io"},
+		"LongName":      {reason: "longer than DNS allows", host: strings.Repeat("a.", 130) + "io"},
+		"LeadingHyphen": {reason: "no label", host: "-ghcr.io"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			host, ok := ParseHost(tc.host)
+			got := strings.Join(host.Labels, "|")
+			if host.Port != "" {
+				got += ":" + host.Port
+			}
+			if !ok {
+				got = ""
+			}
+			if got != tc.want || ok != (tc.want != "") {
+				t.Errorf("%s: got %q (%v), want %q", tc.reason, got, ok, tc.want)
+			}
+		})
+	}
+}
+
+func TestHost_ZeroEqualsNothing(t *testing.T) {
+	var none Host
+	if none.Equal(none) {
+		t.Error("no host must be like no other")
+	}
+}
+
+// FuzzHosts tests that whatever passes for a host of ours is that host to
+// net/url too, which is what requests go by.
+func FuzzHosts(f *testing.F) {
+	for _, seed := range []string{
+		"ghcr.io", "ghcr.io.evil.example", "evilghcr.io", "ghcr.io@evil.example", "ghcr.io:443", "ghcr.io:443@x", "ghcr.io.",
+		"GHCR.IO", "ghcr.io/x", "ghcr.io?x", "ghcr.io#x", `ghcr.io\x`, "ｇhcr.io", "doc\u212aer.io", "[::1]:1", "[ghcr.io]", "x.azurecr.io",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example", "us-docker.pkg.dev",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		host, ok := ParseHost(s)
+		if !ok {
+			return
+		}
+		u, err := url.Parse("https://" + s + "/v2/")
+		if err != nil || u.User != nil || u.Path != "/v2/" || u.RawQuery != "" || u.Fragment != "" || u.Port() != host.Port {
+			t.Fatalf("%q passes for a host, and net/url says %v, %v", s, u, err)
+		}
+		name := strings.Trim(strings.Join(host.Labels, "."), "[]")
+		if got := CanonicalHost(u.Hostname()); got != name {
+			t.Fatalf("%q is %q to us and %q to net/url", s, name, got)
+		}
+	})
+}

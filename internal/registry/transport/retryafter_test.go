@@ -1,0 +1,50 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package transport
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	cases := map[string]struct {
+		reason, header string
+		want           time.Duration
+	}{
+		"Seconds":    {reason: "the usual form", header: "120", want: 2 * time.Minute},
+		"Zero":       {reason: "at once is not at once", header: "0", want: minRetryAfter},
+		"Fraction":   {reason: "not in the RFC, but seen", header: "1.5", want: 1500 * time.Millisecond},
+		"Date":       {reason: "the other form", header: "Sun, 01 Mar 2026 12:05:00 GMT", want: 5 * time.Minute},
+		"PastDate":   {reason: "clocks differ", header: "Sun, 01 Mar 2026 11:00:00 GMT", want: minRetryAfter},
+		"FarDate":    {reason: "absurd", header: "Sun, 01 Mar 2099 11:00:00 GMT", want: maxRetryAfter},
+		"UnixTime":   {reason: "a time in place of seconds", header: "1772366400", want: maxRetryAfter},
+		"Overflow":   {reason: "more than a Duration holds", header: "1e300", want: maxRetryAfter},
+		"Negative":   {reason: "nonsense", header: "-5", want: defaultRetryAfter},
+		"NotANumber": {reason: "nonsense", header: "NaN", want: defaultRetryAfter},
+		"Empty":      {reason: "absent", header: "", want: defaultRetryAfter},
+		"Garbage":    {reason: "nonsense", header: "soon", want: defaultRetryAfter},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := retryAfter(tc.header, now); got != tc.want {
+				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
+			}
+		})
+	}
+}

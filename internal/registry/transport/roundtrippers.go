@@ -1,0 +1,182 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Func is a function that is a RoundTripper.
+type Func func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f Func) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// PlainHTTPGuard refuses requests over plain HTTP unless they are allowed,
+// wherever the address comes from: a redirect, a page link or a token realm.
+type PlainHTTPGuard struct {
+	Allowed bool
+	Inner   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *PlainHTTPGuard) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "https" && !g.Allowed {
+		return nil, ErrPlainHTTP
+	}
+	return g.Inner.RoundTrip(req)
+}
+
+// UserAgent sets the User-Agent header.
+type UserAgent struct {
+	Product string
+	Inner   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (u *UserAgent) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", u.Product)
+	return u.Inner.RoundTrip(req)
+}
+
+// Throttle turns the responses by which a server asks for a pause into a
+// *ThrottledError: the RoundTrippers above would lose the header.
+type Throttle struct {
+	Inner http.RoundTripper
+	Now   func() time.Time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Throttle) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.Inner.RoundTrip(req)
+	if err != nil || !isThrottled(resp) {
+		return resp, err
+	}
+	defer CloseBody(resp)
+	return nil, &ThrottledError{
+		StatusCode: resp.StatusCode,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now()),
+	}
+}
+
+func isThrottled(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != ""
+}
+
+// CloseBody closes the body of a response. It reads what little may be left, so
+// that the connection can be used again.
+func CloseBody(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	_ = resp.Body.Close()
+}
+
+// BodyCap fails the reading of a body beyond Limit bytes, so that a cut body
+// is never taken for a whole one. Bytes are counted after decompression.
+type BodyCap struct {
+	Limit int64
+	Inner http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *BodyCap) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.Inner.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &cappedBody{ReadCloser: resp.Body, left: c.Limit, limit: c.Limit}
+	return resp, nil
+}
+
+// cappedBody is a body of which at most limit bytes can be read.
+type cappedBody struct {
+	io.ReadCloser
+	left, limit int64
+}
+
+// Read implements io.Reader. It reads one byte more than is left, to tell a
+// body of just that length from a longer one.
+func (b *cappedBody) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if int64(n) > b.left {
+		return int(b.left), ProtocolErrorf("it sent more than the %d bytes that are read of one answer", b.limit)
+	}
+	b.left -= int64(n)
+	return n, err
+}
+
+// Observation is one request that was made.
+type Observation struct {
+	// Host is the registry host, and port if it has one, on whose behalf the
+	// request was made.
+	Host string
+	// Outcome is the HTTP status code, or "canceled", "timeout" or "error" if
+	// there was no response.
+	Outcome string
+	// Duration is the time until the headers of the response.
+	Duration time.Duration
+}
+
+// Observer reports each request that is made on behalf of Host.
+type Observer struct {
+	Host    string
+	Observe func(Observation)
+	Inner   http.RoundTripper
+	Now     func() time.Time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o *Observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	start := o.Now()
+	resp, err := o.Inner.RoundTrip(req)
+	o.Observe(Observation{Host: o.Host, Outcome: outcome(resp, err), Duration: o.Now().Sub(start)})
+	return resp, err
+}
+
+// outcome names the outcome of a request in few different words, so that it
+// can be the label of a metric.
+func outcome(resp *http.Response, err error) string {
+	switch {
+	case err == nil && http.StatusText(resp.StatusCode) == "":
+		return "unknown" // a server could invent hundreds
+	case err == nil:
+		return strconv.Itoa(resp.StatusCode)
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case IsTimeout(err):
+		return "timeout"
+	default:
+		return "error"
+	}
+}
+
+// IsTimeout reports whether time ran out. Whether that was the caller's bound
+// or one of the transport's depends on chance where they are close.
+func IsTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}

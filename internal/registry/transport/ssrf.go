@@ -1,0 +1,79 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package transport
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// maxRedirects bounds the redirects of one request.
+const maxRedirects = 5
+
+// AllowedTarget reports whether a registry may have something requested from
+// another host: by a redirect, or as the realm of a challenge. Link-local
+// addresses, at which clouds serve credentials, are never allowed; loopback and
+// private ones only if the registry may be reached by plain HTTP, as those in
+// private networks are.
+func AllowedTarget(u *url.URL, plainHTTP bool) bool {
+	host, ok := ParseHost(u.Host)
+	ip := net.ParseIP(u.Hostname())
+	switch {
+	case !ok:
+		return false // a port alone would be dialed on this machine
+	case ip == nil:
+		return plainHTTP || !host.isLocal()
+	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
+		return false
+	default:
+		return plainHTTP || !ip.IsLoopback() && !ip.IsPrivate()
+	}
+}
+
+// CheckRedirect returns the http.Client.CheckRedirect of requests to a registry
+// host. It follows redirects on that host, and to allowed targets elsewhere.
+// Credentials are not its concern: the authentication below sends them to the
+// registry host only.
+func CheckRedirect(host string, plainHTTP bool) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) > maxRedirects:
+			return ErrTooManyRedirects
+		case req.URL.Scheme != "https" && !plainHTTP:
+			return ErrPlainHTTP
+		case req.URL.Scheme != "https" && req.URL.Scheme != "http":
+			return ErrBadRedirect
+		case IsHost(req.URL, host), AllowedTarget(req.URL, plainHTTP):
+			return nil
+		default:
+			return ErrBadRedirect
+		}
+	}
+}
+
+// Redirects returns the addresses whose redirects led to a request, the last
+// one first. It serves RoundTrippers below an http.Client of which a library
+// does not let them set CheckRedirect.
+func Redirects(req *http.Request) []*url.URL {
+	var from []*url.URL
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+		from = append(from, req.URL)
+	}
+	return from
+}
