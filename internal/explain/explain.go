@@ -92,7 +92,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		r.Tag = c.story(r, o, l, considered, explanation.Ranked)
 	}
 	c.noteHeldBack(r, explanation.Ranked)
-	c.noteTimes(r)
+	c.noteTimes(r, explanation.Ranked)
 	c.noteGates(r, trials)
 	return r
 }

@@ -91,7 +91,7 @@ func (c *Case) causeText(cause selection.Cause) string {
 	case selection.CauseRange:
 		return fmt.Sprintf("outside the range %q", policy.Policy.SemVer.Range)
 	case selection.CauseNoTime:
-		return "of an image that does not say when it was created"
+		return "listed, but the registry has no image for it"
 	default:
 		return string(cause)
 	}

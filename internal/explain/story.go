@@ -34,7 +34,7 @@ func (c *Case) story(r *Result, o Options, l Listing, considered []string, ranke
 	switch {
 	case excluded:
 		s.Verdict, s.Cause, s.Reason = Excluded, CauseExcluded, "is excluded by "+c.itemText(item)
-	case c.timeless && verdict.Cause == selection.CauseNoTime:
+	case c.isUnranked(verdict):
 		s.Verdict, s.Reason = Unranked, "is a candidate, but how it ranks is not known here"
 	case !verdict.Accepted():
 		s.Verdict, s.Cause, s.Reason = Rejected, Cause(verdict.Cause), verdict.Reason
