@@ -115,8 +115,8 @@ func (c Candidate) CreationTime() (int64, CreatedBy) {
 
 // lastFixed is the last second that builders write into every image, to make builds
 // reproducible: 1970-01-01 (Bazel, Jib, ko, Nix), 1980-01-01T00:00:01Z (Cloud Native
-// Buildpacks, whose reason is the least time of a ZIP archive), and a day more for zones
-// (akuity/kargo#529, argoproj-labs/argocd-image-updater#311, hyness/spring-cloud-config-server#86).
+// Buildpacks), and a day more for zones (akuity/kargo#529,
+// argoproj-labs/argocd-image-updater#311, hyness/spring-cloud-config-server#86).
 var lastFixed = time.Date(1980, time.January, 2, 0, 0, 0, 0, time.UTC).Unix()
 
 // createdLayouts are the spellings of a time that are read, beside RFC 3339. Each is seen in
