@@ -127,6 +127,7 @@ func TestCreated_AsksTheSourcesInOrder(t *testing.T) {
 // those of the first scan that would rank first because they are seen last.
 func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
 	unsaid := Fact{Digest: "d", Seen: then + 9, Created: CreatedUnsaid}
+	stated := Fact{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
 	moved := unsaid
 	moved.Moved = true
 	for _, tt := range []struct {
@@ -135,7 +136,7 @@ func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
 		at        int64
 		by        CreatedBy
 	}{
-		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: Fact{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}}, unix, CreatedByLabel},
+		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: stated}, unix, CreatedByLabel},
 		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Fact: unsaid}, then + 5, CreatedByFirstSeen},
 		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Fact: moved}, then + 9, CreatedByFirstSeen},
 		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0, CreatedByFirstSeen},
