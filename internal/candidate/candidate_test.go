@@ -165,8 +165,9 @@ func TestJudge(t *testing.T) {
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
 		{"there at the first scan", age, first(seen(0)), need(NeedCreated)},
 		{"created long before", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), Judgement{Verdict: v1.CandidatePassed}},
-		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day}), ripening(now.Unix()+2*day,
-			"was created at 2001-09-18T01:46:40Z, and is old enough at 2001-09-21T01:46:40Z")},
+		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
+			ripening(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
+				"and is old enough at 2001-09-21T01:46:40Z")},
 		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}),
 			Judgement{Verdict: v1.CandidatePassed}},
 		{"it does not say when", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: CreatedUnsaid}), ripening(now.Unix()+3*day,

@@ -25,8 +25,8 @@ import (
 const (
 	// CreatedUnread says that nobody looked yet.
 	CreatedUnread int64 = 0
-	// CreatedUnsaid says that the image does not say. Nor does one that says a
-	// time which is not after the epoch, as images that are built reproducibly do.
+	// CreatedUnsaid says that the image does not say. Nor does one that has a time which
+	// builders give to all images, for builds that are reproducible.
 	CreatedUnsaid int64 = -1
 )
 
@@ -44,6 +44,8 @@ type Fact struct {
 	// Created is when the image says that it was made, in seconds since the
 	// epoch, CreatedUnread or CreatedUnsaid.
 	Created int64
+	// CreatedBy is the source of Created.
+	CreatedBy CreatedBy
 	// Read says that the platforms are known.
 	Read bool
 	// Platforms are those that the image has, each in its one spelling.

@@ -131,13 +131,13 @@ func (g Gates) age(c Candidate, now time.Time) Judgement {
 	if g.MinimumAge == 0 || c.Held {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
-	since, known := c.Fact.Seen, "first seen"
+	since, known, source := c.Fact.Seen, "first seen", ""
 	if c.FirstSeen <= c.Since && !c.Fact.Moved {
 		switch {
 		case c.Fact.Created == CreatedUnread:
 			return need(NeedCreated)
 		case c.Fact.Created != CreatedUnsaid && c.Fact.Created <= c.Fact.Seen:
-			since, known = c.Fact.Created, "created"
+			since, known, source = c.Fact.Created, "created", " according to "+c.Fact.CreatedBy.String()
 		}
 	}
 	ripe := time.Unix(since, 0).Add(g.MinimumAge)
@@ -145,7 +145,7 @@ func (g Gates) age(c Candidate, now time.Time) Judgement {
 		return Judgement{Verdict: v1.CandidatePassed}
 	}
 	return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: ripe,
-		Message: fmt.Sprintf("was %s at %s, and is old enough at %s", known, stamp(time.Unix(since, 0)), stamp(ripe))}
+		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", known, stamp(time.Unix(since, 0)), source, stamp(ripe))}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

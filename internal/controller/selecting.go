@@ -92,8 +92,8 @@ func (t *tagSearch) nothing() error {
 
 func noTag(rule *selection.Rule, from origin) error {
 	if len(from.snapshot.Tags) == 0 {
-		return fmt.Errorf("no tag selected: image '%s' has no tags, or spec.exclusionList of ImageRepository '%s/%s' leaves all of them out",
-			from.snapshot.Image, from.repo.Namespace, from.repo.Name)
+		return fmt.Errorf("no tag selected: image '%s' has no tags of images, or spec.exclusionList of ImageRepository '%s/%s' "+
+			"leaves all of them out", from.snapshot.Image, from.repo.Namespace, from.repo.Name)
 	}
 	example := rule.Judge(from.snapshot.Latest(1)[0])
 	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for one, %s; "+

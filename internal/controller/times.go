@@ -27,6 +27,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -43,7 +44,7 @@ func (w *ImagePolicies) timed(ctx context.Context, rule *selection.Rule, from or
 		return rule.With(firstSeen(from)), nil
 	case v1.TimeCreated:
 		facts, err := w.created(ctx, rule, from, remote)
-		return rule.With(createdOf(facts)), err
+		return rule.With(createdOf(facts, from.snapshot)), err
 	default:
 		return rule, nil
 	}
@@ -59,16 +60,18 @@ func firstSeen(from origin) selection.Times {
 	}
 }
 
-func createdOf(facts map[string]candidate.Fact) selection.Times {
+func createdOf(facts map[string]candidate.Fact, snapshot scan.Snapshot) selection.Times {
 	return func(tag string) (int64, string) {
-		switch created := facts[tag].Created; created {
-		case candidate.CreatedUnread:
+		fact := facts[tag]
+		switch {
+		case fact.Created == candidate.CreatedUnread:
 			return 0, "was not read, so that nobody knows when it was created"
-		case candidate.CreatedUnsaid:
-			return 0, "has an image that does not say when it was created"
-		default:
-			return created, ""
+		case fact.Digest == "":
+			return 0, "is listed, but the registry has no image for it"
 		}
+		firstSeen, _ := snapshot.FirstSeenAt(tag)
+		at, _ := candidate.Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Fact: fact}.CreationTime()
+		return at, ""
 	}
 }
 

@@ -79,6 +79,34 @@ func TestNewestByCreated(t *testing.T) {
 	})
 }
 
+// TestNewestByCreated_OrdersUnstatedTimesByFirstSight stands for builders that write one time
+// into every image: 1970, 1980, the zero time of Go.
+func TestNewestByCreated_OrdersUnstatedTimesByFirstSight(t *testing.T) {
+	for _, fixed := range []time.Time{time.Unix(0, 0), time.Date(1980, 1, 1, 0, 0, 1, 0, time.UTC), {}} {
+		gated(t, byTime(v1.TimeCreated), func(g *WithT, w *world) {
+			w.put("main-a", "linux", "amd64", longAgo)
+			w.put("main-z", "linux", "amd64", fixed)
+			w.rescan(g, "main-a", "main-z")
+			g.Expect(w.settle()).To(Succeed())
+			g.Expect(w.told()).To(Equal("main-a"), "how old the other one is, was never seen")
+
+			w.asked()
+			pass(time.Minute)
+			w.put("main-b", "linux", "amd64", fixed)
+			w.rescan(g, "main-a", "main-z", "main-b", "main-gone")
+			g.Expect(w.settle()).To(Succeed())
+			g.Expect(w.told()).To(Equal("main-b"), "pushed since, and not the one that has no image")
+			g.Expect(w.asked()).To(ConsistOf("manifest main-b", "blob", "manifest main-gone"))
+
+			pass(time.Minute)
+			w.put("main-0", "linux", "amd64", fixed)
+			w.rescan(g, "main-a", "main-z", "main-b", "main-0")
+			g.Expect(w.settle()).To(Succeed())
+			g.Expect(w.told()).To(Equal("main-0"), "by the time of each, and not by bytes")
+		})
+	}
+}
+
 // TestTimesAreReadAPartAtATime tests that reading the times of many images keeps what
 // it has through failures and restarts, and leaves the policy as it is until it is done.
 func TestTimesAreReadAPartAtATime(t *testing.T) {

@@ -43,6 +43,8 @@ type Case struct {
 	exclusions scan.Exclusions
 	// timeless says that the rule compares times which are not known.
 	timeless bool
+	// created tells when the images were created, nil where that was not read.
+	created map[string]candidate.Fact
 }
 
 // Live reports whether the objects were read from a cluster, which has a status.

@@ -86,13 +86,13 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		c.judge(r, explanation.Ranked, o.Top, trials)
 	}
 	if o.All {
-		r.Rejected = rejected(explanation.Rejected, excluded)
+		r.Rejected = rejected(c.rule, explanation.Rejected, excluded)
 	}
 	if o.Tag != "" {
 		r.Tag = c.story(r, o, l, considered, explanation.Ranked)
 	}
 	c.noteHeldBack(r, explanation.Ranked)
-	c.noteTimes(r)
+	c.noteTimes(r, explanation.Ranked)
 	c.noteGates(r, trials)
 	return r
 }
@@ -138,18 +138,30 @@ func (c *Case) policy() Policy {
 	return p
 }
 
-// exclusion is a tag that is left out, and the item of the list by which.
+// exclusion is a tag that is left out, and the item of the list by which: noItem for one
+// that is left out whatever the list has.
 type exclusion struct {
 	tag  string
 	item int
+}
+
+const noItem = -1
+
+// exclusion returns why a scan leaves a tag out, and whether it does.
+func (c *Case) exclusion(tag string) (exclusion, bool) {
+	if selection.IsReferrerTag(tag) {
+		return exclusion{tag, noItem}, true
+	}
+	item, matches := c.exclusions.Match(tag)
+	return exclusion{tag, item}, matches
 }
 
 // excluded returns the tags that are left out, in ascending byte order.
 func (c *Case) excluded(tags []string) []exclusion {
 	var excluded []exclusion
 	for _, tag := range tags {
-		if item, matches := c.exclusions.Match(tag); matches {
-			excluded = append(excluded, exclusion{tag: tag, item: item})
+		if e, matches := c.exclusion(tag); matches {
+			excluded = append(excluded, e)
 		}
 	}
 	slices.SortFunc(excluded, func(a, b exclusion) int { return cmp.Compare(a.tag, b.tag) })

@@ -28,6 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
@@ -311,18 +312,38 @@ func TestTimesThatAreProvided(t *testing.T) {
 	g := NewWithT(t)
 	c := newest(t, v1.TimeCreated, "b")
 	g.Expect(c.Timed([]string{"z", "c", "dev-1", "b", "a"})).To(ConsistOf("a", "b", "c"), "what is excluded or filtered out costs nothing")
-	c.Provide(func(tag string) (int64, string) {
-		if tag == "c" {
-			return 0, "has an image that does not say when it was created"
-		}
-		return int64(tag[0]), ""
+	c.ProvideCreated(map[string]candidate.Fact{
+		"a": {Digest: "d", Created: 97, CreatedBy: candidate.CreatedByAnnotation},
+		"b": {Digest: "d", Created: 98, CreatedBy: candidate.CreatedByLabel},
+		"c": {Digest: "d", Created: candidate.CreatedUnsaid},
+		"d": {Created: candidate.CreatedUnsaid},
 	})
-	l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"a", "b", "c"}}
-	r := c.Explain(l, explain.Options{Now: now, Top: 5})
+	l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"a", "b", "c", "d"}}
+	r := c.Explain(l, explain.Options{Now: now, Top: 5, Tag: "c"})
 	c.Compare(r, l)
 	g.Expect(parted(r)).To(Equal("selected 1 b , 2 a"))
+	g.Expect(r.Tag.Verdict).To(Equal(explain.Unranked), "the controller has a time for it")
 	g.Expect(r.Selected.Key).To(Equal("1970-01-01T00:01:38Z"))
 	g.Expect(*r.Policy.Agrees).To(BeTrue())
 	g.Expect(r.Rejections).To(ConsistOf(And(HaveField("Cause", explain.Cause("NoTime")),
-		HaveField("Reason", "of an image that does not say when it was created"))))
+		HaveField("Examples", []string{"d"}), HaveField("Reason", "listed, but the registry has no image for it"))))
+	g.Expect(r.Tags).To(And(HaveField("Candidates", 2), HaveField("Unranked", 1), HaveField("Rejected", 1)))
+	var notes []string
+	for _, note := range r.Notes {
+		if note.Reason == explain.NoteTimesFrom || note.Reason == explain.NoteTimesUnknown {
+			notes = append(notes, note.Message)
+		}
+	}
+	g.Expect(notes).To(Equal([]string{
+		"1 candidate, such as a: the time of creation is according to its annotation org.opencontainers.image.created",
+		"1 candidate, such as b: the time of creation is according to its label org.opencontainers.image.created",
+		"1 candidate with an image that does not state when it was created: ordered by when the controller first saw the tag, " +
+			"which is known to the controller only, and not ranked here",
+	}))
+
+	c.Policy.Status.LatestRef.Tag = "c"
+	r = c.Explain(l, explain.Options{Now: now})
+	c.Compare(r, l)
+	g.Expect(r.Policy.Agrees).To(BeNil(), "the status may be right")
+	g.Expect(r.Notes).To(ContainElement(And(HaveField("Reason", explain.NoteDiffers), HaveField("Message", HaveSuffix("whose rank among the others is not known here")))))
 }

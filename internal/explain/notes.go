@@ -45,6 +45,7 @@ const (
 	NoteIdentity            = "Identity"
 	NoteDefaults            = "Defaults"
 	NoteTimesUnknown        = "TimesUnknown"
+	NoteTimesFrom           = "TimesFrom"
 	NoteNotJudged           = "NotJudged"
 	NoteNotAllJudged        = "NotAllJudged"
 	NoteVerdictDiffers      = "VerdictDiffers"
@@ -73,12 +74,16 @@ func (c *Case) Compare(r *Result, l Listing) {
 			"behind it is not all there is; leave --from-status out to ask the registry", len(l.Tags), c.Repository.Status.LastScanResult.TagCount)
 	case ref == nil:
 		r.Note(NoteNothingReflected, "the status of the policy names no image yet")
+	case !same && c.isRankUnknown(ref):
+		r.Note(NoteDiffers, "the status names %s, whose rank among the others is not known here", ref)
 	case !same:
 		r.Note(NoteDiffers, "the status names %s, and not %s", ref, chosen(r, c.Repository.Spec.Image))
 	}
 	if !l.Partial && !c.timeless {
 		c.noteScan(r, same)
-		r.Policy.Agrees = new(same && c.noteDigest(r, ref))
+		if same || !c.isRankUnknown(ref) {
+			r.Policy.Agrees = new(same && c.noteDigest(r, ref))
+		}
 	}
 }
 

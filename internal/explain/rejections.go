@@ -35,6 +35,9 @@ func (c *Case) rejections(verdicts []selection.Verdict, excluded []exclusion) []
 	for _, e := range excluded {
 		byItem[e.item] = append(byItem[e.item], e.tag)
 	}
+	if tags := byItem[noItem]; len(tags) > 0 {
+		groups = append(groups, group(Cause(selection.CauseReferrer), nil, c.causeText(selection.CauseReferrer), tags))
+	}
 	for item := range c.Repository.GetExclusionList() {
 		if tags := byItem[item]; len(tags) > 0 {
 			groups = append(groups, group(CauseExcluded, new(item), "excluded by "+c.itemText(item), tags))
@@ -59,7 +62,7 @@ func group(cause Cause, item *int, reason string, tags []string) Rejection {
 	return Rejection{Cause: cause, Item: item, Reason: reason, Count: len(tags), Examples: last}
 }
 
-// causes are selection's, in their order.
+// causes are selection's, in their order, but for CauseReferrer: such tags are excluded.
 var causes = []selection.Cause{
 	selection.CauseHeldBack, selection.CausePattern, selection.CauseNoVersion, selection.CauseNoNumber, selection.CausePrerelease,
 	selection.CauseRange, selection.CauseNoTime,
@@ -78,6 +81,8 @@ func (c *Case) itemText(item int) string {
 func (c *Case) causeText(cause selection.Cause) string {
 	policy := c.Policy.Spec
 	switch cause {
+	case selection.CauseReferrer:
+		return "of a signature, attestation or referrers list of another image"
 	case selection.CauseHeldBack:
 		return "held back by spec.exclude"
 	case selection.CausePattern:
@@ -91,20 +96,29 @@ func (c *Case) causeText(cause selection.Cause) string {
 	case selection.CauseRange:
 		return fmt.Sprintf("outside the range %q", policy.Policy.SemVer.Range)
 	case selection.CauseNoTime:
-		return "of an image that does not say when it was created"
+		return "listed, but the registry has no image for it"
 	default:
 		return string(cause)
 	}
 }
 
+// rejected tells why a tag that is excluded is no candidate.
+func (e exclusion) rejected(rule *selection.Rule) RejectedTag {
+	if e.item == noItem {
+		verdict := rule.Judge(e.tag)
+		return RejectedTag{Tag: e.tag, Cause: Cause(verdict.Cause), Reason: verdict.Reason}
+	}
+	return RejectedTag{Tag: e.tag, Cause: CauseExcluded, Reason: fmt.Sprintf("is excluded by spec.exclusionList[%d]", e.item)}
+}
+
 // rejected lists the tags that are no candidates, in ascending byte order.
-func rejected(verdicts []selection.Verdict, excluded []exclusion) []RejectedTag {
+func rejected(rule *selection.Rule, verdicts []selection.Verdict, excluded []exclusion) []RejectedTag {
 	all := make([]RejectedTag, 0, len(verdicts)+len(excluded))
 	for _, v := range verdicts {
 		all = append(all, RejectedTag{Tag: v.Tag, Cause: Cause(v.Cause), Reason: v.Reason})
 	}
 	for _, e := range excluded {
-		all = append(all, RejectedTag{Tag: e.tag, Cause: CauseExcluded, Reason: fmt.Sprintf("is excluded by spec.exclusionList[%d]", e.item)})
+		all = append(all, e.rejected(rule))
 	}
 	slices.SortFunc(all, func(a, b RejectedTag) int { return cmp.Compare(a.Tag, b.Tag) })
 	return all

@@ -29,12 +29,14 @@ import (
 func (c *Case) story(r *Result, o Options, l Listing, considered []string, ranked []selection.Choice) *Story {
 	s := &Story{Tag: o.Tag}
 	verdict := c.rule.Judge(o.Tag)
-	item, excluded := c.exclusions.Match(o.Tag)
+	out, excluded := c.exclusion(o.Tag)
 	listed := slices.Contains(l.Tags, o.Tag) || slices.Contains(considered, o.Tag)
 	switch {
+	case excluded && out.item == noItem:
+		s.Verdict, s.Cause, s.Reason = Excluded, Cause(verdict.Cause), verdict.Reason
 	case excluded:
-		s.Verdict, s.Cause, s.Reason = Excluded, CauseExcluded, "is excluded by "+c.itemText(item)
-	case c.timeless && verdict.Cause == selection.CauseNoTime:
+		s.Verdict, s.Cause, s.Reason = Excluded, CauseExcluded, "is excluded by "+c.itemText(out.item)
+	case c.isUnranked(verdict):
 		s.Verdict, s.Reason = Unranked, "is a candidate, but how it ranks is not known here"
 	case !verdict.Accepted():
 		s.Verdict, s.Cause, s.Reason = Rejected, Cause(verdict.Cause), verdict.Reason

@@ -18,8 +18,11 @@ package explain
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -38,8 +41,21 @@ func (c *Case) Timed(tags []string) []string {
 	return timed
 }
 
-// Provide has tags compared by these times.
-func (c *Case) Provide(times selection.Times) { c.rule, c.timeless = c.rule.With(times), false }
+// ProvideCreated has tags compared by when their images were created, which facts tell. When
+// the controller first saw those that do not state it, is not known here.
+func (c *Case) ProvideCreated(facts map[string]candidate.Fact) {
+	c.timeless, c.created = false, facts
+	c.rule = c.rule.With(func(tag string) (int64, string) {
+		switch fact := facts[tag]; {
+		case fact.Digest == "":
+			return 0, "is listed, but the registry has no image for it"
+		case fact.Created > 0:
+			return fact.Created, ""
+		default:
+			return 0, "has an image that does not state when it was created, and is ordered by when the controller first saw it"
+		}
+	})
+}
 
 // ProvideStatus has the tag selected that the status names, where no times are known
 // by which others could be compared with it. Where there is no status that could
@@ -72,9 +88,10 @@ func (c *Case) timesMissing() error {
 		"add --gates, which reads that from the registry, and leave --tags out", of)
 }
 
-// noteTimes notes what can't be told without times.
-func (c *Case) noteTimes(r *Result) {
+// noteTimes notes by what the candidates are ordered, and what can't be told without times.
+func (c *Case) noteTimes(r *Result, ranked []selection.Choice) {
 	if !c.timeless {
+		c.noteSources(r, ranked)
 		return
 	}
 	if c.rule.Times() == v1.TimeFirstSeen {
@@ -86,6 +103,24 @@ func (c *Case) noteTimes(r *Result) {
 		"and --gates reads the times of all %d tags, with a request or two for each", r.Tags.Unranked+len(r.RunnersUp)+selectedCount(r))
 }
 
+// noteSources notes from which sources the times of creation are.
+func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
+	tags := map[candidate.CreatedBy][]string{}
+	for _, choice := range ranked {
+		if fact, known := c.created[choice.Tag]; known {
+			tags[fact.CreatedBy] = append(tags[fact.CreatedBy], choice.Tag)
+		}
+	}
+	for _, by := range slices.Sorted(maps.Keys(tags)) {
+		r.Note(NoteTimesFrom, "%s, such as %s: the time of creation is according to %s", count(len(tags[by]), "candidate"), tags[by][0], by)
+	}
+	if r.Tags.Unranked > 0 {
+		r.Note(NoteTimesUnknown, "%s with an image that does not state when it was created: "+
+			"ordered by when the controller first saw the tag, which is known to the controller only, and not ranked here",
+			count(r.Tags.Unranked, "candidate"))
+	}
+}
+
 func selectedCount(r *Result) int {
 	if r.Selected == nil {
 		return 0
@@ -93,16 +128,22 @@ func selectedCount(r *Result) int {
 	return 1
 }
 
-// ranked parts those tags from the rejected ones of which nobody knows how they rank.
+// isUnranked reports whether a tag that has no time here has one for the controller.
+func (c *Case) isUnranked(v selection.Verdict) bool {
+	if v.Cause != selection.CauseNoTime {
+		return false
+	}
+	fact := c.created[v.Tag]
+	return c.timeless || fact.Created == candidate.CreatedUnsaid && fact.Digest != ""
+}
+
+// isRankUnknown reports whether the image of the status is one whose rank is not known here.
+func (c *Case) isRankUnknown(ref *v1.ImageRef) bool {
+	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(c.rule.Judge(ref.Tag))
+}
+
+// unranked parts those tags from the rejected ones of which nobody knows how they rank.
 func (c *Case) unranked(rejected []selection.Verdict) ([]selection.Verdict, int) {
-	if !c.timeless {
-		return rejected, 0
-	}
-	var rest []selection.Verdict
-	for _, v := range rejected {
-		if v.Cause != selection.CauseNoTime {
-			rest = append(rest, v)
-		}
-	}
+	rest := slices.DeleteFunc(slices.Clone(rejected), c.isUnranked)
 	return rest, len(rejected) - len(rest)
 }

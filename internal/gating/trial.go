@@ -200,7 +200,7 @@ func Describe(fact candidate.Fact, img inspect.Image) candidate.Fact {
 		fact.Read, fact.Platforms = true, img.Platforms
 	}
 	if img.Created != candidate.CreatedUnread {
-		fact.Created = img.Created
+		fact.Created, fact.CreatedBy = img.Created, img.CreatedBy
 	}
 	return fact
 }

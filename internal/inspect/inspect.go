@@ -21,15 +21,8 @@ package inspect
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
-	"time"
-
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -54,18 +47,14 @@ type Image struct {
 	Read bool
 	// Platforms are those that it provides, each once and in its one spelling.
 	Platforms []string
-	// Created is when it was created, as a candidate.Fact has it.
-	Created int64
+	// Created is when it was created, and CreatedBy the source of that, as a
+	// candidate.Fact has them.
+	Created   int64
+	CreatedBy candidate.CreatedBy
 }
 
-// maxConfig bounds the configuration of an image. Most have a few kilobytes.
+// maxConfig bounds the configuration of an image, in bytes. Most have a few kilobytes.
 const maxConfig = 8 << 20
-
-// maxPlatforms is how many platforms of an image are told.
-const maxPlatforms = 256
-
-// createdAnnotation is that of the OCI image specification.
-const createdAnnotation = "org.opencontainers.image.created"
 
 // Of reads what is wanted of the image at a tag or a digest. What comes along
 // without another request is told, too. Errors are those of the source: whatever
@@ -76,146 +65,79 @@ func Of(ctx context.Context, source Source, reference string, wants Wants) (Imag
 		return Image{}, err
 	}
 	parsed := parse(m)
-	img := Image{Digest: m.Digest, Created: created(parsed.Annotations[createdAnnotation])}
+	img := Image{Digest: m.Digest}
+	stated := candidate.Statements{Annotations: []string{parsed.Annotations[candidate.CreatedKey]}}
+	img.Created, img.CreatedBy = stated.Created()
 	if parsed.isIndex() {
-		img.Read, img.Platforms = true, parsed.platforms()
-		if wants.Created && img.Created == candidate.CreatedUnread {
-			img.Created, err = createdOfPart(ctx, source, parsed)
-		}
+		err = img.readIndex(ctx, &parts{source: source, index: parsed, left: maxConfig}, wants)
 		return img, err
 	}
-	if wants.Platforms || img.Created == candidate.CreatedUnread {
-		err = img.readConfig(ctx, source, parsed)
+	if !wants.Platforms && img.Created != candidate.CreatedUnread {
+		return img, nil
 	}
-	return img, err
-}
-
-// manifest is the part of a manifest or an index that matters here.
-type manifest struct {
-	mediaType   types.MediaType
-	Manifests   []descriptor      `json:"manifests"`
-	Config      *descriptor       `json:"config"`
-	Annotations map[string]string `json:"annotations"`
-}
-
-type descriptor struct {
-	Digest      string            `json:"digest"`
-	Size        int64             `json:"size"`
-	Platform    *platform         `json:"platform"`
-	Annotations map[string]string `json:"annotations"`
-}
-
-type platform struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-	Variant      string `json:"variant"`
-}
-
-func (p *platform) normalized() string {
-	if p == nil {
-		return ""
-	}
-	return candidate.Platform(p.OS, p.Architecture, p.Variant)
-}
-
-func parse(m registry.Manifest) manifest {
-	parsed := manifest{mediaType: types.MediaType(m.MediaType)}
-	if json.Unmarshal(m.Bytes, &parsed) != nil {
-		return manifest{mediaType: parsed.mediaType} // JSON of other types says nothing
-	}
-	return parsed
-}
-
-func (m manifest) isIndex() bool { return m.mediaType.IsIndex() || m.Manifests != nil }
-
-// attestation is an annotation that BuildKit gives to what is no image.
-const attestation = "vnd.docker.reference.type"
-
-// images returns the descriptors of the manifests that are images.
-func (m manifest) images() []descriptor {
-	return slices.DeleteFunc(slices.Clone(m.Manifests), func(d descriptor) bool {
-		return d.Annotations[attestation] != "" || d.Platform != nil && d.Platform.normalized() == ""
-	})
-}
-
-func (m manifest) platforms() []string {
-	var all []string
-	for _, d := range m.images() {
-		if p := d.Platform.normalized(); p != "" {
-			all = append(all, p)
-		}
-	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	return all[:min(len(all), maxPlatforms)]
-}
-
-// createdOfPart reads when the first image of an index was created. All were built
-// together, or else the index says more than any of them. Of an index that was copied
-// in part the first one may not be there.
-func createdOfPart(ctx context.Context, source Source, index manifest) (int64, error) {
-	images := index.images()
-	if len(images) == 0 || !image.IsDigest(images[0].Digest) {
-		return candidate.CreatedUnsaid, nil
-	}
-	m, err := source.Manifest(ctx, images[0].Digest)
-	if errors.Is(err, registry.ErrNotFound) {
-		return candidate.CreatedUnsaid, nil
-	}
+	c, err := readConfig(ctx, source.Blob, parsed.Config, maxConfig)
 	if err != nil {
-		return candidate.CreatedUnread, fmt.Errorf("the first image of the index: %w", err)
+		return img, err
 	}
-	parsed := parse(m)
-	if at := created(parsed.Annotations[createdAnnotation]); at != candidate.CreatedUnread || parsed.isIndex() {
-		return orUnsaid(at), nil
-	}
-	var part Image
-	err = part.readConfig(ctx, source, parsed)
-	return part.Created, err
+	img.Read, img.Platforms = true, platformsOf(c.normalized())
+	img.created(c.state(stated))
+	return img, nil
 }
 
-// isReadable reports whether a configuration is one that is asked for. Another one says
-// nothing, for good, whatever the registry would answer.
-func (d *descriptor) isReadable() bool {
-	return d != nil && image.IsDigest(d.Digest) && d.Size <= maxConfig
+// created takes over the time that an image states, CreatedUnsaid where it states none.
+func (i *Image) created(stated candidate.Statements) {
+	if i.Created, i.CreatedBy = stated.Created(); i.Created == candidate.CreatedUnread {
+		i.Created = candidate.CreatedUnsaid
+	}
 }
 
-// readConfig reads what the configuration of an image says.
-func (i *Image) readConfig(ctx context.Context, source Source, m manifest) error {
-	var config struct {
-		platform
-		Created string `json:"created"`
-	}
-	if m.Config.isReadable() {
-		blob, err := source.Blob(ctx, m.Config.Digest, maxConfig)
-		if err != nil {
+// readIndex reads what is wanted of an index.
+func (i *Image) readIndex(ctx context.Context, p *parts, wants Wants) error {
+	var err error
+	if wants.Platforms || len(p.index.unnamed()) == 0 {
+		if i.Platforms, err = p.platforms(ctx); err != nil {
 			return err
 		}
-		_ = json.Unmarshal(blob, &config) // other artifacts have other configurations, and no platform
+		i.Read = true
 	}
-	i.Read = true
-	if p := config.normalized(); p != "" {
-		i.Platforms = []string{p}
+	if !wants.Created || i.Created != candidate.CreatedUnread {
+		return nil
 	}
-	if i.Created == candidate.CreatedUnread {
-		i.Created = orUnsaid(created(config.Created))
+	stated, err := p.stated(ctx)
+	if err == nil {
+		i.created(stated)
 	}
-	return nil
+	return err
 }
 
-// created returns the time that an image names, CreatedUnread where it names none
-// in that place that could be one.
-func created(text string) int64 {
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.Unix() <= 0 {
-		return candidate.CreatedUnread
-	}
-	return at.Unix()
+// config is the part of a configuration that matters here.
+type config struct {
+	platform
+	Created string `json:"created"`
+	Config  struct {
+		Labels map[string]string `json:"Labels"`
+	} `json:"config"`
 }
 
-func orUnsaid(at int64) int64 {
-	if at == candidate.CreatedUnread {
-		return candidate.CreatedUnsaid
+// state adds the statements of the configuration.
+func (c config) state(stated candidate.Statements) candidate.Statements {
+	stated.Config, stated.Label = c.Created, c.Config.Labels[candidate.CreatedKey]
+	return stated
+}
+
+// blobReader is Source.Blob.
+type blobReader func(ctx context.Context, digest string, limit int64) ([]byte, error)
+
+// readConfig reads a configuration of at most limit bytes. One that is none, or is not asked
+// for, has nothing in it.
+func readConfig(ctx context.Context, read blobReader, d *descriptor, limit int64) (config, error) {
+	var c config
+	if !d.isReadable(limit) {
+		return c, nil
 	}
-	return at
+	blob, err := read(ctx, d.Digest, limit)
+	if err == nil {
+		_ = json.Unmarshal(blob, &c) // other artifacts have other configurations, and no platform
+	}
+	return c, err
 }

@@ -143,77 +143,78 @@ func TestImages(t *testing.T) {
 		wants            inspect.Wants
 		platforms        []string
 		created          int64
+		by               candidate.CreatedBy
 		unread           bool
 		manifests, blobs int
 	}{
 		{"an image says all of it in its configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, false, 1, 1},
+			both, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
 		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, false, 1, 1},
+			both, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
 		{"an annotation goes before", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			both, []string{"linux/arm64"}, in2020, false, 1, 1},
+			both, []string{"linux/arm64"}, in2020, candidate.CreatedByAnnotation, false, 1, 1},
 		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			created, nil, in2020, true, 1, 0},
+			created, nil, in2020, candidate.CreatedByAnnotation, true, 1, 0},
 		{"one that is no time does not", func(p pusher) string {
 			return p.manifest("t", ociManifest, config2021, map[string]string{annotated: "yesterday"})
-		}, created, []string{"linux/arm64"}, in2021, false, 1, 1},
+		}, created, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
 		{"images that are built reproducibly do not say when", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64", "created": "1970-01-01T00:00:00Z"}`, nil)
-		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, false, 1, 1},
+		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
 		{"nor do others", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64"}`, nil)
-		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, false, 1, 1},
+		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
 		{"an artifact has another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
-			both, nil, candidate.CreatedUnsaid, false, 1, 1},
+			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
 		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) },
-			both, nil, candidate.CreatedUnsaid, false, 1, 1},
+			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
 		{"or one that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
-			both, nil, candidate.CreatedUnsaid, false, 1, 0},
+			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
 		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) },
-			both, nil, candidate.CreatedUnsaid, false, 1, 0},
-		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, candidate.CreatedUnsaid, false, 1, 0},
+			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
+		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
 
 		{"an index has the platforms of its images", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "v8")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")}, part{Digest: p.some(3), Platform: on("linux", "arm", "v6")})
-		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, candidate.CreatedUnread, false, 1, 0},
+		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
 		{"so has a list of docker", func(p pusher) string {
 			return p.index("t", dockerList, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.some(2), Platform: on("windows", "amd64", "")})
-		}, only, []string{"linux/amd64", "windows/amd64"}, candidate.CreatedUnread, false, 1, 0},
+		}, only, []string{"linux/amd64", "windows/amd64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
 		{"each once", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "arm64", "v8")})
-		}, only, []string{"linux/arm64"}, candidate.CreatedUnread, false, 1, 0},
+		}, only, []string{"linux/arm64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
 		{"attestations are no platform", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.some(2), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.some(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
-		}, only, []string{"linux/amd64"}, candidate.CreatedUnread, false, 1, 0},
-		{"nor is what names none", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.some(1)}) },
-			only, nil, candidate.CreatedUnread, false, 1, 0},
-		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, candidate.CreatedUnsaid, false, 1, 0},
+		}, only, []string{"linux/amd64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
+		{"nor is what names none, and has no configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.some(1)}) },
+			only, nil, candidate.CreatedUnread, candidate.CreatedByNothing, false, 2, 0},
+		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
 
 		{"an index may say when it was made", func(p pusher) string {
 			return p.index("t", ociIndex, at2020, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64"}, in2020, false, 1, 0},
+		}, both, []string{"linux/amd64"}, in2020, candidate.CreatedByAnnotation, false, 1, 0},
 		{"or else its first image says so, which is no attestation", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, false, 2, 1},
+		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, candidate.CreatedByConfig, false, 2, 1},
 		{"in an annotation, too", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, in2020, false, 2, 0},
+		}, created, []string{"linux/arm64"}, in2020, candidate.CreatedByAnnotation, false, 2, 0},
 		{"which may not be there, where an index was copied in part", func(p pusher) string {
 			index := p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
 			p.reg.Delete(p.t, "app", p.some(1))
 			return index
-		}, both, []string{"linux/amd64", "linux/arm64"}, candidate.CreatedUnsaid, false, 2, 0},
+		}, both, []string{"linux/amd64", "linux/arm64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 2, 0},
 		{"but not in an index of its own", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, candidate.CreatedUnsaid, false, 2, 0},
+		}, created, []string{"linux/arm64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			reg, from := start(t)
@@ -224,7 +225,7 @@ func TestImages(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := inspect.Image{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created}
+				want := inspect.Image{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", reference, diff)
 				}

@@ -26,7 +26,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// Exclusions says which tags are left out of a scan's result.
+// Exclusions says which tags are left out of a scan's result. Those that
+// selection.IsReferrerTag reports are, whatever the list has.
 type Exclusions struct {
 	patterns []pattern
 }
@@ -64,14 +65,18 @@ func CompileExclusions(list []string) (Exclusions, error) {
 	return Exclusions{patterns: patterns}, nil
 }
 
-// Exclude reports whether the tag is left out.
+// Exclude reports whether the tag is left out: it is not one of an image, or an
+// item of the list matches.
 func (e Exclusions) Exclude(tag string) bool {
+	if selection.IsReferrerTag(tag) {
+		return true
+	}
 	_, excluded := e.Match(tag)
 	return excluded
 }
 
-// Match returns the index of the first item of the list by which the tag is
-// left out, and whether there is one.
+// Match returns the index of the first item of the list that matches the tag, and
+// whether there is one.
 func (e Exclusions) Match(tag string) (int, bool) {
 	for i, pattern := range e.patterns {
 		if pattern.matches(tag) {

@@ -102,3 +102,20 @@ func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestExclusions_LeaveReferrersOut stands for signatures and attestations that a list of the
+// user's own lets through: with the default list, another one, or none.
+func TestExclusions_LeaveReferrersOut(t *testing.T) {
+	digest := "sha256-" + strings.Repeat("0a", 32)
+	tags := []string{"1.0.0", digest, digest + ".att", digest + ".sbom", digest + ".sig", digest + "0", "sha256-abc"}
+	for _, list := range [][]string{{`^.*\.sig$`}, {"^rc"}, nil} {
+		exclusions, err := CompileExclusions(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1.0.0", digest + "0", "sha256-abc"}
+		if got := exclusions.AppendKept(nil, tags); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", list, got, want)
+		}
+	}
+}

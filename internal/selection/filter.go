@@ -24,7 +24,7 @@ import (
 )
 
 // filter says which tags are considered, and which part of them is their key.
-// A nil filter considers all tags, as a whole.
+// A nil filter considers all tags of images, as a whole.
 type filter struct {
 	pattern *regexp.Regexp // nil for all tags
 	extract *template      // nil for the whole tag
@@ -72,10 +72,12 @@ func compilePattern(spec *v1.TagFilter) (*filter, error) {
 }
 
 // key returns the part of the tag that is compared, and false where the tag is
-// held back or the pattern does not match. Where it matches more than once, the
-// first counts.
+// not one of an image, is held back or the pattern does not match. Where it matches
+// more than once, the first counts.
 func (f *filter) key(tag string) (string, bool) {
 	switch {
+	case IsReferrerTag(tag):
+		return "", false
 	case f == nil:
 		return tag, true
 	case f.heldBack[tag]:
@@ -95,6 +97,9 @@ func (f *filter) key(tag string) (string, bool) {
 // refusal says why key does not let a tag through, as a cause and a reason in a
 // Verdict.
 func (f *filter) refusal(tag string) (Cause, string) {
+	if IsReferrerTag(tag) {
+		return CauseReferrer, referrerReason
+	}
 	if f.heldBack[tag] {
 		return CauseHeldBack, "is held back by spec.exclude"
 	}

@@ -77,6 +77,8 @@ type Cause string
 
 // The causes, in the order in which a Rule asks for them.
 const (
+	// CauseReferrer is that the tag is not one of an image: see IsReferrerTag.
+	CauseReferrer Cause = "Referrer"
 	// CauseHeldBack is that spec.exclude names the tag.
 	CauseHeldBack Cause = "HeldBack"
 	// CausePattern is that filterTags.pattern does not match.

@@ -49,11 +49,15 @@ func (e *textEngine) best(tags []string) (Choice, bool) {
 		return e.engine.best(tags)
 	}
 	tag := e.extreme(tags)
+	if IsReferrerTag(tag) {
+		return e.engine.best(tags)
+	}
 	return Choice{Tag: tag, Key: tag}, true
 }
 
 // extreme returns the best of the tags where there is no filter. That needs no
-// keys, as the tags themselves are compared: the greatest or the least of them it is.
+// keys, as the tags themselves are compared: the greatest or the least of them it is,
+// unless that is no image's.
 func (e *textEngine) extreme(tags []string) string {
 	if e.order.direction < 0 {
 		return slices.Min(tags)
@@ -73,7 +77,9 @@ func (e *textEngine) fold() fold {
 
 func (f *textFold) add(tags []string) {
 	if f.engine.filter == nil && len(tags) > 1 {
-		tags = []string{f.engine.extreme(tags)}
+		if tag := f.engine.extreme(tags); !IsReferrerTag(tag) {
+			tags = []string{tag}
+		}
 	}
 	f.engineFold.add(tags)
 }

@@ -35,14 +35,19 @@ import (
 //	checksum   4 bytes, little endian: CRC-32C of the object's name, the entry's
 //	           key, the version, and all that follows
 //	content    of a fact: flags, 1 byte; the digest, as the flags say; seen and
-//	           created as varints; platforms and verdicts, each after their number
-//	           as uvarint. Texts are written after their length as uvarint.
+//	           created as varints; the source of created as uvarint; platforms and
+//	           verdicts, each after their number as uvarint. Texts are written
+//	           after their length as uvarint.
 //
 // A platform is the uvarint of its place in the list of those that are common, or
 // zero and the text. Of a verdict, its end is written as the difference to its
 // beginning.
+//
+// Version 1 had no source of created. Its facts state times of creation that have no
+// meaning, and lack platforms which an index does not name. They can't be read, and are
+// learned again.
 const (
-	entryVersion = 1
+	entryVersion = 2
 	entryHeader  = 1 + crc32.Size
 
 	flagMoved  = 1 << 0
@@ -122,6 +127,7 @@ func appendFact(b []byte, fact candidate.Fact) []byte {
 	}
 	b = binary.AppendVarint(b, fact.Seen)
 	b = binary.AppendVarint(b, fact.Created)
+	b = binary.AppendUvarint(b, uint64(fact.CreatedBy))
 	b = binary.AppendUvarint(b, uint64(len(fact.Platforms)))
 	for _, platform := range fact.Platforms {
 		number := 1 + slices.Index(commonPlatforms, platform)
@@ -152,6 +158,7 @@ func parseFact(in *input) (candidate.Fact, error) {
 	}
 	fact.Seen = in.varint()
 	fact.Created = in.varint()
+	fact.CreatedBy = candidate.CreatedBy(in.bounded(uint64(candidate.LastCreatedBy)))
 	fact.Platforms = in.platforms()
 	fact.Verdicts = in.verdicts()
 	if in.failed || len(in.rest) > 0 || flags&^flagsKnown != 0 {

@@ -37,6 +37,7 @@ func someFact(n int) candidate.Fact {
 	}
 	if fact.Read {
 		fact.Created = int64(random.Uint64())
+		fact.CreatedBy = candidate.CreatedBy(random.IntN(int(candidate.LastCreatedBy) + 1))
 		for range random.IntN(4) {
 			platforms := append(slices.Clone(commonPlatforms), "", "plan9/386", strings.Repeat("long", random.IntN(50)))
 			fact.Platforms = append(fact.Platforms, platforms[random.IntN(len(platforms))])
@@ -79,12 +80,12 @@ func TestFactsComeBack(t *testing.T) {
 // TestFactFormat pins what files have.
 func TestFactFormat(t *testing.T) {
 	fact := candidate.Fact{
-		Digest: "sha256:" + strings.Repeat("0a", 32), Seen: 100, Moved: true, Read: true, Created: -1,
+		Digest: "sha256:" + strings.Repeat("0a", 32), Seen: 100, Moved: true, Read: true, Created: -1, CreatedBy: candidate.CreatedByLabel,
 		Platforms: []string{"linux/amd64", "windows/amd64", "a/b"},
 		Verdicts:  []candidate.Verdict{{Rule: "r", Since: 10, At: 9, Signer: "s"}},
 	}
-	want := "01" + "baffa0ab" + // version, checksum
-		"07" + strings.Repeat("0a", 32) + "c801" + "01" + // flags, digest, seen, created
+	want := "02" + "8e519310" + // version, checksum
+		"07" + strings.Repeat("0a", 32) + "c801" + "01" + "03" + // flags, digest, seen, created, source
 		"03" + "01" + "0e" + "00" + "03612f62" + // platforms
 		"01" + "0172" + "14" + "01" + "0173" + "00" // verdicts
 	if got := fmt.Sprintf("%x", sealerOf(smallKey.encode()).encodeFact(entryKey(factEntry, "1.0"), fact)); got != want {
@@ -126,11 +127,12 @@ func TestEveryFlippedBitOfAFactIsNoticed(t *testing.T) {
 // TestHostileFacts has contents that claim more than they hold, or that no
 // encoder makes.
 func TestHostileFacts(t *testing.T) {
-	head := []byte{0, 0, 0, 0} // no flags, no digest, no times
+	head := []byte{0, 0, 0, 0, 0} // no flags, no digest, no times, no source
 	number := func(b []byte, n uint64) []byte { return binary.AppendUvarint(slices.Clone(b), n) }
 	for reason, content := range map[string][]byte{
 		"nothing":                  {},
-		"an unknown flag":          {8, 0, 0, 0, 0, 0},
+		"an unknown flag":          {8, 0, 0, 0, 0, 0, 0},
+		"an unknown source":        {0, 0, 0, 0, byte(candidate.LastCreatedBy) + 1, 0, 0},
 		"a digest that is cut":     {flagSHA256, 1, 2, 3},
 		"an endless digest":        number([]byte{0}, 1<<62),
 		"too many platforms":       number(head, MaxPlatforms+1),

@@ -93,10 +93,11 @@ func TestDamagedFacts(t *testing.T) {
 		"the head": {[]byte{headEntry}, nil},
 	} {
 		for change, damage := range map[string]func([]byte) []byte{
-			"a bit":   func(entry []byte) []byte { entry[len(entry)-1] ^= 1; return entry },
-			"version": func(entry []byte) []byte { entry[0]++; return entry },
-			"cut":     func(entry []byte) []byte { return entry[:3] },
-			"empty":   func([]byte) []byte { return nil },
+			"a bit":          func(entry []byte) []byte { entry[len(entry)-1] ^= 1; return entry },
+			"version":        func(entry []byte) []byte { entry[0]++; return entry },
+			"version before": func(entry []byte) []byte { entry[0] = entryVersion - 1; return entry },
+			"cut":            func(entry []byte) []byte { return entry[:3] },
+			"empty":          func([]byte) []byte { return nil },
 		} {
 			t.Run(name+", "+change, func(t *testing.T) { testDamagedFacts(t, test.key, damage, test.want) })
 		}

@@ -81,6 +81,9 @@ func problemOf(tag string, fact candidate.Fact) string {
 	if len(fact.Platforms) > MaxPlatforms {
 		return fmt.Sprintf("%d platforms, at most %d are kept", len(fact.Platforms), MaxPlatforms)
 	}
+	if fact.CreatedBy > candidate.LastCreatedBy {
+		return fmt.Sprintf("the source %d of its time of creation, which is not known", fact.CreatedBy)
+	}
 	texts := append([]string{tag, fact.Digest}, fact.Platforms...)
 	for _, v := range fact.Verdicts {
 		texts = append(texts, v.Rule, v.Signer, v.Problem)

@@ -41,12 +41,7 @@ func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []s
 	if err != nil {
 		return err
 	}
-	q.Provide(func(tag string) (int64, string) {
-		if created := facts[tag].Created; created > 0 {
-			return created, ""
-		}
-		return 0, "has an image that does not say when it was created"
-	})
+	q.ProvideCreated(facts)
 	return nil
 }
 

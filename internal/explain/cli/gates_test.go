@@ -183,7 +183,9 @@ func TestNewestByCreated(t *testing.T) {
 	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin})
 	g.Expect(*r.Selected).To(And(HaveField("Tag", "new"), HaveField("Key", "2025-01-01T00:00:00Z")))
 	g.Expect(r.RunnersUp).To(ConsistOf(HaveField("Tag", "old")))
-	g.Expect(r.Rejections).To(ContainElement(And(HaveField("Cause", explain.Cause("NoTime")), HaveField("Examples", []string{"none"}))))
+	g.Expect(r.Tags.Unranked).To(Equal(1), "none, which the controller orders by when it saw it")
+	g.Expect(r.Notes).To(ContainElement(And(HaveField("Reason", explain.NoteTimesFrom),
+		HaveField("Message", "2 candidates, such as new: the time of creation is according to its configuration"))))
 	for _, request := range registry.Requests() {
 		g.Expect(request.Path).NotTo(ContainSubstring("filtered"))
 	}

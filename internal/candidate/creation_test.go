@@ -1,0 +1,162 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package candidate
+
+import (
+	"testing"
+	"time"
+)
+
+const (
+	proper  = "2026-01-01T00:00:00Z"
+	earlier = "2025-01-01T00:00:00Z"
+	unix    = 1767225600 // of proper
+)
+
+// TestCreated_ReadsOneTimeFromEachSpelling stands for times that are ignored for the way in
+// which they are written: with a blank, with another offset, with a comma.
+func TestCreated_ReadsOneTimeFromEachSpelling(t *testing.T) {
+	for _, tt := range []struct{ text, reason string }{
+		{proper, "RFC 3339"},
+		{"2026-01-01T00:00:00.5Z", "a fraction is cut off"},
+		{"2026-01-01 00:00:00+00:00", "section 5.6 allows a blank: date --rfc-3339=seconds"},
+		{"2026-01-01 00:00:00.336017516+00:00", "Tecnativa/doodba#481"},
+		{"2026-01-01t00:00:00z", "section 5.6 allows lower case"},
+		{"2026-01-01 00:00:00z", "both"},
+		{"2026-01-01T02:00:00+02:00", "another zone"},
+		{"2025-12-31T18:30:00-05:30", "one with half an hour"},
+		{"2026-01-01T00:00:00-00:00", "an offset that is not known, which RFC 3339 writes so"},
+		{"2026-01-01T02:00:00+0200", "date --iso-8601=seconds"},
+		{"2026-01-01T02:00:00,034850873+0200", "date --iso-8601=ns, with a comma as in containers/build#325"},
+		{"2026-01-01T02:00:00+02", "hours alone, as PostgreSQL writes them"},
+		{"2026-01-01 02:00:00 +0200", "git log --format=%ci"},
+		{"2026-01-01 02:00:00 +02:00", "the same with a colon"},
+		{"2026-01-01 02:00:00.309694324 +0200 CEST", "time.Time.String of Go, as in containers/podman#7980"},
+		{"2026-01-01 00:00:00 +0000 UTC", "the same in UTC"},
+		{"2026-01-01 00:00:00 UTC", "Time#to_s of Ruby"},
+		{" 2026-01-01T00:00:00Z\n", "what a shell left around it"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			for source, stated := range map[CreatedBy]Statements{
+				CreatedByAnnotation: {Annotations: []string{tt.text}}, CreatedByConfig: {Config: tt.text}, CreatedByLabel: {Label: tt.text},
+			} {
+				if at, by := stated.Created(); at != unix || by != source {
+					t.Errorf("%q: got %s according to %s", tt.text, time.Unix(at, 0).UTC(), by)
+				}
+			}
+		})
+	}
+}
+
+// TestCreated_PassesOverWhatHasNoMeaning stands for times that are believed although they
+// are the same in every image, or that may mean several moments.
+func TestCreated_PassesOverWhatHasNoMeaning(t *testing.T) {
+	for _, tt := range []struct{ text, reason string }{
+		{"", "nothing is stated"},
+		{"0001-01-01T00:00:00Z", "the zero time of Go"},
+		{"1970-01-01T00:00:00Z", "Bazel, ko, Jib"},
+		{"1970-01-01T00:00:01Z", "Nix"},
+		{"1969-12-31T16:00:00-08:00", "the same in another zone"},
+		{"1980-01-01T00:00:01Z", "Cloud Native Buildpacks"},
+		{"1980-01-01T12:00:00-12:00", "the last of the zones"},
+		{"1980-01-02T00:00:00Z", "the last second"},
+		{"20180804", "fluxcd/flux#2075: no time of day"},
+		{"2026-01-01", "date --rfc-3339=date: neither"},
+		{"2026-01-01T00:00:00", "no zone"},
+		{"2026-01-01 00:00:00 CEST", "a zone of which there may be several"},
+		{"01/02/2026 00:00:00Z", "January or February"},
+		{"1767225600", "a number of seconds, or of something else"},
+		{"2026-13-01T00:00:00Z", "no month"},
+		{"2026-01-01T24:00:00Z", "no hour"},
+		{"yesterday", "no time"},
+		{"2026-01-01T00:00:00Z\x1b[31m", "more than a time"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			stated := Statements{Annotations: []string{tt.text}, Config: tt.text, Label: tt.text}
+			if at, by := stated.Created(); at != CreatedUnread || by != CreatedByNothing {
+				t.Errorf("%q: got %s according to %s", tt.text, time.Unix(at, 0).UTC(), by)
+			}
+			stated.Label = proper
+			if at, by := stated.Created(); at != unix || by != CreatedByLabel {
+				t.Errorf("%q: the next source is not asked: got %d according to %s", tt.text, at, by)
+			}
+		})
+	}
+	if at, _ := (Statements{Config: "1980-01-02T00:00:01Z"}).Created(); at != lastFixed+1 {
+		t.Errorf("the first second that counts: got %d", at)
+	}
+}
+
+// TestCreated_AsksTheSourcesInOrder pins which of two statements is believed.
+func TestCreated_AsksTheSourcesInOrder(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		stated Statements
+		want   CreatedBy
+	}{
+		{"annotations come before all others", Statements{Annotations: []string{proper}, Config: earlier, Label: earlier}, CreatedByAnnotation},
+		{"the first annotation comes first", Statements{Annotations: []string{proper, earlier}}, CreatedByAnnotation},
+		{"unless it states nothing", Statements{Annotations: []string{"", "1970-01-01T00:00:00Z", proper, earlier}}, CreatedByAnnotation},
+		{"the label may be that of a base image", Statements{Config: proper, Label: earlier}, CreatedByConfig},
+		{"also where it is later", Statements{Config: proper, Label: "2027-01-01T00:00:00Z"}, CreatedByConfig},
+		{"it counts where the build states nothing", Statements{Config: "1980-01-01T00:00:01Z", Label: proper}, CreatedByLabel},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if at, by := tt.stated.Created(); at != unix || by != tt.want {
+				t.Errorf("got %s according to %s, want %s", time.Unix(at, 0).UTC(), by, tt.want)
+			}
+		})
+	}
+}
+
+// TestCreationTime_FallsBackToTheFirstSight stands for images that can't be ordered, and for
+// those of the first scan that would rank first because they are seen last.
+func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
+	unsaid := Fact{Digest: "d", Seen: then + 9, Created: CreatedUnsaid}
+	stated := Fact{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
+	moved := unsaid
+	moved.Moved = true
+	for _, tt := range []struct {
+		reason    string
+		candidate Candidate
+		at        int64
+		by        CreatedBy
+	}{
+		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: stated}, unix, CreatedByLabel},
+		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Fact: unsaid}, then + 5, CreatedByFirstSeen},
+		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Fact: moved}, then + 9, CreatedByFirstSeen},
+		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0, CreatedByFirstSeen},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if at, by := tt.candidate.CreationTime(); at != tt.at || by != tt.by {
+				t.Errorf("got %d by %s, want %d by %s", at, by, tt.at, tt.by)
+			}
+		})
+	}
+}
+
+// FuzzCreated: whatever is stated, the time is none or after those that builders write.
+func FuzzCreated(f *testing.F) {
+	f.Add(proper, earlier, "1980-01-01T00:00:01Z")
+	f.Add("2026-01-01 00:00:00 +0200 CEST", "", "9999-12-31T23:59:59+23:59")
+	f.Fuzz(func(t *testing.T, annotation, config, label string) {
+		at, by := Statements{Annotations: []string{annotation}, Config: config, Label: label}.Created()
+		if (by == CreatedByNothing) != (at == CreatedUnread) || at != CreatedUnread && at <= lastFixed || by > LastCreatedBy {
+			t.Errorf("got %d according to %s", at, by)
+		}
+	})
+}

@@ -1,0 +1,115 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package inspect
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// manifest is the part of a manifest or an index that matters here.
+type manifest struct {
+	mediaType   types.MediaType
+	Manifests   []descriptor      `json:"manifests"`
+	Config      *descriptor       `json:"config"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+type descriptor struct {
+	MediaType   types.MediaType   `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Platform    *platform         `json:"platform"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+type platform struct {
+	OS           string `json:"os"`
+	Architecture string `json:"architecture"`
+	Variant      string `json:"variant"`
+}
+
+func (p *platform) normalized() string {
+	if p == nil {
+		return ""
+	}
+	return candidate.Platform(p.OS, p.Architecture, p.Variant)
+}
+
+// isNamed reports whether a platform is given at all, were it one that does not exist.
+func (p *platform) isNamed() bool { return p != nil && p.OS != "" && p.Architecture != "" }
+
+func parse(m registry.Manifest) manifest {
+	parsed := manifest{mediaType: types.MediaType(m.MediaType)}
+	if json.Unmarshal(m.Bytes, &parsed) != nil {
+		return manifest{mediaType: parsed.mediaType} // JSON of other types says nothing
+	}
+	return parsed
+}
+
+func (m manifest) isIndex() bool { return m.mediaType.IsIndex() || m.Manifests != nil }
+
+// attestation is an annotation that BuildKit gives to what is no image
+// (https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md).
+const attestation = "vnd.docker.reference.type"
+
+// images returns the descriptors of the manifests that are images.
+func (m manifest) images() []descriptor {
+	return slices.DeleteFunc(slices.Clone(m.Manifests), func(d descriptor) bool {
+		return d.Annotations[attestation] != "" || d.Platform.isNamed() && d.Platform.normalized() == ""
+	})
+}
+
+// unnamed returns the descriptors of the images whose platform the index does not name, each
+// digest once. The image specification makes it optional; skopeo and podman leave it out
+// (containers/image#911, moby/moby#46495).
+func (m manifest) unnamed() []descriptor {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(m.images(), func(d descriptor) bool {
+		if d.Platform.isNamed() || d.MediaType != "" && !d.MediaType.IsImage() || !image.IsDigest(d.Digest) || seen[d.Digest] {
+			return true
+		}
+		seen[d.Digest] = true
+		return false
+	})
+}
+
+// isReadable reports whether a configuration is one that is asked for. Another one says
+// nothing, for good, whatever the registry would answer.
+func (d *descriptor) isReadable(limit int64) bool {
+	return d != nil && image.IsDigest(d.Digest) && d.Size <= limit
+}
+
+// maxPlatforms is how many platforms of an image are told.
+const maxPlatforms = 256
+
+// platformsOf returns the platforms among texts, sorted and each once.
+func platformsOf(texts ...string) []string {
+	all := slices.DeleteFunc(texts, func(p string) bool { return p == "" })
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if len(all) == 0 {
+		return nil
+	}
+	return all[:min(len(all), maxPlatforms)]
+}

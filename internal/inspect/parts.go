@@ -1,0 +1,135 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+)
+
+// maxUnnamed is how many images of an index are read for their platform, with two requests
+// each. Indexes that name no platforms have one image as a rule.
+const maxUnnamed = 16
+
+// parts reads images of an index, each manifest and each configuration once. An image that
+// the registry does not have says nothing: indexes are copied in part.
+type parts struct {
+	source    Source
+	index     manifest
+	manifests map[string]manifest
+	configs   map[string]config
+	// left is how many bytes all configurations together may still have.
+	left int64
+}
+
+// platforms returns the platforms that the index names, and those of the images whose
+// platform it does not name.
+func (p *parts) platforms(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, d := range p.index.images() {
+		all = append(all, d.Platform.normalized())
+	}
+	unnamed := p.index.unnamed()
+	for _, d := range unnamed[:min(len(unnamed), maxUnnamed)] {
+		c, err := p.config(ctx, d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c.normalized())
+	}
+	return platformsOf(all...), nil
+}
+
+// stated returns when the first image of the index says that it was created. All were built
+// together, or else the index says more than any of them.
+func (p *parts) stated(ctx context.Context) (candidate.Statements, error) {
+	images := p.index.images()
+	if len(images) == 0 {
+		return candidate.Statements{}, nil
+	}
+	first := images[0]
+	stated := candidate.Statements{Annotations: []string{first.Annotations[candidate.CreatedKey]}}
+	if _, by := stated.Created(); by != candidate.CreatedByNothing || !image.IsDigest(first.Digest) {
+		return stated, nil
+	}
+	m, err := p.manifest(ctx, first.Digest)
+	if err != nil {
+		return stated, err
+	}
+	stated.Annotations = append(stated.Annotations, m.Annotations[candidate.CreatedKey])
+	if _, by := stated.Created(); by != candidate.CreatedByNothing {
+		return stated, nil
+	}
+	c, err := p.config(ctx, first.Digest)
+	return c.state(stated), err
+}
+
+// manifest returns the manifest of an image of the index.
+func (p *parts) manifest(ctx context.Context, digest string) (manifest, error) {
+	if m, read := p.manifests[digest]; read {
+		return m, nil
+	}
+	answer, err := p.source.Manifest(ctx, digest)
+	if err = presence(digest, err); err != nil {
+		return manifest{}, err
+	}
+	if p.manifests == nil {
+		p.manifests = map[string]manifest{}
+	}
+	p.manifests[digest] = parse(answer)
+	return p.manifests[digest], nil
+}
+
+// config returns the configuration of an image of the index.
+func (p *parts) config(ctx context.Context, digest string) (config, error) {
+	if c, read := p.configs[digest]; read {
+		return c, nil
+	}
+	m, err := p.manifest(ctx, digest)
+	if err != nil || m.isIndex() {
+		return config{}, err
+	}
+	c, err := readConfig(ctx, p.blob, m.Config, p.left)
+	if err = presence(digest, err); err != nil {
+		return config{}, err
+	}
+	if p.configs == nil {
+		p.configs = map[string]config{}
+	}
+	p.configs[digest] = c
+	return c, nil
+}
+
+// blob reads a configuration, and takes its bytes off those that are left.
+func (p *parts) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
+	blob, err := p.source.Blob(ctx, digest, limit)
+	p.left -= int64(len(blob))
+	return blob, err
+}
+
+// presence returns an error but the one that the registry has no such part.
+func presence(digest string, err error) error {
+	if err == nil || errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("the image %s of the index: %w", digest, err)
+}

@@ -1,0 +1,160 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package selection
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+)
+
+// hex64 are the digits of a digest.
+const hex64 = "6d7a2b7d6a1c5b0f1f0e9f5f4f8c0f7a3f1f2d6f5b9d8b1f2a3c4d5e6f708192"
+
+// referrerTags are tags of signatures, attestations, SBOMs and lists of referrers.
+var referrerTags = map[string]string{
+	"sha256-" + hex64:              "the referrers tag schema, as cosign 3, oras and notation write it",
+	"sha512-" + hex64:              "the same of SHA-512, truncated to 64 characters",
+	"sha384-" + hex64:              "the same of SHA-384",
+	"blake3-" + hex64:              "the same of BLAKE3",
+	"sha256-" + hex64 + ".sig":     "a signature of cosign 1 and 2",
+	"sha256-" + hex64 + ".att":     "an attestation of cosign",
+	"sha256-" + hex64 + ".sbom":    "an SBOM of cosign",
+	"sha256-" + hex64 + ".cosign":  "a signature of the first cosign",
+	"sha256-" + hex64 + "-suffix":  "a suffix behind another separator",
+	"sha256-" + hex64 + "_1":       "and behind another one",
+	"app-sha256-" + hex64 + ".att": "an attestation with --attachment-tag-prefix",
+}
+
+// imageTags look like the tags of referrers, and are those of images.
+var imageTags = map[string]string{
+	"sha256-" + hex64[1:]:                  "63 digits",
+	"sha256-" + hex64 + "0":                "65 digits",
+	"sha256-" + hex64[1:] + ".sig":         "63 digits and a suffix",
+	"sha256-" + hex64 + "0.sig":            "65 digits and a suffix",
+	"sha256-" + strings.ToUpper(hex64):     "upper case, which nothing writes",
+	"SHA256-" + hex64:                      "the algorithm in upper case",
+	"sha256-" + hex64[1:] + "g":            "a letter that is no digit",
+	"sha256-" + hex64 + "g":                "a letter without a separator",
+	"sha256_" + hex64:                      "another separator",
+	"sha256-" + hex64[1:] + "-":            "a separator in place of a digit",
+	"sha1-" + hex64:                        "an algorithm that is none of a digest",
+	"sha256-abc":                           "a short name",
+	"sha256-":                              "the beginning alone",
+	hex64:                                  "a digest without its algorithm",
+	hex64[:40]:                             "a commit",
+	"7e12345":                              "a short commit",
+	"main-sha256-" + hex64:                 "a branch and a digest",
+	"main-sha256-" + hex64 + ".json":       "the same with a suffix of the user's own",
+	"1.0.0-sha256-" + hex64[:24] + ".sig":  "a version with metadata",
+	"zz-sha256-" + hex64[1:] + "0.sig.tar": "a suffix in the midst",
+}
+
+func TestIsReferrerTag_TellsThemFromTagsOfImages(t *testing.T) {
+	for tag, reason := range referrerTags {
+		if !IsReferrerTag(tag) {
+			t.Errorf("%s (%s) is one", tag, reason)
+		}
+	}
+	for tag, reason := range imageTags {
+		if IsReferrerTag(tag) {
+			t.Errorf("%s (%s) is none", tag, reason)
+		}
+	}
+}
+
+// everyPolicy are policies of each kind, with a filter and without, to which any tag matters.
+func everyPolicy(tb testing.TB) map[string]*Rule {
+	tb.Helper()
+	timed := func(by v1.TimeSource) *Rule {
+		return compiled(tb, newest(by), nil).With(func(tag string) (int64, string) { return int64(len(tag)), "" })
+	}
+	return map[string]*Rule{
+		"alphabetical":            compiled(tb, alphabetical("asc"), nil),
+		"alphabetical, the least": compiled(tb, alphabetical("desc"), nil),
+		"alphabetical, filtered":  compiled(tb, alphabetical("asc"), filtered(`(?i)^[a-z0-9]+-(.*)`, "$1")),
+		"numerical":               compiled(tb, numerical("asc"), filtered(`(\d+)`, "$1")),
+		"numerical, the least":    compiled(tb, numerical("desc"), filtered(`(\d+)`, "$1")),
+		"semver":                  compiled(tb, semVer("*-0"), filtered(`(\d+)`, "$1.0.0")),
+		"newest, created":         timed(v1.TimeCreated),
+		"newest, first seen":      timed(v1.TimeFirstSeen),
+	}
+}
+
+// TestReferrerTags_AreAsIfNotThere stands for attestations that are selected (flux2#5643,
+// source-controller#1961): by each kind of policy, of a snapshot that still has them.
+func TestReferrerTags_AreAsIfNotThere(t *testing.T) {
+	var images, all []string
+	for tag := range imageTags {
+		images = append(images, tag)
+	}
+	all = slices.Clone(images)
+	for tag := range referrerTags {
+		all = append(all, tag)
+	}
+	slices.Sort(all)
+	for name, rule := range everyPolicy(t) {
+		t.Run(name, func(t *testing.T) {
+			want, found := rule.Select(images)
+			got, stillFound := rule.Select(all)
+			if got != want || !found || !stillFound {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if ranked := slices.Collect(rule.Ranking(all)); !slices.Equal(ranked, slices.Collect(rule.Ranking(images))) {
+				t.Errorf("ranked %v", ranked)
+			}
+			selector := rule.Selector()
+			for some := range slices.Chunk(all, 3) {
+				selector.Add(some)
+			}
+			if best, _ := selector.Best(); best != want {
+				t.Errorf("in parts: got %+v, want %+v", best, want)
+			}
+			for tag := range referrerTags {
+				if v := rule.Judge(tag); v.Cause != CauseReferrer || rule.Considers(tag) || rule.Compare(want.Tag, tag) <= 0 {
+					t.Errorf("%s: got %+v", tag, v)
+				}
+				if choice, found := rule.Select([]string{tag}); found {
+					t.Errorf("alone: got %+v", choice)
+				}
+			}
+		})
+	}
+}
+
+// FuzzReferrerTags: whatever is listed beside them, no policy selects one.
+func FuzzReferrerTags(f *testing.F) {
+	for tag := range referrerTags {
+		f.Add(tag, "1.0.0", tag+"0")
+	}
+	f.Add("sha256-"+hex64+".x", "", strings.Repeat("f", 128))
+	rules := everyPolicy(f)
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		for name, rule := range rules {
+			tags := []string{a, b, "sha256-" + hex64, c, "sha256-" + hex64 + ".att"}
+			best, found := rule.Select(tags)
+			if found && IsReferrerTag(best.Tag) || IsReferrerTag(a) && rule.Judge(a).Accepted() {
+				t.Errorf("%s: of %q got %q", name, tags, best.Tag)
+			}
+			if want, wanted := rule.Select(slices.DeleteFunc(tags, IsReferrerTag)); found != wanted || best != want {
+				t.Errorf("%s: got %+v, without them %+v", name, best, want)
+			}
+		}
+	})
+}
