@@ -1,0 +1,182 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// visitor is an ordinary client of the zoo.
+type visitor struct {
+	product    Product
+	repository name.Repository
+	options    []remote.Option
+}
+
+// visit returns a client of a product with some credentials, or with none.
+func visit(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) *visitor {
+	t.Helper()
+	repository, err := name.NewRepository(p.Host + "/" + p.Repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &visitor{product: p, repository: repository, options: []remote.Option{
+		remote.WithTransport(transport),
+		remote.WithAuth(authn.FromConfig(account)),
+		remote.WithRetryStatusCodes(),
+		remote.WithContext(t.Context()),
+	}}
+}
+
+// accounts are the ways to log in to a product, by name.
+func (p Product) accounts() map[string]authn.AuthConfig {
+	accounts := map[string]authn.AuthConfig{}
+	if p.Anonymous {
+		accounts["anonymous"] = authn.AuthConfig{}
+	}
+	if p.Password.Password != "" {
+		accounts["password"] = p.Password
+	}
+	if p.IdentityToken.IdentityToken != "" {
+		accounts["identity token"] = p.IdentityToken
+	}
+	return accounts
+}
+
+// TestProducts_ServeAnOrdinaryClient drives every product by every login with
+// the library that is known to work with the real ones. It stands for faults
+// that make an imitation unlike its product: an answer that can't be read, a
+// list that ends early, a token that doesn't admit, credentials that stray.
+func TestProducts_ServeAnOrdinaryClient(t *testing.T) {
+	for _, p := range Products() {
+		for login, account := range p.accounts() {
+			t.Run(p.Name+"/"+login, func(t *testing.T) {
+				z := StartZoo(t)
+				v := visit(t, z, p, account)
+				want := z.Registry(p.Host).Push(t, p.Repository, "1.0.0")
+				v.checkList(t, []string{"1.0.0"})
+				v.checkManifest(t, want)
+				v.checkReferrers(t, want)
+				if leaks := z.Leaks(); len(leaks) > 0 {
+					t.Errorf("credentials at the wrong host: %v", leaks)
+				}
+			})
+		}
+	}
+}
+
+func TestProducts_ListAllPages(t *testing.T) {
+	for _, p := range Products() {
+		t.Run(p.Name, func(t *testing.T) {
+			z := StartZoo(t)
+			want := make([]string, 2500)
+			for i := range want {
+				want[i] = fmt.Sprintf("v%05d", i)
+			}
+			z.Registry(p.Host).PushTags(t, p.Repository, want...)
+			for _, account := range p.accounts() {
+				visit(t, z, p, account).checkList(t, want)
+			}
+			pages := 0
+			for _, req := range z.Requests() {
+				if req.Kind == Tags && req.Header.Get("Authorization") != "" {
+					pages++
+				}
+			}
+			if several := pages > len(p.accounts()); several != p.Pages {
+				t.Errorf("got %d requests for pages of %d logins, Pages is %v", pages, len(p.accounts()), p.Pages)
+			}
+		})
+	}
+}
+
+func (v *visitor) checkList(t *testing.T, want []string) {
+	t.Helper()
+	tags, err := remote.List(v.repository, v.options...)
+	slices.Sort(tags)
+	if diff := cmp.Diff(want, tags); err != nil || diff != "" {
+		t.Errorf("list: error %v, -want +got:\n%s", err, diff)
+	}
+}
+
+func (v *visitor) checkManifest(t *testing.T, want string) {
+	t.Helper()
+	head, err := remote.Head(v.repository.Tag("1.0.0"), v.options...)
+	if err != nil || head.Digest.String() != want {
+		t.Errorf("HEAD: got %v, error %v, want %s", head, err, want)
+	}
+	got, err := remote.Get(v.repository.Tag("1.0.0"), v.options...)
+	if err != nil || got.Digest.String() != want {
+		t.Fatalf("GET: got %v, error %v, want %s", got, err, want)
+	}
+	image, err := got.Image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config, err := image.ConfigFile(); err != nil || config.RootFS.Type != "layers" {
+		t.Errorf("configuration: got %v, error %v", config, err)
+	}
+}
+
+func (v *visitor) checkReferrers(t *testing.T, digest string) {
+	t.Helper()
+	if _, err := remote.Referrers(v.repository.Digest(digest), v.options...); err != nil {
+		t.Errorf("referrers: %v", err)
+	}
+}
+
+func TestZoo_RefusesUnknownHosts(t *testing.T) {
+	z := StartZoo(t)
+	_, err := z.Dial(t.Context(), "tcp", "registry.example.net:443")
+	var notFound *net.DNSError
+	if !errors.As(err, &notFound) || !notFound.IsNotFound {
+		t.Errorf("got %v, want a host that is not found", err)
+	}
+}
+
+func TestZoo_ReportsLeaks(t *testing.T) {
+	z := StartZoo(t)
+	p := distribution3()
+	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
+	t.Cleanup(transport.CloseIdleConnections)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.Host+"/v2/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(p.Password.Username, p.Password.Password)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if leaks := z.Leaks(); len(leaks) > 0 {
+		t.Errorf("got leaks %v to the product itself", leaks)
+	}
+}
