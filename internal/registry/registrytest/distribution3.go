@@ -49,16 +49,14 @@ func distribution3() Product {
 					fields: issuedAt,
 				}),
 				withPaging(paging{
-					// More than 1000 are refused, and without a number all are listed: distribution/distribution#4844.
-					max:     1000,
-					tooMany: &refusal{http.StatusBadRequest, errorBody("PAGINATION_NUMBER_INVALID", "invalid number of results requested")},
+					// distribution/distribution registry/handlers/tags.go (v3.1.1): without a number all are listed,
+					// and more than 1000 are not refused any longer (distribution/distribution#4844).
+					max:  1000,
+					zero: true,
+					invalid: &refusal{http.StatusBadRequest,
+						detailedError("PAGINATION_NUMBER_INVALID", "invalid number of results requested", map[string]int{"n": -1})},
 				}),
-				// distribution/distribution registry/handlers/app.go
-				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
-				withHabit(ManifestHead, etag),
-				withHabit(ManifestGet, etag),
-				// There is no route for referrers in distribution/distribution registry/api/v2/routes.go.
-				withHabit(Referrers, notFoundPage),
+				distributionHabits("application/json"),
 			)
 		},
 	}
@@ -93,6 +91,3 @@ func etag(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		}
 	})(w, req, next)
 }
-
-// notFoundPage is how a server written in Go answers a path that it has not.
-func notFoundPage(w http.ResponseWriter, req *http.Request, _ http.Handler) { http.NotFound(w, req) }

@@ -57,6 +57,21 @@ func withHabit(kind Kind, habit Fault) Option {
 	return func(r *Registry) { r.habits = append(r.habits, &injection{kind: kind, fault: habit}) }
 }
 
+// withFinish changes all answers of the API, refusals included.
+func withFinish(finish Fault) Option { return func(r *Registry) { r.finish = finish } }
+
+// withRefusals gives the body of the answers with status 401. It replaces that
+// of the distribution specification.
+func withRefusals(body func(*http.Request) string) Option {
+	return func(r *Registry) { r.unauthorized = body }
+}
+
+// withoutRoutes answers paths that the product has not with the page of a
+// server written in Go, before it looks for a login.
+func withoutRoutes(missing func(*http.Request) bool) Option {
+	return func(r *Registry) { r.missing = missing }
+}
+
 // habitual returns the handler of requests of a kind that are logged in.
 func (r *Registry) habitual(kind Kind) http.Handler {
 	var handler http.Handler = http.HandlerFunc(r.admitted)

@@ -17,14 +17,18 @@ limitations under the License.
 package registrytest
 
 import (
+	"cmp"
 	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // login is how a registry wants its clients to log in.
 type login interface {
 	// admits reports whether a request is logged in.
 	admits(*http.Request) bool
-	// challenge answers a request that is not.
+	// challenge sets the header WWW-Authenticate of the answer to a request
+	// that is not.
 	challenge(http.ResponseWriter, *http.Request)
 	// serves reports whether a request is to the token server.
 	serves(*http.Request) bool
@@ -41,7 +45,18 @@ func (noLogin) serves(*http.Request) bool                      { return false }
 func (noLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
 
 // basicLogin admits one username and password.
-type basicLogin struct{ username, password string }
+type basicLogin struct {
+	username, password string
+	header             string // WWW-Authenticate; a Basic challenge of these tests where empty
+}
+
+// withBasic makes a registry want the password of an account, and challenge
+// with a header.
+func withBasic(account authn.AuthConfig, header string) Option {
+	return func(r *Registry) {
+		r.login = &basicLogin{username: account.Username, password: account.Password, header: header}
+	}
+}
 
 func (l *basicLogin) admits(req *http.Request) bool {
 	username, password, _ := req.BasicAuth()
@@ -49,8 +64,7 @@ func (l *basicLogin) admits(req *http.Request) bool {
 }
 
 func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
-	unauthorized(w)
+	w.Header().Set("WWW-Authenticate", cmp.Or(l.header, `Basic realm="registrytest"`))
 }
 
 func (l *basicLogin) serves(*http.Request) bool { return false }

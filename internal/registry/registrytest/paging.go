@@ -29,6 +29,10 @@ type paging struct {
 	size    int      // tags of a page where no number is asked for; 0 for all
 	max     int      // most tags of a page; 0 for as many as are asked for
 	tooMany *refusal // answer to a larger number; nil for a page of max tags
+	invalid *refusal // answer to what is no number from 0 on; nil takes it for none
+	zero    bool     // where no tags are asked for, none are sent; false sends as many as where no number is asked for
+	whole   bool     // number and cursor are ignored: a list is never cut
+	always  bool     // there is a Link to a next page at every page with tags, also at the last
 	cursor  string   // query parameter that names where a page starts; "last" where empty
 	// encode and decode turn the last tag of a page into the value of the
 	// cursor and back. nil is the tag as it is.
@@ -46,6 +50,8 @@ func withPaging(p paging) Option { return func(r *Registry) { r.paging = p } }
 func (p *paging) pageSize(n string) (int, *refusal) {
 	size, err := strconv.Atoi(n)
 	switch {
+	case n != "" && (err != nil || size < 0) && p.invalid != nil:
+		return 0, p.invalid
 	case err != nil || size <= 0:
 		return p.size, nil
 	case p.max == 0 || size <= p.max:
@@ -77,7 +83,10 @@ func (p *paging) next(req *http.Request, last string, size int) string {
 	if p.encode != nil {
 		last = p.encode(last)
 	}
-	query := url.Values{p.parameter(): {last}, "n": {strconv.Itoa(size)}}
+	query := url.Values{p.parameter(): {last}}
+	if size > 0 {
+		query.Set("n", strconv.Itoa(size))
+	}
 	if p.link != nil {
 		return p.link(req, query)
 	}

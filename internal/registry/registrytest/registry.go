@@ -64,16 +64,19 @@ type Request struct {
 // Registry is a registry for tests. As an http.Handler it serves images that
 // were pushed over HTTP too. All methods are safe for concurrent use.
 type Registry struct {
-	backend http.Handler // keeps the images, and knows no faults
-	login   login
-	paging  paging
-	habits  []*injection    // faults that Heal leaves alone
-	sites   map[string]site // by host: blob stores and the like
-	host    string          // empty for the address that the registry is served on
-	aliases []string        // further hosts of the same API
-	tls     bool
-	server  *httptest.Server
-	closed  chan struct{} // ends the requests that hang
+	backend      http.Handler // keeps the images, and knows no faults
+	login        login
+	paging       paging
+	habits       []*injection               // faults that Heal leaves alone
+	sites        map[string]site            // by host: blob stores and the like
+	host         string                     // empty for the address that the registry is served on
+	aliases      []string                   // further hosts of the same API
+	finish       Fault                      // changes all answers of the API; healthy where there is no such habit
+	missing      func(*http.Request) bool   // whether the API has no such path
+	unauthorized func(*http.Request) string // body of answers with status 401
+	tls          bool
+	server       *httptest.Server
+	closed       chan struct{} // ends the requests that hang
 
 	mu          sync.Mutex
 	requests    []Request
@@ -103,7 +106,7 @@ func WithShortTokens(username, password string, life time.Duration) Option {
 	return func(r *Registry) {
 		account := authn.AuthConfig{Username: username, Password: password, IdentityToken: password}
 		r.login = &tokenLogin{service: "registrytest", life: life, accounts: []authn.AuthConfig{account},
-			anonymous: username == "", unbound: true, suffix: password}
+			anonymous: username == "", lenient: username == "", unbound: true, suffix: password}
 	}
 }
 
@@ -124,10 +127,13 @@ func WithTLS() Option { return func(r *Registry) { r.tls = true } }
 // New returns an empty registry that is not served yet.
 func New(opts ...Option) *Registry {
 	r := &Registry{
-		backend: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
-		login:   noLogin{},
-		sites:   map[string]site{},
-		closed:  make(chan struct{}),
+		backend:      ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
+		login:        noLogin{},
+		sites:        map[string]site{},
+		closed:       make(chan struct{}),
+		finish:       healthy,
+		missing:      func(*http.Request) bool { return false },
+		unauthorized: func(*http.Request) string { return errorBody("UNAUTHORIZED", "authentication required") },
 
 		private:     map[string]bool{},
 		connections: map[net.Conn]bool{},
@@ -196,8 +202,19 @@ func (r *Registry) answer(kind Kind, w http.ResponseWriter, req *http.Request) {
 		r.login.token(w, req)
 	case found:
 		elsewhere.handler.ServeHTTP(w, req)
+	default:
+		r.finish(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveAPI(kind, w, req) }))
+	}
+}
+
+// serveAPI answers a request to the registry's API.
+func (r *Registry) serveAPI(kind Kind, w http.ResponseWriter, req *http.Request) {
+	switch {
+	case r.missing(req):
+		http.NotFound(w, req)
 	case !r.login.admits(req):
 		r.login.challenge(w, req)
+		refusal{http.StatusUnauthorized, r.unauthorized(req)}.write(w)
 	default:
 		r.habitual(kind).ServeHTTP(w, req)
 	}

@@ -39,13 +39,19 @@ func (r *Registry) serveTags(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	query := req.URL.Query()
+	if r.paging.whole {
+		query = nil
+	}
 	size, refused := r.paging.pageSize(query.Get("n"))
 	if refused != nil {
 		refused.write(w)
 		return
 	}
 	tags, more := cutPage(list.Tags, r.paging.last(query), size)
-	if more {
+	if r.paging.zero && query.Get("n") == "0" {
+		tags, more = []string{}, false
+	}
+	if more || r.paging.always && len(tags) > 0 {
 		w.Header().Set("Link", r.paging.next(req, tags[len(tags)-1], size))
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -44,7 +44,14 @@ type tokenLogin struct {
 	noPost    *refusal           // answer to a POST; nil where identity tokens are taken
 	pingScope string             // scope in the challenge of a ping
 	errors    bool               // the challenge explains why a token was refused
-	suffix    string             // ends every token, so that a test can find it where it must not be
+	basic     bool               // the registry takes the accounts' passwords itself too
+	lenient   bool               // wrong credentials count as none
+	// open reports whether a request needs no token. nil wants one for all.
+	open func(*http.Request) bool
+	// rechallenge is the challenge to who sent credentials that were refused.
+	// Empty is the same as to who sent none.
+	rechallenge string
+	suffix      string // ends every token, so that a test can find it where it must not be
 	// fields returns the answer with a token. nil is token, access_token and
 	// expires_in.
 	fields func(token string, life time.Duration) map[string]any
@@ -78,6 +85,12 @@ func withTokens(l *tokenLogin) Option {
 }
 
 func (l *tokenLogin) admits(req *http.Request) bool {
+	if l.open != nil && l.open(req) {
+		return true
+	}
+	if username, password, ok := req.BasicAuth(); ok {
+		return l.basic && l.knows(username, password)
+	}
 	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	g, valid := l.grant(token)
 	if !found || !valid {
@@ -105,6 +118,10 @@ func (l *tokenLogin) everIssued(token string) bool {
 }
 
 func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
+	if l.rechallenge != "" && req.Header.Get("Authorization") != "" {
+		w.Header().Set("WWW-Authenticate", l.rechallenge)
+		return
+	}
 	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", l.realmFor(req), l.service)
 	scope := l.pingScope
 	if repo := repositoryOf(req); repo != "" && !l.unbound {
@@ -117,7 +134,6 @@ func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
 		challenge += fmt.Sprintf(",error=%q", l.tokenError(token))
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	unauthorized(w)
 }
 
 // tokenError returns why the value of a header Authorization was refused.
@@ -186,13 +202,18 @@ func (l *tokenLogin) authenticate(req *http.Request) (tokenRequest, bool) {
 	if !basic {
 		return tokenRequest{anonymous: true}, l.anonymous
 	}
-	known := slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool {
-		if identity != "" {
-			return a.IdentityToken == identity
-		}
+	known := l.knows(username, password)
+	if identity != "" {
+		known = slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool { return a.IdentityToken == identity })
+	}
+	return tokenRequest{anonymous: !known}, known || l.lenient
+}
+
+// knows reports whether a username and a password are those of an account.
+func (l *tokenLogin) knows(username, password string) bool {
+	return slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool {
 		return a.Password != "" && a.Username == username && a.Password == password
 	})
-	return tokenRequest{}, known || l.unbound && l.anonymous
 }
 
 // scopesOf returns the scopes of a request to a token server: one parameter for

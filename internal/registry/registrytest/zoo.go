@@ -46,6 +46,9 @@ type Product struct {
 	Pages                   bool // it cuts long lists into pages
 	MaxPage                 int  // most tags of a page, 0 where there is no limit or none is published
 	Referrers               bool // it has the referrers API
+	// Broken names what an ordinary client can't do there, each with the public
+	// issue that reports it.
+	Broken map[Kind]string
 
 	// install adds the product's hosts to a zoo. Products before it in
 	// Products are there already.
@@ -55,6 +58,7 @@ type Product struct {
 // Products returns all products, in the order of the documentation.
 func Products() []Product {
 	return []Product{
+		distribution2(),
 		distribution3(),
 	}
 }

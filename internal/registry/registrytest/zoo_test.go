@@ -121,6 +121,12 @@ func (v *visitor) checkList(t *testing.T, want []string) {
 	t.Helper()
 	tags, err := remote.List(v.repository, v.options...)
 	slices.Sort(tags)
+	if issue := v.product.Broken[Tags]; issue != "" && len(want) > 1000 {
+		if err == nil {
+			t.Errorf("got a whole list in spite of %s", issue)
+		}
+		return
+	}
 	if diff := cmp.Diff(want, tags); err != nil || diff != "" {
 		t.Errorf("list: error %v, -want +got:\n%s", err, diff)
 	}
@@ -129,7 +135,11 @@ func (v *visitor) checkList(t *testing.T, want []string) {
 func (v *visitor) checkManifest(t *testing.T, want string) {
 	t.Helper()
 	head, err := remote.Head(v.repository.Tag("1.0.0"), v.options...)
-	if err != nil || head.Digest.String() != want {
+	if issue := v.product.Broken[ManifestHead]; issue != "" {
+		if err == nil {
+			t.Errorf("HEAD: got %v in spite of %s", head, issue)
+		}
+	} else if err != nil || head.Digest.String() != want {
 		t.Errorf("HEAD: got %v, error %v, want %s", head, err, want)
 	}
 	got, err := remote.Get(v.repository.Tag("1.0.0"), v.options...)
