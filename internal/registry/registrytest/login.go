@@ -17,6 +17,7 @@ limitations under the License.
 package registrytest
 
 import (
+	"cmp"
 	"net/http"
 )
 
@@ -41,7 +42,10 @@ func (noLogin) serves(*http.Request) bool                      { return false }
 func (noLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
 
 // basicLogin admits one username and password.
-type basicLogin struct{ username, password string }
+type basicLogin struct {
+	username, password string
+	header             string // the whole challenge; empty for a plain one
+}
 
 func (l *basicLogin) admits(req *http.Request) bool {
 	username, password, _ := req.BasicAuth()
@@ -49,7 +53,7 @@ func (l *basicLogin) admits(req *http.Request) bool {
 }
 
 func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
+	w.Header().Set("WWW-Authenticate", cmp.Or(l.header, `Basic realm="registrytest"`))
 	unauthorized(w)
 }
 

@@ -26,6 +26,7 @@ import (
 // paging is how a registry cuts its tag lists. The zero value is one page of
 // any length, or of as many tags as are asked for.
 type paging struct {
+	whole   bool     // the list is never cut, whatever is asked for
 	size    int      // tags of a page where no number is asked for; 0 for all
 	max     int      // most tags of a page; 0 for as many as are asked for
 	tooMany *refusal // answer to a larger number; nil for a page of max tags
@@ -46,6 +47,8 @@ func withPaging(p paging) Option { return func(r *Registry) { r.paging = p } }
 func (p *paging) pageSize(n string) (int, *refusal) {
 	size, err := strconv.Atoi(n)
 	switch {
+	case p.whole:
+		return 0, nil
 	case err != nil || size <= 0:
 		return p.size, nil
 	case p.max == 0 || size <= p.max:

@@ -71,6 +71,7 @@ type Registry struct {
 	sites   map[string]site // by host: blob stores and the like
 	host    string          // empty for the address that the registry is served on
 	aliases []string        // further hosts of the same API
+	fronts  []string        // hosts of other products that pass its tokens on
 	tls     bool
 	server  *httptest.Server
 	closed  chan struct{} // ends the requests that hang
@@ -101,9 +102,11 @@ func WithTokenAuth(username, password string) Option {
 // WithShortTokens is WithTokenAuth with tokens that expire after some time.
 func WithShortTokens(username, password string, life time.Duration) Option {
 	return func(r *Registry) {
-		account := authn.AuthConfig{Username: username, Password: password, IdentityToken: password}
-		r.login = &tokenLogin{service: "registrytest", life: life, accounts: []authn.AuthConfig{account},
-			anonymous: username == "", unbound: true, suffix: password}
+		l := &tokenLogin{service: "registrytest", life: life, anonymous: username == "", unbound: true, suffix: password}
+		if username != "" {
+			l.accounts = []authn.AuthConfig{{Username: username, Password: password, IdentityToken: password}}
+		}
+		r.login = l
 	}
 }
 
@@ -135,7 +138,7 @@ func New(opts ...Option) *Registry {
 	for _, opt := range opts {
 		opt(r)
 	}
-	if l, ok := r.login.(*tokenLogin); ok {
+	if l, ok := r.login.(*tokenLogin); ok && l.registry == nil {
 		l.registry = r
 	}
 	return r

@@ -38,9 +38,11 @@ type tokenLogin struct {
 	realm     string // URL of the token server; empty for /token of the host that is asked
 	service   string
 	life      time.Duration      // of a token
-	accounts  []authn.AuthConfig // credentials that the token server takes
+	accounts  []authn.AuthConfig // credentials that the token server takes; empty for any
 	anonymous bool               // it issues tokens without credentials too
 	unbound   bool               // its tokens admit to everything, and it checks no service
+	open      bool               // public repositories can be read without a token
+	invalid   *refusal           // answer to a token that is not valid; nil is the challenge
 	noPost    *refusal           // answer to a POST; nil where identity tokens are taken
 	pingScope string             // scope in the challenge of a ping
 	errors    bool               // the challenge explains why a token was refused
@@ -80,11 +82,14 @@ func withTokens(l *tokenLogin) Option {
 func (l *tokenLogin) admits(req *http.Request) bool {
 	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	g, valid := l.grant(token)
+	repo := repositoryOf(req)
+	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
+	if !found && l.open && reads && repo != "" {
+		return l.registry.mayPull(repo, true)
+	}
 	if !found || !valid {
 		return false
 	}
-	repo := repositoryOf(req)
-	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
 	return l.unbound || repo == "" || reads && slices.Contains(g.repositories, repo)
 }
 
@@ -105,7 +110,15 @@ func (l *tokenLogin) everIssued(token string) bool {
 }
 
 func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
-	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", l.realmFor(req), l.service)
+	token := req.Header.Get("Authorization")
+	if l.invalid != nil && token != "" {
+		l.invalid.write(w)
+		return
+	}
+	challenge := fmt.Sprintf("Bearer realm=%q", l.realmFor(req))
+	if l.service != "" {
+		challenge += fmt.Sprintf(",service=%q", l.service)
+	}
 	scope := l.pingScope
 	if repo := repositoryOf(req); repo != "" && !l.unbound {
 		scope = "repository:" + repo + ":pull"
@@ -113,7 +126,7 @@ func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
 	if scope != "" {
 		challenge += fmt.Sprintf(",scope=%q", scope)
 	}
-	if token := req.Header.Get("Authorization"); l.errors && token != "" {
+	if l.errors && token != "" {
 		challenge += fmt.Sprintf(",error=%q", l.tokenError(token))
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
@@ -157,7 +170,7 @@ func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
 	case !ok:
 		unauthorized(w)
 		return
-	case !l.unbound && req.FormValue("service") != l.service: // a check of these tests: products differ
+	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // a check of these tests: products differ
 		refusal{http.StatusBadRequest, errorBody("UNSUPPORTED", "unknown service")}.write(w)
 		return
 	}
@@ -192,7 +205,7 @@ func (l *tokenLogin) authenticate(req *http.Request) (tokenRequest, bool) {
 		}
 		return a.Password != "" && a.Username == username && a.Password == password
 	})
-	return tokenRequest{}, known || l.unbound && l.anonymous
+	return tokenRequest{}, known || len(l.accounts) == 0
 }
 
 // scopesOf returns the scopes of a request to a token server: one parameter for
@@ -240,5 +253,19 @@ func (r *Registry) ExpireTokens() {
 		for token := range l.issued {
 			l.issued[token] = grant{}
 		}
+	}
+}
+
+// onlyToken is an answer with a token in the one field that all clients read.
+func onlyToken(token string, _ time.Duration) map[string]any { return map[string]any{"token": token} }
+
+// refuseMore is the rule of token servers that refuse a request which names any
+// scope beyond what they grant, where others grant less.
+func refuseMore(refused refusal) func(tokenRequest) *refusal {
+	return func(asked tokenRequest) *refusal {
+		if len(asked.granted) < len(asked.scopes) {
+			return &refused
+		}
+		return nil
 	}
 }

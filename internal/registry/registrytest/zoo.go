@@ -20,6 +20,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -55,6 +56,15 @@ type Product struct {
 // Products returns all products, in the order of the documentation.
 func Products() []Product {
 	return []Product{
+		dockerHub(),
+		ghcr(),
+		lscr(),
+		registryK8s(),
+		quay(),
+		ecr(),
+		ecrPublic(),
+		artifactRegistry(),
+		gcr(),
 		distribution3(),
 	}
 }
@@ -109,11 +119,11 @@ func (z *Zoo) add(p Product, opts ...Option) *Registry {
 	r := New(opts...)
 	r.host = p.Host
 	z.exhibits = append(z.exhibits, exhibit{product: p, registry: r})
-	for host := range r.sites {
-		z.hosts[host] = r
-	}
-	for _, host := range r.trusted() {
-		z.hosts[host] = r
+	hosts := slices.AppendSeq(r.trusted(), maps.Keys(r.sites))
+	for _, host := range hosts {
+		if z.hosts[host] == nil { // what two products share is the first one's
+			z.hosts[host] = r
+		}
 	}
 	return r
 }

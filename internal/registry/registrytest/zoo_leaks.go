@@ -57,7 +57,7 @@ func (e exhibit) owns(secret string) bool {
 		return true
 	}
 	l, ok := e.registry.login.(*tokenLogin)
-	return ok && l.everIssued(secret)
+	return ok && l.registry == e.registry && l.everIssued(secret)
 }
 
 // secretsIn returns what may be a secret in a request: in its header
