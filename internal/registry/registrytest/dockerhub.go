@@ -43,11 +43,9 @@ func dockerHub() Product {
 					service:   "registry.docker.io",
 					accounts:  []authn.AuthConfig{p.Password},
 					anonymous: true,
-					// https://distribution.github.io/distribution/spec/auth/token/: the example is of Docker Hub,
-					// which documents 300 seconds in https://docs.docker.com/reference/api/registry/auth/.
-					life:   5 * time.Minute,
-					fields: issuedAt,
-					errors: true, // containerd/containerd#7064: insufficient_scope
+					life:      5 * time.Minute, // https://github.com/renovatebot/renovate/discussions/47314, with the error of an old token
+					fields:    issuedAt,        // https://distribution.github.io/distribution/spec/auth/token/
+					errors:    true,            // containerd/containerd#7064: insufficient_scope
 				}),
 				WithReferrers(),
 				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#6492

@@ -25,8 +25,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// ecr imitates a private registry of Amazon ECR. How it answers a password that
-// expired is not imitated.
+// ecr imitates a private registry of Amazon ECR. Its realm, and how it answers a
+// password that expired, are not published.
 func ecr() Product {
 	const host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 	return Product{
@@ -37,7 +37,7 @@ func ecr() Product {
 		Password:  authn.AuthConfig{Username: "AWS", Password: "ecr-password"},
 		Pages:     true,
 		MaxPage:   1000,
-		Referrers: true, // https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1/
+		Referrers: true, // https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				WithReferrers(),
@@ -45,8 +45,7 @@ func ecr() Product {
 					r.login = &basicLogin{
 						username: p.Password.Username,
 						password: p.Password.Password,
-						// https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
-						header: fmt.Sprintf(`Basic realm="https://%s/",service="ecr.amazonaws.com"`, host),
+						body:     "Not Authorized", // mdlavin/copy-docker-image#5
 					}
 				},
 				withPaging(paging{

@@ -23,8 +23,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// ecrPublic imitates Amazon ECR Public. Whether it has the referrers API, and
-// the most tags of its pages, are not published.
+// ecrPublic imitates Amazon ECR Public. The most tags of its pages, and how
+// it cuts them, are not published.
 func ecrPublic() Product {
 	const host = "public.ecr.aws"
 	return Product{
@@ -35,8 +35,11 @@ func ecrPublic() Product {
 		// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html
 		Password: authn.AuthConfig{Username: "AWS", Password: "ecr-public-password"},
 		Pages:    true,
+		// https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
+		Referrers: true,
 		install: func(z *Zoo, p Product) {
 			z.add(p,
+				WithReferrers(),
 				withTokens(&tokenLogin{
 					// dependabot/dependabot-core#4212: one scope for everything; aws/containers-roadmap#2091: none is needed.
 					realm:     "https://" + host + "/token/",

@@ -53,7 +53,7 @@ func ghcrTokens(p Product) *tokenLogin {
 		accounts:  []authn.AuthConfig{p.Password},
 		anonymous: true,
 		fields:    onlyToken, // Mic92/niks3#229
-		// containerd/containerd#9648, cloudflare/serverless-registry#148: a scope that is not granted.
+		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149: a scope or an action that is not granted.
 		refuse: refuseMore(refusal{http.StatusForbidden, errorBody("DENIED", "requested access to the resource is denied")}),
 		// mccutchen/go-httpbin#223: credentials that expired.
 		wrong: &refusal{http.StatusForbidden, errorBody("DENIED", "denied")},

@@ -60,8 +60,8 @@ func withHabit(kind Kind, habit Fault) Option {
 	return func(r *Registry) { r.habits = append(r.habits, &injection{kind: kind, fault: habit}) }
 }
 
-// habitual returns the handler of requests of a kind that are logged in.
-func (r *Registry) habitual(kind Kind) http.Handler {
+// withHabits returns the handler of requests of a kind that are logged in.
+func (r *Registry) withHabits(kind Kind) http.Handler {
 	var handler http.Handler = http.HandlerFunc(r.admitted)
 	for _, h := range r.habits {
 		if h.kind == Any || h.kind == kind {

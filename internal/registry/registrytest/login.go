@@ -17,7 +17,6 @@ limitations under the License.
 package registrytest
 
 import (
-	"cmp"
 	"net/http"
 )
 
@@ -44,7 +43,7 @@ func (noLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w
 // basicLogin admits one username and password.
 type basicLogin struct {
 	username, password string
-	header             string // the whole challenge; empty for a plain one
+	body               string // of the answer to a request that is not logged in, as plain text; empty for JSON
 }
 
 func (l *basicLogin) admits(req *http.Request) bool {
@@ -53,7 +52,11 @@ func (l *basicLogin) admits(req *http.Request) bool {
 }
 
 func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("WWW-Authenticate", cmp.Or(l.header, `Basic realm="registrytest"`))
+	w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
+	if l.body != "" {
+		http.Error(w, l.body, http.StatusUnauthorized)
+		return
+	}
 	unauthorized(w)
 }
 

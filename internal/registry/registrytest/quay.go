@@ -40,8 +40,9 @@ func quay() Product {
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "org+robot", Password: "quay-password"},
 		Pages:      true,
-		MaxPage:    100,  // quay/quay endpoints/v2/__init__.py
-		Referrers:  true, // quay/quay#3047
+		MaxPage:    100, // quay/quay endpoints/v2/__init__.py
+		// https://www.redhat.com/en/blog/announcing-open-container-initiativereferrers-api-quayio-step-towards-enhanced-security-and-compliance
+		Referrers: true,
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				WithReferrers(),

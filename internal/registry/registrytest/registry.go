@@ -16,7 +16,8 @@ limitations under the License.
 
 // Package registrytest is a registry for tests: go-containerregistry's, in
 // memory, with real images, authentication, pages of tags, a log of requests,
-// and faults that can be switched on and off.
+// and faults that can be switched on and off. A Zoo has imitations of public
+// registry products, one file for each, which are built of the same registry.
 package registrytest
 
 import (
@@ -202,7 +203,7 @@ func (r *Registry) answer(kind Kind, w http.ResponseWriter, req *http.Request) {
 	case !r.login.admits(req):
 		r.login.challenge(w, req)
 	default:
-		r.habitual(kind).ServeHTTP(w, req)
+		r.withHabits(kind).ServeHTTP(w, req)
 	}
 }
 

@@ -101,8 +101,8 @@ func (l *tokenLogin) grant(token string) (grant, bool) {
 	return g, found && time.Now().Before(g.expires)
 }
 
-// everIssued reports whether the token server issued a token, valid or not.
-func (l *tokenLogin) everIssued(token string) bool {
+// hasIssued reports whether the token server issued a token, valid or not.
+func (l *tokenLogin) hasIssued(token string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, found := l.issued[token]
@@ -260,10 +260,11 @@ func (r *Registry) ExpireTokens() {
 func onlyToken(token string, _ time.Duration) map[string]any { return map[string]any{"token": token} }
 
 // refuseMore is the rule of token servers that refuse a request which names any
-// scope beyond what they grant, where others grant less.
+// scope, or an action besides pull, beyond what they grant, where others grant less.
 func refuseMore(refused refusal) func(tokenRequest) *refusal {
 	return func(asked tokenRequest) *refusal {
-		if len(asked.granted) < len(asked.scopes) {
+		more := func(scope string) bool { return !strings.HasSuffix(scope, ":pull") }
+		if len(asked.granted) < len(asked.scopes) || slices.ContainsFunc(asked.scopes, more) {
 			return &refused
 		}
 		return nil

@@ -73,19 +73,19 @@ func Products() []Product {
 // over TLS, on one loopback listener. All methods are safe for concurrent use.
 // It speaks HTTP/1.1, so that all faults of this package work.
 type Zoo struct {
-	server    *httptest.Server
-	proxy     *proxytest.Proxy
-	authority *authority
-	exhibits  []exhibit            // in the order of Products
-	hosts     map[string]*Registry // by every host name of a product
+	server     *httptest.Server
+	proxy      *proxytest.Proxy
+	authority  *authority
+	imitations []imitation          // in the order of Products
+	hosts      map[string]*Registry // by every host name of a product
 
 	mu       sync.Mutex
 	requests []Request
 	leaks    []string
 }
 
-// exhibit is an imitation of a product.
-type exhibit struct {
+// imitation is a product with the registry that imitates it.
+type imitation struct {
 	product  Product
 	registry *Registry
 }
@@ -105,8 +105,8 @@ func StartZoo(t testing.TB) *Zoo {
 		return z.Dial(ctx, "tcp", address)
 	}))
 	t.Cleanup(func() {
-		for _, e := range z.exhibits {
-			close(e.registry.closed)
+		for _, i := range z.imitations {
+			close(i.registry.closed)
 		}
 		z.server.Close()
 	})
@@ -118,7 +118,7 @@ func StartZoo(t testing.TB) *Zoo {
 func (z *Zoo) add(p Product, opts ...Option) *Registry {
 	r := New(opts...)
 	r.host = p.Host
-	z.exhibits = append(z.exhibits, exhibit{product: p, registry: r})
+	z.imitations = append(z.imitations, imitation{product: p, registry: r})
 	hosts := slices.AppendSeq(r.trusted(), maps.Keys(r.sites))
 	for _, host := range hosts {
 		if z.hosts[host] == nil { // what two products share is the first one's
@@ -144,8 +144,8 @@ func (z *Zoo) Reset() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.requests, z.leaks = nil, nil
-	for _, e := range z.exhibits {
-		e.registry.Reset()
+	for _, i := range z.imitations {
+		i.registry.Reset()
 	}
 }
 

@@ -45,18 +45,18 @@ func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
 			r := z.Registry(p.Host)
 			r.Push(t, p.Repository, "1.0.0")
 			wrong := authn.AuthConfig{Username: p.Password.Username, Password: "wrong"}
-			if _, err := remote.List(visit(t, z, p, wrong).repository, visit(t, z, p, wrong).options...); err == nil {
+			if _, err := remote.List(newZooClient(t, z, p, wrong).repository, newZooClient(t, z, p, wrong).options...); err == nil {
 				t.Error("a wrong password was taken")
 			}
 			if p.Name == "ECR Public" {
 				return // it has no private repositories, and tokens for all
 			}
 			r.SetPrivate(p.Repository)
-			none := visit(t, z, p, authn.AuthConfig{})
+			none := newZooClient(t, z, p, authn.AuthConfig{})
 			if _, err := remote.List(none.repository, none.options...); err == nil {
 				t.Error("a private repository was listed without credentials")
 			}
-			visit(t, z, p, p.Password).checkList(t, []string{"1.0.0"})
+			newZooClient(t, z, p, p.Password).checkList(t, []string{"1.0.0"})
 		})
 	}
 }

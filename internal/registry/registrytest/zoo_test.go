@@ -31,22 +31,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// visitor is an ordinary client of the zoo.
-type visitor struct {
+// zooClient is an ordinary client of the zoo.
+type zooClient struct {
 	product    Product
 	repository name.Repository
 	options    []remote.Option
 }
 
-// visit returns a client of a product with some credentials, or with none.
-func visit(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) *visitor {
+// newZooClient returns a client of a product with some credentials, or with none.
+func newZooClient(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) *zooClient {
 	t.Helper()
 	repository, err := name.NewRepository(p.Host + "/" + p.Repository)
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := zooTransport(t, z)
-	return &visitor{product: p, repository: repository, options: []remote.Option{
+	return &zooClient{product: p, repository: repository, options: []remote.Option{
 		remote.WithTransport(transport),
 		remote.WithAuth(authn.FromConfig(account)),
 		remote.WithRetryStatusCodes(),
@@ -86,11 +86,11 @@ func TestProducts_ServeAnOrdinaryClient(t *testing.T) {
 		for login, account := range p.accounts() {
 			t.Run(p.Name+"/"+login, func(t *testing.T) {
 				z := StartZoo(t)
-				v := visit(t, z, p, account)
+				client := newZooClient(t, z, p, account)
 				want := z.Registry(p.Host).Push(t, p.Repository, "1.0.0")
-				v.checkList(t, []string{"1.0.0"})
-				v.checkManifest(t, want)
-				v.checkReferrers(t, z.Registry(p.Host), want)
+				client.checkList(t, []string{"1.0.0"})
+				client.checkManifest(t, want)
+				client.checkReferrers(t, z.Registry(p.Host), want)
 				if leaks := z.Leaks(); len(leaks) > 0 {
 					t.Errorf("credentials at the wrong host: %v", leaks)
 				}
@@ -112,7 +112,7 @@ func TestProducts_ListAllPages(t *testing.T) {
 			}
 			z.Registry(p.Host).PushTags(t, p.Repository, want...)
 			for _, account := range p.accounts() {
-				visit(t, z, p, account).checkList(t, want)
+				newZooClient(t, z, p, account).checkList(t, want)
 			}
 			pages := 0
 			for _, req := range z.Requests() {
@@ -123,29 +123,29 @@ func TestProducts_ListAllPages(t *testing.T) {
 			if several := pages > len(p.accounts()); several != p.Pages {
 				t.Errorf("got %d requests for pages of %d logins, Pages is %v", pages, len(p.accounts()), p.Pages)
 			}
-			v := visit(t, z, p, p.Password)
-			v.options = append(v.options, remote.WithPageSize(0)) // a list of which no length is asked for
-			v.checkList(t, want)
+			client := newZooClient(t, z, p, p.Password)
+			client.options = append(client.options, remote.WithPageSize(0)) // a list of which no length is asked for
+			client.checkList(t, want)
 		})
 	}
 }
 
-func (v *visitor) checkList(t *testing.T, want []string) {
+func (c *zooClient) checkList(t *testing.T, want []string) {
 	t.Helper()
-	tags, err := remote.List(v.repository, v.options...)
+	tags, err := remote.List(c.repository, c.options...)
 	slices.Sort(tags)
 	if diff := cmp.Diff(want, tags); err != nil || diff != "" {
 		t.Errorf("list: error %v, -want +got:\n%s", err, diff)
 	}
 }
 
-func (v *visitor) checkManifest(t *testing.T, want string) {
+func (c *zooClient) checkManifest(t *testing.T, want string) {
 	t.Helper()
-	head, err := remote.Head(v.repository.Tag("1.0.0"), v.options...)
+	head, err := remote.Head(c.repository.Tag("1.0.0"), c.options...)
 	if err != nil || head.Digest.String() != want {
 		t.Errorf("HEAD: got %v, error %v, want %s", head, err, want)
 	}
-	got, err := remote.Get(v.repository.Tag("1.0.0"), v.options...)
+	got, err := remote.Get(c.repository.Tag("1.0.0"), c.options...)
 	if err != nil || got.Digest.String() != want {
 		t.Fatalf("GET: got %v, error %v, want %s", got, err, want)
 	}
@@ -160,18 +160,18 @@ func (v *visitor) checkManifest(t *testing.T, want string) {
 
 // checkReferrers checks that a referrer is listed: by the API where the product
 // has it, and else under the tag of the referrers tag schema.
-func (v *visitor) checkReferrers(t *testing.T, r *Registry, digest string) {
+func (c *zooClient) checkReferrers(t *testing.T, r *Registry, digest string) {
 	t.Helper()
 	const mediaType = "application/vnd.oci.image.manifest.v1+json"
 	referrer := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/example","size":2,"digest":%q},`+
 		`"layers":[],"subject":{"mediaType":%q,"size":1,"digest":%q}}`, mediaType, digestOfBytes([]byte("{}")), mediaType, digest)
-	want := r.PushManifest(t, v.product.Repository, "", mediaType, []byte(referrer))
-	if !v.product.Referrers {
+	want := r.PushManifest(t, c.product.Repository, "", mediaType, []byte(referrer))
+	if !c.product.Referrers {
 		index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"size":%d,"digest":%q}]}`,
 			types.OCIImageIndex, mediaType, len(referrer), want)
-		r.PushManifest(t, v.product.Repository, strings.Replace(digest, ":", "-", 1), string(types.OCIImageIndex), []byte(index))
+		r.PushManifest(t, c.product.Repository, strings.Replace(digest, ":", "-", 1), string(types.OCIImageIndex), []byte(index))
 	}
-	index, err := remote.Referrers(v.repository.Digest(digest), v.options...)
+	index, err := remote.Referrers(c.repository.Digest(digest), c.options...)
 	if err != nil {
 		t.Fatalf("referrers: %v", err)
 	}
