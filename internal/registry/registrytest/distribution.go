@@ -21,7 +21,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -38,10 +37,10 @@ func distributionHabits(contentType string) Option {
 			withHabit(Ping, Body(contentType, "{}")),
 			withHabit(Blob, SetHeader("Content-Type", "application/octet-stream")),
 			withHabit(Any, distributionErrors),
-			withHabit(ManifestHead, accepted),
-			withHabit(ManifestGet, accepted),
-			withHabit(ManifestHead, etag),
-			withHabit(ManifestGet, etag),
+			// distribution/distribution registry/handlers/manifests.go
+			withManifestHabit(needsAccept(string(types.OCIManifestSchema1), ociRefused)),
+			withManifestHabit(needsAccept(string(types.OCIImageIndex), ociRefused)),
+			withManifestHabit(etag),
 			withoutRoutes(notInDistribution),
 			withFinish(edit(func(recorder *httptest.ResponseRecorder) {
 				recorder.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
@@ -52,6 +51,17 @@ func distributionHabits(contentType string) Option {
 		} {
 			opt(r)
 		}
+	}
+}
+
+// ociRefused is the message to those who do not accept what there is.
+const ociRefused = "the header Accept has not the type of this OCI manifest"
+
+// withManifestHabit changes the answers to HEAD and to GET of manifests.
+func withManifestHabit(habit Fault) Option {
+	return func(r *Registry) {
+		withHabit(ManifestHead, habit)(r)
+		withHabit(ManifestGet, habit)(r)
 	}
 }
 
@@ -98,20 +108,6 @@ func distributionErrors(w http.ResponseWriter, req *http.Request, next http.Hand
 			body = detailedError("BLOB_UNKNOWN", "blob unknown to registry", detail)
 		}
 		rewrite(recorder, http.StatusNotFound, "application/json", body)
-	})(w, req, next)
-}
-
-// accepted refuses OCI manifests and indexes to those who do not accept them.
-//
-// Source: distribution/distribution registry/handlers/manifests.go
-func accepted(w http.ResponseWriter, req *http.Request, next http.Handler) {
-	edit(func(recorder *httptest.ResponseRecorder) {
-		mediaType := recorder.Header().Get("Content-Type")
-		oci := []types.MediaType{types.OCIManifestSchema1, types.OCIImageIndex}
-		if recorder.Code == http.StatusOK && slices.Contains(oci, types.MediaType(mediaType)) && !accepts(req, mediaType) {
-			body := errorBody("MANIFEST_UNKNOWN", "the header Accept has not the type of this OCI manifest")
-			rewrite(recorder, http.StatusNotFound, "application/json", body)
-		}
 	})(w, req, next)
 }
 

@@ -43,8 +43,7 @@ func distribution2() Product {
 				withBasic(p.Password, `Basic realm="Registry Realm"`),
 				// All tags are sent, whatever n and last are: distribution/distribution#1936.
 				withPaging(paging{whole: true}),
-				withHabit(ManifestHead, schema1),
-				withHabit(ManifestGet, schema1),
+				withManifestHabit(schema1),
 				distributionHabits("application/json; charset=utf-8"),
 			)
 		},

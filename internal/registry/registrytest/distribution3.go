@@ -75,7 +75,7 @@ func issuedAt(token string, life time.Duration) map[string]any {
 	}
 }
 
-// etag gives manifests an ETag, and answers 304 to who has them.
+// etag gives manifests an ETag, and answers 304 where the client has the manifest.
 //
 // Source: distribution/distribution registry/handlers/manifests.go
 func etag(w http.ResponseWriter, req *http.Request, next http.Handler) {

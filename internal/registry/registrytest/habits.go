@@ -18,8 +18,11 @@ package registrytest
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // site is a further host of a registry's product, such as a blob store. It
@@ -42,7 +45,7 @@ func withAliases(hosts ...string) Option {
 // trusted returns the hosts that the registry's credentials are meant for: its
 // own, and its token server.
 func (r *Registry) trusted() []string {
-	hosts := append([]string{r.host}, r.aliases...)
+	hosts := slices.Concat([]string{r.host}, r.aliases, r.fronts)
 	if l, ok := r.login.(*tokenLogin); ok && l.realm != "" {
 		if realm, err := url.Parse(l.realm); err == nil {
 			hosts = append(hosts, realm.Host)
@@ -72,8 +75,8 @@ func withoutRoutes(missing func(*http.Request) bool) Option {
 	return func(r *Registry) { r.missing = missing }
 }
 
-// habitual returns the handler of requests of a kind that are logged in.
-func (r *Registry) habitual(kind Kind) http.Handler {
+// withHabits returns the handler of requests of a kind that are logged in.
+func (r *Registry) withHabits(kind Kind) http.Handler {
 	var handler http.Handler = http.HandlerFunc(r.admitted)
 	for _, h := range r.habits {
 		if h.kind == Any || h.kind == kind {
@@ -100,5 +103,28 @@ func withBlobStore(host string, path func(hex string) string) Option {
 			stored.URL.Path = "/v2/any/blobs/sha256:" + digestHex.FindString(req.URL.Path) // blobs are shared by all repositories
 			r.backend.ServeHTTP(w, stored)
 		}))(r)
+	}
+}
+
+// RedirectHost answers with a redirect to the same path and query on another
+// host.
+func RedirectHost(host string) Fault {
+	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		http.Redirect(w, req, "https://"+host+req.URL.RequestURI(), http.StatusTemporaryRedirect)
+	}
+}
+
+// needsAccept answers that there is no such manifest where it is of a media
+// type that the client does not accept.
+func needsAccept(mediaType, message string) Fault {
+	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		recorder := httptest.NewRecorder()
+		next.ServeHTTP(recorder, req)
+		accepted := strings.Join(req.Header.Values("Accept"), ",")
+		if recorder.Header().Get("Content-Type") == mediaType && !strings.Contains(accepted, mediaType) {
+			refusal{http.StatusNotFound, errorBody("MANIFEST_UNKNOWN", message)}.write(w)
+			return
+		}
+		replay(w, recorder)
 	}
 }

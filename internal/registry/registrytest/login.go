@@ -27,9 +27,9 @@ import (
 type login interface {
 	// admits reports whether a request is logged in.
 	admits(*http.Request) bool
-	// challenge sets the header WWW-Authenticate of the answer to a request
-	// that is not.
-	challenge(http.ResponseWriter, *http.Request)
+	// challenge answers a request that is not, with the body that the registry
+	// has for that.
+	challenge(w http.ResponseWriter, req *http.Request, body refusal)
 	// serves reports whether a request is to the token server.
 	serves(*http.Request) bool
 	// token answers a request to the token server.
@@ -39,15 +39,16 @@ type login interface {
 // noLogin admits everybody.
 type noLogin struct{}
 
-func (noLogin) admits(*http.Request) bool                      { return true }
-func (noLogin) challenge(http.ResponseWriter, *http.Request)   {}
-func (noLogin) serves(*http.Request) bool                      { return false }
-func (noLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
+func (noLogin) admits(*http.Request) bool                             { return true }
+func (noLogin) challenge(http.ResponseWriter, *http.Request, refusal) {}
+func (noLogin) serves(*http.Request) bool                             { return false }
+func (noLogin) token(w http.ResponseWriter, req *http.Request)        { http.NotFound(w, req) }
 
 // basicLogin admits one username and password.
 type basicLogin struct {
 	username, password string
 	header             string // WWW-Authenticate; a Basic challenge of these tests where empty
+	body               string // of the answer to a request that is not logged in, as plain text; empty for the registry's
 }
 
 // withBasic makes a registry want the password of an account, and challenge
@@ -63,8 +64,13 @@ func (l *basicLogin) admits(req *http.Request) bool {
 	return username == l.username && password == l.password
 }
 
-func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request) {
+func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request, body refusal) {
 	w.Header().Set("WWW-Authenticate", cmp.Or(l.header, `Basic realm="registrytest"`))
+	if l.body != "" {
+		http.Error(w, l.body, http.StatusUnauthorized)
+		return
+	}
+	body.write(w)
 }
 
 func (l *basicLogin) serves(*http.Request) bool { return false }

@@ -16,7 +16,8 @@ limitations under the License.
 
 // Package registrytest is a registry for tests: go-containerregistry's, in
 // memory, with real images, authentication, pages of tags, a log of requests,
-// and faults that can be switched on and off.
+// and faults that can be switched on and off. A Zoo has imitations of public
+// registry products, one file for each, which are built of the same registry.
 package registrytest
 
 import (
@@ -71,6 +72,7 @@ type Registry struct {
 	sites        map[string]site            // by host: blob stores and the like
 	host         string                     // empty for the address that the registry is served on
 	aliases      []string                   // further hosts of the same API
+	fronts       []string                   // hosts of other products that pass its tokens on
 	finish       Fault                      // changes all answers of the API; healthy where there is no such habit
 	missing      func(*http.Request) bool   // whether the API has no such path
 	unauthorized func(*http.Request) string // body of answers with status 401
@@ -104,9 +106,11 @@ func WithTokenAuth(username, password string) Option {
 // WithShortTokens is WithTokenAuth with tokens that expire after some time.
 func WithShortTokens(username, password string, life time.Duration) Option {
 	return func(r *Registry) {
-		account := authn.AuthConfig{Username: username, Password: password, IdentityToken: password}
-		r.login = &tokenLogin{service: "registrytest", life: life, accounts: []authn.AuthConfig{account},
-			anonymous: username == "", lenient: username == "", unbound: true, suffix: password}
+		l := &tokenLogin{service: "registrytest", life: life, anonymous: username == "", unbound: true, suffix: password}
+		if username != "" {
+			l.accounts = []authn.AuthConfig{{Username: username, Password: password, IdentityToken: password}}
+		}
+		r.login = l
 	}
 }
 
@@ -141,7 +145,7 @@ func New(opts ...Option) *Registry {
 	for _, opt := range opts {
 		opt(r)
 	}
-	if l, ok := r.login.(*tokenLogin); ok {
+	if l, ok := r.login.(*tokenLogin); ok && l.registry == nil {
 		l.registry = r
 	}
 	return r
@@ -213,10 +217,9 @@ func (r *Registry) serveAPI(kind Kind, w http.ResponseWriter, req *http.Request)
 	case r.missing(req):
 		http.NotFound(w, req)
 	case !r.login.admits(req):
-		r.login.challenge(w, req)
-		refusal{http.StatusUnauthorized, r.unauthorized(req)}.write(w)
+		r.login.challenge(w, req, refusal{http.StatusUnauthorized, r.unauthorized(req)})
 	default:
-		r.habitual(kind).ServeHTTP(w, req)
+		r.withHabits(kind).ServeHTTP(w, req)
 	}
 }
 

@@ -38,16 +38,16 @@ type tokenLogin struct {
 	realm     string // URL of the token server; empty for /token of the host that is asked
 	service   string
 	life      time.Duration      // of a token
-	accounts  []authn.AuthConfig // credentials that the token server takes
+	accounts  []authn.AuthConfig // credentials that the token server takes; empty for any
 	anonymous bool               // it issues tokens without credentials too
 	unbound   bool               // its tokens admit to everything, and it checks no service
+	open      []string           // methods with which public repositories can be read without a token
+	invalid   *refusal           // answer to a token that is not valid; nil is the challenge
 	noPost    *refusal           // answer to a POST; nil where identity tokens are taken
 	pingScope string             // scope in the challenge of a ping
 	errors    bool               // the challenge explains why a token was refused
 	basic     bool               // the registry takes the accounts' passwords itself too
 	lenient   bool               // wrong credentials count as none
-	// open reports whether a request needs no token. nil wants one for all.
-	open func(*http.Request) bool
 	// rechallenge is the challenge to who sent credentials that were refused.
 	// Empty is the same as to who sent none.
 	rechallenge string
@@ -85,19 +85,19 @@ func withTokens(l *tokenLogin) Option {
 }
 
 func (l *tokenLogin) admits(req *http.Request) bool {
-	if l.open != nil && l.open(req) {
-		return true
-	}
 	if username, password, ok := req.BasicAuth(); ok {
 		return l.basic && l.knows(username, password)
 	}
 	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	g, valid := l.grant(token)
+	repo := repositoryOf(req)
+	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
+	if !found && repo != "" && slices.Contains(l.open, req.Method) {
+		return l.registry.mayPull(repo, true)
+	}
 	if !found || !valid {
 		return false
 	}
-	repo := repositoryOf(req)
-	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
 	return l.unbound || repo == "" || reads && slices.Contains(g.repositories, repo)
 }
 
@@ -109,20 +109,29 @@ func (l *tokenLogin) grant(token string) (grant, bool) {
 	return g, found && time.Now().Before(g.expires)
 }
 
-// everIssued reports whether the token server issued a token, valid or not.
-func (l *tokenLogin) everIssued(token string) bool {
+// hasIssued reports whether the token server issued a token, valid or not.
+func (l *tokenLogin) hasIssued(token string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, found := l.issued[token]
 	return found
 }
 
-func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
-	if l.rechallenge != "" && req.Header.Get("Authorization") != "" {
+func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request, body refusal) {
+	token := req.Header.Get("Authorization")
+	switch {
+	case token != "" && l.invalid != nil:
+		l.invalid.write(w)
+		return
+	case token != "" && l.rechallenge != "":
 		w.Header().Set("WWW-Authenticate", l.rechallenge)
+		body.write(w)
 		return
 	}
-	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", l.realmFor(req), l.service)
+	challenge := fmt.Sprintf("Bearer realm=%q", l.realmFor(req))
+	if l.service != "" {
+		challenge += fmt.Sprintf(",service=%q", l.service)
+	}
 	scope := l.pingScope
 	if repo := repositoryOf(req); repo != "" && !l.unbound {
 		scope = "repository:" + repo + ":pull"
@@ -130,10 +139,11 @@ func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
 	if scope != "" {
 		challenge += fmt.Sprintf(",scope=%q", scope)
 	}
-	if token := req.Header.Get("Authorization"); l.errors && token != "" {
+	if l.errors && token != "" {
 		challenge += fmt.Sprintf(",error=%q", l.tokenError(token))
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
+	body.write(w)
 }
 
 // tokenError returns why the value of a header Authorization was refused.
@@ -173,7 +183,7 @@ func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
 	case !ok:
 		unauthorized(w)
 		return
-	case !l.unbound && req.FormValue("service") != l.service: // a check of these tests: products differ
+	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // a check of these tests: products differ
 		refusal{http.StatusBadRequest, errorBody("UNSUPPORTED", "unknown service")}.write(w)
 		return
 	}
@@ -206,7 +216,7 @@ func (l *tokenLogin) authenticate(req *http.Request) (tokenRequest, bool) {
 	if identity != "" {
 		known = slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool { return a.IdentityToken == identity })
 	}
-	return tokenRequest{anonymous: !known}, known || l.lenient
+	return tokenRequest{anonymous: !known}, known || l.lenient || len(l.accounts) == 0
 }
 
 // knows reports whether a username and a password are those of an account.
@@ -261,5 +271,20 @@ func (r *Registry) ExpireTokens() {
 		for token := range l.issued {
 			l.issued[token] = grant{}
 		}
+	}
+}
+
+// onlyToken is an answer with a token in the one field that all clients read.
+func onlyToken(token string, _ time.Duration) map[string]any { return map[string]any{"token": token} }
+
+// refuseMore is the rule of token servers that refuse a request which names any
+// scope, or an action besides pull, beyond what they grant, where others grant less.
+func refuseMore(refused refusal) func(tokenRequest) *refusal {
+	return func(asked tokenRequest) *refusal {
+		more := func(scope string) bool { return !strings.HasSuffix(scope, ":pull") }
+		if len(asked.granted) < len(asked.scopes) || slices.ContainsFunc(asked.scopes, more) {
+			return &refused
+		}
+		return nil
 	}
 }

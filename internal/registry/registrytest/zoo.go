@@ -20,6 +20,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,6 +59,15 @@ type Product struct {
 // Products returns all products, in the order of the documentation.
 func Products() []Product {
 	return []Product{
+		dockerHub(),
+		ghcr(),
+		lscr(),
+		registryK8s(),
+		quay(),
+		ecr(),
+		ecrPublic(),
+		artifactRegistry(),
+		gcr(),
 		distribution2(),
 		distribution3(),
 	}
@@ -67,19 +77,19 @@ func Products() []Product {
 // over TLS, on one loopback listener. All methods are safe for concurrent use.
 // It speaks HTTP/1.1, so that all faults of this package work.
 type Zoo struct {
-	server    *httptest.Server
-	proxy     *proxytest.Proxy
-	authority *authority
-	exhibits  []exhibit            // in the order of Products
-	hosts     map[string]*Registry // by every host name of a product
+	server     *httptest.Server
+	proxy      *proxytest.Proxy
+	authority  *authority
+	imitations []imitation          // in the order of Products
+	hosts      map[string]*Registry // by every host name of a product
 
 	mu       sync.Mutex
 	requests []Request
 	leaks    []string
 }
 
-// exhibit is an imitation of a product.
-type exhibit struct {
+// imitation is a product with the registry that imitates it.
+type imitation struct {
 	product  Product
 	registry *Registry
 }
@@ -99,8 +109,8 @@ func StartZoo(t testing.TB) *Zoo {
 		return z.Dial(ctx, "tcp", address)
 	}))
 	t.Cleanup(func() {
-		for _, e := range z.exhibits {
-			close(e.registry.closed)
+		for _, i := range z.imitations {
+			close(i.registry.closed)
 		}
 		z.server.Close()
 	})
@@ -112,12 +122,12 @@ func StartZoo(t testing.TB) *Zoo {
 func (z *Zoo) add(p Product, opts ...Option) *Registry {
 	r := New(opts...)
 	r.host = p.Host
-	z.exhibits = append(z.exhibits, exhibit{product: p, registry: r})
-	for host := range r.sites {
-		z.hosts[host] = r
-	}
-	for _, host := range r.trusted() {
-		z.hosts[host] = r
+	z.imitations = append(z.imitations, imitation{product: p, registry: r})
+	hosts := slices.AppendSeq(r.trusted(), maps.Keys(r.sites))
+	for _, host := range hosts {
+		if z.hosts[host] == nil { // what two products share is the first one's
+			z.hosts[host] = r
+		}
 	}
 	return r
 }
@@ -138,8 +148,8 @@ func (z *Zoo) Reset() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.requests, z.leaks = nil, nil
-	for _, e := range z.exhibits {
-		e.registry.Reset()
+	for _, i := range z.imitations {
+		i.registry.Reset()
 	}
 }
 

@@ -40,24 +40,24 @@ func (z *Zoo) note(kind Kind, req *http.Request) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.requests = append(z.requests, newRequest(kind, req))
-	for _, e := range z.exhibits {
-		if slices.ContainsFunc(secrets, e.owns) && !slices.Contains(e.registry.trusted(), req.Host) {
-			z.leaks = append(z.leaks, fmt.Sprintf("%s %s%s: %s", req.Method, req.Host, req.URL.Path, e.product.Name))
+	for _, i := range z.imitations {
+		if slices.ContainsFunc(secrets, i.owns) && !slices.Contains(i.registry.trusted(), req.Host) {
+			z.leaks = append(z.leaks, fmt.Sprintf("%s %s%s: %s", req.Method, req.Host, req.URL.Path, i.product.Name))
 		}
 	}
 }
 
 // owns reports whether a secret is one of the product's credentials, or a token
 // that the product issued.
-func (e exhibit) owns(secret string) bool {
+func (i imitation) owns(secret string) bool {
 	if secret == "" {
 		return false
 	}
-	if secret == e.product.Password.Password || secret == e.product.IdentityToken.IdentityToken {
+	if secret == i.product.Password.Password || secret == i.product.IdentityToken.IdentityToken {
 		return true
 	}
-	l, ok := e.registry.login.(*tokenLogin)
-	return ok && l.everIssued(secret)
+	l, ok := i.registry.login.(*tokenLogin)
+	return ok && l.registry == i.registry && l.hasIssued(secret)
 }
 
 // secretsIn returns what may be a secret in a request: in its header

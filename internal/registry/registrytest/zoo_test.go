@@ -18,41 +18,48 @@ package registrytest
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// visitor is an ordinary client of the zoo.
-type visitor struct {
+// zooClient is an ordinary client of the zoo.
+type zooClient struct {
 	product    Product
 	repository name.Repository
 	options    []remote.Option
 }
 
-// visit returns a client of a product with some credentials, or with none.
-func visit(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) *visitor {
+// newZooClient returns a client of a product with some credentials, or with none.
+func newZooClient(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) *zooClient {
 	t.Helper()
 	repository, err := name.NewRepository(p.Host + "/" + p.Repository)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &visitor{product: p, repository: repository, options: []remote.Option{
+	transport := zooTransport(t, z)
+	return &zooClient{product: p, repository: repository, options: []remote.Option{
 		remote.WithTransport(transport),
 		remote.WithAuth(authn.FromConfig(account)),
 		remote.WithRetryStatusCodes(),
 		remote.WithContext(t.Context()),
 	}}
+}
+
+// zooTransport returns a transport that reaches nothing but the zoo.
+func zooTransport(t *testing.T, z *Zoo) *http.Transport {
+	t.Helper()
+	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
 }
 
 // accounts are the ways to log in to a product, by name.
@@ -79,11 +86,11 @@ func TestProducts_ServeAnOrdinaryClient(t *testing.T) {
 		for login, account := range p.accounts() {
 			t.Run(p.Name+"/"+login, func(t *testing.T) {
 				z := StartZoo(t)
-				v := visit(t, z, p, account)
+				client := newZooClient(t, z, p, account)
 				want := z.Registry(p.Host).Push(t, p.Repository, "1.0.0")
-				v.checkList(t, []string{"1.0.0"})
-				v.checkManifest(t, want)
-				v.checkReferrers(t, want)
+				client.checkList(t, []string{"1.0.0"})
+				client.checkManifest(t, want)
+				client.checkReferrers(t, z.Registry(p.Host), want)
 				if leaks := z.Leaks(); len(leaks) > 0 {
 					t.Errorf("credentials at the wrong host: %v", leaks)
 				}
@@ -92,6 +99,9 @@ func TestProducts_ServeAnOrdinaryClient(t *testing.T) {
 	}
 }
 
+// TestProducts_ListAllPages stands for lists that are taken for whole after a
+// page: by the length that was asked for, by the product's own, and by a cursor
+// that leads back or over some tags.
 func TestProducts_ListAllPages(t *testing.T) {
 	for _, p := range Products() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -102,7 +112,7 @@ func TestProducts_ListAllPages(t *testing.T) {
 			}
 			z.Registry(p.Host).PushTags(t, p.Repository, want...)
 			for _, account := range p.accounts() {
-				visit(t, z, p, account).checkList(t, want)
+				newZooClient(t, z, p, account).checkList(t, want)
 			}
 			pages := 0
 			for _, req := range z.Requests() {
@@ -113,15 +123,18 @@ func TestProducts_ListAllPages(t *testing.T) {
 			if several := pages > len(p.accounts()); several != p.Pages {
 				t.Errorf("got %d requests for pages of %d logins, Pages is %v", pages, len(p.accounts()), p.Pages)
 			}
+			client := newZooClient(t, z, p, p.Password)
+			client.options = append(client.options, remote.WithPageSize(0)) // a list of which no length is asked for
+			client.checkList(t, want)
 		})
 	}
 }
 
-func (v *visitor) checkList(t *testing.T, want []string) {
+func (c *zooClient) checkList(t *testing.T, want []string) {
 	t.Helper()
-	tags, err := remote.List(v.repository, v.options...)
+	tags, err := remote.List(c.repository, c.options...)
 	slices.Sort(tags)
-	if issue := v.product.Broken[Tags]; issue != "" && len(want) > 1000 {
+	if issue := c.product.Broken[Tags]; issue != "" && len(want) > 1000 {
 		if err == nil {
 			t.Errorf("got a whole list in spite of %s", issue)
 		}
@@ -132,17 +145,17 @@ func (v *visitor) checkList(t *testing.T, want []string) {
 	}
 }
 
-func (v *visitor) checkManifest(t *testing.T, want string) {
+func (c *zooClient) checkManifest(t *testing.T, want string) {
 	t.Helper()
-	head, err := remote.Head(v.repository.Tag("1.0.0"), v.options...)
-	if issue := v.product.Broken[ManifestHead]; issue != "" {
+	head, err := remote.Head(c.repository.Tag("1.0.0"), c.options...)
+	if issue := c.product.Broken[ManifestHead]; issue != "" {
 		if err == nil {
 			t.Errorf("HEAD: got %v in spite of %s", head, issue)
 		}
 	} else if err != nil || head.Digest.String() != want {
 		t.Errorf("HEAD: got %v, error %v, want %s", head, err, want)
 	}
-	got, err := remote.Get(v.repository.Tag("1.0.0"), v.options...)
+	got, err := remote.Get(c.repository.Tag("1.0.0"), c.options...)
 	if err != nil || got.Digest.String() != want {
 		t.Fatalf("GET: got %v, error %v, want %s", got, err, want)
 	}
@@ -155,38 +168,25 @@ func (v *visitor) checkManifest(t *testing.T, want string) {
 	}
 }
 
-func (v *visitor) checkReferrers(t *testing.T, digest string) {
+// checkReferrers checks that a referrer is listed: by the API where the product
+// has it, and else under the tag of the referrers tag schema.
+func (c *zooClient) checkReferrers(t *testing.T, r *Registry, digest string) {
 	t.Helper()
-	if _, err := remote.Referrers(v.repository.Digest(digest), v.options...); err != nil {
-		t.Errorf("referrers: %v", err)
+	const mediaType = "application/vnd.oci.image.manifest.v1+json"
+	referrer := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/example","size":2,"digest":%q},`+
+		`"layers":[],"subject":{"mediaType":%q,"size":1,"digest":%q}}`, mediaType, digestOfBytes([]byte("{}")), mediaType, digest)
+	want := r.PushManifest(t, c.product.Repository, "", mediaType, []byte(referrer))
+	if !c.product.Referrers {
+		index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"size":%d,"digest":%q}]}`,
+			types.OCIImageIndex, mediaType, len(referrer), want)
+		r.PushManifest(t, c.product.Repository, strings.Replace(digest, ":", "-", 1), string(types.OCIImageIndex), []byte(index))
 	}
-}
-
-func TestZoo_RefusesUnknownHosts(t *testing.T) {
-	z := StartZoo(t)
-	_, err := z.Dial(t.Context(), "tcp", "registry.example.net:443")
-	var notFound *net.DNSError
-	if !errors.As(err, &notFound) || !notFound.IsNotFound {
-		t.Errorf("got %v, want a host that is not found", err)
-	}
-}
-
-func TestZoo_ReportsLeaks(t *testing.T) {
-	z := StartZoo(t)
-	p := distribution3()
-	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
-	t.Cleanup(transport.CloseIdleConnections)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.Host+"/v2/", nil)
+	index, err := remote.Referrers(c.repository.Digest(digest), c.options...)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("referrers: %v", err)
 	}
-	req.SetBasicAuth(p.Password.Username, p.Password.Password)
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if leaks := z.Leaks(); len(leaks) > 0 {
-		t.Errorf("got leaks %v to the product itself", leaks)
+	manifest, err := index.IndexManifest()
+	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Digest.String() != want {
+		t.Errorf("referrers: got %v, error %v, want %s", manifest, err, want)
 	}
 }
