@@ -142,9 +142,17 @@ func (r *Registry) mayPull(repo string, anonymous bool) bool {
 }
 
 // exists reports whether there is an image in a repository.
-func (r *Registry) exists(repo string) bool {
+func (r *Registry) exists(repo string) bool { return r.has("/v2/" + repo + "/tags/list") }
+
+// hasManifest reports whether a repository has a manifest.
+func (r *Registry) hasManifest(repo, digest string) bool {
+	return r.has("/v2/" + repo + "/manifests/" + digest)
+}
+
+// has reports whether there is something under a path.
+func (r *Registry) has(path string) bool {
 	recorder := httptest.NewRecorder()
-	r.backend.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/v2/"+repo+"/tags/list", nil))
+	r.backend.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
 	return recorder.Code == http.StatusOK
 }
 

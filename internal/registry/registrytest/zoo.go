@@ -68,6 +68,13 @@ func Products() []Product {
 		ecrPublic(),
 		artifactRegistry(),
 		gcr(),
+		acr(),
+		gitLab(),
+		harbor(),
+		nexus(),
+		artifactory(),
+		gitea(),
+		zot(),
 		distribution2(),
 		distribution3(),
 	}

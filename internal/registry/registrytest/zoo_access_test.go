@@ -45,11 +45,15 @@ func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
 			r := z.Registry(p.Host)
 			r.Push(t, p.Repository, "1.0.0")
 			wrong := authn.AuthConfig{Username: p.Password.Username, Password: "wrong"}
+			l, _ := r.login.(*tokenLogin)
+			if l != nil && l.lenient {
+				r.SetPrivate(p.Repository) // wrong credentials are as good as none
+			}
 			if _, err := remote.List(newZooClient(t, z, p, wrong).repository, newZooClient(t, z, p, wrong).options...); err == nil {
 				t.Error("a wrong password was taken")
 			}
-			if p.Name == "ECR Public" {
-				return // it has no private repositories, and tokens for all
+			if l != nil && l.unbound {
+				return // its tokens admit to everything
 			}
 			r.SetPrivate(p.Repository)
 			none := newZooClient(t, z, p, authn.AuthConfig{})
@@ -74,7 +78,7 @@ func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
 			r.Push(t, p.Repository, "1.0.0")
 			r.SetPrivate("other/app") // that is read without a token by some
 			l := r.login.(*tokenLogin)
-			token := l.issue([]string{p.Repository})["token"].(string)
+			token := issueToken(l, p.Repository)
 			got := map[string]int{}
 			for _, repo := range []string{p.Repository, "other/app"} {
 				header := http.Header{"Authorization": {"Bearer " + token}}
@@ -119,7 +123,7 @@ func TestZoo_ReportsLeaks(t *testing.T) {
 			reason: "a blob store is reached by a signed URL, not with a token",
 			url:    "https://pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1",
 			header: func(z *Zoo) http.Header {
-				token := z.Registry("ghcr.io").login.(*tokenLogin).issue(nil)["token"].(string)
+				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
 				return http.Header{"Authorization": {"Bearer " + token}}
 			},
 			want: []string{"GET pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1: GHCR"},
@@ -134,7 +138,7 @@ func TestZoo_ReportsLeaks(t *testing.T) {
 			reason: "lscr.io passes on the tokens of GHCR, whose challenge it shows",
 			url:    "https://lscr.io/v2/",
 			header: func(z *Zoo) http.Header {
-				token := z.Registry("ghcr.io").login.(*tokenLogin).issue(nil)["token"].(string)
+				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
 				return http.Header{"Authorization": {"Bearer " + token}}
 			},
 		},

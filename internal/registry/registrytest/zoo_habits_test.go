@@ -17,9 +17,12 @@ limitations under the License.
 package registrytest
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // habitCase is an answer for which a product is known.
@@ -27,7 +30,8 @@ type habitCase struct {
 	reason  string
 	host    string // of the product
 	url     string // with REPO for the product's repository, and DIGEST for its image
-	login   bool   // with a token that admits to the repository
+	login   bool   // with a token that admits to the repository, or the password
+	method  string // GET where empty
 	accept  string
 	status  int
 	headers map[string]string // what they contain
@@ -38,7 +42,7 @@ type habitCase struct {
 // each case is what a client of only one form of the protocol trips over, in
 // the ping, the token server, the lists, the manifests and the referrers.
 func TestProducts_HaveTheirHabits(t *testing.T) {
-	for _, group := range [][]habitCase{challengeCases(), tokenCases(), answerCases()} {
+	for _, group := range [][]habitCase{challengeCases(), tokenCases(), answerCases(), hostedChallengeCases(), hostedAnswerCases()} {
 		for _, c := range group {
 			z := StartZoo(t)
 			r := z.Registry(c.host)
@@ -47,10 +51,9 @@ func TestProducts_HaveTheirHabits(t *testing.T) {
 			r.PushIndex(t, repo, "index", "linux/amd64")
 			header := http.Header{"Accept": {c.accept}}
 			if c.login {
-				token, _ := r.login.(*tokenLogin).issue([]string{repo})["token"].(string)
-				header.Set("Authorization", "Bearer "+token)
+				header.Set("Authorization", authorization(r.login, repo))
 			}
-			resp := fetch(t, z, http.MethodGet, strings.NewReplacer("REPO", repo, "DIGEST", digest).Replace(c.url), header)
+			resp := fetch(t, z, cmp.Or(c.method, http.MethodGet), strings.NewReplacer("REPO", repo, "DIGEST", digest).Replace(c.url), header)
 			if resp.StatusCode != c.status {
 				t.Errorf("%s: got status %d, want %d", c.reason, resp.StatusCode, c.status)
 			}
@@ -64,6 +67,28 @@ func TestProducts_HaveTheirHabits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// issueToken returns a new token for some repositories.
+func issueToken(l *tokenLogin, repositories ...string) string {
+	answer := l.issue(repositories)
+	for _, field := range []string{"token", "access_token"} {
+		if token, ok := answer[field].(string); ok {
+			return token
+		}
+	}
+	return ""
+}
+
+// authorization returns a header Authorization that admits to a repository.
+func authorization(l login, repository string) string {
+	switch l := l.(type) {
+	case *tokenLogin:
+		return "Bearer " + issueToken(l, repository)
+	case *basicLogin:
+		return basic(authn.AuthConfig{Username: l.username, Password: l.password}).Get("Authorization")
+	}
+	return ""
 }
 
 // repositoryIn returns the repository of the product that has a host.

@@ -112,7 +112,14 @@ func TestProducts_ListAllPages(t *testing.T) {
 			}
 			z.Registry(p.Host).PushTags(t, p.Repository, want...)
 			for _, account := range p.accounts() {
-				newZooClient(t, z, p, account).checkList(t, want)
+				client := newZooClient(t, z, p, account)
+				if issue := p.Broken[Tags]; issue != "" {
+					if tags, err := remote.List(client.repository, client.options...); err == nil {
+						t.Errorf("got %d tags in spite of %s", len(tags), issue)
+					}
+					continue
+				}
+				client.checkList(t, want)
 			}
 			pages := 0
 			for _, req := range z.Requests() {
@@ -134,12 +141,6 @@ func (c *zooClient) checkList(t *testing.T, want []string) {
 	t.Helper()
 	tags, err := remote.List(c.repository, c.options...)
 	slices.Sort(tags)
-	if issue := c.product.Broken[Tags]; issue != "" && len(want) > 1000 {
-		if err == nil {
-			t.Errorf("got a whole list in spite of %s", issue)
-		}
-		return
-	}
 	if diff := cmp.Diff(want, tags); err != nil || diff != "" {
 		t.Errorf("list: error %v, -want +got:\n%s", err, diff)
 	}
@@ -186,6 +187,12 @@ func (c *zooClient) checkReferrers(t *testing.T, r *Registry, digest string) {
 		t.Fatalf("referrers: %v", err)
 	}
 	manifest, err := index.IndexManifest()
+	if issue := c.product.Broken[Referrers]; issue != "" && err == nil {
+		if len(manifest.Manifests) > 0 {
+			t.Errorf("referrers: got %v in spite of %s", manifest, issue)
+		}
+		return
+	}
 	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Digest.String() != want {
 		t.Errorf("referrers: got %v, error %v, want %s", manifest, err, want)
 	}
