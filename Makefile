@@ -35,8 +35,9 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: controlplane $(REGISTRY) $(KUSTOMIZE) build ## Run every test, on a real control plane and a real registry.
-	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
+test: controlplane $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) build ## Run every test, on a real control plane and real registries.
+	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" REGISTRY_V2="$(REGISTRY_V2)" \
+		CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
 	$(MAKE) monitoring-test

@@ -15,9 +15,10 @@ GOLANGCI_LINT  := $(BIN)/golangci-lint
 GOVULNCHECK    := $(BIN)/govulncheck
 KUSTOMIZE      := $(BIN)/kustomize
 REGISTRY       := $(BIN)/registry
+REGISTRY_V2    := $(BIN)/registry-v2
 SETUP_ENVTEST  := $(BIN)/setup-envtest
 
-TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(SETUP_ENVTEST)
+TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
 
 # Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
 # $$version is set by the recipe. golangci-lint heeds its version only together with a date.
@@ -25,6 +26,7 @@ LINK.controller-gen := -X sigs.k8s.io/controller-tools/pkg/version.version=$$ver
 LINK.crd-ref-docs   := -X main.buildVersion=$$version
 LINK.golangci-lint  := -X main.version=$$version -X main.date=unknown
 LINK.registry       := -X github.com/distribution/distribution/v3/version.version=$$version
+LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version
 LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
 # Every folder of hack/tools is a module that pins one tool, by its tool directive. The move makes it all or nothing.

@@ -109,8 +109,10 @@ func (w *world) clone(binaries stage.Binaries) {
 		w.copy(filepath.Join(root(w.t), file), filepath.Join(w.dir, clone, file))
 	}
 	w.must(os.Symlink(binaries.Registry, w.path(clone+"/bin/registry")))
-	if kustomize := filepath.Join(root(w.t), "bin/kustomize"); exists(kustomize) {
-		w.must(os.Symlink(kustomize, w.path(clone+"/bin/kustomize")))
+	for _, tool := range []string{"bin/kustomize", "bin/registry-v2"} {
+		if built := filepath.Join(root(w.t), tool); exists(built) {
+			w.must(os.Symlink(built, w.path(clone+"/"+tool)))
+		}
 	}
 }
 

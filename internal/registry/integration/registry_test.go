@@ -16,10 +16,12 @@ limitations under the License.
 
 // Package integration_test reaches real registries, those of CNCF
 // Distribution, in every way that an ImageRepository can ask for: with
-// passwords, tokens and certificates, and through proxies.
+// passwords, tokens and certificates, and through proxies. And it compares them
+// with their imitations in registrytest.
 package integration_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,18 +40,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
-// binary is the program of the registry.
-var binary = os.Getenv(stage.RegistryVariable)
+// registryV2Variable is the environment variable of the program of the registry
+// in version 2.
+const registryV2Variable = "REGISTRY_V2"
 
 func TestMain(m *testing.M) {
-	if _, err := os.Stat(binary); err != nil {
-		fmt.Fprintf(os.Stderr, `the integration tests can't run: %[1]s is '%[2]s': %[3]v
-They start a real registry, which make builds: run "make test", or
-	make bin/registry
-	export %[1]s="$PWD/bin/registry"
+	for _, variable := range []string{stage.RegistryVariable, registryV2Variable} {
+		if _, err := os.Stat(os.Getenv(variable)); err != nil {
+			fmt.Fprintf(os.Stderr, `the integration tests can't run: %[1]s is '%[2]s': %[3]v
+They start real registries, which make builds: run "make test", or
+	make bin/registry bin/registry-v2
+	export %[4]s="$PWD/bin/registry" %[5]s="$PWD/bin/registry-v2"
 in the root of the repository, and then this again
-`, stage.RegistryVariable, binary, err)
-		os.Exit(1)
+`, variable, os.Getenv(variable), err, stage.RegistryVariable, registryV2Variable)
+			os.Exit(1)
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -66,6 +71,9 @@ type server struct {
 type settings struct {
 	auth string
 	tls  string
+	// program is the environment variable of the program; empty for
+	// stage.RegistryVariable.
+	program string
 }
 
 const configuration = `version: 0.1
@@ -83,13 +91,13 @@ func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
 	if err := os.WriteFile(config, fmt.Appendf(nil, configuration, s.tls, s.auth), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.run(t, config)
+	r.run(t, os.Getenv(cmp.Or(s.program, stage.RegistryVariable)), config)
 	r.push(t, s.tls == "", push)
 	return r
 }
 
-// run runs the program until the test ends.
-func (r *server) run(t *testing.T, config string) {
+// run runs a program until the test ends.
+func (r *server) run(t *testing.T, binary, config string) {
 	t.Helper()
 	log, err := os.Create(r.log)
 	if err != nil {

@@ -17,6 +17,7 @@ limitations under the License.
 package integration_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -147,11 +148,17 @@ const (
 // htpasswd returns the settings of a registry that wants the password.
 func htpasswd(t *testing.T) string {
 	t.Helper()
+	return htpasswdOf(t, "r", username, password)
+}
+
+// htpasswdOf returns the settings of a registry that wants a password.
+func htpasswdOf(t *testing.T, realm, username, password string) string {
+	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("auth: {htpasswd: {realm: r, path: %q}}", file(t, "htpasswd", []byte(username+":"+string(hash)+"\n")))
+	return fmt.Sprintf("auth: {htpasswd: {realm: %q, path: %q}}", realm, file(t, "htpasswd", []byte(username+":"+string(hash)+"\n")))
 }
 
 // certificates returns the settings of a registry with a certificate of an
@@ -197,7 +204,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	token, err := sign(s.signer, req.URL.Query()["scope"])
+	token, err := sign(s.signer, service, req.URL.Query()["scope"])
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
@@ -209,19 +216,20 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (s *tokenServer) settings(t *testing.T) string {
 	t.Helper()
 	bundle, _ := s.signer.files(t)
-	return fmt.Sprintf("auth: {token: {realm: %q, service: registry, issuer: tests, rootcertbundle: %q}}", s.url+"/token", bundle)
+	return fmt.Sprintf("auth: {token: {realm: %q, service: %s, issuer: tests, rootcertbundle: %q}}", s.url+"/token", service, bundle)
 }
 
 // bearer sends a token for everything with each request, because the library
 // that pushes images asks for none on loopback.
 type bearer struct {
-	server *tokenServer
-	inner  http.RoundTripper
+	server  *tokenServer
+	inner   http.RoundTripper
+	service string // empty for the constant
 }
 
 // RoundTrip implements http.RoundTripper.
 func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
-	token, err := sign(b.server.signer, []string{"repository:team/app:pull,push"})
+	token, err := sign(b.server.signer, cmp.Or(b.service, service), []string{"repository:team/app:pull,push"})
 	if err != nil {
 		return nil, err
 	}
@@ -230,8 +238,11 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.inner.RoundTrip(req)
 }
 
-// sign returns a token for some scopes, as the specification has it.
-func sign(signer issued, scopes []string) (string, error) {
+// service is what tokens are for.
+const service = "registry"
+
+// sign returns a token for some scopes of a service, as the specification has it.
+func sign(signer issued, service string, scopes []string) (string, error) {
 	type access struct {
 		Type    string   `json:"type"`
 		Name    string   `json:"name"`
@@ -245,7 +256,7 @@ func sign(signer issued, scopes []string) (string, error) {
 	}
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": "tests", "sub": username, "aud": "registry", "jti": rand.Text(), "access": granted,
+		"iss": "tests", "sub": username, "aud": service, "jti": rand.Text(), "access": granted,
 		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(5 * time.Minute).Unix(),
 	})
 	token.Header["x5c"] = []string{base64.StdEncoding.EncodeToString(signer.certificate.Raw)}

@@ -57,9 +57,13 @@ func WithTLS(config *tls.Config) Option {
 
 // WithTarget makes the proxy connect to one address, whatever is asked for.
 func WithTarget(address string) Option {
-	return func(p *Proxy) {
-		p.dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, address) }
-	}
+	return WithDial(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, address) })
+}
+
+// WithDial makes the proxy connect with a function, which gets the host and
+// port that are asked for.
+func WithDial(dial func(ctx context.Context, target string) (net.Conn, error)) Option {
+	return func(p *Proxy) { p.dial = dial }
 }
 
 func dial(ctx context.Context, target string) (net.Conn, error) {

@@ -125,6 +125,37 @@ func (r *Registry) Delete(t testing.TB, repo, tag string) {
 	r.request(t, http.MethodDelete, repo, tag, nil, "")
 }
 
+// SetPrivate makes a repository want credentials of a registry whose other
+// repositories are public.
+func (r *Registry) SetPrivate(repo string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.private[repo] = true
+}
+
+// mayPull reports whether a repository exists that a client may pull from.
+func (r *Registry) mayPull(repo string, anonymous bool) bool {
+	r.mu.Lock()
+	private := r.private[repo]
+	r.mu.Unlock()
+	return r.exists(repo) && (!private || !anonymous)
+}
+
+// exists reports whether there is an image in a repository.
+func (r *Registry) exists(repo string) bool { return r.has("/v2/" + repo + "/tags/list") }
+
+// hasManifest reports whether a repository has a manifest.
+func (r *Registry) hasManifest(repo, digest string) bool {
+	return r.has("/v2/" + repo + "/manifests/" + digest)
+}
+
+// has reports whether there is something under a path.
+func (r *Registry) has(path string) bool {
+	recorder := httptest.NewRecorder()
+	r.backend.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+	return recorder.Code == http.StatusOK
+}
+
 // request makes a request for a manifest to the backend, which must succeed.
 func (r *Registry) request(t testing.TB, method, repo, target string, body []byte, contentType string) *httptest.ResponseRecorder {
 	t.Helper()

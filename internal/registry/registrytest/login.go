@@ -17,24 +17,21 @@ limitations under the License.
 package registrytest
 
 import (
-	"crypto/rand"
-	"encoding/json"
-	"fmt"
+	"cmp"
 	"net/http"
-	"strings"
-	"sync"
-	"time"
-)
 
-// tokenPath is the path of the token server.
-const tokenPath = "/token"
+	"github.com/google/go-containerregistry/pkg/authn"
+)
 
 // login is how a registry wants its clients to log in.
 type login interface {
 	// admits reports whether a request is logged in.
 	admits(*http.Request) bool
-	// challenge answers a request that is not.
-	challenge(http.ResponseWriter, *http.Request)
+	// challenge answers a request that is not, with the body that the registry
+	// has for that.
+	challenge(w http.ResponseWriter, req *http.Request, body refusal)
+	// serves reports whether a request is to the token server.
+	serves(*http.Request) bool
 	// token answers a request to the token server.
 	token(http.ResponseWriter, *http.Request)
 }
@@ -42,91 +39,46 @@ type login interface {
 // noLogin admits everybody.
 type noLogin struct{}
 
-func (noLogin) admits(*http.Request) bool                      { return true }
-func (noLogin) challenge(http.ResponseWriter, *http.Request)   {}
-func (noLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
+func (noLogin) admits(*http.Request) bool                             { return true }
+func (noLogin) challenge(http.ResponseWriter, *http.Request, refusal) {}
+func (noLogin) serves(*http.Request) bool                             { return false }
+func (noLogin) token(w http.ResponseWriter, req *http.Request)        { http.NotFound(w, req) }
 
 // basicLogin admits one username and password.
-type basicLogin struct{ username, password string }
+type basicLogin struct {
+	username, password string
+	header             string // WWW-Authenticate; a Basic challenge of these tests where empty
+	body               string // of the answer to a request that is not logged in, as plain text; empty for the registry's
+}
+
+// withBasic makes a registry want the password of an account, and challenge
+// with a header.
+func withBasic(account authn.AuthConfig, header string) Option {
+	return func(r *Registry) {
+		r.login = &basicLogin{username: account.Username, password: account.Password, header: header}
+	}
+}
 
 func (l *basicLogin) admits(req *http.Request) bool {
 	username, password, _ := req.BasicAuth()
 	return username == l.username && password == l.password
 }
 
-func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
-	unauthorized(w)
-}
-
-func (l *basicLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
-
-// tokenLogin admits the tokens that its token server gave.
-type tokenLogin struct {
-	username, password string
-	life               time.Duration
-
-	mu     sync.Mutex
-	issued map[string]time.Time // and when they expire
-}
-
-func (l *tokenLogin) admits(req *http.Request) bool {
-	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return found && time.Now().Before(l.issued[token])
-}
-
-func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request) {
-	scheme := "http"
-	if req.TLS != nil {
-		scheme = "https"
-	}
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s://%s%s",service="registrytest"`, scheme, req.Host, tokenPath))
-	unauthorized(w)
-}
-
-func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
-	if !l.knows(req) {
-		unauthorized(w)
+func (l *basicLogin) challenge(w http.ResponseWriter, _ *http.Request, body refusal) {
+	w.Header().Set("WWW-Authenticate", cmp.Or(l.header, `Basic realm="registrytest"`))
+	if l.body != "" {
+		http.Error(w, l.body, http.StatusUnauthorized)
 		return
 	}
-	token := "t0ken-" + rand.Text() + l.password // as secret, and as easy to find
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.issued == nil {
-		l.issued = map[string]time.Time{}
-	}
-	l.issued[token] = time.Now().Add(l.life)
-	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "access_token": token, "expires_in": int(l.life.Seconds())})
+	body.write(w)
 }
 
-// knows reports whether a request to the token server has the right password,
-// in one of the two ways of the token protocol.
-func (l *tokenLogin) knows(req *http.Request) bool {
-	if l.username == "" {
-		return true
-	}
-	if req.Method == http.MethodPost {
-		return req.PostFormValue("refresh_token") == l.password
-	}
-	username, password, _ := req.BasicAuth()
-	return username == l.username && password == l.password
-}
+func (l *basicLogin) serves(*http.Request) bool { return false }
 
-// ExpireTokens makes all tokens invalid that were given so far.
-func (r *Registry) ExpireTokens() {
-	if l, ok := r.login.(*tokenLogin); ok {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.issued = nil
-	}
-}
+func (l *basicLogin) token(w http.ResponseWriter, req *http.Request) { http.NotFound(w, req) }
 
 // unauthorized answers with status 401, as the distribution specification
 // wants it.
 func unauthorized(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusUnauthorized)
-	_, _ = w.Write([]byte(`{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`))
+	refusal{http.StatusUnauthorized, errorBody("UNAUTHORIZED", "authentication required")}.write(w)
 }

@@ -16,11 +16,11 @@ limitations under the License.
 
 // Package registrytest is a registry for tests: go-containerregistry's, in
 // memory, with real images, authentication, pages of tags, a log of requests,
-// and faults that can be switched on and off.
+// and faults that can be switched on and off. A Zoo has imitations of public
+// registry products, one file for each, which are built of the same registry.
 package registrytest
 
 import (
-	"cmp"
 	"crypto/x509"
 	"io"
 	"log"
@@ -28,11 +28,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
@@ -56,6 +56,7 @@ const (
 type Request struct {
 	Kind   Kind
 	Method string
+	Host   string // with its port, unless that is 443
 	Path   string
 	Query  string
 	Header http.Header
@@ -64,16 +65,25 @@ type Request struct {
 // Registry is a registry for tests. As an http.Handler it serves images that
 // were pushed over HTTP too. All methods are safe for concurrent use.
 type Registry struct {
-	backend http.Handler // keeps the images, and knows no faults
-	login   login
-	maxPage int
-	tls     bool
-	server  *httptest.Server
-	closed  chan struct{} // ends the requests that hang
+	backend      http.Handler // keeps the images, and knows no faults
+	login        login
+	paging       paging
+	habits       []*injection               // faults that Heal leaves alone
+	sites        map[string]site            // by host: blob stores and the like
+	host         string                     // empty for the address that the registry is served on
+	aliases      []string                   // further hosts of the same API
+	fronts       []string                   // hosts of other products that pass its tokens on
+	finish       Fault                      // changes all answers of the API; healthy where there is no such habit
+	missing      func(*http.Request) bool   // whether the API has no such path
+	unauthorized func(*http.Request) string // body of answers with status 401
+	tls          bool
+	server       *httptest.Server
+	closed       chan struct{} // ends the requests that hang
 
 	mu          sync.Mutex
 	requests    []Request
 	faults      []*injection
+	private     map[string]bool   // repositories that want credentials
 	connections map[net.Conn]bool // that are open
 	peak        int               // the most of them at a time
 }
@@ -95,11 +105,17 @@ func WithTokenAuth(username, password string) Option {
 
 // WithShortTokens is WithTokenAuth with tokens that expire after some time.
 func WithShortTokens(username, password string, life time.Duration) Option {
-	return func(r *Registry) { r.login = &tokenLogin{username: username, password: password, life: life} }
+	return func(r *Registry) {
+		l := &tokenLogin{service: "registrytest", life: life, anonymous: username == "", unbound: true, suffix: password}
+		if username != "" {
+			l.accounts = []authn.AuthConfig{{Username: username, Password: password, IdentityToken: password}}
+		}
+		r.login = l
+	}
 }
 
 // WithMaxPage bounds the tags of a page, however many are asked for.
-func WithMaxPage(tags int) Option { return func(r *Registry) { r.maxPage = tags } }
+func WithMaxPage(tags int) Option { return withPaging(paging{size: tags, max: tags}) }
 
 // WithReferrers makes the registry have the API that lists the referrers of a
 // manifest.
@@ -115,14 +131,22 @@ func WithTLS() Option { return func(r *Registry) { r.tls = true } }
 // New returns an empty registry that is not served yet.
 func New(opts ...Option) *Registry {
 	r := &Registry{
-		backend: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
-		login:   noLogin{},
-		closed:  make(chan struct{}),
+		backend:      ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
+		login:        noLogin{},
+		sites:        map[string]site{},
+		closed:       make(chan struct{}),
+		finish:       healthy,
+		missing:      func(*http.Request) bool { return false },
+		unauthorized: func(*http.Request) string { return errorBody("UNAUTHORIZED", "authentication required") },
 
+		private:     map[string]bool{},
 		connections: map[net.Conn]bool{},
 	}
 	for _, opt := range opts {
 		opt(r)
+	}
+	if l, ok := r.login.(*tokenLogin); ok && l.registry == nil {
+		l.registry = r
 	}
 	return r
 }
@@ -147,8 +171,14 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	return r
 }
 
-// Host returns the host and port of a registry that was started.
-func (r *Registry) Host() string { return r.server.Listener.Addr().String() }
+// Host returns the host of an imitation, and the address of a registry that
+// was started.
+func (r *Registry) Host() string {
+	if r.host != "" {
+		return r.host
+	}
+	return r.server.Listener.Addr().String()
+}
 
 // Image returns the name of one of its image repositories.
 func (r *Registry) Image(repo string) string { return r.Host() + "/" + repo }
@@ -163,42 +193,68 @@ func (r *Registry) CertPool() *x509.CertPool {
 // ServeHTTP logs a request and answers it: with the fault that was injected
 // for it, or as a registry does.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	kind := kindOf(req)
+	kind := r.kindOf(req)
 	fault := r.note(kind, req)
 	fault(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.answer(kind, w, req) }))
 }
 
 // answer answers a request as a registry does.
 func (r *Registry) answer(kind Kind, w http.ResponseWriter, req *http.Request) {
+	elsewhere, found := r.sites[req.Host]
 	switch {
 	case kind == Token:
 		r.login.token(w, req)
-	case !r.login.admits(req):
-		r.login.challenge(w, req)
-	case kind == Tags:
-		r.serveTags(w, req)
+	case found:
+		elsewhere.handler.ServeHTTP(w, req)
 	default:
-		r.backend.ServeHTTP(w, req)
+		r.finish(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveAPI(kind, w, req) }))
 	}
+}
+
+// serveAPI answers a request to the registry's API.
+func (r *Registry) serveAPI(kind Kind, w http.ResponseWriter, req *http.Request) {
+	switch {
+	case r.missing(req):
+		http.NotFound(w, req)
+	case !r.login.admits(req):
+		r.login.challenge(w, req, refusal{http.StatusUnauthorized, r.unauthorized(req)})
+	default:
+		r.withHabits(kind).ServeHTTP(w, req)
+	}
+}
+
+// admitted answers a request that is logged in.
+func (r *Registry) admitted(w http.ResponseWriter, req *http.Request) {
+	if kindOf(req) == Tags {
+		r.serveTags(w, req)
+		return
+	}
+	r.backend.ServeHTTP(w, req)
 }
 
 // note logs a request and returns the fault that was injected for it last.
 func (r *Registry) note(kind Kind, req *http.Request) Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.requests = append(r.requests, Request{
-		Kind:   kind,
-		Method: req.Method,
-		Path:   req.URL.Path,
-		Query:  req.URL.RawQuery,
-		Header: req.Header.Clone(),
-	})
+	r.requests = append(r.requests, newRequest(kind, req))
 	for _, injected := range slices.Backward(r.faults) {
 		if injected.kind == Any || injected.kind == kind {
 			return injected.fault
 		}
 	}
 	return healthy
+}
+
+// newRequest returns the entry of a request in a log.
+func newRequest(kind Kind, req *http.Request) Request {
+	return Request{
+		Kind:   kind,
+		Method: req.Method,
+		Host:   req.Host,
+		Path:   req.URL.Path,
+		Query:  req.URL.RawQuery,
+		Header: req.Header.Clone(),
+	}
 }
 
 // Requests returns the requests since the last Reset, pushes of this package
@@ -234,58 +290,4 @@ func (r *Registry) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = nil
-}
-
-// connState notes which connections are open. One that a fault takes away from
-// the server is closed by the fault.
-func (r *Registry) connState(conn net.Conn, state http.ConnState) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		r.connections[conn] = true
-		r.peak = max(r.peak, len(r.connections))
-	case http.StateClosed, http.StateHijacked:
-		delete(r.connections, conn)
-	}
-}
-
-// Connections returns how many connections are open to a registry that was
-// started.
-func (r *Registry) Connections() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.connections)
-}
-
-// PeakConnections returns how many connections were open at the same time, at
-// most.
-func (r *Registry) PeakConnections() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.peak
-}
-
-// kinds are the kinds of requests by method and the last but one element of
-// the path.
-var kinds = map[[2]string]Kind{
-	{http.MethodGet, "tags"}:       Tags,
-	{http.MethodHead, "manifests"}: ManifestHead,
-	{http.MethodGet, "manifests"}:  ManifestGet,
-	{http.MethodGet, "blobs"}:      Blob,
-	{http.MethodGet, "referrers"}:  Referrers,
-}
-
-// kindOf tells what a request is for.
-func kindOf(req *http.Request) Kind {
-	elements := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
-	parent := elements[max(0, len(elements)-2)]
-	switch {
-	case req.URL.Path == tokenPath:
-		return Token
-	case req.Method == http.MethodGet && strings.Trim(req.URL.Path, "/") == "v2":
-		return Ping
-	default:
-		return cmp.Or(kinds[[2]string{req.Method, parent}], Other)
-	}
 }

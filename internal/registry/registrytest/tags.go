@@ -18,12 +18,9 @@ package registrytest
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
-	"strconv"
 )
 
 // serveTags answers with a page of a tag list. The backend cuts a list too,
@@ -42,26 +39,23 @@ func (r *Registry) serveTags(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	query := req.URL.Query()
-	size, more := r.pageSize(query.Get("n")), false
-	list.Tags, more = cutPage(list.Tags, query.Get("last"), size)
-	if more {
-		next := url.Values{"last": {list.Tags[len(list.Tags)-1]}, "n": {strconv.Itoa(size)}}
-		w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, req.URL.Path, next.Encode()))
+	if r.paging.whole {
+		query = nil
+	}
+	size, refused := r.paging.pageSize(query.Get("n"))
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	tags, more := cutPage(list.Tags, r.paging.last(query), size)
+	if r.paging.zero && query.Get("n") == "0" {
+		tags, more = []string{}, false
+	}
+	if more || r.paging.always && len(tags) > 0 {
+		w.Header().Set("Link", r.paging.next(req, tags[len(tags)-1], size))
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list)
-}
-
-// pageSize returns how many tags a page has where n are asked for, 0 for all.
-func (r *Registry) pageSize(n string) int {
-	size, err := strconv.Atoi(n)
-	if err != nil || size < 0 {
-		size = 0
-	}
-	if r.maxPage > 0 && (size == 0 || size > r.maxPage) {
-		return r.maxPage
-	}
-	return size
+	_ = json.NewEncoder(w).Encode(r.paging.document(r, list.Name, tags))
 }
 
 // cutPage returns at most size of the sorted tags after last, and whether

@@ -1,0 +1,174 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// TestImitations_AnswerAsTheirProducts compares imitations of registry products
+// with the products themselves, where these can be had: by the same requests
+// for the same images. It stands for imitations that other tests trust and that
+// are wrong: in a status, a header that clients go by, or the form of a body.
+// It has found that Distribution 3 doesn't refuse large pages, that version 2
+// cuts no list, and that both refuse OCI manifests to those who don't ask.
+func TestImitations_AnswerAsTheirProducts(t *testing.T) {
+	images := comparedImages(t)
+	cases := map[string]struct {
+		reason    string
+		pair      func(*testing.T, map[string]v1.Image) (genuine, imitation *side)
+		deviation map[string]string // by request: why the imitation may differ
+	}{
+		"Distribution 2": {
+			reason: "it takes a password",
+			pair:   distribution2Pair,
+			deviation: map[string]string{
+				"tag of Docker's type, nothing accepted":        "the server signs with a key of its own",
+				"HEAD of a tag of Docker's type, none accepted": "the server signs with a key of its own",
+			},
+		},
+		"Distribution 3": {
+			reason: "it takes tokens",
+			pair:   distribution3Pair,
+			deviation: map[string]string{
+				"page after the last tag":      "the imitation has an empty list in place of null",
+				"tags of a missing repository": "the imitation's token server grants nothing there",
+				"tag of a missing repository":  "the imitation's token server grants nothing there",
+			},
+		},
+		"go-containerregistry": {
+			reason: "it is the base of all imitations",
+			pair:   libraryPair,
+			deviation: map[string]string{
+				"all tags": typed, "all tags without a login": typed, "all tags with a wrong password or token": typed,
+				"all tags with a login for another repository": typed, "second page": typed, "too large a page": typed,
+				"first page":                "the imitation names the next page, without which a client can't go on",
+				"page after the last tag":   "the library lists all tags",
+				"page of no tag":            "the imitation takes the number for none",
+				"page of a bad number":      "the imitation takes the number for none",
+				"page of a negative number": "the library ends the connection",
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			genuine, imitation := tc.pair(t, images)
+			for _, p := range probes(t, images) {
+				want, got := genuine.answer(t, p), imitation.answer(t, p)
+				diff := cmp.Diff(want, got)
+				switch why, listed := tc.deviation[p.name]; {
+				case listed && diff == "":
+					t.Errorf("%s: %s: the imitation doesn't deviate any longer (%s)", tc.reason, p.name, why)
+				case !listed && diff != "":
+					t.Errorf("%s: %s: -real +imitation:\n%s", tc.reason, p.name, diff)
+				}
+			}
+		})
+	}
+}
+
+// typed is why tag lists of go-containerregistry differ from ours.
+const typed = "the imitation names the media type"
+
+// comparedImages are the images that both sides have, by tag.
+func comparedImages(t *testing.T) map[string]v1.Image {
+	t.Helper()
+	oci, err := stage.Image("content") // what startRegistry pushes as 1.0.0 and 1.1.0
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker := mutate.ConfigMediaType(mutate.MediaType(oci, types.DockerManifestSchema2), types.DockerConfigJSON)
+	return map[string]v1.Image{"1.0.0": oci, "1.1.0": oci, "1.2.0": docker}
+}
+
+// The ways in which a request is logged in.
+const (
+	right = iota
+	none
+	wrong
+	elsewhere // for another repository, where logins are for one
+)
+
+// probe is a request that both sides answer.
+type probe struct {
+	name   string
+	method string // GET where empty
+	path   string // after /v2/
+	accept string
+	login  int
+}
+
+// probes are the requests.
+func probes(t *testing.T, images map[string]v1.Image) []probe {
+	t.Helper()
+	digest, err := images["1.2.0"].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := images["1.2.0"].ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker, oci := string(types.DockerManifestSchema2), string(types.OCIManifestSchema1)
+	missing := "sha256:" + strings.Repeat("0123", 16)
+	return []probe{
+		{name: "ping"},
+		{name: "ping without a login", login: none},
+		{name: "ping with a wrong password or token", login: wrong},
+		{name: "all tags", path: "team/app/tags/list"},
+		{name: "all tags without a login", path: "team/app/tags/list", login: none},
+		{name: "all tags with a wrong password or token", path: "team/app/tags/list", login: wrong},
+		{name: "all tags with a login for another repository", path: "team/app/tags/list", login: elsewhere},
+		{name: "first page", path: "team/app/tags/list?n=2"},
+		{name: "second page", path: "team/app/tags/list?n=2&last=1.1.0"},
+		{name: "page after the last tag", path: "team/app/tags/list?last=zzz"},
+		{name: "page of no tag", path: "team/app/tags/list?n=0"},
+		{name: "page of a bad number", path: "team/app/tags/list?n=many"},
+		{name: "page of a negative number", path: "team/app/tags/list?n=-1"},
+		{name: "too large a page", path: "team/app/tags/list?n=100000"},
+		{name: "tags of a missing repository", path: "team/missing/tags/list"},
+		{name: "tags of an invalid name", path: "Team/App/tags/list"},
+		{name: "tag of Docker's type", path: "team/app/manifests/1.2.0", accept: docker},
+		{name: "HEAD of a tag of Docker's type", method: http.MethodHead, path: "team/app/manifests/1.2.0", accept: docker},
+		{name: "tag of Docker's type, nothing accepted", path: "team/app/manifests/1.2.0"},
+		{name: "HEAD of a tag of Docker's type, none accepted", method: http.MethodHead, path: "team/app/manifests/1.2.0"},
+		{name: "tag of OCI's type", path: "team/app/manifests/1.0.0", accept: docker + ", " + oci},
+		{name: "tag of OCI's type, another accepted", path: "team/app/manifests/1.0.0", accept: docker},
+		{name: "HEAD of a tag of OCI's type, another accepted", method: http.MethodHead, path: "team/app/manifests/1.0.0", accept: docker},
+		{name: "digest", path: "team/app/manifests/" + digest.String(), accept: docker},
+		{name: "HEAD of a digest", method: http.MethodHead, path: "team/app/manifests/" + digest.String(), accept: docker},
+		{name: "digest, nothing accepted", path: "team/app/manifests/" + digest.String()},
+		{name: "missing tag", path: "team/app/manifests/missing", accept: docker},
+		{name: "HEAD of a missing tag", method: http.MethodHead, path: "team/app/manifests/missing", accept: docker},
+		{name: "missing digest", path: "team/app/manifests/" + missing, accept: docker},
+		{name: "tag of a missing repository", path: "team/missing/manifests/1.2.0", accept: docker},
+		{name: "tag without a login", path: "team/app/manifests/1.2.0", accept: docker, login: none},
+		{name: "blob", path: "team/app/blobs/" + config.String()},
+		{name: "missing blob", path: "team/app/blobs/" + missing},
+		{name: "referrers", path: "team/app/referrers/" + digest.String()},
+		{name: "referrers without a login", path: "team/app/referrers/" + digest.String(), login: none},
+	}
+}

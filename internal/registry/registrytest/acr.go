@@ -1,0 +1,117 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// acr imitates a registry of Azure Container Registry. How many tags it lists
+// where no number is asked for is published for an older API only.
+func acr() Product {
+	const (
+		host  = "contosoregistry.azurecr.io"
+		store = "contosostorage.blob.core.windows.net"
+	)
+	return Product{
+		Name:       "ACR",
+		Host:       host,
+		Repository: "hello-world",
+		Password:   authn.AuthConfig{Username: "contosoregistry", Password: "acr-password"},
+		// https://azure.github.io/acr/AAD-OAuth.html: the refresh token.
+		IdentityToken: authn.AuthConfig{IdentityToken: "acr-identity"},
+		Pages:         true,
+		MaxPage:       1000,
+		Referrers:     true, // https://learn.microsoft.com/azure/container-registry/container-registry-manage-artifact
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				WithReferrers(),
+				withTokens(&tokenLogin{
+					// https://azure.github.io/acr/Token-BasicAuth.html; bazelbuild/rules_docker#1193: no scope in the ping
+					realm:    "https://" + host + "/oauth2/token",
+					service:  host,
+					life:     75 * time.Minute, // exp and iat of the token on https://azure.github.io/acr/AAD-OAuth.html
+					accounts: []authn.AuthConfig{p.Password, p.IdentityToken},
+					basic:    true, // https://azure.github.io/acr/AAD-OAuth.html: admin keys with basic auth
+					fields:   onlyAccessToken,
+				}),
+				withRefusals(acrUnauthorized),
+				withPaging(paging{
+					// Azure/acr#749: always 1000, and no more.
+					size: 1000,
+					max:  1000,
+					link: acrLink,
+				}),
+				withBlobStore(store, func(hex string) string {
+					// Azure/acr#324, https://learn.microsoft.com/azure/container-registry/container-registry-dedicated-data-endpoints
+					return "/layers/" + hex + "?se=2026-01-01T00%3A00%3A00Z&sig=1&sp=r&sr=b"
+				}),
+				withSignedURLs(store),
+			)
+		},
+	}
+}
+
+// onlyAccessToken is an answer with a token in the field of OAuth 2.
+//
+// Source: https://azure.github.io/acr/Token-BasicAuth.html
+func onlyAccessToken(token string, _ time.Duration) map[string]any {
+	return map[string]any{"access_token": token}
+}
+
+// acrUnauthorized names the access that is missing.
+//
+// Source: https://azure.github.io/acr/Token-BasicAuth.html
+func acrUnauthorized(req *http.Request) string {
+	type access struct{ Type, Name, Action string }
+	detail, _ := json.Marshal([]access{{"repository", repositoryOf(req), "pull"}}) // strings always encode
+	return detailedError("UNAUTHORIZED", "authentication required", json.RawMessage(detail))
+}
+
+// acrLink writes the header Link with an order that is empty.
+//
+// Source: https://azure.github.io/acr/AAD-OAuth.html
+func acrLink(req *http.Request, next url.Values) string {
+	next.Set("orderby", "")
+	return fmt.Sprintf(`<%s?%s>; rel="next"`, req.URL.Path, next.Encode())
+}
+
+// withSignedURLs makes a blob store refuse requests that have a header
+// Authorization besides the signature in their URL.
+//
+// Source: Azure/acr#217, renovatebot/renovate#6641
+func withSignedURLs(host string) Option {
+	return func(r *Registry) {
+		stored := r.sites[host]
+		withSite(host, stored.kind, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.Header.Get("Authorization") == "" {
+				stored.handler.ServeHTTP(w, req)
+				return
+			}
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte("<Error><Code>InvalidAuthenticationInfo</Code>" +
+				"<Message>Authentication information is not given in the correct format.</Message></Error>"))
+		}))(r)
+	}
+}

@@ -1,0 +1,103 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// artifactory imitates JFrog Artifactory where image names begin with the name
+// of a repository of Artifactory. The service in its challenge is not published.
+func artifactory() Product {
+	const host = "artifactory.example.com"
+	return Product{
+		Name:       "Artifactory",
+		Host:       host,
+		Repository: "docker/team/app",
+		Password:   authn.AuthConfig{Username: "reader", Password: "artifactory-password"},
+		Pages:      true,
+		Referrers:  true, // since 7.117: oras-project/oras#2047
+		Broken:     map[Kind]string{Tags: "renovatebot/renovate#15030"},
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				WithReferrers(),
+				withTokens(&tokenLogin{
+					// https://jfrog.com/help/r/how-to-troubleshoot-docker-problems, renovatebot/renovate#11765:
+					// the token server is part of the repository, and needs no scope.
+					realm:    "https://" + host + "/artifactory/api/docker/docker/v2/token",
+					life:     time.Hour,
+					accounts: []authn.AuthConfig{p.Password},
+					unbound:  true,
+					fields:   artifactoryToken,
+				}),
+				withPaging(paging{link: artifactoryLink}),
+				withHabit(Tags, notAcceptable),
+				withManifestHabit(forbiddenTags),
+				withFinish(SetHeader("X-Artifactory-Id", "imitation")), // renovatebot/renovate#17941
+			)
+		},
+	}
+}
+
+// artifactoryToken is the answer with a token.
+//
+// Source: https://jfrog.com/help/r/how-to-troubleshoot-docker-problems
+func artifactoryToken(token string, life time.Duration) map[string]any {
+	return map[string]any{"token": token, "expires_in": int(life.Seconds())}
+}
+
+// artifactoryLink writes the header Link without the repository of Artifactory:
+// a client that follows it asks for another image.
+//
+// Source: renovatebot/renovate#15030 and #35917
+func artifactoryLink(req *http.Request, next url.Values) string {
+	_, image, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/v2/"), "/")
+	return fmt.Sprintf(`</v2/%s?%s>; rel="next"`, image, next.Encode())
+}
+
+// notAcceptable refuses a list of tags to those who accept manifests only.
+//
+// Source: renovatebot/renovate#3078 and #3124
+func notAcceptable(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	accepted := strings.Join(req.Header.Values("Accept"), ",")
+	if accepted != "" && !strings.Contains(accepted, "application/json") && !strings.Contains(accepted, "*/*") {
+		w.WriteHeader(http.StatusNotAcceptable)
+		return
+	}
+	next.ServeHTTP(w, req)
+}
+
+// forbiddenTags answers for a tag that is not there as for one that the client
+// may not read.
+//
+// Source: sigstore/cosign#2973
+func forbiddenTags(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	edit(func(recorder *httptest.ResponseRecorder) {
+		if recorder.Code != http.StatusNotFound {
+			return
+		}
+		body := detailedError("UNAUTHORIZED", "The client does not have permission for manifest", map[string]string{"manifest": repositoryOf(req)})
+		rewrite(recorder, http.StatusForbidden, "application/json", body)
+	})(w, req, next)
+}

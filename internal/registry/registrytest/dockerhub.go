@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// dockerHub imitates Docker Hub. Its limit of pulls is not counted: inject
+// TooManyPulls to reach it.
+func dockerHub() Product {
+	return Product{
+		Name:       "Docker Hub",
+		Host:       "index.docker.io", // what go-containerregistry makes of docker.io
+		Repository: "library/nginx",
+		Anonymous:  true,
+		Password:   authn.AuthConfig{Username: "reader", Password: "docker-hub-password"},
+		Pages:      true, // all tags unless a number is asked for: meziantou/Meziantou.Framework#2190, gadievron/raptor#495
+		Referrers:  true, // sigstore/cosign#4641
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				withAliases("registry-1.docker.io"), // containerd/containerd#7064
+				withTokens(&tokenLogin{
+					// https://docs.docker.com/docker-hub/usage/pulls/
+					realm:     "https://auth.docker.io/token",
+					service:   "registry.docker.io",
+					accounts:  []authn.AuthConfig{p.Password},
+					anonymous: true,
+					life:      5 * time.Minute, // https://github.com/renovatebot/renovate/discussions/47314, with the error of an old token
+					fields:    issuedAt,        // https://distribution.github.io/distribution/spec/auth/token/
+					errors:    true,            // containerd/containerd#7064: insufficient_scope
+				}),
+				WithReferrers(),
+				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#6492
+				withHabit(ManifestHead, pullLimits),
+				withHabit(ManifestGet, pullLimits),
+				// https://docs.docker.com/desktop/setup/allow-list/
+				withBlobStore("production.cloudflare.docker.com", func(hex string) string {
+					return "/registry-v2/docker/registry/v2/blobs/sha256/" + hex[:2] + "/" + hex + "/data?verify=1"
+				}),
+			)
+		},
+	}
+}
+
+// pullLimits adds the headers with the limit of an anonymous client, to answers
+// to HEAD and GET alike.
+//
+// Source: https://docs.docker.com/docker-hub/usage/pulls/
+func pullLimits(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	w.Header().Set("Ratelimit-Limit", "100;w=21600")
+	w.Header().Set("Ratelimit-Remaining", "99;w=21600")
+	w.Header().Set("Docker-Ratelimit-Source", "192.0.2.1") // containerd/containerd#6492
+	next.ServeHTTP(w, req)
+}
+
+// TooManyPulls answers as Docker Hub does to a client beyond its limit of
+// pulls.
+//
+// Source: https://docs.docker.com/docker-hub/usage/pulls/
+func TooManyPulls() Fault {
+	return refuse(http.StatusTooManyRequests, errorBody("TOOMANYREQUESTS", "You have reached your pull rate limit."))
+}

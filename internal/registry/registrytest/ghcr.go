@@ -1,0 +1,89 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// ghcr imitates the container registry of GitHub. How long its tokens live, and
+// the most tags of its pages, are not published. It lists the oldest tags first
+// (renovatebot/renovate#36103), where the imitation sorts them.
+func ghcr() Product {
+	return Product{
+		Name:       "GHCR",
+		Host:       "ghcr.io",
+		Repository: "stefanprodan/podinfo",
+		Anonymous:  true,
+		Password:   authn.AuthConfig{Username: "reader", Password: "ghcr-password"},
+		Pages:      true,
+		install: func(z *Zoo, p Product) {
+			z.add(p, slices.Concat([]Option{withTokens(ghcrTokens(p))}, ghcrHabits())...)
+		},
+	}
+}
+
+// ghcrTokens returns the token server.
+func ghcrTokens(p Product) *tokenLogin {
+	return &tokenLogin{
+		realm:     "https://ghcr.io/token", // getwud/wud#143
+		service:   "ghcr.io",
+		pingScope: "repository:user/image:pull", // cloudflare/serverless-registry#148
+		life:      5 * time.Minute,
+		accounts:  []authn.AuthConfig{p.Password},
+		anonymous: true,
+		fields:    onlyToken, // Mic92/niks3#229
+		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149: a scope or an action that is not granted.
+		refuse: refuseMore(refusal{http.StatusForbidden, errorBody("DENIED", "requested access to the resource is denied")}),
+		// mccutchen/go-httpbin#223: credentials that expired.
+		wrong: &refusal{http.StatusForbidden, errorBody("DENIED", "denied")},
+	}
+}
+
+// ghcrHabits returns what a host that passes requests on to GHCR shows of it.
+func ghcrHabits() []Option {
+	// Mic92/niks3#229
+	const index, refused = "application/vnd.oci.image.index.v1+json", "OCI index found, but Accept header does not support OCI indexes"
+	return []Option{
+		withPaging(paging{size: 100}), // argoproj-labs/argocd-image-updater#1660, smg-project/smg#2348
+		withHabit(ManifestHead, needsAccept(index, refused)),
+		withHabit(ManifestGet, needsAccept(index, refused)),
+		withHabit(Referrers, ghcrReferrers),
+		withSite("github.com", "", http.NotFoundHandler()), // dataaxiom/ghcr-cleanup-action#13
+		withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
+		// https://docs.github.com/en/actions/reference/runners/self-hosted-runners, scarf-sh/gateway#35
+		withBlobStore("pkg-containers.githubusercontent.com", func(hex string) string {
+			return "/ghcr1/blobs/sha256:" + hex + "?sig=1"
+		}),
+	}
+}
+
+// ghcrReferrers redirects to a page of the web site, whose address loses the
+// digest.
+//
+// Source: artifacthub/hub#4785
+func ghcrReferrers(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+	path, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/v2/"), ":")
+	w.Header().Set("Location", "https://github.com/-/v2/packages/container/package/"+url.PathEscape(path))
+	w.WriteHeader(http.StatusSeeOther)
+}

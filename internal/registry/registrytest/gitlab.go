@@ -1,0 +1,91 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"net/http"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// gitLab imitates the container registry of GitLab.com, a fork of Distribution
+// 2. Whether its token server takes identity tokens is not published.
+func gitLab() Product {
+	return Product{
+		Name:       "GitLab",
+		Host:       "registry.gitlab.com",
+		Repository: "gitlab-org/build/cng/gitlab-workhorse-ee",
+		Anonymous:  true,
+		Password:   authn.AuthConfig{Username: "reader", Password: "gitlab-password"},
+		Pages:      true,
+		Broken:     map[Kind]string{Referrers: "oras-project/oras-go#1396"},
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				withTokens(&tokenLogin{
+					realm:     "https://gitlab.com/jwt/auth", // oras-project/oras-go#1396
+					service:   "container_registry",
+					life:      15 * time.Minute, // https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/
+					accounts:  []authn.AuthConfig{p.Password},
+					anonymous: true,
+					// gitlabhq/gitlabhq app/services/auth/container_registry_authentication_service.rb
+					fields: onlyToken,
+					refuse: gitLabForbidden,
+					wrong:  &refusal{http.StatusUnauthorized, errorBody("UNAUTHORIZED", "HTTP Basic: Access denied")}, // getwud/wud#1165
+				}),
+				// https://gitlab.com/gitlab-org/gitlab/-/merge_requests/98215: lengths count,
+				// https://gitlab.com/gitlab-org/gitlab/-/issues/359277: and without one, there are 100 tags.
+				withPaging(paging{size: 100}),
+				withManifestHabit(digestTags),
+				distributionHabits("application/json; charset=utf-8"), // portainer/portainer#2956
+				// https://docs.gitlab.com/user/gitlab_com/#container-registry: the CDN
+				withBlobStore("cdn.registry.gitlab-static.net", func(hex string) string {
+					return "/gitlab/docker/registry/v2/blobs/sha256/" + hex[:2] + "/" + hex + "/data?Signature=1"
+				}),
+			)
+		},
+	}
+}
+
+// gitLabForbidden refuses a token for repositories none of which the client may
+// pull from.
+//
+// Source: gitlabhq/gitlabhq app/services/auth/container_registry_authentication_service.rb, canonical/microk8s#4754
+func gitLabForbidden(asked tokenRequest) *refusal {
+	if len(asked.granted) > 0 || len(asked.scopes) == 0 && !asked.anonymous {
+		return nil
+	}
+	return &refusal{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"access forbidden"}],"http_status":403}`}
+}
+
+// digestTag matches a tag of the referrers tag schema.
+var digestTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}$`)
+
+// digestTags takes a tag of the referrers tag schema for the digest in it, and
+// answers with the subject in place of a list of its referrers.
+//
+// Source: oras-project/oras-go#1396
+func digestTags(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	if tag := path.Base(req.URL.Path); digestTag.MatchString(tag) {
+		req = req.Clone(req.Context())
+		req.URL.Path = path.Dir(req.URL.Path) + "/" + strings.Replace(tag, "-", ":", 1)
+	}
+	next.ServeHTTP(w, req)
+}

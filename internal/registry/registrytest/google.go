@@ -1,0 +1,116 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// google imitates what both of Google's registries have in common.
+func google(name, host, repository, service string) Product {
+	return Product{
+		Name:       name,
+		Host:       host,
+		Repository: repository,
+		Anonymous:  true,
+		// https://cloud.google.com/artifact-registry/docs/docker/authentication#token
+		Password: authn.AuthConfig{Username: "oauth2accesstoken", Password: host + "-password"},
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				withTokens(&tokenLogin{
+					realm:     "https://" + host + "/v2/token", // nicholas-fedor/watchtower#1894, davedoesdev/dxf#28
+					service:   service,
+					life:      5 * time.Minute,
+					accounts:  []authn.AuthConfig{p.Password},
+					anonymous: true,
+					open:      []string{http.MethodGet, http.MethodHead}, // comment in kubernetes/registry.k8s.io cmd/archeio/internal/app/handlers.go
+					fields:    onlyToken,
+					// containerd/containerd#4379, #8415: a scope beyond what is granted.
+					refuse: refuseMore(refusal{http.StatusForbidden, errorBody("DENIED", "Permission denied")}),
+				}),
+				withPaging(googlePaging()),
+				withHabit(Referrers, googleReferrers),
+				withSite(googleLogin, "", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { HTML()(w, req, nil) })),
+				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#4379
+			)
+		},
+	}
+}
+
+// googleLogin is the host of the login page.
+const googleLogin = "accounts.google.com"
+
+// googleReferrers redirects to a login page, which is served with status 200.
+// The address of the page is not published, but that it is one of Google's.
+//
+// Source: google/go-containerregistry#1968
+func googleReferrers(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+	http.Redirect(w, req, "https://"+googleLogin+"/ServiceLogin", http.StatusFound)
+}
+
+// googlePaging lists all tags in one page, with the manifests that they point
+// at, and with the repositories below. Numbers are strings.
+//
+// Source: google/go-containerregistry pkg/v1/google/list.go
+func googlePaging() paging {
+	return paging{whole: true, fields: googleFields}
+}
+
+// googleFields adds the fields of Google's tag lists.
+func googleFields(r *Registry, document map[string]any) {
+	manifests := map[string]map[string]any{}
+	repo, _ := document["name"].(string)
+	tags, _ := document["tags"].([]string)
+	for _, tag := range tags {
+		recorder := httptest.NewRecorder()
+		r.backend.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/v2/"+repo+"/manifests/"+tag, nil))
+		digest := recorder.Header().Get("Docker-Content-Digest")
+		if manifests[digest] == nil {
+			manifests[digest] = map[string]any{
+				"imageSizeBytes": sizeOf(recorder.Body.Bytes()),
+				"mediaType":      recorder.Header().Get("Content-Type"),
+				"tag":            []string{},
+				"timeCreatedMs":  "0",
+				"timeUploadedMs": strconv.FormatInt(time.Now().UnixMilli(), 10),
+			}
+		}
+		manifests[digest]["tag"] = append(manifests[digest]["tag"].([]string), tag)
+	}
+	document["manifest"] = manifests
+	document["child"] = []string{}
+}
+
+// sizeOf returns the size of the layers of an image.
+func sizeOf(manifest []byte) string {
+	var image struct {
+		Layers []struct {
+			Size int64 `json:"size"`
+		} `json:"layers"`
+	}
+	_ = json.Unmarshal(manifest, &image) // an index has none
+	var sum int64
+	for _, layer := range image.Layers {
+		sum += layer.Size
+	}
+	return strconv.FormatInt(sum, 10)
+}

@@ -1,0 +1,66 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// kinds are the kinds of requests by method and the last but one element of
+// the path.
+var kinds = map[[2]string]Kind{
+	{http.MethodGet, "tags"}:       Tags,
+	{http.MethodHead, "manifests"}: ManifestHead,
+	{http.MethodGet, "manifests"}:  ManifestGet,
+	{http.MethodGet, "blobs"}:      Blob,
+	{http.MethodGet, "referrers"}:  Referrers,
+}
+
+// kindOf returns what a request to any of the registry's hosts is for.
+func (r *Registry) kindOf(req *http.Request) Kind {
+	if r.login.serves(req) {
+		return Token
+	}
+	return cmp.Or(r.sites[req.Host].kind, kindOf(req))
+}
+
+// kindOf returns what a request to a registry is for.
+func kindOf(req *http.Request) Kind {
+	elements := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
+	parent := elements[max(0, len(elements)-2)]
+	switch {
+	case req.Method == http.MethodGet && strings.Trim(req.URL.Path, "/") == "v2":
+		return Ping
+	default:
+		return cmp.Or(kinds[[2]string{req.Method, parent}], Other)
+	}
+}
+
+// repositoryOf returns the repository that the path of a request names, such
+// as "library/nginx", and "" for a ping.
+func repositoryOf(req *http.Request) string {
+	elements := strings.Split(strings.TrimPrefix(req.URL.Path, "/v2/"), "/")
+	for i, element := range slices.Backward(elements) {
+		if i > 0 && slices.Contains([]string{"tags", "manifests", "blobs", "referrers"}, element) {
+			return strings.Join(elements[:i], "/")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,242 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// TestProducts_RefuseWhoMayNotPull stands for imitations that are laxer than
+// their products, behind which a client without the right credentials would
+// pass. It tries none for a private repository, a wrong password, and a token
+// that was issued for another repository.
+func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
+	for _, p := range Products() {
+		if p.Password.Password == "" {
+			continue // all that it has is public
+		}
+		t.Run(p.Name, func(t *testing.T) {
+			z := StartZoo(t)
+			r := z.Registry(p.Host)
+			r.Push(t, p.Repository, "1.0.0")
+			wrong := authn.AuthConfig{Username: p.Password.Username, Password: "wrong"}
+			l, _ := r.login.(*tokenLogin)
+			if l != nil && l.lenient {
+				r.SetPrivate(p.Repository) // wrong credentials are as good as none
+			}
+			if _, err := remote.List(newZooClient(t, z, p, wrong).repository, newZooClient(t, z, p, wrong).options...); err == nil {
+				t.Error("a wrong password was taken")
+			}
+			if l != nil && l.unbound {
+				return // its tokens admit to everything
+			}
+			r.SetPrivate(p.Repository)
+			none := newZooClient(t, z, p, authn.AuthConfig{})
+			if _, err := remote.List(none.repository, none.options...); err == nil {
+				t.Error("a private repository was listed without credentials")
+			}
+			newZooClient(t, z, p, p.Password).checkList(t, []string{"1.0.0"})
+		})
+	}
+}
+
+func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
+	for _, p := range Products() {
+		l, bound := StartZoo(t).Registry(p.Host).login.(*tokenLogin)
+		if !bound || l.unbound {
+			continue
+		}
+		t.Run(p.Name, func(t *testing.T) {
+			z := StartZoo(t)
+			r := z.Registry(p.Host)
+			r.Push(t, "other/app", "1.0.0")
+			r.Push(t, p.Repository, "1.0.0")
+			r.SetPrivate("other/app") // that is read without a token by some
+			l := r.login.(*tokenLogin)
+			token := issueToken(l, p.Repository)
+			got := map[string]int{}
+			for _, repo := range []string{p.Repository, "other/app"} {
+				header := http.Header{"Authorization": {"Bearer " + token}}
+				got[repo] = fetch(t, z, http.MethodGet, "https://"+p.Host+"/v2/"+repo+"/tags/list", header).StatusCode
+			}
+			r.ExpireTokens()
+			header := http.Header{"Authorization": {"Bearer " + token}}
+			got["expired"] = fetch(t, z, http.MethodGet, "https://"+p.Host+"/v2/"+p.Repository+"/tags/list", header).StatusCode
+			if diff := cmp.Diff(map[string]int{p.Repository: 200, "other/app": 401, "expired": 401}, got); diff != "" {
+				t.Errorf("statuses, -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestZoo_ReportsLeaks stands for credentials that a client takes along to
+// another host: a password, a token, an identity token in a form or query.
+func TestZoo_ReportsLeaks(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		url    string
+		header func(z *Zoo) http.Header
+		want   []string
+	}{
+		{
+			reason: "a product's own registry may see its password",
+			url:    "https://ghcr.io/v2/",
+			header: func(*Zoo) http.Header { return basic(ghcr().Password) },
+		},
+		{
+			reason: "a product's token server may see its password",
+			url:    "https://auth.docker.io/token",
+			header: func(*Zoo) http.Header { return basic(dockerHub().Password) },
+		},
+		{
+			reason: "another product must not see it",
+			url:    "https://quay.io/v2/",
+			header: func(*Zoo) http.Header { return basic(ghcr().Password) },
+			want:   []string{"GET quay.io/v2/: GHCR"},
+		},
+		{
+			reason: "a blob store is reached by a signed URL, not with a token",
+			url:    "https://pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1",
+			header: func(z *Zoo) http.Header {
+				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
+				return http.Header{"Authorization": {"Bearer " + token}}
+			},
+			want: []string{"GET pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1: GHCR"},
+		},
+		{
+			reason: "an identity token in a query is as secret as in a header",
+			url:    "https://ghcr.io/token?refresh_token=distribution-3-identity",
+			header: func(*Zoo) http.Header { return nil },
+			want:   []string{"GET ghcr.io/token: Distribution 3"},
+		},
+		{
+			reason: "lscr.io passes on the tokens of GHCR, whose challenge it shows",
+			url:    "https://lscr.io/v2/",
+			header: func(z *Zoo) http.Header {
+				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
+				return http.Header{"Authorization": {"Bearer " + token}}
+			},
+		},
+	} {
+		z := StartZoo(t)
+		fetch(t, z, http.MethodGet, c.url, c.header(z))
+		if diff := cmp.Diff(c.want, z.Leaks()); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
+
+// TestZoo_RefusesWhatItIsNot stands for clients that go astray without being
+// noticed: to an unknown host, to another port, and to either by the proxy.
+func TestZoo_RefusesWhatItIsNot(t *testing.T) {
+	z := StartZoo(t)
+	_, err := z.Dial(t.Context(), "tcp", "registry.example.net:443")
+	var notFound *net.DNSError
+	if !errors.As(err, &notFound) || !notFound.IsNotFound {
+		t.Errorf("unknown host: got %v, want a host that is not found", err)
+	}
+	if _, err := z.Dial(t.Context(), "tcp", "ghcr.io:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("other port: got %v, want a refused connection", err)
+	}
+	transport := zooTransport(t, z)
+	transport.DialContext, transport.Proxy = nil, http.ProxyURL(z.Proxy())
+	for url, want := range map[string]string{
+		"https://ghcr.io/v2/":              "",
+		"https://registry.example.net/v2/": "Bad Gateway",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := transport.RoundTrip(req)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			_ = resp.Body.Close()
+		}
+		if got != want {
+			t.Errorf("proxy to %s: got error %q, want %q", url, got, want)
+		}
+	}
+}
+
+func TestZoo_HasOneHostForEachProduct(t *testing.T) {
+	z := StartZoo(t)
+	for _, p := range Products() {
+		if got := z.Registry(p.Host).Host(); got != p.Host {
+			t.Errorf("%s: got the registry of %s for %s", p.Name, got, p.Host)
+		}
+	}
+	if pem, err := os.ReadFile(z.CertFile(t)); err != nil || !z.CertPool().Equal(poolOf(pem)) {
+		t.Errorf("error %v, and the file has another authority", err)
+	}
+}
+
+// poolOf returns the certificates in a PEM file.
+func poolOf(pem []byte) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+// basic is the header with a username and a password.
+func basic(account authn.AuthConfig) http.Header {
+	req := &http.Request{Header: http.Header{}}
+	req.SetBasicAuth(account.Username, account.Password)
+	return req.Header
+}
+
+// response is an answer with its body.
+type response struct {
+	*http.Response
+
+	body string
+}
+
+// fetch makes one request to the zoo and follows no redirect.
+func fetch(t *testing.T, z *Zoo, method, url string, header http.Header) response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := zooTransport(t, z).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response{resp, string(body)}
+}

@@ -1,0 +1,72 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// zot imitates Zot 2 with a password. How it answers for a last tag that is not
+// there differs by version, and is not imitated.
+func zot() Product {
+	return Product{
+		Name:       "Zot",
+		Host:       "zot.example.com",
+		Repository: "team/app",
+		Password:   authn.AuthConfig{Username: "reader", Password: "zot-password"},
+		Pages:      true,
+		Referrers:  true, // project-zot/zot pkg/api/routes.go: GetReferrers
+		install: func(z *Zoo, p Product) {
+			z.add(p,
+				WithReferrers(),
+				// project-zot/zot pkg/api/authn.go: authFail
+				withBasic(p.Password, `Basic realm="Authorization Required"`),
+				withRefusals(zotUnauthorized),
+				// project-zot/zot#2116: the Link is in brackets; #1777: no tags where none are asked for
+				withPaging(paging{zero: true, invalid: &refusal{http.StatusBadRequest, ""}}),
+				withHabit(Any, zotErrors),
+			)
+		},
+	}
+}
+
+// zotUnauthorized is an error that is not in a list of errors.
+//
+// Source: project-zot/zot pkg/api/authn.go and pkg/api/errors/errors.go
+func zotUnauthorized(*http.Request) string {
+	return `{"code":"UNAUTHORIZED","message":"authentication required","detail":{"description":"The access controller refused the client."}}`
+}
+
+// zotErrors gives answers with status 404 the codes of Zot.
+//
+// Source: project-zot/zot pkg/api/routes.go and pkg/api/errors/errors.go
+func zotErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	edit(func(recorder *httptest.ResponseRecorder) {
+		if recorder.Code != http.StatusNotFound || recorder.Body.Len() == 0 {
+			return
+		}
+		code, message := "MANIFEST_UNKNOWN", "manifest unknown"
+		if kindOf(req) == Tags {
+			code, message = "NAME_UNKNOWN", "repository name not known to registry"
+		}
+		body := detailedError(code, message, map[string]string{"name": repositoryOf(req)})
+		rewrite(recorder, http.StatusNotFound, "application/json", body)
+	})(w, req, next)
+}
