@@ -97,7 +97,8 @@ func forbiddenTags(w http.ResponseWriter, req *http.Request, next http.Handler) 
 		if recorder.Code != http.StatusNotFound {
 			return
 		}
-		body := detailedError("UNAUTHORIZED", "The client does not have permission for manifest", map[string]string{"manifest": repositoryOf(req)})
+		detail := map[string]string{"manifest": repositoryOf(req)}
+		body := detailedError("UNAUTHORIZED", "The client does not have permission for manifest", detail)
 		rewrite(recorder, http.StatusForbidden, "application/json", body)
 	})(w, req, next)
 }

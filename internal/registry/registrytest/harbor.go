@@ -106,8 +106,7 @@ func harborErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {
 }
 
 // harborReferrers answers with an empty document, which names no media type,
-// where there is no manifest with the digest, and says how many referrers there
-// are.
+// where there is no manifest with the digest.
 //
 // Source: goharbor/harbor src/server/registry/referrers.go
 func (r *Registry) harborReferrers(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -62,7 +62,8 @@ func hostedChallengeCases() []habitCase {
 			headers: map[string]string{challenge: `BASIC realm="Sonatype Nexus Repository Manager"`},
 		},
 		{
-			reason: "Artifactory's token server is in the repository", host: artifactory().Host, url: "https://artifactory.example.com/v2/", status: 401,
+			reason: "Artifactory's token server is in the repository", host: artifactory().Host,
+			url: "https://artifactory.example.com/v2/", status: 401,
 			headers: map[string]string{challenge: `/artifactory/api/docker/docker/v2/token"`, "X-Artifactory-Id": "imitation"},
 		},
 		{
@@ -82,11 +83,13 @@ func hostedAnswerCases() []habitCase {
 	nexusURL, artifactoryURL := "https://nexus.example.com/v2/REPO", "https://artifactory.example.com/v2/REPO"
 	return []habitCase{
 		{
-			reason: "ACR's Link has an empty order", host: acr().Host, login: true, url: "https://" + acr().Host + "/v2/REPO/tags/list?n=1", status: 200,
+			reason: "ACR's Link has an empty order", host: acr().Host, login: true,
+			url: "https://" + acr().Host + "/v2/REPO/tags/list?n=1", status: 200,
 			headers: map[string]string{"Link": `</v2/hello-world/tags/list?last=1.0.0&n=1&orderby=>; rel="next"`},
 		},
 		{
-			reason: "ACR's blobs are on a storage account", host: acr().Host, login: true, url: "https://" + acr().Host + "/v2/REPO/blobs/DIGEST", status: 307,
+			reason: "ACR's blobs are on a storage account", host: acr().Host, login: true,
+			url: "https://" + acr().Host + "/v2/REPO/blobs/DIGEST", status: 307,
 			headers: map[string]string{"Location": ".blob.core.windows.net/"},
 		},
 		{
@@ -98,10 +101,12 @@ func hostedAnswerCases() []habitCase {
 			headers: map[string]string{"Content-Type": "text/plain"},
 		},
 		{
-			reason: "Harbor lists no tags where none are asked for", host: harbor().Host, url: harborURL + "/tags/list?n=0", status: 200, body: `"tags":[]`,
+			reason: "Harbor lists no tags where none are asked for", host: harbor().Host,
+			url: harborURL + "/tags/list?n=0", status: 200, body: `"tags":[]`,
 		},
 		{
-			reason: "Harbor refuses what is no number", host: harbor().Host, url: harborURL + "/tags/list?n=many", status: 400, body: "BAD_REQUEST",
+			reason: "Harbor refuses what is no number", host: harbor().Host,
+			url: harborURL + "/tags/list?n=many", status: 400, body: "BAD_REQUEST",
 		},
 		{
 			reason: "Harbor's list of unknown referrers is an empty document", host: harbor().Host, status: 200, body: "{}\n",
@@ -118,26 +123,35 @@ func hostedAnswerCases() []habitCase {
 			headers: map[string]string{"Link": `<https://nexus.example.com/v2/team/app/tags/list?last=1.0.0&n=1>; rel="next"`},
 		},
 		{
-			reason: "Artifactory's Link leads to another image", host: artifactory().Host, login: true, url: artifactoryURL + "/tags/list?n=1", status: 200,
+			reason: "Artifactory's Link leads to another image", host: artifactory().Host, login: true,
+			url: artifactoryURL + "/tags/list?n=1", status: 200,
 			headers: map[string]string{"Link": `</v2/team/app/tags/list?last=1.0.0&n=1>`},
 		},
 		{
-			reason: "Artifactory forbids a missing tag", host: artifactory().Host, login: true, url: artifactoryURL + "/manifests/missing", status: 403,
+			reason: "Artifactory forbids a missing tag", host: artifactory().Host, login: true,
+			url: artifactoryURL + "/manifests/missing", status: 403,
 		},
 		{
 			reason: "Artifactory sends no list to who accepts manifests", host: artifactory().Host, login: true, status: 406,
 			url: artifactoryURL + "/tags/list", accept: "application/vnd.docker.distribution.manifest.v2+json",
 		},
 		{
-			reason: "Gitea's last page names another one", host: gitea().Host, login: true, url: "https://gitea.example.com/v2/REPO/tags/list", status: 200,
+			reason: "Gitea's last page names another one", host: gitea().Host, login: true,
+			url: "https://gitea.example.com/v2/REPO/tags/list", status: 200,
 			headers: map[string]string{"Link": `</v2/team/app/tags/list?last=index>; rel="next"`},
 		},
 		{
-			reason: "and that one is empty", host: gitea().Host, login: true, url: "https://gitea.example.com/v2/REPO/tags/list?last=index", status: 200,
+			reason: "and that one is empty", host: gitea().Host, login: true,
+			url: "https://gitea.example.com/v2/REPO/tags/list?last=index", status: 200,
 			headers: map[string]string{"Link": ""}, body: `"tags":[]`,
 		},
 		{
-			reason: "Zot has no body for a bad number", host: zot().Host, login: true, url: "https://zot.example.com/v2/REPO/tags/list?n=many", status: 400,
+			reason: "Zot lists no tags where none are asked for", host: zot().Host, login: true, status: 200,
+			url: "https://zot.example.com/v2/REPO/tags/list?n=0", body: `"tags":[]`,
+		},
+		{
+			reason: "Zot has no body for a bad number", host: zot().Host, login: true,
+			url: "https://zot.example.com/v2/REPO/tags/list?n=many", status: 400,
 		},
 		{
 			reason: "Distribution 2 cuts no list", host: distribution2().Host, login: true, status: 200,
