@@ -39,7 +39,10 @@ func nextPage(resp *http.Response) (*url.URL, error) {
 // resolvePage resolves a link on a page of a tag list. It must lead to the
 // host that served the page: that is the registry, or where the registry itself
 // redirected to. The scheme is the page's, whatever the link says: registries
-// behind a proxy that ends TLS name their outer host with their inner scheme.
+// behind a proxy that ends TLS name their outer host with their inner scheme. So
+// is the path, if both are lists of the same resource: registries behind a path
+// prefix leave it out, and so name a list of another repository (Artifactory:
+// renovatebot/renovate#15030; Nexus: sonatype/nexus-public#1011).
 func resolvePage(page *url.URL, target string) (*url.URL, error) {
 	u, err := page.Parse(target)
 	if err != nil {
@@ -49,7 +52,16 @@ func resolvePage(page *url.URL, target string) (*url.URL, error) {
 		return nil, errForeignLink
 	}
 	u.Scheme, u.Host, u.Fragment = page.Scheme, page.Host, ""
+	if resourceOf(u) == resourceOf(page) {
+		u.Path, u.RawPath = page.Path, page.RawPath
+	}
 	return u, nil
+}
+
+// resourceOf returns the last two elements of a path, such as "tags/list".
+func resourceOf(u *url.URL) string {
+	elements := strings.Split(u.Path, "/")
+	return strings.Join(elements[max(0, len(elements)-2):], "/")
 }
 
 // Links to next pages that are not followed.

@@ -69,7 +69,10 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 			look = e.lookAtBundles
 		}
 		if err := look(ctx, j); err != nil {
-			return Verdict{}, err
+			// Of one format: the other one may have a signature that passes.
+			// Artifactory answers 403 to a signature tag that is missing
+			// (sigstore/cosign#2973).
+			e.failed = err
 		}
 		if e.signer != "" {
 			c.bundles.Store(bundles)

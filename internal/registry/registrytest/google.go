@@ -91,7 +91,7 @@ func googleFields(r *Registry, document map[string]any) {
 				"mediaType":      recorder.Header().Get("Content-Type"),
 				"tag":            []string{},
 				"timeCreatedMs":  "0",
-				"timeUploadedMs": strconv.FormatInt(time.Now().UnixMilli(), 10),
+				"timeUploadedMs": "1767225600000",
 			}
 		}
 		manifests[digest]["tag"] = append(manifests[digest]["tag"].([]string), tag)

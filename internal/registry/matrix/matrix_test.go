@@ -1,0 +1,308 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package matrix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-containerregistry/pkg/authn"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
+	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+)
+
+// manyTags is the length of the long list.
+const manyTags = 2500
+
+// operations are the operations of the client, in the order in which they are
+// made: the first one finds nothing cached, and all others what it left.
+var operations = []struct {
+	name string
+	run  func(context.Context, *fixture, *registry.Repository) error
+}{
+	{"first scan", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		list, err := repo.List(ctx, "")
+		f.fingerprint = list.Fingerprint
+		return errors.Join(err, same("tags", sorted(list.Tags), f.tags))
+	}},
+	{"next scan", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		list, err := repo.List(ctx, f.fingerprint)
+		return errors.Join(err, same("unchanged", list.Unchanged, f.stable))
+	}},
+	{"digest", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		digest, err := repo.Digest(ctx, "1.1.0")
+		return errors.Join(err, same("digest", digest, f.digest))
+	}},
+	{"is a tag there", func(ctx context.Context, _ *fixture, repo *registry.Repository) error {
+		found, err := repo.Exists(ctx, "1.1.0")
+		return errors.Join(err, same("found", found, true))
+	}},
+	{"is a tag gone", func(ctx context.Context, _ *fixture, repo *registry.Repository) error {
+		found, err := repo.Exists(ctx, "9.9.9")
+		return errors.Join(err, same("found", found, false))
+	}},
+	{"manifest", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		manifest, err := repo.Manifest(ctx, "1.1.0")
+		return errors.Join(err, same("digest of the manifest", manifest.Digest, f.digest))
+	}},
+	{"blob", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		blob, err := repo.Blob(ctx, f.config, 1<<20)
+		return errors.Join(err, same("valid JSON", json.Valid(blob), true))
+	}},
+	{"referrers", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		found, err := repo.Referrers(ctx, f.digest)
+		return errors.Join(err, same("number of referrers", len(found), f.referrers))
+	}},
+	{"signature", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
+		verdict, err := f.verifier.Verify(ctx, repo, f.image, f.digest)
+		return errors.Join(err, same("passed", verdict.Passed(), true))
+	}},
+	{strconv.Itoa(manyTags) + " tags", func(ctx context.Context, f *fixture, _ *registry.Repository) error {
+		repo := f.open(f.long)
+		defer repo.Close()
+		list, err := repo.List(ctx, "")
+		return errors.Join(err, same("number of tags", len(list.Tags), manyTags))
+	}},
+}
+
+// known are the operations that a product makes impossible, with the reason.
+var known = map[string]map[string]string{
+	"Artifactory": {"is a tag gone": "Artifactory answers 403 both to a tag that is missing and to one that the client may not read " +
+		"(sigstore/cosign#2973). So a policy whose tag was removed keeps it, and reports `AuthenticationFailed`."},
+}
+
+// same returns an error if got differs from want.
+func same[T any](what string, got, want T) error {
+	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+		return fmt.Errorf("%s: got %s, want %s", what, g, w)
+	}
+	return nil
+}
+
+func sorted(tags []string) []string {
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	return tags
+}
+
+// logins are the ways to log in, with the credentials of a product.
+var logins = []struct {
+	name  string
+	taken func(registrytest.Product) (authn.AuthConfig, bool)
+}{
+	{"anonymous", func(p registrytest.Product) (authn.AuthConfig, bool) { return authn.AuthConfig{}, p.Anonymous }},
+	{"password", func(p registrytest.Product) (authn.AuthConfig, bool) {
+		return p.Password, p.Password != authn.AuthConfig{}
+	}},
+	{"identity token", func(p registrytest.Product) (authn.AuthConfig, bool) {
+		return p.IdentityToken, p.IdentityToken != authn.AuthConfig{}
+	}},
+}
+
+// fixture is a product with images, reached with one login through the whole
+// client: from the Secrets that an ImageRepository names to the network.
+type fixture struct {
+	zoo         *registrytest.Zoo
+	client      *registry.Client
+	resolver    *credentials.Resolver
+	repo        *v1.ImageRepository
+	image, long image.Name
+	verifier    *signature.Verifier
+
+	tags           []string
+	digest, config string
+	referrers      int
+	stable         bool // equal lists are sent in equal bytes
+	fingerprint    registry.Fingerprint
+}
+
+// newFixture fills the registry of a product.
+func newFixture(t *testing.T, p registrytest.Product, login authn.AuthConfig) *fixture {
+	t.Helper()
+	f := &fixture{zoo: registrytest.StartZoo(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
+	t.Cleanup(f.client.Close)
+	f.image, f.long = parse(t, p.Host+"/"+p.Repository), parse(t, p.Host+"/"+p.Repository+"-long")
+	f.push(t, p)
+	f.setCredentials(t, p, login)
+	f.zoo.Reset()
+	return f
+}
+
+func parse(t *testing.T, name string) image.Name {
+	t.Helper()
+	img, err := image.Parse(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// push pushes two tags, of which one is signed, and a long list.
+func (f *fixture) push(t *testing.T, p registrytest.Product) {
+	t.Helper()
+	reg, key := f.zoo.Registry(p.Host), signaturetest.NewKey(t, "ecdsa")
+	reg.Push(t, p.Repository, "1.0.0")
+	f.digest = reg.Push(t, p.Repository, "1.1.0")
+	manifest := reg.Manifest(t, p.Repository, f.digest)
+	var parsed struct{ Config struct{ Digest string } }
+	if err := json.Unmarshal(manifest, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	f.config, f.tags = parsed.Config.Digest, []string{"1.0.0", "1.1.0"}
+	if p.Referrers {
+		subject := signaturetest.Image(f.digest, len(manifest))
+		bundle := key.Bundle(t, signaturetest.Statement(f.digest, signaturetest.SignPredicate))
+		signaturetest.PushBundle(t, reg, p.Repository, subject, bundle, signaturetest.SignPredicate)
+		f.referrers = 1
+	} else {
+		signaturetest.PushSignatures(t, reg, p.Repository, f.digest, key.Sign(t, signaturetest.Payload(f.digest)))
+		f.tags = append(f.tags, signaturetest.SignatureTag(f.digest))
+	}
+	many := make([]string, manyTags)
+	for i := range many {
+		many[i] = fmt.Sprintf("1.0.%d", i)
+	}
+	reg.PushTags(t, p.Repository+"-long", many...)
+	var err error
+	if f.verifier, err = signature.New(signature.KeysFrom(map[string][]byte{"cosign.pub": key.PublicPEM(t)}), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// setCredentials makes the Secrets, and the ImageRepository that names them.
+func (f *fixture) setCredentials(t *testing.T, p registrytest.Product, login authn.AuthConfig) {
+	t.Helper()
+	certificate, err := os.ReadFile(f.zoo.CertFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+	f.repo.Spec = v1.ImageRepositorySpec{
+		Image:          f.image.String(),
+		CertSecretRef:  &meta.LocalObjectReference{Name: "certs"},
+		ProxySecretRef: &meta.LocalObjectReference{Name: "proxy"},
+	}
+	objects := []client.Object{
+		secret("certs", map[string][]byte{"ca.crt": certificate}),
+		secret("proxy", map[string][]byte{"address": []byte(f.zoo.Proxy().String())}),
+	}
+	if login != (authn.AuthConfig{}) {
+		config, err := json.Marshal(map[string]any{"auths": map[string]any{p.Host: map[string]string{
+			"username": login.Username, "password": login.Password, "identitytoken": login.IdentityToken,
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, secret("login", map[string][]byte{corev1.DockerConfigJsonKey: config}))
+		f.repo.Spec.SecretRef = &meta.LocalObjectReference{Name: "login"}
+	}
+	f.resolver = credentials.NewResolver(fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).Build())
+}
+
+func secret(name string, data map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}, Data: data}
+}
+
+func (f *fixture) open(img image.Name) *registry.Repository {
+	return f.client.Open(registry.Access{Image: img, Auth: func(ctx context.Context) (registry.AuthOptions, error) {
+		return registry.NewAuthOptionsGetter(f.resolver).AuthOptions(ctx, f.repo)
+	}})
+}
+
+// TestMatrix makes every operation with every product and every login that it
+// takes, and compares the table of their requests with the documentation.
+func TestMatrix(t *testing.T) {
+	var table bytes.Buffer
+	table.WriteString("| registry | login |")
+	for _, operation := range operations {
+		table.WriteString(" " + operation.name + " |")
+	}
+	table.WriteString("\n|---|---|" + string(bytes.Repeat([]byte("---|"), len(operations))) + "\n")
+	for _, p := range registrytest.Products() {
+		for _, login := range logins {
+			if config, taken := login.taken(p); taken {
+				t.Run(p.Name+"/"+login.name, func(t *testing.T) {
+					fmt.Fprintf(&table, "| %s | %s |%s\n", p.Name, login.name, row(t, p, config))
+				})
+			}
+		}
+	}
+	for product, operations := range known {
+		for _, reason := range operations {
+			fmt.Fprintf(&table, "\n[^%s]: %s\n", footnote(product), reason)
+		}
+	}
+	t.Log("\n" + table.String())
+	if !t.Failed() {
+		compareDocs(t, table.String())
+	}
+}
+
+// row makes the operations, and returns the cells with the requests of each.
+func row(t *testing.T, p registrytest.Product, login authn.AuthConfig) string {
+	f, cells := newFixture(t, p, login), ""
+	for _, operation := range operations {
+		f.zoo.Reset()
+		repo := f.open(f.image)
+		err, note := operation.run(t.Context(), f, repo), ""
+		if known[p.Name][operation.name] != "" {
+			note = " [^" + footnote(p.Name) + "]"
+		}
+		if (err != nil) != (note != "") {
+			t.Errorf("%s: %v, after %s", operation.name, err, requests(f.zoo))
+		}
+		repo.Close()
+		if leaks := f.zoo.Leaks(); len(leaks) > 0 {
+			t.Errorf("%s: credentials were sent to other hosts: %q", operation.name, leaks)
+		}
+		cells += fmt.Sprintf(" %d%s |", len(f.zoo.Requests()), note)
+	}
+	return cells
+}
+
+// footnote names the footnote of a product.
+func footnote(product string) string { return strings.ToLower(product) }
+
+// requests lists the requests that a zoo has seen.
+func requests(zoo *registrytest.Zoo) string {
+	var all []string
+	for _, r := range zoo.Requests() {
+		all = append(all, r.Method+" "+r.Host+r.Path+"?"+r.Query)
+	}
+	return fmt.Sprintf("%q", all)
+}
