@@ -57,6 +57,14 @@ func TestDigest(t *testing.T) {
 			reason: "there is more than one way to refuse HEAD", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(501, "")},
 		},
+		"HeadNotFound": {
+			reason: "a HEAD that answers 404 where GET has the manifest (diun#1614)", wantRequests: both,
+			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(404, "")},
+		},
+		"HeadForbidden": {
+			reason: "a filter on the way that forbids HEAD", wantRequests: both,
+			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(403, "")},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -113,6 +113,23 @@ func TestParseToken(t *testing.T) {
 	}
 }
 
+// FuzzParseToken tests that no response of a token server makes a token without a
+// value, or one whose life exceeds the bounds.
+func FuzzParseToken(f *testing.F) {
+	for _, seed := range []string{
+		`{"token":"t","expires_in":"300","issued_at":1780300800}`, `{"access_token":"a","expires_in":1e300}`, `{"token":1}`, `{"token":"t","issued_at":"2027-01-01T00:00:00Z"}`, `[]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	begun := registrytest.NewClock().Now()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := parseToken(body, "Mon, 01 Jun 2026 08:00:10 GMT", begun)
+		if life := got.expires.Sub(begun); err == nil && (got.value == "" || life < -maxTokenMargin || life > maxTokenLife) {
+			t.Errorf("got a token %q that is used for %v", got.value, life)
+		}
+	})
+}
+
 func TestExchange_RealmsThatAreAllowed(t *testing.T) {
 	cases := map[string]struct {
 		reason, host, scheme, realm string
