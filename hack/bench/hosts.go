@@ -30,28 +30,40 @@ import (
 // rounds is how often each way is measured, in turn.
 const rounds = 3
 
-// hangs measures how much one registry that hangs slows down the others.
+// hangs measures how much one registry that hangs slows down the others: with the
+// controller, and in turn with the baseline, if there is one.
 func (s settings) hangs(ctx context.Context) error {
-	var well, ill []time.Duration
+	controllers := []string{""}
+	if s.baseline != "" {
+		controllers = append(controllers, s.baseline)
+	}
+	took := map[string]map[bool][]time.Duration{"": {}, s.baseline: {}}
 	for range rounds {
-		for _, hanging := range []bool{false, true} {
-			took, err := s.coldHosts(ctx, hanging)
-			if err != nil {
-				return err
-			}
-			if hanging {
-				ill = append(ill, took)
-			} else {
-				well = append(well, took)
+		for _, controller := range controllers {
+			for _, hanging := range []bool{false, true} {
+				t, err := s.coldHosts(ctx, controller, hanging)
+				if err != nil {
+					return err
+				}
+				took[controller][hanging] = append(took[controller][hanging], t)
 			}
 		}
 	}
-	a, b := median(well), median(ill)
+	figures := func(controller string) []figure {
+		well, ill := median(took[controller][false]).Seconds(), median(took[controller][true]).Seconds()
+		return []figure{
+			{"all are well", "%.2f s", well, ""},
+			{"that one hangs", "%.2f s", ill, ""},
+			{"hanging to well", "%.2f", ill / well, ""},
+		}
+	}
+	var baseline []figure
+	if s.baseline != "" {
+		baseline = figures(s.baseline)
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%d registries, %d repositories: those of all but one resolved (median of %d)\t\n", s.hosts, s.repositories, rounds)
-	fmt.Fprintf(table, "all are well\t%.2f s\n", a.Seconds())
-	fmt.Fprintf(table, "that one hangs\t%.2f s\n", b.Seconds())
-	fmt.Fprintf(table, "ratio\t%.2f\n", float64(b)/float64(a))
+	title := fmt.Sprintf("%d registries, %d repositories: those of all but one resolved (median of %d)", s.hosts, s.repositories, rounds)
+	printFigures(table, title, figures(""), baseline)
 	return table.Flush()
 }
 
@@ -62,9 +74,9 @@ func median(times []time.Duration) time.Duration {
 
 // coldHosts returns the time until the repositories of all registries but the
 // first are resolved, of which the first may hang.
-func (s settings) coldHosts(ctx context.Context, hanging bool) (time.Duration, error) {
+func (s settings) coldHosts(ctx context.Context, controller string, hanging bool) (time.Duration, error) {
 	var took time.Duration
-	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency}
+	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency, controller: controller}
 	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
 		ill := stand.registries[0]
 		ill.hanging.Store(hanging)

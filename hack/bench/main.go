@@ -38,7 +38,7 @@ type settings struct {
 	repositories, tags, hosts int
 	latency, steady, duration time.Duration
 	sizes                     []int
-	plot                      string
+	plot, baseline            string
 }
 
 // parts are what can be measured, in this order.
@@ -66,6 +66,7 @@ func main() {
 	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "the time that the part soak lasts")
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
 	flag.StringVar(&s.plot, "plot", "", "the SVG file into which the part scale is drawn")
+	flag.StringVar(&s.baseline, "baseline", "", "another controller, which the parts scans and hosts measure too, in the same tables")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -32,6 +32,7 @@ type load struct {
 	kinds       int // of tag lists
 	hosts       int
 	latency     time.Duration
+	controller  string // the program, "" for the one that was built
 }
 
 // stand is a control plane, registries, and objects, for a controller that is not
@@ -61,6 +62,9 @@ func newStand(ctx context.Context, l load) (*stand, error) {
 	}
 	if s.system, err = startSystem(ctx, s.dir); err != nil {
 		return s, err
+	}
+	if l.controller != "" {
+		s.controller.Binary = l.controller
 	}
 	for range l.hosts {
 		registry, err := newSyntheticRegistry(l.tags, l.kinds, l.latency)
