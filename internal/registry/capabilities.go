@@ -21,33 +21,32 @@ import (
 	"sync/atomic"
 )
 
-// capabilities is what a session learned about the registry's paging and
-// referrers support. It is learned per repository: hosts that serve several
-// registries under one name differ in it.
+// capabilities caches what a session found out about the registry's support of
+// paging and referrers. It is per repository, because one host may serve several
+// registries.
 type capabilities struct {
-	noSize atomic.Bool  // pages must not be asked to have a number of tags
-	links  atomic.Int32 // whether next pages are named
+	noSize atomic.Bool  // the registry refuses the page size
+	links  atomic.Int32 // whether pages have links to the next ones
 
 	noReferrers atomic.Int64 // until when the referrers API is not tried, in Unix time
 }
 
-// Whether a registry names the next page where it cuts a list.
+// The values of capabilities.links.
 const (
 	linksUnknown int32 = iota
-	linksNamed
+	linksPresent
 	linksMissing
 )
 
-// namesPages reports whether the registry names the next page where it cuts a
-// list, so that a page without one is the last. It finds out once, by asking for
-// one tag where there are more. A registry that sends more than was asked for
-// cuts nothing either.
-func (l *listing) namesPages(ctx context.Context) (bool, error) {
+// hasLinks reports whether a page without a link to a next one is the last page. It
+// finds out once, by requesting a page of one tag from a repository with more. A
+// registry that returns more than one ignores the page size, and so has no next page.
+func (l *listing) hasLinks(ctx context.Context) (bool, error) {
 	if links := l.capabilities.links.Load(); links != linksUnknown {
-		return links == linksNamed, nil
+		return links == linksPresent, nil
 	}
 	p, err := l.page(ctx, l.pageAfter("", 1))
-	if _, answered := asStatus(err); answered {
+	if failureStatus(err) != 0 {
 		return false, nil
 	}
 	if err != nil {
@@ -61,6 +60,6 @@ func (l *listing) namesPages(ctx context.Context) (bool, error) {
 		l.capabilities.links.Store(linksMissing)
 		return false, nil
 	}
-	l.capabilities.links.Store(linksNamed)
+	l.capabilities.links.Store(linksPresent)
 	return true, nil
 }

@@ -29,9 +29,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Manifest is a manifest or an index as the registry keeps it.
+// Manifest is a manifest or an index.
 type Manifest struct {
-	// MediaType is what it says of itself, or else what the registry says.
+	// MediaType is the mediaType of the manifest, or else the Content-Type.
 	MediaType string
 	// Digest is the digest of Bytes, "sha256:…".
 	Digest string
@@ -39,9 +39,9 @@ type Manifest struct {
 	Bytes []byte
 }
 
-// Manifest returns the manifest, or the index, at a tag or a digest. The bytes
-// have the digest that was asked for, or else the one that the registry names.
-// It fails with an *Error, which is ErrNotFound if there is none.
+// Manifest returns the manifest, or the index, at a tag or a digest. The digest of
+// its bytes is verified against the requested one and the one in the response's
+// header. It fails with an *Error, which is ErrNotFound if there is none.
 func (r *Repository) Manifest(ctx context.Context, reference string) (Manifest, error) {
 	op := operation{verb: opManifest, tag: reference}
 	if image.IsDigest(reference) {
@@ -50,9 +50,9 @@ func (r *Repository) Manifest(ctx context.Context, reference string) (Manifest, 
 	return run(ctx, r, op, func(ctx context.Context, r *reader) (Manifest, error) { return r.getManifest(ctx, reference) })
 }
 
-// Blob returns the blob of a digest, which is that of the bytes. One of more
-// than limit bytes is an error, as is one that exceeds the Client's own limit
-// for every body. It fails with an *Error, which is ErrNotFound if there is none.
+// Blob returns the blob of a digest, which is verified. It must not exceed limit
+// bytes, nor the Client's limit for bodies. It fails with an *Error, which is
+// ErrNotFound if there is none.
 func (r *Repository) Blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
 	op := operation{verb: opBlob, digest: digest}
 	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]byte, error) { return r.blob(ctx, digest, limit) })
@@ -60,7 +60,7 @@ func (r *Repository) Blob(ctx context.Context, digest string, limit int64) ([]by
 
 // getManifest fetches the manifest of a tag or a digest.
 func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, error) {
-	resp, err := r.askForManifest(ctx, http.MethodGet, reference)
+	resp, err := r.requestManifest(ctx, http.MethodGet, reference)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -78,8 +78,8 @@ func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, e
 	return m, checkUnambiguous(m)
 }
 
-// checkUnambiguous refuses what is a manifest to one reader and an index to the
-// next: a media type outside of the bytes is covered by no digest.
+// checkUnambiguous refuses JSON that some clients read as a manifest and others as an
+// index: the digest does not cover a media type outside of the bytes.
 func checkUnambiguous(m Manifest) error {
 	var both struct {
 		Manifests json.RawMessage `json:"manifests"`
@@ -95,11 +95,11 @@ func checkUnambiguous(m Manifest) error {
 	return nil
 }
 
-// errOtherDigest is about bytes that are not those that were asked for.
+// errOtherDigest is the error about bytes that do not have the requested digest.
 const errOtherDigest = transport.ProtocolError("what it sent does not have the digest that was asked for")
 
-// readManifest reads the manifest in an answer. Its digest must be the one that
-// the registry names, if it names one.
+// readManifest reads the manifest in a response. Its digest must be the one in the
+// header, if there is one.
 func (r *reader) readManifest(ctx context.Context, resp *http.Response) (Manifest, error) {
 	body, err := r.read(ctx, resp, r.limits.ManifestBytes, "manifest")
 	if err != nil {
@@ -109,14 +109,14 @@ func (r *reader) readManifest(ctx context.Context, resp *http.Response) (Manifes
 		return Manifest{}, err
 	}
 	m := Manifest{MediaType: mediaTypeOf(resp, body), Digest: digestOf(body), Bytes: body}
-	if named := namedDigest(resp); named != "" && named != m.Digest {
+	if named := headerDigest(resp); named != "" && named != m.Digest {
 		return Manifest{}, transport.ProtocolError("the digest that it names is not the digest of the manifest that it sent")
 	}
 	return m, nil
 }
 
 // mediaTypeOf returns the media type of a manifest: its own, or else that of the
-// answer.
+// response.
 func mediaTypeOf(resp *http.Response, body []byte) string {
 	var own struct {
 		MediaType string `json:"mediaType"`
@@ -124,15 +124,21 @@ func mediaTypeOf(resp *http.Response, body []byte) string {
 	if json.Unmarshal(body, &own) == nil && own.MediaType != "" {
 		return own.MediaType
 	}
-	said, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return contentType(resp)
+}
+
+// contentType returns the media type in a response's header, "" if there is no valid
+// one.
+func contentType(resp *http.Response) string {
+	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil {
 		return ""
 	}
-	return said
+	return mediaType
 }
 
-// blob fetches a blob. Registries often redirect to a store of blobs on another
-// host, which is shown no credentials.
+// blob fetches a blob. Registries often redirect to a blob store on another host,
+// which gets no credentials.
 func (r *reader) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
 	if !image.IsDigest(digest) {
 		return nil, transport.ProtocolError("the digest is not a valid one")
@@ -155,15 +161,15 @@ func (r *reader) blob(ctx context.Context, digest string, limit int64) ([]byte, 
 	return body, nil
 }
 
-// read reads the body of an answer to its end, which must come within limit bytes. A
-// large one waits for its turn.
+// read reads a body of at most limit bytes, within the budget of large reads. what
+// names the body in errors.
 func (r *reader) read(ctx context.Context, resp *http.Response, limit int64, what string) ([]byte, error) {
 	budget := readBudget{large: r.large}
 	defer budget.release()
 	return readAtMost(budget.reader(ctx, resp.Body), limit, what)
 }
 
-// readAtMost reads a body to its end, which must come within limit bytes.
+// readAtMost reads a body, and fails if it has more than limit bytes.
 func readAtMost(body io.Reader, limit int64, what string) ([]byte, error) {
 	read, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {

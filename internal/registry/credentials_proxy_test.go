@@ -174,8 +174,8 @@ func TestOneSecretForAll(t *testing.T) {
 }
 
 func TestProxyErrors(t *testing.T) {
-	connect := func(err error) error { return &net.OpError{Op: opProxyConnect, Net: "tcp", Err: err} }
-	socks := func(text string) error { return &net.OpError{Op: opSOCKSConnect, Net: "tcp", Err: errors.New(text)} }
+	connect := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
+	socks := func(text string) error { return &net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(text)} }
 	own, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
 	own.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
 	withLogin := own

@@ -29,16 +29,17 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// ErrNotFound is found, by errors.Is, in the errors that say that the registry
-// does not have what was asked for. A failure to say so is never one of them.
+// ErrNotFound is the cause of an *Error if the registry answered that it does not
+// have what was requested. No other failure has it.
 var ErrNotFound = errors.New("not found")
 
-// What an operation was about to do, as messages say it.
+// The values of Error.Op.
 const (
-	opCredentials = "find the credentials for" //nolint:gosec // G101: says what was tried, and holds no secret
+	opCredentials = "find the credentials for" //nolint:gosec // G101: names an operation, and holds no secret
 	opListTags    = "list the tags of"
 	opDigest      = "get the digest of"
 	opExists      = "look for"
@@ -47,21 +48,21 @@ const (
 	opReferrers   = "list the referrers of"
 )
 
-// Error is a failed operation. Its text says what failed and what to do, and
-// ends up in conditions: so it holds no secret, no raw answer and nothing that
-// differs from one try to the next, such as ports, times and request ids.
+// Error is a failed operation. Its text contains the problem and a remedy, and is
+// used in conditions: so it has no secrets, no raw responses and nothing that
+// differs between attempts, such as ports, times and request ids.
 type Error struct {
-	// Op says what failed, such as "list the tags of".
+	// Op is the operation that failed, such as "list the tags of".
 	Op string
-	// Image is the image repository as its object spells it, with the tag or
-	// the digest where the operation was about one.
+	// Image is the image repository as written in its object, with the tag or the
+	// digest that the operation was about.
 	Image string
-	// Host is the registry's host, and port where there is one.
+	// Host is the registry's host, and port if it has one.
 	Host string
-	// StatusCode is the HTTP status, 0 where there was no answer.
+	// StatusCode is the HTTP status, 0 if there was no response.
 	StatusCode int
-	// RetryAfter is how long the server asked to be left alone, 0 where it
-	// did not. It is never absurdly long.
+	// RetryAfter is the pause that the server asked for, 0 for none. It is bounded
+	// by package transport.
 	RetryAfter time.Duration
 
 	reason string
@@ -69,7 +70,7 @@ type Error struct {
 	err    error
 }
 
-// Error says what failed and what to do.
+// Error implements error.
 func (e *Error) Error() string {
 	return fmt.Sprintf("failed to %s %s: %s", e.Op, e.Image, e.detail)
 }
@@ -79,14 +80,17 @@ func (e *Error) Error() string {
 // FeatureGateDisabled.
 func (e *Error) Reason() string { return e.reason }
 
-// Unwrap returns the cause where it may be seen, such as
-// context.DeadlineExceeded. The errors of the network stay out of reach: they
-// may quote tokens.
+// Unwrap returns the cause if it is safe to print, such as
+// context.DeadlineExceeded. Network errors are not: they may contain tokens.
 func (e *Error) Unwrap() error { return e.err }
 
-// imageStatus is the status of an answer about the image. A *ggcr.Error
-// that is not inside of one is about the login.
-type imageStatus struct{ status *ggcr.Error }
+// imageStatus is the failure status of a response about the image. A *ggcr.Error
+// without it is about the login.
+type imageStatus struct {
+	status *ggcr.Error
+	// notFound means that the registry does not have what was requested.
+	notFound bool
+}
 
 // Error implements error.
 func (s *imageStatus) Error() string { return s.status.Error() }
@@ -94,45 +98,47 @@ func (s *imageStatus) Error() string { return s.status.Error() }
 // Unwrap returns the status.
 func (s *imageStatus) Unwrap() error { return s.status }
 
-// notFound is a response by which a registry says that it does not have what was
-// asked for.
-type notFound struct{ error }
-
-// Unwrap returns the status.
-func (n notFound) Unwrap() error { return n.error }
-
-// asStatus returns the status of a response that is a failure.
-func asStatus(err error) (int, bool) {
-	if failed, ok := errors.AsType[*ggcr.Error](err); ok {
-		return failed.StatusCode, true
-	}
-	return 0, false
+// isNotFound reports whether the registry does not have what was requested.
+func isNotFound(err error) bool {
+	s, ok := errors.AsType[*imageStatus](err)
+	return ok && s.notFound
 }
 
-// checkStatus fails unless an answer about the image has one of some statuses.
-func checkStatus(resp *http.Response, codes ...int) error {
-	err := ggcr.CheckError(resp, codes...)
-	if status := (*ggcr.Error)(nil); errors.As(err, &status) {
+// failureStatus returns the status of a response that is a failure, 0 for other
+// errors.
+func failureStatus(err error) int {
+	if failed, ok := errors.AsType[*ggcr.Error](err); ok {
+		return failed.StatusCode
+	}
+	return 0
+}
+
+// checkStatus fails unless a response about the image has status 200.
+func checkStatus(resp *http.Response) error {
+	err := ggcr.CheckError(resp, http.StatusOK)
+	if status, ok := errors.AsType[*ggcr.Error](err); ok {
 		return &imageStatus{status: status}
 	}
 	return err
 }
 
-// operation is what is being done, for the error that it may end with.
+// operation describes an operation in its errors.
 type operation struct {
-	verb  string
-	image image.Name
-	tag   string
-	// digest is asked for in place of a tag.
-	digest    string
+	verb      string
+	image     image.Name
+	tag       string
+	digest    string // in place of a tag
 	auth      AuthOptions
 	anonymous bool // no credentials are configured
 }
 
-// fail translates an error of the operation. Errors that are translated
-// already are left alone.
+// fail translates an error of the operation, unless it is a *ratelimit.BusyError
+// or an *Error already.
 func (o operation) fail(err error) error {
-	if translated := (*Error)(nil); errors.As(err, &translated) {
+	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
+		return busy
+	}
+	if translated, ok := errors.AsType[*Error](err); ok {
 		return translated
 	}
 	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.ReadOperationFailedReason}
@@ -143,15 +149,14 @@ func (o operation) fail(err error) error {
 		e.Image += "@" + o.digest
 	}
 	o.describe(e, err)
-	if _, gone := asNotFound(err); gone {
+	if isNotFound(err) {
 		e.err = ErrNotFound
 	}
 	return e
 }
 
-// describe fills e with what err says. An insecure registry is tried both with
-// TLS and without, and err may hold the outcome of both: so the order is from
-// what explains most to what explains least.
+// describe sets the details of e. An insecure registry is tried both with TLS and
+// without, and err may contain both failures: so the most specific cases are first.
 func (o operation) describe(e *Error, err error) {
 	var (
 		throttled *transport.ThrottledError
@@ -179,8 +184,8 @@ func (o operation) describe(e *Error, err error) {
 	}
 }
 
-// describeThrottled fills e for a server that asks for a pause. How long is
-// left out of the text, because it differs each time.
+// describeThrottled sets the details for a server that asks for a pause. The text
+// leaves out the duration, because it differs each time.
 func (o operation) describeThrottled(e *Error, t *transport.ThrottledError) {
 	e.StatusCode, e.RetryAfter = t.StatusCode, t.RetryAfter
 	if t.StatusCode != http.StatusTooManyRequests {
@@ -194,8 +199,8 @@ func (o operation) describeThrottled(e *Error, t *transport.ThrottledError) {
 	}
 }
 
-// describeStatus fills e for an answer whose status is a failure: one about the
-// image, or else about the login.
+// describeStatus sets the details for a response with a failure status, either
+// about the image or about the login.
 func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 	e.StatusCode = t.StatusCode
 	status := statusText(t)
@@ -213,17 +218,17 @@ func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 	case t.StatusCode == http.StatusNotFound && o.digest != "":
 		e.detail = fmt.Sprintf("registry %s has nothing of that digest (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
-		e.detail = fmt.Sprintf("registry %s has no such repository (%s): check spec.image, and that %s may see it", e.Host, status, o.who())
+		e.detail = fmt.Sprintf("registry %s has no such repository (%s): check spec.image, and that %s may see it", e.Host, status, o.identity())
 	default:
 		e.detail = fmt.Sprintf("registry %s answered with an error (%s)", e.Host, status)
 	}
 }
 
-// describeRefusal says whom the registry refused, and what may help.
+// describeRefusal describes a registry that refused the identity.
 func (o operation) describeRefusal(host, status string) string {
 	switch {
 	case !o.auth.IsAnonymous():
-		return fmt.Sprintf("registry %s refused %s (%s): check that they are valid and may pull from the repository", host, o.who(), status)
+		return fmt.Sprintf("registry %s refused %s (%s): check that they are valid and may pull from the repository", host, o.identity(), status)
 	case o.auth.Origin() != "":
 		return fmt.Sprintf("registry %s refused anonymous access (%s), and %s", host, status, o.auth.Origin())
 	default:
@@ -232,8 +237,8 @@ func (o operation) describeRefusal(host, status string) string {
 	}
 }
 
-// who names the identity in a sentence.
-func (o operation) who() string {
+// identity names the identity in a sentence.
+func (o operation) identity() string {
 	switch {
 	case o.auth.IsAnonymous():
 		return "anonymous users"
@@ -244,13 +249,12 @@ func (o operation) who() string {
 	}
 }
 
-// errorCode is how the distribution specification spells the codes of errors.
-// Nothing else of a registry's error is quoted: messages and details may hold
-// request ids.
+// errorCode matches the error codes of the distribution specification. Nothing
+// else of a registry's error is quoted: messages and details may have request ids.
 var errorCode = regexp.MustCompile(`^[A-Z][A-Z_]{2,39}$`)
 
-// statusText renders a status with the code of the registry's first error,
-// such as "404 NAME_UNKNOWN".
+// statusText returns a status with the code of the registry's first error, such as
+// "404 NAME_UNKNOWN".
 func statusText(t *ggcr.Error) string {
 	if len(t.Errors) > 0 && errorCode.MatchString(string(t.Errors[0].Code)) {
 		return fmt.Sprintf("%d %s", t.StatusCode, t.Errors[0].Code)

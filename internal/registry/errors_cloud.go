@@ -34,13 +34,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// describeCloud fills e for a cloud that returned no credentials.
+// describeCloud sets the details for a cloud that returned no credentials.
 func (o operation) describeCloud(e *Error, failed *credentials.CloudError) {
 	o.auth = failed.Options
 	problem, cause := describeCloud(failed.Err)
 	if p := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(p, failed.Err) {
 		problem = p.detail
-		if isCertificate(failed.Err) { // spec.certSecretRef is about the registry
+		if isCertificate(failed.Err) { // spec.certSecretRef applies to the registry only
 			problem = "the certificate of " + o.proxy() + " is not trusted (x509) there: " +
 				"use a proxy with a certificate that the controller's system trusts"
 		}
@@ -48,9 +48,9 @@ func (o operation) describeCloud(e *Error, failed *credentials.CloudError) {
 	e.detail, e.err = fmt.Sprintf("%s gave no credentials: %s", failed.Request, problem), cause
 }
 
-// describeCloud says why a cloud gave no credentials. It returns the cause too
-// where callers may want to know it. Nothing is quoted but the codes of errors:
-// the rest of them holds request ids, times, and whole answers.
+// describeCloud describes why a cloud returned no credentials, and returns the cause
+// that callers may see, if any. Of errors it quotes only codes: the rest has
+// request ids, times, and whole responses.
 func describeCloud(err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -66,7 +66,7 @@ func describeCloud(err error) (string, error) {
 	return fmt.Sprintf("check that the controller or its service account has an identity there (%T)", innermost(err)), nil
 }
 
-// describeTokenRequest says why Kubernetes gave no token to show to the cloud.
+// describeTokenRequest describes a failed TokenRequest for a service account.
 func describeTokenRequest(err error) string {
 	reason := apierrors.ReasonForError(err)
 	switch reason {
@@ -79,10 +79,10 @@ func describeTokenRequest(err error) string {
 	}
 }
 
-// cloudCode is how clouds spell the codes of their errors.
+// cloudCode matches the error codes of clouds.
 var cloudCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{1,60}$`)
 
-// coded returns a text for a code of an error, or another where it is none.
+// coded formats an error code, unless it is not one.
 func coded(format, code string) string {
 	if !cloudCode.MatchString(code) {
 		code = "an error without a code"
@@ -90,7 +90,7 @@ func coded(format, code string) string {
 	return fmt.Sprintf(format, code)
 }
 
-// describeAWS names the operation that AWS refused, and its code.
+// describeAWS describes an error of AWS by its operation and code.
 func describeAWS(err error) string {
 	var (
 		operation *smithy.OperationError
@@ -109,13 +109,13 @@ func describeAWS(err error) string {
 	return coded("AWS answered "+what+" with %s: check the role, who may assume it, and what it may do", api.ErrorCode())
 }
 
-// throttling are the codes of AWS for too many requests.
+// throttling matches the error codes of AWS for too many requests.
 var throttling = regexp.MustCompile(`^(Throttl|TooManyRequests|RequestLimitExceeded|SlowDown)`)
 
-// entraCode is how Microsoft Entra ID spells the codes of its errors.
+// entraCode matches the error codes of Microsoft Entra ID.
 var entraCode = regexp.MustCompile(`\bAADSTS[0-9]{4,9}\b`)
 
-// describeAzure names the code by which Azure refused.
+// describeAzure describes an error of Azure by its code.
 func describeAzure(err error) string {
 	if code := entraCode.FindString(err.Error()); code != "" {
 		return coded("Microsoft Entra ID answered %s: check the managed identity and its federated credentials", code)
@@ -130,14 +130,13 @@ func describeAzure(err error) string {
 	return fmt.Sprintf("Azure answered with status %d: check that the identity may pull from the registry", response.StatusCode)
 }
 
-// googleAnswer is how Google's library quotes an answer, with the code of the
-// error where there is one.
-var googleAnswer = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
+// googleError matches a response as Google's library quotes it, with the error code.
+var googleError = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
 
-// describeGoogle names the code by which Google refused.
+// describeGoogle describes an error of Google by its code.
 func describeGoogle(err error) string {
 	code := ""
-	if found := googleAnswer.FindStringSubmatch(err.Error()); found != nil {
+	if found := googleError.FindStringSubmatch(err.Error()); found != nil {
 		code = found[1]
 	} else if refused := (*oauth2.RetrieveError)(nil); errors.As(err, &refused) {
 		code = refused.ErrorCode
@@ -147,7 +146,7 @@ func describeGoogle(err error) string {
 	return coded("Google answered %s: check the identity, who may be it, and what it may do", code)
 }
 
-// describeCloudNetwork says that there was no answer.
+// describeCloudNetwork describes a failed connection.
 func describeCloudNetwork(err error) string {
 	var (
 		lookup  *net.DNSError

@@ -30,14 +30,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// isCertificate reports whether the registry's certificate was refused.
+// isCertificate reports whether a server's certificate failed verification.
 func isCertificate(err error) bool {
 	var refused *tls.CertificateVerificationError
 	return errors.As(err, &refused)
 }
 
-// describeCertificate says why the registry's certificate was refused. The
-// library's own words hold the current time.
+// describeCertificate describes why the registry's certificate failed verification.
+// The library's own text is not used, because it has the current time.
 func (o operation) describeCertificate(host string, err error) string {
 	var (
 		authority x509.UnknownAuthorityError
@@ -63,10 +63,10 @@ func (o operation) describeCertificate(host string, err error) string {
 	}
 }
 
-// isAlert reports whether a server ended the TLS connection. With TLS 1.3 that
-// happens after the handshake, as it looks from here, while the request is
-// written: so it is a matter of luck whether the server's reason is read before
-// the connection is found to be closed.
+// isAlert reports whether a server ended the TLS connection, such as for lack of a
+// client certificate. With TLS 1.3 the client sees that after the handshake, while
+// it writes the request, and may find the connection closed before it reads the
+// alert.
 func isAlert(err error) bool {
 	var network *net.OpError
 	if errors.As(err, &network) {
@@ -76,8 +76,8 @@ func isAlert(err error) bool {
 	return strings.Contains(err.Error(), "http2: client conn could not be established")
 }
 
-// describeAlert says what a server that ends the TLS connection may want.
-// Which alert it sends for the same reason is a matter of versions.
+// describeAlert describes a server that ended the TLS connection. The alert itself
+// is left out, because it differs between versions of servers.
 func (o operation) describeAlert(host string) string {
 	if o.auth.Transport.TLS != nil && len(o.auth.Transport.TLS.Certificates) > 0 {
 		return fmt.Sprintf("registry %s refused the TLS connection: check that it accepts the client certificate of %s", host, o.auth.CertOrigin)
@@ -85,8 +85,8 @@ func (o operation) describeAlert(host string) string {
 	return fmt.Sprintf("registry %s refused the TLS connection: it may want a client certificate, which spec.certSecretRef can give", host)
 }
 
-// describeNetwork says why there was no answer. It returns the cause too where
-// callers may want to know it.
+// describeNetwork describes why there was no response, and returns the cause that
+// callers may see, if any.
 func describeNetwork(host string, err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -95,36 +95,27 @@ func describeNetwork(host string, err error) (string, error) {
 		detail := fmt.Sprintf("registry %s did not answer in time: check that it can be reached, or raise spec.timeout", host)
 		return detail, context.DeadlineExceeded
 	}
-	if detail := describeLookup(host, err); detail != "" {
-		return detail, nil
-	}
 	if detail := describeConnection(host, err); detail != "" {
 		return detail, nil
 	}
-	if detail := describeProtocol(host, err.Error()); detail != "" {
-		return detail, nil
+	for _, known := range protocolErrors {
+		if strings.Contains(err.Error(), known.phrase) {
+			return fmt.Sprintf("registry %s %s", host, known.meaning), nil
+		}
 	}
-	// The text of an error that nobody thought of may hold anything. Its type
-	// does not, and is enough to look it up.
+	// The text of an unexpected error may contain anything, but its type is safe to
+	// print.
 	return fmt.Sprintf("the request to registry %s failed (%T)", host, innermost(err)), nil
 }
 
-// describeLookup says why a name has no address.
-func describeLookup(host string, err error) string {
+// describeConnection describes a failed lookup or connection, "" for other errors.
+func describeConnection(host string, err error) string {
 	var lookup *net.DNSError
 	switch {
-	case !errors.As(err, &lookup):
-		return ""
-	case lookup.IsNotFound:
+	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return fmt.Sprintf("no such host: the name of registry %s, or of a server that it refers to, can't be resolved: check spec.image", host)
-	default:
+	case lookup != nil:
 		return fmt.Sprintf("the lookup of the name of registry %s failed", host)
-	}
-}
-
-// describeConnection says what happened to a connection.
-func describeConnection(host string, err error) string {
-	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("connection refused by registry %s: check the host and port in spec.image, and that the registry runs", host)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
@@ -137,11 +128,11 @@ func describeConnection(host string, err error) string {
 	}
 }
 
-// protocolErrors maps phrases of errors that have no type of their own to
-// what they mean. The first one that is found counts.
+// protocolErrors describes errors without a type of their own, by a phrase of their
+// text. The first match counts.
 //
-// "malformed HTTP" comes first: it appears only where plain HTTP was tried, so
-// where it is allowed already.
+// "malformed HTTP" comes first, because it appears only if plain HTTP was tried, and
+// so is allowed already.
 var protocolErrors = []struct{ phrase, meaning string }{
 	{"malformed HTTP", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
@@ -153,19 +144,8 @@ var protocolErrors = []struct{ phrase, meaning string }{
 	{"server closed idle connection", "closed the connection in the middle of an answer"},
 }
 
-// describeProtocol says what is wrong with the protocol that a server speaks,
-// by the text of the error.
-func describeProtocol(host, text string) string {
-	for _, known := range protocolErrors {
-		if strings.Contains(text, known.phrase) {
-			return fmt.Sprintf("registry %s %s", host, known.meaning)
-		}
-	}
-	return ""
-}
-
-// innermost returns the error at the end of the chain: where there are several
-// chains, of the last one, which is about what was tried last.
+// innermost returns the error at the end of the chain. Of joined errors it follows
+// the last one, which is about the last attempt.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)

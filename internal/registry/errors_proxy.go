@@ -27,14 +27,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// The kinds of errors that proxies cause, as net/http names them.
-const (
-	opProxyConnect = "proxyconnect"
-	opSOCKSConnect = "socks connect"
-)
-
-// describeProxy fills e for an error that a proxy caused, and reports whether
-// it is one. The address of the proxy is left out: the Secret's name says it.
+// describeProxy sets the details for an error that a proxy caused, and reports
+// whether it is one. The proxy's address is left out: the Secret's name is enough.
 func (o operation) describeProxy(e *Error, err error) bool {
 	var (
 		refused *transport.ProxyError
@@ -44,12 +38,12 @@ func (o operation) describeProxy(e *Error, err error) bool {
 	case errors.As(err, &refused):
 		o.describeProxyStatus(e, refused.StatusCode)
 	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
-		o.describeProxyStatus(e, http.StatusProxyAuthRequired) // as libraries that we do not set up have it
+		o.describeProxyStatus(e, http.StatusProxyAuthRequired) // of transports other than ours
 	case !errors.As(err, &network):
 		return false
-	case network.Op == opProxyConnect:
+	case network.Op == "proxyconnect": // by net/http
 		e.detail = o.describeProxyConnection(network)
-	case network.Op == opSOCKSConnect:
+	case network.Op == "socks connect": // by net/http
 		o.describeSOCKS(e, network.Err.Error())
 	default:
 		return false
@@ -65,7 +59,7 @@ func (o operation) proxy() string {
 	return "the proxy that the controller's environment names"
 }
 
-// describeProxyStatus fills e for a proxy that answered with a status.
+// describeProxyStatus sets the details for a proxy that refused a connection.
 func (o operation) describeProxyStatus(e *Error, status int) {
 	switch status {
 	case http.StatusProxyAuthRequired:
@@ -79,7 +73,7 @@ func (o operation) describeProxyStatus(e *Error, status int) {
 	}
 }
 
-// describeProxyLogin fills e for a proxy that refused who asked.
+// describeProxyLogin sets the details for a proxy that requires other credentials.
 func (o operation) describeProxyLogin(e *Error, status string) {
 	e.reason = v1.AuthenticationFailedReason
 	if o.auth.Transport.Proxy != nil && o.auth.Transport.Proxy.User == nil {
@@ -89,7 +83,7 @@ func (o operation) describeProxyLogin(e *Error, status string) {
 	e.detail = fmt.Sprintf("%s refused the credentials for it%s: check its username and password", o.proxy(), status)
 }
 
-// describeProxyConnection says why a proxy can't be talked to.
+// describeProxyConnection describes why there is no connection to a proxy.
 func (o operation) describeProxyConnection(err error) string {
 	var lookup *net.DNSError
 	switch {
@@ -104,7 +98,7 @@ func (o operation) describeProxyConnection(err error) string {
 	}
 }
 
-// describeSOCKS fills e for what a SOCKS proxy answered.
+// describeSOCKS sets the details for the error of a SOCKS proxy.
 func (o operation) describeSOCKS(e *Error, answer string) {
 	switch {
 	case strings.Contains(answer, "authentication"):

@@ -17,8 +17,11 @@ limitations under the License.
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -28,8 +31,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// acceptManifests names what a tag may point at. Indexes come first: the digest
-// of a multi-arch image is that of its index, whatever platform asks.
+// acceptManifests is the Accept header for manifests. Indexes come first: the digest
+// of a multi-arch image is that of its index.
 var acceptManifests = strings.Join([]string{
 	string(types.OCIImageIndex),
 	string(types.DockerManifestList),
@@ -37,65 +40,62 @@ var acceptManifests = strings.Join([]string{
 	string(types.DockerManifestSchema2),
 }, ", ")
 
-// Digest returns the digest, "sha256:…", of what a tag points at. For a
-// multi-arch image that is the index. It fails with an *Error, which is ErrNotFound
-// if the registry has no such tag.
+// Digest returns the digest, "sha256:…", of the manifest or index at a tag. It fails
+// with an *Error, which is ErrNotFound if the registry has no such tag.
 func (r *Repository) Digest(ctx context.Context, tag string) (string, error) {
 	op := operation{verb: opDigest, tag: tag}
 	return run(ctx, r, op, func(ctx context.Context, r *reader) (string, error) { return r.digest(ctx, tag) })
 }
 
-// Exists reports whether a tag exists, by asking for that tag alone. It fails
-// with an *Error if the registry answers neither yes nor no.
+// Exists reports whether a tag exists, without listing the tags. It fails with an
+// *Error if the registry's response is not conclusive.
 func (r *Repository) Exists(ctx context.Context, tag string) (bool, error) {
 	op := operation{verb: opExists, tag: tag}
 	return run(ctx, r, op, func(ctx context.Context, r *reader) (bool, error) { return r.exists(ctx, tag) })
 }
 
-// digest returns the digest of what a tag points at: the one that the registry
-// names, or else the one of the manifest's bytes.
+// digest returns the digest of a tag: the one in the header of the response to HEAD,
+// or else the one of the manifest's bytes.
 func (r *reader) digest(ctx context.Context, tag string) (string, error) {
 	resp, err := r.head(ctx, tag)
 	if err != nil {
 		return "", err
 	}
-	if resp != nil {
-		if digest := namedDigest(resp); digest != "" {
-			return digest, nil
-		}
+	if resp != nil && headerDigest(resp) != "" {
+		return headerDigest(resp), nil
 	}
 	m, err := r.getManifest(ctx, tag)
 	return m.Digest, err
 }
 
-// exists reports whether the registry has the tag. No registry has a malformed
-// one, which may stand in a status that something else wrote.
+// exists reports whether the registry has the tag. Malformed tags, which may be in a
+// status that another program wrote, do not exist.
 func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
-	if !isTag(tag) {
+	if !IsTag(tag) {
 		return false, nil
 	}
 	resp, err := r.head(ctx, tag)
 	if err != nil || resp != nil {
 		return err == nil, err
 	}
-	resp, err = r.askForManifest(ctx, http.MethodGet, tag)
+	resp, err = r.requestManifest(ctx, http.MethodGet, tag)
 	if err != nil {
 		return false, err
 	}
 	defer transport.CloseBody(resp)
 	err = checkFound(resp)
-	if _, missing := asNotFound(err); missing {
+	if isNotFound(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// head makes a HEAD request for a tag. It returns no response if GET has to
-// decide: registries refuse HEAD where they answer GET (400, 403, 405, 501), or
-// answer 404 to it (Nexus: crazy-max/diun#1614), and the response to a HEAD has no
-// body that would tell the registry from another server on the way.
+// head makes a HEAD request for a tag. It returns no response if the caller has to
+// use GET: some registries refuse HEAD only (400, 403, 405, 501), or answer 404 to
+// it (Nexus: crazy-max/diun#1614), and the response to HEAD has no body by which
+// checkFound distinguishes the registry from a proxy.
 func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
-	resp, err := r.askForManifest(ctx, http.MethodHead, tag)
+	resp, err := r.requestManifest(ctx, http.MethodHead, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -105,22 +105,62 @@ func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
 		http.StatusNotAcceptable, http.StatusNotImplemented:
 		return nil, nil
 	}
-	return resp, checkStatus(resp, http.StatusOK)
+	return resp, checkStatus(resp)
 }
 
-// askForManifest asks for the manifest of a tag or a digest. The caller closes
-// the response's body. Tags may come from a registry's list, so they are checked
-// before they become a part of an address.
-func (r *reader) askForManifest(ctx context.Context, method, reference string) (*http.Response, error) {
-	if !image.IsDigest(reference) && !isTag(reference) {
+// requestManifest requests the manifest of a tag or a digest. The caller closes the
+// response's body. Tags may come from a registry's list, so they are checked before
+// they become a part of a URL.
+func (r *reader) requestManifest(ctx context.Context, method, reference string) (*http.Response, error) {
+	if !image.IsDigest(reference) && !IsTag(reference) {
 		return nil, transport.ProtocolError("the tag is not a valid one")
 	}
 	return r.do(ctx, method, r.url("manifests/"+reference), acceptManifests)
 }
 
-// namedDigest returns the digest that the registry names, and nothing where it
-// names none or none that can be used.
-func namedDigest(resp *http.Response) string {
+// checkFound fails unless a response has status 200. isNotFound holds for the error
+// if the registry answered that it does not have what was requested.
+//
+// Registries answer so with status 404, and either their own errors or no body.
+// Proxies, such as an ingress whose backends are all down, send 404 too, with text
+// or a page: that is a failure like any other.
+func checkFound(resp *http.Response) error {
+	if resp.StatusCode != http.StatusNotFound {
+		return checkStatus(resp)
+	}
+	body, err := readAtMost(resp.Body, maxErrorBody, "error")
+	if err != nil {
+		return err
+	}
+	buffered := *resp // the caller closes the body of resp
+	buffered.Body = io.NopCloser(bytes.NewReader(body))
+	err = checkStatus(&buffered)
+	if s, ok := errors.AsType[*imageStatus](err); ok {
+		s.notFound = isRegistryError(body)
+	}
+	return err
+}
+
+// maxErrorBody bounds the body of an error.
+const maxErrorBody = 64 << 10
+
+// isRegistryError reports whether a body is one that a registry sends with an error:
+// the errors of the distribution specification, or nothing.
+func isRegistryError(body []byte) bool {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return true
+	}
+	var answer struct {
+		Errors []struct {
+			Code string `json:"code"`
+		} `json:"errors"`
+	}
+	err := json.Unmarshal(body, &answer)
+	return err == nil && len(answer.Errors) > 0 && answer.Errors[0].Code != ""
+}
+
+// headerDigest returns the digest in a response's header, "" if there is no valid one.
+func headerDigest(resp *http.Response) string {
 	digest := resp.Header.Get("Docker-Content-Digest")
 	if !image.IsDigest(digest) {
 		return ""
@@ -128,9 +168,8 @@ func namedDigest(resp *http.Response) string {
 	return digest
 }
 
-// checkManifest tells a manifest or an index from whatever else a server may
-// send with status 200. Schema version 1 is refused: the digest of such a
-// manifest is not the digest of its bytes.
+// checkManifest fails unless a body is a manifest or an index. Schema version 1 is
+// refused: the digest of such a manifest is not the digest of its bytes.
 func checkManifest(body []byte) error {
 	if looksLikeHTML(body) {
 		return transport.ProtocolError("it sent an HTML page in place of a manifest: check that spec.image names a registry")

@@ -20,7 +20,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,13 +36,12 @@ const (
 	maxReferrerPages = 16
 	// maxReferrers bounds the referrers of one manifest.
 	maxReferrers = 1024
-	// noReferrersFor is how long a registry without the API for referrers is
-	// not asked again whether it has it now.
+	// noReferrersFor is how long the absence of the referrers API is cached.
 	noReferrersFor = time.Hour
 )
 
-// Referrer describes a manifest that refers to another one, such as a
-// signature. The description is the registry's, and is to be checked.
+// Referrer describes a manifest that refers to another one, such as a signature.
+// The description is the registry's, and has to be verified.
 type Referrer struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
@@ -52,18 +50,18 @@ type Referrer struct {
 	Annotations  map[string]string `json:"annotations"`
 }
 
-// Referrers lists what refers to the manifest of a digest. If the registry has no
-// API for that, it reads the index under the tag that the distribution
-// specification has in place of it. The list is not filtered by the registry: some
-// filter by the type of the config in place of that of the artifact.
+// Referrers lists the referrers of a manifest by the registry's API, or else by the
+// referrers tag of the distribution specification. It does not use the filter of the
+// API: some registries filter by the media type of the config in place of the
+// artifact type.
 //
-// It fails with an *Error. To have no referrers is no failure.
+// It fails with an *Error. A manifest without referrers is not an error.
 func (r *Repository) Referrers(ctx context.Context, digest string) ([]Referrer, error) {
 	op := operation{verb: opReferrers, digest: digest}
 	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]Referrer, error) { return r.referrers(ctx, digest) })
 }
 
-// referrers lists the referrers of a manifest by the API, or else by the tag.
+// referrers lists the referrers of a manifest.
 func (r *reader) referrers(ctx context.Context, digest string) ([]Referrer, error) {
 	if !image.IsDigest(digest) {
 		return nil, transport.ProtocolError("the digest is not a valid one")
@@ -84,8 +82,8 @@ func (r *reader) referrers(ctx context.Context, digest string) ([]Referrer, erro
 const (
 	// errNoReferrers means that the registry has no API for referrers.
 	errNoReferrers = transport.ProtocolError("it has no API for referrers")
-	// errReferrersRefused means that the API refuses a client that may pull. It
-	// may not refuse the next one.
+	// errReferrersRefused means that the API refuses a client that may pull. That is
+	// not cached, because the API may accept the next request.
 	errReferrersRefused = transport.ProtocolError("its API for referrers refuses access")
 )
 
@@ -109,11 +107,11 @@ func (r *reader) listedReferrers(ctx context.Context, digest string) ([]Referrer
 	return nil, transport.ProtocolErrorf("the list of referrers has more than the %d pages that are read", maxReferrerPages)
 }
 
-// referrerPage reads one page of a list of referrers. It returns the address
-// of the next one, nil if there is none.
+// referrerPage reads a page of a list of referrers, and returns the URL of the next
+// one, nil if there is none.
 func (r *reader) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *url.URL, error) {
 	resp, err := r.do(ctx, http.MethodGet, u, string(types.OCIImageIndex))
-	if isBadRedirect(err) {
+	if isBadRedirect(err) { // such as one to a login page
 		return nil, nil, errNoReferrers
 	}
 	if err != nil {
@@ -138,14 +136,13 @@ func (r *reader) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *url
 	return found, next, err
 }
 
-// isBadRedirect reports whether an error is about a redirect that is not
-// followed, as one to a login page may be.
+// isBadRedirect reports whether an error is about a redirect that is not followed.
 func isBadRedirect(err error) bool {
 	return errors.Is(err, transport.ErrBadRedirect) || errors.Is(err, transport.ErrPlainHTTP) || errors.Is(err, transport.ErrTooManyRedirects)
 }
 
-// checkReferrersStatus fails unless the API answers. The specification has 404 for
-// its absence, registries that are older than it have others.
+// checkReferrersStatus fails unless the API is available. The specification has 404
+// for its absence; registries that are older have other statuses.
 func checkReferrersStatus(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusNotAcceptable, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -153,16 +150,15 @@ func checkReferrersStatus(resp *http.Response) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return errReferrersRefused
 	}
-	return checkStatus(resp, http.StatusOK)
+	return checkStatus(resp)
 }
 
-// isIndex reports whether a response is meant to be an index, whole or not.
-// Registries without the API answer with status 200 and a page, or follow a
-// redirect to one (google/go-containerregistry#1968). What says that it is an index
-// and is none is a failure.
+// isIndex reports whether a response is an index, by its Content-Type or its body.
+// Registries without the API answer with status 200 and a web page, or redirect to
+// one (google/go-containerregistry#1968). A malformed body with the Content-Type of an
+// index is an index too, so that parsing it fails.
 func isIndex(resp *http.Response, body []byte) bool {
-	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err == nil && mediaType == string(types.OCIImageIndex) {
+	if contentType(resp) == string(types.OCIImageIndex) {
 		return true
 	}
 	var index struct {
@@ -171,12 +167,13 @@ func isIndex(resp *http.Response, body []byte) bool {
 	return checkManifest(body) == nil && json.Unmarshal(body, &index) == nil && index.Manifests != nil
 }
 
-// taggedReferrers reads the index of referrers that clients keep under a tag, if
-// the registry keeps none. Some registries resolve that tag to the image itself
-// (GitLab: oras-project/oras-go#1396): what is no index, or the image, lists none.
+// taggedReferrers reads the index at the referrers tag, which clients maintain for
+// registries without the API. Some registries resolve that tag to the image itself
+// (GitLab: oras-project/oras-go#1396): the image, or anything but an index, means that
+// there are no referrers.
 func (r *reader) taggedReferrers(ctx context.Context, digest string) ([]Referrer, error) {
 	index, err := r.getManifest(ctx, strings.Replace(digest, ":", "-", 1))
-	if _, missing := asNotFound(err); missing {
+	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -188,7 +185,7 @@ func (r *reader) taggedReferrers(ctx context.Context, digest string) ([]Referrer
 	return parseReferrers(index.Bytes)
 }
 
-// parseReferrers reads an index of referrers.
+// parseReferrers parses an index of referrers.
 func parseReferrers(body []byte) ([]Referrer, error) {
 	if err := checkManifest(body); err != nil {
 		return nil, err

@@ -18,7 +18,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"sync"
@@ -31,22 +30,22 @@ import (
 )
 
 const (
-	// maxSessions is how many sessions are kept. One takes about as many bytes
-	// as its token has, which are a few thousand.
+	// maxSessions bounds the cached sessions. One takes a few thousand bytes, most
+	// of them its token.
 	maxSessions = 20_000
 	// sessionIdle is how long an unused session is kept.
 	sessionIdle = 2 * time.Hour
 )
 
-// session is what is kept of an image repository that is reached under one
-// identity, from one Repository to the next. Several use it at a time.
+// session caches the authorization and the capabilities of an image repository under
+// one identity, for all Repository values with that name and identity.
 type session struct {
 	auth         *auth.Session
 	capabilities capabilities
 }
 
-// sessionKey identifies a session. Another password is another identity, so it
-// counts from the next operation on.
+// sessionKey identifies a session. A changed password is another identity, so the
+// next operation uses it.
 type sessionKey struct {
 	name      string
 	plainHTTP bool
@@ -65,25 +64,25 @@ func (c *Client) session(img image.Name, auth AuthOptions) *session {
 // isPlainHTTP reports whether the registry of an image may be reached without TLS.
 func isPlainHTTP(img image.Name) bool { return img.Repository().Scheme() == "http" }
 
-// Repository is an image repository in a registry. How long an operation may take
-// is up to its context. It is safe for concurrent use.
+// Repository is an image repository in a registry. Its operations end with their
+// context. It is safe for concurrent use.
 type Repository struct {
 	client *Client
 	access Access
 
 	mu     sync.Mutex
 	ticket *ratelimit.Ticket // nil until admitted
-	opened *connection       // nil until the credentials were read
+	opened *connection       // nil until the credentials have been read
 }
 
-// connection is what the operations of an admitted repository share.
+// connection is shared by the operations of an admitted repository.
 type connection struct {
 	*session
 	auth   AuthOptions
 	client *http.Client
 }
 
-// Close ends the admission. Operations that are under way go on.
+// Close ends the admission. Operations in flight go on.
 func (r *Repository) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,8 +92,8 @@ func (r *Repository) Close() {
 	r.ticket, r.opened = nil, nil
 }
 
-// connect admits the repository and reads its credentials, unless an operation
-// before did.
+// connect admits the repository and reads its credentials, unless an earlier
+// operation did.
 func (r *Repository) connect(ctx context.Context) (*connection, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,8 +119,8 @@ func (r *Repository) connect(ctx context.Context) (*connection, error) {
 	return r.opened, nil
 }
 
-// admit asks the limiter of the registry host, unless it admitted an operation
-// before, of which the credentials could not be read.
+// admit acquires a ticket of the registry host's limiter, unless there is one from an
+// operation that failed to read the credentials.
 func (r *Repository) admit() error {
 	if r.ticket != nil {
 		return nil
@@ -138,7 +137,8 @@ func (r *Repository) admit() error {
 	return nil
 }
 
-// newStack returns the RoundTrippers below the authentication of one repository.
+// newStack returns the RoundTrippers below the authentication. Package transport
+// describes them.
 func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
 	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
 	observed := &transport.Observer{Host: host, Inner: pooled, Now: c.now, Observe: func(o transport.Observation) {
@@ -150,8 +150,8 @@ func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, hos
 	return &transport.UserAgent{Product: c.userAgent, Inner: &transport.PlainHTTPGuard{Allowed: plainHTTP, Inner: limited}}
 }
 
-// run does one operation, and translates its error. It fails with a
-// *ratelimit.BusyError before it does anything, if it has to return later.
+// run runs an operation and translates its error. It fails with a
+// *ratelimit.BusyError, before any request, if the operation has to be retried later.
 func run[T any](ctx context.Context, r *Repository, op operation, do func(context.Context, *reader) (T, error)) (T, error) {
 	var none T
 	op.image, op.anonymous = r.access.Image, r.access.Anonymous
@@ -162,7 +162,7 @@ func run[T any](ctx context.Context, r *Repository, op operation, do func(contex
 	}
 	c, err := r.connect(ctx)
 	if err != nil {
-		return none, op.failUnlessBusy(err)
+		return none, op.fail(err)
 	}
 	op.auth = c.auth
 	result, err := do(ctx, &reader{connection: c, Client: r.client, image: r.access.Image})
@@ -172,15 +172,6 @@ func run[T any](ctx context.Context, r *Repository, op operation, do func(contex
 	return result, nil
 }
 
-// failUnlessBusy translates an error, but for that of an operation that has to
-// return later.
-func (o operation) failUnlessBusy(err error) error {
-	if _, busy := errors.AsType[*ratelimit.BusyError](err); busy {
-		return err
-	}
-	return o.fail(err)
-}
-
 // reader makes the requests of one operation.
 type reader struct {
 	*connection
@@ -188,9 +179,8 @@ type reader struct {
 	image image.Name
 }
 
-// url returns the address of something in the repository, such as
-// "tags/list". The authentication replaces the scheme by the one by which the
-// registry is reached.
+// url returns the URL of a path in the repository, such as "tags/list". Package auth
+// sets the scheme by which the registry is reached.
 func (r *reader) url(path string) *url.URL {
 	repo := r.image.Repository()
 	return &url.URL{
@@ -200,7 +190,7 @@ func (r *reader) url(path string) *url.URL {
 	}
 }
 
-// do makes a request without a body. The caller closes the response's.
+// do makes a request without a body. The caller closes the response's body.
 func (r *reader) do(ctx context.Context, method string, u *url.URL, accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {

@@ -18,10 +18,10 @@ package registry
 
 import "slices"
 
-// tagSet is the distinct names in the pages of a tag list, in their order.
+// tagSet is the ordered set of the names in a tag list.
 type tagSet struct {
 	list  []string
-	known map[string]bool // nil as long as the list ascends
+	known map[string]bool // nil as long as the list is ascending
 }
 
 func (n *tagSet) len() int { return len(n.list) }
@@ -29,7 +29,7 @@ func (n *tagSet) len() int { return len(n.list) }
 // add adds the names that are new, and reports whether any is.
 func (n *tagSet) add(more []string) bool {
 	before := len(n.list)
-	if n.known == nil && n.ascends(more) { // as the specification has it
+	if n.known == nil && n.ascends(more) { // as the specification requires
 		if n.list == nil {
 			n.list = more
 		} else {
@@ -37,7 +37,12 @@ func (n *tagSet) add(more []string) bool {
 		}
 		return len(more) > 0
 	}
-	n.index()
+	if n.known == nil {
+		n.known = make(map[string]bool, len(n.list))
+		for _, name := range n.list {
+			n.known[name] = true
+		}
+	}
 	for _, name := range more {
 		if !n.known[name] {
 			n.known[name] = true
@@ -47,53 +52,32 @@ func (n *tagSet) add(more []string) bool {
 	return len(n.list) > before
 }
 
-// ascends reports whether more go on in ascending order, so that all are new.
+// ascends reports whether more continue the list in strictly ascending order, so that
+// all are new.
 func (n *tagSet) ascends(more []string) bool {
 	for i, name := range more {
-		switch {
-		case i > 0:
-			if name <= more[i-1] {
-				return false
-			}
-		case len(n.list) > 0 && name <= n.list[len(n.list)-1]:
+		if i > 0 && name <= more[i-1] || i == 0 && len(n.list) > 0 && name <= n.list[len(n.list)-1] {
 			return false
 		}
 	}
 	return true
 }
 
-func (n *tagSet) index() {
-	if n.known != nil {
-		return
-	}
-	n.known = make(map[string]bool, len(n.list))
-	for _, name := range n.list {
-		n.known[name] = true
-	}
-}
-
-// valid returns the names that tags can have, and the number of others. It ends
-// the use of n.
+// valid returns the names that are valid tags, and the number of others. The set must
+// not be used afterwards.
 func (n *tagSet) valid() ([]string, int) {
 	all := len(n.list)
-	tags := slices.DeleteFunc(n.list, func(name string) bool { return !isTag(name) })
+	tags := slices.DeleteFunc(n.list, func(name string) bool { return !IsTag(name) })
 	if tags == nil {
 		tags = []string{}
 	}
 	return tags, all - len(tags)
 }
 
-// IsTag reports whether a tag can have that name. Lists of tags are without
-// those that can't.
-func IsTag(name string) bool { return isTag(name) }
-
-// maxTag is how long a tag can be.
-const maxTag = 128
-
-// isTag reports whether a tag has the form that the distribution
-// specification gives it: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
-func isTag(tag string) bool {
-	if tag == "" || len(tag) > maxTag || tag[0] == '.' || tag[0] == '-' {
+// IsTag reports whether a tag is valid by the distribution specification:
+// [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
+func IsTag(tag string) bool {
+	if tag == "" || len(tag) > 128 || tag[0] == '.' || tag[0] == '-' {
 		return false
 	}
 	for i := range len(tag) {

@@ -33,7 +33,7 @@ func FuzzWellFormedTag(f *testing.F) {
 	}
 	specified := regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
 	f.Fuzz(func(t *testing.T, tag string) {
-		if got, want := isTag(tag), specified.MatchString(tag); got != want {
+		if got, want := IsTag(tag), specified.MatchString(tag); got != want {
 			t.Errorf("%q: got %t, want %t", tag, got, want)
 		}
 	})

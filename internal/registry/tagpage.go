@@ -28,9 +28,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// parseTags reads the body of a page of at most limit tags. A list of tags that
-// is null is empty: that is how registries written in Go show a repository
-// without tags.
+// parseTags parses a page of at most limit tags. A list of tags that is null is
+// empty: that is how Go encodes the tags of an empty repository.
 func parseTags(body []byte, limit int) ([]string, error) {
 	if looksLikeHTML(body) {
 		return nil, transport.ProtocolError("it sent an HTML page in place of a tag list: check that spec.image names a registry")
@@ -39,7 +38,6 @@ func parseTags(body []byte, limit int) ([]string, error) {
 		Name *string         `json:"name"`
 		Tags json.RawMessage `json:"tags"`
 	}
-	var tags []string
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, malformedTags(body)
 	}
@@ -49,14 +47,15 @@ func parseTags(body []byte, limit int) ([]string, error) {
 	if list.Tags == nil {
 		return nil, nil
 	}
-	// Tags contain no comma. Bytes that are cheap to send may be millions of
-	// strings, so they are counted before there is one.
+	// Tags contain no commas. They are counted before memory is allocated for them,
+	// because a small body may hold millions of empty strings.
 	if bytes.Count(list.Tags, []byte{','}) >= limit {
 		return nil, tooManyTags(limit)
 	}
 	if tags, plain := plainStrings(list.Tags); plain {
 		return tags, nil
 	}
+	var tags []string
 	if err := json.Unmarshal(list.Tags, &tags); err != nil {
 		return nil, transport.ProtocolError("it sent a tag list whose tags are not strings")
 	}
@@ -64,18 +63,18 @@ func parseTags(body []byte, limit int) ([]string, error) {
 }
 
 const (
-	// trustedLength is up to which length a body is believed to have the length
-	// that its header says, so that memory for it is taken in one piece.
+	// trustedLength bounds the Content-Length for which a buffer is allocated before
+	// the body is read.
 	trustedLength = 4 << 20
-	// keptBuffer is the capacity of the largest buffers that are used again.
-	keptBuffer = 256 << 10
+	// maxPooledBuffer is the capacity of the largest buffers that are reused.
+	maxPooledBuffer = 256 << 10
 )
 
-// buffers are for the pages of lists: most of what reading an unchanged list
-// would leave for the garbage collector.
+// buffers pools the buffers of pages: they would be most of the garbage of reading an
+// unchanged list.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readBody reads a body to its end. It is valid until releaseBodies.
+// readBody reads a body. The result is valid until releaseBodies.
 func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
 	body := buffers.Get().(*bytes.Buffer)
 	l.bodies = append(l.bodies, body)
@@ -86,11 +85,11 @@ func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, er
 	return body.Bytes(), err
 }
 
-// releaseBodies lets the buffers of the bodies be used again.
+// releaseBodies returns the buffers of all bodies to the pool.
 func (l *listing) releaseBodies() {
 	l.budget.release()
 	for _, body := range l.bodies {
-		if body.Cap() <= keptBuffer {
+		if body.Cap() <= maxPooledBuffer {
 			body.Reset()
 			buffers.Put(body)
 		}
@@ -98,9 +97,9 @@ func (l *listing) releaseBodies() {
 	l.bodies = nil
 }
 
-// plainStrings returns the strings of a JSON array, which is known to be valid
-// JSON, as parts of one string: one allocation serves all of them. It returns
-// false where it has other things than strings, or strings that need decoding.
+// plainStrings returns the strings of a JSON array, which must be valid JSON, as
+// substrings of one string, so that they need one allocation. It returns false if the
+// array has other elements, or strings that need decoding.
 func plainStrings(array []byte) ([]string, bool) {
 	const space = " \t\r\n"
 	text, ok := strings.CutPrefix(strings.Trim(string(array), space), "[")
@@ -126,12 +125,12 @@ func plainStrings(array []byte) ([]string, bool) {
 	return nil, false
 }
 
-// tooManyTags says which limit was hit.
+// tooManyTags returns the error about a list of more than limit tags.
 func tooManyTags(limit int) error {
 	return transport.ProtocolErrorf("the tag list has more than the %d tags that are read", limit)
 }
 
-// malformedTags says what is wrong with a body that isn't a JSON object.
+// malformedTags returns the error about a body that is not a JSON object.
 func malformedTags(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return transport.ProtocolError("it sent an empty body in place of a tag list")
@@ -142,6 +141,6 @@ func malformedTags(body []byte) error {
 	return transport.ProtocolError("it sent a tag list that is malformed or cut off")
 }
 
-// looksLikeHTML reports whether a body is markup. Portals and login pages
-// answer with it, with status 200.
+// looksLikeHTML reports whether a body is markup, such as a login page with status
+// 200.
 func looksLikeHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

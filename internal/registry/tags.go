@@ -19,37 +19,53 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// pageSize is how many tags a page is asked to have. Registries answer with
-// fewer, or with all of them, as they like.
+// pageSize is the requested number of tags per page. Registries may return fewer, or
+// all of them.
 const pageSize = 1000
+
+// Fingerprint identifies the pages of a tag list as a registry sent them: it is a
+// hash of each. Lists with the same fingerprint have the same tags. It is empty for no
+// list.
+type Fingerprint string
+
+// add returns the fingerprint with another page.
+func (f Fingerprint) add(p page) Fingerprint {
+	h := sha256.New()
+	h.Write(p.body)
+	if p.next != nil {
+		h.Write([]byte("\x00" + p.next.String())) // JSON never contains that byte
+	}
+	return f + Fingerprint(h.Sum(nil))
+}
 
 // listing reads the pages of one tag list.
 type listing struct {
 	*reader
-	tags    tagSet
-	known   Fingerprint // of the list as the caller knows it
-	current Fingerprint // of the pages so far
-	held    []page      // pages that equal the known ones, which are not parsed yet
-	visited map[string]bool
-	size    int64 // in bytes, of the pages so far
-	bodies  []*bytes.Buffer
-	budget  readBudget
+	tags     tagSet
+	known    Fingerprint // the caller's
+	current  Fingerprint // of the pages so far
+	unparsed []page      // pages so far that equal the known ones
+	visited  map[string]bool
+	size     int64 // of the pages so far, in bytes
+	bodies   []*bytes.Buffer
+	budget   readBudget
 }
 
 // page is one page of a tag list.
 type page struct {
 	body []byte   // valid until its listing ends
-	next *url.URL // nil where the registry names no next page
+	next *url.URL // nil if the registry sends no link to a next page
 }
 
-// newListing returns a listing that has read nothing yet.
 func newListing(r *reader, known Fingerprint) *listing {
 	return &listing{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{large: r.large}}
 }
@@ -76,16 +92,16 @@ func (l *listing) all(ctx context.Context) (TagList, error) {
 	return TagList{}, err
 }
 
-// take adds the tags of a page, and returns the address of the next one, nil if
-// there is none. Pages that equal the known ones are not parsed until one differs.
+// take adds the tags of a page, and returns the URL of the next one, nil if there is
+// none. Pages that equal the known ones are not parsed until one differs.
 func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
-	l.held = append(l.held, p)
-	if p.next != nil && l.current.begins(l.known) {
+	l.unparsed = append(l.unparsed, p)
+	if p.next != nil && strings.HasPrefix(string(l.known), string(l.current)) {
 		return p.next, nil
 	}
 	var tags []string
 	var fresh bool
-	for _, p := range l.held {
+	for _, p := range l.unparsed {
 		var err error
 		if tags, err = parseTags(p.body, l.limits.Tags); err != nil {
 			return nil, err
@@ -94,13 +110,13 @@ func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
 			return nil, tooManyTags(l.limits.Tags)
 		}
 	}
-	l.held, l.known = nil, ""
+	l.unparsed, l.known = nil, ""
 	l.progress(len(l.visited), l.tags.len())
 	return l.after(ctx, p, tags, fresh)
 }
 
-// first reads the first page. Registries that don't take the number of tags
-// that it is asked to have are asked without one, from then on.
+// first reads the first page. If the registry refuses the page size, it and all
+// later lists are requested without one.
 func (l *listing) first(ctx context.Context) (page, error) {
 	if l.capabilities.noSize.Load() {
 		return l.page(ctx, l.pageAfter("", 0))
@@ -109,18 +125,16 @@ func (l *listing) first(ctx context.Context) (page, error) {
 	if !refusesSize(err) {
 		return p, err
 	}
-	whole, err := l.page(ctx, l.pageAfter("", 0))
+	p, err = l.page(ctx, l.pageAfter("", 0))
 	if err == nil {
 		l.capabilities.noSize.Store(true)
 	}
-	return whole, err
+	return p, err
 }
 
-// refusesSize reports whether an error may be about the number of tags that a
-// page was asked to have.
+// refusesSize reports whether an error may be about the page size.
 func refusesSize(err error) bool {
-	status, _ := asStatus(err)
-	switch status {
+	switch failureStatus(err) {
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
 		http.StatusRequestedRangeNotSatisfiable, http.StatusUnprocessableEntity:
 		return true
@@ -128,29 +142,28 @@ func refusesSize(err error) bool {
 	return false
 }
 
-// after returns the address of the page after p, nil where p is the last one.
+// after returns the URL of the page after p, nil if p is the last one.
 //
-// A few registries cut the list to the size that they were asked for and name
-// no next page. So where they name none after a page of just that size, they
-// are asked for what comes after its last tag. Those that had no more tags answer
-// with none, or with the ones that are known.
+// A few registries respect the page size but send no link to the next page. So a
+// page of exactly that size without a link is followed by a request for the tags
+// after its last one. If there are none, the registry returns an empty page, or one
+// without new tags.
 func (l *listing) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
-		l.capabilities.links.Store(linksNamed)
+		l.capabilities.links.Store(linksPresent)
 		return p.next, nil
 	case len(tags) != pageSize || !fresh || l.capabilities.noSize.Load():
 		return nil, nil
 	}
-	named, err := l.namesPages(ctx)
-	if named || err != nil {
+	if linked, err := l.hasLinks(ctx); linked || err != nil {
 		return nil, err
 	}
 	return l.pageAfter(tags[len(tags)-1], pageSize), nil
 }
 
-// pageAfter returns the address of the page of some size, 0 for any, that
-// starts after the tag last.
+// pageAfter returns the URL of the page of the given size, 0 for any, that starts
+// after the tag last.
 func (l *listing) pageAfter(last string, size int) *url.URL {
 	u := l.url("tags/list")
 	query := url.Values{}
@@ -164,8 +177,8 @@ func (l *listing) pageAfter(last string, size int) *url.URL {
 	return u
 }
 
-// visit notes that a page is being read. It fails on a page that was read
-// before, and on too many.
+// visit records that a page is read. It fails if the page was read before, or if
+// there are too many.
 func (l *listing) visit(u *url.URL) error {
 	if l.visited[u.String()] {
 		return transport.ProtocolError("the pages of its tag list link to each other in a circle")
@@ -187,7 +200,7 @@ func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
 		return page{}, err
 	}
 	defer transport.CloseBody(resp)
-	if err := checkStatus(resp, http.StatusOK); err != nil {
+	if err := checkStatus(resp); err != nil {
 		return page{}, err
 	}
 	body, err := l.readBody(ctx, resp)
@@ -203,21 +216,20 @@ func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
 
 // TagList is the tags of an image repository.
 type TagList struct {
-	// Tags are the tags, each of them once and in the order of the registry.
+	// Tags are the distinct tags, in the order of the registry.
 	Tags []string
-	// Invalid is the number of names that were left out because no tag can have
-	// them.
+	// Invalid is the number of names in the list that are not valid tags.
 	Invalid int
 	// Fingerprint identifies the list as the registry sent it.
 	Fingerprint Fingerprint
-	// Unchanged means that the list has the fingerprint that the caller knows. Its
-	// tags are not returned again.
+	// Unchanged means that the list has the fingerprint that the caller passed. Tags
+	// is empty then.
 	Unchanged bool
 }
 
-// List returns all tags of the image repository, or no more than that the list is
-// the one with the fingerprint known. It never returns a part of the tags: a list
-// that can't be read to its end is an *Error.
+// List returns all tags of the image repository, unless the list has the fingerprint
+// known. It never returns a partial list: it fails with an *Error if the list can't be
+// read to its end.
 func (r *Repository) List(ctx context.Context, known Fingerprint) (TagList, error) {
 	return run(ctx, r, operation{verb: opListTags}, func(ctx context.Context, r *reader) (TagList, error) {
 		return newListing(r, known).all(ctx)

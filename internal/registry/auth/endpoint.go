@@ -137,11 +137,10 @@ type pingTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	from := transport.Redirects(req)
 	host := p.endpoint.registry.RegistryStr()
-	if len(from) > 0 {
+	if redirects := transport.Redirects(req); redirects > 0 {
 		check := transport.CheckRedirect(host, p.endpoint.plainHTTP())
-		if err := check(req, make([]*http.Request, len(from))); err != nil {
+		if err := check(req, make([]*http.Request, redirects)); err != nil {
 			return nil, err
 		}
 	}

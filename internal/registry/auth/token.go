@@ -199,7 +199,7 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // to where no realm may be, into a private network (which go-containerregistry
 // refuses too), or one that would send an identity token to another host.
 func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) error {
-	if len(transport.Redirects(req)) >= maxRedirects {
+	if transport.Redirects(req) >= maxRedirects {
 		return transport.ErrTooManyRedirects
 	}
 	u, err := resp.Location()

@@ -22,8 +22,8 @@ import (
 	flag "github.com/spf13/pflag"
 )
 
-// Config bounds what all operations together do to one registry host. The zero
-// value of a field is no bound.
+// Config bounds the load of all operations on one registry host. The zero value of
+// a field is no bound.
 type Config struct {
 	// InFlight is the number of operations at a time. An operation makes one
 	// request at a time.

@@ -14,12 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package ratelimit bounds what is asked of each registry host: the operations
-// in flight, the rate of requests, and pauses that the host asked for.
+// Package ratelimit bounds the load on each registry host: the operations in
+// flight, the rate of requests, and pauses that the host asked for.
 package ratelimit
 
 import (
+	"errors"
 	mathrand "math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -29,47 +31,47 @@ import (
 )
 
 const (
-	// maxDelay is the longest time for which an operation is deferred because of
-	// the rate.
+	// maxDelay bounds the delay of an operation that exceeds the rate.
 	maxDelay = 30 * time.Second
-	// minDelay keeps deferred operations from returning in a tight loop.
+	// minDelay keeps deferred operations from retrying in a tight loop.
 	minDelay = 5 * time.Millisecond
-	// maxWait is the longest time for which an operation waits to be woken. It
-	// matters only if the wake-up was lost.
+	// maxWait is when a queued operation retries at the latest. It matters only if
+	// the wake-up was lost.
 	maxWait = time.Minute
-	// pollDelay is about when an operation returns that can't be woken.
+	// pollDelay is the average delay of operations that can't be woken.
 	pollDelay = 200 * time.Millisecond
 )
 
 // hostLimiter admits the operations of one registry host. It never blocks: an
 // operation that exceeds the bound in flight is queued and woken when another one
-// ends, and one that exceeds the rate is given a time to return at.
+// ends, and one that exceeds the rate is given a delay.
 //
-// The rate counts requests. An operation is admitted if there is one token for it.
-// Its later requests, for a token or more pages, take theirs without waiting, and
-// so defer later operations.
+// The rate counts requests. An operation is admitted if there is a token for one
+// request. Its later requests, for credentials or more pages, take theirs without
+// waiting, and so delay later operations.
 type hostLimiter struct {
+	host     string
 	config   Config
 	now      func() time.Time
-	observer hostObserver
+	observer *Observer
 
 	mu       sync.Mutex
 	inFlight int
 	queue    waitQueue
 	pause    pause
 	tokens   *rate.Limiter // nil for no bound
-	next     time.Time     // the last time that was given to a deferred operation
-	average  float64       // requests of an operation
+	next     time.Time     // the latest time at which a deferred operation retries
+	average  float64       // requests per operation
 }
 
-// pause is what a registry asked for.
+// pause is a time without requests that the registry asked for.
 type pause struct {
 	status int
 	until  time.Time
 }
 
-func newHostLimiter(config Config, now func() time.Time, observer hostObserver) *hostLimiter {
-	l := &hostLimiter{config: config, now: now, observer: observer, queue: newWaitQueue(), average: 1}
+func newHostLimiter(host string, config Config, now func() time.Time, observer *Observer) *hostLimiter {
+	l := &hostLimiter{host: host, config: config, now: now, observer: observer, queue: newWaitQueue(), average: 1}
 	if config.PerSecond > 0 {
 		l.tokens = rate.NewLimiter(rate.Limit(config.PerSecond), max(config.Burst, 1))
 	}
@@ -77,7 +79,7 @@ func newHostLimiter(config Config, now func() time.Time, observer hostObserver) 
 }
 
 // acquire admits an operation. It fails with a *BusyError if the operation has to
-// return later, and with a *transport.ThrottledError during a pause.
+// retry later, and with a *transport.ThrottledError during a pause.
 func (l *hostLimiter) acquire(w Waiter) (*Ticket, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,26 +96,29 @@ func (l *hostLimiter) acquire(w Waiter) (*Ticket, error) {
 		return nil, l.deferUntil(now)
 	}
 	l.inFlight++
-	l.observer.inFlight(1)
-	l.observer.waited(now.Sub(since))
+	l.observer.InFlight(l.host, 1)
+	l.observer.Waited(l.host, now.Sub(since))
 	return &Ticket{limiter: l}, nil
 }
 
 // enqueue queues an operation until it is woken.
 func (l *hostLimiter) enqueue(w Waiter, now time.Time) error {
 	if w.Wake == nil {
-		return &BusyError{Host: l.observer.host, After: pollDelay/2 + jitter(pollDelay)}
+		return &BusyError{Host: l.host, After: pollDelay/2 + jitter(pollDelay)}
 	}
 	l.queue.add(w, now)
-	return &BusyError{Host: l.observer.host, After: maxWait/2 + jitter(maxWait/2)}
+	return &BusyError{Host: l.host, After: maxWait/2 + jitter(maxWait/2)}
 }
 
-// deferUntil gives an operation a time to return at: each its own, as far apart
-// as the requests of an operation are at the rate.
+// deferUntil returns the error with the delay of an operation that exceeds the
+// rate. Deferred operations are spaced by the time that the average operation
+// takes at the rate.
 func (l *hostLimiter) deferUntil(now time.Time) error {
-	lacking := 1 - l.tokens.TokensAt(now)
-	free := now.Add(l.duration(lacking))
-	next := latest(l.next, free).Add(l.duration(l.average))
+	next := now.Add(l.duration(1 - l.tokens.TokensAt(now)))
+	if l.next.After(next) {
+		next = l.next
+	}
+	next = next.Add(l.duration(l.average))
 	after := max(next.Sub(now), minDelay)
 	if after > maxDelay {
 		after = maxDelay/2 + jitter(maxDelay/2)
@@ -121,17 +126,17 @@ func (l *hostLimiter) deferUntil(now time.Time) error {
 		l.next = next
 		after += jitter(after / 10)
 	}
-	l.observer.waited(after)
-	return &BusyError{Host: l.observer.host, After: after}
+	l.observer.Waited(l.host, after)
+	return &BusyError{Host: l.host, After: after}
 }
 
-// duration is the time for a number of requests at the rate.
+// duration returns the time that a number of requests takes at the rate.
 func (l *hostLimiter) duration(requests float64) time.Duration {
 	return time.Duration(requests / l.config.PerSecond * float64(time.Second))
 }
 
-// paused returns a *transport.ThrottledError during a pause, with a time to return
-// at that differs for each operation.
+// paused returns a *transport.ThrottledError during a pause, with random delays,
+// so that operations do not all retry at the end of the pause.
 func (l *hostLimiter) paused(now time.Time) error {
 	left := l.pause.until.Sub(now)
 	if left <= 0 {
@@ -140,8 +145,8 @@ func (l *hostLimiter) paused(now time.Time) error {
 	return &transport.ThrottledError{StatusCode: l.pause.status, RetryAfter: left + jitter(min(left/4+time.Second, maxDelay))}
 }
 
-// startPause admits nothing until the time that the registry asked for. Then the
-// rate starts without a burst.
+// startPause admits nothing until the time that the registry asked for. The rate
+// starts without a burst then.
 func (l *hostLimiter) startPause(e *transport.ThrottledError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,7 +158,7 @@ func (l *hostLimiter) startPause(e *transport.ThrottledError) {
 	if l.tokens != nil {
 		l.tokens.ReserveN(until, max(int(l.tokens.TokensAt(until))-1, 0))
 	}
-	l.observer.pausedUntil(until)
+	l.observer.PausedUntil(l.host, until)
 }
 
 // isIdle reports whether the limiter has no state worth keeping.
@@ -165,15 +170,65 @@ func (l *hostLimiter) isIdle() bool {
 	return l.inFlight == 0 && full && !l.pause.until.After(now) && l.queue.len() == 0
 }
 
-// latest returns the later one of two times.
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// Ticket is the admission of one operation.
+type Ticket struct {
+	limiter  *hostLimiter
+	requests int // made so far
 }
 
-// jitter returns a random time below d.
+// Transport returns a RoundTripper that counts each request of the operation
+// against the registry host, whatever host the request goes to: those to token
+// servers and redirect targets are made on behalf of the registry. During a pause
+// it fails with a *transport.ThrottledError.
+func (t *Ticket) Transport(inner http.RoundTripper) http.RoundTripper {
+	return transport.Func(func(req *http.Request) (*http.Response, error) {
+		if err := t.count(); err != nil {
+			return nil, err
+		}
+		resp, err := inner.RoundTrip(req)
+		if throttled, ok := errors.AsType[*transport.ThrottledError](err); ok {
+			t.limiter.startPause(throttled)
+		}
+		return resp, err
+	})
+}
+
+// count takes a token for a request, except for the first one, whose token acquire
+// took.
+func (t *Ticket) count() error {
+	l := t.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if paused := l.paused(now); paused != nil {
+		return paused
+	}
+	if t.requests++; t.requests > 1 && l.tokens != nil {
+		l.tokens.ReserveN(now, 1) // later operations wait for it
+	}
+	return nil
+}
+
+// Release ends the operation, and wakes the next ones in the queue.
+func (t *Ticket) Release() {
+	for _, wake := range t.limiter.release(t.requests) {
+		wake() // without the lock
+	}
+}
+
+// release ends an operation, and returns the Wake functions of the next ones.
+func (l *hostLimiter) release(requests int) []func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight--
+	l.observer.InFlight(l.host, -1)
+	if requests > 0 {
+		l.average += (float64(requests) - l.average) / 16
+	}
+	return l.queue.wake(l.config.InFlight-l.inFlight, l.now())
+}
+
+// jitter returns a random duration below d.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(mathrand.Float64() * float64(d)) //nolint:gosec // it spreads load, and guards nothing
 }

@@ -32,13 +32,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// silent is an observer that does nothing.
-func silent(host string) hostObserver {
-	return hostObserver{host: host, Observer: &Observer{
+// silent returns an observer that does nothing.
+func silent() *Observer {
+	return &Observer{
 		Waited:      func(string, time.Duration) {},
 		InFlight:    func(string, int) {},
 		PausedUntil: func(string, time.Time) {},
-	}}
+	}
 }
 
 // fixture is a limiter with a fake clock, which records the operations that were woken.
@@ -51,7 +51,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, config Config) *fixture {
 	clock := registrytest.NewClock()
-	return &fixture{T: t, clock: clock, hostLimiter: newHostLimiter(config, clock.Now, silent("ghcr.io"))}
+	return &fixture{T: t, clock: clock, hostLimiter: newHostLimiter("ghcr.io", config, clock.Now, silent())}
 }
 
 // come tries to acquire a ticket.
@@ -204,7 +204,7 @@ func TestLimiter_PauseReachesAllOperations(t *testing.T) {
 // waits, and that each comes about twice: once in vain, and once when called.
 func TestLimiter_OperationsDoNotSpin(t *testing.T) {
 	const callers, workers = 600, 8
-	g := newHostLimiter(Config{InFlight: 4}, time.Now, silent("ghcr.io"))
+	g := newHostLimiter("ghcr.io", Config{InFlight: 4}, time.Now, silent())
 	queue := workqueue.NewTypedDelayingQueue[int]()
 	var tries, most, inside atomic.Int64
 	var left, running sync.WaitGroup
@@ -240,7 +240,7 @@ func TestLimiter_OperationsDoNotSpin(t *testing.T) {
 
 func TestLimiters_AreBounded(t *testing.T) {
 	clock := registrytest.NewClock()
-	g := New(Config{InFlight: 1, PerSecond: 10, Burst: 10}, clock.Now, silent("").Observer)
+	g := New(Config{InFlight: 1, PerSecond: 10, Burst: 10}, clock.Now, silent())
 	busy, err := g.Acquire(Key{Host: "busy.example.com"}, Waiter{})
 	if err != nil {
 		t.Fatal(err)

@@ -22,15 +22,15 @@ import (
 	"time"
 )
 
-// manyLimiters is how many limiters there may be before idle ones are removed.
+// manyLimiters is the number of limiters from which on idle ones are removed.
 const manyLimiters = 1024
 
-// BusyError means that the registry host is being asked as much as is allowed,
-// so that the operation has to return later. It is no failure.
+// BusyError means that the registry host's limits are exhausted, so that the
+// operation has to be retried later. It is not a failure.
 type BusyError struct {
 	// Host is the registry's host, and port if it has one.
 	Host string
-	// After is the time after which to return, unless woken before.
+	// After is when to retry, unless woken before.
 	After time.Duration
 }
 
@@ -39,30 +39,19 @@ func (b *BusyError) Error() string {
 	return fmt.Sprintf("registry %s is being asked as much as is allowed", b.Host)
 }
 
-// Key identifies a limiter. Responses through a tenant's own proxy may be the
-// proxy's own, and must not throttle others: so each proxy has its own limiter.
+// Key identifies a limiter. Each proxy has its own, because a tenant's proxy can
+// forge responses, which must not throttle other tenants.
 type Key struct{ Host, Proxy string }
 
-// Observer is notified of what the limiters do, by many goroutines. The functions
-// must not block.
+// Observer is notified by the limiters, concurrently. Its functions must not block.
 type Observer struct {
 	// Waited is called with the time for which an operation was deferred.
 	Waited func(host string, wait time.Duration)
-	// InFlight is called with the change of the number of operations.
+	// InFlight is called with the change of the number of operations in flight.
 	InFlight func(host string, change int)
 	// PausedUntil is called when a host asked for a pause.
 	PausedUntil func(host string, until time.Time)
 }
-
-// hostObserver is the Observer of one host.
-type hostObserver struct {
-	*Observer
-	host string
-}
-
-func (o hostObserver) waited(d time.Duration)      { o.Waited(o.host, d) }
-func (o hostObserver) inFlight(change int)         { o.InFlight(o.host, change) }
-func (o hostObserver) pausedUntil(until time.Time) { o.PausedUntil(o.host, until) }
 
 // Limiters has a limiter for each registry host. It is safe for concurrent use.
 type Limiters struct {
@@ -74,24 +63,24 @@ type Limiters struct {
 	hosts map[Key]*hostLimiter
 }
 
-// New returns Limiters of the given bounds. All functions of the observer are set.
+// New returns Limiters with the given bounds. The observer must have all functions.
 func New(config Config, now func() time.Time, observer *Observer) *Limiters {
 	return &Limiters{config: config, now: now, observer: observer, hosts: map[Key]*hostLimiter{}}
 }
 
 // Acquire admits an operation, which ends with Ticket.Release. It fails with a
-// *BusyError if the operation has to return later, and with a
-// *transport.ThrottledError while the host wants a pause.
+// *BusyError if the operation has to be retried later, and with a
+// *transport.ThrottledError during a pause that the host asked for.
 func (l *Limiters) Acquire(key Key, w Waiter) (*Ticket, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock() // a limiter must not be removed between being found and being used
-	found := l.hosts[key]
-	if found == nil {
+	defer l.mu.Unlock() // not before acquire, or trim could remove the limiter
+	limiter := l.hosts[key]
+	if limiter == nil {
 		l.trim()
-		found = newHostLimiter(l.config, l.now, hostObserver{Observer: l.observer, host: key.Host})
-		l.hosts[key] = found
+		limiter = newHostLimiter(key.Host, l.config, l.now, l.observer)
+		l.hosts[key] = limiter
 	}
-	return found.acquire(w)
+	return limiter.acquire(w)
 }
 
 // trim removes idle limiters, once there are many.

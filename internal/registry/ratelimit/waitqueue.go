@@ -33,29 +33,23 @@ type Waiter struct {
 // wokenFor is how long a woken operation keeps its precedence.
 const wokenFor = time.Second
 
-// waitQueue is the queue of the operations that wait, the first one first.
-// Nothing is reserved for them: an operation that was woken, and finds the limiter
-// busy again, returns to the front.
+// waitQueue is a FIFO queue of operations. Nothing is reserved for them: a woken
+// operation that finds the limiter busy again goes back to the front.
 type waitQueue struct {
-	order   list.List // of *waiting
-	waiting map[any]*list.Element
-	woken   map[any]woken
+	order   list.List             // of *queued
+	waiting map[any]*list.Element // by the operation's key
+	woken   map[any]*queued       // woken, but not back yet
 }
 
-// waiting is an operation in the queue.
-type waiting struct {
-	waiter Waiter
-	since  time.Time
-}
-
-// woken is an operation that was woken and has not returned yet.
-type woken struct {
-	since time.Time // when it was queued
-	until time.Time // after it, it is not expected any more
+// queued is an operation in the queue, or one that was woken.
+type queued struct {
+	Waiter
+	since   time.Time // when it was queued
+	expires time.Time // when a woken operation loses its precedence
 }
 
 func newWaitQueue() waitQueue {
-	return waitQueue{waiting: map[any]*list.Element{}, woken: map[any]woken{}}
+	return waitQueue{waiting: map[any]*list.Element{}, woken: map[any]*queued{}}
 }
 
 func (q *waitQueue) len() int { return q.order.Len() }
@@ -65,46 +59,42 @@ func (q *waitQueue) add(w Waiter, now time.Time) {
 	if _, found := q.waiting[w.Key]; found {
 		return
 	}
-	entry := &waiting{waiter: w, since: now}
 	if before, found := q.woken[w.Key]; found {
-		entry.since = before.since
 		delete(q.woken, w.Key)
-		q.waiting[w.Key] = q.order.PushFront(entry)
+		q.waiting[w.Key] = q.order.PushFront(&queued{Waiter: w, since: before.since})
 		return
 	}
-	q.waiting[w.Key] = q.order.PushBack(entry)
+	q.waiting[w.Key] = q.order.PushBack(&queued{Waiter: w, since: now})
 }
 
-// remove removes an operation, and returns since when it waited: now if it did
-// not.
+// remove removes an operation, and returns when it was queued: now if it was not.
 func (q *waitQueue) remove(key any, now time.Time) time.Time {
 	if before, found := q.woken[key]; found {
 		delete(q.woken, key)
 		return before.since
 	}
-	e, found := q.waiting[key]
-	if !found {
-		return now
+	if e, found := q.waiting[key]; found {
+		delete(q.waiting, key)
+		return q.order.Remove(e).(*queued).since
 	}
-	q.order.Remove(e)
-	delete(q.waiting, key)
-	return e.Value.(*waiting).since
+	return now
 }
 
-// wake takes operations off the front of the queue until some number of woken
-// ones have not returned yet, and returns their wake functions.
+// wake moves operations from the front of the queue to the woken ones, up to the
+// given number of woken ones, and returns the Wake functions of those that it moved.
 func (q *waitQueue) wake(number int, now time.Time) []func() {
 	for key, w := range q.woken {
-		if !now.Before(w.until) {
+		if !now.Before(w.expires) {
 			delete(q.woken, key)
 		}
 	}
 	var wakes []func()
 	for len(q.woken) < number && q.order.Len() > 0 {
-		w := q.order.Remove(q.order.Front()).(*waiting)
-		delete(q.waiting, w.waiter.Key)
-		q.woken[w.waiter.Key] = woken{since: w.since, until: now.Add(wokenFor)}
-		wakes = append(wakes, w.waiter.Wake)
+		w := q.order.Remove(q.order.Front()).(*queued)
+		delete(q.waiting, w.Key)
+		w.expires = now.Add(wokenFor)
+		q.woken[w.Key] = w
+		wakes = append(wakes, w.Wake)
 	}
 	return wakes
 }

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package transport is the stack of RoundTrippers between the registry client
-// and the network. Each has one concern. From the outside in:
+// Package transport has the RoundTrippers between the registry client and the
+// network. Each has one concern. From the outside in:
 //
-//	UserAgent        names the client
-//	PlainHTTPGuard   refuses plain HTTP unless the image may be reached by it
+//	UserAgent        sets the User-Agent header
+//	PlainHTTPGuard   refuses plain HTTP unless it is allowed for the registry
 //	(limiter)        counts the request at the limiter of the registry host
 //	Throttle         turns 429, and 503 with Retry-After, into a ThrottledError
 //	BodyCap          bounds the body of every response
-//	Observer         reports every request that is made
-//	http.Transport   pooled by certificates and proxy
+//	Observer         reports every request
+//	http.Transport   pooled per certificates and proxy
 package transport

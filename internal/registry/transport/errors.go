@@ -22,15 +22,14 @@ import (
 	"time"
 )
 
-// ProtocolError is an invalid response, in fixed words that quote no response
-// data. It continues "registry HOST can't be read: ".
+// ProtocolError describes an invalid response, without quoting any of its data. Its
+// text continues "registry HOST can't be read: ".
 type ProtocolError string
 
 // Error implements error.
 func (e ProtocolError) Error() string { return string(e) }
 
-// ProtocolErrorf formats a ProtocolError. Its arguments are bounds, never data
-// of a response.
+// ProtocolErrorf formats a ProtocolError. Its arguments must not be response data.
 func ProtocolErrorf(format string, args ...any) error {
 	return ProtocolError(fmt.Sprintf(format, args...))
 }
@@ -42,7 +41,7 @@ const (
 	ErrPlainHTTP        = ProtocolError("it leads to an address without TLS: set spec.insecure only if that is intended")
 )
 
-// ThrottledError is a response by which a server asks for a pause.
+// ThrottledError is a response that asks the client to wait.
 type ThrottledError struct {
 	StatusCode int
 	RetryAfter time.Duration
@@ -51,7 +50,7 @@ type ThrottledError struct {
 // Error implements error.
 func (e *ThrottledError) Error() string { return http.StatusText(e.StatusCode) }
 
-// ProxyError is the response of a proxy that opens no connection.
+// ProxyError is the response of a proxy that refuses a connection.
 type ProxyError struct{ StatusCode int }
 
 // Error implements error.

@@ -20,22 +20,18 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 )
 
-// dockerHub is the host of Docker Hub as image names have it.
-const dockerHub = "index.docker.io"
-
-// CanonicalHost returns one spelling of a registry's host and port: in lower
-// case, and with the one name for Docker Hub, which has several. Only ASCII
-// letters are lowered: the lower case of some others is ASCII, which would turn
-// one host into another.
+// CanonicalHost returns the canonical form of a registry's host and port: in lower
+// case, and "index.docker.io" for all hosts of Docker Hub. Only ASCII letters are
+// lowered: the lower case of some others is ASCII, which would turn one host into
+// another.
 func CanonicalHost(host string) string {
 	host = strings.Map(lowerASCII, host)
 	switch host {
 	case "docker.io", "registry-1.docker.io":
-		return dockerHub
+		return "index.docker.io" // as in image names
 	}
 	return host
 }
@@ -47,9 +43,8 @@ func lowerASCII(r rune) rune {
 	return r
 }
 
-// URLHost returns the host of an address in one spelling: in lower case, and
-// without the port that its scheme implies. Only ASCII letters are lowered, as in
-// CanonicalHost.
+// URLHost returns the canonical form of a URL's host: in lower case, as in
+// CanonicalHost, and without the default port of the scheme.
 func URLHost(u *url.URL) string {
 	host := strings.Map(lowerASCII, u.Host)
 	switch u.Scheme {
@@ -61,29 +56,28 @@ func URLHost(u *url.URL) string {
 	return host
 }
 
-// IsHost reports whether an address is on a registry host, port included, if
-// that is reached by the scheme of the address.
+// IsHost reports whether a URL has the given host and port. A host without a port
+// has the default port of the URL's scheme.
 func IsHost(u *url.URL, host string) bool {
 	return URLHost(u) == URLHost(&url.URL{Scheme: u.Scheme, Host: host})
 }
 
-// Host is the parsed host of a registry, to be compared label by label. The zero
-// value is no host, and equals nothing.
+// Host is the parsed host of a registry, to be compared label by label.
 type Host struct {
 	Labels []string // in lower case
-	Port   string   // "" if none is written
+	Port   string   // "" if there is none
 }
 
-// label is one label of the name of a host in DNS. Host names have no
-// underscores, but some in use do.
+// label matches a label of a DNS name. Underscores are not allowed in host names,
+// but some hosts have them.
 var label = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
-// port is the number of a port.
+// port matches a port number.
 var port = regexp.MustCompile(`^[0-9]{1,5}$`)
 
-// ParseHost parses "host" or "host:port", and reports whether it is one. It
-// accepts no user, no path, no letters beyond ASCII, and no dot at the end: with
-// any of those, other parsers may see another host.
+// ParseHost parses "host" or "host:port", and reports whether it is valid. It
+// accepts no user, path, non-ASCII letters or dot at the end: with any of those,
+// other parsers may see another host.
 func ParseHost(s string) (Host, bool) {
 	name, number := CanonicalHost(s), ""
 	if colon := strings.LastIndexByte(name, ':'); colon >= 0 && !strings.HasSuffix(name, "]") {
@@ -104,7 +98,7 @@ func ParseHost(s string) (Host, bool) {
 	return Host{Labels: labels, Port: number}, len(name) <= 253
 }
 
-// isIPv6 reports whether a name is an IPv6 address in brackets.
+// isIPv6 reports whether a host name is an IPv6 address in brackets.
 func isIPv6(name string) bool {
 	inner, opened := strings.CutPrefix(name, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
@@ -112,12 +106,7 @@ func isIPv6(name string) bool {
 	return opened && closed && err == nil && address.Is6() && address.Zone() == ""
 }
 
-// Equal reports whether both are the same host and port, as they are written.
-func (h Host) Equal(other Host) bool {
-	return len(h.Labels) > 0 && h.Port == other.Port && slices.Equal(h.Labels, other.Labels)
-}
-
-// isLocal reports whether a name is reserved for the machine itself (RFC 6761).
+// isLocal reports whether the host is reserved for the loopback address (RFC 6761).
 func (h Host) isLocal() bool {
 	return len(h.Labels) > 0 && h.Labels[len(h.Labels)-1] == "localhost"
 }

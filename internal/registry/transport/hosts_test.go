@@ -78,13 +78,6 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-func TestHost_ZeroEqualsNothing(t *testing.T) {
-	var none Host
-	if none.Equal(none) {
-		t.Error("no host must be like no other")
-	}
-}
-
 // FuzzHosts tests that whatever passes for a host of ours is that host to
 // net/url too, which is what requests go by.
 func FuzzHosts(f *testing.F) {

@@ -17,21 +17,78 @@ limitations under the License.
 package transport
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/cache"
 )
 
+// Config is the configuration of the connections to a registry. The zero value is
+// the default: the system's roots, and the proxies of the environment.
+type Config struct {
+	// Key is equal for equal configurations only. It is empty for the default.
+	Key string
+	// TLS is nil for the default.
+	TLS *tls.Config
+	// Proxy is nil for the proxies of the environment.
+	Proxy *url.URL
+}
+
+// Intercepts reports whether the proxy could read the requests, because the
+// configuration has its own certificate authority too.
+func (c Config) Intercepts() bool { return c.Proxy != nil && c.TLS != nil && c.TLS.RootCAs != nil }
+
+// newTransport returns a transport for the configuration. The context of a request bounds
+// the whole request; the timeouts here only keep a silent server from using all
+// of it up.
+func newTransport(c Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  60 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    64,
+		MaxResponseHeaderBytes: 256 << 10,
+		OnProxyConnectResponse: checkProxyResponse,
+	}
+	if c.Key != "" { // there may be many such transports
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 32, 16
+	}
+	if c.TLS != nil {
+		t.TLSClientConfig = c.TLS.Clone() // the transport changes it
+	}
+	if c.Proxy != nil {
+		t.Proxy = http.ProxyURL(c.Proxy)
+	}
+	return t
+}
+
+// checkProxyResponse fails with the status by which a proxy refuses a connection.
+func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return &ProxyError{StatusCode: resp.StatusCode}
+	}
+	return nil
+}
+
 const (
-	// maxTransports is how many configurations have connections at a time.
+	// maxTransports bounds the transports beside the default one.
 	maxTransports = 64
-	// transportIdle is how long the connections of an unused configuration are
-	// kept.
+	// transportIdle is how long an unused transport is kept.
 	transportIdle = 10 * time.Minute
 )
 
-// Pool keeps a transport, and so the connections, for each Config.
+// Pool caches a transport, with its connections, per Config.
 type Pool struct {
 	standard *http.Transport
 	others   *cache.Cache[string, *http.Transport]
@@ -40,22 +97,21 @@ type Pool struct {
 // NewPool returns a Pool without connections.
 func NewPool(now func() time.Time) *Pool {
 	return &Pool{
-		standard: New(Config{}),
+		standard: newTransport(Config{}),
 		others:   cache.New[string](maxTransports, transportIdle, now, (*http.Transport).CloseIdleConnections),
 	}
 }
 
-// Transport returns the transport of a configuration. It is to be looked up
-// for each request: one that was dropped from the pool is not used again.
+// Transport returns the transport of a configuration. Callers look it up for each
+// request, so that one that was dropped from the pool is not used again.
 func (p *Pool) Transport(c Config) *http.Transport {
 	if c.Key == "" {
 		return p.standard
 	}
-	return p.others.Get(c.Key, func() *http.Transport { return New(c) })
+	return p.others.Get(c.Key, func() *http.Transport { return newTransport(c) })
 }
 
-// CloseIdleConnections closes the connections that are idle, and those in use
-// as soon as they are. No request under way is cut.
+// CloseIdleConnections closes idle connections. Requests in flight go on.
 func (p *Pool) CloseIdleConnections() {
 	p.standard.CloseIdleConnections()
 	for _, t := range p.others.Values() {

@@ -23,17 +23,18 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Func is a function that is a RoundTripper.
+// Func is an http.RoundTripper made of a function.
 type Func func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
 func (f Func) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // PlainHTTPGuard refuses requests over plain HTTP unless they are allowed,
-// wherever the address comes from: a redirect, a page link or a token realm.
+// wherever the URL comes from: a redirect, a page link or a token realm.
 type PlainHTTPGuard struct {
 	Allowed bool
 	Inner   http.RoundTripper
@@ -60,8 +61,8 @@ func (u *UserAgent) RoundTrip(req *http.Request) (*http.Response, error) {
 	return u.Inner.RoundTrip(req)
 }
 
-// Throttle turns the responses by which a server asks for a pause into a
-// *ThrottledError: the RoundTrippers above would lose the header.
+// Throttle turns responses with status 429, and 503 with Retry-After, into a
+// *ThrottledError: go-containerregistry's errors do not have the header.
 type Throttle struct {
 	Inner http.RoundTripper
 	Now   func() time.Time
@@ -85,15 +86,38 @@ func isThrottled(resp *http.Response) bool {
 		resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != ""
 }
 
-// CloseBody closes the body of a response. It reads what little may be left, so
-// that the connection can be used again.
+const (
+	// defaultRetryAfter is used if the header is missing or malformed.
+	defaultRetryAfter = time.Minute
+	// minRetryAfter is used if the header holds a date in the past.
+	minRetryAfter = time.Second
+	// maxRetryAfter bounds absurd values, such as a Unix time in place of seconds.
+	maxRetryAfter = time.Hour
+)
+
+// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3), which holds
+// seconds or a date.
+func retryAfter(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if seconds, err := strconv.ParseFloat(header, 64); err == nil && seconds >= 0 {
+		seconds = min(seconds, maxRetryAfter.Seconds()) // the product must fit a Duration
+		return max(time.Duration(seconds*float64(time.Second)), minRetryAfter)
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), minRetryAfter), maxRetryAfter)
+	}
+	return defaultRetryAfter
+}
+
+// CloseBody closes the body of a response. It reads a short rest first, so that the
+// connection can be reused.
 func CloseBody(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	_ = resp.Body.Close()
 }
 
-// BodyCap fails the reading of a body beyond Limit bytes, so that a cut body
-// is never taken for a whole one. Bytes are counted after decompression.
+// BodyCap makes reading a body beyond Limit bytes fail, so that a truncated body is
+// never taken for a complete one. Bytes are counted after decompression.
 type BodyCap struct {
 	Limit int64
 	Inner http.RoundTripper
@@ -115,8 +139,8 @@ type cappedBody struct {
 	left, limit int64
 }
 
-// Read implements io.Reader. It reads one byte more than is left, to tell a
-// body of just that length from a longer one.
+// Read implements io.Reader. It reads up to one byte more than is left, to
+// distinguish a body of exactly that length from a longer one.
 func (b *cappedBody) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
@@ -129,7 +153,7 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Observation is one request that was made.
+// Observation describes a request.
 type Observation struct {
 	// Host is the registry host, and port if it has one, on whose behalf the
 	// request was made.
@@ -157,12 +181,11 @@ func (o *Observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// outcome names the outcome of a request in few different words, so that it
-// can be the label of a metric.
+// outcome returns the outcome of a request as a metric label of few values.
 func outcome(resp *http.Response, err error) string {
 	switch {
 	case err == nil && http.StatusText(resp.StatusCode) == "":
-		return "unknown" // a server could invent hundreds
+		return "unknown" // a server could make up hundreds of codes
 	case err == nil:
 		return strconv.Itoa(resp.StatusCode)
 	case errors.Is(err, context.Canceled):
@@ -174,8 +197,8 @@ func outcome(resp *http.Response, err error) string {
 	}
 }
 
-// IsTimeout reports whether time ran out. Whether that was the caller's bound
-// or one of the transport's depends on chance where they are close.
+// IsTimeout reports whether an error is a timeout, of the caller's context or of the
+// transport: if they are close, it is chance which one expires first.
 func IsTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()

@@ -25,17 +25,16 @@ import (
 // maxRedirects bounds the redirects of one request.
 const maxRedirects = 5
 
-// AllowedTarget reports whether a registry may have something requested from
-// another host: by a redirect, or as the realm of a challenge. Link-local
-// addresses, at which clouds serve credentials, are never allowed; loopback and
-// private ones only if the registry may be reached by plain HTTP, as those in
-// private networks are.
+// AllowedTarget reports whether a redirect or token realm of a registry may point to
+// u, on another host. Link-local addresses, at which clouds serve credentials, are
+// never allowed; loopback and private ones only if plain HTTP is, as it is for
+// registries in private networks.
 func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	host, ok := ParseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
 	switch {
 	case !ok:
-		return false // a port alone would be dialed on this machine
+		return false // a port without a host would be dialed on this machine
 	case ip == nil:
 		return plainHTTP || !host.isLocal()
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
@@ -45,10 +44,9 @@ func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	}
 }
 
-// CheckRedirect returns the http.Client.CheckRedirect of requests to a registry
-// host. It follows redirects on that host, and to allowed targets elsewhere.
-// Credentials are not its concern: the authentication below sends them to the
-// registry host only.
+// CheckRedirect returns the http.Client.CheckRedirect for requests to a registry
+// host. It allows redirects to that host and to allowed targets. It need not
+// protect credentials: package auth sends them to the registry host only.
 func CheckRedirect(host string, plainHTTP bool) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		switch {
@@ -66,14 +64,13 @@ func CheckRedirect(host string, plainHTTP bool) func(*http.Request, []*http.Requ
 	}
 }
 
-// Redirects returns the addresses whose redirects led to a request, the last
-// one first. It serves RoundTrippers below an http.Client of which a library
-// does not let them set CheckRedirect.
-func Redirects(req *http.Request) []*url.URL {
-	var from []*url.URL
+// Redirects returns the number of redirects that led to a request, for RoundTrippers
+// below an http.Client of a library, whose CheckRedirect can't be set.
+func Redirects(req *http.Request) int {
+	n := 0
 	for req.Response != nil && req.Response.Request != nil {
 		req = req.Response.Request
-		from = append(from, req.URL)
+		n++
 	}
-	return from
+	return n
 }
