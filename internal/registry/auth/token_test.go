@@ -97,7 +97,13 @@ func TestParseToken(t *testing.T) {
 		"UnixDate":    {reason: "a date as a number (distribution#1746)", body: `{"token":"t","expires_in":300,"issued_at":1780300800}`, want: "t", life: 261 * time.Second},
 		"StringDate":  {reason: "a date as a number in a string", body: `{"token":"t","expires_in":300,"issued_at":"1780300800"}`, want: "t", life: 261 * time.Second},
 		"BothTokens":  {reason: "access_token counts where both are sent", body: `{"token":"t","access_token":"a","expires_in":100}`, want: "a", life: 90 * time.Second},
+		"Padded":      {reason: "a line end that slipped in", body: `{"token":"t\n","expires_in":100}`, want: "t", life: 90 * time.Second},
 		"Nothing":     {reason: "no token", body: "{}", err: ErrNoToken},
+		"Blank":       {reason: "nor one of spaces", body: `{"token":" \n"}`, err: ErrNoToken},
+		"NewLine":     {reason: "a token that no header can have", body: `{"token":"a\r\nX-Evil: b","expires_in":86400}`, err: ErrNoToken},
+		"Control":     {reason: "the same with another character", body: `{"token":"a\u0000b","expires_in":86400}`, err: ErrNoToken},
+		"Space":       {reason: "a header can have it, a token can't", body: `{"token":"a b"}`, err: ErrNoToken},
+		"NotASCII":    {reason: "the same beyond ASCII", body: `{"token":"\u00e9"}`, err: ErrNoToken},
 		"Garbage":     {reason: "no JSON", body: "<html>", err: ErrBadToken},
 	}
 	for name, tc := range cases {
