@@ -83,7 +83,9 @@ func text(v json.RawMessage) string {
 
 // age returns how old a token was when it was sent: servers may return one to
 // several clients. Both times are the server's, so that the local clock does not
-// matter.
+// matter. A token that would have expired before it was sent has a date that means
+// nothing, such as the zero time of Go, and is taken for a new one: it would be
+// requested again for each request otherwise.
 func age(issued, date string, life time.Duration) time.Duration {
 	from, err := time.Parse(time.RFC3339, issued)
 	if seconds, number := strconv.ParseFloat(issued, 64); number == nil {
@@ -96,5 +98,8 @@ func age(issued, date string, life time.Duration) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return min(max(to.Sub(from), 0), life)
+	if old := to.Sub(from); old > 0 && old < life {
+		return old
+	}
+	return 0
 }
