@@ -18,6 +18,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ const (
 	maxEndpoints = 1024
 	// endpointIdle is how long the result of a ping is used.
 	endpointIdle = time.Hour
+	// tlsPatience is how long TLS is tried alone if plain HTTP is allowed too.
+	tlsPatience = 5 * time.Second
 )
 
 // EndpointKey identifies an endpoint. Nothing of it depends on who asks.
@@ -97,7 +100,7 @@ func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (pingResult, 
 	if r, ok := e.recent(); ok {
 		return r, nil
 	}
-	challenge, err := ggcr.Ping(ctx, e.registry, &pingTransport{endpoint: e, inner: rt})
+	challenge, err := ggcr.Ping(ctx, e.registry, &pingTransport{endpoint: e, inner: rt, tls: make(chan bool, 1)})
 	if err != nil {
 		return pingResult{}, err
 	}
@@ -128,22 +131,59 @@ func (e *endpoint) invalidate() {
 	e.cached = nil
 }
 
-// pingTransport guards the requests of a ping: go-containerregistry follows any
-// redirect, and would take the challenge of the host that it ends at.
+// errAnsweredTLS is the error of a ping by plain HTTP that is not made.
+var errAnsweredTLS = errors.New("the registry answers with TLS")
+
+// pingTransport guards the requests of a ping. go-containerregistry follows any
+// redirect, and would take the challenge of the host that it ends at. If plain HTTP
+// is allowed too, it pings by both schemes at a time unless TLS takes less than 0.3
+// seconds, and uses the faster one: so credentials would be sent without TLS to
+// registries that have it.
 type pingTransport struct {
 	endpoint *endpoint
 	inner    http.RoundTripper
+	tls      chan bool // whether there was a response with TLS
 }
 
 // RoundTrip implements http.RoundTripper.
 func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	host := p.endpoint.registry.RegistryStr()
 	if redirects := transport.Redirects(req); redirects > 0 {
-		check := transport.CheckRedirect(host, p.endpoint.plainHTTP())
+		check := transport.CheckRedirect(p.endpoint.registry.RegistryStr(), p.endpoint.plainHTTP())
 		if err := check(req, make([]*http.Request, redirects)); err != nil {
 			return nil, err
 		}
+		return p.challenge(req)
 	}
+	if req.URL.Scheme == "http" {
+		if err := p.waitForTLS(req.Context()); err != nil {
+			return nil, err
+		}
+		return p.challenge(req)
+	}
+	resp, err := p.challenge(req)
+	p.tls <- err == nil || isResponse(err)
+	return resp, err
+}
+
+// waitForTLS returns once the connection with TLS has failed, or has been silent for
+// some time. It fails if there was a response.
+func (p *pingTransport) waitForTLS(ctx context.Context) error {
+	select {
+	case answered := <-p.tls:
+		if answered {
+			return errAnsweredTLS
+		}
+		return nil
+	case <-time.After(tlsPatience):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// challenge makes a request, and removes the challenge of another host.
+func (p *pingTransport) challenge(req *http.Request) (*http.Response, error) {
+	host := p.endpoint.registry.RegistryStr()
 	resp, err := p.inner.RoundTrip(req)
 	if err != nil || transport.IsHost(req.URL, host) || resp.StatusCode/100 == 3 {
 		return resp, err

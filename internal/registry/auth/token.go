@@ -18,7 +18,6 @@ package auth
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +26,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -41,13 +39,6 @@ import (
 const (
 	// maxTokenBody bounds the response of a token server.
 	maxTokenBody = 64 << 10
-	// defaultTokenLife is how long a token is valid if its server does not say
-	// (distribution's token specification).
-	defaultTokenLife = time.Minute
-	// maxTokenLife bounds what a server says.
-	maxTokenLife = 24 * time.Hour
-	// maxTokenMargin is how long before its end a token is renewed at most.
-	maxTokenMargin = 30 * time.Second
 	// maxRedirects bounds the redirects of one exchange.
 	maxRedirects = 5
 )
@@ -69,12 +60,6 @@ const (
 	ErrBadToken  = Error("has a token server that answers with malformed JSON")
 	ErrHugeToken = Error("has a token server that answers with too much")
 )
-
-// token is what a token server returned.
-type token struct {
-	value   string
-	expires time.Time
-}
 
 // exchange requests tokens for one host.
 type exchange struct {
@@ -238,57 +223,4 @@ func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Re
 	rewritten.ContentLength = int64(len(canonical))
 	rewritten.Body = io.NopCloser(bytes.NewReader(canonical))
 	return &rewritten, nil
-}
-
-// parseToken reads the response of a token server to a request that began at
-// some time. date is the server's time of the response. Times that can't be read
-// are taken for missing: servers send them as numbers and as strings
-// (distribution/distribution#1746).
-func parseToken(body []byte, date string, begun time.Time) (token, error) {
-	var answer struct {
-		Token       string          `json:"token"`
-		AccessToken string          `json:"access_token"`
-		ExpiresIn   json.RawMessage `json:"expires_in"`
-		IssuedAt    json.RawMessage `json:"issued_at"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return token{}, ErrBadToken
-	}
-	value := cmp.Or(answer.AccessToken, answer.Token)
-	if value == "" {
-		return token{}, ErrNoToken
-	}
-	life := defaultTokenLife
-	if seconds, err := strconv.ParseFloat(text(answer.ExpiresIn), 64); err == nil && seconds > 0 {
-		life = time.Duration(min(seconds, maxTokenLife.Seconds()) * float64(time.Second))
-	}
-	life -= age(text(answer.IssuedAt), date, life)
-	return token{value: value, expires: begun.Add(life - min(life/10, maxTokenMargin))}, nil
-}
-
-// text returns a JSON string or number as text.
-func text(v json.RawMessage) string {
-	var s string
-	if json.Unmarshal(v, &s) == nil {
-		return strings.TrimSpace(s)
-	}
-	return string(v)
-}
-
-// age returns how old a token was when it was sent: servers may return one to
-// several clients. Both times are the server's, so that the local clock does not
-// matter.
-func age(issued, date string, life time.Duration) time.Duration {
-	from, err := time.Parse(time.RFC3339, issued)
-	if seconds, number := strconv.ParseFloat(issued, 64); number == nil {
-		from, err = time.Unix(int64(seconds), 0), nil
-	}
-	if err != nil {
-		return 0
-	}
-	to, err := http.ParseTime(date)
-	if err != nil {
-		return 0
-	}
-	return min(max(to.Sub(from), 0), life)
 }

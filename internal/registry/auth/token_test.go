@@ -97,7 +97,17 @@ func TestParseToken(t *testing.T) {
 		"UnixDate":    {reason: "a date as a number (distribution#1746)", body: `{"token":"t","expires_in":300,"issued_at":1780300800}`, want: "t", life: 261 * time.Second},
 		"StringDate":  {reason: "a date as a number in a string", body: `{"token":"t","expires_in":300,"issued_at":"1780300800"}`, want: "t", life: 261 * time.Second},
 		"BothTokens":  {reason: "access_token counts where both are sent", body: `{"token":"t","access_token":"a","expires_in":100}`, want: "a", life: 90 * time.Second},
+		"ZeroDate":    {reason: "the zero time of Go is no date", body: `{"token":"t","expires_in":300,"issued_at":"0001-01-01T00:00:00Z"}`, want: "t", life: 270 * time.Second},
+		"ZeroUnix":    {reason: "nor is that of Unix", body: `{"token":"t","expires_in":300,"issued_at":0}`, want: "t", life: 270 * time.Second},
+		"NaNDate":     {reason: "nor is what is no number", body: `{"token":"t","expires_in":"NaN","issued_at":"NaN"}`, want: "t", life: 54 * time.Second},
+		"Expired":     {reason: "a server sends no token that has expired", body: `{"token":"t","expires_in":5,"issued_at":"2026-06-01T08:00:00Z"}`, want: "t", life: 4500 * time.Millisecond},
+		"Padded":      {reason: "a line end that slipped in", body: `{"token":"t\n","expires_in":100}`, want: "t", life: 90 * time.Second},
 		"Nothing":     {reason: "no token", body: "{}", err: ErrNoToken},
+		"Blank":       {reason: "nor one of spaces", body: `{"token":" \n"}`, err: ErrNoToken},
+		"NewLine":     {reason: "a token that no header can have", body: `{"token":"a\r\nX-Evil: b","expires_in":86400}`, err: ErrNoToken},
+		"Control":     {reason: "the same with another character", body: `{"token":"a\u0000b","expires_in":86400}`, err: ErrNoToken},
+		"Space":       {reason: "a header can have it, a token can't", body: `{"token":"a b"}`, err: ErrNoToken},
+		"NotASCII":    {reason: "the same beyond ASCII", body: `{"token":"\u00e9"}`, err: ErrNoToken},
 		"Garbage":     {reason: "no JSON", body: "<html>", err: ErrBadToken},
 	}
 	for name, tc := range cases {

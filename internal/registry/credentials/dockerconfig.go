@@ -21,7 +21,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -85,12 +84,8 @@ type dockerMatch struct {
 // path. An entry without credentials counts for nothing: "docker login" leaves
 // one behind where it puts the credentials into a credential store.
 func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
-	for _, name := range slices.SortedFunc(maps.Keys(c), mostSpecificFirst) {
-		key := parseRegistryKey(name)
-		if !key.covers(img) {
-			continue
-		}
-		credentials, err := parseDockerEntry(c[name])
+	for _, key := range c.covering(img) {
+		credentials, err := parseDockerEntry(c[key.name])
 		if err != nil {
 			return dockerMatch{}, false, err
 		}
@@ -101,10 +96,18 @@ func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
 	return dockerMatch{}, false, nil
 }
 
-// mostSpecificFirst orders the names of entries. Names that mean the same are
-// ordered by their bytes, so that the result is always the same one.
-func mostSpecificFirst(a, b string) int {
-	return cmp.Or(parseRegistryKey(a).compare(parseRegistryKey(b)), strings.Compare(a, b))
+// covering returns the keys that are about an image, the most specific first. Keys
+// that mean the same are ordered by their names, so that the result is always the
+// same one. A Secret may hold some 100,000 entries, so each name is parsed once.
+func (c dockerConfig) covering(img image.Name) []registryKey {
+	var keys []registryKey
+	for name := range c {
+		if key := parseRegistryKey(name); key.covers(img) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b registryKey) int { return cmp.Or(a.compare(b), strings.Compare(a.name, b.name)) })
+	return keys
 }
 
 // parseDockerEntry decodes one entry. "auth" outweighs username and password,
@@ -154,6 +157,7 @@ func decodeAuth(auth string) (string, string, error) {
 // of one that a path names. Its host may have globs, which are matched as the
 // kubelet does (k8s.io/kubernetes/pkg/credentialprovider, URLsMatch).
 type registryKey struct {
+	name   string   // as the config spells it
 	labels []string // patterns of path.Match, in lower case; nil for no registry
 	port   string
 	path   string // without slashes at its ends, "" is the whole registry
@@ -165,13 +169,12 @@ type registryKey struct {
 // "https://index.docker.io/v1/", whose path is the version of an API and so no part
 // of an image's name.
 func parseRegistryKey(name string) registryKey {
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://")
-	host, path, _ := strings.Cut(name, "/")
+	host, path, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://"), "/")
 	path = strings.Trim(path, "/")
 	if version, rest, _ := strings.Cut(path, "/"); version == "v1" || version == "v2" {
 		path = rest
 	}
-	key := registryKey{path: path}
+	key := registryKey{name: name, path: path}
 	// A glob stands for a part of a label, so that a host whose globs are letters
 	// is well-formed where the key is.
 	if parsed, ok := transport.ParseHost(globs.Replace(host)); ok {

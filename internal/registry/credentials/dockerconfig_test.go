@@ -18,6 +18,7 @@ package credentials
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -130,6 +131,39 @@ func TestWhatAnEntryHolds(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, match.credentials); diff != "" || found != (tc.want != authn.AuthConfig{}) {
 				t.Errorf("%s: found %v, -want +got:\n%s", tc.reason, found, diff)
+			}
+		})
+	}
+}
+
+// TestDockerConfig_ManyEntries tests that the search costs a few allocations for each
+// entry, whatever the entries are: each reconciliation pays for it, and all tenants
+// share the processor.
+func TestDockerConfig_ManyEntries(t *testing.T) {
+	const entries, each = 5_000, 20
+	cases := map[string]struct {
+		reason string
+		key    func(int) string
+	}{
+		"Names":    {reason: "names of other registries", key: func(i int) string { return fmt.Sprintf("registry-%d.example.com", i) }},
+		"Globs":    {reason: "globs that match nothing", key: func(i int) string { return fmt.Sprintf("*-%d*.io", i) }},
+		"Covering": {reason: "entries that are about the image", key: func(i int) string { return strings.Repeat("*", i%60+1) + ".io/org" + strings.Repeat("/", i/60+1) }},
+		"Garbage":  {reason: "names of no registry", key: func(i int) string { return fmt.Sprintf("[%d*", i) }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			config := dockerConfig{"*.io/org": json.RawMessage(`{"registrytoken":"t"}`)}
+			for i := range entries {
+				config[tc.key(i)] = json.RawMessage(`{}`)
+			}
+			allocations := testing.AllocsPerRun(1, func() {
+				match, found, err := config.find(parse(t, "ghcr.io/org/app"))
+				if err != nil || !found || match.credentials.RegistryToken != "t" {
+					t.Errorf("%s: got %v, %v", tc.reason, found, err)
+				}
+			})
+			if allocations > entries*each {
+				t.Errorf("%s: got %v allocations for %d entries, want at most %d", tc.reason, allocations, entries, entries*each)
 			}
 		})
 	}

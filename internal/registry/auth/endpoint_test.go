@@ -1,0 +1,110 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// answer returns a response with a status after some time.
+func answer(status int, after time.Duration) transport.Func {
+	return func(req *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(after):
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
+	}
+}
+
+// fail returns an error after some time.
+func fail(err error, after time.Duration) transport.Func {
+	return func(req *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(after):
+			return nil, err
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+	}
+}
+
+// TestEndpoint_PlainHTTPIsTheLastResort tests that a registry which may be reached by
+// both schemes is reached by plain HTTP only if it has no TLS: else a slow or broken
+// response would be enough for credentials to be sent in the clear.
+func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
+	noTLS := errors.New("connection refused")
+	cases := map[string]struct {
+		reason string
+		tls    transport.Func
+		want   string // the scheme, "" for a ping that fails
+		after  time.Duration
+	}{
+		"Fast":      {reason: "TLS answers at once", tls: answer(401, 0), want: "https"},
+		"Slow":      {reason: "TLS answers later than plain HTTP would", tls: answer(401, 2*time.Second), want: "https", after: 2 * time.Second},
+		"Broken":    {reason: "an error is an answer", tls: answer(500, 0)},
+		"SlowError": {reason: "so is a late one", tls: answer(502, 2*time.Second), after: 2 * time.Second},
+		"Throttled": {reason: "so is the wish for a pause", tls: fail(&transport.ThrottledError{StatusCode: 429}, 0)},
+		"Refused":   {reason: "there is no TLS", tls: fail(noTLS, 0), want: "http"},
+		"LateFail":  {reason: "there is no TLS, which is known late", tls: fail(noTLS, 2*time.Second), want: "http", after: 2 * time.Second},
+		"Silent":    {reason: "packets with TLS are dropped", tls: answer(200, time.Hour), want: "http", after: tlsPatience + 300*time.Millisecond},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { checkPing(t, tc.tls, tc.want, tc.after, tc.reason) })
+		})
+	}
+}
+
+func checkPing(t *testing.T, tls transport.Func, want string, after time.Duration, reason string) {
+	t.Helper()
+	plain := 0
+	inner := transport.Func(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Scheme == "https" {
+			return tls(req)
+		}
+		plain++
+		return answer(200, 0)(req)
+	})
+	registry, err := name.NewInsecureRegistry("r.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	got, err := NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(context.Background(), inner)
+	if got.scheme != want || (err == nil) != (want != "") {
+		t.Errorf("%s: got scheme %q, error %v, want %q", reason, got.scheme, err, want)
+	}
+	if (plain > 0) != (want == "http") {
+		t.Errorf("%s: got %d requests without TLS", reason, plain)
+	}
+	if took := time.Since(begun); took != after {
+		t.Errorf("%s: it took %v, want %v", reason, took, after)
+	}
+}
