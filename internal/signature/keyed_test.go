@@ -64,7 +64,7 @@ func TestSignedByKey(t *testing.T) {
 		},
 	}
 	for name, format := range formats {
-		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519"} {
+		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519", "ed25519ph"} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				s, key := newScene(t, format.opts...), signaturetest.NewKey(t, kind)
 				format.sign(t, s, key)
