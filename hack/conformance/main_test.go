@@ -31,8 +31,10 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -40,6 +42,7 @@ import (
 // registry.
 var cluster struct {
 	kubeconfig string
+	controller string // the program, for its command explain
 	registry   *stage.Registry
 	admin      client.Client
 }
@@ -48,13 +51,13 @@ var cluster struct {
 var binaries = map[string]string{"v1": os.Getenv("FLUX"), "v1beta2": os.Getenv("FLUX_V1BETA2")}
 
 func TestMain(m *testing.M) {
-	if binaries["v1"] == "" || binaries["v1beta2"] == "" {
-		fmt.Println("skipped: make conformance builds the flux CLI in two versions, and runs these tests with them")
+	if binaries["v1"]+binaries["v1beta2"]+cosign.binary+cosignV2.binary+oras.binary == "" {
+		fmt.Println("skipped: make conformance builds the CLIs of flux, cosign and ORAS, and runs these tests with them")
 		return
 	}
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the flux CLI can't be run:", err)
+		fmt.Fprintln(os.Stderr, "the CLIs can't be run:", err)
 		code = 1
 	}
 	os.Exit(code)
@@ -82,8 +85,12 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, plane.Stop()) }()
-	cluster.kubeconfig = plane.Kubeconfig()
-	if cluster.admin, err = client.New(plane.Config(), client.Options{}); err != nil {
+	cluster.kubeconfig, cluster.controller = plane.Kubeconfig(), programs.Controller
+	scheme := runtime.NewScheme()
+	if err := errors.Join(corev1.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
+		return 0, err
+	}
+	if cluster.admin, err = client.New(plane.Config(), client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
 	cluster.registry = &stage.Registry{Binary: programs.Registry, Dir: filepath.Join(dir, "registry")}
@@ -117,13 +124,17 @@ func withEach(t *testing.T, test func(cli)) {
 	for version := range binaries {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			c := cli{WithT: NewWithT(t), t: t, version: version}
-			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "flux-" + version + "-"}}
-			c.Expect(cluster.admin.Create(t.Context(), namespace)).To(Succeed())
-			c.namespace = namespace.Name
-			test(c)
+			test(cli{WithT: NewWithT(t), t: t, version: version, namespace: newNamespace(t, "flux-"+version+"-")})
 		})
 	}
+}
+
+// newNamespace creates a namespace, whose name begins with a prefix.
+func newNamespace(t *testing.T, prefix string) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	NewWithT(t).Expect(cluster.admin.Create(t.Context(), namespace)).To(Succeed())
+	return namespace.Name
 }
 
 // run runs one command, and returns what it printed.

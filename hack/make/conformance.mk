@@ -1,4 +1,4 @@
-# The flux CLI itself, against the controller.
+# The CLIs that users run beside the controller: flux, and those that sign images and attach to them.
 
 ##@ Test more
 
@@ -20,6 +20,7 @@ $(FLUX) $(FLUX_V1BETA2): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	mv $@.unfinished $@ && rm -rf "$$copy"
 
 .PHONY: conformance
-conformance: controlplane $(REGISTRY) build $(FLUX) $(FLUX_V1BETA2) ## Run the commands of the flux CLI, in two versions, against the controller.
+conformance: controlplane $(REGISTRY) build $(FLUX) $(FLUX_V1BETA2) $(SIGNERS) ## Run the flux, cosign and ORAS CLIs against the controller.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" \
-		FLUX="$(FLUX)" FLUX_V1BETA2="$(FLUX_V1BETA2)" go test -count=1 ./hack/conformance $(ARGS)
+		FLUX="$(FLUX)" FLUX_V1BETA2="$(FLUX_V1BETA2)" COSIGN="$(COSIGN)" COSIGN_V2="$(COSIGN_V2)" ORAS="$(ORAS)" \
+		go test -count=1 -timeout=30m ./hack/conformance $(ARGS)

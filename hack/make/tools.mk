@@ -18,27 +18,37 @@ REGISTRY       := $(BIN)/registry
 REGISTRY_V2    := $(BIN)/registry-v2
 SETUP_ENVTEST  := $(BIN)/setup-envtest
 
-TOOLS := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
+# The CLIs that sign and attach in make conformance, cosign in two major versions. They take minutes to build: make tools
+# leaves them out.
+COSIGN    := $(BIN)/cosign
+COSIGN_V2 := $(BIN)/cosign-v2
+ORAS      := $(BIN)/oras
+
+SIGNERS := $(COSIGN) $(COSIGN_V2) $(ORAS)
+TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
 
 # Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
 # $$version is set by the recipe. golangci-lint heeds its version only together with a date.
 LINK.controller-gen := -X sigs.k8s.io/controller-tools/pkg/version.version=$$version
+LINK.cosign         := -X sigs.k8s.io/release-utils/version.gitVersion=$$version
+LINK.cosign-v2      := $(LINK.cosign)
 LINK.crd-ref-docs   := -X main.buildVersion=$$version
 LINK.golangci-lint  := -X main.version=$$version -X main.date=unknown
+LINK.oras           := -X oras.land/oras/internal/version.Version=$${version\#v}
 LINK.registry       := -X github.com/distribution/distribution/v3/version.version=$$version
 LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version
 LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
 # Every folder of hack/tools is a module that pins one tool, by its tool directive. The move makes it all or nothing.
 # What it says goes to stderr: stdout may be piped, as that of make render.
-$(TOOLS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
+$(TOOLS) $(SIGNERS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
 	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
 	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
 
 # As people name them: make bin/registry.
-TOOL_NAMES := $(TOOLS:$(BIN)/%=bin/%)
+TOOL_NAMES := $(patsubst $(BIN)/%,bin/%,$(TOOLS) $(SIGNERS))
 .PHONY: $(TOOL_NAMES)
 $(TOOL_NAMES): bin/%: $(BIN)/%
 

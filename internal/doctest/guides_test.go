@@ -163,7 +163,7 @@ var notRun = map[string]map[string]string{
 		".ci/run":                "runs this test",
 		"make licenses":          "CI runs it",
 		"make vulncheck":         "needs the network, and CI runs it",
-		"make conformance":       "builds the flux CLI twice, which takes minutes",
+		"make conformance":       "builds five CLIs, which takes minutes",
 		"make soak":              "takes 10 minutes",
 		"make kills":             "takes minutes",
 		"make newcomer":          "takes minutes, and its steps are on other pages",
@@ -173,7 +173,7 @@ var notRun = map[string]map[string]string{
 		"go test ./internal/e2e -run TestExplain": "part of make test, beside this test",
 	},
 	"docs/guides/clients.md": {
-		"make conformance": "builds the flux CLI twice, which takes minutes",
+		"make conformance": "builds five CLIs, which takes minutes",
 	},
 	"docs/guides/troubleshooting.md": {
 		"flux reconcile image repository podinfo": fluxCLI,

@@ -19,7 +19,6 @@ package signature
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
@@ -41,42 +40,63 @@ const (
 	signPredicate = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// lookAtBundles looks at the bundles among the referrers of the image.
-func (e *examination) lookAtBundles(ctx context.Context, j judge) error {
+// lookAtReferrers looks at the signatures among the referrers of the image: bundles,
+// and legacy signatures.
+func (e *examination) lookAtReferrers(ctx context.Context, j judge) error {
 	all, err := e.referrers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, referrer := range all {
-		if e.signer != "" || !mayBeBundle(referrer) {
+		switch {
+		case e.signer != "":
+			return nil
+		case !mayBeSignature(referrer):
+			continue
+		case isAttestation(referrer):
+			e.refuse(errAttested.Error())
 			continue
 		}
 		if !e.next() {
 			return nil
 		}
-		if err := e.lookAtBundle(ctx, j, referrer.Digest); err != nil {
+		if err := e.lookAtReferrer(ctx, j, referrer.Digest); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayBeBundle reports whether a referrer may be the bundle of a signature. To
+// mayBeSignature reports whether a referrer may be a signature, by its type. To
 // leave one out that is, because someone says otherwise, lets no image pass.
-func mayBeBundle(r registry.Referrer) bool {
-	if stated := r.Annotations[annotationPredicate]; stated != "" && stated != signPredicate {
-		return false
+func mayBeSignature(r registry.Referrer) bool {
+	switch r.ArtifactType {
+	case "", emptyType, legacyReferrerType:
+		return true
 	}
-	return r.ArtifactType == "" || r.ArtifactType == emptyType || strings.HasPrefix(r.ArtifactType, bundleType)
+	return strings.HasPrefix(r.ArtifactType, bundleType)
 }
 
-// lookAtBundle looks at the manifest of one referrer, and the bundle in it.
-func (e *examination) lookAtBundle(ctx context.Context, j judge, digest string) error {
-	layer, err := e.referrerLayer(ctx, digest, func(a artifact, layer descriptor) bool {
-		return strings.HasPrefix(layer.MediaType, bundleType)
-	})
-	if err != nil || layer == nil {
+// isAttestation reports whether a referrer says of itself that it states something
+// else than that the image is signed.
+func isAttestation(r registry.Referrer) bool {
+	stated := r.Annotations[annotationPredicate]
+	return stated != "" && stated != signPredicate
+}
+
+// lookAtReferrer looks at the manifest of one referrer, and the signatures in it:
+// its layers say of which format they are.
+func (e *examination) lookAtReferrer(ctx context.Context, j judge, digest string) error {
+	a, err := e.referrer(ctx, digest)
+	if err != nil || a == nil {
 		return err
+	}
+	if signed := a.layersWhere(isPayload); len(signed) > 0 {
+		return e.lookAtLayers(ctx, j, signed)
+	}
+	layer := e.onlyLayer(a, func(layer descriptor) bool { return strings.HasPrefix(layer.MediaType, bundleType) })
+	if layer == nil {
+		return nil
 	}
 	raw, err := e.fetch(ctx, *layer)
 	if err != nil || raw == nil {
@@ -95,9 +115,9 @@ func judgeBundle(j judge, raw, digest []byte) (string, error) {
 	return j.bundle(b, digest)
 }
 
-// referrerLayer fetches the manifest of a referrer, and returns its one layer
-// that is wanted, nil where the referrer is rejected.
-func (e *examination) referrerLayer(ctx context.Context, digest string, wanted func(artifact, descriptor) bool) (*descriptor, error) {
+// referrer fetches the manifest of a referrer, which must refer to the image. It
+// returns nil where the referrer is rejected.
+func (e *examination) referrer(ctx context.Context, digest string) (*artifact, error) {
 	if !image.IsDigest(digest) {
 		e.refuse("its list of signatures names a digest that is malformed")
 		return nil, nil
@@ -106,28 +126,27 @@ func (e *examination) referrerLayer(ctx context.Context, digest string, wanted f
 	if err != nil {
 		return nil, e.absent(err)
 	}
-	layer, reason := e.layerOf(manifest.Bytes, wanted)
-	if reason != "" {
-		e.refuse(reason)
-	}
-	return layer, nil
-}
-
-// layerOf returns the one layer of a referrer's manifest that is wanted, or else
-// why the referrer is rejected.
-func (e *examination) layerOf(manifest []byte, wanted func(artifact, descriptor) bool) (*descriptor, string) {
 	var a artifact
-	if err := json.Unmarshal(manifest, &a); err != nil {
-		return nil, "the manifest of its signature is malformed"
+	if err := json.Unmarshal(manifest.Bytes, &a); err != nil {
+		e.refuse("the manifest of its signature is malformed")
+		return nil, nil
 	}
 	if a.Subject == nil || a.Subject.Digest != e.digest {
-		return nil, errOtherImage.Error()
+		e.refuse(errOtherImage.Error())
+		return nil, nil
 	}
-	layers := slices.DeleteFunc(a.Layers, func(layer descriptor) bool { return !wanted(a, layer) })
+	return &a, nil
+}
+
+// onlyLayer returns the one layer of a referrer that is wanted, nil where the
+// referrer is rejected.
+func (e *examination) onlyLayer(a *artifact, wanted func(descriptor) bool) *descriptor {
+	layers := a.layersWhere(wanted)
 	if len(layers) != 1 {
-		return nil, "what refers to it is no signature"
+		e.refuse("what refers to it is no signature")
+		return nil
 	}
-	return &layers[0], ""
+	return &layers[0]
 }
 
 // parseBundle reads a bundle, which must hold a statement about an image. A bare
@@ -148,10 +167,13 @@ func parseBundle(raw []byte) (*bundle.Bundle, error) {
 // the image is signed.
 func ifSigned(signer string, result *verify.VerificationResult) (string, error) {
 	if result.Statement.GetPredicateType() != signPredicate {
-		return "", rejection("it is attested, not signed: use cosign sign")
+		return "", errAttested
 	}
 	return signer, nil
 }
+
+// errAttested is about statements other than that an image is signed.
+const errAttested = rejection("it is attested, not signed: use cosign sign")
 
 // errOtherImage is about signatures that are not this image's.
 const errOtherImage = rejection("the signature is that of another image")

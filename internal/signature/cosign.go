@@ -23,13 +23,13 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 )
 
-// cosign verifies the signatures of cosign in both formats: legacy ones under a
-// tag, and bundles that refer to the image.
+// cosign verifies the signatures of cosign in both formats, legacy ones and
+// bundles, and in both places: under a tag, and among the referrers of the image.
 type cosign struct {
 	judges judges
-	// bundles is whether bundles are looked for first: where the last signature
+	// referrers is whether referrers are looked at first: where the last signature
 	// that passed was one, the next one probably is too.
-	bundles atomic.Bool
+	referrers atomic.Bool
 }
 
 // judges makes the judge for one image. It fails with an *UnavailableError.
@@ -62,11 +62,11 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 		return Verdict{}, err
 	}
 	e := &examination{subject: s}
-	bundlesFirst := c.bundles.Load()
-	for _, bundles := range []bool{bundlesFirst, !bundlesFirst} {
+	referrersFirst := c.referrers.Load()
+	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
 		look := e.lookAtLegacy
-		if bundles {
-			look = e.lookAtBundles
+		if referrers {
+			look = e.lookAtReferrers
 		}
 		if err := look(ctx, j); err != nil {
 			// Of one format: the other one may have a signature that passes.
@@ -75,7 +75,7 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 			e.failed = err
 		}
 		if e.signer != "" {
-			c.bundles.Store(bundles)
+			c.referrers.Store(referrers)
 			break
 		}
 	}

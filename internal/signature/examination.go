@@ -133,3 +133,8 @@ type artifact struct {
 	Layers       []descriptor `json:"layers"`
 	Subject      *descriptor  `json:"subject"`
 }
+
+// layersWhere returns the layers for which a condition holds.
+func (a *artifact) layersWhere(wanted func(descriptor) bool) []descriptor {
+	return slices.DeleteFunc(slices.Clone(a.Layers), func(layer descriptor) bool { return !wanted(layer) })
+}

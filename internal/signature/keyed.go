@@ -21,6 +21,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
 	"strings"
@@ -44,8 +45,8 @@ const errNoKey = rejection("none of the public keys made the signature")
 // docs/design/0041.
 type keyed struct{ keys []publicKey }
 
-// publicKey is a parsed key with what verifies signatures by it, for each hash
-// function that cosign may have used.
+// publicKey is a parsed key with what verifies signatures by it, for each
+// algorithm that cosign may have used.
 type publicKey struct {
 	name      string
 	verifiers []signature.Verifier
@@ -96,26 +97,47 @@ func parsePublicKey(name string, text []byte) (publicKey, error) {
 
 // newPublicKey returns the verifiers by a key.
 func newPublicKey(name string, pub crypto.PublicKey) (publicKey, error) {
-	key := publicKey{name: name}
-	for _, hash := range hashesOf(pub) {
-		verifier, err := signature.LoadVerifier(pub, hash)
-		if err != nil {
-			return publicKey{}, invalidf("%s is a public key of a kind that is not known: use ECDSA, RSA or Ed25519", name)
-		}
+	verifiers, err := verifiersOf(pub)
+	if err != nil {
+		return publicKey{}, invalidf("%s is a public key of a kind that is not known: use ECDSA, RSA or Ed25519", name)
+	}
+	key := publicKey{name: name, verifiers: verifiers}
+	for _, verifier := range verifiers {
 		bundles, err := verify.NewVerifier(root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
 			return root.NewExpiringKey(verifier, time.Time{}, time.Time{}), nil
 		}), verify.WithNoObserverTimestamps())
 		if err != nil {
 			return publicKey{}, invalidf("%s can't be used: %s", name, printable(err.Error()))
 		}
-		key.verifiers = append(key.verifiers, verifier)
 		key.bundles = append(key.bundles, bundles)
 	}
 	return key, nil
 }
 
-// hashesOf returns the hash functions that cosign uses with a key: SHA-256, and
-// in newer versions the one that fits the curve.
+// verifiersOf returns a verifier for each algorithm by which cosign signs with a
+// key: with SHA-256, and in newer versions with the hash that fits the curve; with
+// Ed25519 in older versions, and Ed25519ph in those of today, since a transparency
+// log needs the hash (https://github.com/sigstore/cosign/pull/4050).
+func verifiersOf(pub crypto.PublicKey) ([]signature.Verifier, error) {
+	var all []signature.Verifier
+	for _, hash := range hashesOf(pub) {
+		verifier, err := signature.LoadVerifier(pub, hash)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, verifier)
+	}
+	if key, ok := pub.(ed25519.PublicKey); ok {
+		prehashed, err := signature.LoadED25519phVerifier(key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, prehashed)
+	}
+	return all, nil
+}
+
+// hashesOf returns the hash functions that cosign uses with a key.
 func hashesOf(pub crypto.PublicKey) []crypto.Hash {
 	hashes := []crypto.Hash{crypto.SHA256}
 	if key, ok := pub.(*ecdsa.PublicKey); ok {

@@ -41,6 +41,9 @@ func TestSignedByKey(t *testing.T) {
 		b := key.Bundle(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate))
 		signaturetest.PushReferrerTag(t, s.reg, "app", s.app.Digest, s.pushBundle(t, b))
 	}
+	referring := func(t *testing.T, s *scene, key signaturetest.Key) {
+		signaturetest.PushReferringSignatures(t, s.reg, "app", s.app, key.Sign(t, signaturetest.Payload(s.app.Digest)))
+	}
 	type counts = map[registrytest.Kind]int
 	formats := map[string]struct {
 		sign       func(*testing.T, *scene, signaturetest.Key)
@@ -57,6 +60,11 @@ func TestSignedByKey(t *testing.T) {
 			cold: counts{registrytest.ManifestGet: 2, registrytest.Referrers: 1, registrytest.Blob: 1},
 			warm: counts{registrytest.ManifestGet: 1, registrytest.Referrers: 1, registrytest.Blob: 1},
 		},
+		"LegacyReferrer": {
+			sign: referring, opts: []registrytest.Option{registrytest.WithReferrers()},
+			cold: counts{registrytest.ManifestGet: 2, registrytest.Referrers: 1, registrytest.Blob: 1},
+			warm: counts{registrytest.ManifestGet: 1, registrytest.Referrers: 1, registrytest.Blob: 1},
+		},
 		"BundleByTag": {
 			sign: tagged,
 			cold: counts{registrytest.ManifestGet: 3, registrytest.Referrers: 1, registrytest.Blob: 1},
@@ -64,7 +72,7 @@ func TestSignedByKey(t *testing.T) {
 		},
 	}
 	for name, format := range formats {
-		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519"} {
+		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519", "ed25519ph"} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				s, key := newScene(t, format.opts...), signaturetest.NewKey(t, kind)
 				format.sign(t, s, key)
@@ -201,6 +209,25 @@ func TestBundleAttacks(t *testing.T) {
 		}},
 		"Attestation": {reason: "what is stated may be bad", want: "attested, not signed", attack: func(t *testing.T, s *scene) {
 			s.pushBundle(t, key.Bundle(t, signaturetest.Statement(s.app.Digest, "https://example.com/test-failed/v1")))
+		}},
+		"ToldAttestation": {reason: "a list that tells what is stated spares the look at it", want: "attested, not signed", attack: func(t *testing.T, s *scene) {
+			const failed = "https://example.com/test-failed/v1"
+			signaturetest.PushBundle(t, s.reg, "app", s.app, key.Bundle(t, signaturetest.Statement(s.app.Digest, failed)), failed)
+		}},
+		"ReferringLegacy": {reason: "a legacy signature of another image", want: "of another image", attack: func(t *testing.T, s *scene) {
+			signaturetest.PushReferringSignatures(t, s.reg, "app", s.app, key.Sign(t, signaturetest.Payload(s.other.Digest)))
+		}},
+		"ReferringLegacyWrongKey": {reason: "someone else made the legacy signature", want: "none of the public keys", attack: func(t *testing.T, s *scene) {
+			signaturetest.PushReferringSignatures(t, s.reg, "app", s.app, wrong.Sign(t, signaturetest.Payload(s.app.Digest)))
+		}},
+		"ReferringLegacyElsewhere": {reason: "a list may name a legacy signature that refers to something else", want: "of another image", attack: func(t *testing.T, s *scene) {
+			s.list(t, signaturetest.PushReferringSignatures(t, s.reg, "app", s.other, key.Sign(t, signaturetest.Payload(s.app.Digest))))
+		}},
+		"ReferringLegacyHundreds": {reason: "more legacy signatures than anyone looks at", want: "more than the 32 signatures", attack: func(t *testing.T, s *scene) {
+			for range 20 {
+				signature := wrong.Sign(t, signaturetest.Payload(s.app.Digest))
+				signaturetest.PushReferringSignatures(t, s.reg, "app", s.app, signature, signature)
+			}
 		}},
 		"Message": {reason: "a signature of a file", want: "holds no statement", attack: func(t *testing.T, s *scene) {
 			s.pushBundle(t, key.MessageBundle(t, s.reg.Manifest(t, "app", s.app.Digest), sumOf(s.app)))

@@ -30,7 +30,11 @@ import (
 
 // What cosign calls the parts of its legacy signatures.
 const (
-	simpleSigning         = "application/vnd.dev.cosign.simplesigning.v1+json"
+	simpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
+	// legacyReferrerType is that of legacy signatures that refer to the image, as
+	// cosign sign pushes them with --registry-referrers-mode=oci-1-1
+	// (https://github.com/sigstore/cosign/pull/2684).
+	legacyReferrerType    = "application/vnd.dev.cosign.artifact.sig.v1+json"
 	annotationSignature   = "dev.cosignproject.cosign/signature"
 	annotationBundle      = "dev.sigstore.cosign/bundle"
 	annotationCertificate = "dev.sigstore.cosign/certificate"
@@ -60,9 +64,18 @@ func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
 		e.refuse(err.Error())
 		return nil
 	}
+	if e.signer != "" || !e.next() {
+		return nil
+	}
+	return e.lookAtLayers(ctx, j, layers)
+}
+
+// lookAtLayers looks at the legacy signatures of one manifest, of which the first
+// is counted already.
+func (e *examination) lookAtLayers(ctx context.Context, j judge, layers []descriptor) error {
 	payloads := map[string][]byte{} // signatures by several keys are of one payload
-	for _, layer := range layers {
-		if e.signer != "" || !e.next() {
+	for i, layer := range layers {
+		if e.signer != "" || i > 0 && !e.next() {
 			return nil
 		}
 		if err := e.lookAtLayer(ctx, j, layer, payloads); err != nil {
@@ -103,17 +116,15 @@ func parseLegacy(manifest []byte) ([]descriptor, error) {
 	if err := json.Unmarshal(manifest, &m); err != nil {
 		return nil, rejection("the manifest under its signature tag is malformed")
 	}
-	var found []descriptor
-	for _, layer := range m.Layers {
-		if layer.MediaType == simpleSigning {
-			found = append(found, layer)
-		}
-	}
+	found := m.layersWhere(isPayload)
 	if len(found) == 0 {
 		return nil, rejection("what is under its signature tag is no signature of cosign")
 	}
 	return found, nil
 }
+
+// isPayload reports whether a layer is the payload of a legacy signature.
+func isPayload(layer descriptor) bool { return layer.MediaType == simpleSigning }
 
 // parseLegacyLayer reads the annotations of a layer.
 func parseLegacyLayer(layer descriptor) (legacySignature, error) {

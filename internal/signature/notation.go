@@ -185,9 +185,13 @@ func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
 
 // lookAt looks at one signature.
 func (n *notation) lookAt(ctx context.Context, e *examination, digest string, image ocispec.Descriptor, reference string) error {
-	layer, err := e.referrerLayer(ctx, digest, isEnvelope)
-	if err != nil || layer == nil {
+	a, err := e.referrer(ctx, digest)
+	if err != nil || a == nil {
 		return err
+	}
+	layer := e.onlyLayer(a, func(layer descriptor) bool { return isEnvelope(a, layer) })
+	if layer == nil {
+		return nil
 	}
 	envelope, err := e.fetch(ctx, *layer)
 	if err != nil || envelope == nil {
@@ -217,7 +221,7 @@ func (n *notation) lookAt(ctx context.Context, e *examination, digest string, im
 }
 
 // isEnvelope reports whether a layer is the envelope of a signature.
-func isEnvelope(a artifact, layer descriptor) bool {
+func isEnvelope(a *artifact, layer descriptor) bool {
 	is := a.ArtifactType == notationregistry.ArtifactTypeNotation || a.Config.MediaType == notationregistry.ArtifactTypeNotation
 	return is && (layer.MediaType == "application/jose+json" || layer.MediaType == "application/cose")
 }

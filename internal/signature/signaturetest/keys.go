@@ -34,15 +34,21 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 // SignPredicate is what a bundle states that is a signature of an image.
 const SignPredicate = "https://sigstore.dev/cosign/sign/v1"
 
 // Key is a key pair of cosign.
-type Key struct{ signer crypto.Signer }
+type Key struct {
+	signer crypto.Signer
+	// prehashed is whether an Ed25519 key signs the hash of a message (Ed25519ph).
+	prehashed bool
+}
 
-// NewKey returns a new key of a kind: "ecdsa", "ecdsa384", "rsa" or "ed25519".
+// NewKey returns a new key of a kind: "ecdsa", "ecdsa384", "rsa", "ed25519" or
+// "ed25519ph".
 func NewKey(t testing.TB, kind string) Key {
 	t.Helper()
 	var signer crypto.Signer
@@ -54,7 +60,7 @@ func NewKey(t testing.TB, kind string) Key {
 		signer, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "rsa":
 		signer, err = rsa.GenerateKey(rand.Reader, 2048)
-	case "ed25519":
+	case "ed25519", "ed25519ph":
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		t.Fatalf("there are no keys of the kind %q", kind)
@@ -62,7 +68,7 @@ func NewKey(t testing.TB, kind string) Key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Key{signer: signer}
+	return Key{signer: signer, prehashed: kind == "ed25519ph"}
 }
 
 // FixedKey returns a key that is the same each time, and so are its signatures:
@@ -94,7 +100,11 @@ func (k Key) Sign(t testing.TB, payload []byte) Signature {
 // raw returns the signature of bytes.
 func (k Key) raw(t testing.TB, message []byte, hash crypto.Hash) []byte {
 	t.Helper()
-	signer, err := signature.LoadSigner(k.signer, hash)
+	opts := []signature.LoadOption{options.WithHash(hash)}
+	if k.prehashed {
+		opts = append(opts, options.WithED25519ph())
+	}
+	signer, err := signature.LoadSignerWithOpts(k.signer, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,8 @@ const (
 	NotationType = "application/vnd.cncf.notary.signature"
 	emptyType    = "application/vnd.oci.empty.v1+json"
 	signedType   = "application/vnd.dev.cosign.simplesigning.v1+json"
+	// referringType is that of legacy signatures that refer to an image.
+	referringType = "application/vnd.dev.cosign.artifact.sig.v1+json"
 )
 
 // Descriptor describes a blob or a manifest.
@@ -67,7 +69,27 @@ func SignatureTag(digest string) string { return strings.Replace(digest, ":", "-
 func PushSignatures(t testing.TB, store Store, repo, digest string, signatures ...Signature) {
 	t.Helper()
 	config := pushConfig(t, store, repo, "application/vnd.oci.image.config.v1+json")
-	manifest := Manifest{SchemaVersion: 2, MediaType: ManifestType, Config: config}
+	manifest := Manifest{SchemaVersion: 2, MediaType: ManifestType, Config: config, Layers: pushPayloads(t, store, repo, signatures)}
+	store.PushManifest(t, repo, SignatureTag(digest), ManifestType, encode(t, manifest))
+}
+
+// PushReferringSignatures pushes legacy signatures that refer to an image, and
+// returns what a list of referrers says of them.
+func PushReferringSignatures(t testing.TB, store Store, repo string, image Descriptor, signatures ...Signature) Descriptor {
+	t.Helper()
+	return PushReferrer(t, store, repo, Manifest{
+		ArtifactType: referringType,
+		Config:       pushConfig(t, store, repo, referringType),
+		Layers:       pushPayloads(t, store, repo, signatures),
+		Subject:      &image,
+	})
+}
+
+// pushPayloads pushes what was signed, and returns the layers of a manifest with
+// the signatures.
+func pushPayloads(t testing.TB, store Store, repo string, signatures []Signature) []Descriptor {
+	t.Helper()
+	var layers []Descriptor
 	for _, s := range signatures {
 		layer := Descriptor{MediaType: signedType, Digest: store.PushBlob(t, repo, s.Payload), Size: len(s.Payload)}
 		layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(s.Raw)}
@@ -77,9 +99,9 @@ func PushSignatures(t testing.TB, store Store, repo, digest string, signatures .
 		for key, value := range s.Annotations {
 			layer.Annotations[key] = value
 		}
-		manifest.Layers = append(manifest.Layers, layer)
+		layers = append(layers, layer)
 	}
-	store.PushManifest(t, repo, SignatureTag(digest), ManifestType, encode(t, manifest))
+	return layers
 }
 
 // pushConfig pushes an empty config.
