@@ -18,7 +18,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -62,21 +61,8 @@ func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
 		}
 		auth, err := resolver.Resolve(ctx, repo, img)
 		if err != nil {
-			return AuthOptions{}, operation{verb: opCredentials, image: img}.failCredentials(err)
+			return AuthOptions{}, operation{verb: opCredentials, image: img}.fail(err)
 		}
 		return auth, nil
 	})
-}
-
-// failCredentials translates an error of the credentials package.
-func (o operation) failCredentials(err error) error {
-	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.AuthenticationFailedReason}
-	if cloud, ok := errors.AsType[*credentials.CloudError](err); ok {
-		o.describeCloud(e, cloud)
-		return e
-	}
-	if found, ok := errors.AsType[*credentials.Error](err); ok {
-		e.reason, e.detail, e.err = found.Reason, found.Detail, found.Err
-	}
-	return e
 }
