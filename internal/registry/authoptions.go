@@ -18,7 +18,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -27,7 +26,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-// AuthOptions is the identity under which a registry is reached.
+// AuthOptions is the identity with which a registry is accessed.
 type AuthOptions = credentials.Options
 
 // NewAuthOptions returns the identity of credentials for the registry of img.
@@ -36,16 +35,14 @@ func NewAuthOptions(img image.Name, config authn.AuthConfig, origin string) Auth
 	return credentials.New(img, config, origin)
 }
 
-// AuthOptionsGetter finds the identity under which a registry is reached. One
-// is made at start, and serves tags and digests alike.
+// AuthOptionsGetter finds the identities of ImageRepositories.
 type AuthOptionsGetter interface {
-	// AuthOptions returns the identity under which repo's registry is reached.
-	// It reads Secrets, so it is called only when a request will be made. It
-	// fails with an *Error.
+	// AuthOptions returns the identity for repo's registry. It reads Secrets, so it
+	// should be called only before a request. It fails with an *Error.
 	AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
 }
 
-// AuthOptionsGetterFunc is a function that is an AuthOptionsGetter.
+// AuthOptionsGetterFunc is an AuthOptionsGetter made of a function.
 type AuthOptionsGetterFunc func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
 
 // AuthOptions calls f.
@@ -53,36 +50,19 @@ func (f AuthOptionsGetterFunc) AuthOptions(ctx context.Context, repo *v1.ImageRe
 	return f(ctx, repo)
 }
 
-// NewAuthOptionsGetter returns the AuthOptionsGetter that finds identities by a
-// Resolver.
+// NewAuthOptionsGetter returns an AuthOptionsGetter that uses a Resolver.
 func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
 	return AuthOptionsGetterFunc(func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
 		img, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 		if err != nil {
-			return AuthOptions{}, badImage(repo.Spec.Image, err)
+			return AuthOptions{}, &Error{
+				Op: opCredentials, Image: repo.Spec.Image, reason: v1.ImageURLInvalidReason, detail: err.Error(), err: err,
+			}
 		}
 		auth, err := resolver.Resolve(ctx, repo, img)
 		if err != nil {
-			return AuthOptions{}, operation{verb: opCredentials, image: img}.failCredentials(err)
+			return AuthOptions{}, operation{verb: opCredentials, image: img}.fail(err)
 		}
 		return auth, nil
 	})
-}
-
-// badImage returns the error about an image name that can't be parsed.
-func badImage(name string, err error) error {
-	return &Error{Op: opCredentials, Image: name, reason: v1.ImageURLInvalidReason, detail: err.Error(), err: err}
-}
-
-// failCredentials translates an error of the credentials package.
-func (o operation) failCredentials(err error) error {
-	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.AuthenticationFailedReason}
-	if cloud, ok := errors.AsType[*credentials.CloudError](err); ok {
-		o.describeCloud(e, cloud)
-		return e
-	}
-	if found, ok := errors.AsType[*credentials.Error](err); ok {
-		e.reason, e.detail, e.err = found.Reason, found.Detail, found.Err
-	}
-	return e
 }

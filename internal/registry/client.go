@@ -32,10 +32,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Limits bounds what one operation takes from a registry. A limit that is hit
-// is an error: what was read until then is thrown away.
+// Limits bounds what one operation reads. An operation that exceeds a limit fails,
+// and returns no partial result.
 type Limits struct {
-	// BodyBytes bounds every body, so also one page of tags.
+	// BodyBytes bounds every body, such as a page of tags.
 	BodyBytes int64
 	// ManifestBytes bounds a manifest whose digest has to be computed.
 	ManifestBytes int64
@@ -45,13 +45,13 @@ type Limits struct {
 	Tags int
 	// ListBytes bounds the bytes of all pages of one tag list.
 	ListBytes int64
-	// Time bounds an operation whose caller sets no bound, 0 for none.
+	// Time bounds an operation whose context has no deadline, 0 for no bound.
 	Time time.Duration
 }
 
-// DefaultLimits returns the limits of a Client. A page of 100,000 tags, each of
-// the 128 bytes that a tag may have, fits into one body. 4 MiB for a manifest
-// is what the distribution specification asks registries to accept.
+// DefaultLimits returns the default limits. A body has room for 100,000 tags of the
+// maximum length of 128 bytes. The distribution specification requires registries to
+// accept manifests of 4 MiB.
 func DefaultLimits() Limits {
 	return Limits{
 		BodyBytes:     16 << 20,
@@ -63,16 +63,15 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Client reads from registries. It is made once, is safe for concurrent use, and
-// shares its connections, its sessions and the limiters of registry hosts among all
-// callers.
+// Client reads from registries. All callers share its connections, its sessions and
+// the limiters of registry hosts. It is safe for concurrent use.
 type Client struct {
 	pool      *transport.Pool
 	endpoints *auth.Endpoints
 	sessions  *cache.Cache[sessionKey, *session]
 	limiters  *ratelimit.Limiters
 	metrics   *metrics
-	large     *semaphore.Weighted // the operations that read much
+	large     *semaphore.Weighted // held by operations that read much
 
 	userAgent string
 	limits    Limits
@@ -84,36 +83,36 @@ type Client struct {
 	base func(transport.Config) http.RoundTripper
 }
 
-// ClientOption changes a Client that is being made.
+// ClientOption configures a Client.
 type ClientOption func(*Client)
 
-// WithUserAgent sets the product that requests name as their user agent, such
-// as "image-reflector-controller/v1.0.0".
+// WithUserAgent sets the User-Agent header, such as
+// "image-reflector-controller/v1.0.0".
 func WithUserAgent(product string) ClientOption { return func(c *Client) { c.userAgent = product } }
 
 // WithLimits replaces the limits.
 func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
 
-// WithRateLimits replaces the bounds of what is asked of one registry host.
+// WithRateLimits replaces the bounds of the load on each registry host.
 func WithRateLimits(rates ratelimit.Config) ClientOption { return func(c *Client) { c.rates = rates } }
 
-// WithMetrics has the Client's metrics registered.
+// WithMetrics registers the Client's metrics.
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
 	return func(c *Client) { c.metrics.register(registerer) }
 }
 
-// WithObserver has observe called after each request, by many goroutines.
+// WithObserver sets a function that is called after each request, concurrently.
 func WithObserver(observe func(transport.Observation)) ClientOption {
 	return func(c *Client) { c.observe = observe }
 }
 
-// WithProgress has progress called after each page of a tag list, with the number
-// of pages and tags that were read so far.
+// WithProgress sets a function that is called after each page of a tag list, with the
+// number of pages and tags so far.
 func WithProgress(progress func(pages, tags int)) ClientOption {
 	return func(c *Client) { c.progress = progress }
 }
 
-// NewClient returns a Client with connections of its own.
+// NewClient returns a Client.
 func NewClient(opts ...ClientOption) *Client {
 	c := &Client{
 		large:     semaphore.NewWeighted(maxLarge),
@@ -136,37 +135,37 @@ func NewClient(opts ...ClientOption) *Client {
 	return c
 }
 
-// Close closes the connections that are idle.
+// Close closes idle connections.
 func (c *Client) Close() { c.pool.CloseIdleConnections() }
 
-// limiterHost returns the host by which an image's registry is limited.
+// limiterHost returns the limiter key of an image's registry.
 func limiterHost(img image.Name) string {
 	return strings.TrimSuffix(transport.CanonicalHost(img.Host()), ":443")
 }
 
-// HostLabel returns what the metrics call the registry host of an image: the
-// host, or "other" beyond some number of hosts.
+// HostLabel returns the metric label of an image's registry host: the host, or "other"
+// beyond a maximum number of hosts.
 func (c *Client) HostLabel(img image.Name) string { return c.metrics.label(limiterHost(img)) }
 
-// Access says which image repository is read, and how.
+// Access describes how to access an image repository.
 type Access struct {
-	// Image names the repository.
+	// Image is the image repository.
 	Image image.Name
-	// Auth returns the identity. It is called once the limiter has admitted the
-	// first operation, as it may read Secrets; nil is anonymous access. It fails
-	// with an *Error.
+	// Auth returns the identity, and fails with an *Error. It is called after the
+	// limiter has admitted the first operation, because it may read Secrets. Nil is
+	// anonymous access.
 	Auth func(context.Context) (AuthOptions, error)
-	// Anonymous means that no credentials are configured. Messages about limits
-	// then say that credentials may help.
+	// Anonymous means that no credentials are configured. Errors about rate limits
+	// recommend credentials then.
 	Anonymous bool
-	// Proxy names the proxy that the identity will bring along, "" for none. Its
-	// users have a limiter of their own.
+	// Proxy identifies the proxy of the identity, "" for none. Each proxy has its own
+	// limiter.
 	Proxy string
-	// Waiter is woken when the repository is likely to be admitted. Without it,
-	// an operation that fails with a *ratelimit.BusyError returns after some time.
+	// Waiter is woken when the repository is likely to be admitted. Without it, the
+	// caller retries after the delay in the *ratelimit.BusyError.
 	Waiter ratelimit.Waiter
-	// Admitted is called once the limiter has admitted the first operation. It may
-	// be nil.
+	// Admitted is called when the limiter has admitted the first operation. It may be
+	// nil.
 	Admitted func()
 }
 
@@ -177,6 +176,5 @@ func (a Access) auth(ctx context.Context) (AuthOptions, error) {
 	return a.Auth(ctx)
 }
 
-// Open returns a repository that is read from. It does nothing that could fail.
-// Close must be called in the end.
+// Open returns a repository, which the caller closes. It makes no requests.
 func (c *Client) Open(access Access) *Repository { return &Repository{client: c, access: access} }

@@ -14,26 +14,23 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registry is the client of OCI registries: it lists tags, and fetches
-// digests, manifests and what belongs to them, under the identity that an
-// ImageRepository asks for.
+// Package registry is a client of OCI registries: it lists tags, and fetches digests,
+// manifests, blobs and referrers, with the credentials of an ImageRepository.
 //
 // # Operations
 //
-// One [Client] serves the whole process. [Client.Open] returns a [Repository],
-// of which every operation needs admission by the limiter of the registry host,
-// then the credentials, and then makes its requests. A Repository is admitted
-// once, by its first operation, and reads its credentials once. What a registry
-// is known to support, and its tokens, are kept in a session between
-// repositories that have the same name and identity.
+// One [Client] serves the whole process. [Client.Open] returns a [Repository]. The
+// first operation of a Repository is admitted by the limiter of the registry host, and
+// then reads the credentials; later operations reuse both. The tokens and the
+// capabilities of a registry are cached in a session, which is shared by all
+// Repository values with the same name and identity.
 //
-// The packages below have one part each: credentials (Secrets, clouds and docker
-// configs), auth (ping and token exchange), ratelimit (a limiter per host), and
-// transport (connections and the RoundTrippers on the way to them).
+// The subpackages are credentials (Secrets, clouds and docker configs), auth (ping and
+// token exchange), ratelimit (a limiter per host), transport (connections and
+// RoundTrippers), and cache.
 //
 // # Errors
 //
-// Every operation fails with an [*Error], or with a [*ratelimit.BusyError] if it
-// has to return later. The files errors*.go are the only place that turns what the
-// network says into an Error.
+// Every operation fails with an [*Error], or with a [*ratelimit.BusyError] if it has
+// to be retried later. Only the files errors*.go translate other errors to an Error.
 package registry

@@ -29,6 +29,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
@@ -159,12 +160,18 @@ func (o operation) fail(err error) error {
 // without, and err may contain both failures: so the most specific cases are first.
 func (o operation) describe(e *Error, err error) {
 	var (
+		cloud     *credentials.CloudError
+		missing   *credentials.Error
 		throttled *transport.ThrottledError
 		status    *ggcr.Error
 		bad       transport.ProtocolError
 		login     auth.Error
 	)
 	switch {
+	case errors.As(err, &cloud):
+		o.describeCloud(e, cloud)
+	case errors.As(err, &missing):
+		e.reason, e.detail, e.err = missing.Reason, missing.Detail, missing.Err
 	case errors.As(err, &throttled):
 		o.describeThrottled(e, throttled)
 	case o.describeProxy(e, err):

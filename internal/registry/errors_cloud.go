@@ -30,12 +30,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // describeCloud sets the details for a cloud that returned no credentials.
 func (o operation) describeCloud(e *Error, failed *credentials.CloudError) {
+	e.reason = v1.AuthenticationFailedReason
 	o.auth = failed.Options
 	problem, cause := describeCloud(failed.Err)
 	if p := (&Error{Host: "the cloud"}); cause == nil && o.describeProxy(p, failed.Err) {

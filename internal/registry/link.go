@@ -25,9 +25,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// nextPage returns the address of the page after the one that resp is, and nil
-// where there is none. It fails where there is one that can't be followed:
-// to stop there would make a partial list of a complete one.
+// nextPage returns the URL of the page after resp, nil if there is none. It fails if
+// there is a link that can't be followed, because the list would be incomplete.
 func nextPage(resp *http.Response) (*url.URL, error) {
 	target, found, err := nextLink(resp.Header.Values("Link"))
 	if err != nil || !found {
@@ -36,12 +35,11 @@ func nextPage(resp *http.Response) (*url.URL, error) {
 	return resolvePage(resp.Request.URL, target)
 }
 
-// resolvePage resolves a link on a page of a tag list. It must lead to the
-// host that served the page: that is the registry, or where the registry itself
-// redirected to. The scheme is the page's, whatever the link says: registries
-// behind a proxy that ends TLS name their outer host with their inner scheme. So
-// is the path, if both are lists of the same resource: registries behind a path
-// prefix leave it out, and so name a list of another repository (Artifactory:
+// resolvePage resolves a link on a page of a list. The link must have the host of the
+// page, which is the registry or a host that it redirected to. The scheme of the link
+// is ignored: registries behind a proxy that terminates TLS may send "http". So is
+// the path if both are the same kind of list: registries behind a path prefix leave it
+// out, so that the link is to a list of another repository (Artifactory:
 // renovatebot/renovate#15030; Nexus: sonatype/nexus-public#1011).
 func resolvePage(page *url.URL, target string) (*url.URL, error) {
 	u, err := page.Parse(target)
@@ -64,7 +62,7 @@ func resourceOf(u *url.URL) string {
 	return strings.Join(elements[max(0, len(elements)-2):], "/")
 }
 
-// Links to next pages that are not followed.
+// The errors about links that are not followed.
 const (
 	errMalformedLink = transport.ProtocolError("the link to the next page of its list is malformed")
 	errForeignLink   = transport.ProtocolError("the next page of its list is on another host, where it is not looked for")
@@ -128,7 +126,7 @@ func endOfParam(s string, separator byte) int {
 	return len(s)
 }
 
-// isNext reports whether the parameters of a link make it the next page's.
+// isNext reports whether the parameters of a link have the relation "next", or none.
 func isNext(params []string) bool {
 	for _, param := range params {
 		name, value, _ := strings.Cut(param, "=")

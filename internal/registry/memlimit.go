@@ -24,23 +24,22 @@ import (
 )
 
 const (
-	// largeRead is from how many bytes on an operation counts as a large one.
+	// largeRead is the number of bytes beyond which an operation counts as large.
 	largeRead = 2 << 20
-	// maxLarge is how many large operations there are at a time, over all
-	// registries: few lists are that long, and all at once would exceed the memory
-	// that a process may use.
+	// maxLarge bounds the large operations at a time, over all registries: few lists
+	// are that long, but all at once would exceed the memory limit of the process.
 	maxLarge = 4
 )
 
-// readBudget counts the bytes that an operation reads. An operation that turns out
-// to be large waits until it may go on, for as long as its context allows.
+// readBudget counts the bytes that an operation reads. An operation that turns out to
+// be large waits until fewer than maxLarge others are, or its context ends.
 type readBudget struct {
-	large *semaphore.Weighted // held by the large operations
+	large *semaphore.Weighted // held by large operations
 	read  int64
 	holds bool
 }
 
-// reader returns a body whose bytes are counted.
+// reader returns a reader that counts the bytes of a body.
 func (b *readBudget) reader(ctx context.Context, body io.Reader) io.Reader {
 	return &countedReader{ctx: ctx, budget: b, body: body}
 }
@@ -58,7 +57,7 @@ func (b *readBudget) add(ctx context.Context, n int) error {
 	return nil
 }
 
-// release ends the operation.
+// release releases the semaphore.
 func (b *readBudget) release() {
 	if b.holds {
 		b.holds = false
@@ -66,7 +65,7 @@ func (b *readBudget) release() {
 	}
 }
 
-// countedReader is a body whose bytes are counted.
+// countedReader counts the bytes of a body.
 type countedReader struct {
 	ctx    context.Context // of the request whose body it is
 	budget *readBudget
@@ -76,8 +75,8 @@ type countedReader struct {
 // Read implements io.Reader.
 func (r *countedReader) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
-	if waited := r.budget.add(r.ctx, n); waited != nil {
-		return n, waited
+	if budgetErr := r.budget.add(r.ctx, n); budgetErr != nil {
+		return n, budgetErr
 	}
 	return n, err
 }

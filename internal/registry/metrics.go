@@ -27,14 +27,13 @@ import (
 )
 
 const (
-	// maxHostLabels is how many hosts the metrics tell apart: hosts come from
-	// what users write.
+	// maxHostLabels bounds the values of the host label, because users choose hosts.
 	maxHostLabels = 100
-	// otherHosts is the label of all others.
+	// otherHosts is the label of all other hosts.
 	otherHosts = "other"
 )
 
-// metrics counts what is done to registries.
+// metrics has the metrics of a Client.
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
@@ -46,7 +45,7 @@ type metrics struct {
 	hosts map[string]bool
 }
 
-// newMetrics returns metrics that are registered nowhere yet.
+// newMetrics returns unregistered metrics.
 func newMetrics() *metrics {
 	host := []string{"host"}
 	return &metrics{
@@ -76,7 +75,6 @@ func newMetrics() *metrics {
 	}
 }
 
-// register makes the metrics seen.
 func (m *metrics) register(registerer prometheus.Registerer) {
 	registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused)
 }
@@ -101,7 +99,7 @@ func (m *metrics) observeRequest(o transport.Observation) {
 	m.durations.WithLabelValues(host).Observe(o.Duration.Seconds())
 }
 
-// observer returns what the limiters report to.
+// observer returns the observer of the limiters.
 func (m *metrics) observer() *ratelimit.Observer {
 	return &ratelimit.Observer{
 		Waited: func(host string, wait time.Duration) {

@@ -141,13 +141,13 @@ func (r *Repository) admit() error {
 // describes them.
 func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
 	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
-	observed := &transport.Observer{Host: host, Inner: pooled, Now: c.now, Observe: func(o transport.Observation) {
+	observed := transport.Observe(pooled, host, c.now, func(o transport.Observation) {
 		c.metrics.observeRequest(o)
 		c.observe(o)
-	}}
-	capped := &transport.BodyCap{Inner: observed, Limit: c.limits.BodyBytes}
-	limited := ticket.Transport(&transport.Throttle{Inner: capped, Now: c.now})
-	return &transport.UserAgent{Product: c.userAgent, Inner: &transport.PlainHTTPGuard{Allowed: plainHTTP, Inner: limited}}
+	})
+	capped := transport.BodyCap(observed, c.limits.BodyBytes)
+	limited := ticket.Transport(transport.Throttle(capped, c.now))
+	return transport.UserAgent(transport.PlainHTTPGuard(limited, plainHTTP), c.userAgent)
 }
 
 // run runs an operation and translates its error. It fails with a

@@ -166,7 +166,7 @@ func TestRepository_IsAdmittedOnce(t *testing.T) {
 	admitted, read := 0, 0
 	repo := c.Open(Access{Image: img, Admitted: func() { admitted++ }, Auth: func(context.Context) (AuthOptions, error) {
 		if read++; read == 1 {
-			return AuthOptions{}, badImage("x", errors.New("the Secret can't be read now"))
+			return AuthOptions{}, &Error{reason: v1.ImageURLInvalidReason, detail: "the Secret can't be read now"}
 		}
 		return AuthOptions{}, nil
 	}})

@@ -14,11 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package auth authenticates the requests to registries. The protocol, which is
-// the ping, the challenge and the token exchange, is go-containerregistry's. This
-// package adds what the library does not have: results that are cached between
-// operations, tokens that are renewed before they expire, one exchange at a time,
-// rules for where a realm or a redirect may point, token responses that deviate
-// from the specification, and anonymous tokens for hosts that a registry
-// redirects to. Record 0052 has the reasons.
+// Package auth authenticates requests to registries. go-containerregistry implements
+// the protocol: ping, challenge and token exchange. This package adds caching between
+// operations, renewal of tokens before they expire, one exchange at a time, rules for
+// the targets of realms and redirects, support of token responses that deviate from
+// the specification, and anonymous tokens for hosts that a registry redirects to.
+// Decision record 0052 has the reasons.
 package auth

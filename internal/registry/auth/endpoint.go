@@ -41,30 +41,22 @@ const (
 	tlsPatience = 5 * time.Second
 )
 
-// EndpointKey identifies an endpoint. Nothing of it depends on who asks.
-type EndpointKey struct {
-	// Registry is the host, and whether it may be reached by plain HTTP.
-	Registry name.Registry
-	// Transport is the key of the transport configuration.
-	Transport string
+// endpointKey identifies an endpoint. It has no credentials, so all users share pings.
+type endpointKey struct {
+	registry  name.Registry // the host, and whether it may be reached by plain HTTP
+	transport string        // the key of the transport configuration
 }
 
 // Endpoints caches, per registry host and transport, the scheme and the
 // challenge that GET /v2/ returned. It is safe for concurrent use.
 type Endpoints struct {
-	entries *cache.Cache[EndpointKey, *endpoint]
+	entries *cache.Cache[endpointKey, *endpoint]
 	now     func() time.Time
 }
 
 // NewEndpoints returns an empty cache.
 func NewEndpoints(now func() time.Time) *Endpoints {
-	return &Endpoints{entries: cache.New[EndpointKey, *endpoint](maxEndpoints, endpointIdle, now, nil), now: now}
-}
-
-func (e *Endpoints) get(key EndpointKey) *endpoint {
-	return e.entries.Get(key, func() *endpoint {
-		return &endpoint{registry: key.Registry, now: e.now, lock: semaphore.NewWeighted(1)}
-	})
+	return &Endpoints{entries: cache.New[endpointKey, *endpoint](maxEndpoints, endpointIdle, now, nil), now: now}
 }
 
 // pingResult is the response of a registry to a ping.
@@ -87,8 +79,8 @@ type endpoint struct {
 // plainHTTP reports whether the registry may be reached without TLS.
 func (e *endpoint) plainHTTP() bool { return e.registry.Scheme() == "http" }
 
-// ping returns the result of the last ping, or of a new one if that is too old.
-// One operation pings for all that wait.
+// ping returns the result of the last ping, or of a new one if that has expired.
+// Concurrent callers share a ping.
 func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (pingResult, error) {
 	if r, ok := e.recent(); ok {
 		return r, nil
@@ -114,7 +106,7 @@ func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (pingResult, 
 	return r, nil
 }
 
-// recent returns the cached result, and whether there is one that is not too old.
+// recent returns the cached result, and whether there is one that has not expired.
 func (e *endpoint) recent() (pingResult, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -135,10 +127,9 @@ func (e *endpoint) invalidate() {
 var errAnsweredTLS = errors.New("the registry answers with TLS")
 
 // pingTransport guards the requests of a ping. go-containerregistry follows any
-// redirect, and would take the challenge of the host that it ends at. If plain HTTP
-// is allowed too, it pings by both schemes at a time unless TLS takes less than 0.3
-// seconds, and uses the faster one: so credentials would be sent without TLS to
-// registries that have it.
+// redirect, and uses the challenge of the last host. If plain HTTP is allowed too, it
+// pings by both schemes unless TLS takes less than 0.3 seconds, and uses the faster
+// one: so credentials would be sent without TLS to registries that have it.
 type pingTransport struct {
 	endpoint *endpoint
 	inner    http.RoundTripper
@@ -161,7 +152,8 @@ func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return p.challenge(req)
 	}
 	resp, err := p.challenge(req)
-	p.tls <- err == nil || isResponse(err)
+	_, throttled := errors.AsType[*transport.ThrottledError](err)
+	p.tls <- err == nil || throttled
 	return resp, err
 }
 
@@ -188,8 +180,9 @@ func (p *pingTransport) challenge(req *http.Request) (*http.Response, error) {
 	if err != nil || transport.IsHost(req.URL, host) || resp.StatusCode/100 == 3 {
 		return resp, err
 	}
-	// Only the registry's own host may name the server that gets the credentials,
-	// and only it says by which scheme it is reached.
+	// Only the registry's own host may name the token server, which gets the
+	// credentials, and determine the scheme. go-containerregistry takes the scheme
+	// from resp.Request.
 	resp.Header.Del("WWW-Authenticate")
 	for resp.Request = req; !transport.IsHost(resp.Request.URL, host) && resp.Request.Response != nil; {
 		resp.Request = resp.Request.Response.Request
@@ -197,15 +190,15 @@ func (p *pingTransport) challenge(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// The schemes of challenges that can be answered.
+// The supported schemes of challenges, in lower case.
 const (
 	schemeBasic  = "basic"
 	schemeBearer = "bearer"
 )
 
-// challengeOf returns the challenge of a response, of which the scheme is empty
-// if there is none. go-containerregistry exports its parser only as a part of
-// Ping, so the response is given to a ping, which makes no request.
+// challengeOf returns the challenge of a response, with an empty scheme if there is
+// none. go-containerregistry exports its parser only as a part of Ping, so the response
+// is passed to a ping that makes no request.
 func challengeOf(resp *http.Response) *ggcr.Challenge {
 	answer := &http.Response{StatusCode: http.StatusUnauthorized, Header: resp.Header, Body: http.NoBody}
 	c, err := ggcr.Ping(context.Background(), name.Registry{}, transport.Func(func(*http.Request) (*http.Response, error) { return answer, nil }))

@@ -26,6 +26,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
@@ -92,12 +93,12 @@ func checkPing(t *testing.T, tls transport.Func, want string, after time.Duratio
 		plain++
 		return answer(200, 0)(req)
 	})
-	registry, err := name.NewInsecureRegistry("r.example.com")
+	repo, err := name.NewRepository("r.example.com/app", name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	got, err := NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(context.Background(), inner)
+	got, err := NewEndpoints(time.Now).NewSession(repo, "", authn.Anonymous).endpoint.ping(context.Background(), inner)
 	if got.scheme != want || (err == nil) != (want != "") {
 		t.Errorf("%s: got scheme %q, error %v, want %q", reason, got.scheme, err, want)
 	}

@@ -42,13 +42,15 @@ type Session struct {
 	mu      sync.Mutex
 	scope   string
 	current *authorization
-	others  map[string]*authorization // anonymous, of hosts that the registry redirects to
+	others  map[string]*authorization // anonymous, by host that the registry redirects to
 }
 
 // NewSession returns a session without an authorization.
 func (e *Endpoints) NewSession(repo name.Repository, transportKey string, credentials authn.Authenticator) *Session {
 	return &Session{
-		endpoint:    e.get(EndpointKey{Registry: repo.Registry, Transport: transportKey}),
+		endpoint: e.entries.Get(endpointKey{registry: repo.Registry, transport: transportKey}, func() *endpoint {
+			return &endpoint{registry: repo.Registry, now: e.now, lock: semaphore.NewWeighted(1)}
+		}),
 		credentials: credentials,
 		now:         e.now,
 		lock:        semaphore.NewWeighted(1),
@@ -57,16 +59,16 @@ func (e *Endpoints) NewSession(repo name.Repository, transportKey string, creden
 	}
 }
 
-// authorization is what requests are sent with.
+// authorization has the scheme and the Authorization header of requests.
 type authorization struct {
-	scheme    string // by which the registry is reached
+	scheme    string // of the registry's URL
 	challenge *ggcr.Challenge
-	scope     string    // that was asked for
+	scope     string    // requested for the token
 	header    string    // the value of Authorization, "" for none
 	expires   time.Time // zero for never
 }
 
-// satisfies reports whether the authorization is what a challenge asks for.
+// satisfies reports whether the authorization was requested by an equal challenge.
 func (a *authorization) satisfies(c *ggcr.Challenge) bool {
 	scope := c.Parameters["scope"]
 	return c.Scheme == a.challenge.Scheme && c.Parameters["realm"] == a.challenge.Parameters["realm"] &&
@@ -111,14 +113,14 @@ func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authori
 	if err != nil {
 		return nil, false, err
 	}
-	// The scope that a ping names is of no operation, and often a placeholder
-	// that the token server refuses (cloudflare/serverless-registry#148).
+	// The scope in a ping's challenge is not for this repository, and often a
+	// placeholder that the token server refuses (cloudflare/serverless-registry#148).
 	a, err := s.request(ctx, rt, ping.scheme, ping.challenge, s.scope)
 	return a, true, err
 }
 
-// renew returns another authorization than the refused one, which the challenge
-// of the refusal asks for. Only that challenge may change the scope.
+// renew replaces a refused authorization by one for the challenge of the refusal.
+// Only that challenge may change the scope.
 func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *authorization, c *ggcr.Challenge) (*authorization, error) {
 	if err := s.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -134,8 +136,8 @@ func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *auth
 	return s.request(ctx, rt, refused.scheme, c, scope)
 }
 
-// request gets the authorization that a challenge asks for, and caches it. The
-// lock is held, so that the scope is read by one goroutine.
+// request requests the authorization for a challenge, and caches it. The caller holds
+// the lock, so that only one goroutine reads the scope.
 func (s *Session) request(ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string) (*authorization, error) {
 	credentials, err := authn.Authorization(ctx, s.credentials)
 	if err != nil {
@@ -162,8 +164,7 @@ func (s *Session) request(ctx context.Context, rt http.RoundTripper, scheme stri
 	return a, nil
 }
 
-// basicHeader returns the header that sends a username and a password, and ""
-// if there are none.
+// basicHeader returns the header of basic authentication, "" without credentials.
 func basicHeader(c *authn.AuthConfig) string {
 	switch {
 	case c.Username != "" && c.Password != "":

@@ -43,14 +43,14 @@ const (
 	maxRedirects = 5
 )
 
-// Error is an authentication that the registry, or its token server, makes
-// impossible. It continues "registry HOST …".
+// Error is an authentication failure caused by the registry or its token server. Its
+// text continues "registry HOST ".
 type Error string
 
 // Error implements error.
 func (e Error) Error() string { return string(e) }
 
-// The reasons why an authentication is impossible.
+// The authentication failures.
 const (
 	ErrNoRealm    = Error("asks for a login without saying where")
 	ErrBadRealm   = Error("asks for a login at an address that is not allowed")
@@ -63,16 +63,16 @@ const (
 
 // exchange requests tokens for one host.
 type exchange struct {
-	host      string // that sent the challenge
-	plainHTTP bool   // it may be reached without TLS
-	scheme    string // by which it was reached
+	host      string // the sender of the challenge
+	plainHTTP bool   // whether the registry may be reached without TLS
+	scheme    string // of the request that was challenged
 	inner     http.RoundTripper
 	now       func() time.Time
 }
 
-// token requests a token of the server that a challenge names. A realm without
-// TLS on the host of a registry with TLS, as registries behind a proxy that ends
-// TLS name it (goharbor/harbor#3933), is tried by https on port 443.
+// token requests a token from the realm of a challenge. If the registry uses TLS and
+// the realm is plain HTTP on the same host, as for registries behind a proxy that
+// terminates TLS (goharbor/harbor#3933), it uses https and port 443.
 func (e *exchange) token(ctx context.Context, credentials authn.Authenticator, c *ggcr.Challenge, scope string) (token, error) {
 	realm, err := e.realm(c)
 	if err != nil {
@@ -95,7 +95,7 @@ func (e *exchange) token(ctx context.Context, credentials authn.Authenticator, c
 	return t, err
 }
 
-// isRefusal reports whether the token server answered, and refused the client.
+// isRefusal reports whether the token server refused the client.
 func isRefusal(err error) bool {
 	status, ok := errors.AsType[*ggcr.Error](err)
 	_, throttled := errors.AsType[*transport.ThrottledError](err)
@@ -114,11 +114,11 @@ func (e *exchange) realm(c *ggcr.Challenge) (*url.URL, error) {
 	return u, nil
 }
 
-// allowed reports whether tokens may be requested at an address: on the host that
-// sent the challenge, by the scheme by which that is reached, or elsewhere with
-// TLS, or without if the host is reached without. go-containerregistry's own rule
-// knows no host names of the machine itself, and refuses the private addresses of
-// registries that are in the private network too.
+// allowed reports whether tokens may be requested from a URL: by TLS, or plain HTTP if
+// the registry was reached by it, and from the host that sent the challenge or an
+// allowed target. go-containerregistry's own rule does not cover names of the
+// loopback address, and refuses private addresses even to registries in the same
+// private network.
 func (e *exchange) allowed(u *url.URL) bool {
 	switch {
 	case u.User != nil, u.Scheme != "https" && (u.Scheme != "http" || e.scheme != "http"):
@@ -130,8 +130,8 @@ func (e *exchange) allowed(u *url.URL) bool {
 	}
 }
 
-// request has go-containerregistry exchange the credentials for a token. The
-// realm is allowed already, so the library is told that it is the registry's own.
+// request exchanges the credentials for a token by go-containerregistry. It passes the
+// realm's host as the registry, because the realm has been checked already.
 func (e *exchange) request(ctx context.Context, credentials authn.Authenticator, realm *url.URL, service, scope string) (token, error) {
 	registry, err := name.NewRegistry(realm.Host)
 	if err != nil {
@@ -160,7 +160,7 @@ type tokenTransport struct {
 // RoundTrip implements http.RoundTripper.
 func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if transport.URLHost(req.URL) != transport.URLHost(t.realm) || req.URL.Scheme != "https" && t.realm.Scheme == "https" {
-		req.Header.Del("Authorization") // it was redirected to another host
+		req.Header.Del("Authorization") // redirected to another host
 	}
 	begun := t.now()
 	resp, err := t.inner.RoundTrip(req)
@@ -170,7 +170,7 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case resp.StatusCode == http.StatusOK:
 		return t.rewrite(resp, begun)
 	case resp.StatusCode == http.StatusMethodNotAllowed && req.Method == http.MethodPost:
-		resp.StatusCode = http.StatusNotFound // after which the library tries the GET that all servers have
+		resp.StatusCode = http.StatusNotFound // makes the library fall back to GET, which all servers support
 	case resp.StatusCode/100 == 3:
 		if err := t.checkRedirect(req, resp); err != nil {
 			transport.CloseBody(resp)
@@ -180,16 +180,16 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkRedirect fails if a redirect of the token server must not be followed: one
-// to where no realm may be, into a private network (which go-containerregistry
-// refuses too), or one that would send an identity token to another host.
+// checkRedirect fails if a redirect of the token server must not be followed: if it is
+// not allowed as a realm, is to another host with a private address (which
+// go-containerregistry refuses too), or would send an identity token to another host.
 func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) error {
 	if transport.Redirects(req) >= maxRedirects {
 		return transport.ErrTooManyRedirects
 	}
 	u, err := resp.Location()
 	if err != nil {
-		return nil // which is no redirect
+		return nil // not a redirect
 	}
 	sameHost := transport.URLHost(u) == transport.URLHost(t.realm) && (u.Scheme == "https" || t.realm.Scheme == "http")
 	isAddress := net.ParseIP(u.Hostname()) != nil
@@ -199,8 +199,8 @@ func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) e
 	return nil
 }
 
-// rewrite reads the response of a token server, and returns one that has the
-// token in the form that go-containerregistry reads.
+// rewrite reads the response of a token server, and returns it in the form that
+// go-containerregistry expects.
 func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Response, error) {
 	defer transport.CloseBody(resp)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))

@@ -28,24 +28,23 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// maxOtherHosts bounds the hosts that a session has anonymous tokens for.
+// maxOtherHosts bounds the other hosts for which a session has anonymous tokens.
 const maxOtherHosts = 8
 
-// authTransport sends the requests of a session. The authorization is sent to the
-// registry's host only. A request that is refused is repeated once with another
-// authorization.
+// authTransport authenticates the requests of a session. It sends the authorization to
+// the registry's host only, and repeats a refused request once with a new one.
 type authTransport struct {
 	*Session
 	inner http.RoundTripper
 }
 
-// Transport returns a RoundTripper that authenticates requests and makes them,
-// those of the authentication included, by inner.
+// Transport returns a RoundTripper that authenticates requests. It makes all requests,
+// including those for pings and tokens, by inner.
 func (s *Session) Transport(inner http.RoundTripper) http.RoundTripper {
 	return &authTransport{Session: s, inner: inner}
 }
 
-// CheckRedirect returns the http.Client.CheckRedirect of clients of the session.
+// CheckRedirect returns the http.Client.CheckRedirect for the session.
 func (s *Session) CheckRedirect() func(*http.Request, []*http.Request) error {
 	return transport.CheckRedirect(s.endpoint.registry.RegistryStr(), s.endpoint.plainHTTP())
 }
@@ -86,14 +85,14 @@ func (t *authTransport) send(req *http.Request, a *authorization) (*http.Respons
 	return t.inner.RoundTrip(req)
 }
 
-// sameHost reports whether an address is on the registry's host, port included.
-// Plain HTTP equals TLS only if the registry may be reached by it.
+// sameHost reports whether a URL has the registry's host and port, by plain HTTP only
+// if that is allowed for the registry.
 func (t *authTransport) sameHost(u *url.URL) bool {
 	return (u.Scheme == "https" || t.endpoint.plainHTTP()) && transport.IsHost(u, t.endpoint.registry.RegistryStr())
 }
 
-// refusal returns the challenge of a response that refuses the authorization,
-// and whether another one may be accepted.
+// refusal returns the challenge of a response with status 401, and whether another
+// authorization may be accepted.
 func (t *authTransport) refusal(resp *http.Response, a *authorization) (*ggcr.Challenge, bool) {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return nil, false
@@ -102,25 +101,20 @@ func (t *authTransport) refusal(resp *http.Response, a *authorization) (*ggcr.Ch
 	return c, c.Scheme == schemeBearer || c.Scheme == schemeBasic && a.challenge.Scheme == schemeBearer
 }
 
-// invalidateScheme drops the scheme by which the registry is reached, if there is a choice
-// and the connection failed.
+// invalidateScheme makes the next request ping again if the connection failed and the
+// registry's scheme may have changed.
 func (t *authTransport) invalidateScheme(err error) {
-	if t.endpoint.plainHTTP() && !isResponse(err) && !transport.IsTimeout(err) && !errors.Is(err, context.Canceled) {
+	_, responded := errors.AsType[*transport.ThrottledError](err)
+	if t.endpoint.plainHTTP() && !responded && !transport.IsTimeout(err) && !errors.Is(err, context.Canceled) {
 		t.endpoint.invalidate()
 		t.reset()
 	}
 }
 
-// isResponse reports whether an error is about a response.
-func isResponse(err error) bool {
-	_, throttled := errors.AsType[*transport.ThrottledError](err)
-	return throttled
-}
-
-// roundTripElsewhere makes a request to another host, which the registry
-// redirected to. The credentials are not for that host. If it is a registry of its
-// own that gives tokens to anonymous clients, as behind the vanity host of an
-// image (google/go-containerregistry#2333), one is requested by its challenge.
+// roundTripElsewhere makes a request to another host, to which the registry redirected,
+// without the credentials. If that host is a registry that gives tokens to anonymous
+// clients, as behind a vanity domain (google/go-containerregistry#2333), it requests
+// one.
 func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, error) {
 	host := transport.URLHost(req.URL)
 	a := t.other(host)
@@ -144,8 +138,8 @@ func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, e
 	return t.sendElsewhere(req, a)
 }
 
-// sendElsewhere makes a request to another host, with an anonymous token if there
-// is one.
+// sendElsewhere makes a request to another host, with an anonymous token if a is not
+// nil.
 func (t *authTransport) sendElsewhere(req *http.Request, a *authorization) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Del("Authorization")
@@ -155,7 +149,7 @@ func (t *authTransport) sendElsewhere(req *http.Request, a *authorization) (*htt
 	return t.inner.RoundTrip(req)
 }
 
-// other returns the valid authorization for another host, nil if there is none.
+// other returns a valid anonymous authorization for another host, nil if there is none.
 func (s *Session) other(host string) *authorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package cache bounds what is kept by number and by the time without use.
+// Package cache has a cache that is bounded by its size and by the idle time of its
+// entries.
 package cache
 
 import (
@@ -24,9 +25,9 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Cache is an LRU cache whose entries also expire when they have not been used
-// for some time. Expired entries are dropped when another one is added, so no
-// goroutine is needed. It is safe for concurrent use.
+// Cache is an LRU cache whose entries also expire when they have been idle for some
+// time. Adding an entry drops the expired ones, so no goroutine is needed. It is safe
+// for concurrent use.
 type Cache[K comparable, V any] struct {
 	idle time.Duration
 	now  func() time.Time
@@ -41,8 +42,7 @@ type entry[V any] struct {
 }
 
 // New returns an empty cache of at most size entries, which must be positive.
-// evicted is called with each value that is dropped; it may be nil, and must not
-// use the cache.
+// evicted, if not nil, is called with each dropped value, and must not use the cache.
 func New[K comparable, V any](size int, idle time.Duration, now func() time.Time, evicted func(V)) *Cache[K, V] {
 	onEvict := func(_ K, e *entry[V]) {
 		if evicted != nil {

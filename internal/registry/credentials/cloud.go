@@ -35,22 +35,22 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Cloud says how credentials are had from the clouds that spec.provider names.
+// Cloud configures how credentials are requested from the clouds in spec.provider.
 type Cloud struct {
-	// Client reads service accounts, and makes tokens for them.
+	// Client reads service accounts, and creates tokens for them.
 	Client client.Client
-	// Tokens keeps credentials as long as they are good. Nil keeps none.
+	// Tokens caches credentials. Nil caches none.
 	Tokens *TokenCache
-	// ObjectLevel allows an ImageRepository to use the identity of the service
-	// account that it names. fluxcd/pkg/auth has to be told of it too.
+	// ObjectLevel allows ImageRepositories to use the identity of their service
+	// account. The caller has to enable it in fluxcd/pkg/auth too.
 	ObjectLevel bool
-	// DefaultServiceAccount names the service account, in the namespace of the
-	// ImageRepository, whose identity is used where it names none. Where this
-	// is empty too, that is the identity of the controller.
+	// DefaultServiceAccount is the service account, in the namespace of the
+	// ImageRepository, for those without spec.serviceAccountName. If it is empty,
+	// they use the identity of the controller.
 	DefaultServiceAccount string
 }
 
-// cloudProviders are the clouds that spec.provider names.
+// cloudProviders are the clouds that spec.provider may name.
 var cloudProviders = map[string]auth.ArtifactRegistryCredentialsProvider{
 	providerAWS:   aws.Provider{},
 	providerAzure: azure.Provider{},
@@ -64,32 +64,26 @@ var registriesOf = map[string]string{
 	providerGCP:   "Google Artifact Registry or Container Registry",
 }
 
-// usesCloud reports whether the credentials are those of a cloud.
+// usesCloud reports whether spec.provider is a cloud.
 func (s *search) usesCloud() bool { return s.repo.GetProvider() != v1.ProviderGeneric }
 
-// checkCloud finds what the controller is not set up to obey.
+// checkCloud fails if the controller is not configured for spec.provider.
 func (s *search) checkCloud() error {
 	provider := s.repo.GetProvider()
 	switch {
 	case !s.usesCloud():
 		return nil
 	case cloudProviders[provider] == nil || s.cloud == nil:
-		return failUnsupported(fmt.Sprintf("spec.provider %q", provider))
+		return fail(fmt.Sprintf("spec.provider %q is %v: remove it", provider, ErrNotSupported), ErrNotSupported)
 	case s.repo.Spec.ServiceAccountName != "" && !s.cloud.ObjectLevel:
-		return failFeatureGate()
+		return &Error{
+			Reason: meta.FeatureGateDisabledReason,
+			Detail: fmt.Sprintf("spec.serviceAccountName with spec.provider needs the feature gate %s: "+
+				"enable it in the controller, or remove spec.serviceAccountName", auth.FeatureGateObjectLevelWorkloadIdentity),
+			Err: auth.ErrObjectLevelWorkloadIdentityNotEnabled,
+		}
 	default:
 		return nil
-	}
-}
-
-// failFeatureGate returns the error about a service account whose identity may
-// not be used.
-func failFeatureGate() error {
-	return &Error{
-		Reason: meta.FeatureGateDisabledReason,
-		Detail: fmt.Sprintf("spec.serviceAccountName with spec.provider needs the feature gate %s: "+
-			"enable it in the controller, or remove spec.serviceAccountName", auth.FeatureGateObjectLevelWorkloadIdentity),
-		Err: auth.ErrObjectLevelWorkloadIdentityNotEnabled,
 	}
 }
 
@@ -122,8 +116,8 @@ func (s *search) fromCloud(ctx context.Context, base Options) (Options, error) {
 	return New(s.image, config, r.String()), nil
 }
 
-// failForeignHost returns the error about a registry that is not the
-// provider's. Its credentials are not even asked for.
+// failForeignHost returns the error about a registry that is not the provider's. No
+// credentials are requested for it.
 func (s *search) failForeignHost(provider string) error {
 	detail := fmt.Sprintf("spec.provider %q has credentials for %s only, and %s is not one of its hosts: correct spec.provider or spec.image",
 		provider, registriesOf[provider], s.image.Host())
@@ -157,7 +151,7 @@ func (s *search) findAccount(ctx context.Context, r *cloudRequest) error {
 	return nil
 }
 
-// cloudRequest asks a cloud for credentials.
+// cloudRequest is a request for the credentials of a cloud.
 type cloudRequest struct {
 	provider string
 	host     string // of the registry
@@ -165,7 +159,7 @@ type cloudRequest struct {
 	proxy    *url.URL
 }
 
-// String says in messages whose credentials they are.
+// String returns the source of the credentials for messages.
 func (r cloudRequest) String() string {
 	if r.account == nil {
 		return fmt.Sprintf("spec.provider %q", r.provider)
@@ -173,12 +167,12 @@ func (r cloudRequest) String() string {
 	return fmt.Sprintf("spec.provider %q for ServiceAccount %q", r.provider, r.account.Name)
 }
 
-// key is equal for requests with the same answer. A service account's
-// annotations say who it is to the cloud.
+// key returns the cache key. It includes the service account's annotations, which
+// determine its cloud identity.
 func (r cloudRequest) key() string {
 	fields := []string{r.provider, r.host}
 	if r.account != nil {
-		annotations, _ := json.Marshal(r.account.Annotations) // strings always have a JSON form
+		annotations, _ := json.Marshal(r.account.Annotations) // never fails for strings
 		fields = append(fields, r.account.Namespace, r.account.Name, string(r.account.UID), string(annotations))
 	}
 	if r.proxy != nil {
@@ -187,9 +181,8 @@ func (r cloudRequest) key() string {
 	return keyedHash(fields...)
 }
 
-// options are the request as fluxcd/pkg/auth wants it. Its own cache is left
-// out: it has one lock for all requests, so that one cloud which hangs would
-// hold up all others.
+// options returns the options for fluxcd/pkg/auth. They do not include its cache,
+// whose one lock would let a cloud that hangs block requests to all others.
 func (r cloudRequest) options(c client.Client) []auth.Option {
 	opts := []auth.Option{auth.WithClient(c)}
 	if r.account != nil {

@@ -26,16 +26,16 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// The values of spec.provider whose credentials are those of a cloud.
+// The values of spec.provider for clouds.
 const (
 	providerAWS   = "aws"
 	providerAzure = "azure"
 	providerGCP   = "gcp"
 )
 
-// cloudHosts are the hosts of the registries of each provider: the only ones
-// that see its credentials. Partitions of AWS that are not public have a line
-// each, as they have for Amazon's own credential helper.
+// cloudHosts are the patterns of the registry hosts of each provider, the only hosts
+// to which its credentials are sent. Each partition of AWS has its own, as in Amazon's
+// credential helper.
 var cloudHosts = map[string][]string{
 	providerAWS: {
 		"public.ecr.aws",
@@ -62,31 +62,31 @@ var cloudHosts = map[string][]string{
 	},
 }
 
-// isCloudHost reports whether a host is a registry of a provider. Clouds speak
-// TLS on its own port only.
+// isCloudHost reports whether a host is a registry of a provider. Only the default
+// port of TLS is one.
 func isCloudHost(provider string, host transport.Host) bool {
 	if host.Port != "" && host.Port != "443" {
 		return false
 	}
 	patterns := cloudHosts[provider]
 	if provider == providerAzure {
-		patterns = append(slices.Clone(patterns), ownAzureHosts()...)
+		patterns = append(slices.Clone(patterns), privateAzureHosts()...)
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(host, pattern) })
 }
 
-// azureEnvironment names the file that describes an Azure of one's own, such
-// as Azure Stack Hub, for everything that runs there.
+// azureEnvironment is the environment variable with the path of the file that
+// describes a private Azure cloud, such as Azure Stack Hub.
 const azureEnvironment = "AZURE_ENVIRONMENT_FILEPATH"
 
-// ownAzureHosts returns the hosts of the registries of an Azure of one's own.
-// Whoever writes the environment of the controller may say which ones they are.
-func ownAzureHosts() []string {
+// privateAzureHosts returns the patterns of the registry hosts of a private Azure
+// cloud. The controller's environment is trusted to name them.
+func privateAzureHosts() []string {
 	file := os.Getenv(azureEnvironment)
 	if file == "" {
 		return nil
 	}
-	content, err := os.ReadFile(file) //nolint:gosec // whoever sets the environment may say which file it is
+	content, err := os.ReadFile(file) //nolint:gosec // the controller's environment is trusted
 	if err != nil {
 		return nil
 	}
@@ -103,9 +103,8 @@ func ownAzureHosts() []string {
 	return []string{"**." + strings.Join(suffix.Labels, ".")}
 }
 
-// matches reports whether each label of a host matches a pattern: the same text,
-// or what a labelPattern says. A pattern that begins with "**" takes any number of
-// labels, but at least one, in place of it.
+// matches reports whether a host matches a pattern label by label: literally, or by
+// labelPatterns. "**" at the beginning of a pattern matches one or more labels.
 func matches(host transport.Host, pattern string) bool {
 	want := strings.Split(pattern, ".")
 	have := host.Labels
@@ -119,7 +118,7 @@ func matches(host transport.Host, pattern string) bool {
 	return slices.EqualFunc(have, want, matchLabel)
 }
 
-// labelPatterns are the words of patterns that stand for more than one label.
+// labelPatterns are the wildcards of patterns.
 var labelPatterns = map[string]*regexp.Regexp{
 	"ACCOUNT":        regexp.MustCompile(`^[0-9]{12}$`),
 	"REGION":         regexp.MustCompile(`^[a-z]{2,}(-[a-z0-9]+)+$`),

@@ -28,29 +28,31 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// tokenTimeout bounds one request for credentials. Those who wait for them have
-// bounds of their own.
+// tokenTimeout bounds a request for credentials. Its callers stop waiting when their
+// own contexts end.
 const tokenTimeout = time.Minute
 
-// TokenCache keeps the credentials that clouds gave, until four fifths of their
-// time are over. It asks for the same credentials once at a time, and for
-// different ones without one waiting for the other.
+// TokenCache caches the credentials of clouds for four fifths of their lifetime.
+// Concurrent requests for the same credentials are merged. Requests for different
+// ones do not wait for each other.
 type TokenCache struct {
-	kept        *cache.LRU[keptToken] // nil keeps none
+	entries     *cache.LRU[cachedToken] // nil caches none
 	maxDuration time.Duration
 	flights     singleflight.Group
 	now         func() time.Time
 }
 
-// keptToken is credentials that are good until some time.
-type keptToken struct {
+// cachedToken has credentials and the time until which they are used.
+type cachedToken struct {
 	credentials authn.AuthConfig
 	until       time.Time
 }
 
-// NewTokenCache returns a TokenCache for up to maxSize credentials, each kept
-// for up to maxDuration. With a maxSize of 0 it keeps none. Its metrics are
-// those of fluxcd/pkg/cache.
+// fetchFunc requests credentials from a cloud.
+type fetchFunc func(context.Context) (*auth.ArtifactRegistryCredentials, error)
+
+// NewTokenCache returns a TokenCache for up to maxSize credentials, 0 for none, each
+// cached for up to maxDuration. Its metrics are those of fluxcd/pkg/cache.
 func NewTokenCache(maxSize int, maxDuration time.Duration, metrics prometheus.Registerer) (*TokenCache, error) {
 	c := &TokenCache{maxDuration: min(maxDuration, cache.TokenMaxDuration), now: time.Now}
 	if maxSize <= 0 {
@@ -60,20 +62,17 @@ func NewTokenCache(maxSize int, maxDuration time.Duration, metrics prometheus.Re
 	if metrics == nil {
 		opts = nil
 	}
-	kept, err := cache.NewLRU[keptToken](maxSize, opts...)
+	entries, err := cache.NewLRU[cachedToken](maxSize, opts...)
 	if err != nil {
 		return nil, err
 	}
-	c.kept = kept
+	c.entries = entries
 	return c, nil
 }
 
-// get returns the credentials of a key, and fetches them where it has none. A
-// fetch serves all who wait for it, so it does not end with the context of the
-// one who came first.
-func (c *TokenCache) get(
-	ctx context.Context, key string, fetch func(context.Context) (*auth.ArtifactRegistryCredentials, error),
-) (authn.AuthConfig, error) {
+// get returns the cached credentials of a key, or fetches them. All concurrent callers
+// share a fetch, so it does not end with the context of the first one.
+func (c *TokenCache) get(ctx context.Context, key string, fetch fetchFunc) (authn.AuthConfig, error) {
 	if credentials, found := c.lookup(key); found {
 		return credentials, nil
 	}
@@ -85,28 +84,26 @@ func (c *TokenCache) get(
 	select {
 	case <-ctx.Done():
 		return authn.AuthConfig{}, ctx.Err()
-	case landed := <-flight:
-		credentials, _ := landed.Val.(authn.AuthConfig)
-		return credentials, landed.Err
+	case result := <-flight:
+		credentials, _ := result.Val.(authn.AuthConfig)
+		return credentials, result.Err
 	}
 }
 
-// lookup returns the credentials that are kept and still good.
+// lookup returns cached credentials that are still used.
 func (c *TokenCache) lookup(key string) (authn.AuthConfig, bool) {
-	if c.kept == nil {
+	if c.entries == nil {
 		return authn.AuthConfig{}, false
 	}
-	token, err := c.kept.Get(key)
+	token, err := c.entries.Get(key)
 	if err != nil || !c.now().Before(token.until) {
 		return authn.AuthConfig{}, false
 	}
 	return token.credentials, true
 }
 
-// fetch fetches credentials and keeps them.
-func (c *TokenCache) fetch(
-	ctx context.Context, key string, fetch func(context.Context) (*auth.ArtifactRegistryCredentials, error),
-) (authn.AuthConfig, error) {
+// fetch fetches credentials and caches them.
+func (c *TokenCache) fetch(ctx context.Context, key string, fetch fetchFunc) (authn.AuthConfig, error) {
 	var (
 		token  *auth.ArtifactRegistryCredentials
 		config *authn.AuthConfig
@@ -122,17 +119,17 @@ func (c *TokenCache) fetch(
 	if err != nil {
 		return authn.AuthConfig{}, err
 	}
-	// As the kubelet does with the tokens of service accounts. Time is wall
-	// time, so that a clock that was set anew counts.
+	// The kubelet refreshes service account tokens after the same fraction. Round
+	// makes it wall time, so that changes of the clock count.
 	left := min(token.ExpiresAt.Sub(c.now())*8/10, c.maxDuration)
-	if c.kept != nil && left > 0 {
-		_ = c.kept.Set(key, keptToken{credentials: *config, until: c.now().Add(left).Round(0)}) // an LRU in memory never fails
+	if c.entries != nil && left > 0 {
+		_ = c.entries.Set(key, cachedToken{credentials: *config, until: c.now().Add(left).Round(0)}) // never fails
 	}
 	return *config, nil
 }
 
-// withoutPanic makes an error of a panic. The libraries of the clouds are
-// large, and a mistake in one must not end the process.
+// withoutPanic turns a panic into an error, because a bug in the large library of a
+// cloud must not end the process.
 func withoutPanic(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -142,7 +139,8 @@ func withoutPanic(do func() error) (err error) {
 	return do()
 }
 
-// cloudPanicError is a panic in the library of a cloud, without what it said.
+// cloudPanicError is a panic in the library of a cloud, without its value, which may
+// be secret.
 type cloudPanicError struct{ kind string }
 
 // Error implements error.

@@ -32,22 +32,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// The errors of a docker config quote nothing of it: any part of it may be
-// secret, misplaced.
+// The errors of a docker config continue the Secret's name. They do not quote the
+// config, because any misplaced part of it may be secret.
 var (
 	errNoDockerConfig  = errors.New("has no key " + corev1.DockerConfigJsonKey)
 	errMalformedConfig = errors.New("holds a docker config that is not valid JSON of the expected form")
 	errMalformedEntry  = errors.New("holds a docker config whose entry for the registry is malformed")
 )
 
-// dockerConfig is the part of a docker config file that holds credentials: raw
-// entries by registry. Only the entries that are used are decoded, so that a
-// broken one does not get in the way of the others.
+// dockerConfig has the entries of a docker config file by registry. Only matching
+// entries are decoded, so that a malformed one does not affect other registries.
 type dockerConfig map[string]json.RawMessage
 
-// dockerConfigOf returns the docker config that a Secret holds, in the format
-// of ~/.docker/config.json or in the older one of ~/.dockercfg, which is what
-// "auths" is in the first. The key decides, not the Secret's type.
+// dockerConfigOf returns the docker config in a Secret, in the format of
+// ~/.docker/config.json or the older one of ~/.dockercfg, which has only the content of
+// "auths". The format depends on the key, not on the Secret's type.
 func dockerConfigOf(secret *corev1.Secret) (dockerConfig, error) {
 	if data, found := secret.Data[corev1.DockerConfigJsonKey]; found {
 		return parseDockerConfig(data)
@@ -73,16 +72,15 @@ func parseDockerConfig(data []byte) (dockerConfig, error) {
 	return file.Auths, nil
 }
 
-// dockerMatch is credentials that a docker config has for an image.
+// dockerMatch is the entry of a docker config that matches an image.
 type dockerMatch struct {
 	key         registryKey
 	credentials authn.AuthConfig
 }
 
-// find returns the credentials for an image, and whether there are any: those
-// of the entry that names the image's registry and the longest part of its
-// path. An entry without credentials counts for nothing: "docker login" leaves
-// one behind where it puts the credentials into a credential store.
+// find returns the credentials of the most specific entry for an image, and whether
+// there are any. Entries without credentials are ignored: "docker login" writes them if
+// it puts the credentials into a credential store.
 func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
 	for _, key := range c.covering(img) {
 		credentials, err := parseDockerEntry(c[key.name])
@@ -110,8 +108,8 @@ func (c dockerConfig) covering(img image.Name) []registryKey {
 	return keys
 }
 
-// parseDockerEntry decodes one entry. "auth" outweighs username and password,
-// as it does for docker and for the kubelet.
+// parseDockerEntry decodes an entry. "auth" takes precedence over username and
+// password, as for docker and the kubelet.
 func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
 	var entry struct {
 		Username      string `json:"username"`
@@ -153,21 +151,20 @@ func decodeAuth(auth string) (string, string, error) {
 	return username, password, nil
 }
 
-// registryKey is the name of an entry of a docker config: a registry, or the part
-// of one that a path names. Its host may have globs, which are matched as the
-// kubelet does (k8s.io/kubernetes/pkg/credentialprovider, URLsMatch).
+// registryKey is the name of an entry of a docker config: a registry, or a path in
+// one. Its host may have globs, which are matched as by the kubelet
+// (k8s.io/kubernetes/pkg/credentialprovider, URLsMatch).
 type registryKey struct {
 	name   string   // as the config spells it
-	labels []string // patterns of path.Match, in lower case; nil for no registry
+	labels []string // patterns of path.Match, in lower case; nil matches nothing
 	port   string
 	path   string // without slashes at its ends, "" is the whole registry
-	globs  int    // in the host
+	globs  int    // number of globs in the host
 }
 
 // parseRegistryKey parses the name of an entry: "ghcr.io", "ghcr.io/org",
-// "*.dkr.ecr.*.amazonaws.com", or an address such as
-// "https://index.docker.io/v1/", whose path is the version of an API and so no part
-// of an image's name.
+// "*.dkr.ecr.*.amazonaws.com", or a URL such as "https://index.docker.io/v1/", whose
+// path is an API version and not a part of image names.
 func parseRegistryKey(name string) registryKey {
 	host, path, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://"), "/")
 	path = strings.Trim(path, "/")
@@ -175,8 +172,8 @@ func parseRegistryKey(name string) registryKey {
 		path = rest
 	}
 	key := registryKey{name: name, path: path}
-	// A glob stands for a part of a label, so that a host whose globs are letters
-	// is well-formed where the key is.
+	// A glob stands for a part of a label, so the host is validated with a letter in
+	// place of each glob.
 	if parsed, ok := transport.ParseHost(globs.Replace(host)); ok {
 		key.labels, key.port = parsed.Labels, parsed.Port
 		if key.globs = strings.Count(host, "*") + strings.Count(host, "?"); key.globs > 0 {
@@ -186,20 +183,19 @@ func parseRegistryKey(name string) registryKey {
 	return key
 }
 
-// globs replaces the globs of a key by a letter. Ranges in brackets are not
-// supported: they would be mistaken for the brackets of IPv6 addresses.
+// globs replaces globs by a letter. Ranges in brackets are not supported: they are
+// ambiguous with the brackets of IPv6 addresses.
 var globs = strings.NewReplacer("*", "x", "?", "x")
 
-// compare orders keys by the length of their path, the longest first, and then
-// those without globs before those that have some.
+// compare orders keys from the most to the least specific: by the length of their
+// path, the longest first, and then by the number of globs.
 func (k registryKey) compare(other registryKey) int {
 	return cmp.Or(len(other.path)-len(k.path), k.globs-other.globs)
 }
 
-// covers reports whether the key is about an image. Hosts are compared label by
-// label, and paths by their elements: neither "ghcr.io.example.com" nor
-// "ghcr.io/organisation" is covered by "ghcr.io/org", and "*.io" covers no host of
-// three labels.
+// covers reports whether the key matches an image. Hosts are compared by labels, and
+// paths by elements: "ghcr.io/org" covers neither "ghcr.io.example.com/org" nor
+// "ghcr.io/organisation", and "*.io" covers no host of three labels.
 func (k registryKey) covers(img image.Name) bool {
 	host, ok := transport.ParseHost(img.Host())
 	if !ok || k.port != host.Port || !slices.EqualFunc(k.labels, host.Labels, matchGlob) {

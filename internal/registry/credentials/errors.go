@@ -26,19 +26,18 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// ErrNotSupported is found, by errors.Is, in the errors about fields of the spec
-// that can't be obeyed because what they need is not set up. To ignore them would
-// reach the registry in another way than asked.
+// ErrNotSupported is the cause of errors about fields of the spec that the controller
+// is not configured for. They are not ignored, because the registry would be accessed
+// in another way than specified.
 var ErrNotSupported = errors.New("not supported here")
 
-// Error is about credentials that can't be found. Its detail says what to change,
-// and quotes nothing of a Secret.
+// Error is a failure to find credentials.
 type Error struct {
 	// Reason is the reason for the conditions.
 	Reason string
-	// Detail is a sentence without the object that it is about.
+	// Detail describes the problem and a remedy, without quoting any Secret.
 	Detail string
-	// Err is the cause, nil if it must not be seen.
+	// Err is the cause, nil if it is not safe to print.
 	Err error
 }
 
@@ -48,11 +47,11 @@ func (e *Error) Error() string { return e.Detail }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// CloudError is about a cloud that returned no credentials.
+// CloudError is a failure of a cloud to return credentials.
 type CloudError struct {
 	// Request names the provider and the service account.
 	Request string
-	// Options has the transport by which the cloud was reached.
+	// Options has the transport configuration that was used.
 	Options Options
 	// Err is the error of the cloud's library. Its text may hold secrets.
 	Err error
@@ -66,14 +65,9 @@ func fail(detail string, err error) error {
 	return &Error{Reason: v1.AuthenticationFailedReason, Detail: detail, Err: err}
 }
 
-// failUnsupported returns the error about a field that can't be obeyed.
-func failUnsupported(field string) error {
-	return fail(fmt.Sprintf("%s is %v: remove it", field, ErrNotSupported), ErrNotSupported)
-}
-
 // failRead returns the error about an object that can't be read. Errors of the
-// Kubernetes API quote no Secret, so the cause may be seen; its text may hold
-// ports, so only its reason is quoted.
+// Kubernetes API quote no Secrets, so the cause is returned. Its text may have ports,
+// so only its reason is quoted.
 func failRead(kind, name string, err error) error {
 	switch reason := apierrors.ReasonForError(err); {
 	case apierrors.IsNotFound(err):
@@ -85,8 +79,7 @@ func failRead(kind, name string, err error) error {
 	}
 }
 
-// failSecret returns the error about a Secret that holds no credentials of the
-// form that is needed.
+// failSecret returns the error about a Secret without a valid docker config.
 func failSecret(secret *corev1.Secret, err error) error {
 	hint := `create it with "kubectl create secret docker-registry"`
 	if errors.Is(err, errNoDockerConfig) {
@@ -95,8 +88,8 @@ func failSecret(secret *corev1.Secret, err error) error {
 	return fail(fmt.Sprintf("Secret %q %v: %s", secret.Name, err, hint), err)
 }
 
-// failTransport returns the error about a Secret that can't be used for TLS or
-// for a proxy. The error continues the Secret's name.
+// failTransport returns the error about an invalid certificate or proxy Secret. err
+// continues the Secret's name.
 func failTransport(field, secret string, err error) error {
 	return fail(fmt.Sprintf("Secret %q of %s %v", secret, field, err), err)
 }

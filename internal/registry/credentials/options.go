@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package credentials finds the credentials, the certificates and the proxy with
-// which the registry of an ImageRepository is reached: in Secrets, pull secrets
-// and clouds.
+// Package credentials finds the credentials, the certificates and the proxy for the
+// registry of an ImageRepository: in Secrets, pull secrets and clouds.
 package credentials
 
 import (
@@ -32,25 +31,25 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Options is the identity under which a registry is reached: credentials, and the
-// transport configuration. The zero value is anonymous, by the default transport.
+// Options is the identity with which a registry is accessed: credentials, and the
+// transport configuration. The zero value is anonymous, with the default transport.
 //
-// It prints its origin, never its content.
+// It prints as its origin, never as its credentials.
 type Options struct {
 	credentials authn.Authenticator // nil is anonymous
-	identity    string              // of the credentials, "" is anonymous
-	host        string              // the only host that the credentials are sent to
-	origin      string              // for messages: whose credentials, or why there are none
+	identity    string              // hash of the credentials, "" is anonymous
+	host        string              // the only host to which the credentials are sent
+	origin      string              // for messages: the source of the credentials, or why there are none
 
-	// Transport holds certificates and proxy.
+	// Transport has the certificates and the proxy.
 	Transport transport.Config
-	// CertOrigin and ProxyOrigin name in messages the origin of certificates and
-	// proxy. They are empty for the defaults.
+	// CertOrigin and ProxyOrigin name the sources of the certificates and the proxy in
+	// messages. They are empty for the defaults.
 	CertOrigin, ProxyOrigin string
 }
 
-// New returns the identity of credentials for the registry of img, which are sent
-// to that registry only. origin names them in messages, such as `Secret "regcred"`.
+// New returns an identity with credentials, which are sent to the registry of img
+// only. origin names their source in messages, such as `Secret "regcred"`.
 func New(img image.Name, credentials authn.AuthConfig, origin string) Options {
 	host := transport.CanonicalHost(img.Host())
 	return Options{
@@ -61,8 +60,8 @@ func New(img image.Name, credentials authn.AuthConfig, origin string) Options {
 	}
 }
 
-// AnonymousBecause returns the anonymous identity with the reason for having no
-// credentials, such as `Secret "regcred" has no entry for ghcr.io`.
+// AnonymousBecause returns the anonymous identity with the reason for it, such as
+// `Secret "regcred" has no entry for ghcr.io`.
 func AnonymousBecause(reason string) Options { return Options{origin: reason} }
 
 // IsAnonymous reports whether there are no credentials.
@@ -73,8 +72,8 @@ func (o Options) IsFor(img image.Name) bool {
 	return o.host == "" || o.host == transport.CanonicalHost(img.Host())
 }
 
-// Identity returns a hash that is equal for equal identities only. It is empty
-// for the anonymous one by the default transport, and stable within one process.
+// Identity returns a hash of the credentials and the transport configuration. It is
+// empty for the zero value, and differs between processes.
 func (o Options) Identity() string {
 	if o.Transport.Key == "" {
 		return o.identity
@@ -90,8 +89,8 @@ func (o Options) Authenticator() authn.Authenticator {
 	return o.credentials
 }
 
-// Origin returns whose credentials they are, or why there are none. It is empty
-// if anonymous access is the intention.
+// Origin returns the source of the credentials, or the reason why there are none. It
+// is empty if none are configured.
 func (o Options) Origin() string { return o.origin }
 
 // String returns the origin.
@@ -106,18 +105,17 @@ func (o Options) String() string {
 	}
 }
 
-// GoString returns the same as String, so that no verb prints credentials.
+// GoString returns the same as String, so that %#v does not print credentials.
 func (o Options) GoString() string { return o.String() }
 
-// hashKey keeps identities from being guessed offline from a weak password,
-// should one ever be printed.
+// hashKey prevents offline attacks on weak passwords if an identity is ever printed.
 var hashKey = []byte(rand.Text())
 
-// keyedHash hashes fields that may be secret.
+// keyedHash returns the HMAC of fields that may be secret.
 func keyedHash(fields ...string) string {
 	mac := hmac.New(sha256.New, hashKey)
 	for _, field := range fields {
-		// The length keeps the fields apart, whatever they contain.
+		// The length makes the concatenation of the fields unambiguous.
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
 		mac.Write([]byte(field))
 	}

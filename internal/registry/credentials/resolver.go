@@ -45,14 +45,13 @@ type Resolver struct {
 // reader, in the namespace of the ImageRepository.
 //
 // The credentials are those of spec.secretRef. If that has none for the registry,
-// they are those of the cloud that spec.provider names, or without one those of
-// the pull secrets of spec.serviceAccountName. If there are none, access is
-// anonymous, as it is with docker: public images need no entry. A Secret that is
-// named and does not exist is an error, and so is a provider that returns no
-// credentials.
+// they are those of the cloud in spec.provider, or without one those of the pull
+// secrets of spec.serviceAccountName. Otherwise access is anonymous, as with docker:
+// public images need no entry. A missing Secret is an error, and so is a provider
+// that returns no credentials.
 //
-// Certificates and proxy are those of spec.certSecretRef and spec.proxySecretRef,
-// whatever the origin of the credentials.
+// The certificates and the proxy are those of spec.certSecretRef and
+// spec.proxySecretRef, whatever the source of the credentials.
 func NewResolver(reader client.Reader, opts ...Option) *Resolver {
 	r := &Resolver{reader: reader, oldKeys: newOldKeys(nil), now: time.Now}
 	for _, opt := range opts {
@@ -61,11 +60,10 @@ func NewResolver(reader client.Reader, opts ...Option) *Resolver {
 	return r
 }
 
-// Option changes a Resolver that is being made.
+// Option configures a Resolver.
 type Option func(*Resolver)
 
-// WithCloud has spec.provider obeyed. Without it, any other than "generic" is an
-// error.
+// WithCloud supports spec.provider. Without it, any other than "generic" is an error.
 func WithCloud(cloud Cloud) Option {
 	if cloud.Tokens == nil {
 		cloud.Tokens = &TokenCache{now: time.Now}
@@ -73,35 +71,20 @@ func WithCloud(cloud Cloud) Option {
 	return func(r *Resolver) { r.cloud = &cloud }
 }
 
-// WithWarnings has warn called with what the owner of an ImageRepository should
-// change although it works: once for each fact, by many goroutines.
+// WithWarnings sets a function that is called, concurrently, with warnings for the
+// owner of an ImageRepository, each of them once.
 func WithWarnings(warn func(repo *v1.ImageRepository, message string)) Option {
 	return func(r *Resolver) { r.oldKeys = newOldKeys(warn) }
 }
 
-// Resolve finds the identity for the image of an ImageRepository. It reads
-// Secrets, so it is to be called only when a request will be made. It fails with an
-// *Error or a *CloudError.
+// Resolve finds the identity for the image of an ImageRepository. It reads Secrets, so
+// it should be called only before a request. It fails with an *Error or a *CloudError.
 func (r *Resolver) Resolve(ctx context.Context, repo *v1.ImageRepository, img image.Name) (Options, error) {
 	s := &search{Resolver: r, repo: repo, image: img, secrets: map[string]*corev1.Secret{}}
 	if err := s.checkCloud(); err != nil {
 		return Options{}, err
 	}
-	return s.run(ctx)
-}
-
-// search looks for the identity of one ImageRepository.
-type search struct {
-	*Resolver
-	repo    *v1.ImageRepository
-	image   image.Name
-	secrets map[string]*corev1.Secret // that were read
-}
-
-// run looks for the transport configuration, and then for credentials: a cloud is
-// reached by the same transport.
-func (s *search) run(ctx context.Context) (Options, error) {
-	var base Options
+	var base Options // first, because the same transport is used to reach the cloud
 	if err := s.findTransport(ctx, &base); err != nil {
 		return Options{}, err
 	}
@@ -113,8 +96,16 @@ func (s *search) run(ctx context.Context) (Options, error) {
 	return opts, nil
 }
 
-// credentials looks at one source after the other, and at a source only where
-// those before it have nothing.
+// search looks for the identity of one ImageRepository.
+type search struct {
+	*Resolver
+	repo    *v1.ImageRepository
+	image   image.Name
+	secrets map[string]*corev1.Secret // read so far
+}
+
+// credentials returns the credentials of the first source that has any. Later sources
+// are not read.
 func (s *search) credentials(ctx context.Context, base Options) (Options, error) {
 	var looked []string
 	if ref := s.repo.Spec.SecretRef; ref != nil {
@@ -138,17 +129,21 @@ func (s *search) credentials(ctx context.Context, base Options) (Options, error)
 		if missing != nil {
 			return Options{}, missing
 		}
-		looked = appendNew(looked, names)
+		for _, name := range names {
+			if !slices.Contains(looked, name) {
+				looked = append(looked, name)
+			}
+		}
 	}
 	return anonymous(s.repo.Spec.ServiceAccountName, looked, s.image.Host()), nil
 }
 
-// anonymous returns the anonymous identity, with the reason for it where the
-// spec promises credentials.
+// anonymous returns the anonymous identity, with the reason for it if the spec refers
+// to credentials.
 func anonymous(serviceAccount string, looked []string, host string) Options {
 	switch {
 	case len(looked) > 0:
-		return AnonymousBecause(fmt.Sprintf("no credentials for %s are in Secret %s", host, quoted(looked)))
+		return AnonymousBecause(fmt.Sprintf(`no credentials for %s are in Secret "%s"`, host, strings.Join(looked, `", "`)))
 	case serviceAccount != "":
 		return AnonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
 	default:
@@ -156,21 +151,8 @@ func anonymous(serviceAccount string, looked []string, host string) Options {
 	}
 }
 
-// appendNew appends the names that are not there yet.
-func appendNew(names, more []string) []string {
-	for _, name := range more {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// quoted lists names in a sentence.
-func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
-
-// inSecrets returns the best credentials in some Secrets, and whether there are
-// any: those whose entry is the most specific, and of two such the first.
+// inSecrets returns the credentials of the most specific entry in the Secrets, and
+// whether there are any. Of equally specific entries the first one counts.
 func (s *search) inSecrets(ctx context.Context, names []string) (Options, bool, error) {
 	var best Options
 	var key *registryKey
@@ -179,7 +161,11 @@ func (s *search) inSecrets(ctx context.Context, names []string) (Options, bool, 
 		if err != nil {
 			return Options{}, false, err
 		}
-		match, ok, err := findIn(secret, s.image)
+		config, err := dockerConfigOf(secret)
+		if err != nil {
+			return Options{}, false, failSecret(secret, err)
+		}
+		match, ok, err := config.find(s.image)
 		if err != nil {
 			return Options{}, false, failSecret(secret, err)
 		}
@@ -188,15 +174,6 @@ func (s *search) inSecrets(ctx context.Context, names []string) (Options, bool, 
 		}
 	}
 	return best, key != nil, nil
-}
-
-// findIn returns the credentials for an image in a Secret, and whether it has any.
-func findIn(secret *corev1.Secret, img image.Name) (dockerMatch, bool, error) {
-	config, err := dockerConfigOf(secret)
-	if err != nil {
-		return dockerMatch{}, false, err
-	}
-	return config.find(img)
 }
 
 // pullSecrets returns the names of the pull secrets of a service account.
@@ -212,9 +189,9 @@ func (s *search) pullSecrets(ctx context.Context, serviceAccount string) ([]stri
 	return names, nil
 }
 
-// existing returns the names of the Secrets that exist, and an error about the
-// first that doesn't. As for the kubelet, one that is missing is no obstacle where
-// another one has what is needed.
+// existing returns the names of the Secrets that exist, and an error about the first
+// one that does not. Like the kubelet, the caller ignores missing ones if another one
+// has the credentials.
 func (s *search) existing(ctx context.Context, names []string) ([]string, error) {
 	var missing error
 	found := make([]string, 0, len(names))
@@ -228,7 +205,7 @@ func (s *search) existing(ctx context.Context, names []string) ([]string, error)
 	return found, missing
 }
 
-// secret reads a Secret, once however many fields of the spec name it.
+// secret reads a Secret, once even if several fields of the spec refer to it.
 func (s *search) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	if secret, found := s.secrets[name]; found {
 		return secret, nil
@@ -241,8 +218,7 @@ func (s *search) secret(ctx context.Context, name string) (*corev1.Secret, error
 	return secret, nil
 }
 
-// get reads an object in the ImageRepository's namespace. kind is for the
-// error.
+// get reads an object in the ImageRepository's namespace. kind is for errors.
 func (s *search) get(ctx context.Context, kind, name string, obj client.Object) error {
 	key := types.NamespacedName{Namespace: s.repo.Namespace, Name: name}
 	if err := s.reader.Get(ctx, key, obj); err != nil {

@@ -29,22 +29,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// tlsFile is one of the files that a Secret has for TLS.
+// tlsFile is a TLS file in a Secret.
 type tlsFile struct {
-	key  string // by which the Secret has it, or should have it
-	data []byte // nil where the Secret lacks it
+	key  string // of the Secret's data
+	data []byte // nil if it is missing
 }
 
-// tlsFiles is what a Secret has for TLS: the certificates of authorities, a
-// client certificate with its key, or both.
+// tlsFiles are the TLS files in a Secret: the certificates of authorities, a client
+// certificate with its key, or both.
 type tlsFiles struct {
 	ca, cert, key tlsFile
-	// old are the keys of an older spelling that were read.
-	old []string
+	old           []string // the deprecated keys that were used
 }
 
-// tlsFilesOf returns what a Secret has for TLS. The keys of the older spelling
-// count where the ones of today are missing.
+// tlsFilesOf returns the TLS files in a Secret. Deprecated keys are used if the
+// current ones are missing.
 func tlsFilesOf(secret *corev1.Secret) tlsFiles {
 	var files tlsFiles
 	read := func(key, oldKey string) tlsFile {
@@ -63,9 +62,8 @@ func tlsFilesOf(secret *corev1.Secret) tlsFiles {
 	return files
 }
 
-// config returns the TLS configuration. The system's roots stay trusted beside
-// the authorities. Errors go on from the name of the Secret, and quote nothing
-// of it.
+// config returns the TLS configuration, which trusts the system's roots too. Errors
+// continue the name of the Secret, and do not quote it.
 func (f tlsFiles) config(now time.Time) (*tls.Config, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -88,7 +86,7 @@ func (f tlsFiles) config(now time.Time) (*tls.Config, error) {
 	return config, nil
 }
 
-// check finds what is missing.
+// check fails if files are missing.
 func (f tlsFiles) check() error {
 	switch {
 	case f.cert.data == nil && f.key.data == nil && f.ca.data == nil:
@@ -102,11 +100,11 @@ func (f tlsFiles) check() error {
 	}
 }
 
-// authorities returns the system's roots and those of the Secret.
+// authorities returns the roots of the system and of the Secret.
 func (f tlsFiles) authorities() (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // an image without roots trusts those of the Secret
+		pool = x509.NewCertPool() // the container image may have none
 	}
 	if !pool.AppendCertsFromPEM(f.ca.data) {
 		return nil, fmt.Errorf("has a %s without any certificate in PEM form", f.ca.key)
@@ -114,7 +112,7 @@ func (f tlsFiles) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// clientCertificate returns the certificate to show to servers.
+// clientCertificate returns the client certificate.
 func (f tlsFiles) clientCertificate(now time.Time) (tls.Certificate, error) {
 	leaf, err := firstCertificate(f.cert.data)
 	if err != nil {
@@ -127,7 +125,7 @@ func (f tlsFiles) clientCertificate(now time.Time) (tls.Certificate, error) {
 	return certificate, f.checkDates(leaf, now)
 }
 
-// checkDates finds a certificate that no server would take.
+// checkDates fails if a certificate has expired or is not valid yet.
 func (f tlsFiles) checkDates(leaf *x509.Certificate, now time.Time) error {
 	const day = "2006-01-02"
 	switch {
@@ -140,7 +138,7 @@ func (f tlsFiles) checkDates(leaf *x509.Certificate, now time.Time) error {
 	}
 }
 
-// describeKey says what is wrong with a key that can't be used.
+// describeKey describes what is wrong with an invalid key.
 func (f tlsFiles) describeKey(err error) string {
 	block, _ := pem.Decode(f.key.data)
 	switch {
@@ -153,8 +151,8 @@ func (f tlsFiles) describeKey(err error) string {
 	}
 }
 
-// firstCertificate returns the first certificate of a file, which is the
-// client's own where others follow.
+// firstCertificate returns the first certificate of a file, which is the leaf of the
+// chain.
 func firstCertificate(data []byte) (*x509.Certificate, error) {
 	for {
 		var block *pem.Block

@@ -18,10 +18,14 @@ package credentials
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/fluxcd/pkg/runtime/secrets"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -29,7 +33,7 @@ import (
 )
 
 // findTransport reads the certificate and proxy Secrets, and sets the transport
-// configuration and its origin.
+// configuration and its origins.
 func (s *search) findTransport(ctx context.Context, opts *Options) error {
 	var fields []string
 	if ref := s.repo.Spec.CertSecretRef; ref != nil {
@@ -57,7 +61,60 @@ func (s *search) findTransport(ctx context.Context, opts *Options) error {
 	return nil
 }
 
-// certificates reads the Secret of spec.certSecretRef.
+// proxySchemes are the supported schemes of proxy addresses.
+var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
+
+// exampleProxy is the address in error messages.
+const exampleProxy = "http://proxy.example.com:3128"
+
+// The errors of a proxy's Secret continue the Secret's name. They do not quote the
+// address, which may have a password.
+var (
+	errNoAddress    = errors.New("has no key " + secrets.KeyAddress + ": add the address of the proxy, such as " + exampleProxy)
+	errBadAddress   = errors.New("has an " + secrets.KeyAddress + " that is no address of a proxy: give one such as " + exampleProxy)
+	errBadScheme    = errors.New("has an " + secrets.KeyAddress + " that does not begin with http://, https:// or socks5://")
+	errOnlyPassword = errors.New("has a " + secrets.KeyPassword + " without a " + secrets.KeyUsername)
+)
+
+// proxyOf returns the address of the proxy in a Secret, with username and password.
+func proxyOf(secret *corev1.Secret) (*url.URL, error) {
+	address := strings.TrimSpace(string(secret.Data[secrets.KeyAddress]))
+	if address == "" {
+		return nil, errNoAddress
+	}
+	if !slices.ContainsFunc(proxySchemes, func(scheme string) bool {
+		return strings.HasPrefix(strings.ToLower(address), scheme+"://")
+	}) {
+		return nil, errBadScheme
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return nil, errBadAddress
+	}
+	user, err := proxyUser(secret, u.User)
+	if err != nil {
+		return nil, err
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, User: user}, nil
+}
+
+// proxyUser returns the username and password in the Secret's own keys, or else those
+// in the address.
+func proxyUser(secret *corev1.Secret, inAddress *url.Userinfo) (*url.Userinfo, error) {
+	username, password := secret.Data[secrets.KeyUsername], secret.Data[secrets.KeyPassword]
+	switch {
+	case len(username) == 0 && len(password) > 0:
+		return nil, errOnlyPassword
+	case len(username) == 0:
+		return inAddress, nil
+	case len(password) == 0:
+		return url.User(string(username)), nil
+	default:
+		return url.UserPassword(string(username), string(password)), nil
+	}
+}
+
+// certificates reads the Secret of spec.certSecretRef, and sets the TLS configuration.
 func (s *search) certificates(ctx context.Context, name string, opts *Options) (tlsFiles, error) {
 	secret, err := s.secret(ctx, name)
 	if err != nil {
@@ -69,50 +126,49 @@ func (s *search) certificates(ctx context.Context, name string, opts *Options) (
 		return tlsFiles{}, failTransport("spec.certSecretRef", name, err)
 	}
 	if len(files.old) > 0 {
-		s.oldKeys.found(s.repo, secret, files.old)
+		s.oldKeys.report(s.repo, secret, files.old)
 	}
 	opts.Transport.TLS, opts.CertOrigin = config, fmt.Sprintf("Secret %q", name)
 	return files, nil
 }
 
-// maxWarned bounds what is remembered of warnings. Beyond it they may be repeated
-// once.
+// maxWarned bounds the recorded warnings. When it is reached, warnings may be
+// repeated once.
 const maxWarned = 20_000
 
-// oldKeys warns of Secrets that spell their keys in the older way: once for
-// each object and content of a Secret.
+// oldKeys warns of Secrets with deprecated keys, once per object and version of the
+// Secret.
 type oldKeys struct {
 	warn func(repo *v1.ImageRepository, message string) // nil for no warnings
 
 	mu     sync.Mutex
-	warned map[types.UID]string // the Secret's content, by the object
+	warned map[types.UID]string // the Secret's version, by the object
 }
 
 func newOldKeys(warn func(*v1.ImageRepository, string)) *oldKeys {
 	return &oldKeys{warn: warn, warned: map[types.UID]string{}}
 }
 
-// found warns of the keys, unless that was done already.
-func (o *oldKeys) found(repo *v1.ImageRepository, secret *corev1.Secret, keys []string) {
-	content := secret.Name + "/" + string(secret.UID) + "/" + secret.ResourceVersion
-	if o.warn == nil || !o.isNew(repo.UID, content) {
+// report warns of the keys, unless that was done already.
+func (o *oldKeys) report(repo *v1.ImageRepository, secret *corev1.Secret, keys []string) {
+	version := secret.Name + "/" + string(secret.UID) + "/" + secret.ResourceVersion
+	if o.warn == nil || !o.isNew(repo.UID, version) {
 		return
 	}
 	o.warn(repo, fmt.Sprintf("Secret %q has the deprecated keys %s: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile",
 		secret.Name, strings.Join(keys, ", ")))
 }
 
-// isNew records the content that an object was warned about, and reports whether
-// it is new.
-func (o *oldKeys) isNew(object types.UID, content string) bool {
+// isNew records the version for an object, and reports whether it is new.
+func (o *oldKeys) isNew(object types.UID, version string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.warned[object] == content {
+	if o.warned[object] == version {
 		return false
 	}
 	if len(o.warned) >= maxWarned {
 		clear(o.warned)
 	}
-	o.warned[object] = content
+	o.warned[object] = version
 	return true
 }

@@ -22,6 +22,6 @@ limitations under the License.
 //	(limiter)        counts the request at the limiter of the registry host
 //	Throttle         turns 429, and 503 with Retry-After, into a ThrottledError
 //	BodyCap          bounds the body of every response
-//	Observer         reports every request
+//	Observe          reports every request
 //	http.Transport   pooled per certificates and proxy
 package transport

@@ -33,52 +33,40 @@ type Func func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (f Func) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// PlainHTTPGuard refuses requests over plain HTTP unless they are allowed,
-// wherever the URL comes from: a redirect, a page link or a token realm.
-type PlainHTTPGuard struct {
-	Allowed bool
-	Inner   http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (g *PlainHTTPGuard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !g.Allowed {
-		return nil, ErrPlainHTTP
-	}
-	return g.Inner.RoundTrip(req)
+// PlainHTTPGuard refuses requests over plain HTTP unless they are allowed, wherever
+// the URL comes from: a redirect, a page link or a token realm.
+func PlainHTTPGuard(inner http.RoundTripper, allowed bool) http.RoundTripper {
+	return Func(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Scheme != "https" && !allowed {
+			return nil, ErrPlainHTTP
+		}
+		return inner.RoundTrip(req)
+	})
 }
 
 // UserAgent sets the User-Agent header.
-type UserAgent struct {
-	Product string
-	Inner   http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (u *UserAgent) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Header.Set("User-Agent", u.Product)
-	return u.Inner.RoundTrip(req)
+func UserAgent(inner http.RoundTripper, product string) http.RoundTripper {
+	return Func(func(req *http.Request) (*http.Response, error) {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", product)
+		return inner.RoundTrip(req)
+	})
 }
 
 // Throttle turns responses with status 429, and 503 with Retry-After, into a
 // *ThrottledError: go-containerregistry's errors do not have the header.
-type Throttle struct {
-	Inner http.RoundTripper
-	Now   func() time.Time
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *Throttle) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.Inner.RoundTrip(req)
-	if err != nil || !isThrottled(resp) {
-		return resp, err
-	}
-	defer CloseBody(resp)
-	return nil, &ThrottledError{
-		StatusCode: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now()),
-	}
+func Throttle(inner http.RoundTripper, now func() time.Time) http.RoundTripper {
+	return Func(func(req *http.Request) (*http.Response, error) {
+		resp, err := inner.RoundTrip(req)
+		if err != nil || !isThrottled(resp) {
+			return resp, err
+		}
+		defer CloseBody(resp)
+		return nil, &ThrottledError{
+			StatusCode: resp.StatusCode,
+			RetryAfter: retryAfter(resp.Header.Get("Retry-After"), now()),
+		}
+	})
 }
 
 func isThrottled(resp *http.Response) bool {
@@ -116,21 +104,17 @@ func CloseBody(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// BodyCap makes reading a body beyond Limit bytes fail, so that a truncated body is
+// BodyCap makes reading a body beyond limit bytes fail, so that a truncated body is
 // never taken for a complete one. Bytes are counted after decompression.
-type BodyCap struct {
-	Limit int64
-	Inner http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (c *BodyCap) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := c.Inner.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = &cappedBody{ReadCloser: resp.Body, left: c.Limit, limit: c.Limit}
-	return resp, nil
+func BodyCap(inner http.RoundTripper, limit int64) http.RoundTripper {
+	return Func(func(req *http.Request) (*http.Response, error) {
+		resp, err := inner.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = &cappedBody{ReadCloser: resp.Body, left: limit, limit: limit}
+		return resp, nil
+	})
 }
 
 // cappedBody is a body of which at most limit bytes can be read.
@@ -165,20 +149,14 @@ type Observation struct {
 	Duration time.Duration
 }
 
-// Observer reports each request that is made on behalf of Host.
-type Observer struct {
-	Host    string
-	Observe func(Observation)
-	Inner   http.RoundTripper
-	Now     func() time.Time
-}
-
-// RoundTrip implements http.RoundTripper.
-func (o *Observer) RoundTrip(req *http.Request) (*http.Response, error) {
-	start := o.Now()
-	resp, err := o.Inner.RoundTrip(req)
-	o.Observe(Observation{Host: o.Host, Outcome: outcome(resp, err), Duration: o.Now().Sub(start)})
-	return resp, err
+// Observe calls observe after each request, which is made on behalf of host.
+func Observe(inner http.RoundTripper, host string, now func() time.Time, observe func(Observation)) http.RoundTripper {
+	return Func(func(req *http.Request) (*http.Response, error) {
+		start := now()
+		resp, err := inner.RoundTrip(req)
+		observe(Observation{Host: host, Outcome: outcome(resp, err), Duration: now().Sub(start)})
+		return resp, err
+	})
 }
 
 // outcome returns the outcome of a request as a metric label of few values.

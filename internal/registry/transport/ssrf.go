@@ -35,8 +35,8 @@ func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	switch {
 	case !ok:
 		return false // a port without a host would be dialed on this machine
-	case ip == nil:
-		return plainHTTP || !host.isLocal()
+	case ip == nil: // "localhost" is reserved for the loopback address (RFC 6761)
+		return plainHTTP || host.Labels[len(host.Labels)-1] != "localhost"
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
 		return false
 	default:
