@@ -101,10 +101,10 @@ type notFound struct{ error }
 // Unwrap returns the status.
 func (n notFound) Unwrap() error { return n.error }
 
-// asStatus returns the status of a response that is a failure.
+// asStatus returns the status of a response about the image that is a failure.
 func asStatus(err error) (int, bool) {
-	if failed, ok := errors.AsType[*ggcr.Error](err); ok {
-		return failed.StatusCode, true
+	if failed, ok := errors.AsType[*imageStatus](err); ok {
+		return failed.status.StatusCode, true
 	}
 	return 0, false
 }
