@@ -179,4 +179,6 @@ func (a Access) auth(ctx context.Context) (AuthOptions, error) {
 
 // Open returns a repository that is read from. It does nothing that could fail.
 // Close must be called in the end.
-func (c *Client) Open(access Access) *Repository { return &Repository{client: c, access: access} }
+func (c *Client) Open(access Access) *Repository {
+	return &Repository{client: c, access: access, lock: semaphore.NewWeighted(1)}
+}

@@ -21,8 +21,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
@@ -71,9 +72,9 @@ type Repository struct {
 	client *Client
 	access Access
 
-	mu     sync.Mutex
-	ticket *ratelimit.Ticket // nil until admitted
-	opened *connection       // nil until the credentials were read
+	lock   *semaphore.Weighted // held while the credentials are read
+	ticket *ratelimit.Ticket   // nil until admitted
+	opened *connection         // nil until the credentials were read
 }
 
 // connection is what the operations of an admitted repository share.
@@ -83,10 +84,11 @@ type connection struct {
 	client *http.Client
 }
 
-// Close ends the admission. Operations that are under way go on.
+// Close ends the admission. Operations that are under way go on, but Close waits for
+// one that reads the credentials.
 func (r *Repository) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	_ = r.lock.Acquire(context.Background(), 1) // which never ends, so there is no error
+	defer r.lock.Release(1)
 	if r.ticket != nil {
 		r.ticket.Release()
 	}
@@ -96,8 +98,10 @@ func (r *Repository) Close() {
 // connect admits the repository and reads its credentials, unless an operation
 // before did.
 func (r *Repository) connect(ctx context.Context) (*connection, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.lock.Release(1)
 	if r.opened != nil {
 		return r.opened, nil
 	}
