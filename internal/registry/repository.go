@@ -64,7 +64,7 @@ func (c *Client) session(img image.Name, auth AuthOptions) *session {
 }
 
 // isPlainHTTP reports whether the registry of an image may be reached without TLS.
-func isPlainHTTP(img image.Name) bool { return img.Repository().Scheme() == "http" }
+func isPlainHTTP(img image.Name) bool { return transport.PlainHTTP(img.Repository().Registry) }
 
 // Repository is an image repository in a registry. How long an operation may take
 // is up to its context. It is safe for concurrent use.
@@ -197,8 +197,12 @@ type reader struct {
 // registry is reached.
 func (r *reader) url(path string) *url.URL {
 	repo := r.image.Repository()
+	scheme := "https"
+	if isPlainHTTP(r.image) {
+		scheme = "http"
+	}
 	return &url.URL{
-		Scheme: repo.Scheme(),
+		Scheme: scheme,
 		Host:   repo.RegistryStr(),
 		Path:   "/v2/" + repo.RepositoryStr() + "/" + path,
 	}

@@ -20,10 +20,30 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // maxRedirects bounds the redirects of one request.
 const maxRedirects = 5
+
+// PlainHTTP reports whether a registry may be reached without TLS: because that was
+// asked for, or because it is on this machine or in a private network. The rule of
+// name.Registry.Scheme is wider than it seems: it takes every host for a loopback
+// address whose text contains 127.0.0.1 or ::1, such as 2001:db8::1.
+func PlainHTTP(registry name.Registry) bool {
+	secure, err := name.NewRegistry(registry.RegistryStr())
+	switch {
+	case registry.Scheme() != "http":
+		return false
+	case err != nil || registry != secure:
+		return true // with name.Insecure
+	}
+	u := &url.URL{Host: registry.RegistryStr()}
+	host, ok := ParseHost(u.Host)
+	ip := net.ParseIP(u.Hostname())
+	return ok && (host.isLocal() || ip != nil && (ip.IsLoopback() || ip.IsPrivate()))
+}
 
 // AllowedTarget reports whether a registry may have something requested from
 // another host: by a redirect, or as the realm of a challenge. Link-local
