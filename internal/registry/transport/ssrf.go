@@ -20,6 +20,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -45,11 +47,23 @@ func PlainHTTP(registry name.Registry) bool {
 	return ok && (host.isLocal() || ip != nil && (ip.IsLoopback() || ip.IsPrivate()))
 }
 
+// metadata are the addresses that are not link-local at which clouds serve
+// credentials to their machines: that of Alibaba Cloud, and the one of AWS in IPv6.
+//
+// Sources: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata/,
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+var metadata = []net.IP{net.ParseIP("100.100.100.200"), net.ParseIP("fd00:ec2::254")}
+
+// number is the last label of an IPv4 address in one of the forms of inet_aton, such
+// as 127.1 or 0x7f000001, which some resolvers and proxies read. No name ends in one
+// (RFC 3696, section 2).
+var number = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
+
 // AllowedTarget reports whether a registry may have something requested from
-// another host: by a redirect, or as the realm of a challenge. Link-local
-// addresses, at which clouds serve credentials, are never allowed; loopback and
-// private ones only if the registry may be reached by plain HTTP, as those in
-// private networks are.
+// another host: by a redirect, or as the realm of a challenge. Addresses at which
+// clouds serve credentials, which are most often link-local, are never allowed;
+// loopback and private ones only if the registry may be reached by plain HTTP, as
+// those in private networks are.
 func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	host, ok := ParseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
@@ -57,7 +71,9 @@ func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	case !ok:
 		return false // a port alone would be dialed on this machine
 	case ip == nil:
-		return plainHTTP || !host.isLocal()
+		return (plainHTTP || !host.isLocal()) && !number.MatchString(host.Labels[len(host.Labels)-1])
+	case slices.ContainsFunc(metadata, ip.Equal):
+		return false
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
 		return false
 	default:
