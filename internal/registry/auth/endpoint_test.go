@@ -91,12 +91,13 @@ func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused := errors.New("connection refused")
-		_, err = NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(t.Context(), transport.Func(func(req *http.Request) (*http.Response, error) {
+		inner := transport.Func(func(req *http.Request) (*http.Response, error) {
 			if req.URL.Scheme != "https" {
 				t.Errorf("%s: got a request to %s", host, req.URL)
 			}
 			return nil, refused
-		}))
+		})
+		_, err = NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(t.Context(), inner)
 		if !errors.Is(err, refused) {
 			t.Errorf("%s: got error %v, want that of the connection", host, err)
 		}

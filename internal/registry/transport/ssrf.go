@@ -51,7 +51,7 @@ func PlainHTTP(registry name.Registry) bool {
 // credentials to their machines: that of Alibaba Cloud, and the one of AWS in IPv6.
 //
 // Sources: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata/,
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+// https://docs.aws.amazon.com/whitepapers/latest/ipv6-on-aws/supporting-amazon-vpc-services.html
 var metadata = []net.IP{net.ParseIP("100.100.100.200"), net.ParseIP("fd00:ec2::254")}
 
 // number is the last label of an IPv4 address in one of the forms of inet_aton, such
