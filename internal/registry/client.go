@@ -177,4 +177,6 @@ func (a Access) auth(ctx context.Context) (AuthOptions, error) {
 }
 
 // Open returns a repository, which the caller closes. It makes no requests.
-func (c *Client) Open(access Access) *Repository { return &Repository{client: c, access: access} }
+func (c *Client) Open(access Access) *Repository {
+	return &Repository{client: c, access: access, lock: semaphore.NewWeighted(1)}
+}

@@ -105,11 +105,11 @@ func isNotFound(err error) bool {
 	return ok && s.notFound
 }
 
-// failureStatus returns the status of a response that is a failure, 0 for other
-// errors.
+// failureStatus returns the status of a response about the image that is a failure,
+// 0 for other errors.
 func failureStatus(err error) int {
-	if failed, ok := errors.AsType[*ggcr.Error](err); ok {
-		return failed.StatusCode
+	if failed, ok := errors.AsType[*imageStatus](err); ok {
+		return failed.status.StatusCode
 	}
 	return 0
 }

@@ -54,6 +54,13 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 		"credentials of a cloud":            {"r.example.com", false, "https://169.254.169.254/latest/", transport.ErrBadRedirect},
 		"the same without TLS":              {"10.0.0.1:5000", true, "http://169.254.169.254/latest/", transport.ErrBadRedirect},
 		"the same in IPv6 notation":         {"10.0.0.1:5000", true, "http://[::ffff:169.254.169.254]/latest/", transport.ErrBadRedirect},
+		"credentials of AWS, in IPv6":       {"10.0.0.1:5000", true, "http://[fd00:ec2::254]/latest/", transport.ErrBadRedirect},
+		"credentials of Alibaba Cloud":      {"10.0.0.1:5000", true, "http://100.100.100.200/latest/", transport.ErrBadRedirect},
+		"an address as one number":          {"10.0.0.1:5000", true, "http://2852039166/latest/", transport.ErrBadRedirect},
+		"an address of two parts":           {"r.example.com", false, "https://127.1/", transport.ErrBadRedirect},
+		"an address in octal":               {"r.example.com", false, "https://0177.0.0.01/", transport.ErrBadRedirect},
+		"an address in hexadecimal":         {"r.example.com", false, "https://0X7F000001/", transport.ErrBadRedirect},
+		"a name that begins with numbers":   {"r.example.com", false, "https://127.0.0.1.example.org/", nil},
 		"a registry of the private network": {"10.0.0.1:5000", true, "http://10.0.0.2/", nil},
 		"an address of its own":             {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
 	} {

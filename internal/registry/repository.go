@@ -20,8 +20,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
@@ -62,7 +63,7 @@ func (c *Client) session(img image.Name, auth AuthOptions) *session {
 }
 
 // isPlainHTTP reports whether the registry of an image may be reached without TLS.
-func isPlainHTTP(img image.Name) bool { return img.Repository().Scheme() == "http" }
+func isPlainHTTP(img image.Name) bool { return transport.PlainHTTP(img.Repository().Registry) }
 
 // Repository is an image repository in a registry. Its operations end with their
 // context. It is safe for concurrent use.
@@ -70,9 +71,9 @@ type Repository struct {
 	client *Client
 	access Access
 
-	mu     sync.Mutex
-	ticket *ratelimit.Ticket // nil until admitted
-	opened *connection       // nil until the credentials have been read
+	lock   *semaphore.Weighted // held while the credentials are read
+	ticket *ratelimit.Ticket   // nil until admitted
+	opened *connection         // nil until the credentials have been read
 }
 
 // connection is shared by the operations of an admitted repository.
@@ -82,10 +83,11 @@ type connection struct {
 	client *http.Client
 }
 
-// Close ends the admission. Operations in flight go on.
+// Close ends the admission. Operations in flight go on, but Close waits for one that
+// reads the credentials.
 func (r *Repository) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	_ = r.lock.Acquire(context.Background(), 1) // which never ends, so there is no error
+	defer r.lock.Release(1)
 	if r.ticket != nil {
 		r.ticket.Release()
 	}
@@ -95,8 +97,10 @@ func (r *Repository) Close() {
 // connect admits the repository and reads its credentials, unless an earlier
 // operation did.
 func (r *Repository) connect(ctx context.Context) (*connection, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.lock.Release(1)
 	if r.opened != nil {
 		return r.opened, nil
 	}
@@ -183,8 +187,12 @@ type reader struct {
 // sets the scheme by which the registry is reached.
 func (r *reader) url(path string) *url.URL {
 	repo := r.image.Repository()
+	scheme := "https"
+	if isPlainHTTP(r.image) {
+		scheme = "http"
+	}
 	return &url.URL{
-		Scheme: repo.Scheme(),
+		Scheme: scheme,
 		Host:   repo.RegistryStr(),
 		Path:   "/v2/" + repo.RepositoryStr() + "/" + path,
 	}

@@ -77,7 +77,7 @@ type endpoint struct {
 }
 
 // plainHTTP reports whether the registry may be reached without TLS.
-func (e *endpoint) plainHTTP() bool { return e.registry.Scheme() == "http" }
+func (e *endpoint) plainHTTP() bool { return transport.PlainHTTP(e.registry) }
 
 // ping returns the result of the last ping, or of a new one if that has expired.
 // Concurrent callers share a ping.
@@ -123,8 +123,8 @@ func (e *endpoint) invalidate() {
 	e.cached = nil
 }
 
-// errAnsweredTLS is the error of a ping by plain HTTP that is not made.
-var errAnsweredTLS = errors.New("the registry answers with TLS")
+// errNoPlainHTTP is the error of a ping by plain HTTP that is not made.
+var errNoPlainHTTP = errors.New("plain HTTP is not tried")
 
 // pingTransport guards the requests of a ping. go-containerregistry follows any
 // redirect, and uses the challenge of the last host. If plain HTTP is allowed too, it
@@ -158,12 +158,15 @@ func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // waitForTLS returns once the connection with TLS has failed, or has been silent for
-// some time. It fails if there was a response.
+// some time. It fails if there was a response, or if plain HTTP is not allowed.
 func (p *pingTransport) waitForTLS(ctx context.Context) error {
+	if !p.endpoint.plainHTTP() {
+		return errNoPlainHTTP
+	}
 	select {
 	case answered := <-p.tls:
 		if answered {
-			return errAnsweredTLS
+			return errNoPlainHTTP
 		}
 		return nil
 	case <-time.After(tlsPatience):

@@ -83,6 +83,28 @@ func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
 	}
 }
 
+// TestEndpoint_NamesThatLookLocalArePingedWithTLS tests that no request without TLS is
+// made to hosts that go-containerregistry takes for loopback addresses.
+func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
+	for _, host := range []string{"[2001:db8::1]:5000", "127.0.0.1.example.com", "x127.0.0.1:5000"} {
+		registry, err := name.NewRegistry(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := errors.New("connection refused")
+		inner := transport.Func(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Scheme != "https" {
+				t.Errorf("%s: got a request to %s", host, req.URL)
+			}
+			return nil, refused
+		})
+		_, err = NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(t.Context(), inner)
+		if !errors.Is(err, refused) {
+			t.Errorf("%s: got error %v, want that of the connection", host, err)
+		}
+	}
+}
+
 func checkPing(t *testing.T, tls transport.Func, want string, after time.Duration, reason string) {
 	t.Helper()
 	plain := 0

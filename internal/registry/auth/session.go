@@ -120,7 +120,8 @@ func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authori
 }
 
 // renew replaces a refused authorization by one for the challenge of the refusal.
-// Only that challenge may change the scope.
+// Only that challenge may change the scope. The refused one is dropped: if its
+// challenge can't be met, the next operation starts with a ping.
 func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *authorization, c *ggcr.Challenge) (*authorization, error) {
 	if err := s.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -129,6 +130,7 @@ func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *auth
 	if a := s.cached(); a != nil && a != refused {
 		return a, nil
 	}
+	s.reset()
 	scope := s.scope
 	if asked := c.Parameters["scope"]; asked != "" {
 		scope = asked

@@ -105,3 +105,8 @@ func isIPv6(name string) bool {
 	address, err := netip.ParseAddr(inner)
 	return opened && closed && err == nil && address.Is6() && address.Zone() == ""
 }
+
+// isLocal reports whether a name is reserved for the loopback address (RFC 6761).
+func (h Host) isLocal() bool {
+	return len(h.Labels) > 0 && h.Labels[len(h.Labels)-1] == "localhost"
+}

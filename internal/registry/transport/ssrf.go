@@ -20,23 +20,59 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // maxRedirects bounds the redirects of one request.
 const maxRedirects = 5
 
+// PlainHTTP reports whether a registry may be reached without TLS: because that is
+// configured, or because it is on this machine or in a private network. The rule of
+// name.Registry.Scheme is wider: it takes every host for a loopback address whose text
+// contains 127.0.0.1 or ::1, such as 2001:db8::1.
+func PlainHTTP(registry name.Registry) bool {
+	secure, err := name.NewRegistry(registry.RegistryStr())
+	switch {
+	case registry.Scheme() != "http":
+		return false
+	case err != nil || registry != secure:
+		return true // with name.Insecure
+	}
+	u := &url.URL{Host: registry.RegistryStr()}
+	host, ok := ParseHost(u.Host)
+	ip := net.ParseIP(u.Hostname())
+	return ok && (host.isLocal() || ip != nil && (ip.IsLoopback() || ip.IsPrivate()))
+}
+
+// metadata are the addresses that are not link-local at which clouds serve
+// credentials to their machines: that of Alibaba Cloud, and the one of AWS in IPv6.
+//
+// Sources: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata/,
+// https://docs.aws.amazon.com/whitepapers/latest/ipv6-on-aws/supporting-amazon-vpc-services.html
+var metadata = []net.IP{net.ParseIP("100.100.100.200"), net.ParseIP("fd00:ec2::254")}
+
+// number is the last label of an IPv4 address in one of the forms of inet_aton, such
+// as 127.1 or 0x7f000001, which some resolvers and proxies read. No name ends in one
+// (RFC 3696, section 2).
+var number = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
+
 // AllowedTarget reports whether a redirect or token realm of a registry may point to
-// u, on another host. Link-local addresses, at which clouds serve credentials, are
-// never allowed; loopback and private ones only if plain HTTP is, as it is for
-// registries in private networks.
+// u, on another host. Addresses at which clouds serve credentials, most of which are
+// link-local, are never allowed; loopback and private ones only if plain HTTP is, as it
+// is for registries in private networks.
 func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	host, ok := ParseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
 	switch {
 	case !ok:
 		return false // a port without a host would be dialed on this machine
-	case ip == nil: // "localhost" is reserved for the loopback address (RFC 6761)
-		return plainHTTP || host.Labels[len(host.Labels)-1] != "localhost"
+	case ip == nil:
+		return (plainHTTP || !host.isLocal()) && !number.MatchString(host.Labels[len(host.Labels)-1])
+	case slices.ContainsFunc(metadata, ip.Equal):
+		return false
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast(), ip.IsUnspecified():
 		return false
 	default:

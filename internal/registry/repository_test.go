@@ -1,0 +1,76 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registry
+
+import (
+	"context"
+	"testing"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+)
+
+// TestRepository_BlockedCredentialsHoldUpNoOtherOperation tests that an operation ends
+// with its own context while another one reads the credentials, be it canceled before
+// or while it waits, and that the first one is not disturbed.
+func TestRepository_BlockedCredentialsHoldUpNoOtherOperation(t *testing.T) {
+	checkGoroutines(t)
+	_, img := start(t)
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	repo := newTestClient(t).Open(Access{Image: img, Auth: func(context.Context) (AuthOptions, error) {
+		close(reading)
+		<-goOn
+		return AuthOptions{}, nil
+	}})
+	first := make(chan error)
+	go func() {
+		_, err := repo.List(context.Background(), "")
+		first <- err
+	}()
+	<-reading
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := repo.List(canceled, "")
+	checkError(t, err, v1.ReadOperationFailedReason, "canceled")
+	_, err = repo.Digest(timeout(t, 1), "1.0.0")
+	checkError(t, err, v1.ReadOperationFailedReason, "in time")
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	repo.Close()
+}
+
+// TestRepository_CredentialsThatPanicLeaveNothingBehind tests that a panic in Auth ends
+// neither in a lock that is held nor in an admission that no Close ends.
+func TestRepository_CredentialsThatPanicLeaveNothingBehind(t *testing.T) {
+	_, img := start(t)
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
+	func() {
+		repo := c.Open(Access{Image: img, Auth: func(context.Context) (AuthOptions, error) { panic("broken") }})
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		defer repo.Close()
+		_, _ = repo.List(t.Context(), "")
+	}()
+	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
+		t.Error(err)
+	}
+}

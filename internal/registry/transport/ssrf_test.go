@@ -1,0 +1,62 @@
+/*
+Copyright 2026 The image-reflector-controller authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package transport
+
+import (
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// TestPlainHTTP tests that no host is taken for one of this machine or of a private
+// network because its name looks like it.
+func TestPlainHTTP(t *testing.T) {
+	cases := map[string]struct {
+		reason, host   string
+		insecure, want bool
+	}{
+		"Public":       {reason: "TLS is the rule", host: "ghcr.io"},
+		"Insecure":     {reason: "it was asked for", host: "ghcr.io", insecure: true, want: true},
+		"InsecureIPv6": {reason: "it was asked for", host: "[2001:db8::1]", insecure: true, want: true},
+		"Localhost":    {reason: "this machine", host: "localhost:5000", want: true},
+		"LocalName":    {reason: "this machine (RFC 6761)", host: "registry.localhost:5000", want: true},
+		"Loopback":     {reason: "this machine", host: "127.0.0.1:5000", want: true},
+		"LoopbackIPv6": {reason: "this machine", host: "[::1]:5000", want: true},
+		"Private":      {reason: "a private network (RFC 1918)", host: "10.0.0.1:5000", want: true},
+		"PrivateIPv6":  {reason: "a private network (RFC 4193)", host: "[fd00::1]:5000", want: true},
+		"IPv6":         {reason: "a public address that contains ::1", host: "[2001:db8::1]:5000"},
+		"IPv6Longer":   {reason: "the same in the middle", host: "[2001:db8::1:2]"},
+		"Subdomain":    {reason: "a name that begins like an address", host: "127.0.0.1.example.com"},
+		"Prefix":       {reason: "a name that ends like an address", host: "x127.0.0.1:5000"},
+		"LongAddress":  {reason: "a name that continues an address", host: "127.0.0.100.example.com:5000"},
+	}
+	for title, tc := range cases {
+		t.Run(title, func(t *testing.T) {
+			var opts []name.Option
+			if tc.insecure {
+				opts = append(opts, name.Insecure)
+			}
+			registry, err := name.NewRegistry(tc.host, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := PlainHTTP(registry); got != tc.want {
+				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
