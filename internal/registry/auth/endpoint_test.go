@@ -87,7 +87,7 @@ func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
 // made to hosts that go-containerregistry takes for loopback addresses.
 func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
 	for _, host := range []string{"[2001:db8::1]:5000", "127.0.0.1.example.com", "x127.0.0.1:5000"} {
-		registry, err := name.NewRegistry(host)
+		repo, err := name.NewRepository(host + "/app")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
 			}
 			return nil, refused
 		})
-		_, err = NewEndpoints(time.Now).get(EndpointKey{Registry: registry}).ping(t.Context(), inner)
+		_, err = NewEndpoints(time.Now).NewSession(repo, "", authn.Anonymous).endpoint.ping(t.Context(), inner)
 		if !errors.Is(err, refused) {
 			t.Errorf("%s: got error %v, want that of the connection", host, err)
 		}

@@ -14,6 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
+// Package auth authenticates requests to registries. go-containerregistry implements
+// the protocol: ping, challenge and token exchange. This package adds caching between
+// operations, renewal of tokens before they expire, one exchange at a time, rules for
+// the targets of realms and redirects, support of token responses that deviate from
+// the specification, and anonymous tokens for hosts that a registry redirects to.
+// Decision record 0052 has the reasons.
 package auth
 
 import (

@@ -14,6 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
+// Package matrix tests every operation of the registry client with every
+// registry product that registrytest imitates, and counts the requests. The table
+// that it prints is a part of docs/guides/registries.md.
 package matrix
 
 import (

@@ -14,11 +14,22 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
+// Package transport has the RoundTrippers between the registry client and the
+// network. Each has one concern. From the outside in:
+//
+//	UserAgent        sets the User-Agent header
+//	PlainHTTPGuard   refuses plain HTTP unless it is allowed for the registry
+//	(limiter)        counts the request at the limiter of the registry host
+//	Throttle         turns 429, and 503 with Retry-After, into a ThrottledError
+//	BodyCap          bounds the body of every response
+//	Observe          reports every request
+//	http.Transport   pooled per certificates and proxy
 package transport
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -181,3 +192,37 @@ func IsTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
+
+// ProtocolError describes an invalid response, without quoting any of its data. Its
+// text continues "registry HOST can't be read: ".
+type ProtocolError string
+
+// Error implements error.
+func (e ProtocolError) Error() string { return string(e) }
+
+// ProtocolErrorf formats a ProtocolError. Its arguments must not be response data.
+func ProtocolErrorf(format string, args ...any) error {
+	return ProtocolError(fmt.Sprintf(format, args...))
+}
+
+// The errors of requests that are not made.
+const (
+	ErrTooManyRedirects = ProtocolError("it redirects too often")
+	ErrBadRedirect      = ProtocolError("it redirects to an address that is not allowed")
+	ErrPlainHTTP        = ProtocolError("it leads to an address without TLS: set spec.insecure only if that is intended")
+)
+
+// ThrottledError is a response that asks the client to wait.
+type ThrottledError struct {
+	StatusCode int
+	RetryAfter time.Duration
+}
+
+// Error implements error.
+func (e *ThrottledError) Error() string { return http.StatusText(e.StatusCode) }
+
+// ProxyError is the response of a proxy that refuses a connection.
+type ProxyError struct{ StatusCode int }
+
+// Error implements error.
+func (e *ProxyError) Error() string { return "proxy: " + http.StatusText(e.StatusCode) }
