@@ -141,9 +141,11 @@ func describeConnection(host string, err error) string {
 // what they mean. The first one that is found counts.
 //
 // "malformed HTTP" comes first: it appears only where plain HTTP was tried, so
-// where it is allowed already.
+// where it is allowed already. What a server sends before it is asked has another
+// error in net/http, if it arrives before the request is written.
 var protocolErrors = []struct{ phrase, meaning string }{
 	{"malformed HTTP", "does not speak HTTP"},
+	{"readLoopPeekFailLocked", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
 	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
 	{"tls:", "does not agree on a TLS connection"},
