@@ -188,17 +188,6 @@ func (s *team) selects(key, tag, digest string, rejected ...string) *v1.ImagePol
 	return policy
 }
 
-// rejects expects that a policy by a key selects nothing, for these reasons, those
-// of the best candidate first.
-func (s *team) rejects(key string, rejected ...string) *v1.ImagePolicy {
-	s.t.Helper()
-	policy := s.policy(key)
-	s.settled(policy, metav1.ConditionFalse, v1.NoTagSelectedReason)
-	s.Expect(policy.Status.LatestRef).To(BeNil())
-	s.Expect(verdicts(policy)).To(Equal(rejected))
-	return policy
-}
-
 // verdicts are what became of the candidates, the best one first.
 func verdicts(policy *v1.ImagePolicy) []string {
 	var all []string

@@ -76,7 +76,8 @@ func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecy
 
 // digest returns the digest of a tag's manifest, of its index if it has one.
 func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
-	return ask(ctx, r, fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) (string, error) {
+	message := fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag)
+	return ask(ctx, r, message, func(ctx context.Context, repo Repository) (string, error) {
 		return repo.Digest(ctx, tag)
 	})
 }

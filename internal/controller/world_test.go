@@ -140,14 +140,14 @@ func (r *worldRepository) List(ctx context.Context, known registry.Fingerprint) 
 	if err := r.admit(ctx); err != nil {
 		return registry.TagList{}, err
 	}
-	return r.world.list(known)
+	return r.list(known)
 }
 
 func (r *worldRepository) Digest(ctx context.Context, tag string) (string, error) {
 	if err := r.admit(ctx); err != nil {
 		return "", err
 	}
-	return r.world.digestOf(tag)
+	return r.digestOf(tag)
 }
 
 func (r *worldRepository) Exists(ctx context.Context, tag string) (bool, error) {

@@ -64,7 +64,7 @@ func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, e
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	if err := checkFound(resp); err != nil {
 		return Manifest{}, err
 	}
@@ -147,7 +147,7 @@ func (r *reader) blob(ctx context.Context, digest string, limit int64) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	if err := checkFound(resp); err != nil {
 		return nil, err
 	}

@@ -25,7 +25,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"github.com/prometheus/client_golang/prometheus"
 	"io"
 	"math/big"
 	"net/http"
@@ -34,6 +33,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluxcd/pkg/auth"
 	authenticationv1 "k8s.io/api/authentication/v1"

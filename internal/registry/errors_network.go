@@ -134,9 +134,11 @@ func describeConnection(host string, err error) string {
 // text. The first match counts.
 //
 // "malformed HTTP" comes first, because it appears only if plain HTTP was tried, and
-// so is allowed already.
+// so is allowed already. A server that speaks before the request is written causes
+// another error of net/http.
 var protocolErrors = []struct{ phrase, meaning string }{
 	{"malformed HTTP", "does not speak HTTP"},
+	{"readLoopPeekFailLocked", "does not speak HTTP"},
 	{"server gave HTTP response to HTTPS client", "speaks plain HTTP: set spec.insecure only if that is intended"},
 	{"first record does not look like a TLS handshake", "does not speak TLS: set spec.insecure only if that is intended"},
 	{"tls:", "does not agree on a TLS connection"},

@@ -236,6 +236,7 @@ func TestTextsAreOurOwn(t *testing.T) {
 		"UnknownPair":  {reason: "with TLS and without", err: errors.Join(errors.New("x"), fmt.Errorf("wrapped: %w", syscall.EMFILE)), want: "the request to registry ghcr.io failed (syscall.Errno)"},
 		"Canceled":     {reason: "a shutdown", err: fmt.Errorf("x: %w", context.Canceled), want: "the operation was canceled"},
 		"Timeout":      {reason: "one of the transport's own bounds", err: timeoutError{}, want: "registry ghcr.io did not answer in time: check that it can be reached, or raise spec.timeout"},
+		"Unasked":      {reason: "a banner that comes before the request, after one that TLS can't read", err: errors.Join(errors.New("tls: first record does not look like a TLS handshake"), errors.New("readLoopPeekFailLocked: %!w(<nil>)")), want: "registry ghcr.io does not speak HTTP"},
 		"PlainHTTP":    {reason: "the usual mistake", err: errors.New("http: server gave HTTP response to HTTPS client"), want: "registry ghcr.io speaks plain HTTP: set spec.insecure only if that is intended"},
 		"Login":        {reason: "a status that is not about the image", err: &ggcr.Error{StatusCode: 418}, want: "registry ghcr.io does not let us log in (418 I'm a teapot): check that spec.image names a registry, and the registry's state"},
 		"Translated":   {reason: "translated once", err: op.fail(errors.New("tls: x")), want: "registry ghcr.io does not agree on a TLS connection"},

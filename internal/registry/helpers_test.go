@@ -94,18 +94,6 @@ func (c *testClient) Referrers(ctx context.Context, img image.Name, digest strin
 	return repo.Referrers(ctx, digest)
 }
 
-// openReader returns what makes the requests of one operation.
-func (c *testClient) openReader(t testing.TB, img image.Name, auth AuthOptions) *reader {
-	t.Helper()
-	repo := c.Open(c.access(img, auth))
-	t.Cleanup(repo.Close)
-	connection, err := repo.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &reader{connection: connection, Client: c.Client, image: img}
-}
-
 // newTestClient returns a client that is closed when the test ends, and fails
 // the test then if a body was left open.
 func newTestClient(t testing.TB, opts ...ClientOption) *testClient {

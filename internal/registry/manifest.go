@@ -82,7 +82,7 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	err = checkFound(resp)
 	if isNotFound(err) {
 		return false, nil
@@ -99,7 +99,7 @@ func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusNotAcceptable, http.StatusNotImplemented:

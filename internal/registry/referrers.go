@@ -117,7 +117,7 @@ func (r *reader) referrerPage(ctx context.Context, u *url.URL) ([]Referrer, *url
 	if err != nil {
 		return nil, nil, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	if err := checkReferrersStatus(resp); err != nil {
 		return nil, nil, err
 	}

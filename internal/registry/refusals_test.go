@@ -61,7 +61,7 @@ func TestSession_DropsARefusedToken(t *testing.T) {
 				next.ServeHTTP(w, req)
 			})
 			_, err := c.ListTags(t.Context(), img, login(img))
-			errorOf(t, err)
+			_ = errorOf(t, err)
 			requests := requestsOfAList(t, c, reg, img, login(img))
 			if n := requests[registrytest.Tags]; n != 1 {
 				t.Errorf("%s: the refused token was sent again: %v", tc.reason, requests)

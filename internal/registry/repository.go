@@ -79,14 +79,14 @@ type Repository struct {
 // connection is shared by the operations of an admitted repository.
 type connection struct {
 	*session
-	auth   AuthOptions
-	client *http.Client
+	auth AuthOptions
+	http *http.Client
 }
 
 // Close ends the admission. Operations in flight go on, but Close waits for one that
 // reads the credentials.
 func (r *Repository) Close() {
-	_ = r.lock.Acquire(context.Background(), 1) // which never ends, so there is no error
+	_ = r.lock.Acquire(context.Background(), 1) //nolint:forbidigo // what is admitted is released whatever became of the caller's context
 	defer r.lock.Release(1)
 	if r.ticket != nil {
 		r.ticket.Release()
@@ -116,7 +116,7 @@ func (r *Repository) connect(ctx context.Context) (*connection, error) {
 	}
 	s := r.client.session(r.access.Image, auth)
 	stack := r.client.newStack(r.ticket, auth.Transport, limiterHost(r.access.Image), isPlainHTTP(r.access.Image))
-	r.opened = &connection{session: s, auth: auth, client: &http.Client{
+	r.opened = &connection{session: s, auth: auth, http: &http.Client{
 		Transport:     s.auth.Transport(stack),
 		CheckRedirect: s.auth.CheckRedirect(),
 	}}
@@ -205,5 +205,5 @@ func (r *reader) do(ctx context.Context, method string, u *url.URL, accept strin
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
-	return r.connection.client.Do(req)
+	return r.http.Do(req)
 }

@@ -199,7 +199,7 @@ func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	if err := checkStatus(resp); err != nil {
 		return page{}, err
 	}

@@ -126,15 +126,22 @@ func TestReferrerTags_AreAsIfNotThere(t *testing.T) {
 			if best, _ := selector.Best(); best != want {
 				t.Errorf("in parts: got %+v, want %+v", best, want)
 			}
-			for tag := range referrerTags {
-				if v := rule.Judge(tag); v.Cause != CauseReferrer || rule.Considers(tag) || rule.Compare(want.Tag, tag) <= 0 {
-					t.Errorf("%s: got %+v", tag, v)
-				}
-				if choice, found := rule.Select([]string{tag}); found {
-					t.Errorf("alone: got %+v", choice)
-				}
-			}
+			checkReferrerTagsAlone(t, rule, want.Tag)
 		})
+	}
+}
+
+// checkReferrerTagsAlone checks that each tag is rejected for its reason, and ranks
+// behind a tag that is selected.
+func checkReferrerTagsAlone(t *testing.T, rule *Rule, selected string) {
+	t.Helper()
+	for tag := range referrerTags {
+		if v := rule.Judge(tag); v.Cause != CauseReferrer || rule.Considers(tag) || rule.Compare(selected, tag) <= 0 {
+			t.Errorf("%s: got %+v", tag, v)
+		}
+		if choice, found := rule.Select([]string{tag}); found {
+			t.Errorf("alone: got %+v", choice)
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 		return nil, e.absent(err)
 	}
 	var a artifact
-	if err := json.Unmarshal(manifest.Bytes, &a); err != nil {
+	if json.Unmarshal(manifest.Bytes, &a) != nil {
 		e.refuse("the manifest of its signature is malformed")
 		return nil, nil
 	}

@@ -202,9 +202,10 @@ const (
 // challengeOf returns the challenge of a response, with an empty scheme if there is
 // none. go-containerregistry exports its parser only as a part of Ping, so the response
 // is passed to a ping that makes no request.
-func challengeOf(resp *http.Response) *ggcr.Challenge {
+func challengeOf(ctx context.Context, resp *http.Response) *ggcr.Challenge {
 	answer := &http.Response{StatusCode: http.StatusUnauthorized, Header: resp.Header, Body: http.NoBody}
-	c, err := ggcr.Ping(context.Background(), name.Registry{}, transport.Func(func(*http.Request) (*http.Response, error) { return answer, nil }))
+	inner := transport.Func(func(*http.Request) (*http.Response, error) { return answer, nil })
+	c, err := ggcr.Ping(ctx, name.Registry{}, inner)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return &ggcr.Challenge{}
 	}

@@ -146,7 +146,9 @@ func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *auth
 
 // request requests the authorization for a challenge, and caches it. The caller holds
 // the lock, so that only one goroutine reads the scope.
-func (s *Session) request(ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string) (*authorization, error) {
+func (s *Session) request(
+	ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string,
+) (*authorization, error) {
 	credentials, err := authn.Authorization(ctx, s.credentials)
 	if err != nil {
 		return nil, err

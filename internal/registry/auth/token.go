@@ -55,7 +55,8 @@ const (
 	ErrNoRealm    = Error("asks for a login without saying where")
 	ErrBadRealm   = Error("asks for a login at an address that is not allowed")
 	ErrPlainRealm = Error("asks for a login at an address without TLS, by which credentials could be read on the way: " +
-		"set the address by which the registry is reached from outside to one with https (in Harbor external_url, in other registries the realm of the token server)")
+		"set the address by which the registry is reached from outside to one with https " +
+		"(in Harbor external_url, in other registries the realm of the token server)")
 	ErrNoToken   = Error("has a token server that answers without a token")
 	ErrBadToken  = Error("has a token server that answers with malformed JSON")
 	ErrHugeToken = Error("has a token server that answers with too much")
@@ -173,7 +174,7 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.StatusCode = http.StatusNotFound // makes the library fall back to GET, which all servers support
 	case resp.StatusCode/100 == 3:
 		if err := t.checkRedirect(req, resp); err != nil {
-			transport.CloseBody(resp)
+			_ = resp.Body.Close()
 			return nil, err
 		}
 	}
@@ -189,7 +190,7 @@ func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) e
 	}
 	u, err := resp.Location()
 	if err != nil {
-		return nil // not a redirect
+		return nil //nolint:nilerr // it is no redirect without a location
 	}
 	sameHost := transport.URLHost(u) == transport.URLHost(t.realm) && (u.Scheme == "https" || t.realm.Scheme == "http")
 	isAddress := net.ParseIP(u.Hostname()) != nil
@@ -202,7 +203,7 @@ func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) e
 // rewrite reads the response of a token server, and returns it in the form that
 // go-containerregistry expects.
 func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Response, error) {
-	defer transport.CloseBody(resp)
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
 	if err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Re
 	if t.received, err = parseToken(body, resp.Header.Get("Date"), begun); err != nil {
 		return nil, err
 	}
-	canonical, err := json.Marshal(ggcr.Token{Token: t.received.value})
+	canonical, err := json.Marshal(map[string]string{"token": t.received.value})
 	if err != nil {
 		return nil, err
 	}

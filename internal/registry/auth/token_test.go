@@ -17,6 +17,7 @@ limitations under the License.
 package auth
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -56,7 +57,7 @@ func TestChallengeOf(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := challengeOf(&http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": tc.headers}})
+			got := challengeOf(context.Background(), &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": tc.headers}})
 			if diff := cmp.Diff(tc.want, got.Parameters); diff != "" || got.Scheme != tc.scheme {
 				t.Errorf("%s: got scheme %q, -want +got:\n%s", tc.reason, got.Scheme, diff)
 			}
@@ -67,7 +68,7 @@ func TestChallengeOf(t *testing.T) {
 func FuzzChallengeOf(f *testing.F) {
 	f.Add("Bearer realm=\"a\\\"b\",service=s, Basic")
 	f.Fuzz(func(_ *testing.T, header string) {
-		challengeOf(&http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {header}}}) // ends, and does not panic
+		challengeOf(context.Background(), &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {header}}}) // ends, and does not panic
 	})
 }
 

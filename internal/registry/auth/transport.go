@@ -63,11 +63,11 @@ func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.invalidateScheme(err)
 		return nil, err
 	}
-	c, refused := t.refusal(resp, a)
+	c, refused := t.refusal(req.Context(), resp, a)
 	if !refused || requested && a.satisfies(c) {
 		return resp, nil
 	}
-	transport.CloseBody(resp)
+	_ = resp.Body.Close()
 	a, err = t.renew(req.Context(), t.inner, a, c)
 	if err != nil {
 		return nil, err
@@ -93,11 +93,11 @@ func (t *authTransport) sameHost(u *url.URL) bool {
 
 // refusal returns the challenge of a response with status 401, and whether another
 // authorization may be accepted.
-func (t *authTransport) refusal(resp *http.Response, a *authorization) (*ggcr.Challenge, bool) {
+func (t *authTransport) refusal(ctx context.Context, resp *http.Response, a *authorization) (*ggcr.Challenge, bool) {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return nil, false
 	}
-	c := challengeOf(resp)
+	c := challengeOf(ctx, resp)
 	return c, c.Scheme == schemeBearer || c.Scheme == schemeBasic && a.challenge.Scheme == schemeBearer
 }
 
@@ -122,12 +122,12 @@ func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, e
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	c := challengeOf(resp)
+	c := challengeOf(req.Context(), resp)
 	scope := c.Parameters["scope"]
 	if c.Scheme != schemeBearer || scope == "" {
 		return resp, nil
 	}
-	transport.CloseBody(resp)
+	_ = resp.Body.Close()
 	e := &exchange{host: req.URL.Host, plainHTTP: t.endpoint.plainHTTP(), scheme: req.URL.Scheme, inner: t.inner, now: t.now}
 	token, err := e.token(req.Context(), authn.Anonymous, c, scope)
 	if err != nil {

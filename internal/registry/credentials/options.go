@@ -54,9 +54,10 @@ func New(img image.Name, credentials authn.AuthConfig, origin string) Options {
 	host := transport.CanonicalHost(img.Host())
 	return Options{
 		credentials: authn.FromConfig(credentials),
-		identity:    keyedHash(host, credentials.Username, credentials.Password, credentials.Auth, credentials.IdentityToken, credentials.RegistryToken),
-		host:        host,
-		origin:      origin,
+		identity: keyedHash(host, credentials.Username, credentials.Password, credentials.Auth,
+			credentials.IdentityToken, credentials.RegistryToken),
+		host:   host,
+		origin: origin,
 	}
 }
 

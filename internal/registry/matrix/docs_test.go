@@ -49,7 +49,7 @@ func compareDocs(t *testing.T, table string) {
 	}
 	want := "\n" + table + "\n"
 	if *update {
-		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // documentation is for all to read
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

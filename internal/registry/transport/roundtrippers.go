@@ -72,7 +72,7 @@ func Throttle(inner http.RoundTripper, now func() time.Time) http.RoundTripper {
 		if err != nil || !isThrottled(resp) {
 			return resp, err
 		}
-		defer CloseBody(resp)
+		defer func() { _ = resp.Body.Close() }()
 		return nil, &ThrottledError{
 			StatusCode: resp.StatusCode,
 			RetryAfter: retryAfter(resp.Header.Get("Retry-After"), now()),
@@ -108,13 +108,6 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return defaultRetryAfter
 }
 
-// CloseBody closes the body of a response. It reads a short rest first, so that the
-// connection can be reused.
-func CloseBody(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
-	_ = resp.Body.Close()
-}
-
 // BodyCap makes reading a body beyond limit bytes fail, so that a truncated body is
 // never taken for a complete one. Bytes are counted after decompression.
 func BodyCap(inner http.RoundTripper, limit int64) http.RoundTripper {
@@ -132,6 +125,13 @@ func BodyCap(inner http.RoundTripper, limit int64) http.RoundTripper {
 type cappedBody struct {
 	io.ReadCloser
 	left, limit int64
+}
+
+// Close implements io.Closer. It reads what little may be left, so that the connection
+// can be used again.
+func (b *cappedBody) Close() error {
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, 4<<10)
+	return b.ReadCloser.Close()
 }
 
 // Read implements io.Reader. It reads up to one byte more than is left, to
