@@ -109,7 +109,7 @@ func (r *reader) readManifest(ctx context.Context, resp *http.Response) (Manifes
 		return Manifest{}, err
 	}
 	m := Manifest{MediaType: mediaTypeOf(resp, body), Digest: digestOf(body), Bytes: body}
-	if named := headerDigest(resp); named != "" && named != m.Digest {
+	if named := headerDigest(resp.Header); named != "" && named != m.Digest {
 		return Manifest{}, transport.ProtocolError("the digest that it names is not the digest of the manifest that it sent")
 	}
 	return m, nil

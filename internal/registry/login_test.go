@@ -118,6 +118,11 @@ func TestWhatIsShared(t *testing.T) {
 	if diff := cmp.Diff(counts{registrytest.Tags: 1}, requestsOfAList(t, c, reg, app, login(app))); diff != "" {
 		t.Errorf("the old password still counts for who has it: -want +got:\n%s", diff)
 	}
+	reg.Push(t, "third", "1.0.0")
+	third := parse(t, reg.Image("third"))
+	if diff := cmp.Diff(counts{registrytest.Token: 1, registrytest.Tags: 1}, requestsOfAList(t, c, reg, third, login(third))); diff != "" {
+		t.Errorf("a wrong password costs others a ping: -want +got:\n%s", diff)
+	}
 }
 
 // TestManyAtOnce tests that those who come at the same time get one pass, and

@@ -57,12 +57,12 @@ func (r *Repository) Exists(ctx context.Context, tag string) (bool, error) {
 // digest returns the digest of a tag: the one in the header of the response to HEAD,
 // or else the one of the manifest's bytes.
 func (r *reader) digest(ctx context.Context, tag string) (string, error) {
-	resp, err := r.head(ctx, tag)
+	header, err := r.head(ctx, tag)
 	if err != nil {
 		return "", err
 	}
-	if resp != nil && headerDigest(resp) != "" {
-		return headerDigest(resp), nil
+	if digest := headerDigest(header); digest != "" {
+		return digest, nil
 	}
 	m, err := r.getManifest(ctx, tag)
 	return m.Digest, err
@@ -74,11 +74,11 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 	if !IsTag(tag) {
 		return false, nil
 	}
-	resp, err := r.head(ctx, tag)
-	if err != nil || resp != nil {
+	header, err := r.head(ctx, tag)
+	if err != nil || header != nil {
 		return err == nil, err
 	}
-	resp, err = r.requestManifest(ctx, http.MethodGet, tag)
+	resp, err := r.requestManifest(ctx, http.MethodGet, tag)
 	if err != nil {
 		return false, err
 	}
@@ -90,11 +90,11 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 	return err == nil, err
 }
 
-// head makes a HEAD request for a tag. It returns no response if the caller has to
-// use GET: some registries refuse HEAD only (400, 403, 405, 501), or answer 404 to
+// head makes a HEAD request for a tag, and returns the headers of the response. It
+// returns none if the caller has to use GET: some registries refuse HEAD only (400, 403, 405, 501), or answer 404 to
 // it (Nexus: crazy-max/diun#1614), and the response to HEAD has no body by which
 // checkFound distinguishes the registry from a proxy.
-func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
+func (r *reader) head(ctx context.Context, tag string) (http.Header, error) {
 	resp, err := r.requestManifest(ctx, http.MethodHead, tag)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (r *reader) head(ctx context.Context, tag string) (*http.Response, error) {
 		http.StatusNotAcceptable, http.StatusNotImplemented:
 		return nil, nil
 	}
-	return resp, checkStatus(resp)
+	return resp.Header, checkStatus(resp)
 }
 
 // requestManifest requests the manifest of a tag or a digest. The caller closes the
@@ -160,8 +160,8 @@ func isRegistryError(body []byte) bool {
 }
 
 // headerDigest returns the digest in a response's header, "" if there is no valid one.
-func headerDigest(resp *http.Response) string {
-	digest := resp.Header.Get("Docker-Content-Digest")
+func headerDigest(header http.Header) string {
+	digest := header.Get("Docker-Content-Digest")
 	if !image.IsDigest(digest) {
 		return ""
 	}

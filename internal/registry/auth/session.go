@@ -161,7 +161,9 @@ func (s *Session) request(
 		e := &exchange{host: s.endpoint.registry.RegistryStr(), plainHTTP: s.endpoint.plainHTTP(), scheme: scheme, inner: rt, now: s.now}
 		t, err := e.token(ctx, s.credentials, c, scope)
 		if err != nil {
-			s.endpoint.invalidate() // its realm may have moved
+			if !isRefusal(err) { // wrong credentials are no reason to ping for all others
+				s.endpoint.invalidate() // the realm may have moved
+			}
 			return nil, err
 		}
 		a.header, a.expires = "Bearer "+t.value, t.expires
