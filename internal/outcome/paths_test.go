@@ -86,7 +86,7 @@ func TestPathsAreComplete(t *testing.T) {
 // code is what the code says of reasons.
 type code struct {
 	used       map[path]bool
-	ofRegistry []string // reasons that internal/registry names
+	ofRegistry []string // reasons that internal/registry and its credentials name
 	unknown    []string
 	declared   []string // functions of this package that make errors
 	constants  []string // reasons that the API declares
@@ -144,7 +144,7 @@ func (c *code) noteName(pkg, name string) {
 	if !known {
 		c.unknown = append(c.unknown, name)
 	}
-	if pkg == "registry" && !slices.Contains(c.ofRegistry, reason) {
+	if (pkg == "registry" || pkg == "credentials") && !slices.Contains(c.ofRegistry, reason) {
 		c.ofRegistry = append(c.ofRegistry, reason)
 	}
 }
