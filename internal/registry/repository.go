@@ -81,6 +81,8 @@ type connection struct {
 	*session
 	auth AuthOptions
 	http *http.Client
+	// scheme is that of the addresses, which the authentication may replace.
+	scheme string
 }
 
 // Close ends the admission. Operations in flight go on, but Close waits for one that
@@ -115,8 +117,12 @@ func (r *Repository) connect(ctx context.Context) (*connection, error) {
 		return nil, transport.ProtocolError("the credentials are for another registry")
 	}
 	s := r.client.session(r.access.Image, auth)
-	stack := r.client.newStack(r.ticket, auth.Transport, limiterHost(r.access.Image), isPlainHTTP(r.access.Image))
-	r.opened = &connection{session: s, auth: auth, http: &http.Client{
+	plainHTTP, scheme := isPlainHTTP(r.access.Image), "https"
+	if plainHTTP {
+		scheme = "http"
+	}
+	stack := r.client.newStack(r.ticket, auth.Transport, limiterHost(r.access.Image), plainHTTP)
+	r.opened = &connection{session: s, auth: auth, scheme: scheme, http: &http.Client{
 		Transport:     s.auth.Transport(stack),
 		CheckRedirect: s.auth.CheckRedirect(),
 	}}
@@ -187,12 +193,8 @@ type reader struct {
 // sets the scheme by which the registry is reached.
 func (r *reader) url(path string) *url.URL {
 	repo := r.image.Repository()
-	scheme := "https"
-	if isPlainHTTP(r.image) {
-		scheme = "http"
-	}
 	return &url.URL{
-		Scheme: scheme,
+		Scheme: r.scheme,
 		Host:   repo.RegistryStr(),
 		Path:   "/v2/" + repo.RepositoryStr() + "/" + path,
 	}

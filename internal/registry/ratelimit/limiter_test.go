@@ -200,8 +200,8 @@ func TestLimiter_PauseReachesAllOperations(t *testing.T) {
 	s.off("e") // there is no burst after a pause
 }
 
-// TestLimiter_OperationsDoNotSpin tests that a gate is busy all the time while somebody
-// waits, and that each comes about twice: once in vain, and once when called.
+// TestLimiter_OperationsDoNotSpin tests that a limiter is busy all the time while
+// operations wait, and that each tries about twice: once in vain, and once when woken.
 func TestLimiter_OperationsDoNotSpin(t *testing.T) {
 	const callers, workers = 600, 8
 	g := newHostLimiter("ghcr.io", Config{InFlight: 4}, time.Now, silent())
