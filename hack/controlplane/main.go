@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command controlplane builds, once, the etcd and the kube-apiserver that tests and `make run` start, and the kubectl that
 // tests use.
 //

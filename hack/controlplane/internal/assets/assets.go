@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package assets finds the folder that holds the control plane's binaries, in the order a developer would expect:
 // the one they name, the one already built, a download where they ask for it, and at last a build.
 package assets

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package binary says what the control plane and its client consist of, how each part is built, and from what a built one
 // was made.
 package binary

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package filelock lets one process at a time do something, on one machine. The kernel frees a lock with the process
 // that held it, so a crash leaves nothing to clean up.
 package filelock

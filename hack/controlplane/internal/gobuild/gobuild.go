@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gobuild builds one planned binary and shows how far it is.
 package gobuild
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gocmd runs the go command so that the caller's environment does not change what it makes.
 package gocmd
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package staging keeps the replace list that k8s.io/kubernetes needs.
 //
 // Kubernetes requires its own libraries (k8s.io/api and so on) at v0.0.0 and replaces them by folders of its
