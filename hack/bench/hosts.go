@@ -5,10 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -39,19 +37,17 @@ func (s settings) hangs(ctx context.Context) error {
 	figures := func(controller string) []figure {
 		well, ill := median(took[controller][false]).Seconds(), median(took[controller][true]).Seconds()
 		return []figure{
-			{"all are well", "%.2f s", well, ""},
-			{"that one hangs", "%.2f s", ill, ""},
-			{"hanging to well", "%.2f", ill / well, ""},
+			{"all are well", "%.2f s", well},
+			{"that one hangs", "%.2f s", ill},
+			{"hanging to well", "%.2f", ill / well},
 		}
 	}
 	var baseline []figure
 	if s.baseline != "" {
 		baseline = figures(s.baseline)
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	title := fmt.Sprintf("%d registries, %d repositories: those of all but one resolved (median of %d)", s.hosts, s.repositories, rounds)
-	printFigures(table, title, figures(""), baseline)
-	return table.Flush()
+	return printFigures(title, figures(""), baseline, nil)
 }
 
 func median(times []time.Duration) time.Duration {

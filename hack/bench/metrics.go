@@ -3,13 +3,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // figures are counters of the controller at one time.
@@ -18,7 +20,7 @@ type figures struct {
 	writes, events float64
 	// cpu is in seconds, peak in bytes.
 	cpu, peak float64
-	// reading is the CPU seconds that it took to tell the metrics.
+	// reading is the CPU seconds that the reading of the metrics took.
 	reading float64
 	// requests to the registry, and those of them that are scans.
 	requests, scans float64
@@ -34,63 +36,62 @@ func (f figures) since(before figures) figures {
 }
 
 // read reads the controller's metrics.
-func (s *system) read(ctx context.Context, registries []*syntheticRegistry) (figures, error) {
-	f := figures{cpu: cpuOfProcess(s.controller.PID())}
-	for _, registry := range registries {
+func (s *stand) read(ctx context.Context) (figures, error) {
+	var f figures
+	for _, registry := range s.registries {
 		f.requests += float64(registry.requests.Load())
 		f.scans += float64(registry.lists.Load())
 	}
-	err := s.eachMetric(ctx, f.add)
-	f.reading = cpuOfProcess(s.controller.PID()) - f.cpu
-	f.peak = peakOf(s.controller.PID())
+	f.cpu, _ = cpuAndPeak(s.controller.PID())
+	families, err := s.families(ctx)
+	for _, metric := range families["rest_client_requests_total"].GetMetric() {
+		switch methodOf(metric) {
+		case http.MethodPatch:
+			f.writes += metric.GetCounter().GetValue()
+		case http.MethodPost:
+			f.events += metric.GetCounter().GetValue()
+		}
+	}
+	after, peak := cpuAndPeak(s.controller.PID())
+	f.reading, f.peak = after-f.cpu, peak
 	return f, err
 }
 
-func (f *figures) add(line string) {
-	value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-	if err != nil || strings.HasPrefix(line, "#") {
-		return
+func methodOf(metric *dto.Metric) string {
+	for _, label := range metric.GetLabel() {
+		if label.GetName() == "method" {
+			return label.GetValue()
+		}
 	}
-	switch {
-	case !strings.HasPrefix(line, "rest_client_requests_total{"):
-	case strings.Contains(line, `method="PATCH"`):
-		f.writes += value
-	case strings.Contains(line, `method="POST"`):
-		f.events += value
-	}
+	return ""
 }
 
-// gauges returns the controller's metrics that have no labels, after a garbage
-// collection.
-func (s *system) gauges(ctx context.Context) (map[string]float64, error) {
+// gauges returns the controller's gauges that have no labels, after a garbage collection.
+func (s *stand) gauges(ctx context.Context) (map[string]float64, error) {
 	heap, err := get(ctx, strings.TrimSuffix(s.controller.MetricsURL(), "/metrics")+"/debug/pprof/heap?gc=1")
 	if err != nil {
 		return nil, err
 	}
-	_ = heap.Close() // the collection is what it was asked for
+	_ = heap.Close() // it is read for the collection alone
+	families, err := s.families(ctx)
 	values := map[string]float64{}
-	err = s.eachMetric(ctx, func(line string) {
-		name, value, found := strings.Cut(line, " ")
-		if found && name != "#" && !strings.Contains(name, "{") {
-			values[name] = number(value)
+	for name, family := range families {
+		if family.GetType() == dto.MetricType_GAUGE && len(family.GetMetric()[0].GetLabel()) == 0 {
+			values[name] = family.GetMetric()[0].GetGauge().GetValue()
 		}
-	})
+	}
 	return values, err
 }
 
-// eachMetric calls each with every line of the controller's metrics.
-func (s *system) eachMetric(ctx context.Context, each func(line string)) error {
+// families reads the controller's metrics.
+func (s *stand) families(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	body, err := get(ctx, s.controller.MetricsURL())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = body.Close() }()
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		each(lines.Text())
-	}
-	return lines.Err()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(body)
 }
 
 func get(ctx context.Context, url string) (io.ReadCloser, error) {

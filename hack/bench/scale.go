@@ -6,8 +6,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
 // tagLists is how many kinds of tag lists there are at scale.
@@ -92,8 +95,16 @@ func (s settings) printSizes(sizes []size) error {
 		return err
 	}
 	for _, z := range sizes {
-		fmt.Printf("cold start of %d: %s of %.0f s that %d processors had; the rate of the registries' gates alone takes %.0f s\n",
-			z.pairs, shares(z.cold.usage), processors*z.cold.took.Seconds(), int(processors), s.gateTime(z))
+		fmt.Printf("cold start of %d: %s of %.0f s that %d processors had; the rate limits of the registries alone take %.0f s\n",
+			z.pairs, shares(z.cold.usage), float64(runtime.NumCPU())*z.cold.took.Seconds(), runtime.NumCPU(), s.limitedTime(z))
 	}
 	return nil
+}
+
+// limitedTime is the time in seconds that the requests of a cold start need at least, by the
+// default rate limit of a registry host.
+func (s settings) limitedTime(z size) float64 {
+	limits := ratelimit.DefaultConfig()
+	each := z.cold.requests / float64(s.hosts)
+	return max(0, each-float64(limits.Burst)) / limits.PerSecond
 }

@@ -6,54 +6,74 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
 )
 
-// figure is a line of the table of scans.
+// scans measures the usual load.
+func (s settings) scans(ctx context.Context) error {
+	return s.compare(ctx, load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
+		"cold start, all resolved, with digests": "17.7 s",
+		"cold start, status writes a pair":       "14.7",
+		"cold start, peak memory":                "200 MiB",
+		"unchanged scan, registry requests":      "3.0",
+		"unchanged scan, status writes":          "4.0",
+		"unchanged scan, events":                 "1.0",
+		"unchanged scan, CPU":                    "8 ms",
+	})
+}
+
+// large measures ten repositories that have more tags than most ever get.
+func (s settings) large(ctx context.Context) error {
+	return s.compare(ctx, load{pairs: 10, tags: 100_000, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
+		"cold start, peak memory": "262 MiB",
+	})
+}
+
+// figure is a line of a table.
 type figure struct {
 	name   string
 	format string // of the value
 	value  float64
-	flux   string // what Flux's own controller takes, "" if that is not known
 }
 
-// scans measures a cold start, unchanged scans, and a restart: of the controller,
-// and beside it of the baseline, if there is one.
-func (s settings) scans(ctx context.Context) error {
-	this, note, err := s.measureScans(ctx, "")
+// compare prints what a load costs the controller, and beside it the baseline, if there is one,
+// and Flux's own controller.
+func (s settings) compare(ctx context.Context, l load, flux map[string]string) error {
+	this, note, err := s.measure(ctx, l)
 	if err != nil {
 		return err
 	}
 	var baseline []figure
 	if s.baseline != "" {
-		if baseline, _, err = s.measureScans(ctx, s.baseline); err != nil {
+		l.controller = s.baseline
+		if baseline, _, err = s.measure(ctx, l); err != nil {
 			return err
 		}
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	printFigures(table, fmt.Sprintf("%d repositories × %d tags, %s", s.repositories, s.tags, s.latency), this, baseline)
-	fmt.Fprintf(table, "CPU of all at the cold start\t%s\t\n", note)
-	return table.Flush()
+	fmt.Printf("CPU of all at the cold start: %s\n", note)
+	return printFigures(fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency), this, baseline, flux)
 }
 
 // printFigures prints figures, and the ratio to a baseline if there is one.
-func printFigures(table *tabwriter.Writer, title string, this, baseline []figure) {
-	if baseline == nil {
-		fmt.Fprintf(table, "%s\tthis\tFlux's own\n", title)
-	} else {
-		fmt.Fprintf(table, "%s\tthis\tbaseline\tratio\tFlux's own\n", title)
+func printFigures(title string, this, baseline []figure, flux map[string]string) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	columns := "this"
+	if baseline != nil {
+		columns = "this\tbaseline\tratio"
 	}
+	fmt.Fprintf(table, "%s\t%s\tFlux's own\n", title, columns)
 	for i, f := range this {
-		line := fmt.Sprintf("%s\t"+f.format, f.name, f.value)
+		fmt.Fprintf(table, "%s\t"+f.format, f.name, f.value)
 		if baseline != nil {
-			b := baseline[i].value
-			line += fmt.Sprintf("\t"+f.format+"\t%s", b, ratio(f.value, b))
+			fmt.Fprintf(table, "\t"+f.format+"\t%s", baseline[i].value, ratio(f.value, baseline[i].value))
 		}
-		fmt.Fprintf(table, "%s\t%s\n", line, f.flux)
+		fmt.Fprintf(table, "\t%s\n", flux[f.name])
 	}
+	return table.Flush()
 }
 
 func ratio(a, b float64) string {
@@ -63,103 +83,116 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// measureScans measures one controller, the one that was built if none is named.
-// Beside the figures it returns the CPU time of all programs at the cold start.
-func (s settings) measureScans(ctx context.Context, controller string) ([]figure, string, error) {
+// measure measures a cold start, unchanged scans and a restart. Beside the figures it returns the
+// CPU time of all programs at the cold start.
+func (s settings) measure(ctx context.Context, l load) ([]figure, string, error) {
 	var all []figure
 	var note string
-	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency, controller: controller}
 	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
-		cold, usage, err := s.measureCold(ctx, stand)
+		cold, err := stand.coldStart(ctx)
 		if err != nil {
 			return err
 		}
-		steady, err := s.measureSteady(ctx, stand)
+		disk, err := stand.disk()
 		if err != nil {
 			return err
 		}
-		restart, err := s.measureRestart(ctx, stand)
-		all, note = append(append(cold, steady...), restart), usage
+		steady, err := stand.steady(ctx, s.steady/4, s.steady)
+		if err != nil {
+			return err
+		}
+		restart, err := stand.restart(ctx)
+		note = shares(cold.usage)
+		all = append(append(cold.table(float64(l.pairs)), disk...), steady.table(s.steady, 4*l.pairs)...)
+		all = append(all, figure{"restart, to the first scan that was due", "%.2f s", restart.Seconds()})
 		return err
 	})
 	return all, note, err
 }
 
-func (s settings) measureCold(ctx context.Context, stand *stand) ([]figure, string, error) {
-	got, err := stand.coldStart(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	disk, asJSON, err := stand.disk()
-	if err != nil {
-		return nil, "", err
-	}
-	pairs := float64(s.repositories)
+func (c cold) table(pairs float64) []figure {
 	return []figure{
-		{"cold start, all resolved, with digests", "%.1f s", got.took.Seconds(), "17.7 s"},
-		{"cold start, registry requests a pair", "%.2f", got.requests / pairs, ""},
-		{"cold start, status writes a pair", "%.2f", got.writes / pairs, "14.7"},
-		{"cold start, CPU", "%.2f s", got.cpu, ""},
-		{"cold start, peak memory", "%.0f MiB", mebi(got.peak), "200 MiB"},
-		{"the store's file", "%.2f MiB", mebi(disk), ""},
-		{"the store's file, of the tags as JSON", "%.3f", disk / asJSON, ""},
-	}, shares(got.usage), nil
+		{"cold start, all resolved, with digests", "%.1f s", c.took.Seconds()},
+		{"cold start, registry requests a pair", "%.2f", c.requests / pairs},
+		{"cold start, status writes a pair", "%.2f", c.writes / pairs},
+		{"cold start, CPU", "%.2f s", c.cpu},
+		{"cold start, peak memory", "%.0f MiB", mebi(c.peak)},
+	}
 }
 
-// disk returns the bytes of the store, and those of the tags as JSON.
-func (s *stand) disk() (float64, float64, error) {
-	info, err := os.Stat(filepath.Join(s.controller.StoragePath(), "tags.db"))
+func (f figures) table(window time.Duration, due int) []figure {
+	return []figure{
+		{fmt.Sprintf("unchanged scans in %s (%d are due)", window, due), "%.0f", f.scans},
+		{"unchanged scan, registry requests", "%.2f", f.requests / f.scans},
+		{"unchanged scan, status writes", "%.2f", f.writes / f.scans},
+		{"unchanged scan, events", "%.2f", f.events / f.scans},
+		{"unchanged scan, CPU", "%.2f ms", 1000 * f.cpu / f.scans},
+		{"with unchanged scans, peak memory", "%.0f MiB", mebi(f.peak)},
+	}
+}
+
+// disk returns the size of the store, alone and beside the tags as JSON.
+func (s *stand) disk() ([]figure, error) {
+	size, err := s.storeSize()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	asJSON := 0
 	for i := range s.load.pairs {
 		tags, err := json.Marshal(s.registries[i%s.load.hosts].tagsOf(fmt.Sprintf("team/app-%d", i)))
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		asJSON += len(tags)
 	}
-	return float64(info.Size()), float64(asJSON), nil
-}
-
-func (s settings) measureSteady(ctx context.Context, stand *stand) ([]figure, error) {
-	got, err := stand.steady(ctx, s.steady/4, s.steady)
-	if err != nil {
-		return nil, err
-	}
 	return []figure{
-		{fmt.Sprintf("unchanged scans in %s (%d are due)", s.steady, 4*s.repositories), "%.0f", got.scans, ""},
-		{"unchanged scan, registry requests", "%.2f", got.requests / got.scans, "3.0"},
-		{"unchanged scan, status writes", "%.2f", got.writes / got.scans, "4.0"},
-		{"unchanged scan, events", "%.2f", got.events / got.scans, "1.0"},
-		{"unchanged scan, CPU", "%.2f ms", 1000 * got.cpu / got.scans, "8 ms"},
+		{"the store", "%.2f MiB", mebi(size)},
+		{"the store, of the tags as JSON", "%.3f", size / float64(asJSON)},
 	}, nil
 }
 
-// measureRestart measures the time from the start of a process whose store was
-// kept to its first scan, which is due at once.
-func (s settings) measureRestart(ctx context.Context, stand *stand) (figure, error) {
-	if err := stand.setInterval(ctx, time.Second); err != nil {
-		return figure{}, err
+// storeSize returns the bytes of all files of the store.
+func (s *stand) storeSize() (float64, error) {
+	var size int64
+	err := filepath.WalkDir(s.controller.StoragePath(), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if os.IsNotExist(err) { // replaced meanwhile
+			return nil
+		}
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	return float64(size), err
+}
+
+// restart returns the time from the start of a process whose store was kept to its first scan,
+// which is due at once.
+func (s *stand) restart(ctx context.Context) (time.Duration, error) {
+	if err := s.setInterval(ctx, time.Second); err != nil {
+		return 0, err
 	}
-	if err := stand.controller.Stop(); err != nil {
-		return figure{}, err
+	if err := s.controller.Stop(); err != nil {
+		return 0, err
 	}
 	if err := wait(ctx, 2*time.Second); err != nil {
-		return figure{}, err
+		return 0, err
 	}
-	registry := stand.registries[0]
+	registry := s.registries[0]
 	before, start := registry.lists.Load(), time.Now()
-	if err := stand.controller.Start(ctx); err != nil {
-		return figure{}, err
+	if err := s.controller.Start(ctx); err != nil {
+		return 0, err
 	}
 	for registry.lists.Load() == before {
 		if err := wait(ctx, 10*time.Millisecond); err != nil {
-			return figure{}, err
+			return 0, err
 		}
 	}
-	return figure{"restart, to the first scan that was due", "%.2f s", time.Since(start).Seconds(), ""}, nil
+	return time.Since(start), nil
 }
 
 func mebi(bytes float64) float64 { return bytes / (1 << 20) }

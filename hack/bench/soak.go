@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -76,7 +75,7 @@ func (k *soaking) resetSeries() {
 	k.resident = series{name: "resident memory", unit: "MiB", part: 0.20, amount: 16}
 	// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
 	k.heap = series{name: "heap in use after a collection", unit: "MiB", part: 0.15, amount: 8}
-	k.store = series{name: "the store's file", unit: "MiB", part: 0.25, amount: 1}
+	k.store = series{name: "the store", unit: "MiB", part: 0.25, amount: 1}
 }
 
 // run changes tags, switches faults on and off, restarts the controller and takes
@@ -153,7 +152,7 @@ func (k *soaking) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(filepath.Join(k.controller.StoragePath(), "tags.db"))
+	size, err := k.storeSize()
 	if err != nil {
 		return err
 	}
@@ -163,7 +162,7 @@ func (k *soaking) sample(ctx context.Context) error {
 		&k.descriptors: values["process_open_fds"],
 		&k.resident:    mebi(values["process_resident_memory_bytes"]),
 		&k.heap:        mebi(values["go_memstats_heap_inuse_bytes"]),
-		&k.store:       mebi(float64(info.Size())),
+		&k.store:       mebi(size),
 	} {
 		figure.values = append(figure.values, value)
 	}

@@ -102,7 +102,7 @@ func (s *stand) coldStart(ctx context.Context) (cold, error) {
 	if err != nil {
 		return cold{}, err
 	}
-	f, err := s.read(ctx, s.registries)
+	f, err := s.read(ctx)
 	return cold{figures: f, took: took, usage: since(used, cpuOf())}, err
 }
 
@@ -120,14 +120,14 @@ func (s *stand) steady(ctx context.Context, interval, window time.Duration) (fig
 
 // during returns what happens in a time.
 func (s *stand) during(ctx context.Context, window time.Duration) (figures, error) {
-	before, err := s.read(ctx, s.registries)
+	before, err := s.read(ctx)
 	if err != nil {
 		return figures{}, err
 	}
 	if err := wait(ctx, window); err != nil {
 		return figures{}, err
 	}
-	after, err := s.read(ctx, s.registries)
+	after, err := s.read(ctx)
 	return after.since(before), err
 }
 

@@ -40,6 +40,7 @@ var direct = map[string]string{
 	"github.com/prometheus/client_golang":               "metrics",
 	"github.com/prometheus/client_model":                "metrics, as explain and tests read them",
 	"github.com/prometheus/common":                      "metrics, as explain and tests read them",
+	"github.com/prometheus/procfs":                      "for the benchmark; client_golang links it too",
 	"github.com/secure-systems-lab/go-securesystemslib": "the envelopes of bundles, for spec.verify",
 	"github.com/sigstore/protobuf-specs":                "bundles of Sigstore, for spec.verify",
 	"github.com/sigstore/sigstore":                      "public keys and their signatures, for spec.verify",
