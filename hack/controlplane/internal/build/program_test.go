@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package binary
+package build
 
 import (
 	"slices"
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestKubernetesVersion(t *testing.T) {
+func TestKubernetesVersion_SetsWhatIsAnswered(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		version string
@@ -39,37 +39,17 @@ func TestKubernetesVersion(t *testing.T) {
 	}
 }
 
-func TestFlags(t *testing.T) {
-	cases := map[string]struct {
-		reason string
-		binary Binary
-		want   []string
-	}{
-		"plain": {
-			reason: "paths of the machine never get into a binary",
-			want:   []string{"-mod=readonly", "-trimpath", "-ldflags=-s -w"},
-		},
-		"tags and variables": {
-			reason: "both change the program, so both are in its stamp",
-			binary: Binary{
-				tags:     []string{"a", "b"},
-				linkVars: func(version string) []string { return []string{"p.v=" + version} },
-			},
-			want: []string{"-mod=readonly", "-trimpath", "-tags=a,b", "-ldflags=-s -w -X p.v=v1.0.0"},
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got := tc.binary.Flags("v1.0.0"); !slices.Equal(got, tc.want) {
-				t.Errorf("Flags = %q; want %q: %s", got, tc.want, tc.reason)
-			}
-		})
+func TestFlags_HoldAllThatChangesTheProgram(t *testing.T) {
+	program := Program{tags: "a,b", linkVars: func(version string) []string { return []string{"p.v=" + version} }}
+	want := []string{"-mod=readonly", "-trimpath", "-tags=a,b", "-ldflags=-s -w -X p.v=v1.0.0"}
+	if got := program.flags("v1.0.0"); !slices.Equal(got, want) {
+		t.Errorf("flags = %q; want %q: they are in the stamp", got, want)
 	}
 }
 
 // The linker takes each -X as one word: a space in a value would break the flags apart.
-func TestLinkVarsHoldNoSpace(t *testing.T) {
-	for _, b := range All() {
+func TestLinkVars_HoldNoSpace(t *testing.T) {
+	for _, b := range Programs() {
 		for _, variable := range b.linkVars("v1.2.3") {
 			if strings.ContainsAny(variable, " \t'\"") {
 				t.Errorf("%s: %q has to be one word", b.Name, variable)
