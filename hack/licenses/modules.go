@@ -119,12 +119,3 @@ func licenseFiles(dir string) ([]file, error) {
 	}
 	return files, nil
 }
-
-func sorted(count map[string]int) []string {
-	var ids []string
-	for id := range count {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}

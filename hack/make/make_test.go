@@ -5,6 +5,7 @@ package make_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (code int, err error) {
+func run(m *testing.M) (_ int, err error) {
 	if programs, err = stage.BinariesFromEnv(); err != nil {
 		return 0, err
 	}
@@ -47,7 +48,7 @@ func run(m *testing.M) (code int, err error) {
 	if err := plane.Start(context.Background()); err != nil {
 		return 0, err
 	}
-	defer func() { err = plane.Stop() }()
+	defer func() { err = errors.Join(err, plane.Stop()) }()
 	if cluster, err = client.New(plane.Config(), client.Options{}); err != nil {
 		return 0, err
 	}

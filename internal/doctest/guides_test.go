@@ -152,7 +152,6 @@ var notRun = map[string]map[string]string{
 		"make conformance":       "builds five CLIs, which takes minutes",
 		"make soak":              "takes 10 minutes",
 		"make kills":             "takes minutes",
-		"make newcomer":          "takes minutes, and its steps are on other pages",
 		"make dev":               "runs until Ctrl-C, and is more than it prints: TestDevelopment of hack/quickstart",
 		"make generate api-docs": "part of make verify",
 		"make fmt":               "part of make lint",

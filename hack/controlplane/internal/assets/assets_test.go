@@ -102,40 +102,13 @@ var orders = map[string]struct {
 	built    []string
 	logs     string
 }{
-	"nothing there": {
-		reason: "a fresh clone builds all of them",
-		want:   "built", built: all,
-	},
-	"named folder": {
-		reason: "a folder that is named is used",
-		named:  all, prebuilt: "1", download: all,
-		want: "named",
-	},
-	"named folder lacks one": {
-		reason: "envtest would fail to start with it",
-		named:  []string{"etcd"},
-		want:   "built", built: all, logs: "does not hold kube-apiserver and kubectl",
-	},
-	"download asked for": {
-		reason:   "ready-made binaries spare the build",
-		prebuilt: "1", download: all,
-		want: "downloaded",
-	},
-	"download not asked for": {
-		reason:   "nothing is fetched from elsewhere unless it is asked for",
-		download: all,
-		want:     "built", built: all,
-	},
-	"download fails": {
-		reason:   "a machine without that server still gets a control plane",
-		prebuilt: "1",
-		want:     "built", built: all, logs: "no prebuilt programs: no network",
-	},
-	"download lacks one": {
-		reason:   "an archive without the API server is no control plane",
-		prebuilt: "1", download: []string{"etcd"},
-		want: "built", built: all, logs: "does not hold",
-	},
+	"nothing there":          {reason: "a fresh clone builds all of them", want: "built", built: all},
+	"named folder":           {reason: "a folder that is named is used", named: all, prebuilt: "1", download: all, want: "named"},
+	"named folder lacks one": {reason: "envtest would fail to start with it", named: []string{"etcd"}, want: "built", built: all, logs: "does not hold kube-apiserver and kubectl"},
+	"download asked for":     {reason: "ready-made binaries spare the build", prebuilt: "1", download: all, want: "downloaded"},
+	"download not asked for": {reason: "nothing is fetched from elsewhere unless it is asked for", download: all, want: "built", built: all},
+	"download fails":         {reason: "a machine without that server still gets a control plane", prebuilt: "1", want: "built", built: all, logs: "no prebuilt programs: no network"},
+	"download lacks one":     {reason: "an archive without the API server is no control plane", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not hold"},
 }
 
 func TestBuild_FindsBeforeItBuilds(t *testing.T) {

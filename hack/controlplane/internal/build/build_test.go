@@ -76,17 +76,8 @@ func TestBuild_KeepsWhatWasThereWhenItFails(t *testing.T) {
 		cancel bool
 		want   string
 	}{
-		"does not compile": {
-			reason: "the errors of the compiler are shown",
-			source: "package main\n\nfunc main() { undefinedName() }\n",
-			want:   "undefined: undefinedName",
-		},
-		"interrupted": {
-			reason: "Ctrl-C is no failure of the build",
-			source: hello,
-			cancel: true,
-			want:   "was interrupted",
-		},
+		"does not compile": {reason: "the errors of the compiler are shown", source: "package main\n\nfunc main() { undefinedName() }\n", want: "undefined: undefinedName"},
+		"interrupted":      {reason: "Ctrl-C is no failure of the build", source: hello, cancel: true, want: "was interrupted"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

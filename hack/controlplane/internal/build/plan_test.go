@@ -24,37 +24,17 @@ func TestStale_SaysWhatChanged(t *testing.T) {
 		stamp  string
 		want   string
 	}{
-		"current": {
-			reason: "what was built from the same is reused",
-			binary: 0o755, stamp: stamp,
-		},
-		"no binary": {
-			reason: "a stamp alone is no program",
-			stamp:  stamp, want: "not built yet",
-		},
-		"not executable": {
-			reason: "envtest could not start it",
-			binary: 0o644, stamp: stamp, want: "not built yet",
-		},
-		"no stamp": {
-			reason: "a binary that was copied there by hand may be anything",
-			binary: 0o755, want: "it has no stamp that says what it was built from",
-		},
+		"current":        {reason: "what was built from the same is reused", binary: 0o755, stamp: stamp},
+		"no binary":      {reason: "a stamp alone is no program", stamp: stamp, want: "not built yet"},
+		"not executable": {reason: "envtest could not start it", binary: 0o644, stamp: stamp, want: "not built yet"},
+		"no stamp":       {reason: "a binary that was copied there by hand may be anything", binary: 0o755, want: "it has no stamp that says what it was built from"},
 		"other Go": {
 			reason: "a new compiler builds another program, and the developer is told why it takes minutes",
 			binary: 0o755, stamp: "version v1.36.3\ngo go1.26.7\n",
 			want: `go changed (is "go1.26.8")`,
 		},
-		"old form": {
-			reason: "a key that the stamp did not have before",
-			binary: 0o755, stamp: "version v1.36.3\n",
-			want: `go changed (is "go1.26.8")`,
-		},
-		"newer form": {
-			reason: "a stamp of a later version of this command is not ours to judge",
-			binary: 0o755, stamp: stamp + "more x\n",
-			want: "its stamp has lines of another form",
-		},
+		"old form":   {reason: "a key that the stamp did not have before", binary: 0o755, stamp: "version v1.36.3\n", want: `go changed (is "go1.26.8")`},
+		"newer form": {reason: "a stamp of a later version of this command is not ours to judge", binary: 0o755, stamp: stamp + "more x\n", want: "its stamp has lines of another form"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

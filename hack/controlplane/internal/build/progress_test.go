@@ -32,13 +32,8 @@ func TestProgress_LogsHowFarABuildIs(t *testing.T) {
 			text: []string{"k8s.io/a", "pi/core/v1\nrunt"}, want: []string{"etcd v3: 1 of 4 packages compiled"},
 		},
 		"soon after the last line": {reason: "a log has a line every few seconds", total: 4, text: []string{"runtime\n"}},
-		"linking": {
-			reason: "the last half minute compiles nothing", total: 1, text: []string{"runtime\n"}, want: []string{"etcd v3: linking"},
-		},
-		"warnings": {
-			reason: "what is no package does not count as one", total: 4, since: logInterval,
-			text: []string{"# k8s.io/api/core/v1\n", "core/v1/types.go:3:1: syntax error\n", "\n"},
-		},
+		"linking":                  {reason: "the last half minute compiles nothing", total: 1, text: []string{"runtime\n"}, want: []string{"etcd v3: linking"}},
+		"warnings":                 {reason: "what is no package does not count as one", total: 4, since: logInterval, text: []string{"# k8s.io/api/core/v1\n", "core/v1/types.go:3:1: syntax error\n", "\n"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -49,11 +49,7 @@ func TestReplaces_AreThePublishedVersions(t *testing.T) {
 			},
 			want: []gocmd.Replace{pinned("k8s.io/api", "v0.36.3")},
 		},
-		"no staging": {
-			reason:  "an empty list means that kubernetes changed how it works; writing it would lose the old one",
-			version: "v1.36.3",
-			fails:   true,
-		},
+		"no staging": {reason: "an empty list means that kubernetes changed how it works; writing it would lose the old one", version: "v1.36.3", fails: true},
 		"unknown major": {
 			reason:   "how libraries of v2 would be numbered is not known",
 			version:  "v2.0.0",
@@ -102,14 +98,8 @@ func TestDifference_ListsWhatHasToChange(t *testing.T) {
 			have: []gocmd.Replace{pinned("k8s.io/api", "v0.36.2")}, want: current,
 			lines: []string{"- k8s.io/api => k8s.io/api v0.36.2", "+ k8s.io/api => k8s.io/api v0.36.3"},
 		},
-		"new library": {
-			reason: "kubernetes split off a library", version: "v1.36.3", want: current,
-			lines: []string{"+ k8s.io/api => k8s.io/api v0.36.3"},
-		},
-		"removed library": {
-			reason: "kubernetes dropped a library, which then has no such version", version: "v1.36.3", have: current,
-			lines: []string{"- k8s.io/api => k8s.io/api v0.36.3"},
-		},
+		"new library":     {reason: "kubernetes split off a library", version: "v1.36.3", want: current, lines: []string{"+ k8s.io/api => k8s.io/api v0.36.3"}},
+		"removed library": {reason: "kubernetes dropped a library, which then has no such version", version: "v1.36.3", have: current, lines: []string{"- k8s.io/api => k8s.io/api v0.36.3"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
