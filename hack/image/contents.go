@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 	"time"
 
@@ -102,27 +101,34 @@ func (c *contents) image(b binary) (v1.Image, error) {
 	return mutate.Annotations(image, c.annotations()).(v1.Image), nil
 }
 
-// layer returns the one layer: the program and the licence, owned by root, who
-// is nobody that the program runs as.
+// layer returns the one layer: the program and the licence, owned by root, which is not the user that the program runs as.
 func (c *contents) layer(b binary) (v1.Layer, error) {
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
-	written := map[string]bool{}
-	for _, f := range []struct {
-		name, source string
+	for _, entry := range []struct {
+		name, source string // a folder has no source
 		mode         int64
 	}{
+		{"licenses/", "", 0o755},
 		{licenseFile, c.license, 0o644},
+		{"usr/", "", 0o755},
+		{"usr/local/", "", 0o755},
+		{"usr/local/bin/", "", 0o755},
 		{program, b.file, 0o755},
 	} {
-		content, err := os.ReadFile(f.source)
-		if err == nil {
-			err = c.writeFolders(writer, f.name, written)
+		var content []byte
+		if entry.source != "" {
+			var err error
+			if content, err = os.ReadFile(entry.source); err != nil {
+				return nil, err
+			}
 		}
-		if err == nil {
-			err = c.writeFile(writer, f.name, f.mode, content)
+		// A name that ends with a slash is that of a folder.
+		header := &tar.Header{Name: strings.TrimPrefix(entry.name, "/"), Mode: entry.mode, Size: int64(len(content)), ModTime: c.created}
+		if err := writer.WriteHeader(header); err != nil {
+			return nil, err
 		}
-		if err != nil {
+		if _, err := writer.Write(content); err != nil {
 			return nil, err
 		}
 	}
@@ -132,29 +138,4 @@ func (c *contents) layer(b binary) (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
 	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
-}
-
-// writeFolders writes the folders of a file that were not written before.
-func (c *contents) writeFolders(writer *tar.Writer, file string, written map[string]bool) error {
-	folder := path.Dir(file)
-	if folder == "/" || written[folder] {
-		return nil
-	}
-	if err := c.writeFolders(writer, folder, written); err != nil {
-		return err
-	}
-	written[folder] = true
-	return writer.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeDir, Name: strings.TrimPrefix(folder, "/") + "/", Mode: 0o755, ModTime: c.created,
-	})
-}
-
-func (c *contents) writeFile(writer *tar.Writer, file string, mode int64, content []byte) error {
-	err := writer.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Mode: mode, Size: int64(len(content)), ModTime: c.created,
-	})
-	if err == nil {
-		_, err = writer.Write(content)
-	}
-	return err
 }

@@ -3,9 +3,9 @@
 package main
 
 import (
-	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,30 +14,37 @@ import (
 
 const root = "../.."
 
-// TestDockerfile builds the controller from what the Dockerfile copies, as there
-// is no daemon that would.
-func TestDockerfile(t *testing.T) {
+// builtFiles is the template by which `go list -deps` prints the files that a package is built from.
+const builtFiles = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}
+{{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}
+{{end}}{{end}}`
+
+// TestDockerfile_AgreesWithTheImage has the Dockerfile copy all that the controller is built from, as there is no daemon that
+// would build it, and make an image with the same user and entry point.
+func TestDockerfile_AgreesWithTheImage(t *testing.T) {
 	dockerfile, ignored := lines(t, "Dockerfile"), lines(t, ".dockerignore")
-	dir := t.TempDir()
+	var copied []string
 	for _, line := range dockerfile {
 		fields := strings.Fields(line)
-		if len(fields) < 3 || fields[0] != "COPY" || strings.HasPrefix(fields[1], "--from") {
-			continue
-		}
-		for _, source := range fields[1 : len(fields)-1] {
-			if first, _, _ := strings.Cut(source, "/"); !slices.Contains(ignored, "!"+first) {
-				t.Errorf(".dockerignore keeps %s from the Dockerfile, which copies it", first)
-			}
-			copySources(t, dir, source)
+		if len(fields) > 2 && fields[0] == "COPY" && !strings.HasPrefix(fields[1], "--from") {
+			copied = append(copied, fields[1:len(fields)-1]...)
 		}
 	}
-	if t.Failed() {
-		return
+	for _, source := range copied {
+		if first, _, _ := strings.Cut(source, "/"); !slices.Contains(ignored, "!"+first) {
+			t.Errorf(".dockerignore keeps %s from the Dockerfile, which copies it", first)
+		}
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "controller"), ".")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("what the Dockerfile copies can't be built: %v\n%s", err, out)
+	isCopied := func(file string) bool {
+		return slices.ContainsFunc(copied, func(source string) bool {
+			matches, err := path.Match(source, file)
+			return matches && err == nil || strings.HasSuffix(source, "/") && strings.HasPrefix(file, source)
+		})
+	}
+	for _, file := range append(sources(t), "go.mod", "go.sum", "api/go.mod", "api/go.sum", "LICENSE") {
+		if !isCopied(file) {
+			t.Errorf("the Dockerfile does not copy %s, from which the controller is built", file)
+		}
 	}
 	if !slices.Contains(dockerfile, "USER "+user) || !slices.Contains(dockerfile, `ENTRYPOINT ["`+program+`"]`) {
 		t.Error("the Dockerfile has another user or entry point than make image")
@@ -53,39 +60,27 @@ func lines(t *testing.T, file string) []string {
 	return strings.Split(string(content), "\n")
 }
 
-// copySources copies what a pattern matches, without tests and their data.
-func copySources(t *testing.T, dir, pattern string) {
+// sources returns the files of this repository that the controller is built from.
+func sources(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(root, pattern))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("the Dockerfile copies %s, which does not exist (%v)", pattern, err)
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, path := range found {
-		err := filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			if entry.IsDir() {
-				if entry.Name() == "testdata" {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			return copyFile(path, filepath.Join(dir, strings.TrimPrefix(path, root)))
-		})
-		if err != nil {
-			t.Fatal(err)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", builtFiles, ".")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS=linux")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for file := range strings.FieldsSeq(string(out)) {
+		if rest, own := strings.CutPrefix(file, dir+"/"); own {
+			found = append(found, rest)
 		}
 	}
-}
-
-func copyFile(from, to string) error {
-	content, err := os.ReadFile(from)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o700)
+	if len(found) == 0 {
+		t.Fatal("the controller is built from no file")
 	}
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, content, 0o600)
+	return found
 }

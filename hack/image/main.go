@@ -61,13 +61,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	digest, err := index.Digest()
+	if err != nil {
+		return err
+	}
 	if *folder != "" {
-		if err := write(*folder, index, out); err != nil {
-			return err
+		if err := write(*folder, index); err != nil {
+			return fmt.Errorf("the image could not be written to %s: %w", *folder, err)
 		}
+		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
 	}
 	if *reference != "" {
-		return push(ctx, *reference, index, out)
+		if err := push(ctx, *reference, index); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
 	}
 	return nil
 }
@@ -88,19 +96,16 @@ func (c *contents) setBinaries(args []string) error {
 }
 
 // write makes a folder anew that has the index.
-func write(folder string, index v1.ImageIndex, out io.Writer) error {
+func write(folder string, index v1.ImageIndex) error {
 	path, err := layout.Write(folder, empty.Index)
-	if err == nil {
-		err = path.AppendIndex(index)
-	}
 	if err != nil {
-		return fmt.Errorf("the image could not be written to %s: %w", folder, err)
+		return err
 	}
-	return tell(out, "wrote", folder, index)
+	return path.AppendIndex(index)
 }
 
 // push pushes the index by a name with a registry and a tag.
-func push(ctx context.Context, reference string, index v1.ImageIndex, out io.Writer) error {
+func push(ctx context.Context, reference string, index v1.ImageIndex) error {
 	tag, err := name.NewTag(reference, name.StrictValidation)
 	if err != nil {
 		return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", reference, err)
@@ -108,13 +113,5 @@ func push(ctx context.Context, reference string, index v1.ImageIndex, out io.Wri
 	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 		return fmt.Errorf("the image could not be pushed: %w", err)
 	}
-	return tell(out, "pushed", reference, index)
-}
-
-func tell(out io.Writer, did, where string, index v1.ImageIndex) error {
-	digest, err := index.Digest()
-	if err == nil {
-		fmt.Fprintf(out, "%s %s@%s\n", did, where, digest)
-	}
-	return err
+	return nil
 }

@@ -13,8 +13,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 )
 
 func main() {
@@ -63,7 +65,7 @@ func report(out io.Writer, modules []module) []error {
 		}
 	}
 	fmt.Fprintf(out, "%d modules are linked, and Go itself\n", len(modules)-1)
-	for _, id := range sorted(count) {
+	for _, id := range slices.Sorted(maps.Keys(count)) {
 		fmt.Fprintf(out, "%4d %s\n", count[id], id)
 	}
 	return problems

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -118,13 +117,4 @@ func licenseFiles(dir string) ([]file, error) {
 		files = append(files, file{name: entry.Name(), text: text, notice: notice})
 	}
 	return files, nil
-}
-
-func sorted(count map[string]int) []string {
-	var ids []string
-	for id := range count {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }

@@ -7,10 +7,6 @@ bench: controlplane $(REGISTRY) build ## Measure the controller on a real contro
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" go run ./hack/bench $(ARGS)
 	go test -run '^$$' -bench . -benchtime 20x ./internal/selection
 
-.PHONY: newcomer
-newcomer: ## Go the way of a newcomer, from a clean clone to a policy that is explained, and time each step.
-	@go run ./hack/newcomer
-
 DURATION ?= 10m
 
 .PHONY: soak

@@ -1,12 +1,25 @@
-# Into the cluster of the current KUBECONFIG. No kubectl is needed: hack/apply does what it would be needed for.
+# Into the cluster of the current KUBECONFIG, by server-side apply.
 
 ##@ Cluster
+
+# Your kubectl, which fits your cluster, or else the one of the control plane, which is built for that.
+INSTALLED_KUBECTL := $(shell command -v kubectl)
+KUBECTL ?= $(or $(INSTALLED_KUBECTL),"$(CONTROLPLANE_ASSETS)/kubectl")
 
 # The image that is deployed: that of make image, where both are run at once. Its default is what
 # "docker build -t image-reflector-controller:dev ." makes, for a cluster on the same machine.
 IMG ?= $(or $(IMAGE),image-reflector-controller:dev)
 
-APPLY := go run ./hack/apply
+# How long the cluster may take to serve the CRDs, or to delete what is waited for.
+TIMEOUT ?= 2m
+
+CRDS := crd/imagepolicies.image.toolkit.fluxcd.io crd/imagerepositories.image.toolkit.fluxcd.io
+
+# Applies what a command ($1) prints. Objects ($2) that are still being deleted would not keep that: their end is waited for.
+APPLY = $(KUBECTL) get --ignore-not-found --no-headers -o custom-columns=:kind,:metadata.name,:metadata.deletionTimestamp $(2) | \
+	awk 'NF > 2 && $$3 != "<none>" {print $$1 "/" $$2}' | xargs -r $(KUBECTL) wait --for=delete --timeout=$(TIMEOUT) && \
+	$(1) | $(KUBECTL) apply --server-side --force-conflicts --field-manager=image-reflector-install -f - && \
+	$(KUBECTL) wait --for=condition=Established --timeout=$(TIMEOUT) $(CRDS)
 
 # config/default with the image replaced, in a folder that git ignores, so that deploying changes no file.
 OVERLAY := build/deploy
@@ -14,6 +27,15 @@ RENDER   = rm -rf $(OVERLAY) && mkdir -p $(OVERLAY) && cd $(OVERLAY) && \
 	$(KUSTOMIZE) create --resources ../../config/default && \
 	$(KUSTOMIZE) edit set image "image-reflector-controller=$(IMG)" && \
 	$(KUSTOMIZE) build .
+
+# Without a kubeconfig, kubectl would say that localhost refuses connections.
+.PHONY: cluster
+cluster: $(if $(INSTALLED_KUBECTL),,controlplane)
+	@server=$$($(KUBECTL) config view --minify -o jsonpath='{.clusters[0].cluster.server}' 2>/dev/null) || server=$${KUBERNETES_SERVICE_HOST:-}; \
+	if [ -z "$$server" ]; then \
+		echo "no cluster is configured: KUBECONFIG is '$${KUBECONFIG:-}', set it to the kubeconfig of a cluster (make run starts one)" >&2; exit 1; \
+	fi; \
+	echo "cluster $$server"
 
 # An image without a tag would silently get the one of the default.
 .PHONY: deploy-image
@@ -24,21 +46,24 @@ deploy-image:
 	esac
 
 .PHONY: install
-install: $(KUSTOMIZE) ## Install the CRDs into the cluster of your KUBECONFIG.
-	@$(KUSTOMIZE) build config/crd | $(APPLY)
+install: cluster $(KUSTOMIZE) ## Install the CRDs into the cluster of your KUBECONFIG.
+	@$(call APPLY,$(KUSTOMIZE) build config/crd,$(CRDS))
 
 .PHONY: uninstall
-uninstall: $(KUSTOMIZE) ## Remove the CRDs, and with them every ImageRepository and ImagePolicy.
-	@$(KUSTOMIZE) build config/crd | $(APPLY) -delete
+uninstall: cluster ## Remove the CRDs, and with them every ImageRepository and ImagePolicy.
+	@$(KUBECTL) delete --ignore-not-found --timeout=$(TIMEOUT) $(CRDS)
 
 .PHONY: deploy
-deploy: deploy-image $(KUSTOMIZE) ## Install CRDs and controller. IMG=registry/name:tag says which image.
-	@($(RENDER)) | $(APPLY)
+deploy: deploy-image cluster $(KUSTOMIZE) ## Install CRDs and controller. IMG=registry/name:tag says which image.
+	@$(call APPLY,($(RENDER)),$(CRDS) namespace/image-reflector-system)
 	@echo "see it come up: kubectl -n image-reflector-system rollout status deployment/image-reflector-controller"
 
+# The namespace may take long to end, and nothing here depends on that.
 .PHONY: undeploy
-undeploy: $(KUSTOMIZE) ## Remove the controller. CRDs and objects stay: uninstall removes them.
-	@$(KUSTOMIZE) build config/default | $(APPLY) -delete -keep CustomResourceDefinition
+undeploy: cluster $(KUSTOMIZE) ## Remove the controller. CRDs and objects stay: uninstall removes them.
+	@rm -rf $(OVERLAY) && mkdir -p $(OVERLAY) && cd $(OVERLAY) && \
+		$(KUSTOMIZE) create --resources ../../config/default && $(KUSTOMIZE) edit add component ../../config/flux/without-crds && \
+		$(KUSTOMIZE) build . | $(KUBECTL) delete --ignore-not-found --wait=false -f -
 
 .PHONY: render
 render: deploy-image $(KUSTOMIZE) ## Print what deploy applies, for kubectl or a Git repository.

@@ -2,6 +2,9 @@
 
 ##@ Release
 
+CHANGELOG ?= CHANGELOG.md
+
 .PHONY: release-notes
 release-notes: ## Print what the changelog says of a version. VERSION=v1.0.0, or VERSION=Unreleased
-	@go run ./hack/releasenotes "$(if $(filter command line environment,$(origin VERSION)),$(VERSION))"
+	@awk -v version='$(if $(filter command line environment,$(origin VERSION)),$(VERSION))' \
+		-v files=https://github.com/fluxcd/image-reflector-controller/blob/ -f hack/make/release-notes.awk $(CHANGELOG)

@@ -15,7 +15,7 @@ lint: $(GOLANGCI_LINT) ## Lint every module, and check that the rules of the arc
 		echo "linting $$module"; (cd $$module && $(LINT) run ./...) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
-	go run ./hack/lintcheck $(GOLANGCI_LINT)
+	hack/lint/rules.sh $(GOLANGCI_LINT)
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the code, and sort its imports.
@@ -41,7 +41,7 @@ tidy: ## Tidy go.mod and go.sum of every module.
 # LINTED=1 is for those who have linted already, as CI has in a step of its own.
 .PHONY: verify
 verify: ## Lint, regenerate everything, and fail where that or anything else leaves the tree dirty.
-	@$(MAKE) --no-print-directory --keep-going $(if $(LINTED),,lint) verify-format verify-modules controlplane-check verify-generated
+	@$(MAKE) --no-print-directory --keep-going $(if $(LINTED),,lint) verify-format verify-modules verify-workflow controlplane-check verify-generated
 
 .PHONY: verify-format
 verify-format:
@@ -54,6 +54,12 @@ verify-modules:
 		(cd $$module && GOWORK=off go mod tidy -diff) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "not tidy, run make tidy:$$failed" >&2; exit 1; fi
+
+# What GitHub runs is what .ci/run does.
+.PHONY: verify-workflow
+verify-workflow:
+	@diff <(sed -n 's/^step [a-z]* //p' .ci/run) <(sed -n 's/^ *- \(make .*\)$$/\1/p' .github/workflows/ci.yaml) || \
+		{ echo "the steps of .ci/run (<) are not those of .github/workflows/ci.yaml (>)" >&2; exit 1; }
 
 .PHONY: verify-generated
 verify-generated: generate api-docs registry-docs

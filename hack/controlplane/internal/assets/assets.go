@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package assets finds the folder that holds the control plane's binaries, in the order a developer would expect:
-// the one they name, the one already built, a download where they ask for it, and at last a build.
+// Package assets finds the folder that holds the programs of the control plane: the one that the environment names, the one
+// that was built before, a download where that is asked for, and at last a build.
 package assets
 
 import (
@@ -9,133 +9,131 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/binary"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/filelock"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gobuild"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/progress"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
 const (
-	// folderEnv is how envtest is told where the binaries are, so it is obeyed here too.
+	// folderEnv names the folder, as it does for envtest.
 	folderEnv = "KUBEBUILDER_ASSETS"
-	// prebuiltEnv, set to 1, lets binaries be downloaded by setup-envtest instead of built.
+	// prebuiltEnv, set to 1, lets programs be downloaded by setup-envtest instead of built.
 	prebuiltEnv = "CONTROLPLANE_PREBUILT"
 )
 
-// Finder finds the binaries, or makes them.
+// Finder finds the programs, or builds them.
 type Finder struct {
-	modules string // the folder of the modules that pin the binaries
-	bin     string // controlplane/<version>/ is made below it
-	binary  []binary.Binary
+	modules string // the folder of the modules that pin the programs
+	bin     string // <version>/ is made below it
 	getenv  func(string) string
 	log     func(line string)
 
-	build    func(ctx context.Context, plan binary.Plan, folder string) error
+	build    func(ctx context.Context, plan build.Plan, folder string) error
 	download func(ctx context.Context, version string, installedOnly bool) (string, error)
 }
 
-// New makes a Finder that reports to standard error.
+// New returns a Finder that logs to standard error.
 func New(modules, tools, bin string) *Finder {
-	display := progress.NewDisplay(os.Stderr)
+	bin = filepath.Join(bin, "controlplane")
+	log := func(line string) { fmt.Fprintln(os.Stderr, line) }
 	return &Finder{
 		modules: modules,
-		bin:     filepath.Join(bin, "controlplane"),
-		binary:  binary.All(),
+		bin:     bin,
 		getenv:  os.Getenv,
-		log:     display.Println,
-		build: func(ctx context.Context, plan binary.Plan, folder string) error {
-			return gobuild.Build(ctx, plan, folder, display)
+		log:     log,
+		build: func(ctx context.Context, plan build.Plan, folder string) error {
+			return plan.Build(ctx, folder, log)
 		},
-		download: setupEnvtest{
-			module: filepath.Join(tools, "setup-envtest"),
-			store:  filepath.Join(bin, "controlplane", "prebuilt"),
-		}.use,
+		download: func(ctx context.Context, version string, installedOnly bool) (string, error) {
+			return setupEnvtest(ctx, filepath.Join(tools, "setup-envtest"), filepath.Join(bin, "prebuilt"), version, installedOnly)
+		},
 	}
 }
 
-// Path returns the folder of the binaries where they are ready.
-func (f *Finder) Path(ctx context.Context) (string, error) {
-	if folder, ok := f.named(); ok {
-		return folder, nil
+// Path returns the folder of the programs. It fails where they are not ready.
+func (f *Finder) Path(ctx context.Context) (string, error) { return f.find(ctx, false) }
+
+// Build returns the folder of the programs, and builds those that are not ready.
+func (f *Finder) Build(ctx context.Context) (string, error) { return f.find(ctx, true) }
+
+func (f *Finder) find(ctx context.Context, mayBuild bool) (string, error) {
+	if folder := f.getenv(folderEnv); folder != "" {
+		err := complete(folder)
+		if err == nil {
+			return folder, nil
+		}
+		f.log(fmt.Sprintf("%s is ignored: %v", folderEnv, err))
 	}
-	set, err := f.plan(ctx)
+	plans, folder, err := f.plans(ctx)
 	if err != nil {
 		return "", err
 	}
-	reason, err := set.stale()
+	reason, err := stale(plans, folder)
 	if err != nil || reason == "" {
-		return set.folder, err
+		return folder, err
 	}
 	if f.getenv(prebuiltEnv) == "1" {
-		if folder, err := f.download(ctx, set.version, true); err == nil && f.complete(folder) {
-			return folder, nil
+		found, err := f.prebuilt(ctx, filepath.Base(folder), !mayBuild)
+		if err == nil {
+			return found, nil
 		}
+		f.log(fmt.Sprintf("no prebuilt programs: %v", err))
 	}
-	return "", fmt.Errorf("the control plane is not ready (%s): run `make controlplane`", reason)
+	if !mayBuild {
+		return "", fmt.Errorf("the control plane is not ready (%s): run `make controlplane`", reason)
+	}
+	return folder, f.buildStale(ctx, plans, folder)
 }
 
-// Build returns the folder of the binaries, and makes them first where they are not ready.
-func (f *Finder) Build(ctx context.Context) (string, error) {
-	if folder, ok := f.named(); ok {
-		return folder, nil
+// plans reads what the modules pin. The folder carries the version of Kubernetes.
+func (f *Finder) plans(ctx context.Context) ([]build.Plan, string, error) {
+	var plans []build.Plan
+	folder := f.bin
+	for _, program := range build.Programs() {
+		plan, err := build.NewPlan(ctx, f.modules, program)
+		if err != nil {
+			return nil, "", err
+		}
+		plans = append(plans, plan)
+		if plan.Name == build.KubeAPIServer {
+			folder = filepath.Join(f.bin, plan.Version)
+		}
 	}
-	set, err := f.plan(ctx)
+	return plans, folder, nil
+}
+
+// stale returns why the folder can't be used as it is. It is empty where it can.
+func stale(plans []build.Plan, folder string) (string, error) {
+	for _, plan := range plans {
+		if reason, err := plan.Stale(folder); err != nil || reason != "" {
+			return plan.Name + ": " + reason, err
+		}
+	}
+	return "", nil
+}
+
+func (f *Finder) prebuilt(ctx context.Context, version string, installedOnly bool) (string, error) {
+	folder, err := f.download(ctx, version, installedOnly)
 	if err != nil {
 		return "", err
 	}
-	reason, err := set.stale()
-	if err != nil || reason == "" {
-		return set.folder, err
-	}
-	if f.getenv(prebuiltEnv) == "1" {
-		if folder, ok := f.prebuilt(ctx, set.version); ok {
-			return folder, nil
-		}
-	}
-	return set.folder, f.buildStale(ctx, set)
+	return folder, complete(folder)
 }
 
-// named returns the folder that the developer named, if it holds what is needed.
-func (f *Finder) named() (string, bool) {
-	folder := f.getenv(folderEnv)
-	if folder == "" {
-		return "", false
-	}
-	if !f.complete(folder) {
-		f.log(fmt.Sprintf("%s=%s does not hold %s: ignored", folderEnv, folder, strings.Join(f.names(), " and ")))
-		return "", false
-	}
-	return folder, true
-}
-
-func (f *Finder) prebuilt(ctx context.Context, version string) (string, bool) {
-	folder, err := f.download(ctx, version, false)
-	if err == nil && !f.complete(folder) {
-		err = fmt.Errorf("%s does not hold %s", folder, strings.Join(f.names(), " and "))
-	}
-	if err != nil {
-		f.log(fmt.Sprintf("no ready-made binaries, so they are built: %v", err))
-		return "", false
-	}
-	return folder, true
-}
-
-// buildStale builds what has to be built, one process at a time. A process that had to wait finds the work done.
-func (f *Finder) buildStale(ctx context.Context, set set) error {
-	if err := os.MkdirAll(set.folder, 0o755); err != nil {
+// buildStale builds what has to be built, in one process at a time. One that had to wait finds the programs built.
+func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	release, err := filelock.Acquire(ctx, filepath.Join(set.folder, ".lock"), func() {
-		f.log("another process builds the control plane: waiting for it")
-	})
+	release, err := lock(ctx, filepath.Join(folder, ".lock"), func() { f.log("another process builds the control plane: waiting for it") })
 	if err != nil {
-		return fmt.Errorf("waiting for the lock of %s: %w", set.folder, err)
+		return fmt.Errorf("waiting for the lock of %s: %w", folder, err)
 	}
 	defer release()
-	for _, plan := range set.plans {
-		reason, err := plan.Stale(set.folder)
+	for _, plan := range plans {
+		reason, err := plan.Stale(folder)
 		if err != nil {
 			return err
 		}
@@ -143,26 +141,40 @@ func (f *Finder) buildStale(ctx context.Context, set set) error {
 			continue
 		}
 		f.log(fmt.Sprintf("building %s %s: %s", plan.Name, plan.Version, reason))
-		if err := f.build(ctx, plan, set.folder); err != nil {
+		if err := f.build(ctx, plan, folder); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Finder) complete(folder string) bool {
-	for _, name := range f.names() {
-		if !binary.Executable(filepath.Join(folder, name)) {
-			return false
+// complete fails where a folder lacks a program.
+func complete(folder string) error {
+	var missing []string
+	for _, program := range build.Programs() {
+		if !build.Executable(filepath.Join(folder, program.Name)) {
+			missing = append(missing, program.Name)
 		}
 	}
-	return true
+	if len(missing) > 0 {
+		return fmt.Errorf("%s does not hold %s", folder, strings.Join(missing, " and "))
+	}
+	return nil
 }
 
-func (f *Finder) names() []string {
-	var names []string
-	for _, b := range f.binary {
-		names = append(names, b.Name)
+// setupEnvtest returns the folder of the newest patch version that the tool of controller-runtime, pinned by a module, can
+// get into a store. That may be another one than the version: not every patch release is published as programs.
+func setupEnvtest(ctx context.Context, module, store, version string, installedOnly bool) (string, error) {
+	args := []string{"tool", "setup-envtest", "use", minor(version), "--bin-dir", store, "--print", "path"}
+	if installedOnly {
+		args = append(args, "--installed-only")
+	} else if err := os.MkdirAll(store, 0o755); err != nil {
+		return "", err
 	}
-	return names
+	return gocmd.Output(ctx, module, args...)
 }
+
+var minorOf = regexp.MustCompile(`^v(\d+\.\d+)\..*$`)
+
+// minor turns v1.36.3 into 1.36.x, which setup-envtest reads as the newest patch version.
+func minor(version string) string { return minorOf.ReplaceAllString(version, "$1.x") }

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/binary"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
 )
 
 // world is a Finder whose environment, builds and downloads are made up.
@@ -30,7 +30,6 @@ func newWorld(t *testing.T) *world {
 	w.Finder = &Finder{
 		modules: pins(t),
 		bin:     t.TempDir(),
-		binary:  binary.All(),
 		getenv:  func(name string) string { return w.env[name] },
 		log:     func(line string) { w.mu.Lock(); defer w.mu.Unlock(); w.logged = append(w.logged, line) },
 		build:   w.install,
@@ -47,7 +46,7 @@ var versions = map[string]string{"etcd": "v3.6.8", "kube-apiserver": "v1.36.3", 
 func pins(t *testing.T) string {
 	t.Helper()
 	modules := t.TempDir()
-	for _, b := range binary.All() {
+	for _, b := range build.Programs() {
 		dir := filepath.Join(modules, b.Folder)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -66,7 +65,7 @@ func write(t *testing.T, path, content string, mode os.FileMode) {
 }
 
 // install is a build that takes no time.
-func (w *world) install(_ context.Context, plan binary.Plan, folder string) error {
+func (w *world) install(_ context.Context, plan build.Plan, folder string) error {
 	w.mu.Lock()
 	w.built = append(w.built, plan.Name)
 	w.mu.Unlock()
@@ -103,43 +102,16 @@ var orders = map[string]struct {
 	built    []string
 	logs     string
 }{
-	"nothing there": {
-		reason: "a fresh clone builds all of them",
-		want:   "built", built: all,
-	},
-	"named folder": {
-		reason: "who names a folder gets that folder",
-		named:  all, prebuilt: "1", download: all,
-		want: "named",
-	},
-	"named folder lacks one": {
-		reason: "envtest would fail to start with it",
-		named:  []string{"etcd"},
-		want:   "built", built: all, logs: "does not hold etcd and kube-apiserver and kubectl: ignored",
-	},
-	"download asked for": {
-		reason:   "ready-made binaries spare the build",
-		prebuilt: "1", download: all,
-		want: "downloaded",
-	},
-	"download not asked for": {
-		reason:   "nothing is fetched from elsewhere unless one says so",
-		download: all,
-		want:     "built", built: all,
-	},
-	"download fails": {
-		reason:   "a machine without that server still gets a control plane",
-		prebuilt: "1",
-		want:     "built", built: all, logs: "no ready-made binaries, so they are built: no network",
-	},
-	"download lacks one": {
-		reason:   "an archive without the API server is no control plane",
-		prebuilt: "1", download: []string{"etcd"},
-		want: "built", built: all, logs: "does not hold",
-	},
+	"nothing there":          {reason: "a fresh clone builds all of them", want: "built", built: all},
+	"named folder":           {reason: "a folder that is named is used", named: all, prebuilt: "1", download: all, want: "named"},
+	"named folder lacks one": {reason: "envtest would fail to start with it", named: []string{"etcd"}, want: "built", built: all, logs: "does not hold kube-apiserver and kubectl"},
+	"download asked for":     {reason: "ready-made binaries spare the build", prebuilt: "1", download: all, want: "downloaded"},
+	"download not asked for": {reason: "nothing is fetched from elsewhere unless it is asked for", download: all, want: "built", built: all},
+	"download fails":         {reason: "a machine without that server still gets a control plane", prebuilt: "1", want: "built", built: all, logs: "no prebuilt programs: no network"},
+	"download lacks one":     {reason: "an archive without the API server is no control plane", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not hold"},
 }
 
-func TestBuildOrder(t *testing.T) {
+func TestBuild_FindsBeforeItBuilds(t *testing.T) {
 	for name, tc := range orders {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -171,7 +143,7 @@ func TestBuildOrder(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatChangedIsRebuilt(t *testing.T) {
+func TestBuild_RebuildsWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
 		if _, err := w.Build(t.Context()); err != nil {
@@ -191,7 +163,7 @@ func TestOnlyWhatChangedIsRebuilt(t *testing.T) {
 }
 
 // A folder of the time when there was no kubectl gets one, and keeps what took minutes.
-func TestOnlyWhatIsMissingIsBuilt(t *testing.T) {
+func TestBuild_BuildsWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	folder, err := w.Build(t.Context())
 	if err != nil {
@@ -210,7 +182,7 @@ func TestOnlyWhatIsMissingIsBuilt(t *testing.T) {
 	}
 }
 
-func TestParallelRunsBuildOnce(t *testing.T) {
+func TestBuild_IsDoneOnceByParallelRuns(t *testing.T) {
 	w := newWorld(t)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -226,7 +198,7 @@ func TestParallelRunsBuildOnce(t *testing.T) {
 	}
 }
 
-func TestPathBuildsNothing(t *testing.T) {
+func TestPath_BuildsNothing(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.Path(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "make controlplane") {
@@ -237,7 +209,7 @@ func TestPathBuildsNothing(t *testing.T) {
 	}
 }
 
-func TestMinor(t *testing.T) {
+func TestMinor_StandsForTheNewestPatch(t *testing.T) {
 	cases := map[string]struct{ reason, version, want string }{
 		"release":   {"any patch version will do", "v1.36.3", "1.36.x"},
 		"candidate": {"candidates are not published as binaries", "v1.37.0-rc.1", "1.37.x"},

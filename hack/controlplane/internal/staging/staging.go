@@ -3,54 +3,123 @@
 // Package staging keeps the replace list that k8s.io/kubernetes needs.
 //
 // Kubernetes requires its own libraries (k8s.io/api and so on) at v0.0.0 and replaces them by folders of its
-// repository. A replace counts only in the main module, so whoever builds a command of kubernetes has to write the list
+// repository. A replace counts only in the main module, so a module that builds a command of kubernetes has to have the list
 // again, with the versions under which the same sources are published: v1.36.3 of kubernetes is v0.36.3 of each.
 package staging
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-// replaces derives the list from the go.mod of kubernetes at a version.
-func replaces(kubernetes gocmd.ModFile, version string) ([]gocmd.Replace, error) {
-	published, err := publishedVersion(version)
+const kubernetes = "k8s.io/kubernetes"
+
+// Check fails where a folder's go.mod requires another version of kubernetes than that of the first folder, or has a replace
+// list that does not fit it.
+func Check(ctx context.Context, folders ...string) error {
+	version, want, err := wanted(ctx, folders[0])
 	if err != nil {
-		return nil, err
+		return err
+	}
+	var problems []error
+	for _, folder := range folders {
+		file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
+		if err != nil {
+			return err
+		}
+		if lines := difference(file, version, want); len(lines) > 0 {
+			problems = append(problems, fmt.Errorf("%s is out of date, run `make controlplane-replaces`:\n%s",
+				filepath.Join(folder, "go.mod"), strings.Join(lines, "\n")))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Write makes the go.mod of each folder fit the version of kubernetes that the first one requires, and tidies it.
+func Write(ctx context.Context, folders ...string) error {
+	version, want, err := wanted(ctx, folders[0])
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
+		if err != nil {
+			return err
+		}
+		edit := []string{"mod", "edit", "-require=" + kubernetes + "@" + version}
+		for _, r := range owned(file) {
+			edit = append(edit, "-dropreplace="+r.Old.Path)
+		}
+		for _, r := range want {
+			edit = append(edit, "-replace="+r.Old.Path+"="+r.New.Path+"@"+r.New.Version)
+		}
+		for _, args := range [][]string{edit, {"mod", "tidy"}} {
+			if _, err := gocmd.Output(ctx, folder, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wanted returns the version of kubernetes that a folder's go.mod requires, and the list for it. Of kubernetes, only the
+// go.mod is downloaded, in an empty folder: in the module itself, a list that is out of date would keep the go command from
+// loading anything.
+func wanted(ctx context.Context, folder string) (string, []gocmd.Replace, error) {
+	file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
+	if err != nil {
+		return "", nil, err
+	}
+	version, err := file.Version(kubernetes)
+	if err != nil {
+		return "", nil, err
+	}
+	empty, err := os.MkdirTemp("", "controlplane-")
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = os.RemoveAll(empty) }()
+	path, err := gocmd.Output(ctx, empty, "list", "-m", "-f", "{{.GoMod}}", kubernetes+"@"+version)
+	if err != nil {
+		return "", nil, err
+	}
+	upstream, err := gocmd.ReadModFile(ctx, path)
+	if err != nil {
+		return "", nil, err
+	}
+	want, err := replaces(upstream, version)
+	return version, want, err
+}
+
+// replaces derives the list from the go.mod of kubernetes at a version.
+func replaces(upstream gocmd.ModFile, version string) ([]gocmd.Replace, error) {
+	rest, ok := strings.CutPrefix(version, "v1.")
+	if !ok {
+		return nil, fmt.Errorf("%s %s: libraries are published for v1 only", kubernetes, version)
 	}
 	var list []gocmd.Replace
-	for _, r := range kubernetes.Replace {
-		if !strings.HasPrefix(r.New.Path, "./staging/") {
-			continue
+	for _, r := range upstream.Replace {
+		if strings.HasPrefix(r.New.Path, "./staging/") {
+			list = append(list, gocmd.Replace{Old: r.Old, New: gocmd.Module{Path: r.Old.Path, Version: "v0." + rest}})
 		}
-		path := r.Old.Path
-		list = append(list, gocmd.Replace{
-			Old: gocmd.Module{Path: path},
-			New: gocmd.Module{Path: path, Version: published},
-		})
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("k8s.io/kubernetes %s replaces nothing by its staging folder", version)
+		return nil, fmt.Errorf("%s %s replaces nothing by its staging folder", kubernetes, version)
 	}
 	slices.SortFunc(list, byPath)
 	return list, nil
 }
 
-// publishedVersion turns the version of kubernetes into that of its libraries.
-func publishedVersion(version string) (string, error) {
-	rest, ok := strings.CutPrefix(version, "v1.")
-	if !ok {
-		return "", fmt.Errorf("k8s.io/kubernetes %s: libraries are published for v1 only", version)
-	}
-	return "v0." + rest, nil
-}
-
-// owned picks the replaces that this package writes: a Kubernetes library by itself at another version. Others, such
-// as a fork under trial, are left alone.
+// owned returns the replaces that this package writes: a Kubernetes library by itself at another version. Others, such as a
+// fork under trial, are left alone.
 func owned(file gocmd.ModFile) []gocmd.Replace {
 	var list []gocmd.Replace
 	for _, r := range file.Replace {
@@ -62,26 +131,24 @@ func owned(file gocmd.ModFile) []gocmd.Replace {
 	return list
 }
 
-// difference lists what has to change, one line each.
-func difference(have, want []gocmd.Replace) []string {
+// difference lists what has to change in a go.mod, a line each.
+func difference(file gocmd.ModFile, version string, want []gocmd.Replace) []string {
 	var lines []string
+	if have, _ := file.Version(kubernetes); have != version {
+		lines = append(lines, fmt.Sprintf("- %s %s", kubernetes, have), fmt.Sprintf("+ %s %s", kubernetes, version))
+	}
+	have := owned(file)
 	for _, r := range have {
 		if !slices.Contains(want, r) {
-			lines = append(lines, "- "+render(r))
+			lines = append(lines, fmt.Sprintf("- %s => %s %s", r.Old.Path, r.New.Path, r.New.Version))
 		}
 	}
 	for _, r := range want {
 		if !slices.Contains(have, r) {
-			lines = append(lines, "+ "+render(r))
+			lines = append(lines, fmt.Sprintf("+ %s => %s %s", r.Old.Path, r.New.Path, r.New.Version))
 		}
 	}
 	return lines
 }
 
-func render(r gocmd.Replace) string {
-	return fmt.Sprintf("%s => %s %s", r.Old.Path, r.New.Path, r.New.Version)
-}
-
-func byPath(a, b gocmd.Replace) int {
-	return cmp.Compare(a.Old.Path, b.Old.Path)
-}
+func byPath(a, b gocmd.Replace) int { return cmp.Compare(a.Old.Path, b.Old.Path) }

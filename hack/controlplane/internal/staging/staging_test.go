@@ -3,10 +3,7 @@
 package staging
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
@@ -20,7 +17,7 @@ func pinned(path, version string) gocmd.Replace {
 	return gocmd.Replace{Old: gocmd.Module{Path: path}, New: gocmd.Module{Path: path, Version: version}}
 }
 
-func TestReplaces(t *testing.T) {
+func TestReplaces_AreThePublishedVersions(t *testing.T) {
 	cases := map[string]struct {
 		reason   string
 		version  string
@@ -52,13 +49,9 @@ func TestReplaces(t *testing.T) {
 			},
 			want: []gocmd.Replace{pinned("k8s.io/api", "v0.36.3")},
 		},
-		"no staging": {
-			reason:  "an empty list means that kubernetes changed how it works; writing it would lose the old one",
-			version: "v1.36.3",
-			fails:   true,
-		},
+		"no staging": {reason: "an empty list means that kubernetes changed how it works; writing it would lose the old one", version: "v1.36.3", fails: true},
 		"unknown major": {
-			reason:   "nobody knows how libraries of v2 would be numbered",
+			reason:   "how libraries of v2 would be numbered is not known",
 			version:  "v2.0.0",
 			upstream: []gocmd.Replace{local("k8s.io/api", "./staging/src/k8s.io/api")},
 			fails:    true,
@@ -74,7 +67,7 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
-func TestOwned(t *testing.T) {
+func TestOwned_LeavesReplacesOfOthers(t *testing.T) {
 	file := gocmd.ModFile{Replace: []gocmd.Replace{
 		pinned("k8s.io/client-go", "v0.36.3"),
 		pinned("k8s.io/api", "v0.36.2"),
@@ -87,55 +80,33 @@ func TestOwned(t *testing.T) {
 	}
 }
 
-func TestDifference(t *testing.T) {
+func TestDifference_ListsWhatHasToChange(t *testing.T) {
 	current := []gocmd.Replace{pinned("k8s.io/api", "v0.36.3")}
 	cases := map[string]struct {
 		reason     string
+		version    string
 		have, want []gocmd.Replace
 		lines      []string
 	}{
-		"same": {reason: "nothing to do", have: current, want: current},
-		"other version": {
-			reason: "the pin moved and the list did not",
-			have:   []gocmd.Replace{pinned("k8s.io/api", "v0.36.2")},
-			want:   current,
-			lines:  []string{"- k8s.io/api => k8s.io/api v0.36.2", "+ k8s.io/api => k8s.io/api v0.36.3"},
+		"same": {reason: "nothing to do", version: "v1.36.3", have: current, want: current},
+		"other version of kubernetes": {
+			reason: "kubectl would be of another version than the API server", version: "v1.36.2", have: current, want: current,
+			lines: []string{"- k8s.io/kubernetes v1.36.2", "+ k8s.io/kubernetes v1.36.3"},
 		},
-		"new library": {
-			reason: "kubernetes split off a library",
-			want:   current,
-			lines:  []string{"+ k8s.io/api => k8s.io/api v0.36.3"},
+		"other version of a library": {
+			reason: "the pin moved and the list did not", version: "v1.36.3",
+			have: []gocmd.Replace{pinned("k8s.io/api", "v0.36.2")}, want: current,
+			lines: []string{"- k8s.io/api => k8s.io/api v0.36.2", "+ k8s.io/api => k8s.io/api v0.36.3"},
 		},
-		"removed library": {
-			reason: "kubernetes dropped a library, which then has no such version",
-			have:   current,
-			lines:  []string{"- k8s.io/api => k8s.io/api v0.36.3"},
-		},
+		"new library":     {reason: "kubernetes split off a library", version: "v1.36.3", want: current, lines: []string{"+ k8s.io/api => k8s.io/api v0.36.3"}},
+		"removed library": {reason: "kubernetes dropped a library, which then has no such version", version: "v1.36.3", have: current, lines: []string{"- k8s.io/api => k8s.io/api v0.36.3"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := difference(tc.have, tc.want); !slices.Equal(got, tc.lines) {
+			file := gocmd.ModFile{Require: []gocmd.Module{{Path: kubernetes, Version: tc.version}}, Replace: tc.have}
+			if got := difference(file, "v1.36.3", tc.want); !slices.Equal(got, tc.lines) {
 				t.Errorf("difference = %q; want %q: %s", got, tc.lines, tc.reason)
 			}
 		})
 	}
-}
-
-func TestCheckFollows(t *testing.T) {
-	leader, follower := module(t, "v1.36.3"), module(t, "v1.36.2")
-	err := CheckFollows(t.Context(), leader, follower)
-	if err == nil || !strings.Contains(err.Error(), "requires k8s.io/kubernetes v1.36.2") || !strings.Contains(err.Error(), "requires v1.36.3") {
-		t.Errorf("CheckFollows = %v; want it to name both versions: kubectl would be of another one than the API server", err)
-	}
-}
-
-// module makes a module that requires kubernetes at a version.
-func module(t *testing.T, version string) string {
-	t.Helper()
-	dir := t.TempDir()
-	content := "module m\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes " + version + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gobuild
+package build
 
 import (
 	"context"
@@ -9,15 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/binary"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/progress"
 )
 
 const hello = "package main\n\nfunc main() { println(\"hello\") }\n"
 
 // module makes a module of one program, and the plan to build it.
-func module(t *testing.T, source string) binary.Plan {
+func module(t *testing.T, source string) Plan {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{"go.mod": "module demo\n\ngo 1.26.0\n", "main.go": source} {
@@ -25,27 +22,11 @@ func module(t *testing.T, source string) binary.Plan {
 			t.Fatal(err)
 		}
 	}
-	return binary.Plan{
-		Binary:  binary.Binary{Name: "demo", Package: "."},
-		Dir:     dir,
+	return Plan{
+		Program: Program{Name: "demo", Package: ".", linkVars: func(string) []string { return nil }},
+		dir:     dir,
 		Version: "v1.0.0",
-		Stamp:   "version v1.0.0\n",
-	}
-}
-
-func logTo(t *testing.T) (progress.Display, func() string) {
-	t.Helper()
-	file, err := os.CreateTemp(t.TempDir(), "log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	return progress.NewDisplay(file), func() string {
-		content, err := os.ReadFile(file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(content)
+		stamp:   "version v1.0.0\n",
 	}
 }
 
@@ -62,15 +43,15 @@ func files(t *testing.T, folder string) string {
 	return strings.Join(names, " ")
 }
 
-func TestBuild(t *testing.T) {
+func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 	plan, folder := module(t, hello), t.TempDir()
-	display, logged := logTo(t)
+	var logged []string
 	// What a killed build left behind.
 	if err := os.Mkdir(filepath.Join(folder, unfinished+"1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 
-	if err := Build(t.Context(), plan, folder, display); err != nil {
+	if err := plan.Build(t.Context(), folder, func(line string) { logged = append(logged, line) }); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := files(t, folder), "demo demo.stamp"; got != want {
@@ -83,34 +64,24 @@ func TestBuild(t *testing.T) {
 	if reason, err := plan.Stale(folder); reason != "" || err != nil {
 		t.Errorf("Stale = %q, %v after a build; want it current", reason, err)
 	}
-	if got := logged(); !strings.Contains(got, "demo v1.0.0: built in ") {
+	if got := strings.Join(logged, "\n"); !strings.Contains(got, "demo v1.0.0: built in ") {
 		t.Errorf("logged %q; want it to say what was built", got)
 	}
 }
 
-func TestFailedBuildKeepsWhatWasThere(t *testing.T) {
+func TestBuild_KeepsWhatWasThereWhenItFails(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		source string
 		cancel bool
 		want   string
 	}{
-		"does not compile": {
-			reason: "the compiler's words are shown",
-			source: "package main\n\nfunc main() { undefinedName() }\n",
-			want:   "undefined: undefinedName",
-		},
-		"interrupted": {
-			reason: "Ctrl-C is no failure of the build",
-			source: hello,
-			cancel: true,
-			want:   "was interrupted",
-		},
+		"does not compile": {reason: "the errors of the compiler are shown", source: "package main\n\nfunc main() { undefinedName() }\n", want: "undefined: undefinedName"},
+		"interrupted":      {reason: "Ctrl-C is no failure of the build", source: hello, cancel: true, want: "was interrupted"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			plan, folder := module(t, tc.source), t.TempDir()
-			display, _ := logTo(t)
 			if err := os.WriteFile(filepath.Join(folder, "demo"), []byte("old"), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +91,7 @@ func TestFailedBuildKeepsWhatWasThere(t *testing.T) {
 				cancel()
 			}
 
-			err := Build(ctx, plan, folder, display)
+			err := plan.Build(ctx, folder, func(string) {})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Build = %v; want %q: %s", err, tc.want, tc.reason)
 			}

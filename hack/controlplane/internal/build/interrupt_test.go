@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gobuild
+package build
 
 import (
 	"bufio"
@@ -33,16 +33,15 @@ func slowCompiler(t *testing.T) string {
 	return pipe
 }
 
-func TestInterruptStopsTheCompilers(t *testing.T) {
+func TestBuild_StopsCompilersWhenInterrupted(t *testing.T) {
 	// A source that no build cache holds.
 	plan, folder := module(t, fmt.Sprintf("package main\n\nfunc main() { println(%d) }\n", time.Now().UnixNano())), t.TempDir()
 	pipe := slowCompiler(t)
-	display, _ := logTo(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
 	result := make(chan error, 1)
-	go func() { result <- Build(ctx, plan, folder, display) }()
+	go func() { result <- plan.Build(ctx, folder, func(string) {}) }()
 	compiler, err := os.Open(pipe)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package filelock
+package assets
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-func TestOneAtATime(t *testing.T) {
+func TestLock_IsHeldByOneAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	var wg sync.WaitGroup
 	inside := make(chan struct{}, 1) // full while one holds the lock
 	for range 4 {
 		wg.Go(func() {
-			release, err := Acquire(t.Context(), path, func() {})
+			release, err := lock(t.Context(), path, func() {})
 			if err != nil {
 				t.Error(err)
 				return
@@ -33,22 +33,22 @@ func TestOneAtATime(t *testing.T) {
 	wg.Wait()
 }
 
-func TestWaitingIsToldAndCanBeCancelled(t *testing.T) {
+func TestLock_WaitsUntilReleasedOrCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	release, err := Acquire(t.Context(), path, func() { t.Error("nobody holds the lock, yet it waited") })
+	release, err := lock(t.Context(), path, func() { t.Error("nobody holds the lock, yet it waited") })
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	told := 0
-	_, err = Acquire(ctx, path, func() { told++; cancel() })
+	_, err = lock(ctx, path, func() { told++; cancel() })
 	if !errors.Is(err, context.Canceled) || told != 1 {
-		t.Errorf("Acquire = %v, told %d times; want it cancelled after telling once", err, told)
+		t.Errorf("lock = %v, told %d times; want it cancelled after telling once", err, told)
 	}
 
 	release()
-	release, err = Acquire(t.Context(), path, func() { t.Error("a released lock is still held") })
+	release, err = lock(t.Context(), path, func() { t.Error("a released lock is still held") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package binary
+package build
 
 import (
 	"os"
@@ -16,55 +16,35 @@ func write(t *testing.T, path, content string, mode os.FileMode) {
 	}
 }
 
-func TestStale(t *testing.T) {
-	stamp := newStamp("version", "v1.36.3", "go", "go1.26.8")
+func TestStale_SaysWhatChanged(t *testing.T) {
+	const stamp = "version v1.36.3\ngo go1.26.8\n"
 	cases := map[string]struct {
 		reason string
 		binary os.FileMode // no file where 0
-		stamp  Stamp
+		stamp  string
 		want   string
 	}{
-		"current": {
-			reason: "what was built from the same is reused",
-			binary: 0o755, stamp: stamp,
-		},
-		"no binary": {
-			reason: "a stamp alone is no program",
-			stamp:  stamp, want: "not built yet",
-		},
-		"not executable": {
-			reason: "envtest could not start it",
-			binary: 0o644, stamp: stamp, want: "not built yet",
-		},
-		"no stamp": {
-			reason: "a binary that was copied there by hand may be anything",
-			binary: 0o755, want: "nothing tells what it was built from",
-		},
+		"current":        {reason: "what was built from the same is reused", binary: 0o755, stamp: stamp},
+		"no binary":      {reason: "a stamp alone is no program", stamp: stamp, want: "not built yet"},
+		"not executable": {reason: "envtest could not start it", binary: 0o644, stamp: stamp, want: "not built yet"},
+		"no stamp":       {reason: "a binary that was copied there by hand may be anything", binary: 0o755, want: "it has no stamp that says what it was built from"},
 		"other Go": {
 			reason: "a new compiler builds another program, and the developer is told why it takes minutes",
-			binary: 0o755, stamp: newStamp("version", "v1.36.3", "go", "go1.26.7"),
-			want: `go changed (was "go1.26.7", is "go1.26.8")`,
+			binary: 0o755, stamp: "version v1.36.3\ngo go1.26.7\n",
+			want: `go changed (is "go1.26.8")`,
 		},
-		"old form": {
-			reason: "a key that the stamp did not have before",
-			binary: 0o755, stamp: newStamp("version", "v1.36.3"),
-			want: `go changed (was "", is "go1.26.8")`,
-		},
-		"newer form": {
-			reason: "a stamp of a later version of this command is not ours to judge",
-			binary: 0o755, stamp: stamp + newStamp("more", "x"),
-			want: "its stamp has lines that nothing accounts for",
-		},
+		"old form":   {reason: "a key that the stamp did not have before", binary: 0o755, stamp: "version v1.36.3\n", want: `go changed (is "go1.26.8")`},
+		"newer form": {reason: "a stamp of a later version of this command is not ours to judge", binary: 0o755, stamp: stamp + "more x\n", want: "its stamp has lines of another form"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			plan := Plan{Binary: Binary{Name: "etcd"}, Stamp: stamp}
+			plan := Plan{Program: Program{Name: "etcd"}, stamp: stamp}
 			if tc.binary != 0 {
 				write(t, filepath.Join(folder, "etcd"), "", tc.binary)
 			}
 			if tc.stamp != "" {
-				write(t, plan.stampFile(folder), string(tc.stamp), 0o644)
+				write(t, plan.stampFile(folder), tc.stamp, 0o644)
 			}
 			got, err := plan.Stale(folder)
 			if err != nil {
@@ -77,9 +57,9 @@ func TestStale(t *testing.T) {
 	}
 }
 
-func TestInstall(t *testing.T) {
+func TestInstall_MovesProgramAndStamp(t *testing.T) {
 	folder, built := t.TempDir(), filepath.Join(t.TempDir(), "etcd")
-	plan := Plan{Binary: Binary{Name: "etcd"}, Stamp: newStamp("version", "new")}
+	plan := Plan{Program: Program{Name: "etcd"}, stamp: "version new\n"}
 	write(t, filepath.Join(folder, "etcd"), "old", 0o755)
 	write(t, plan.stampFile(folder), "version old\n", 0o644)
 	write(t, built, "new", 0o755)
@@ -92,28 +72,28 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the binary holds %q, %v; want what was built", content, err)
 	}
 	if reason, err := plan.Stale(folder); reason != "" || err != nil {
-		t.Errorf("Stale = %q, %v after Install; want it current", reason, err)
+		t.Errorf("Stale = %q, %v after install; want it current", reason, err)
 	}
 }
 
-func TestInstallStoppedHalfWay(t *testing.T) {
+func TestInstall_StoppedHalfWayLeavesNoStamp(t *testing.T) {
 	folder := t.TempDir()
-	plan := Plan{Binary: Binary{Name: "etcd"}, Stamp: newStamp("version", "new")}
+	plan := Plan{Program: Program{Name: "etcd"}, stamp: "version new\n"}
 	write(t, filepath.Join(folder, "etcd"), "old", 0o755)
 	write(t, plan.stampFile(folder), "version old\n", 0o644)
 
 	if err := plan.Install(filepath.Join(folder, "missing"), folder); err == nil {
-		t.Fatal("Install of a missing file succeeded")
+		t.Fatal("install of a missing file succeeded")
 	}
-	reverted := Plan{Binary: plan.Binary, Stamp: "version old\n"}
+	reverted := Plan{Program: plan.Program, stamp: "version old\n"}
 	if reason, _ := reverted.Stale(folder); reason == "" {
 		t.Error("the old stamp outlived the binary's replacement: a reverted pin would reuse the wrong binary")
 	}
 }
 
-func TestNewPlan(t *testing.T) {
+func TestNewPlan_StampsAllThatDecidesTheProgram(t *testing.T) {
 	modules := t.TempDir()
-	b := Binary{Name: "demo", Folder: "demo", Module: "example.com/demo", Package: "example.com/demo/cmd"}
+	b := Program{Name: "demo", Folder: "demo", Module: "example.com/demo", Package: "example.com/demo/cmd", linkVars: etcdVersion}
 	dir := filepath.Join(modules, "demo")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -122,21 +102,21 @@ func TestNewPlan(t *testing.T) {
 	write(t, filepath.Join(dir, "go.sum"), "a\n", 0o644)
 
 	before := mustPlan(t, modules, b)
-	if before.Version != "v1.2.3" || before.Dir != dir {
-		t.Errorf("NewPlan = version %q in %q; want what go.mod requires", before.Version, before.Dir)
+	if before.Version != "v1.2.3" || before.dir != dir {
+		t.Errorf("NewPlan = version %q in %q; want what go.mod requires", before.Version, before.dir)
 	}
 	for _, key := range []string{"package", "version v1.2.3", "platform", "go go1.", "flags", "go.mod", "go.sum"} {
-		if !strings.Contains("\n"+string(before.Stamp), "\n"+key) {
-			t.Errorf("the stamp lacks %q, so that a change of it would go unseen:\n%s", key, before.Stamp)
+		if !strings.Contains("\n"+before.stamp, "\n"+key) {
+			t.Errorf("the stamp lacks %q, so that a change of it would go unseen:\n%s", key, before.stamp)
 		}
 	}
-	if again := mustPlan(t, modules, b); again.Stamp != before.Stamp {
-		t.Errorf("the stamp is not stable: %s", again.Stamp.difference(before.Stamp))
+	if again := mustPlan(t, modules, b); again.stamp != before.stamp {
+		t.Errorf("the stamp is not stable: %s", again.stamp)
 	}
 
 	write(t, filepath.Join(dir, "go.sum"), "b\n", 0o644)
-	if got := mustPlan(t, modules, b).Stamp.difference(before.Stamp); !strings.HasPrefix(got, "go.sum changed") {
-		t.Errorf("difference = %q; want it to name go.sum: a dependency may have moved alone", got)
+	if mustPlan(t, modules, b).stamp == before.stamp {
+		t.Error("the stamp is the same after go.sum changed: a dependency may have moved alone")
 	}
 
 	b.Module = "example.com/other"
@@ -145,7 +125,7 @@ func TestNewPlan(t *testing.T) {
 	}
 }
 
-func mustPlan(t *testing.T, modules string, b Binary) Plan {
+func mustPlan(t *testing.T, modules string, b Program) Plan {
 	t.Helper()
 	plan, err := NewPlan(t.Context(), modules, b)
 	if err != nil {

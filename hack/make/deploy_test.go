@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package make_test
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+const (
+	controller = "image-reflector-controller"
+	system     = "image-reflector-system"
+	image      = "localhost:5000/reflector:test"
+)
+
+// object names an object of the cluster.
+type object struct{ apiVersion, kind, namespace, name string }
+
+// deployed is what make deploy makes, without the CRDs.
+var deployed = []object{
+	{"v1", "Namespace", "", system},
+	{"v1", "ServiceAccount", system, controller},
+	{"rbac.authorization.k8s.io/v1", "ClusterRole", "", controller},
+	{"rbac.authorization.k8s.io/v1", "ClusterRole", "", "image-reflector-edit"},
+	{"rbac.authorization.k8s.io/v1", "ClusterRole", "", "image-reflector-view"},
+	{"rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", controller},
+	{"rbac.authorization.k8s.io/v1", "Role", system, controller + "-leader-election"},
+	{"rbac.authorization.k8s.io/v1", "RoleBinding", system, controller + "-leader-election"},
+	{"apps/v1", "Deployment", system, controller},
+	{"v1", "Service", system, controller},
+	{"networking.k8s.io/v1", "NetworkPolicy", system, controller},
+}
+
+var definitions = []object{
+	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "imagepolicies.image.toolkit.fluxcd.io"},
+	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "imagerepositories.image.toolkit.fluxcd.io"},
+}
+
+// live returns the objects that are in the cluster and not being deleted, with their resource versions: no controller of
+// this control plane ends a namespace.
+func live(t *testing.T, objects []object) map[object]string {
+	t.Helper()
+	found := map[object]string{}
+	for _, o := range objects {
+		obj := o.empty()
+		err := cluster.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)
+		if err == nil && obj.GetDeletionTimestamp() == nil {
+			found[o] = obj.GetResourceVersion()
+		} else if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+func (o object) empty() *unstructured.Unstructured {
+	obj := &unstructured.Unstructured{}
+	obj.SetAPIVersion(o.apiVersion)
+	obj.SetKind(o.kind)
+	obj.SetNamespace(o.namespace)
+	obj.SetName(o.name)
+	return obj
+}
+
+// TestDeploy_InstallsAndRemoves runs the targets in the order in which a user does.
+func TestDeploy_InstallsAndRemoves(t *testing.T) {
+	g := NewWithT(t)
+	if out := mustMake(t, "install", "deploy", "IMG="+image); strings.Contains(out, "Warning") {
+		t.Error("the API server warns: is the Pod Security level exceeded?")
+	}
+	all := slices.Concat(definitions, deployed)
+	first := live(t, all)
+	g.Expect(slices.Collect(maps.Keys(first))).To(ConsistOf(all))
+	t.Run("Deployment", checkDeployment)
+	t.Run("Controller", checkController)
+
+	mustMake(t, "install", "deploy", "IMG="+image)
+	second := live(t, all)
+	g.Expect(second).To(Equal(first), "a second run changes nothing")
+
+	setImage(t, "localhost:5000/other:test")
+	mustMake(t, "deploy", "IMG="+image)
+	g.Expect(deployment(t).Spec.Template.Spec.Containers[0].Image).To(Equal(image), "what others changed is taken back")
+
+	mustMake(t, "undeploy")
+	g.Expect(live(t, deployed)).To(BeEmpty())
+	g.Expect(live(t, definitions)).To(HaveLen(len(definitions)), "or what users made would be lost")
+	mustMake(t, "uninstall")
+	g.Expect(live(t, definitions)).To(BeEmpty())
+	mustMake(t, "undeploy", "uninstall") // of what is not there
+}
+
+func deployment(t *testing.T) *appsv1.Deployment {
+	t.Helper()
+	found := &appsv1.Deployment{}
+	if err := cluster.Get(t.Context(), client.ObjectKey{Namespace: system, Name: controller}, found); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// setImage changes the image of the Deployment as another field manager.
+func setImage(t *testing.T, image string) {
+	t.Helper()
+	changed := deployment(t)
+	changed.Spec.Template.Spec.Containers[0].Image = image
+	if err := cluster.Update(t.Context(), changed, client.FieldOwner("another")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkDeployment checks what others rely on.
+func checkDeployment(t *testing.T) {
+	g := NewWithT(t)
+	spec := deployment(t).Spec
+	manager := spec.Template.Spec.Containers[0]
+	g.Expect(manager.Name).To(Equal("manager"))
+	g.Expect(manager.Image).To(Equal(image))
+	g.Expect(manager.Ports).To(HaveExactElements(HaveField("Name", "http-prom"), HaveField("Name", "healthz")))
+	g.Expect(spec.Selector.MatchLabels).To(Equal(map[string]string{"app": controller}), "that of a Flux installation, as it can't be changed")
+}
+
+// checkController runs the controller with the arguments of the Deployment and as its ServiceAccount, so with the
+// permissions that config/rbac binds to that and no others.
+func checkController(t *testing.T) {
+	g := NewWithT(t)
+	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
+		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // of a container
+	})
+	process := &stage.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: accountKubeconfig(t),
+		Args: args, Env: []string{"RUNTIME_NAMESPACE=" + system}}
+	g.Expect(process.Start(t.Context())).To(Succeed())
+	defer func() {
+		g.Expect(process.Stop()).To(Succeed())
+		g.Expect(stage.Tail(process.LogFile(), 1000)).NotTo(ContainSubstring("forbidden"))
+	}()
+
+	repository := object{"image.toolkit.fluxcd.io/v1", "ImageRepository", "default", "invalid"}.empty()
+	repository.Object["spec"] = map[string]any{"image": "https://no.image/name", "interval": "1h"}
+	g.Expect(cluster.Create(t.Context(), repository)).To(Succeed())
+	defer func() { g.Expect(cluster.Delete(context.WithoutCancel(t.Context()), repository)).To(Succeed()) }()
+	g.Eventually(func(g Gomega) {
+		g.Expect(cluster.Get(t.Context(), client.ObjectKeyFromObject(repository), repository)).To(Succeed())
+		conditions, _, err := unstructured.NestedSlice(repository.Object, "status", "conditions")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(conditions).To(ContainElement(And(HaveKeyWithValue("type", "Stalled"), HaveKeyWithValue("status", "True"))))
+	}, time.Minute).Should(Succeed(), "the object is reconciled")
+	lease := client.ObjectKey{Namespace: system, Name: controller + "-leader-election"}
+	g.Expect(cluster.Get(t.Context(), lease, &coordinationv1.Lease{})).To(Succeed(), "a leader is elected")
+}
+
+// accountKubeconfig returns the path of a kubeconfig that acts as the ServiceAccount of the controller.
+func accountKubeconfig(t *testing.T) string {
+	t.Helper()
+	g := NewWithT(t)
+	config, err := clientcmd.LoadFromFile(plane.Kubeconfig())
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, user := range config.AuthInfos {
+		user.Impersonate = "system:serviceaccount:" + system + ":" + controller
+		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + system, "system:authenticated"}
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	g.Expect(clientcmd.WriteToFile(*config, path)).To(Succeed())
+	return path
+}
+
+// TestDeploy_WaitsForWhatIsBeingDeleted has a finalizer hold a CRD, which takes no changes then.
+func TestDeploy_WaitsForWhatIsBeingDeleted(t *testing.T) {
+	g := NewWithT(t)
+	mustMake(t, "install")
+	held := definitions[0].empty()
+	finalizers := func(value string) {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":`+value+`}}`))
+		g.Expect(cluster.Patch(t.Context(), held, patch)).To(Succeed())
+	}
+	finalizers(`["example.com/held"]`)
+	for _, target := range []string{"uninstall", "install"} {
+		out, err := runMake(t, target, "TIMEOUT=1s")
+		g.Expect(err).To(HaveOccurred())
+		g.Expect(out).To(ContainSubstring("timed out waiting for the condition on customresourcedefinitions/"+held.GetName()), "make %s", target)
+	}
+
+	finalizers("null")
+	g.Eventually(func() bool {
+		return apierrors.IsNotFound(cluster.Get(t.Context(), client.ObjectKeyFromObject(held), held))
+	}, time.Minute).Should(BeTrue())
+	mustMake(t, "install")
+	g.Expect(live(t, definitions)).To(HaveLen(len(definitions)))
+	mustMake(t, "uninstall")
+}
+
+func TestDeploy_NamesMistakes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason, want string
+		args         []string
+	}{
+		"no kubeconfig": {
+			reason: "kubectl would speak of a connection to localhost that was refused", want: "no cluster is configured",
+			args: []string{"install", "KUBECONFIG=" + filepath.Join(t.TempDir(), "missing")},
+		},
+		"image without a tag": {
+			reason: "it would silently get the tag of the default", want: "which has no tag",
+			args: []string{"deploy", "IMG=localhost:5000/reflector"},
+		},
+		"cluster that does not answer": {
+			reason: "kubectl's own words name the address", want: "127.0.0.1:1",
+			args: []string{"install", "KUBECONFIG=" + unreachable(t)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if out, err := runMake(t, tc.args...); err == nil || !strings.Contains(out, tc.want) {
+				t.Errorf("make ended with %v, want an error with %q: %s", err, tc.want, tc.reason)
+			}
+		})
+	}
+}
+
+// unreachable returns the path of a kubeconfig of an address at which nothing listens.
+func unreachable(t *testing.T) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(plane.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range config.Clusters {
+		c.Server = "https://127.0.0.1:1"
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package make_test tests the targets of the Makefile that users run and that no other test runs.
+package make_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+const root = "../.."
+
+var (
+	programs stage.Binaries
+	plane    *stage.ControlPlane
+	cluster  client.Client
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the targets can't be run:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (_ int, err error) {
+	if programs, err = stage.BinariesFromEnv(); err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "make-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	plane = &stage.ControlPlane{Assets: programs.Assets, Dir: dir}
+	if err := plane.Start(context.Background()); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, plane.Stop()) }()
+	if cluster, err = client.New(plane.Config(), client.Options{}); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// runMake runs make with arguments against the control plane, and returns what it printed. Settings of a make that runs
+// the tests are kept from it.
+func runMake(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", root, "--no-print-directory"}, args...)...)
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
+		"KUBECONFIG="+plane.Kubeconfig(), "KUBECTL="+filepath.Join(programs.Assets, "kubectl"))
+	out, err := cmd.CombinedOutput()
+	t.Logf("make %s\n%s", strings.Join(args, " "), out)
+	return string(out), err
+}
+
+// mustMake runs make, which must succeed.
+func mustMake(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := runMake(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
