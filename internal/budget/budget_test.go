@@ -39,7 +39,6 @@ var direct = map[string]string{
 	"github.com/google/go-containerregistry":            "image names, and the protocol of registries: ping, token exchange, errors",
 	"github.com/prometheus/client_golang":               "metrics",
 	"github.com/prometheus/client_model":                "metrics, as explain and tests read them",
-	"github.com/prometheus/common":                      "metrics, as explain and tests read them",
 	"github.com/secure-systems-lab/go-securesystemslib": "the envelopes of bundles, for spec.verify",
 	"github.com/sigstore/protobuf-specs":                "bundles of Sigstore, for spec.verify",
 	"github.com/sigstore/sigstore":                      "public keys and their signatures, for spec.verify",

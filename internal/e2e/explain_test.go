@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +20,6 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 var updateScreens = flag.Bool("update-screens", false, "write the screens of a cluster into the guide")
@@ -58,29 +56,13 @@ func (s *scene) explained(policy *v1.ImagePolicy, args ...string) explain.Result
 	return result
 }
 
-// privateRegistry starts a registry that wants a password, with some tags of
-// an image, and a repository in the cluster that has the password.
-func (s *scene) privateRegistry(tags ...string) (*stage.Registry, *v1.ImageRepository) {
+// privateRegistry starts a registry that wants a password.
+func (s *scene) privateRegistry() *stage.Registry {
 	s.t.Helper()
 	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(s.t.TempDir(), "registry"), Username: "robot", Password: secretPart}
 	s.Expect(private.Start(s.ctx)).To(Succeed())
 	s.t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
-	for _, tag := range tags {
-		s.pushTo(private, tag)
-	}
-	s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
-	repo := s.repository("webapp", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), &meta.LocalObjectReference{Name: "private"}
-	})
-	return private, ready(s, repo)
-}
-
-func (s *scene) pushTo(registry *stage.Registry, tag string) {
-	s.t.Helper()
-	content, err := stage.Image("webapp " + tag)
-	s.Expect(err).NotTo(HaveOccurred())
-	_, err = registry.Push(s.ctx, "org/webapp:"+tag, content)
-	s.Expect(err).NotTo(HaveOccurred())
+	return private
 }
 
 func reasons(notes []explain.Note) []string {
@@ -95,8 +77,13 @@ func reasons(notes []explain.Note) []string {
 // the password included, and comes to the controller's own answer.
 func TestExplainSaysWhatTheControllerSelected(t *testing.T) {
 	s := newScene(t)
-	private, _ := s.privateRegistry("1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
-		"b1", "b2", "b3")
+	private := s.privateRegistry()
+	for _, tag := range []string{"1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
+		"b1", "b2", "b3"} {
+		s.pushTo(private, "org/webapp:"+tag, "webapp "+tag)
+	}
+	login := s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
+	ready(s, s.repository("webapp", func(r *v1.ImageRepository) { r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), login }))
 	of := func(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
 		return func(p *v1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.DigestReflectionPolicy = "webapp", v1.ReflectIfNotPresent
@@ -187,7 +174,7 @@ func (s *scene) checkCompletion() {
 
 // checkChanges: the registry goes on, the status does not.
 func (s *scene) checkChanges(private *stage.Registry, policy *v1.ImagePolicy) {
-	s.pushTo(private, "1.4.0")
+	s.pushTo(private, "org/webapp:1.4.0", "webapp 1.4.0")
 	got := s.explained(policy, "--tag", "1.2.0")
 	s.Expect(got.Selected.Tag).To(Equal("1.4.0"))
 	s.Expect(*got.Policy.Agrees).To(BeFalse())
@@ -208,52 +195,6 @@ func (s *scene) checkChanges(private *stage.Registry, policy *v1.ImagePolicy) {
 	s.Expect(code).To(Equal(3), out)
 	s.Expect(out).To(ContainSubstring("failed to list the tags of " + private.Image("org/webapp")))
 	s.Expect(s.explained(policy, "--from-status").Selected.Tag).To(Equal("v1.2.0"), "which asks no registry")
-}
-
-// TestExplainDoubtsAsTheControllerDoes: a tag that the list lacks stays selected
-// as long as the registry has it.
-func TestExplainDoubtsAsTheControllerDoes(t *testing.T) {
-	s := newScene(t)
-	faulty := registrytest.Start(t)
-	faulty.PushTags(t, "app", "1.0.0", "1.1.0")
-	ready(s, s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = faulty.Image("app") }))
-	policy := ready(s, s.policy("app"))
-	faulty.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
-	got := s.explained(policy)
-	s.Expect(got.Selected.Tag).To(Equal("1.1.0"))
-	s.Expect(*got.Policy.Agrees).To(BeTrue())
-	s.Expect(reasons(got.Notes)).To(ContainElement(explain.NoteUnlisted))
-	faulty.Delete(t, "app", "1.1.0")
-	got = s.explained(policy)
-	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
-	s.Expect(reasons(got.Notes)).NotTo(ContainElement(explain.NoteUnlisted))
-}
-
-// TestExplainTellsAccessAndDoesNotEnforceIt: RBAC let the user read both.
-func TestExplainTellsAccessAndDoesNotEnforceIt(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	repo := ready(s, s.repository("app"))
-	policy := s.policy("app", func(p *v1.ImagePolicy) {
-		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = s.newNamespace(map[string]string{"team": "a"}), s.namespace
-	})
-	notReady(s, policy, acl.AccessDeniedReason, "")
-	access := func() string {
-		got := s.explained(policy)
-		s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
-		for _, note := range got.Notes {
-			if note.Reason == explain.NoteAccess {
-				return note.Message
-			}
-		}
-		return ""
-	}
-	s.Expect(access()).To(ContainSubstring("does not admit namespace '" + policy.Namespace + "': the controller refuses this policy"))
-	edit(s, repo, func(r *v1.ImageRepository) {
-		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
-	})
-	ready(s, policy)
-	s.Expect(access()).To(ContainSubstring("admits namespace '" + policy.Namespace + "', unless"))
 }
 
 // screens are the blocks of the guide that show a cluster.
