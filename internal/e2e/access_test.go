@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
 func TestAccessFromOtherNamespaces(t *testing.T) {
@@ -27,6 +29,7 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = tenant, s.namespace
 	})
 	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches")
+	s.Expect(s.explainedAccess(policy)).To(ContainSubstring("does not admit namespace '" + tenant + "': the controller refuses this policy"))
 
 	edit(s, repo, func(r *v1.ImageRepository) {
 		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
@@ -37,10 +40,22 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "b" })
 	latest := ready(s, policy).Status.LatestRef
 	s.Expect(latest.Tag).To(Equal("1.0.0"))
+	s.Expect(s.explainedAccess(policy)).To(ContainSubstring("admits namespace '" + tenant + "', unless"))
 
 	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "c" })
 	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector")
 	expectRefs(s, policy, latest, nil)
+}
+
+// explainedAccess is what explain says of the access of a policy, which it does not
+// enforce: RBAC let the user read both objects.
+func (s *scene) explainedAccess(policy *v1.ImagePolicy) string {
+	s.t.Helper()
+	got := s.explained(policy)
+	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
+	i := slices.IndexFunc(got.Notes, func(note explain.Note) bool { return note.Reason == explain.NoteAccess })
+	s.Expect(i).To(BeNumerically(">=", 0))
+	return got.Notes[i].Message
 }
 
 func TestOtherNamespacesCanBeForbidden(t *testing.T) {

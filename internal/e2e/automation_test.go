@@ -12,7 +12,6 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -34,20 +33,15 @@ var readers = map[string]reader{
 	"v1beta2, before there were refs": {&v1beta2.ImagePolicyList{}, func(o client.Object) *v1.ImageRef {
 		return fromText(o.(*v1beta2.ImagePolicy).Status.LatestImage)
 	}},
-	"v1beta2, when the ref had an image": {untypedList("v1beta2"), func(o client.Object) *v1.ImageRef { return fromFields(o, "image") }},
-	"without types":                      {untypedList("v1"), func(o client.Object) *v1.ImageRef { return fromFields(o, "name") }},
+	"v1beta2, when the ref had an image": {listOf(v1beta2.GroupVersion, v1.ImagePolicyKind), fromImageField},
 }
 
-func untypedList(version string) client.ObjectList {
-	return listOf(schema.GroupVersion{Group: v1.GroupVersion.Group, Version: version}, v1.ImagePolicyKind)
-}
-
-func fromFields(obj client.Object, nameField string) *v1.ImageRef {
+func fromImageField(obj client.Object) *v1.ImageRef {
 	ref, found, err := unstructured.NestedStringMap(obj.(*unstructured.Unstructured).Object, "status", "latestRef")
 	if err != nil || !found {
 		return nil
 	}
-	return image.NewRef(ref[nameField], ref["tag"], ref["digest"])
+	return image.NewRef(ref["image"], ref["tag"], ref["digest"])
 }
 
 // fromText parses the way that versions did which knew a text only: whatever is

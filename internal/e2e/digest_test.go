@@ -4,9 +4,6 @@ package e2e_test
 
 import (
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	. "github.com/onsi/gomega"
 
@@ -70,16 +67,4 @@ func TestDigestLifeCycle(t *testing.T) {
 	ready(s, policy)
 	expectRefs(s, policy, ref("1.1.0", ""), ref("1.1.0", newer))
 	s.Expect(s.proxy.asked("manifests/1.0.0")).NotTo(BeEmpty())
-}
-
-func TestAlwaysLooksAtEveryInterval(t *testing.T) {
-	s := newScene(t)
-	first := s.push("app", "1.0.0", "first")
-	s.repository("app")
-	policy := s.policy("app", reflecting(v1.ReflectAlways), func(p *v1.ImagePolicy) {
-		p.Spec.Interval = &metav1.Duration{Duration: time.Second}
-	})
-	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(first))
-	second := s.push("app", "1.0.0", "second")
-	s.Eventually(func() string { return refresh(s, policy).Status.LatestRef.Digest }).Should(Equal(second))
 }

@@ -20,6 +20,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 var updateScreens = flag.Bool("update-screens", false, "write the screens of a cluster into the guide")
@@ -195,6 +196,25 @@ func (s *scene) checkChanges(private *stage.Registry, policy *v1.ImagePolicy) {
 	s.Expect(code).To(Equal(3), out)
 	s.Expect(out).To(ContainSubstring("failed to list the tags of " + private.Image("org/webapp")))
 	s.Expect(s.explained(policy, "--from-status").Selected.Tag).To(Equal("v1.2.0"), "which asks no registry")
+}
+
+// TestExplainDoubtsAsTheControllerDoes: a tag that the list lacks stays selected
+// as long as the registry has it.
+func TestExplainDoubtsAsTheControllerDoes(t *testing.T) {
+	s := newScene(t)
+	faulty := registrytest.Start(t)
+	faulty.PushTags(t, "app", "1.0.0", "1.1.0")
+	ready(s, s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = faulty.Image("app") }))
+	policy := ready(s, s.policy("app"))
+	faulty.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
+	got := s.explained(policy)
+	s.Expect(got.Selected.Tag).To(Equal("1.1.0"))
+	s.Expect(*got.Policy.Agrees).To(BeTrue())
+	s.Expect(reasons(got.Notes)).To(ContainElement(explain.NoteUnlisted))
+	faulty.Delete(t, "app", "1.1.0")
+	got = s.explained(policy)
+	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
+	s.Expect(reasons(got.Notes)).NotTo(ContainElement(explain.NoteUnlisted))
 }
 
 // screens are the blocks of the guide that show a cluster.

@@ -131,7 +131,6 @@ func TestFailOverUnderLoad(t *testing.T) {
 		}
 	}
 	s.Expect(s.told()).To(HaveEach(1), "nothing is told twice")
-	t.Logf("%d tags pushed, %d events", version+failOverPairs, len(s.told()))
 }
 
 // TestStorageInUse shows that a leader which can't have its storage ends, so

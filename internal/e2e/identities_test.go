@@ -82,18 +82,6 @@ func TestCertificatesAndProxy(t *testing.T) {
 	}
 }
 
-func TestIdentitiesOfObjectsNeedAFeatureGate(t *testing.T) {
-	s := newScene(t)
-	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.Insecure = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", false
-		r.Spec.Provider, r.Spec.ServiceAccountName = "aws", "reader"
-	})
-	awaitCondition(s, repo, meta.StalledCondition, metav1.ConditionTrue, meta.FeatureGateDisabledReason, "ObjectLevelWorkloadIdentity")
-
-	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Image = "ghcr.io/org/app"; r.Spec.ServiceAccountName = "" })
-	notReady(s, repo, v1.AuthenticationFailedReason, "ghcr.io is not one of its hosts: correct spec.provider or spec.image")
-}
-
 // TestIdentityOfAnObject has the API server make a token for a ServiceAccount.
 // The cloud that it is for is never reached: the only way there refuses.
 func TestIdentityOfAnObject(t *testing.T) {
