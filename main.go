@@ -78,16 +78,17 @@ type flags struct {
 }
 
 func (f *flags) bind(fs *flag.FlagSet) {
-	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "The address the metric endpoint binds to.")
-	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
-	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the events receiver.")
-	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept.")
-	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time.")
+	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "The address of the metrics for Prometheus at /metrics, and of profiles at /debug/pprof/.")
+	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address of the probes at /healthz and /readyz.")
+	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the notification-controller. Without it, events go to the Kubernetes API only.")
+	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept. One process uses it at a time.")
+	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time, over all registry hosts.")
 	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
 		"The interval at which a dependency that is not ready is looked at again.")
 	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
-		"The service account for workload identity where an object names none.")
-	fs.BoolVar(&f.version, "version", false, "Print the version and the commit, and end.")
+		"The ServiceAccount, in the namespace of each object, whose cloud identity is used where the object names none. "+
+			"It needs the feature gate ObjectLevelWorkloadIdentity.")
+	fs.BoolVar(&f.version, "version", false, "Print the version and the commit, and end. The log has them at each start, too.")
 	f.client.BindFlags(fs)
 	f.logger.BindFlags(fs)
 	f.leaderElection.BindFlags(fs)
@@ -115,6 +116,7 @@ func bindUnused(fs *flag.FlagSet) {
 		fs.String(name, "", "Ignored: "+why+".")
 		fs.Lookup(name).NoOptDefVal = "true" // some of them are switches
 	}
+	fs.Lookup("watch-configs-label-selector").Usage = "Without effect: Secrets are read when they are needed, and not watched."
 }
 
 func warnOfUnused(fs *flag.FlagSet) {

@@ -30,8 +30,9 @@ api-docs: $(CRD_REF_DOCS) ## Generate the API reference from the comments in the
 	@sed -E 's/items:XValidation: [^|]*<nil>\\\} <br \/>//' docs/api/v1/image-reflector.md > docs/api/v1/image-reflector.md.unfinished && \
 		mv docs/api/v1/image-reflector.md.unfinished docs/api/v1/image-reflector.md
 
-.PHONY: registry-docs
-registry-docs: ## Generate the table of registries in docs/guides/registries.md, by asking their imitations.
+.PHONY: docs
+docs: ## Generate the tables of flags, of metrics, and of registries by asking their imitations.
+	go test -count=1 -run '^TestDocs' . -update
 	go test -count=1 ./internal/registry/matrix -update
 
 .PHONY: tidy
@@ -62,7 +63,7 @@ verify-workflow:
 		{ echo "the steps of .ci/run (<) are not those of .github/workflows/ci.yaml (>)" >&2; exit 1; }
 
 .PHONY: verify-generated
-verify-generated: generate api-docs registry-docs
+verify-generated: generate api-docs docs
 	@changed=$$(git status --porcelain); \
 	if [ -n "$$changed" ]; then \
 		printf 'The tree is dirty. Commit these files: what is generated among them was out of date.\n%s\n' "$$changed" >&2; \

@@ -5,8 +5,6 @@ package apitest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,7 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -156,29 +154,15 @@ func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cel
 // get reads from the API server what no client has a method for.
 func get(t *testing.T, path, accept string, into any) {
 	t.Helper()
-	httpClient, err := rest.HTTPClientFor(server.config)
+	discovered, err := discovery.NewDiscoveryClientForConfig(server.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, _, err := rest.DefaultServerUrlFor(server.config)
+	body, err := discovered.RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).DoRaw(t.Context())
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
 	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, host.JoinPath(path).String(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Accept", accept)
-	response, err := httpClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %s (%v)", path, response.Status, body, err)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v: %s", path, err, body)
 	}
 }

@@ -3,10 +3,7 @@
 package doctest
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -14,16 +11,19 @@ import (
 // shell is the info string of blocks with commands that readers type.
 const shell = "sh"
 
-// infos are the first words of info strings, with who tests such blocks.
+// infos are the first words of info strings, with what tests such blocks.
 var infos = map[string]string{
 	shell:     "TestGuides",
 	"yaml":    "TestExamples",
 	"console": "TestScreens, and internal/e2e for those of a cluster",
-	"message": "TestMessages",
-	"promql":  "TestMetrics, and the queries by hack/monitoring",
-	"mermaid": "nobody: a picture",
-	"text":    "nobody: neither typed nor printed as it is",
+	"message": "the tests of the code that returns it",
+	"promql":  "the names in it by TestNames, and the queries by hack/monitoring",
+	"mermaid": "nothing: a picture",
+	"text":    "nothing: neither typed nor printed as it is",
 }
+
+var programs = regexp.MustCompile(
+	`(?m)^\$? *(make|kubectl|flux|kustomize|git|go|docker|curl|helm|(\S*/)?(quickstart|image-reflector-controller|kubectl-imagepolicy|flux-imagepolicy)) `)
 
 // TestEveryBlockSaysWhatItIs keeps commands from hiding in blocks that no test
 // looks at.
@@ -37,52 +37,8 @@ func TestEveryBlockSaysWhatItIs(t *testing.T) {
 			if info == "console" && p.path != screensPage {
 				t.Errorf("%s:%d shows what a command prints, which is tested on %s only", p.path, b.line, screensPage)
 			}
-			if info != shell && info != "console" && looksLikeCommand(b.text) {
+			if info != shell && info != "console" && programs.MatchString(b.text) {
 				t.Errorf("%s:%d looks like a command: begin it with ```%s", p.path, b.line, shell)
-			}
-		}
-	}
-}
-
-// TestNoBlockByIndent has every block between fences, which say what it is.
-func TestNoBlockByIndent(t *testing.T) {
-	for _, p := range pages(t) {
-		before := ""
-		for i, line := range p.prose() {
-			if before == "" && strings.HasPrefix(line, "    ") && p.path != generatedPage && !inList(p, i) {
-				t.Errorf("%s:%d is a block by its indent: put it between ```", p.path, i+1)
-			}
-			before = line
-		}
-	}
-}
-
-// generatedPage is not written by hand.
-const generatedPage = "docs/api/v1/image-reflector.md"
-
-// inList reports whether the line before the blank one is part of a list.
-func inList(p page, i int) bool {
-	for i--; i >= 0 && (p.lines[i] == "" || strings.HasPrefix(p.lines[i], " ")); i-- {
-	}
-	return i >= 0 && regexp.MustCompile(`^(-|\*|[0-9]+\.) `).MatchString(p.lines[i])
-}
-
-var programs = regexp.MustCompile(`(?m)^\$? *(make|kubectl|flux|kustomize|git|go|docker|curl|helm|(\S*/)?(quickstart|image-reflector-controller|kubectl-imagepolicy|flux-imagepolicy)) `)
-
-func looksLikeCommand(text string) bool { return programs.MatchString(text) }
-
-// target is a target of make in a line of prose.
-var target = regexp.MustCompile("`make ([a-z-]+)[^`]*`")
-
-// TestTargetsExist looks for the targets of make that the prose names.
-func TestTargetsExist(t *testing.T) {
-	targets := targetsOfMake(t)
-	for _, p := range pages(t) {
-		for i, line := range p.prose() {
-			for _, m := range target.FindAllStringSubmatch(line, -1) {
-				if !slices.Contains(targets, m[1]) {
-					t.Errorf("%s:%d names `make %s`, and there is no such target", p.path, i+1, m[1])
-				}
 			}
 		}
 	}
@@ -90,7 +46,6 @@ func TestTargetsExist(t *testing.T) {
 
 // command is what a reader types at once.
 type command struct {
-	page string
 	line int
 	text string
 }
@@ -118,7 +73,7 @@ func (p page) commands() []command {
 			case strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#"):
 				continue
 			default:
-				found = append(found, command{page: p.path, line: b.line + 1 + i, text: line})
+				found = append(found, command{line: b.line + 1 + i, text: line})
 			}
 			open = strings.HasSuffix(line, `\`)
 		}
@@ -126,38 +81,18 @@ func (p page) commands() []command {
 	return found
 }
 
-// TestCommands shows what commands are made of.
-func TestCommands(t *testing.T) {
-	p := page{path: "a.md", lines: strings.Split("# Title\n```sh\nmake  a B=1   # why\n\n# a remark\nkubectl get \\\n  pods # all\n```\n```text\nmake c\n```\n```sh\nexport D='#e'\n```", "\n")}
-	var got []string
-	for _, c := range p.commands() {
-		got = append(got, c.bare())
-	}
-	if want := []string{"make a B=1", "kubectl get pods", "export D='#e'"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if line := p.commands()[1].line; line != 6 {
-		t.Errorf("the second command is in line %d, want 6", line)
-	}
-}
+// inline is a command within a line of prose.
+var inline = regexp.MustCompile("`((?:kubectl|kustomize|explain|image-reflector-controller|flux-imagepolicy) [^`]+)`")
 
-var rule = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
-
-// targetsOfMake are those of the Makefile and what it includes.
-func targetsOfMake(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root(t), "hack/make/*.mk"))
-	if err != nil {
-		t.Fatal(err)
+// inlineCommands are those of the prose of a page.
+func (p page) inlineCommands() []command {
+	if strings.HasPrefix(p.path, "docs/design/") || p.path == "CHANGELOG.md" {
+		return nil // they tell of what was, and of what was not chosen
 	}
-	var found []string
-	for _, file := range append(files, filepath.Join(root(t), "Makefile")) {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range rule.FindAllStringSubmatch(string(content), -1) {
-			found = append(found, m[1])
+	var found []command
+	for i, line := range p.prose() {
+		for _, m := range inline.FindAllStringSubmatch(line, -1) {
+			found = append(found, command{line: i + 1, text: m[1]})
 		}
 	}
 	return found

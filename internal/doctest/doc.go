@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package doctest holds the documentation to the truth. Its tests create every
-// example on a real API server, follow every link, look for every flag in the
-// help of the controller, and for every field of the API in its page.
+// example on a real API server, follow every link, look for every flag, metric,
+// target of make and test that a page names, and for every field of the API in its
+// page.
 //
 // Examples are the fenced blocks of Markdown files whose info string begins
 // with "yaml", and the files of config/samples. What follows "yaml" tells the
@@ -15,10 +16,9 @@
 // page, in a world that has what readers have: a clone, a cluster in which the
 // controller runs, kubectl, a registry. What stands in a page for a name of the
 // reader's, such as registry.example.com, is replaced (newWorld), what others
-// would do is done (furniture_test.go), and what a command must print is told
-// (guides). A command that can't be run is in notRun with the reason. A block of
-// no kind, a command that is neither run nor in notRun, and an entry there for
-// a command that is gone, fail.
+// would do is done (furniture_test.go), and what a command must print is in guides.
+// So is a command that can't be run, with the reason. A block of no kind, a page
+// with commands that is no guide, and a step for a command that is gone, fail.
 //
 // A status in an example is checked too. An ImagePolicy with a comment such as
 //

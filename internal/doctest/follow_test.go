@@ -3,6 +3,8 @@
 package doctest
 
 import (
+	"cmp"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,143 +13,102 @@ import (
 	"time"
 )
 
-// TestEveryCommandIsRun has each command run by TestGuides or listed with the
-// reason why not, and nothing said of commands that no page has.
-func TestEveryCommandIsRun(t *testing.T) {
-	said := saidOfCommands()
-	for _, p := range pages(t) {
-		for _, c := range p.commands() {
-			key := p.path + ": " + c.bare()
-			delete(said, key)
-			followed := slices.ContainsFunc(guides, func(g guide) bool { return g.page == p.path })
-			if notRun[p.path][c.bare()] == "" && !followed {
-				t.Errorf("%s:%d is not run: add the page to guides, or to notRun the reason why %q can't be", p.path, c.line, c.bare())
-			}
-		}
-	}
-	for key := range said {
-		t.Errorf("something is said of a command that the page does not have: %s", key)
-	}
-}
-
-// TestNotRunHereIsRunThere looks for the commands that are run on another page.
-func TestNotRunHereIsRunThere(t *testing.T) {
-	for page, reasons := range notRun {
-		for bare, reason := range reasons {
-			if other, is := strings.CutPrefix(reason, onPage); is && !runOn(t, other, bare) {
-				t.Errorf("%s: %q is not run on %s", page, bare, other)
-			}
-		}
-	}
-}
-
-// saidOfCommands are the commands of which something is said, each with its page.
-func saidOfCommands() map[string]bool {
-	said := map[string]bool{}
-	for page, reasons := range notRun {
-		for bare := range reasons {
-			said[page+": "+bare] = true
-		}
-	}
-	for _, g := range guides {
-		for bare := range g.told() {
-			said[g.page+": "+bare] = true
-		}
-	}
-	return said
-}
-
-// runOn reports whether a page has a command, and it is run there.
-func runOn(t *testing.T, path, bare string) bool {
-	t.Helper()
-	for _, p := range pages(t) {
-		if p.path == path {
-			return notRun[path][bare] == "" && slices.ContainsFunc(p.commands(), func(c command) bool { return c.bare() == bare })
-		}
-	}
-	return false
-}
-
-// told are the commands of which the guide says something.
-func (g guide) told() map[string]bool {
-	told := map[string]bool{}
-	for bare := range g.before {
-		told[bare] = true
-	}
-	for _, texts := range []map[string]string{g.prints, g.until, g.ends} {
-		for bare := range texts {
-			told[bare] = true
-		}
-	}
-	return told
-}
-
 // TestGuides types the commands of every page, as printed.
 func TestGuides(t *testing.T) {
-	if len(guides) == 0 {
-		t.Fatal("no page is run")
-	}
 	w := newWorld(t)
-	all := pages(t)
 	for n, g := range guides {
 		if n == len(guides)-1 { // the last one removes everything
 			t.Run("prose", func(t *testing.T) { typeInline(w.in(t)) })
 		}
-		i := slices.IndexFunc(all, func(p page) bool { return p.path == g.page })
+		t.Run(strings.TrimSuffix(g.page, ".md"), func(t *testing.T) { g.follow(w.in(t), pageAt(t, g.page)) })
+	}
+}
+
+// TestGuides_FollowEveryPage looks for pages with commands that are not among the
+// guides, and for steps with commands that their page does not have.
+func TestGuides_FollowEveryPage(t *testing.T) {
+	for _, p := range pages(t) {
+		i := slices.IndexFunc(guides, func(g guide) bool { return g.page == p.path })
 		if i < 0 {
-			t.Errorf("%s does not exist", g.page)
+			if len(p.commands()) > 0 {
+				t.Errorf("%s has commands: add it to guides", p.path)
+			}
 			continue
 		}
-		t.Run(strings.TrimSuffix(g.page, ".md"), func(t *testing.T) { g.follow(w.in(t), all[i]) })
+		gone := maps.Clone(guides[i].steps)
+		for _, c := range p.commands() {
+			delete(gone, c.bare())
+		}
+		for bare := range gone {
+			t.Errorf("%s does not have the command %s", p.path, bare)
+		}
 	}
 }
 
 // follow does what the page says, from its beginning to its end.
 func (g guide) follow(w *world, p page) {
-	dir := clone
-	if g.dir != "" {
-		dir = g.dir
-	}
+	dir := cmp.Or(g.dir, clone)
 	w.shown(p, dir)
 	shell := openTerminal(w.t, filepath.Join(w.dir, dir), w.env)
-	defer func() {
-		if err := shell.close(); err != nil {
-			w.t.Errorf("the shell ended badly: %v", err)
-		}
-	}()
 	for _, c := range p.commands() {
-		if notRun[p.path][c.bare()] != "" {
+		s := g.steps[c.bare()]
+		if s.notRun != "" {
 			continue
 		}
-		if prepare := g.before[c.bare()]; prepare != nil {
-			prepare(w)
+		if s.before != nil {
+			s.before(w)
 		}
-		if until := g.until[c.bare()]; until != "" {
-			running := begin(w.t, filepath.Join(w.dir, dir), w.env, w.standsFor.Replace(c.text), until)
-			defer g.interrupt(w, c, running)
-			continue
+		text := w.standsFor.Replace(c.text)
+		if log := w.path("running.log"); s.until != "" {
+			text = background(text, s.until, log)
+			defer func() {
+				if printed, err := shell.run(ctrlC(log)); err != nil || !strings.Contains(printed, s.ends) {
+					w.t.Errorf("%s:%d: %s does not end with %q on Ctrl-C: %v\n%s", p.path, c.line, c.bare(), s.ends, err, printed)
+				}
+			}()
 		}
-		g.enter(w, shell, c)
+		began := time.Now()
+		printed, err := shell.run(text)
+		w.t.Logf("%6.1f s  %s", time.Since(began).Seconds(), c.bare())
+		if err != nil {
+			w.t.Fatalf("%s:%d: %s: %v\n%s", p.path, c.line, c.bare(), err, printed)
+		}
+		if !regexp.MustCompile("(?m)" + s.prints).MatchString(printed) {
+			w.t.Errorf("%s:%d: %s prints nothing that matches %q:\n%s", p.path, c.line, c.bare(), s.prints, printed)
+		}
 	}
 }
 
-// enter types a command, and looks at what it prints.
-func (g guide) enter(w *world, shell *terminal, c command) {
-	w.t.Helper()
-	began := time.Now()
-	printed, err := shell.run(w.standsFor.Replace(c.text))
-	w.t.Logf("%6.1f s  %s", time.Since(began).Seconds(), c.bare())
-	if err != nil {
-		w.t.Fatalf("%s:%d: %s: %v\n%s", c.page, c.line, c.bare(), err, printed)
-	}
-	if want := g.prints[c.bare()]; !regexp.MustCompile("(?m)" + want).MatchString(printed) {
-		w.t.Errorf("%s:%d: %s prints nothing that matches %q:\n%s", c.page, c.line, c.bare(), want, printed)
-	}
-}
+// inProse is what is put in place of what a reader fills in.
+var inProse = strings.NewReplacer("NAME", "podinfo", "TAG", "5.2.1", "--top N", "--top 3")
 
-func (g guide) interrupt(w *world, c command, running *endless) {
-	w.t.Helper()
-	if printed := running.interrupt(); !strings.Contains(printed, g.ends[c.bare()]) {
-		w.t.Errorf("%s:%d: %s does not end with %q on Ctrl-C:\n%s", c.page, c.line, c.bare(), g.ends[c.bare()], printed)
+// unfinished are commands of the prose that others complete.
+var unfinished = regexp.MustCompile(`^(kubectl (apply|apply --dry-run=server|wait|create secret docker-registry)|\S+( imagepolicy)? explain)$`)
+
+// typeInline types the commands of the prose, each once. The plugin is there
+// since docs/guides/explain.md.
+func typeInline(w *world) {
+	w.push("org/app:20.0.0")
+	w.kubectl("create", "namespace", "payments")
+	typed := map[string]bool{}
+	shell := openTerminal(w.t, filepath.Dir(w.path("prose/any")), w.env)
+	for _, p := range pages(w.t) {
+		w.shown(p, "prose")
+		for _, c := range p.inlineCommands() {
+			if unfinished.MatchString(c.text) || typed[c.text] {
+				continue
+			}
+			typed[c.text] = true
+			text := w.standsFor.Replace(inProse.Replace(c.text))
+			if strings.HasPrefix(text, "explain ") {
+				text = "image-reflector-controller " + text
+			}
+			if printed, err := shell.run(text); err != nil {
+				w.t.Errorf("%s:%d: %s: %v\n%s", p.path, c.line, c.text, err, printed)
+			}
+		}
+	}
+	if len(typed) == 0 {
+		w.t.Error("no command of the prose was typed")
 	}
 }

@@ -3,18 +3,11 @@
 package doctest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"os"
+	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
-
-	appsv1 "k8s.io/api/apps/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -39,38 +32,22 @@ func (w *world) furnish() {
 	for _, tag := range []string{"1.0.0", "1.2.0", "latest"} {
 		w.push("org/webapp:" + tag)
 	}
-	for _, p := range pages(w.t) {
-		if p.path == "README.md" {
-			w.shown(p, clone)
-		}
-	}
+	w.shown(pageAt(w.t, "README.md"), clone)
 	w.write(clone+"/tags.txt", strings.Join(tagsOfReadme, "\n"))
-	w.write("webapp.yaml", w.standsFor.Replace(webapp))
+	webapp := w.standsFor.Replace(content(w.t, testdata+"webapp.yaml"))
+	w.write("webapp.yaml", webapp)
+	w.write(clone+"/clusters/prod/webapp.yaml", webapp) // the file that the guide to explain guards
 	w.kubectl("create", "namespace", "apps")
 	w.kubectl("apply", "-f", filepath.Join(clone, "podinfo.yaml"), "-f", "webapp.yaml")
 	w.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "imagerepository/podinfo", "imagepolicy/podinfo")
 	w.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "-n", "apps", "imagerepository/webapp", "imagepolicy/webapp")
 }
 
-// signing makes the public key that a reader has who signs images.
-func signing(w *world) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	w.must(err)
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	w.must(err)
-	w.write(clone+"/cosign.pub", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
-}
+// signing gives the reader, who signs images, a public key.
+func signing(w *world) { w.write(clone+"/cosign.pub", content(w.t, testdata+"cosign.pub")) }
 
-const webapp = `apiVersion: image.toolkit.fluxcd.io/v1
-kind: ImageRepository
-metadata: {name: webapp, namespace: apps}
-spec: {image: registry.example.com/org/webapp, interval: 1h}
----
-apiVersion: image.toolkit.fluxcd.io/v1
-kind: ImagePolicy
-metadata: {name: webapp, namespace: apps}
-spec: {imageRepositoryRef: {name: webapp}, policy: {semver: {range: 1.x}}}
-`
+// testdata is below the root of the repository.
+const testdata = "internal/doctest/testdata/"
 
 func (w *world) push(reference string) {
 	w.t.Helper()
@@ -83,33 +60,23 @@ func (w *world) push(reference string) {
 // kubectl does what a guide leaves to somebody else.
 func (w *world) kubectl(args ...string) { w.tool("", "kubectl", args...) }
 
-// tool runs a program of the reader's PATH in a folder of the world.
-func (w *world) tool(dir, name string, args ...string) {
+// tool runs a program of the reader's PATH in a folder of the world, and returns
+// what it prints.
+func (w *world) tool(dir, name string, args ...string) string {
 	w.t.Helper()
-	program, err := exec.LookPath(name)
-	if tool := w.path("tools/" + name); exists(tool) {
-		program, err = tool, nil
-	}
-	w.must(err)
-	cmd := exec.CommandContext(w.t.Context(), program, args...)
+	cmd := exec.CommandContext(w.t.Context(), "env", append([]string{name}, args...)...)
 	cmd.Dir, cmd.Env = filepath.Join(w.dir, dir), w.env
-	if output, err := cmd.CombinedOutput(); err != nil {
+	output, err := cmd.CombinedOutput()
+	if err != nil {
 		w.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
 	}
+	return string(output)
 }
 
-// bootstrapped makes the repository of flux bootstrap, as far as the guide needs
-// it, and a place to push to.
 func bootstrapped(w *world) {
 	w.t.Helper()
-	w.copy(filepath.Join(root(w.t), "internal/apitest/testdata/flux/gotk-components.yaml"), filepath.Join(w.dir, fleet, "flux-system/gotk-components.yaml"))
-	w.write(fleet+"/flux-system/gotk-sync.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: any, namespace: flux-system}\n")
-	w.tool("", "git", "init", "-q", "--bare", "-b", "main", "origin.git")
-	w.tool(fleet, "git", "init", "-q", "-b", "main")
-	w.tool(fleet, "git", "remote", "add", "origin", "../origin.git")
-	w.tool(fleet, "git", "add", "flux-system/gotk-components.yaml")
-	w.tool(fleet, "git", "commit", "-q", "-m", "Bootstrap")
-	w.tool(fleet, "git", "push", "-q", "-u", "origin", "main")
+	w.write(fleet+"/flux-system/gotk-components.yaml", content(w.t, "internal/apitest/testdata/flux/gotk-components.yaml"))
+	w.tool(fleet, "bash", "-ec", content(w.t, testdata+"bootstrap.sh"))
 }
 
 // reconciled does what Flux does of what was pushed, and then the controllers of
@@ -119,7 +86,6 @@ func reconciled(w *world) {
 	w.tool("", "git", "clone", "-q", "origin.git", "pulled")
 	w.kubectl("apply", "--server-side", "--force-conflicts", "-k", "pulled/flux-system")
 	rolledOut("flux-system")(w)
-	logged(w, "flux-system")
 }
 
 // rolledOut does what the controllers of Kubernetes do, of which none runs here:
@@ -127,46 +93,19 @@ func reconciled(w *world) {
 func rolledOut(namespace string) func(*world) {
 	return func(w *world) {
 		w.t.Helper()
-		deployment := &appsv1.Deployment{}
-		w.must(w.api.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: "image-reflector-controller"}, deployment))
-		deployment.Status = appsv1.DeploymentStatus{ObservedGeneration: deployment.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
-		w.must(w.api.Status().Update(w.t.Context(), deployment))
+		w.kubectl("-n", namespace, "patch", "deployment", "image-reflector-controller", "--subresource=status", "--type=merge",
+			"-p", `{"status":{"observedGeneration":99,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1}}`)
 	}
 }
 
-// operated is a cluster with the Prometheus Operator, as far as its objects can
-// be created there.
+// operated is a cluster with the Prometheus Operator.
 func operated(w *world) {
 	w.t.Helper()
-	for plural, kind := range map[string]string{"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"} {
-		w.write(plural+".yaml", `apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: `+plural+`.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  names: {kind: `+kind+`, plural: `+plural+`}
-  scope: Namespaced
-  versions:
-  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
-`)
-		w.kubectl("apply", "-f", plural+".yaml")
-		w.kubectl("wait", "--for=condition=Established", "crd/"+plural+".monitoring.coreos.com")
-	}
+	w.kubectl("apply", "-f", filepath.Join(root(w.t), testdata, "operator.yaml"))
+	w.kubectl("wait", "--for=condition=Established", "--all", "crd")
 }
 
-// renamed makes a repository of the clone, in which the heading of the changelog
-// is that of a release.
-func renamed(w *world) {
-	w.t.Helper()
-	w.tool("", "git", "init", "-q", "--bare", "-b", "main", "upstream.git")
-	w.tool(clone, "git", "init", "-q", "-b", "main")
-	w.tool(clone, "git", "remote", "add", "origin", "../upstream.git")
-	w.tool(clone, "git", "add", ".")
-	w.tool(clone, "git", "commit", "-q", "-m", "Begin")
-	content, err := os.ReadFile(filepath.Join(w.dir, clone, "CHANGELOG.md"))
-	w.must(err)
-	w.write(clone+"/CHANGELOG.md", strings.Replace(string(content), "## Unreleased\n", "## Unreleased\n\n## v1.0.0 - 2026-12-01\n", 1))
-}
+func renamed(w *world) { w.tool(clone, "bash", "-ec", content(w.t, testdata+"release.sh")) }
 
 // alone leaves the cluster to the controller that the reader starts.
 func alone(w *world) { w.must(w.controller.Stop()) }
@@ -174,7 +113,6 @@ func alone(w *world) { w.must(w.controller.Stop()) }
 // plugged calls the plugin as kubectl finds it, and has kubectl complete it.
 func plugged(w *world) {
 	w.t.Helper()
-	shell := openTerminal(w.t, w.dir, w.env)
 	for command, want := range map[string]string{
 		"kubectl imagepolicy explain webapp -n apps":           "Status      1.2.0, as selected",
 		`kubectl __complete imagepolicy explain -n apps ""`:    "webapp",
@@ -182,16 +120,25 @@ func plugged(w *world) {
 		"flux-imagepolicy explain webapp -n apps --top 0":      "Selected    1.2.0 ",
 		"bash -n local/completion/flux-imagepolicy && echo ok": "ok",
 	} {
-		if printed, err := shell.run(command); err != nil || !strings.Contains(printed, want) {
-			w.t.Errorf("%s: %v, and want %q in\n%s", command, err, want, printed)
+		if printed := w.tool("", "bash", "-c", command); !strings.Contains(printed, want) {
+			w.t.Errorf("%s: want %q in\n%s", command, want, printed)
 		}
 	}
-	w.must(shell.close())
 }
 
-// guarded has the file that the guide guards.
-func guarded(w *world) {
-	content, err := os.ReadFile(filepath.Join(w.dir, "webapp.yaml"))
-	w.must(err)
-	w.write(clone+"/clusters/prod/webapp.yaml", string(content))
+// sharded has two Deployments, each with Pods and objects of its own.
+func sharded(w *world) {
+	w.t.Helper()
+	const fields = "{.spec.selector.matchLabels.app} {.spec.template.metadata.labels.app} {.spec.template.spec.serviceAccountName} " +
+		"{.spec.template.spec.containers[0].args}"
+	for name, objects := range map[string]string{
+		"image-reflector-controller":        "!sharding.fluxcd.io/key",
+		"image-reflector-controller-shard1": "sharding.fluxcd.io/key=shard1",
+	} {
+		got := w.tool("", "kubectl", "-n", "image-reflector-system", "get", "deployment", name, "-o", "jsonpath="+fields)
+		want := fmt.Sprintf(`^%[1]s %[1]s image-reflector-controller .*"--enable-leader-election".*"--watch-label-selector=%[2]s"`, name, objects)
+		if !regexp.MustCompile(want).MatchString(got) {
+			w.t.Errorf("the Deployment %s is %s, want %s", name, got, want)
+		}
+	}
 }

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,39 +38,34 @@ func root(t *testing.T) string {
 }
 
 // folders hold pages, beside the root of the repository.
-var folders = []string{"docs", "hack", "config", "api", ".github"}
+var folders = []string{"docs", "hack", "config", "api"}
 
 // pages returns the Markdown files in the root of the repository and in folders.
 func pages(t *testing.T) []page {
 	t.Helper()
-	var found []page
-	dir := root(t)
-	add := func(path string) {
-		content, err := os.ReadFile(filepath.Join(dir, path))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, page{path: path, lines: strings.Split(string(content), "\n")})
+	repository := os.DirFS(root(t))
+	paths, err := fs.Glob(repository, "*.md")
+	for _, folder := range folders {
+		err = errors.Join(err, fs.WalkDir(repository, folder, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".md") {
+				paths = append(paths, path)
+			}
+			return err
+		}))
 	}
-	atRoot, err := filepath.Glob(filepath.Join(dir, "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range atRoot {
-		add(filepath.Base(file))
-	}
-	for _, folder := range folders {
-		err = fs.WalkDir(os.DirFS(dir), folder, func(path string, _ fs.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".md") {
-				add(path)
-			}
-			return err
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
+	var found []page
+	for _, path := range paths {
+		found = append(found, pageAt(t, path))
 	}
 	return found
+}
+
+func pageAt(t *testing.T, path string) page {
+	t.Helper()
+	return page{path: path, lines: strings.Split(content(t, path), "\n")}
 }
 
 // blocks returns the fenced blocks of the page.
@@ -94,34 +89,26 @@ func (p page) blocks() []block {
 
 // prose returns the lines outside of fenced blocks. The others are empty.
 func (p page) prose() []string {
-	prose := make([]string, len(p.lines))
-	open := false
-	for i, line := range p.lines {
-		if strings.HasPrefix(line, "```") {
-			open = !open
-		} else if !open {
-			prose[i] = line
-		}
+	prose := slices.Clone(p.lines)
+	for _, b := range p.blocks() {
+		clear(prose[b.line-1 : b.line+1+strings.Count(b.text, "\n")])
 	}
 	return prose
 }
 
-var heading = regexp.MustCompile(`^#{1,6} +(.*?) *$`)
+var (
+	heading = regexp.MustCompile(`^#{1,6} +(.*?) *$`)
+	// notInSlug is what GitHub leaves out of a heading to make its anchor.
+	notInSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
 
 // anchors returns what links into the page may name.
 func (p page) anchors() map[string]bool {
 	anchors := map[string]bool{"": true}
 	for _, line := range p.prose() {
 		if m := heading.FindStringSubmatch(line); m != nil {
-			anchors[slug(m[1])] = true
+			anchors[strings.ReplaceAll(notInSlug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
 		}
 	}
 	return anchors
-}
-
-var notInSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-
-// slug returns the anchor that GitHub gives a heading.
-func slug(text string) string {
-	return strings.ReplaceAll(notInSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
 }

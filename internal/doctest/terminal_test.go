@@ -5,6 +5,7 @@ package doctest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -17,9 +18,8 @@ import (
 // terminal is a shell that stays open from one command to the next, as that of
 // a reader: variables and the working directory last.
 type terminal struct {
-	in     io.WriteCloser
+	in     io.Writer
 	out    *bufio.Reader
-	ended  func() error
 	cancel context.CancelFunc
 }
 
@@ -32,24 +32,24 @@ const endOfCommand = "=== end of command"
 
 func openTerminal(t *testing.T, dir string, env []string) *terminal {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // it ends before the cleanup
 	cmd := exec.CommandContext(ctx, "bash", "--norc", "--noprofile")
 	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	out, failed := cmd.StdoutPipe()
 	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
+	if err := errors.Join(err, failed, cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
-	return &terminal{in: in, out: bufio.NewReader(out), ended: cmd.Wait, cancel: cancel}
+	t.Cleanup(func() {
+		defer cancel()
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+			t.Errorf("the shell ended badly: %v", err)
+		}
+	})
+	return &terminal{in: in, out: bufio.NewReader(out), cancel: cancel}
 }
 
 // run types a command, and returns what it prints, both to the standard output
@@ -77,67 +77,16 @@ func (s *terminal) run(command string) (string, error) {
 	}
 }
 
-func (s *terminal) close() error {
-	defer s.cancel()
-	if err := s.in.Close(); err != nil {
-		return err
-	}
-	return s.ended()
+// background is a command that runs until Ctrl-C, and gives the terminal back when
+// it has printed a text. As a job it has a process group of its own, all of which
+// Ctrl-C reaches.
+func background(command, until, log string) string {
+	return fmt.Sprintf(`set -m; {
+%s
+} >%[3]s 2>&1 & set +m
+until grep -qF %[2]q %[3]s; do kill -0 %%1 || { cat %[3]s; exit 1; }; sleep 0.2; done`, command, until, log)
 }
 
-// endless is a command that runs until Ctrl-C.
-type endless struct {
-	cmd     *exec.Cmd
-	lines   chan string
-	printed strings.Builder
-}
-
-// begin runs a command until it prints a text, and leaves it running.
-func begin(t *testing.T, dir string, env []string, command, until string) *endless {
-	t.Helper()
-	e := &endless{cmd: exec.Command("bash", "-c", command), lines: make(chan string, 10000)}
-	e.cmd.Dir, e.cmd.Env = dir, env
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a terminal does, whose Ctrl-C all of the group get
-	out, err := e.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.cmd.Stderr = e.cmd.Stdout
-	if err := e.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(e.lines)
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			e.lines <- scanner.Text()
-		}
-	}()
-	timeout := time.After(commandTime)
-	for {
-		select {
-		case line, more := <-e.lines:
-			e.printed.WriteString(line + "\n")
-			if !more {
-				t.Fatalf("%s ended before it printed %q:\n%s", command, until, e.printed.String())
-			}
-			if strings.Contains(line, until) {
-				return e
-			}
-		case <-timeout:
-			e.interrupt()
-			t.Fatalf("%s did not print %q:\n%s", command, until, e.printed.String())
-		}
-	}
-}
-
-// interrupt is Ctrl-C. It returns all that the command printed.
-func (e *endless) interrupt() string {
-	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT)
-	kill := time.AfterFunc(time.Minute, func() { _ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL) })
-	defer kill.Stop()
-	for line := range e.lines {
-		e.printed.WriteString(line + "\n")
-	}
-	_ = e.cmd.Wait() // make has its own idea of how to end on Ctrl-C
-	return e.printed.String()
-}
+// ctrlC ends the command in the background, and prints all that it printed. With
+// what code it ends is not looked at: make has its own idea of that.
+func ctrlC(log string) string { return "kill -INT %1; wait %1; cat " + log }

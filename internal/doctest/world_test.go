@@ -3,14 +3,14 @@
 package doctest
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -23,7 +23,6 @@ type world struct {
 	plane      *stage.ControlPlane
 	registry   *stage.Registry
 	controller *stage.Controller
-	api        client.Client
 	env        []string
 	// standsFor says what is put in place of what guides can't know.
 	standsFor *strings.Replacer
@@ -32,25 +31,21 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	binaries, err := stage.BinariesFromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, dir: resolved(t, t.TempDir())}
-	w.plane = &stage.ControlPlane{Assets: binaries.Assets, Dir: w.path("controlplane"), CRDs: []string{filepath.Join(root(t), "config/crd/bases")}}
-	w.must(w.plane.Start(t.Context()))
-	t.Cleanup(func() { w.must(w.plane.Stop()) })
+	w := &world{t: t}
+	w.must(err)
+	w.dir, err = filepath.EvalSymlinks(t.TempDir()) // as kustomize sees it
+	w.must(err)
+	w.plane = startPlane(t)
 	w.registry = &stage.Registry{Binary: binaries.Registry, Dir: w.path("registry")}
 	w.must(w.registry.Start(t.Context()))
 	t.Cleanup(func() { w.must(w.registry.Stop()) })
 	kubeconfig, err := w.plane.ControllerAccount(t.Context(), filepath.Join(root(t), "config/rbac/role.yaml"))
 	w.must(err)
-	w.controller = &stage.Controller{Binary: binaries.Controller, Dir: w.path("controller"), Kubeconfig: kubeconfig, Args: []string{"--log-encoding=json"}}
+	w.controller = &stage.Controller{Binary: binaries.Controller, Dir: w.path("controller"), Kubeconfig: kubeconfig}
 	w.must(w.controller.Start(t.Context()))
 	t.Cleanup(func() { w.must(w.controller.Stop()) })
-	w.api, err = client.New(w.plane.Config(), client.Options{})
-	w.must(err)
-	w.clone(binaries)
 	w.env = w.environment(binaries)
+	w.clone(binaries)
 	w.standsFor = strings.NewReplacer(
 		"ghcr.io", w.registry.Host(),
 		"registry.example.com", w.registry.Host(),
@@ -59,6 +54,25 @@ func newWorld(t *testing.T) *world {
 	)
 	w.furnish()
 	return w
+}
+
+// startPlane starts a control plane with the CRDs.
+func startPlane(t *testing.T) *stage.ControlPlane {
+	t.Helper()
+	assets := os.Getenv(stage.AssetsVariable)
+	if assets == "" {
+		t.Fatalf("%s is not set, and this test needs a control plane: run make test", stage.AssetsVariable)
+	}
+	plane := &stage.ControlPlane{Assets: assets, Dir: t.TempDir(), CRDs: []string{filepath.Join(root(t), "config/crd/bases")}}
+	if err := plane.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := plane.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return plane
 }
 
 func (w *world) must(err error) {
@@ -83,113 +97,76 @@ func (w *world) path(name string) string {
 	return file
 }
 
-// clone copies what git knows, and what it does not ignore, with the times that
-// make goes by. Tools that are built already are not built again.
+// copyFiles copies what git has, and what it does not ignore, with the times that make
+// goes by. What is deleted and not yet committed is left out.
+const copyFiles = `git ls-files -z --cached --others --exclude-standard |
+	while IFS= read -r -d '' file; do if [ -e "$file" ]; then printf '%%s\0' "$file"; fi; done |
+	tar -c --null -T - -f - | tar -x -C %q`
+
+// clone copies the repository. Tools that are built already are not built again.
 func (w *world) clone(binaries stage.Binaries) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	cmd.Dir = root(w.t)
-	listed, err := cmd.Output()
-	w.must(err)
-	for file := range strings.SplitSeq(strings.Trim(string(listed), "\x00"), "\x00") {
-		w.copy(filepath.Join(root(w.t), file), filepath.Join(w.dir, clone, file))
-	}
+	w.must(os.MkdirAll(w.path(clone+"/bin"), 0o700))
+	output(w.t, "bash", "-c", fmt.Sprintf(copyFiles, w.path(clone)))
 	w.must(os.Symlink(binaries.Registry, w.path(clone+"/bin/registry")))
-	for _, tool := range []string{"bin/kustomize", "bin/registry-v2"} {
-		if built := filepath.Join(root(w.t), tool); exists(built) {
-			w.must(os.Symlink(built, w.path(clone+"/"+tool)))
-		}
+	for _, tool := range []string{"bin/kustomize", "bin/registry-v2"} { // a link to what is not there is as good as none to make
+		w.must(os.Symlink(filepath.Join(root(w.t), tool), w.path(clone+"/"+tool)))
 	}
 }
 
-func (w *world) copy(from, to string) {
-	w.t.Helper()
-	info, err := os.Stat(from)
-	if os.IsNotExist(err) { // deleted, and not yet committed
-		return
-	}
-	w.must(err)
-	content, err := os.ReadFile(from)
-	w.must(err)
-	w.must(os.MkdirAll(filepath.Dir(to), 0o700))
-	w.must(os.WriteFile(to, content, info.Mode().Perm()))
-	w.must(os.Chtimes(to, info.ModTime(), info.ModTime()))
-}
-
-func exists(file string) bool {
-	_, err := os.Stat(file)
-	return err == nil
-}
-
-// environment is that of a reader who has kubectl and kustomize, and nothing of
-// whoever runs the tests but the caches of Go.
+// environment is that of a reader who has kubectl and kustomize, and the caches of
+// Go of whoever runs the tests, but no other file of their home.
 func (w *world) environment(binaries stage.Binaries) []string {
 	w.t.Helper()
-	kubectl := filepath.Join(binaries.Assets, "kubectl")
-	if !exists(kubectl) {
-		w.t.Fatalf("%s is missing: make controlplane builds it", kubectl)
+	for _, dir := range []string{"local/bin", "local/completion", "home"} {
+		w.must(os.MkdirAll(w.path(dir), 0o700))
 	}
-	w.must(os.MkdirAll(w.path("local/bin"), 0o700))
-	w.must(os.MkdirAll(w.path("local/completion"), 0o700))
-	w.must(os.MkdirAll(w.path("home"), 0o700))
-	w.must(os.Symlink(kubectl, w.path("tools/kubectl")))
+	w.must(os.Symlink(filepath.Join(binaries.Assets, "kubectl"), w.path("tools/kubectl")))
 	w.must(os.Symlink(filepath.Join(w.dir, clone, "bin/kustomize"), w.path("tools/kustomize")))
-	env := []string{
-		"PATH=" + w.path("local/bin") + ":" + w.path("tools") + ":" + os.Getenv("PATH"),
-		"HOME=" + w.path("home"),
-		"KUBECONFIG=" + w.plane.Kubeconfig(),
-		stage.AssetsVariable + "=" + binaries.Assets,
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS") // of the make that runs the tests
+	})
+	for _, name := range []string{"GOENV", "GOCACHE", "GOMODCACHE", "GOPATH"} {
+		env = append(env, name+"="+strings.TrimSpace(output(w.t, "go", "env", name)))
+	}
+	return append(env,
+		"PATH="+w.path("local/bin")+":"+w.path("tools")+":"+os.Getenv("PATH"),
+		"HOME="+w.path("home"),
+		"KUBECONFIG="+w.plane.Kubeconfig(),
+		stage.AssetsVariable+"="+binaries.Assets,
 		"CGO_ENABLED=0",
 		"PASSWORD=secret",
 		"GIT_AUTHOR_NAME=Reader", "GIT_AUTHOR_EMAIL=reader@example.com",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_NAME=Reader", "GIT_COMMITTER_EMAIL=reader@example.com",
 		// For one architecture: the other one takes minutes where nothing is built yet.
-		"ARCHITECTURES=" + goEnv(w.t)["GOARCH"],
+		"ARCHITECTURES="+runtime.GOARCH,
 		// On ports that are free: others may have those of make run-local.
-		"RUN_LOCAL_ARGS=--storage-path=" + w.path("local/store") + " --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 --log-encoding=console",
-	}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
-		if value := os.Getenv(name); value != "" { // the way to the module proxy
-			env = append(env, name+"="+value)
-		}
-	}
-	for name, value := range goEnv(w.t) {
-		if value != "" && name != "GOARCH" {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
-// goEnv is what Go would otherwise take from the home of whoever runs the tests.
-func goEnv(t *testing.T) map[string]string {
-	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOARCH", "GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GONOPROXY",
-		"GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOINSECURE", "GOFLAGS", "GOTOOLCHAIN").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]string{}
-	if err := json.Unmarshal(output, &values); err != nil {
-		t.Fatal(err)
-	}
-	return values
+		"RUN_LOCAL_ARGS=--storage-path="+w.path("local/store")+" --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 --log-encoding=console",
+	)
 }
 
 // write writes a file below the folder of the world.
 func (w *world) write(name, content string) {
 	w.t.Helper()
-	w.must(os.MkdirAll(filepath.Dir(filepath.Join(w.dir, name)), 0o700))
-	write(w.t, filepath.Join(w.dir, name), content)
+	write(w.t, w.path(name), content)
 }
+
+var (
+	// namedFile is the first line of a block that is a file of the commands.
+	namedFile = regexp.MustCompile(`^# ([a-z-]+\.yaml)\n`)
+	// fileName is the line in front of a block that says which file the block is.
+	fileName = regexp.MustCompile("^`(\\S+)`:$")
+)
 
 // shown writes the files that a page shows into a folder.
 func (w *world) shown(p page, dir string) {
 	w.t.Helper()
 	for _, b := range p.blocks() {
-		if m := namedFile.FindStringSubmatch(b.text); m != nil {
-			w.write(filepath.Join(dir, m[1]), w.standsFor.Replace(b.text))
-		} else if m := fileName.FindStringSubmatch(p.lines[max(0, b.line-3)]); m != nil {
+		m := namedFile.FindStringSubmatch(b.text)
+		if m == nil {
+			m = fileName.FindStringSubmatch(p.lines[max(0, b.line-3)])
+		}
+		if m != nil {
 			w.write(filepath.Join(dir, m[1]), w.standsFor.Replace(b.text))
 		}
 	}

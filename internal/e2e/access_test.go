@@ -4,7 +4,7 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
 func TestAccessFromOtherNamespaces(t *testing.T) {
@@ -28,6 +29,7 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = tenant, s.namespace
 	})
 	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches")
+	s.Expect(s.explainedAccess(policy)).To(ContainSubstring("does not admit namespace '" + tenant + "': the controller refuses this policy"))
 
 	edit(s, repo, func(r *v1.ImageRepository) {
 		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
@@ -38,10 +40,22 @@ func TestAccessFromOtherNamespaces(t *testing.T) {
 	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "b" })
 	latest := ready(s, policy).Status.LatestRef
 	s.Expect(latest.Tag).To(Equal("1.0.0"))
+	s.Expect(s.explainedAccess(policy)).To(ContainSubstring("admits namespace '" + tenant + "', unless"))
 
 	edit(s, namespace, func(n *corev1.Namespace) { n.Labels["team"] = "c" })
 	notReady(s, policy, acl.AccessDeniedReason, "no namespace selector")
 	expectRefs(s, policy, latest, nil)
+}
+
+// explainedAccess is what explain says of the access of a policy, which it does not
+// enforce: RBAC let the user read both objects.
+func (s *scene) explainedAccess(policy *v1.ImagePolicy) string {
+	s.t.Helper()
+	got := s.explained(policy)
+	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
+	i := slices.IndexFunc(got.Notes, func(note explain.Note) bool { return note.Reason == explain.NoteAccess })
+	s.Expect(i).To(BeNumerically(">=", 0))
+	return got.Notes[i].Message
 }
 
 func TestOtherNamespacesCanBeForbidden(t *testing.T) {
@@ -77,22 +91,20 @@ func dockerConfig(s *scene, host, username, password string) map[string]string {
 	return map[string]string{corev1.DockerConfigJsonKey: string(config)}
 }
 
-func (s *scene) secret(name string, kind corev1.SecretType, data map[string]string) {
+// secret creates a Secret, or replaces what it holds.
+func (s *scene) secret(name string, kind corev1.SecretType, data map[string]string) *meta.LocalObjectReference {
 	s.t.Helper()
-	s.Expect(suite.api.Create(s.ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Type: kind, StringData: data,
-	})).To(Succeed())
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Type: kind, StringData: data}
+	if err := suite.api.Create(s.ctx, secret.DeepCopy()); err != nil {
+		s.Expect(suite.api.Update(s.ctx, secret)).To(Succeed())
+	}
+	return &meta.LocalObjectReference{Name: name}
 }
 
 func TestCredentials(t *testing.T) {
 	s := newScene(t)
-	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(t.TempDir(), "registry"), Username: "robot", Password: secretPart}
-	s.Expect(private.Start(s.ctx)).To(Succeed())
-	t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
-	content, err := stage.Image("private")
-	s.Expect(err).NotTo(HaveOccurred())
-	digest, err := private.Push(s.ctx, "org/app:1.0.0", content)
-	s.Expect(err).NotTo(HaveOccurred())
+	private := s.privateRegistry()
+	digest := s.pushTo(private, "org/app:1.0.0", "private")
 	privateImage := func(r *v1.ImageRepository) { r.Spec.Image = private.Image("org/app") }
 
 	anonymous := s.repository("anonymous", privateImage)
@@ -100,16 +112,18 @@ func TestCredentials(t *testing.T) {
 
 	missing := s.repository("missing", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "missing"} })
 	notReady(s, missing, v1.AuthenticationFailedReason, "missing")
-	s.secret("malformed", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: `{"auths": ` + secretPart})
-	malformed := s.repository("malformed", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "malformed"} })
+	with := func(secret *meta.LocalObjectReference) func(*v1.ImageRepository) {
+		return func(r *v1.ImageRepository) { r.Spec.SecretRef = secret }
+	}
+	malformed := s.repository("malformed", privateImage, with(s.secret("malformed", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: `{"auths": ` + secretPart})))
 	notReady(s, malformed, v1.AuthenticationFailedReason, "malformed")
 
-	s.secret("wrong", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", "wrong-"+secretPart))
-	wrong := s.repository("wrong", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "wrong"} })
+	wrong := s.repository("wrong", privateImage,
+		with(s.secret("wrong", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", "wrong-"+secretPart))))
 	notReady(s, wrong, v1.AuthenticationFailedReason, "401")
 
-	s.secret("right", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
-	ready(s, s.repository("secret", privateImage, func(r *v1.ImageRepository) { r.Spec.SecretRef = &meta.LocalObjectReference{Name: "right"} }))
+	right := s.secret("right", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
+	ready(s, s.repository("secret", privateImage, with(right)))
 	policy := s.policy("secret", reflecting(v1.ReflectAlways))
 	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(digest), "tags and digests go the same way")
 
@@ -120,8 +134,7 @@ func TestCredentials(t *testing.T) {
 	s.Expect(suite.api.Create(s.ctx, account)).To(Succeed())
 	ready(s, s.repository("account", privateImage, func(r *v1.ImageRepository) { r.Spec.ServiceAccountName = "puller" }))
 
-	s.secret("late", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
-	edit(s, missing, func(r *v1.ImageRepository) { r.Spec.SecretRef.Name = "late" })
+	edit(s, missing, with(right))
 	ready(s, missing)
 
 	s.Expect(stage.Tail(s.controller.LogFile(), 10000)).NotTo(ContainSubstring(secretPart))
@@ -131,16 +144,6 @@ func TestCredentials(t *testing.T) {
 			s.Expect(condition.Message).NotTo(ContainSubstring(secretPart))
 		}
 	}
-}
-
-func TestPlainHTTPMustBeAllowed(t *testing.T) {
-	s := newScene(t)
-	// a loopback address is reached by plain HTTP in any case, a name is not
-	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.Insecure = "registry.invalid:5000/org/app", false
-		r.Spec.Timeout = &metav1.Duration{Duration: 5 * time.Second}
-	})
-	notReady(s, repo, v1.ReadOperationFailedReason, "registry.invalid")
 }
 
 // TestFlagsOfAFluxInstallation starts the controller with the flags that such
@@ -160,6 +163,7 @@ func TestFlagsOfAFluxInstallation(t *testing.T) {
 	s.Expect(ready(s, s.policy("app")).Status.LatestRef.Tag).To(Equal("1.0.0"))
 	s.Expect(time.Since(started)).To(BeNumerically("<", patience), "an events receiver that is down holds nothing up")
 	log := stage.Tail(s.controller.LogFile(), 1000)
+	s.Expect(log).To(MatchRegexp(`"msg":"starting".*"version":"`), "the guide looks for that line")
 	for _, flag := range []string{"storage-value-log-file-size", "gc-interval", "aws-autologin-for-ecr"} {
 		s.Expect(log).To(ContainSubstring("the flag --" + flag + " is ignored"))
 	}

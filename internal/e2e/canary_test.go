@@ -21,7 +21,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
-	"github.com/fluxcd/image-reflector-controller/internal/canary"
+	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
 // secretPart is a part of every credential of these tests. After the run it is

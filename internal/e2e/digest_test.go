@@ -4,14 +4,10 @@ package e2e_test
 
 import (
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
@@ -71,39 +67,4 @@ func TestDigestLifeCycle(t *testing.T) {
 	ready(s, policy)
 	expectRefs(s, policy, ref("1.1.0", ""), ref("1.1.0", newer))
 	s.Expect(s.proxy.asked("manifests/1.0.0")).NotTo(BeEmpty())
-}
-
-func TestAlwaysLooksAtEveryInterval(t *testing.T) {
-	s := newScene(t)
-	first := s.push("app", "1.0.0", "first")
-	s.repository("app")
-	policy := s.policy("app", reflecting(v1.ReflectAlways), func(p *v1.ImagePolicy) {
-		p.Spec.Interval = &metav1.Duration{Duration: time.Second}
-	})
-	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(first))
-	second := s.push("app", "1.0.0", "second")
-	s.Eventually(func() string { return refresh(s, policy).Status.LatestRef.Digest }).Should(Equal(second))
-}
-
-func TestDigestOfAMultiArchImageIsTheIndex(t *testing.T) {
-	s := newScene(t)
-	index, err := stage.Index("multi", "amd64", "arm64")
-	s.Expect(err).NotTo(HaveOccurred())
-	digest, err := suite.registry.Push(s.ctx, s.namespace+"/app:1.0.0", index)
-	s.Expect(err).NotTo(HaveOccurred())
-	want, err := index.Digest()
-	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(digest).To(Equal(want.String()))
-
-	s.repository("app")
-	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
-	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(want.String()))
-}
-
-func TestOnlyTheSelectedTagsDigestIsFetched(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0", "1.1.0", "1.2.0", "2.0.0-rc.1")
-	s.repository("app")
-	ready(s, s.policy("app", reflecting(v1.ReflectIfNotPresent)))
-	s.Expect(s.proxy.asked("manifests")).To(Equal([]string{"HEAD /v2/" + s.namespace + "/app/manifests/1.2.0"}))
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -58,29 +57,13 @@ func (s *scene) explained(policy *v1.ImagePolicy, args ...string) explain.Result
 	return result
 }
 
-// privateRegistry starts a registry that wants a password, with some tags of
-// an image, and a repository in the cluster that has the password.
-func (s *scene) privateRegistry(tags ...string) (*stage.Registry, *v1.ImageRepository) {
+// privateRegistry starts a registry that wants a password.
+func (s *scene) privateRegistry() *stage.Registry {
 	s.t.Helper()
 	private := &stage.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(s.t.TempDir(), "registry"), Username: "robot", Password: secretPart}
 	s.Expect(private.Start(s.ctx)).To(Succeed())
 	s.t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
-	for _, tag := range tags {
-		s.pushTo(private, tag)
-	}
-	s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
-	repo := s.repository("webapp", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), &meta.LocalObjectReference{Name: "private"}
-	})
-	return private, ready(s, repo)
-}
-
-func (s *scene) pushTo(registry *stage.Registry, tag string) {
-	s.t.Helper()
-	content, err := stage.Image("webapp " + tag)
-	s.Expect(err).NotTo(HaveOccurred())
-	_, err = registry.Push(s.ctx, "org/webapp:"+tag, content)
-	s.Expect(err).NotTo(HaveOccurred())
+	return private
 }
 
 func reasons(notes []explain.Note) []string {
@@ -95,8 +78,13 @@ func reasons(notes []explain.Note) []string {
 // the password included, and comes to the controller's own answer.
 func TestExplainSaysWhatTheControllerSelected(t *testing.T) {
 	s := newScene(t)
-	private, _ := s.privateRegistry("1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
-		"b1", "b2", "b3")
+	private := s.privateRegistry()
+	for _, tag := range []string{"1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
+		"b1", "b2", "b3"} {
+		s.pushTo(private, "org/webapp:"+tag, "webapp "+tag)
+	}
+	login := s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
+	ready(s, s.repository("webapp", func(r *v1.ImageRepository) { r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), login }))
 	of := func(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
 		return func(p *v1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.DigestReflectionPolicy = "webapp", v1.ReflectIfNotPresent
@@ -187,7 +175,7 @@ func (s *scene) checkCompletion() {
 
 // checkChanges: the registry goes on, the status does not.
 func (s *scene) checkChanges(private *stage.Registry, policy *v1.ImagePolicy) {
-	s.pushTo(private, "1.4.0")
+	s.pushTo(private, "org/webapp:1.4.0", "webapp 1.4.0")
 	got := s.explained(policy, "--tag", "1.2.0")
 	s.Expect(got.Selected.Tag).To(Equal("1.4.0"))
 	s.Expect(*got.Policy.Agrees).To(BeFalse())
@@ -227,33 +215,6 @@ func TestExplainDoubtsAsTheControllerDoes(t *testing.T) {
 	got = s.explained(policy)
 	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
 	s.Expect(reasons(got.Notes)).NotTo(ContainElement(explain.NoteUnlisted))
-}
-
-// TestExplainTellsAccessAndDoesNotEnforceIt: RBAC let the user read both.
-func TestExplainTellsAccessAndDoesNotEnforceIt(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	repo := ready(s, s.repository("app"))
-	policy := s.policy("app", func(p *v1.ImagePolicy) {
-		p.Namespace, p.Spec.ImageRepositoryRef.Namespace = s.newNamespace(map[string]string{"team": "a"}), s.namespace
-	})
-	notReady(s, policy, acl.AccessDeniedReason, "")
-	access := func() string {
-		got := s.explained(policy)
-		s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
-		for _, note := range got.Notes {
-			if note.Reason == explain.NoteAccess {
-				return note.Message
-			}
-		}
-		return ""
-	}
-	s.Expect(access()).To(ContainSubstring("does not admit namespace '" + policy.Namespace + "': the controller refuses this policy"))
-	edit(s, repo, func(r *v1.ImageRepository) {
-		r.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
-	})
-	ready(s, policy)
-	s.Expect(access()).To(ContainSubstring("admits namespace '" + policy.Namespace + "', unless"))
 }
 
 // screens are the blocks of the guide that show a cluster.

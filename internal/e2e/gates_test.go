@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	ggcr "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,7 +18,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // gated changes the spec of a policy that reflects digests.
@@ -135,79 +133,4 @@ func TestMinimumAge(t *testing.T) {
 	s.Expect(time.Now()).To(BeTemporally(">=", ripe))
 	s.Expect(time.Now()).To(BeTemporally("<", ripe.Add(5*time.Second)), "by itself, and at once")
 	s.Expect(candidates(policy)).To(Equal([]string{"1.1.0 Passed"}))
-}
-
-func TestExclude(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0", "1.1.0", "1.2.0")
-	s.repository("app")
-	policy := s.policy("app")
-	s.selected(policy, "1.2.0")
-	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Exclude = []string{"1.2.0", "9.9.9"} })
-	s.selected(policy, "1.1.0")
-	s.Expect(s.proxy.asked("manifests")).To(BeEmpty(), "to hold a tag back asks for nothing, not even whether it is gone")
-	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Exclude = nil })
-	s.selected(policy, "1.2.0")
-}
-
-func TestNewestByFirstSeen(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "main-ffff", "main-0000")
-	repo := s.repository("app")
-	policy := s.policy("app", func(p *v1.ImagePolicy) {
-		p.Spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: v1.TimeFirstSeen}}
-	})
-	s.selected(policy, "main-ffff")
-	s.Eventually(time.Now).Should(BeTemporally(">", refresh(s, repo).Status.LastScanResult.ScanTime.Add(time.Second)))
-	s.push("app", "main-7777", "newer")
-	request(s, repo)
-	s.selected(policy, "main-7777")
-	s.Expect(s.proxy.asked("manifests")).To(BeEmpty())
-}
-
-// TestNewestByCreated reads the times of a thousand images, within the rate of the
-// registry's gate, and goes on after a kill.
-func TestNewestByCreated(t *testing.T) {
-	const (
-		images      = 1000
-		rate, burst = 200, 100
-	)
-	s := newScene(t, fmt.Sprintf("--registry-qps=%d", rate), fmt.Sprintf("--registry-burst=%d", burst))
-	registry := registrytest.Start(t)
-	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range images {
-		made := first.Add(time.Duration((i*7)%images) * time.Hour)
-		registry.PushImage(t, "org/app", fmt.Sprintf("main-%03d", i), createdAt(s, made))
-	}
-	registry.PushImage(t, "org/app", "v1.0.0", createdAt(s, first.Add(images*time.Hour))) // filtered out
-	registry.Reset()
-	s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = registry.Image("org/app") })
-	begun := time.Now()
-	policy := s.policy("app", func(p *v1.ImagePolicy) {
-		p.Spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: v1.TimeCreated}}
-		p.Spec.FilterTags = &v1.TagFilter{Pattern: "^main-"}
-	})
-	s.Eventually(func() int { return registry.Count(registrytest.Blob) }).Should(BeNumerically(">", images/2))
-	s.Expect(s.controller.Kill()).To(Succeed())
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-
-	s.selected(policy, fmt.Sprintf("main-%03d", (images-1)*143%images)) // 7 * 143 = 1001
-	s.Expect(registry.Count(registrytest.Blob)).To(BeNumerically("<=", images+64), "what was read before the kill is not read again, but for a part")
-	s.Expect(registry.Count(registrytest.ManifestGet)).To(BeNumerically("<=", images+64))
-	allowed := 2*burst + rate*time.Since(begun).Seconds()
-	s.Expect(registry.Count(registrytest.Any)).To(BeNumerically("<=", int(allowed)), "the rate is kept")
-	s.Expect(registry.PeakConnections()).To(BeNumerically("<=", 16), "and so is the bound of what is under way")
-
-	registry.Reset()
-	registry.PushImage(t, "org/app", "main-new", createdAt(s, first.Add(2*images*time.Hour)))
-	repo := &v1.ImageRepository{ObjectMeta: s.meta("app")}
-	request(s, repo)
-	s.selected(policy, "main-new")
-	s.Expect(registry.Counts()).To(Equal(map[registrytest.Kind]int{registrytest.Tags: 2, registrytest.ManifestGet: 1, registrytest.Blob: 1}), "the pages of the list, and one more image")
-}
-
-func createdAt(s *scene, at time.Time) ggcr.Image {
-	img, err := mutate.CreatedAt(empty.Image, ggcr.Time{Time: at})
-	s.Expect(err).NotTo(HaveOccurred())
-	return img
 }

@@ -5,8 +5,6 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -95,12 +93,9 @@ func TestMoveToAnotherRegistry(t *testing.T) {
 	from := image.NewRef(before.Image("org/app"), "1.0.0", before.Push(t, "org/app", "1.0.0"))
 	to := image.NewRef(after.Image("org/app"), "1.0.0", after.Push(t, "org/app", "1.0.0"))
 	config := fmt.Sprintf(`{"auths":{%q:{"username":"before","password":%q},%q:{"username":"after","password":%q}}}`, before.Host(), secretPart, after.Host(), secretPart)
-	s.Expect(suite.api.Create(s.ctx, &corev1.Secret{
-		ObjectMeta: s.meta("both"),
-		Data:       map[string][]byte{corev1.DockerConfigJsonKey: []byte(config)},
-	})).To(Succeed())
+	both := s.secret("both", corev1.SecretTypeOpaque, map[string]string{corev1.DockerConfigJsonKey: config})
 	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.SecretRef = before.Image("org/app"), &meta.LocalObjectReference{Name: "both"}
+		r.Spec.Image, r.Spec.SecretRef = before.Image("org/app"), both
 	})
 	policy := s.policy("app", reflecting(v1.ReflectAlways))
 	expectRefs(s, ready(s, policy), from, nil)
@@ -111,33 +106,4 @@ func TestMoveToAnotherRegistry(t *testing.T) {
 	expectRefs(s, ready(s, policy), to, from)
 	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(2))
 	s.Expect(s.events(policy)).To(HaveEach(HavePrefix("Normal ")))
-}
-
-// TestRestoredStorage shows that a storage which is older than the statuses, as
-// that of a replica which did not lead for a while, moves no policy.
-func TestRestoredStorage(t *testing.T) {
-	registry := registrytest.Start(t)
-	s := newScene(t)
-	registry.PushTags(t, "org/app", "1.0.0", "1.1.0")
-	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = registry.Image("org/app") })
-	policy := s.policy("app")
-	ready(s, policy)
-	file := filepath.Join(s.controller.StoragePath(), "tags.db")
-	old, err := os.ReadFile(file)
-	s.Expect(err).NotTo(HaveOccurred())
-	registry.Delete(t, "org/app", "1.1.0")
-	request(s, repo)
-	s.Eventually(func() string { return refresh(s, policy).Status.LatestRef.Tag }).Should(Equal("1.0.0"))
-	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(2))
-	before := ready(s, policy).Status.DeepCopy()
-
-	s.Expect(s.controller.Stop()).To(Succeed())
-	s.Expect(os.WriteFile(file, old, 0o600)).To(Succeed())
-	registry.Inject(registrytest.Tags, registrytest.Delay(time.Second))
-	registry.Reset()
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	s.Consistently(func() string { return refresh(s, policy).Status.LatestRef.Tag }, "2s").Should(Equal("1.0.0"), "1.1.0 is gone")
-	s.Expect(registry.Count(registrytest.Tags)).To(Equal(1))
-	s.Eventually(func() v1.ImagePolicyStatus { return refresh(s, policy).Status }).Should(Equal(*before), "it says again what it said")
-	s.Expect(s.events(policy)).To(HaveLen(2))
 }

@@ -28,15 +28,20 @@ type history struct {
 // follow watches the scene's policies until the test ends.
 func (s *scene) follow() *history {
 	s.t.Helper()
+	return s.followAs(readers["v1"])
+}
+
+func (s *scene) followAs(reader reader) *history {
+	s.t.Helper()
 	h := &history{refs: map[string][]v1.ImageRef{}, ready: map[string]bool{}}
-	changes, err := suite.api.Watch(s.ctx, &v1.ImagePolicyList{}, client.InNamespace(s.namespace))
+	changes, err := suite.api.Watch(s.ctx, reader.list.DeepCopyObject().(client.ObjectList), client.InNamespace(s.namespace))
 	s.Expect(err).NotTo(HaveOccurred())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for change := range changes.ResultChan() {
-			if policy, ok := change.Object.(*v1.ImagePolicy); ok {
-				h.note(policy)
+			if policy, ok := change.Object.(client.Object); ok {
+				h.note(policy, reader.read(policy))
 			}
 		}
 		h.mu.Lock()
@@ -50,20 +55,23 @@ func (s *scene) follow() *history {
 	return h
 }
 
-func (h *history) note(policy *v1.ImagePolicy) {
+func (h *history) note(policy client.Object, ref *v1.ImageRef) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ref := policy.Status.LatestRef; ref != nil {
-		if said := h.refs[policy.Name]; len(said) == 0 || said[len(said)-1] != *ref {
-			h.refs[policy.Name] = append(said, *ref)
-		}
+	name := policy.GetName()
+	if said := h.refs[name]; ref != nil && (len(said) == 0 || said[len(said)-1] != *ref) {
+		h.refs[name] = append(said, *ref)
 	}
-	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
+	typed, ok := policy.(object)
+	if !ok {
+		return
+	}
+	ready := apimeta.FindStatusCondition(typed.GetConditions(), meta.ReadyCondition)
 	switch {
 	case ready != nil && ready.Status == metav1.ConditionTrue:
-		h.ready[policy.Name] = true
-	case h.ready[policy.Name] && ready != nil:
-		h.wavered = append(h.wavered, policy.Name+" "+ready.Reason+" "+ready.Message)
+		h.ready[name] = true
+	case h.ready[name] && ready != nil:
+		h.wavered = append(h.wavered, name+" "+ready.Reason+" "+ready.Message)
 	}
 }
 

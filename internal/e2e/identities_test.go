@@ -42,8 +42,8 @@ func TestCertificatesAndProxy(t *testing.T) {
 	digest := s.push("app", "1.0.0", "content")
 	certs, far := s.farRegistry()
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", password), proxytest.WithTarget(far))
-	s.putSecret("certs", certs)
-	s.putSecret("proxy", map[string]string{"address": proxy.Address(), "username": "user", "password": password})
+	s.secret("certs", corev1.SecretTypeOpaque, certs)
+	s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password})
 
 	repo := s.repository("app", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.Insecure = farHost+"/"+s.namespace+"/app", false
@@ -70,7 +70,7 @@ func TestCertificatesAndProxy(t *testing.T) {
 	}
 	s.Eventually(told).Should(ConsistOf(And(HavePrefix("Warning"), ContainSubstring(`Secret "certs" has the deprecated keys caFile, certFile, keyFile`))))
 
-	s.putSecret("proxy", map[string]string{"address": proxy.Address(), "username": "user", "password": password + "-2"})
+	s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password + "-2"})
 	request(s, repo)
 	notReady(s, repo, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
 	s.Expect(told()).To(HaveLen(1), "told once, however many scans there are")
@@ -80,18 +80,6 @@ func TestCertificatesAndProxy(t *testing.T) {
 	for _, text := range append(s.events(repo), string(logged), repo.Status.Conditions[0].Message) {
 		s.Expect(text).NotTo(ContainSubstring(password))
 	}
-}
-
-func TestIdentitiesOfObjectsNeedAFeatureGate(t *testing.T) {
-	s := newScene(t)
-	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.Insecure = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", false
-		r.Spec.Provider, r.Spec.ServiceAccountName = "aws", "reader"
-	})
-	awaitCondition(s, repo, meta.StalledCondition, metav1.ConditionTrue, meta.FeatureGateDisabledReason, "ObjectLevelWorkloadIdentity")
-
-	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Image = "ghcr.io/org/app"; r.Spec.ServiceAccountName = "" })
-	notReady(s, repo, v1.AuthenticationFailedReason, "ghcr.io is not one of its hosts: correct spec.provider or spec.image")
 }
 
 // TestIdentityOfAnObject has the API server make a token for a ServiceAccount.
@@ -150,13 +138,4 @@ func (s *scene) farRegistry() (map[string]string, string) {
 
 func encode(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
-
-// putSecret creates a Secret, or replaces what it holds.
-func (s *scene) putSecret(name string, data map[string]string) {
-	s.t.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, StringData: data}
-	if err := suite.api.Create(s.ctx, secret.DeepCopy()); err != nil {
-		s.Expect(suite.api.Update(s.ctx, secret)).To(Succeed())
-	}
 }

@@ -110,22 +110,6 @@ func (s *scene) expectNoDrift(manifest, applied *unstructured.Unstructured) {
 	}
 }
 
-// TestAppliedWithAStatus shows that a manifest which was taken from a cluster,
-// status and all, changes no status.
-func TestAppliedWithAStatus(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	s.apply(s.manifest("v1", "ImageRepository", "app", "image: "+s.image("app")+", interval: 1h, insecure: true"))
-	policy := s.manifest("v1", "ImagePolicy", "app", "imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}")
-	s.apply(policy)
-	s.healthy(policy)
-	before := s.live(policy)
-	policy.Object["status"] = map[string]any{"observedGeneration": int64(7), "latestImage": "other:9",
-		"latestRef": map[string]any{"name": "other", "tag": "9"}}
-	s.Expect(s.apply(policy).Object["status"]).To(Equal(before.Object["status"]))
-	s.Expect(s.live(policy).GetResourceVersion()).To(Equal(before.GetResourceVersion()))
-}
-
 // conditionMet is what "kubectl wait --for=condition=" looks for: a condition of
 // a value which is about the object as it is.
 func conditionMet(obj *unstructured.Unstructured, kind, value string) bool {

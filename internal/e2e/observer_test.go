@@ -19,7 +19,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
-	"github.com/fluxcd/image-reflector-controller/internal/conformance"
+	"github.com/fluxcd/image-reflector-controller/internal/test/conformance"
 )
 
 // observer looks at every state of every object while all tests run, in both

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/internal/canary"
+	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
 // recording notes every state of the objects of a kind in a file. Of Secrets it

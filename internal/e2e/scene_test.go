@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
@@ -118,9 +119,14 @@ func (s *scene) image(repository string) string {
 // push pushes an image that differs by its content, and returns its digest.
 func (s *scene) push(repository, tag, content string) string {
 	s.t.Helper()
+	return s.pushTo(suite.registry, s.namespace+"/"+repository+":"+tag, content)
+}
+
+func (s *scene) pushTo(registry *stage.Registry, reference, content string) string {
+	s.t.Helper()
 	image, err := stage.Image(content)
 	s.Expect(err).NotTo(HaveOccurred())
-	digest, err := suite.registry.Push(s.ctx, s.namespace+"/"+repository+":"+tag, image)
+	digest, err := registry.Push(s.ctx, reference, image)
 	s.Expect(err).NotTo(HaveOccurred())
 	return digest
 }
@@ -257,13 +263,21 @@ func (s *scene) events(obj client.Object) []string {
 	return told
 }
 
+// serve serves on the loopback interface until the test ends, and returns the
+// host and port.
+func serve(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
 // countingProxy passes requests on to a registry, and counts them.
 type countingProxy struct {
 	host string
 
 	mu       sync.Mutex
 	requests []string
-	failing  string // what the paths contain that are answered with 503
 }
 
 func newCountingProxy(t *testing.T, registry string) *countingProxy {
@@ -273,22 +287,10 @@ func newCountingProxy(t *testing.T, registry string) *countingProxy {
 	p.host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, fmt.Sprintf("%s %s", r.Method, r.URL.Path))
-		failing := p.failing != "" && strings.Contains(r.URL.Path, p.failing)
 		p.mu.Unlock()
-		if failing {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
 		forward.ServeHTTP(w, r)
 	}))
 	return p
-}
-
-// fail has what is asked for in paths that contain a text fail, nothing for none.
-func (p *countingProxy) fail(text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failing = text
 }
 
 // asked returns the requests since the last call that contain a text.

@@ -50,10 +50,9 @@ func TestMisplacedSecrets(t *testing.T) {
 		"proxy-no-address":    {"password": secretPart},
 		"proxy-swapped":       {"address": secretPart, "password": "http://127.0.0.1:1/" + secretPart},
 	} {
-		s.putSecret(name, data)
+		ref := s.secret(name, corev1.SecretTypeOpaque, data)
 		failing(s, s.repository(name, func(r *v1.ImageRepository) {
 			r.Spec.Image = registry.Image("org/app")
-			ref := &meta.LocalObjectReference{Name: name}
 			switch name[:4] {
 			case "cert":
 				r.Spec.CertSecretRef = ref
@@ -72,12 +71,11 @@ func TestSecretsThatAServerQuotes(t *testing.T) {
 	s := newScene(t)
 	registry := registrytest.Start(t, registrytest.WithTokenAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")
-	s.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(s, registry.Host(), "user", secretPart))
+	login := s.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(s, registry.Host(), "user", secretPart))
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", secretPart))
-	s.putSecret("proxy", map[string]string{"address": proxy.Address(), "username": "user", "password": secretPart})
+	through := s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": secretPart})
 	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.SecretRef = registry.Image("org/app"), &meta.LocalObjectReference{Name: "login"}
-		r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"}
+		r.Spec.Image, r.Spec.SecretRef, r.Spec.ProxySecretRef = registry.Image("org/app"), login, through
 	})
 	policy := s.policy("app", reflecting(v1.ReflectAlways))
 	ready(s, repo)

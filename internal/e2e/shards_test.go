@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -71,29 +70,4 @@ func TestTwoShards(t *testing.T) {
 	s.Eventually(s.told).Should(And(HaveLen(6), HaveEach(1)), "2 of other, and 2 of each object that moved")
 	s.Expect(s.storedBy(a)).To(BeEmpty())
 	s.Expect(s.storedBy(b)).To(HaveLen(2))
-}
-
-// TestPolicyApartFromItsRepository shows what a policy says whose repository is
-// in another shard, and that a shard sweeps what left it while it was down.
-func TestPolicyApartFromItsRepository(t *testing.T) {
-	s := emptyScene(t)
-	a, b := s.start(s.shard("a")), s.start(s.shard("b"))
-	s.pushTags("app", "1.0.0")
-	s.pushTags("kept", "1.0.0")
-	repo, kept := s.repository("app", inShard[*v1.ImageRepository]("a")), s.repository("kept", inShard[*v1.ImageRepository]("a"))
-	policy := s.policy("app", inShard[*v1.ImagePolicy]("b"))
-	notReady(s, policy, meta.DependencyNotReadyReason, "belongs to another controller than this ImagePolicy: its labels don't match '")
-	notReady(s, policy, meta.DependencyNotReadyReason, shardKey+"=b")
-	ready(s, repo)
-	ready(s, kept)
-
-	s.Expect(a.Stop()).To(Succeed())
-	edit(s, repo, inShard[*v1.ImageRepository]("b"))
-	ready(s, policy)
-	s.Expect(s.storedBy(a)).To(HaveLen(2))
-	s.Expect(a.Start(s.ctx)).To(Succeed())
-	s.Eventually(func() bool { return s.leads(a) }).Should(BeTrue())
-	s.Eventually(func() float64 { return s.reconciled(a, "kept") }).Should(BeNumerically(">", 0))
-	s.Expect(s.storedBy(a)).To(ConsistOf(HaveField("UID", kept.UID)), "what went to another shard is swept, and nothing else")
-	s.Expect(s.storedBy(b)).To(ConsistOf(HaveField("UID", repo.UID)))
 }

@@ -120,7 +120,7 @@ func TestOnlySignedImagesAreSelected(t *testing.T) {
 			right, wrong := w.right(s), w.wrong(s)
 			signed := s.pushIndex("app", "1.0.0", "amd64", "arm64")
 			right(signed, signed)
-			unsigned := s.push("app", "1.1.0", "unsigned")
+			s.push("app", "1.1.0", "unsigned")
 			byStranger := s.push("app", "1.2.0", "signed by a stranger")
 			wrong(byStranger, byStranger)
 			forged := s.push("app", "1.3.0", "with the claim about another image")
@@ -146,37 +146,7 @@ func TestOnlySignedImagesAreSelected(t *testing.T) {
 			right(late, late)
 			request(s.scene, policy)
 			s.Expect(ready(s.scene, policy).Status.LatestRef).To(Equal(image.NewRef(s.image("app"), "2.0.0", late)))
-			s.Expect(unsigned).NotTo(Equal(late))
 		})
-	}
-}
-
-// TestATagThatIsMovedToAnUnsignedImage tests that the image which was verified stays
-// selected, and that nothing that is not verified ever is.
-func TestATagThatIsMovedToAnUnsignedImage(t *testing.T) {
-	s := newSigning(newScene(t))
-	key := signaturetest.NewKey(t, "ecdsa")
-	sign := s.byKey(key)
-	first := s.push("app", "1.0.0", "signed")
-	sign(first, first)
-	s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval = metav1.Duration{Duration: time.Second} })
-	history := s.follow()
-	policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) {
-		spec.Verify = &v1.ImageVerification{SecretRef: s.secret("keys", map[string][]byte{"cosign.pub": key.PublicPEM(t)})}
-		spec.DigestReflectionPolicy, spec.Interval = v1.ReflectAlways, &metav1.Duration{Duration: time.Second}
-	}))
-	ready(s.scene, policy)
-
-	s.push("app", "1.0.0", "tampered with")
-	s.Eventually(func() []string { return candidates(refresh(s.scene, policy)) }).Should(Equal([]string{"1.0.0 Kept verify"}))
-	s.Expect(policy.Status.LatestRef.Digest).To(Equal(first))
-	awaitCondition(s.scene, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, first)
-
-	second := s.push("app", "1.0.0", "signed again")
-	sign(second, second)
-	s.Eventually(func() string { return refresh(s.scene, policy).Status.LatestRef.Digest }).Should(Equal(second))
-	for _, ref := range history.of("app") {
-		s.Expect([]string{first, second}).To(ContainElement(ref.Digest), "nothing else was ever selected")
 	}
 }
 
@@ -211,30 +181,4 @@ func TestKeysThatCantBeUsed(t *testing.T) {
 	request(s.scene, policy)
 	ready(s.scene, policy)
 	awaitCondition(s.scene, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, digest)
-}
-
-// TestARegistryThatFailsWhileSignaturesAreRead tests that this is neither a pass nor a
-// rejection.
-func TestARegistryThatFailsWhileSignaturesAreRead(t *testing.T) {
-	s := newSigning(newScene(t))
-	key := signaturetest.NewKey(t, "ecdsa")
-	sign := s.byKey(key)
-	first := s.push("app", "1.0.0", "signed")
-	sign(first, first)
-	repo := s.repository("app")
-	policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) {
-		spec.Verify = &v1.ImageVerification{SecretRef: s.secret("keys", map[string][]byte{"cosign.pub": key.PublicPEM(t)})}
-	}))
-	ready(s.scene, policy)
-	before := policy.DeepCopy()
-
-	second := s.push("app", "1.1.0", "signed, too")
-	sign(second, second)
-	s.proxy.fail(".sig")
-	request(s.scene, repo)
-	failed := notReady(s.scene, policy, v1.ReadOperationFailedReason, "answered with an error (503")
-	s.Expect(failed.Status.LatestRef).To(Equal(before.Status.LatestRef))
-	s.Expect(failed.Status.Candidates).To(Equal(before.Status.Candidates))
-	s.proxy.fail("")
-	s.selected(policy, "1.1.0")
 }

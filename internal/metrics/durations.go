@@ -21,7 +21,7 @@ type Durations struct {
 func NewDurations() *Durations {
 	return &Durations{prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "gotk_reconcile_duration_seconds",
-		Help:    "The duration of the reconciles of an object.",
+		Help:    "How long the reconciles of an object took, counted by the process that made them.",
 		Buckets: prometheus.ExponentialBucketsRange(0.01, 1800, 10), // those of Flux
 	}, []string{"kind", "name", "namespace"})}
 }

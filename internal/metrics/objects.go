@@ -20,13 +20,13 @@ const listTimeout = 10 * time.Second
 
 var (
 	readyDesc = prometheus.NewDesc("gotk_reconcile_condition",
-		"Whether an object's condition has a status: 1 of the status that it has, 0 of the others.",
+		"Whether the condition Ready of an object has a status: 1 for the status that it has, 0 for the others of True, False and Unknown.",
 		[]string{"kind", "name", "namespace", "type", "status"}, nil)
 	suspendedDesc = prometheus.NewDesc("gotk_suspend_status",
 		"Whether an object is suspended: 1 or 0.",
 		[]string{"kind", "name", "namespace"}, nil)
 	policyDesc = prometheus.NewDesc("image_policy_info",
-		"The image that a policy has selected.",
+		"The image that a policy has selected, by its status.latestRef: always 1.",
 		[]string{"namespace", "name", "image", "tag", "digest"}, nil)
 	tagsDesc = prometheus.NewDesc("image_reflector_repository_tags",
 		"The number of tags found by the last successful scan of a repository.",
@@ -35,7 +35,7 @@ var (
 		"The Unix time of the last successful scan of a repository.",
 		[]string{"namespace", "name"}, nil)
 	intervalDesc = prometheus.NewDesc("image_reflector_repository_interval_seconds",
-		"The time between two scans of a repository, as its object has it.",
+		"The time between two scans of a repository, by its spec.interval.",
 		[]string{"namespace", "name"}, nil)
 )
 

@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/conformance"
+	"github.com/fluxcd/image-reflector-controller/internal/test/conformance"
 )
 
 // way is how a reconcile ends, by the name of the function that makes its error.

@@ -33,6 +33,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
+	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
 
 // manyTags is the length of the long list.
@@ -258,7 +259,7 @@ func TestMatrix(t *testing.T) {
 	}
 	t.Log("\n" + table.String())
 	if !t.Failed() {
-		compareDocs(t, table.String())
+		page.Generated(t, "../../../docs/guides/registries.md", "registries", table.String())
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/image-reflector-controller/internal/canary"
+	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
 const secret = "s3cret+canary/1"

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	flag "github.com/spf13/pflag"
+
+	"github.com/fluxcd/image-reflector-controller/internal/metrics"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/test/page"
+)
+
+// TestDocs_ListEveryFlag compares docs/flags.md with the flags of the controller.
+func TestDocs_ListEveryFlag(t *testing.T) {
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	(&flags{}).bind(fs)
+	var table strings.Builder
+	table.WriteString("| flag | default | meaning |\n|---|---|---|\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		value := "none"
+		if f.DefValue != "" && f.DefValue != "[]" {
+			value = code(f.DefValue)
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", code("--"+f.Name), value, f.Usage)
+	})
+	page.Generated(t, "docs/flags.md", "flags", table.String())
+}
+
+// TestDocs_ListEveryMetric compares docs/metrics.md with the collectors that the
+// controller registers.
+func TestDocs_ListEveryMetric(t *testing.T) {
+	g := NewWithT(t)
+	objects, scans, registries, store := descriptions{}, descriptions{}, descriptions{}, descriptions{}
+	objects.MustRegister(metrics.NewDurations(), &metrics.Objects{})
+	scans.MustRegister(metrics.NewScans(nil))
+	registry.NewClient(registry.WithMetrics(registries)).Close()
+	opened, err := tagstore.OpenBolt(t.TempDir(), tagstore.WithMetrics(store))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(opened.Close()).To(Succeed())
+	for name, of := range map[string]descriptions{
+		"objects": objects, "scans": scans, "registries": registries, "store": store,
+	} {
+		page.Generated(t, "docs/metrics.md", name, of.table())
+	}
+}
+
+// descriptions are the help and the labels of metrics by name. It is a
+// prometheus.Registerer that keeps no collector.
+type descriptions map[string][2]string
+
+// described is what a prometheus.Desc prints: it has no other way to be read.
+var described = regexp.MustCompile(`^Desc{fqName: "(.+)", help: "(.+)", constLabels: {}, variableLabels: {(.*)}}$`)
+
+func (d descriptions) Register(c prometheus.Collector) error {
+	descs := make(chan *prometheus.Desc, 100)
+	c.Describe(descs)
+	close(descs)
+	for desc := range descs {
+		m := described.FindStringSubmatch(desc.String())
+		if m == nil {
+			return fmt.Errorf("a metric is described as %s", desc)
+		}
+		d[m[1]] = [2]string{m[2], m[3]}
+	}
+	return nil
+}
+
+func (d descriptions) MustRegister(collectors ...prometheus.Collector) {
+	for _, c := range collectors {
+		if err := d.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (d descriptions) Unregister(prometheus.Collector) bool { return false }
+
+func (d descriptions) table() string {
+	var table strings.Builder
+	table.WriteString("| metric | labels | meaning |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		help, labels := d[name][0], ""
+		if d[name][1] != "" {
+			labels = code(strings.ReplaceAll(d[name][1], ",", "`, `"))
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", code(name), labels, help)
+	}
+	return table.String()
+}
+
+func code(text string) string { return "`" + text + "`" }
