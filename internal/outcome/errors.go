@@ -4,7 +4,6 @@ package outcome
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -93,9 +92,4 @@ func Reason(err error) string {
 		return retry.Reason
 	}
 	return v1.FailureReason
-}
-
-// Waitingf returns a WaitingError with a formatted message.
-func Waitingf(reason string, after time.Duration, format string, args ...any) error {
-	return Waiting(reason, after, fmt.Errorf(format, args...))
 }

@@ -45,7 +45,7 @@ func TestPathsAreComplete(t *testing.T) {
 	code := readCode(g)
 	g.Expect(code.unknown).To(BeEmpty(), "add these reasons to reasonsByName, and to paths the ways in which they are used")
 	g.Expect(code.ofRegistry).To(ConsistOf(ofRegistry), "the reasons of internal/registry")
-	g.Expect(code.declared).To(ConsistOf("Stalled", "Waiting", "KeepReady", "Retry", "Deferred", "Waitingf"), "add to way, and to path.take, what makes errors")
+	g.Expect(code.declared).To(ConsistOf("Stalled", "Waiting", "KeepReady", "Retry", "Deferred"), "add to way, and to path.take, what makes errors")
 
 	want := map[path]bool{{succeeds, meta.SucceededReason}: true, {announces, meta.ProgressingReason}: true, {fails, v1.FailureReason}: true}
 	for p := range code.used {
@@ -101,7 +101,7 @@ func (c *code) note(pkg string, node ast.Node) {
 		c.noteName(pkg, dotted(node))
 	case *ast.CallExpr:
 		if name, ok := strings.CutPrefix(dotted(node.Fun), "outcome."); ok && len(node.Args) > 1 {
-			c.noteUse(way(strings.TrimSuffix(name, "f")), dotted(node.Args[0]))
+			c.noteUse(way(name), dotted(node.Args[0]))
 		}
 	default:
 		c.noteDeclaration(pkg, node)

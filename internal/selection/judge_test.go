@@ -21,12 +21,6 @@ func TestJudge(t *testing.T) {
 		want   Verdict
 	}{
 		{
-			reason: "three numbers are a version",
-			choice: semVer("*"),
-			tag:    "26.7.0",
-			want:   Verdict{Key: "26.7.0"},
-		},
-		{
 			reason: "a v and zeros may lead, as in calendar versions",
 			choice: semVer(">=2024.1.0"),
 			tag:    "v2024.01.02",
@@ -45,12 +39,6 @@ func TestJudge(t *testing.T) {
 			want:   Verdict{Key: "26", Reason: "is not a version: it has no MINOR number (MAJOR.MINOR.PATCH is needed)", Cause: CauseNoVersion},
 		},
 		{
-			reason: "nor one that moves and has a dot in its variant",
-			choice: semVer(">=1.0.0-0"),
-			tag:    "1.24-alpine3.23",
-			want:   Verdict{Key: "1.24-alpine3.23", Reason: "is not a version: it has no PATCH number (MAJOR.MINOR.PATCH is needed)", Cause: CauseNoVersion},
-		},
-		{
 			reason: "a word is no version",
 			choice: semVer("*"),
 			tag:    "latest",
@@ -67,12 +55,6 @@ func TestJudge(t *testing.T) {
 			choice: semVer("*"),
 			tag:    "1.18446744073709551616.0",
 			want:   Verdict{Key: "1.18446744073709551616.0", Reason: "is not a version: a number is greater than 18446744073709551615", Cause: CauseNoVersion},
-		},
-		{
-			reason: "the greatest number of 64 bits is one",
-			choice: semVer("*"),
-			tag:    "1.18446744073709551615.0",
-			want:   Verdict{Key: "1.18446744073709551615.0"},
 		},
 		{
 			reason: "an underscore is in no prerelease",
@@ -98,12 +80,6 @@ func TestJudge(t *testing.T) {
 			choice: semVer(">=1.0.0"),
 			tag:    "1.2.0-rc.1",
 			want:   Verdict{Key: "1.2.0-rc.1", Reason: `is a prerelease, and the range ">=1.0.0" takes none (a range takes them where a version in it has one, as in ">=1.0.0-0")`, Cause: CausePrerelease},
-		},
-		{
-			reason: "a range with a prerelease takes them",
-			choice: semVer(">=1.0.0-0"),
-			tag:    "1.2.0-rc.1",
-			want:   Verdict{Key: "1.2.0-rc.1"},
 		},
 		{
 			reason: "the comparison that fails is named",
@@ -165,24 +141,6 @@ func TestJudge(t *testing.T) {
 			choice: numerical("asc"),
 			tag:    "NaN",
 			want:   Verdict{Key: "NaN", Reason: "is not a number: it does not start with a digit, or a sign and a digit", Cause: CauseNoNumber},
-		},
-		{
-			reason: "nor is infinity",
-			choice: numerical("asc"),
-			tag:    "+Inf",
-			want:   Verdict{Key: "+Inf", Reason: "is not a number: it does not start with a digit, or a sign and a digit", Cause: CauseNoNumber},
-		},
-		{
-			reason: "nor hexadecimals",
-			choice: numerical("asc"),
-			tag:    "0x1F",
-			want:   Verdict{Key: "0x1F", Reason: "is not a number: something follows the digits", Cause: CauseNoNumber},
-		},
-		{
-			reason: "nor digits with underscores",
-			choice: numerical("asc"),
-			tag:    "1_000",
-			want:   Verdict{Key: "1_000", Reason: "is not a number: something follows the digits", Cause: CauseNoNumber},
 		},
 		{
 			reason: "a digit comes before the decimal point",
