@@ -132,7 +132,7 @@ func TestStory(t *testing.T) {
 		{"a candidate says what it is behind", "1.0.0", false, explain.Story{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
 			Reason: `is a candidate, and ranks 4 of 4, behind v1.10.0: "v1.10.0" is a higher version than "1.0.0"`}},
 		{"a rejected one says why", "2.0.0", false, explain.Story{Verdict: explain.Rejected, Cause: "OutOfRange",
-			Reason: `is outside the range "1.x": it is not 1.x`}},
+			Reason: `is outside the range "1.x": "2.0.0" does not have same major version as "1.x"`}},
 		{"an excluded one says by what", "dev-1", false, explain.Story{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
 			Reason: `is excluded by spec.exclusionList[0] "^dev-"`}},
 		{"what is not there would be selected", "1.11.0", false, explain.Story{Verdict: explain.NotListed,
@@ -140,7 +140,7 @@ func TestStory(t *testing.T) {
 		{"or not", "1.1.0", false, explain.Story{Verdict: explain.NotListed,
 			Reason: `is not in the registry; it would be a candidate, behind v1.10.0: "v1.10.0" is a higher version than "1.1.0"`}},
 		{"what would be rejected need not be pushed", "3.0.0", false, explain.Story{Verdict: explain.NotListed, Cause: "OutOfRange",
-			Reason: `is not in the registry; it is outside the range "1.x": it is not 1.x`}},
+			Reason: `is not in the registry; it is outside the range "1.x": "3.0.0" does not have same major version as "1.x"`}},
 		{"lists can lack tags", "1.11.0", true, explain.Story{Verdict: explain.NotListed,
 			Reason: "is in the registry, but missing from its list of tags, which is what is selected from; it would be selected"}},
 	} {

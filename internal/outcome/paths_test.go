@@ -101,7 +101,7 @@ func (c *code) note(pkg string, node ast.Node) {
 		c.noteName(pkg, dotted(node))
 	case *ast.CallExpr:
 		if name, ok := strings.CutPrefix(dotted(node.Fun), "outcome."); ok && len(node.Args) > 1 {
-			c.noteUse(way(strings.TrimSuffix(name, "f")), dotted(node.Args[0]))
+			c.noteUse(way(name), dotted(node.Args[0]))
 		}
 	default:
 		c.noteDeclaration(pkg, node)

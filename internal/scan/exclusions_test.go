@@ -48,21 +48,16 @@ func TestInvalidExclusionIsNamed(t *testing.T) {
 	}
 }
 
-func BenchmarkExclusions(b *testing.B) {
-	tags := make([]string, 1000)
-	for i := range tags {
-		tags[i] = "1.2.3-build.20260101"
+func TestMatch_ReturnsTheFirstItemThatMatches(t *testing.T) {
+	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug", "1"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, expression := range map[string]string{"ending": `^.*\.sig$`, "expression": `^.*\.sig.?$`} {
-		exclusions, err := CompileExclusions([]string{expression})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				exclusions.AppendKept(nil, tags)
-			}
-		})
+	if item, excluded := exclusions.Match("1-debug"); item != 1 || !excluded {
+		t.Errorf("got item %d, %t, want item 1", item, excluded)
+	}
+	if _, excluded := exclusions.Match("2"); excluded {
+		t.Error("a tag that no item matches is excluded")
 	}
 }
 

@@ -68,22 +68,3 @@ func TestEqual(t *testing.T) {
 	g.Expect(a.Equal(Next(a, "a", []string{"1"}, noon))).To(BeFalse())
 	g.Expect(a.Equal(Next(a, "b", []string{"1", "2"}, noon))).To(BeFalse())
 }
-
-func TestExclusions(t *testing.T) {
-	g := NewWithT(t)
-	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug"})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(exclusions.AppendKept(nil, []string{"1", "sha256-ab.sig", "1-debug", "sig"})).To(Equal([]string{"1", "sig"}))
-	item, excluded := exclusions.Match("1-debug")
-	g.Expect(excluded).To(BeTrue())
-	g.Expect(item).To(Equal(1), "the item that matches")
-	_, excluded = exclusions.Match("1")
-	g.Expect(excluded).To(BeFalse())
-
-	_, err = CompileExclusions([]string{"fine", "("})
-	g.Expect(err).To(MatchError(And(ContainSubstring(`spec.exclusionList[1] "("`), ContainSubstring("correct the regular expression"))))
-
-	none, err := CompileExclusions(nil)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(none.AppendKept(nil, []string{"1"})).To(Equal([]string{"1"}))
-}

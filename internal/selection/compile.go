@@ -51,13 +51,17 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	}
 }
 
+// rangeBatch bounds the memory of a selection to some 300 KiB. It is more than the
+// releases of any list that is known.
+const rangeBatch = 4096
+
 func compileSemVer(policy *v1.SemVerPolicy, f *filter) (*Rule, error) {
 	accepted, err := compileRange(policy.Range)
 	if err != nil {
 		return nil, err
 	}
 	return &Rule{
-		ranker: &engine[version, versions]{filter: f, order: versions{accepted: accepted}},
+		ranker: &engine[version, versions]{filter: f, order: accepted, batch: rangeBatch},
 		text:   fmt.Sprintf("highest version in the range %q", policy.Range) + f.text(),
 	}, nil
 }
@@ -79,7 +83,7 @@ func compileAlphabetical(policy *v1.AlphabeticalPolicy, f *filter) (*Rule, error
 		return nil, err
 	}
 	return &Rule{
-		ranker: &textEngine{engine[string, texts]{filter: f, order: texts{direction: d}}},
+		ranker: &engine[string, texts]{filter: f, order: texts{direction: d}},
 		text:   d.text("last in alphabetical order", "first in alphabetical order") + f.text(),
 	}, nil
 }

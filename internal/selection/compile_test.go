@@ -44,7 +44,7 @@ func TestCompileRejects(t *testing.T) {
 			reason: "what follows a wildcard is looked at: the library would select everything",
 			choice: semVer("*.1|2"),
 			want: InvalidError{Field: "spec.policy.semver.range", Value: "*.1|2",
-				Problem: `improper constraint: "*.1|2": "1|2" is neither a number nor a wildcard: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
+				Problem: `improper constraint: "*.1|2": each number is digits or a wildcard: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
 		},
 		{
 			reason: "without spaces the library would read >=1 || 2 <=3",

@@ -9,24 +9,27 @@ import (
 
 // order reads keys of one kind and knows which of two is the better one.
 type order[K any] interface {
-	// read parses a key into a value, whatever that held before. It returns
-	// the problem, empty for none, that says why it cannot, as a reason in a
-	// Verdict. It allocates nothing for an ordinary key.
-	read(key string, value *K) string
+	// read parses a key into a value, whatever that held before, and returns why
+	// it cannot. It allocates nothing for an ordinary key.
+	read(key string, value *K) rejection
 	// compare returns a positive number where a is better than b, and zero
 	// where only the tags themselves can tell.
 	compare(a, b *K) int
 	// admits reports whether a value may be selected.
 	admits(value *K) bool
-	// refusal says why admits does not, as a cause and a reason in a Verdict.
-	refusal(value *K) (Cause, string)
-	// unreadable is the cause where a key could not be read.
-	unreadable() Cause
+	// refusal says why admits does not.
+	refusal(value *K) rejection
 	// text is what of a value's key people are shown.
 	text(key string, value *K) string
 	// better stands between the better of two keys and the other one, such as
 	// "is a higher version than".
 	better() string
+}
+
+// rejection says why a tag is no candidate, as in a Verdict. It is zero for one that is.
+type rejection struct {
+	cause  Cause
+	reason string
 }
 
 var (
@@ -39,8 +42,8 @@ var (
 // unbounded is the part of an order that admits every value.
 type unbounded[K any] struct{}
 
-func (unbounded[K]) admits(*K) bool             { return true }
-func (unbounded[K]) refusal(*K) (Cause, string) { return "", "" }
+func (unbounded[K]) admits(*K) bool       { return true }
+func (unbounded[K]) refusal(*K) rejection { return rejection{} }
 
 // plain is the part of an order whose keys are shown as they are.
 type plain[K any] struct{}
@@ -51,6 +54,9 @@ func (plain[K]) text(key string, _ *K) string { return key }
 type engine[K any, O order[K]] struct {
 	filter *filter
 	order  O
+	// batch is how many candidates a Selector collects before it asks, best first,
+	// whether they are admitted.
+	batch int
 }
 
 // candidate is a tag whose key could be read. Whether the order admits it is
@@ -70,7 +76,7 @@ func (e *engine[K, O]) read(tag string, c *candidate[K]) bool {
 		return false
 	}
 	c.tag, c.key = tag, key
-	return e.order.read(key, &c.value) == ""
+	return e.order.read(key, &c.value) == rejection{}
 }
 
 func (e *engine[K, O]) choice(c *candidate[K]) Choice {
@@ -85,38 +91,25 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 	return cmp.Compare(a.tag, b.tag)
 }
 
-func (e *engine[K, O]) best(tags []string) (Choice, bool) {
-	f := engineFold[K, O]{engine: e}
-	f.add(tags)
-	return f.choice()
-}
-
 func (e *engine[K, O]) judge(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
-		cause, reason := e.filter.refusal(tag)
-		return Verdict{Tag: tag, Reason: reason, Cause: cause}
+		why := e.filter.refusal(tag)
+		return Verdict{Tag: tag, Reason: why.reason, Cause: why.cause}
 	}
 	var value K
-	reason, cause := e.order.read(key, &value), Cause("")
+	why := e.order.read(key, &value)
 	shown := key
-	if reason != "" {
-		cause = e.order.unreadable()
-	} else {
+	if why == (rejection{}) {
 		shown = e.order.text(key, &value)
-		cause, reason = e.judgeValue(&value)
+		if !e.order.admits(&value) {
+			why = e.order.refusal(&value)
+		}
 	}
-	if reason != "" && key != tag {
-		reason = fmt.Sprintf("has the key %q, which %s", key, reason)
+	if why.reason != "" && key != tag {
+		why.reason = fmt.Sprintf("has the key %q, which %s", key, why.reason)
 	}
-	return Verdict{Tag: tag, Key: shown, Reason: reason, Cause: cause}
-}
-
-func (e *engine[K, O]) judgeValue(value *K) (Cause, string) {
-	if e.order.admits(value) {
-		return "", ""
-	}
-	return e.order.refusal(value)
+	return Verdict{Tag: tag, Key: shown, Reason: why.reason, Cause: why.cause}
 }
 
 func (e *engine[K, O]) considers(tag string) bool {

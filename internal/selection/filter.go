@@ -13,7 +13,7 @@ import (
 // A nil filter considers all tags of images, as a whole.
 type filter struct {
 	pattern *regexp.Regexp // nil for all tags
-	extract *template      // nil for the whole tag
+	extract string         // in the syntax of regexp's Expand, empty for the whole tag
 	// heldBack are the tags that are not considered whatever they match.
 	heldBack map[string]bool
 }
@@ -47,14 +47,10 @@ func compilePattern(spec *v1.TagFilter) (*filter, error) {
 		return nil, &InvalidError{Field: fieldPattern, Value: spec.Pattern,
 			Problem: fmt.Sprintf("%v: correct the expression, which is in RE2 syntax", err)}
 	}
-	if spec.Extract == "" {
-		return &filter{pattern: pattern}, nil
-	}
-	extract, err := compileTemplate(spec.Extract, pattern)
-	if err != nil {
+	if err := checkExtract(spec.Extract, pattern); err != nil {
 		return nil, err
 	}
-	return &filter{pattern: pattern, extract: extract}, nil
+	return &filter{pattern: pattern, extract: spec.Extract}, nil
 }
 
 // key returns the part of the tag that is compared, and false where the tag is
@@ -70,26 +66,25 @@ func (f *filter) key(tag string) (string, bool) {
 		return "", false
 	case f.pattern == nil:
 		return tag, true
-	case f.extract == nil:
+	case f.extract == "":
 		return tag, f.pattern.MatchString(tag)
 	}
 	match := f.pattern.FindStringSubmatchIndex(tag)
 	if match == nil {
 		return "", false
 	}
-	return f.extract.expand(tag, match), true
+	return string(f.pattern.ExpandString(nil, f.extract, tag, match)), true
 }
 
-// refusal says why key does not let a tag through, as a cause and a reason in a
-// Verdict.
-func (f *filter) refusal(tag string) (Cause, string) {
+// refusal says why key does not let a tag through.
+func (f *filter) refusal(tag string) rejection {
 	if IsReferrerTag(tag) {
-		return CauseReferrer, referrerReason
+		return rejection{CauseReferrer, referrerReason}
 	}
 	if f.heldBack[tag] {
-		return CauseHeldBack, "is held back by spec.exclude"
+		return rejection{CauseHeldBack, "is held back by spec.exclude"}
 	}
-	return CausePattern, fmt.Sprintf("does not match filterTags.pattern %q", f.pattern)
+	return rejection{CausePattern, fmt.Sprintf("does not match filterTags.pattern %q", f.pattern)}
 }
 
 // text describes the filter, as what follows the description of an order.
@@ -97,9 +92,9 @@ func (f *filter) text() string {
 	switch {
 	case f == nil, f.pattern == nil:
 		return ""
-	case f.extract == nil:
+	case f.extract == "":
 		return fmt.Sprintf(", of the tags that match %q", f.pattern)
 	default:
-		return fmt.Sprintf(", of the tags that match %q, compared by %q", f.pattern, f.extract.text)
+		return fmt.Sprintf(", of the tags that match %q, compared by %q", f.pattern, f.extract)
 	}
 }

@@ -55,7 +55,7 @@ func FuzzJudge(f *testing.F) {
 		compiled(f, semVer(">=1.2.3-0 <3 || ~4.5"), nil),
 		compiled(f, semVer(">=0-0"), filtered(`^v?([^+]*)`, "$1")),
 		compiled(f, numerical("asc"), nil),
-		compiled(f, numerical("desc"), filtered(`([0-9.]+)(e[0-9]+)?`, "-$1$2")),
+		compiled(f, numerical("desc"), filtered(`([0-9.]+)`, "-$1")),
 		compiled(f, alphabetical("asc"), nil),
 		compiled(f, alphabetical("desc"), filtered(`^(.)(.?)`, "$2")),
 	}
@@ -63,7 +63,7 @@ func FuzzJudge(f *testing.F) {
 		f.Add(tag, oddTags[(i+1)%len(oddTags)])
 	}
 	f.Add("1.2.3-alpha.1", "v1.02.3-alpha.beta")
-	f.Add("1e1000000000000000000000", "10e999999999999999999999")
+	f.Add("7e12345", "100000000000000000000000")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, rule := range rules {
 			checkOne(t, rule, a)

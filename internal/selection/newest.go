@@ -25,23 +25,23 @@ type moments struct {
 	times Times
 }
 
-func (m moments) read(tag string, at *int64) string {
+func (m moments) read(tag string, at *int64) rejection {
 	var problem string
-	*at, problem = m.times(tag)
-	return problem
+	if *at, problem = m.times(tag); problem != "" {
+		return rejection{CauseNoTime, problem}
+	}
+	return rejection{}
 }
 
 func (moments) compare(a, b *int64) int { return cmp.Compare(*a, *b) }
-
-func (moments) unreadable() Cause { return CauseNoTime }
 
 func (moments) text(_ string, at *int64) string { return time.Unix(*at, 0).UTC().Format(time.RFC3339) }
 
 func (moments) better() string { return "is later than" }
 
 func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
-	if f != nil && f.extract != nil {
-		return nil, &InvalidError{Field: fieldExtract, Value: f.extract.text,
+	if f != nil && f.extract != "" {
+		return nil, &InvalidError{Field: fieldExtract, Value: f.extract,
 			Problem: "newest compares times, and no part of a tag: remove spec.filterTags.extract"}
 	}
 	text := "most recently created"

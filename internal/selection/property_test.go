@@ -109,36 +109,3 @@ func TestPartsDoNotMatter(t *testing.T) {
 		}
 	})
 }
-
-func TestLosersDoNotMatter(t *testing.T) {
-	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
-		selected := ask(rule, tags)
-		if !selected.Found {
-			return
-		}
-		isLoser := func(tag string) bool { return tag != selected.Choice.Tag && rnd.IntN(2) == 0 }
-		fewer := slices.DeleteFunc(slices.Clone(tags), isLoser)
-		if diff := cmp.Diff(selected, ask(rule, fewer)); diff != "" {
-			t.Errorf("losers that went changed the winner:\n%s", diff)
-		}
-		more := append(slices.Clone(fewer), tags...)
-		if diff := cmp.Diff(selected, ask(rule, more)); diff != "" {
-			t.Errorf("losers that came, some twice, changed the winner:\n%s", diff)
-		}
-		if diff := cmp.Diff(selected, ask(rule, []string{selected.Choice.Tag})); diff != "" {
-			t.Errorf("the winner does not win alone:\n%s", diff)
-		}
-	})
-}
-
-func TestNewWinnerWins(t *testing.T) {
-	property(t, func(t *testing.T, _ *rand.Rand, rule *Rule, tags []string) {
-		ranked := rule.Explain(tags).Ranked
-		for i := range ranked {
-			rest := []string{ranked[len(ranked)-1].Tag, ranked[i].Tag}
-			if got := ask(rule, rest).Choice; got != ranked[i] {
-				t.Fatalf("of %q, got %+v, want %+v", rest, got, ranked[i])
-			}
-		}
-	})
-}

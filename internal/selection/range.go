@@ -5,46 +5,49 @@ package selection
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 )
 
-// versionRange is a range of Masterminds/semver, which parses it and gives it
-// its meaning. Asking semver.Constraints takes a version made by its own
-// regular expression, which costs more than everything else in a selection, so
-// what was parsed is held as comparisons that need no more than a version.
-// Tests and a fuzz target hold both to the same answers.
-type versionRange struct {
-	text         string
-	alternatives []alternative
+// versions is the order of a semver policy: precedence, within a range of
+// Masterminds/semver, which parses it and gives it its meaning.
+type versions struct {
+	plain[version]
+	accepted    string // the range as it is written
+	constraints *semver.Constraints
+	// noPrereleases says why prereleases are rejected, empty where the range has one.
+	// Most tags are one, as 1.2.3-alpine is, and to ask for each takes longer than
+	// everything else.
+	noPrereleases string
 }
 
-// alternative is one of the parts between "||".
-type alternative struct {
-	comparators []comparator
-	// prereleases says whether versions with a prerelease are considered:
-	// they are where one of the comparators has one.
-	prereleases bool
-}
+// comparator is one comparison of a range. Masterminds/semver does not look at what
+// follows a wildcard: in "*.1|2", which is everything to it, that is a slip that must
+// not select everything.
+var comparator = regexp.MustCompile(`^[=!<>~^]*v?([0-9]+|[xX*])(\.([0-9]+|[xX*])){0,2}(-[^+]+)?(\+.+)?$`)
 
 // compileRange parses a range.
-func compileRange(text string) (versionRange, error) {
+func compileRange(text string) (versions, error) {
 	constraints, err := parseConstraints(text)
 	if err != nil {
-		return versionRange{}, invalidRange(text, err)
+		return versions{}, invalidRange(text, err)
 	}
-	r := versionRange{text: text}
-	// The text of parsed constraints has hyphen ranges resolved, one space
-	// between comparators and none within.
-	for group := range strings.SplitSeq(constraints.String(), " || ") {
-		a, err := compileAlternative(group)
-		if err != nil {
-			return versionRange{}, invalidRange(text, err)
+	v := versions{accepted: text, constraints: constraints, noPrereleases: fmt.Sprintf("is a prerelease, and the range %q takes none "+
+		"(a range takes them where a version in it has one, as in \">=1.0.0-0\")", text)}
+	// The text of parsed constraints has hyphen ranges resolved, spaces between
+	// comparators and none within.
+	for field := range strings.FieldsSeq(constraints.String()) {
+		m := comparator.FindStringSubmatch(field)
+		if m == nil && field != "||" {
+			return versions{}, invalidRange(text, fmt.Errorf("improper constraint: %q: each number is digits or a wildcard", field))
 		}
-		r.alternatives = append(r.alternatives, a)
+		if m != nil && m[4] != "" {
+			v.noPrereleases = ""
+		}
 	}
-	return r, nil
+	return v, nil
 }
 
 // parseConstraints parses a range, and refuses one that Masterminds/semver
@@ -62,66 +65,30 @@ func parseConstraints(text string) (*semver.Constraints, error) {
 	return constraints, nil
 }
 
-func compileAlternative(group string) (alternative, error) {
-	var a alternative
-	for field := range strings.FieldsSeq(group) {
-		c, err := compileComparator(field)
-		if err != nil {
-			return alternative{}, err
-		}
-		a.comparators = append(a.comparators, c)
-		a.prereleases = a.prereleases || c.bound.prerelease != ""
-	}
-	return a, nil
-}
-
 func invalidRange(text string, err error) error {
 	return &InvalidError{Field: fieldRange, Value: text,
 		Problem: fmt.Sprintf("%v: write a range such as \"^1.2.0\", \">=1.0.0 <2.0.0\", \"1.2.x\" or \"1.2 - 1.4 || 2.x\"", err)}
 }
 
-// contains reports whether a version is in the range.
-func (r *versionRange) contains(v *version) bool {
-	for i := range r.alternatives {
-		if r.alternatives[i].failing(v) == nil && r.alternatives[i].considers(v) {
-			return true
-		}
+func (o versions) read(key string, v *version) rejection {
+	if problem := parseVersion(key, v); problem != "" {
+		return rejection{CauseNoVersion, problem}
 	}
-	return false
+	if v.prerelease != "" && o.noPrereleases != "" {
+		return rejection{CausePrerelease, o.noPrereleases}
+	}
+	return rejection{}
 }
 
-// takesPrereleases reports whether any prerelease can be in the range.
-func (r *versionRange) takesPrereleases() bool {
-	for _, a := range r.alternatives {
-		if a.prereleases {
-			return true
-		}
-	}
-	return false
+func (versions) compare(a, b *version) int { return compareVersions(a, b) }
+
+func (o versions) admits(v *version) bool { return o.constraints.Check(v.semver()) }
+
+func (o versions) refusal(v *version) rejection {
+	_, problems := o.constraints.Validate(v.semver())
+	const most = 4 // a range can have hundreds
+	why := errors.Join(problems[:min(most, len(problems))]...).Error()
+	return rejection{CauseRange, fmt.Sprintf("is outside the range %q: %s", o.accepted, strings.ReplaceAll(why, "\n", ", "))}
 }
 
-// unmet returns, for every alternative that considers a version which is not
-// in it, a comparator that keeps it out.
-func (r *versionRange) unmet(v *version) []string {
-	var unmet []string
-	for i := range r.alternatives {
-		a := &r.alternatives[i]
-		if c := a.failing(v); c != nil && a.considers(v) {
-			unmet = append(unmet, c.text)
-		}
-	}
-	return unmet
-}
-
-// considers reports whether a version that has a prerelease gets its chance.
-func (a *alternative) considers(v *version) bool { return v.prerelease == "" || a.prereleases }
-
-// failing returns the first comparator that does not hold.
-func (a *alternative) failing(v *version) *comparator {
-	for i := range a.comparators {
-		if !a.comparators[i].holds(v) {
-			return &a.comparators[i]
-		}
-	}
-	return nil
-}
+func (versions) better() string { return "is a higher version than" }

@@ -3,78 +3,105 @@
 package selection
 
 import (
-	"container/heap"
 	"iter"
+	"sort"
 )
 
+// Selector is Select for callers who show the tags a part at a time, because they
+// may want to stop in between. It is not safe for concurrent use.
+type Selector interface {
+	// Add adds tags.
+	Add(tags []string)
+	// Best returns what Select returns for all the tags that were added.
+	Best() (Choice, bool)
+}
+
+// selector keeps the best candidate of the tags that an engine has seen.
+type selector[K any, O order[K]] struct {
+	engine *engine[K, O]
+	best   candidate[K]
+	found  bool
+	// pending are candidates that are better than best, if they are admitted.
+	pending []candidate[K]
+	// next is the place that each tag is read into.
+	next candidate[K]
+}
+
+func (e *engine[K, O]) selector() Selector { return &selector[K, O]{engine: e} }
+
+func (s *selector[K, O]) Add(tags []string) {
+	for _, tag := range tags {
+		if !s.engine.read(tag, &s.next) || s.found && s.engine.rank(&s.next, &s.best) <= 0 {
+			continue
+		}
+		if s.pending = append(s.pending, s.next); len(s.pending) > s.engine.batch {
+			s.settle()
+		}
+	}
+}
+
+func (s *selector[K, O]) Best() (Choice, bool) {
+	s.settle()
+	return s.engine.choice(&s.best), s.found
+}
+
+// settle asks for the pending candidates, best first and only until one is admitted.
+func (s *selector[K, O]) settle() {
+	s.engine.sort(s.pending)
+	for i := range s.pending {
+		if s.engine.order.admits(&s.pending[i].value) {
+			s.best, s.found = s.pending[i], true
+			break
+		}
+	}
+	s.pending = s.pending[:0]
+}
+
+// sort puts the best candidate first.
+func (e *engine[K, O]) sort(candidates []candidate[K]) {
+	if len(candidates) < 2 {
+		return
+	}
+	// slices.SortFunc would allocate both candidates of every comparison
+	sort.Slice(candidates, func(i, j int) bool { return e.rank(&candidates[i], &candidates[j]) > 0 })
+}
+
+// Select returns the latest of the tags, and false where none is a candidate.
+// It takes one pass, and asks whether a version is in the range only of those
+// that would beat the best so far.
+func (r *Rule) Select(tags []string) (Choice, bool) {
+	s := r.Selector()
+	s.Add(tags)
+	return s.Best()
+}
+
 // Ranking yields the candidates, best first and each once. The first is
-// Select's answer and costs no more than that; what is not asked for is not
-// put in order. The sequence can be used again.
+// Select's answer and costs no more than that; the others are put in order
+// where they are asked for. The sequence can be used again.
 func (r *Rule) Ranking(tags []string) iter.Seq[Choice] {
 	return func(yield func(Choice) bool) {
-		best, found := r.best(tags)
+		best, found := r.Select(tags)
 		if found && yield(best) {
-			r.others(best, tags)(yield)
+			r.behind(best, tags, yield)
 		}
 	}
 }
 
-// others yields the candidates but the best one, in order.
-func (e *engine[K, O]) others(best Choice, tags []string) iter.Seq[Choice] {
-	return func(yield func(Choice) bool) {
-		queue := e.queue(tags)
-		previous := best.Tag
-		for queue.Len() > 0 {
-			c := heap.Pop(queue).(*candidate[K])
-			// A tag that is listed twice comes out twice in a row.
-			if c.tag == previous || !e.order.admits(&c.value) {
-				continue
-			}
-			if previous = c.tag; !yield(e.choice(c)) {
-				return
-			}
-		}
-	}
-}
-
-// queue returns the candidates as a heap with the best one on top. Whether
-// they are admitted is asked when they come out.
-func (e *engine[K, O]) queue(tags []string) *queue[K, O] {
-	q := &queue[K, O]{engine: e, candidates: make([]candidate[K], 0, len(tags))}
+// behind yields the candidates but the best one, in order.
+func (e *engine[K, O]) behind(best Choice, tags []string, yield func(Choice) bool) {
+	var candidates []candidate[K]
 	var c candidate[K]
 	for _, tag := range tags {
-		if e.read(tag, &c) {
-			q.candidates = append(q.candidates, c)
+		if tag != best.Tag && e.read(tag, &c) {
+			candidates = append(candidates, c)
 		}
 	}
-	heap.Init(q)
-	return q
-}
-
-// queue is a heap of candidates for container/heap.
-type queue[K any, O order[K]] struct {
-	engine     *engine[K, O]
-	candidates []candidate[K]
-}
-
-func (q *queue[K, O]) Len() int { return len(q.candidates) }
-
-func (q *queue[K, O]) Less(i, j int) bool {
-	return q.engine.rank(&q.candidates[i], &q.candidates[j]) > 0
-}
-
-func (q *queue[K, O]) Swap(i, j int) {
-	q.candidates[i], q.candidates[j] = q.candidates[j], q.candidates[i]
-}
-
-// Push completes heap.Interface. Nothing calls it: a queue only shrinks.
-func (q *queue[K, O]) Push(c any) { q.candidates = append(q.candidates, *c.(*candidate[K])) }
-
-// Pop takes off the last candidate. A pointer to it saves a copy, and stays
-// good because its place is not used again.
-func (q *queue[K, O]) Pop() any {
-	last := len(q.candidates) - 1
-	c := &q.candidates[last]
-	q.candidates = q.candidates[:last]
-	return c
+	e.sort(candidates)
+	for i := range candidates {
+		c := &candidates[i]
+		listedTwice := i > 0 && c.tag == candidates[i-1].tag
+		if !listedTwice && e.order.admits(&c.value) && !yield(e.choice(c)) {
+			return
+		}
+	}
 }

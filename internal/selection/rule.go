@@ -26,8 +26,6 @@
 // The package is pure: it knows no client, no clock and no network.
 package selection
 
-import "iter"
-
 // Rule is a compiled policy. It is immutable, and safe for concurrent use.
 type Rule struct {
 	ranker
@@ -89,20 +87,17 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 type ranker interface {
 	considers(tag string) bool
 	judge(tag string) Verdict
-	best(tags []string) (Choice, bool)
-	fold() fold
+	selector() Selector
 	compare(a, b string) int
 	precedence(a, b string) string
-	others(best Choice, tags []string) iter.Seq[Choice]
+	behind(best Choice, tags []string, yield func(Choice) bool)
 }
 
 // Judge says whether a tag is a candidate, and why not.
 func (r *Rule) Judge(tag string) Verdict { return r.judge(tag) }
 
-// Select returns the latest of the tags, and false where none is a candidate.
-// It takes one pass and keeps nothing, and asks whether a version is in the
-// range only of those that would beat the best so far.
-func (r *Rule) Select(tags []string) (Choice, bool) { return r.best(tags) }
+// Selector returns a Selector without tags.
+func (r *Rule) Selector() Selector { return r.selector() }
 
 // Compare returns a positive number where a ranks above b, a negative one
 // where it ranks below, and zero where both are the same tag. A rejected tag

@@ -4,7 +4,10 @@ package selection
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
+
+	"github.com/Masterminds/semver/v3"
 )
 
 // version is a semantic version, as far as precedence goes.
@@ -13,9 +16,11 @@ type version struct {
 	prerelease string
 }
 
-// maxVersionLength is the length in bytes beyond which Masterminds/semver
-// takes nothing for a version.
-const maxVersionLength = 256
+// semver returns the version for Masterminds/semver. Unlike NewVersion, New takes no
+// regular expression, which would cost more than everything else in a selection.
+func (v *version) semver() *semver.Version {
+	return semver.New(v.numbers[0], v.numbers[1], v.numbers[2], v.prerelease, "")
+}
 
 // What keeps a key from being a version, as reasons in a Verdict.
 const (
@@ -38,26 +43,23 @@ const (
 // and copies nothing.
 func parseVersion(key string, v *version) string {
 	*v = version{}
-	if len(key) > maxVersionLength {
+	if len(key) > semver.MaxVersionLen {
 		return notVersionLength
 	}
 	rest := strings.TrimPrefix(key, "v")
-	missing := [...]string{notVersionMajor, notVersionMinor, notVersionPatch}
-	for i := range v.numbers {
+	for i, missing := range [...]string{notVersionMajor, notVersionMinor, notVersionPatch} {
+		dotted := true
 		if i > 0 {
-			var dotted bool
-			if rest, dotted = strings.CutPrefix(rest, "."); !dotted {
-				return missing[i]
-			}
+			rest, dotted = strings.CutPrefix(rest, ".")
 		}
-		n, length := leadingNumber(rest)
-		switch length {
-		case 0:
-			return missing[i]
-		case tooLarge:
+		var digits string
+		if digits, rest = cutDigits(rest); digits == "" || !dotted {
+			return missing
+		}
+		var err error
+		if v.numbers[i], err = strconv.ParseUint(digits, 10, 64); err != nil {
 			return notVersionTooLarge
 		}
-		v.numbers[i], rest = n, rest[length:]
 	}
 	if rest == "" {
 		return ""
@@ -65,24 +67,6 @@ func parseVersion(key string, v *version) string {
 	var problem string
 	v.prerelease, problem = parseSuffix(rest)
 	return problem
-}
-
-// tooLarge stands for the length of a number that 64 bits do not hold.
-const tooLarge = -1
-
-// leadingNumber reads the digits that s starts with, and returns their value and
-// how many there are.
-func leadingNumber(s string) (uint64, int) {
-	n, length := uint64(0), 0
-	for length < len(s) && isDigit(s[length]) {
-		digit := uint64(s[length] - '0')
-		if n > (1<<64-1-digit)/10 {
-			return 0, tooLarge
-		}
-		n = n*10 + digit
-		length++
-	}
-	return n, length
 }
 
 // parseSuffix reads [-PRERELEASE][+BUILD] and returns the prerelease, and the
@@ -122,34 +106,23 @@ func areIdentifiers(s string) bool {
 
 // hasLeadingZero reports whether an identifier is a number that a zero leads.
 func hasLeadingZero(identifiers string) bool {
-	for identifiers != "" {
-		var identifier string
-		identifier, identifiers, _ = strings.Cut(identifiers, ".")
-		if len(identifier) > 1 && identifier[0] == '0' && areDigits(identifier) {
-			return true
+	for identifier := range strings.SplitSeq(identifiers, ".") {
+		if len(identifier) > 1 && identifier[0] == '0' {
+			if _, rest := cutDigits(identifier); rest == "" {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// Depths to which versions are compared.
-const (
-	toMajor      = 1
-	toMinor      = 2
-	toPatch      = 3
-	toPrerelease = 4
-)
-
-// compareVersions compares the first numbers of two versions, and under
-// toPrerelease all of their precedence.
-func compareVersions(a, b *version, depth int) int {
-	for i := range min(depth, toPatch) {
+// compareVersions compares by precedence, as Masterminds/semver's Compare does, and
+// allocates nothing.
+func compareVersions(a, b *version) int {
+	for i := range a.numbers {
 		if c := cmp.Compare(a.numbers[i], b.numbers[i]); c != 0 {
 			return c
 		}
-	}
-	if depth < toPrerelease {
-		return 0
 	}
 	return comparePrereleases(a.prerelease, b.prerelease)
 }
@@ -157,9 +130,6 @@ func compareVersions(a, b *version, depth int) int {
 // comparePrereleases compares by semver.org §11.3 and §11.4: none is greater
 // than any.
 func comparePrereleases(a, b string) int {
-	if a == b {
-		return 0
-	}
 	if a == "" || b == "" {
 		return cmp.Compare(len(b), len(a))
 	}
@@ -175,8 +145,8 @@ func comparePrereleases(a, b string) int {
 }
 
 // compareIdentifiers compares numbers by value and ranks them below the rest,
-// which compares by bytes. As in Masterminds/semver, whose ranges these
-// comparisons must agree with, a number beyond 64 bits counts to the rest.
+// which compares by bytes. As in Masterminds/semver, whose ranges have to agree
+// with this order, a number beyond 64 bits counts to the rest.
 func compareIdentifiers(a, b string) int {
 	aNumber, bNumber := isNumber(a), isNumber(b)
 	switch {
@@ -193,17 +163,7 @@ func compareIdentifiers(a, b string) int {
 
 // isNumber reports whether an identifier is a number that 64 bits hold.
 func isNumber(identifier string) bool {
-	_, length := leadingNumber(identifier)
-	return length == len(identifier)
+	const greatest = "18446744073709551615"
+	digits, rest := cutDigits(identifier)
+	return rest == "" && (len(digits) < len(greatest) || len(digits) == len(greatest) && digits <= greatest)
 }
-
-func areDigits(s string) bool {
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }

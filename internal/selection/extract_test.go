@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package selection
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzExtract holds checkExtract to what regexp's Expand takes for groups: where it
+// returns no error, each of its references is filled in, and nothing else is.
+func FuzzExtract(f *testing.F) {
+	for _, extract := range []string{
+		"$1", "${1}", "$0", "$ts", "${ts}", "$1$2", "${1}x$2", "$$1", "$", "$-", "a$1b", "${", "${1", "$é", "$1-$ts$$", "$01", "$1000000000", "1.0.0",
+	} {
+		f.Add(`(?P<ts>[0-9]+)-?(x)?`, extract)
+		f.Add(`()(?P<é>.)(?P<ts>.?)`, extract)
+	}
+	f.Fuzz(func(t *testing.T, pattern, extract string) {
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			return
+		}
+		const mark = "\x00"
+		references := strings.Count(extract, mark)
+		for _, m := range reference.FindAllStringSubmatch(extract, -1) {
+			if m[1]+m[2] != "" {
+				references++
+			}
+		}
+		match := slices.Repeat([]int{0, len(mark)}, re.NumSubexp()+1) // every group holds the mark
+		expanded := re.ExpandString(nil, extract, mark, match)
+		if got := strings.Count(string(expanded), mark); (got == references) != (checkExtract(extract, re) == nil) {
+			t.Errorf("pattern %q, extract %q: %d of %d references filled in, error %v", pattern, extract, got, references, checkExtract(extract, re))
+		}
+	})
+}
