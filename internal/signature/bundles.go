@@ -29,7 +29,7 @@ const (
 // lookAtReferrers looks at the signatures among the referrers of the image: bundles,
 // and legacy signatures.
 func (e *examination) lookAtReferrers(ctx context.Context, j judge) error {
-	all, err := e.referrers(ctx)
+	all, err := e.Referrers(ctx, e.digest)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 		e.refuse("its list of signatures names a digest that is malformed")
 		return nil, nil
 	}
-	manifest, err := e.manifest(ctx, digest)
+	manifest, err := e.Manifest(ctx, digest)
 	if err != nil {
 		return nil, e.absent(err)
 	}

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
@@ -89,20 +92,30 @@ func keys(t testing.TB, by map[string]signaturetest.Key) Rule {
 	for name, key := range by {
 		pem[name] = key.PublicPEM(t)
 	}
-	return KeysFrom(pem)
+	return ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: secretRef}, pem)
 }
 
-// identities returns the rule for identities of a Sigstore.
-func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...Identity) Rule {
+// secretRef refers to the Secret of a rule.
+var secretRef = &meta.LocalObjectReference{Name: "signers"}
+
+// ruleOf returns the rule of a policy, with the data of its Secret.
+func ruleOf(t testing.TB, verify v1.ImageVerification, data map[string][]byte) Rule {
 	t.Helper()
-	if anyOf == nil {
-		anyOf = []Identity{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
-	}
-	rule, err := IdentitiesFrom(anyOf, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	rule, err := RuleOf(&verify, data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rule
+}
+
+// identities returns the rule for identities of a Sigstore.
+func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCIdentityMatch) Rule {
+	t.Helper()
+	if anyOf == nil {
+		anyOf = []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
+	}
+	verify := v1.ImageVerification{Provider: v1.VerifyCosign, MatchOIDCIdentity: anyOf, TrustedRootSecretRef: secretRef}
+	return ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{})})
 }
 
 // verify returns the verdict about the image, which there must be.

@@ -40,22 +40,22 @@ type publicKey struct {
 }
 
 // newKeyed parses the keys of a rule.
-func newKeyed(rule *Keys) (*cosign, error) {
-	if len(rule.PEM) == 0 {
+func newKeyed(files map[string][]byte) (*cosign, error) {
+	if len(files) == 0 {
 		return nil, invalidf("there is no public key: add one to the Secret, under a key that ends with %s", publicKeySuffix)
 	}
-	if len(rule.PEM) > maxKeys {
+	if len(files) > maxKeys {
 		return nil, invalidf("there are more than the %d public keys that are tried: remove some", maxKeys)
 	}
 	var j keyed
-	for _, name := range sortedKeys(rule.PEM) {
-		key, err := parsePublicKey(name, rule.PEM[name])
+	for _, name := range sortedKeys(files) {
+		key, err := parsePublicKey(name, files[name])
 		if err != nil {
 			return nil, err
 		}
 		j.keys = append(j.keys, key)
 	}
-	return &cosign{judges: &j}, nil
+	return &cosign{judge: func(context.Context) (judge, error) { return &j, nil }}, nil
 }
 
 // parsePublicKey parses the one key of a PEM file.
@@ -136,9 +136,6 @@ func hashesOf(pub crypto.PublicKey) []crypto.Hash {
 	}
 	return hashes
 }
-
-// judge implements judges.
-func (k *keyed) judge(context.Context) (judge, error) { return k, nil }
 
 // signer names a key.
 func (p publicKey) signer() string { return fmt.Sprintf("key %q", p.name) }

@@ -38,7 +38,7 @@ type legacySignature struct {
 
 // lookAtLegacy looks at the signatures under the tag that cosign gives them.
 func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
-	manifest, err := e.manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
+	manifest, err := e.Manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}

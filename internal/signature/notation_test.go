@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -23,11 +24,7 @@ func notarized(t testing.TB, policy []byte, certificates map[string][]byte) Rule
 	for name, cert := range certificates {
 		data[name] = cert
 	}
-	rule, err := NotationFrom(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rule
+	return ruleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef}, data)
 }
 
 // pushEnvelope pushes the signature of an image by notation.
