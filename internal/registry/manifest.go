@@ -61,15 +61,9 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 		return false, nil
 	}
 	header, err := r.head(ctx, tag)
-	if err != nil || header != nil {
-		return err == nil, err
+	if err == nil && header == nil {
+		_, err = r.getManifest(ctx, tag)
 	}
-	resp, err := r.requestManifest(ctx, http.MethodGet, tag)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	err = checkFound(resp)
 	if isNotFound(err) {
 		return false, nil
 	}

@@ -179,31 +179,6 @@ func TestRepository_IsAdmittedOnce(t *testing.T) {
 	}
 }
 
-// TestAPauseIsObeyedByAll tests that nobody asks a registry, for tags or digests,
-// that one asker was told to leave alone.
-func TestAPauseIsObeyedByAll(t *testing.T) {
-	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
-	reg.Push(t, "other", "1.0.0")
-	clock := registrytest.NewClock()
-	c := newTestClient(t, withClock(clock))
-	reg.Inject(registrytest.Token, registrytest.Times(1, registrytest.RetryAfter(429, "90")))
-	_, first := c.ListTags(t.Context(), img, login(img))
-	checkError(t, first, v1.RateLimitedReason)
-	reg.Reset()
-	_, second := c.Digest(t.Context(), parse(t, reg.Image("other")), "1.0.0", AuthOptions{})
-	checkError(t, second, v1.RateLimitedReason)
-	if after := errorOf(t, second).RetryAfter; after < 90*time.Second || after > 2*time.Minute {
-		t.Errorf("got a pause of %v", after)
-	}
-	if n := reg.Count(registrytest.Any); n != 0 {
-		t.Errorf("%d requests were made during the pause", n)
-	}
-	clock.Advance(90 * time.Second)
-	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestMetrics(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	registerer := prometheus.NewRegistry()
