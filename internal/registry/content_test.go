@@ -4,12 +4,8 @@ package registry
 
 import (
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -100,20 +96,6 @@ func askForNothing(t *testing.T, img image.Name) map[string]error {
 	return map[string]error{"manifest by tag": byTag, "manifest by digest": byDigest, "blob": blob}
 }
 
-func TestBlob(t *testing.T) {
-	reg, img := start(t)
-	content := []byte(`{"architecture":"amd64"}`)
-	digest := reg.PushBlob(t, "app", content)
-	c := newTestClient(t)
-	got, err := c.Blob(t.Context(), img, digest, int64(len(content)), AuthOptions{})
-	if diff := cmp.Diff(string(content), string(got)); diff != "" || err != nil {
-		t.Errorf("error %v, -want +got:\n%s", err, diff)
-	}
-	if n := reg.Count(registrytest.Blob); n != 1 {
-		t.Errorf("got %d requests for the blob, want 1", n)
-	}
-}
-
 func TestBlobErrors(t *testing.T) {
 	const content = "what was pushed"
 	cases := map[string]struct {
@@ -147,33 +129,5 @@ func TestBlobErrors(t *testing.T) {
 			_, err := newTestClient(t).Blob(t.Context(), img, digest, tc.limit, AuthOptions{})
 			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the blob")...)
 		})
-	}
-}
-
-// TestBlobOfAnotherHost tests that a store of blobs to which a registry redirects
-// gets no credentials, and that what it sends is checked all the same.
-func TestBlobOfAnotherHost(t *testing.T) {
-	const content = "kept elsewhere"
-	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
-	digest := reg.PushBlob(t, "app", []byte(content))
-	var seen http.Header
-	sent := content
-	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		seen = req.Header.Clone()
-		_, _ = w.Write([]byte(sent))
-	}))
-	t.Cleanup(store.Close)
-	reg.Inject(registrytest.Blob, registrytest.Redirect(store.URL+"/signed?key=1"))
-	c := newTestClient(t)
-	got, err := c.Blob(t.Context(), img, digest, 1000, login(img))
-	if err != nil || string(got) != content {
-		t.Errorf("got %q, error %v", got, err)
-	}
-	if seen == nil || seen.Get("Authorization") != "" {
-		t.Errorf("the store of blobs saw %v", seen)
-	}
-	sent = "something else"
-	if _, err := c.Blob(t.Context(), img, digest, 1000, login(img)); err == nil {
-		t.Error("other bytes from the store of blobs were taken")
 	}
 }

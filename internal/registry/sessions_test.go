@@ -27,41 +27,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestManySessions tests that ten thousand repositories take bounded memory, and
-// no more connections than are used at a time.
-func TestManySessions(t *testing.T) {
-	const sessions = 10_000
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch {
-		case req.URL.Path == tokenPathOfTests:
-			_, _ = fmt.Fprintf(w, "{\"token\":%q,\"expires_in\":300}", strings.Repeat("x", 1000))
-		case req.Header.Get("Authorization") == "":
-			challenge("Bearer realm=\"http://"+req.Host+"/token\"")(w, req, nil)
-		default:
-			_, _ = w.Write([]byte("{\"name\":\"app\",\"tags\":[\"1.0.0\"]}"))
-		}
-	}))
-	defer server.Close()
-	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
-	host := strings.TrimPrefix(server.URL, "http://")
-	before, files := heap(), openFiles(t)
-	for i := range sessions {
-		img := parse(t, fmt.Sprintf("%s/app-%d", host, i))
-		if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	each := (heap() - before) / sessions
-	t.Logf("%d bytes per session with a token of 1000 bytes", each)
-	if each > 6000 {
-		t.Errorf("a session takes %d bytes", each)
-	}
-	if more := openFiles(t) - files; more > 10 {
-		t.Errorf("%d files were opened and not closed", more)
-	}
-	runtime.KeepAlive(c)
-}
-
 func heap() int64 {
 	runtime.GC()
 	var stats runtime.MemStats

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // errandVariable holds an errand, in the environment of a process that runs it.
@@ -88,8 +89,8 @@ func TestProxiesOfTheEnvironment(t *testing.T) {
 	if onErrand(t) {
 		return
 	}
-	authority := newAuthority(t)
-	client := authority.client(t)
+	authority := registrytest.NewAuthority(t)
+	client := authority.Client(t)
 	secure := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, as(), over(authority, client))
 	plain := startRegistry(t, settings{auth: htpasswd(t)}, as())
 	// An address of this machine that does not pass for loopback, for which no
