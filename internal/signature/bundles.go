@@ -92,13 +92,18 @@ func (e *examination) lookAtReferrer(ctx context.Context, j judge, digest string
 	return nil
 }
 
-// judgeBundle reads and judges a bundle.
+// judgeBundle reads and judges a bundle, which must hold a statement about an image.
+// A bare signature, as of a file, says nothing of what was meant by it; and Ed25519
+// keys can't verify one by a digest.
 func judgeBundle(j judge, raw, digest []byte) (string, error) {
-	b, err := parseBundle(raw)
-	if err != nil {
-		return "", err
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(raw); err != nil {
+		return "", rejection("its bundle is malformed, or of an unknown version")
 	}
-	return j.bundle(b, digest)
+	if b.GetDsseEnvelope() == nil {
+		return "", rejection("its bundle holds no statement: use cosign sign")
+	}
+	return j.bundle(&b, digest)
 }
 
 // referrer fetches the manifest of a referrer, which must refer to the image. It
@@ -133,20 +138,6 @@ func (e *examination) onlyLayer(a *artifact, wanted func(descriptor) bool) *desc
 		return nil
 	}
 	return &layers[0]
-}
-
-// parseBundle reads a bundle, which must hold a statement about an image. A bare
-// signature, as of a file, says nothing of what was meant by it; and Ed25519 keys
-// can't verify one by a digest.
-func parseBundle(raw []byte) (*bundle.Bundle, error) {
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(raw); err != nil {
-		return nil, rejection("its bundle is malformed, or of an unknown version")
-	}
-	if b.GetDsseEnvelope() == nil {
-		return nil, rejection("its bundle holds no statement: use cosign sign")
-	}
-	return &b, nil
 }
 
 // ifSigned returns who signed a bundle that was verified, which must state that

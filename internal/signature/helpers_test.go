@@ -4,6 +4,7 @@ package signature
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -129,6 +130,33 @@ func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
 		t.Errorf("passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
 	}
 	return verdict
+}
+
+// attack is what is pushed beside an image that must not let it pass.
+type attack struct {
+	reason string
+	attack func(*testing.T, *scene)
+	want   string // what the reason of the rejection contains
+}
+
+// checkAttacks checks that no attack lets an image pass by a rule, nor costs more than
+// a number of requests.
+func checkAttacks(t *testing.T, cases map[string]attack, rule Rule, requests int) {
+	t.Helper()
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, registrytest.WithReferrers())
+			tc.attack(t, s)
+			s.reg.Reset()
+			got := s.verify(t, s.verifier(t, rule))
+			if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
+				t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
+			}
+			if n := s.reg.Count(registrytest.Any); n > requests {
+				t.Errorf("%s: it cost %d requests", tc.reason, n)
+			}
+		})
+	}
 }
 
 // statement returns the statement that an image is signed.

@@ -98,8 +98,8 @@ func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor
 
 // parseLegacy returns the layers of a signature manifest that are signatures.
 func parseLegacy(manifest []byte) ([]descriptor, error) {
-	var m artifact
-	if err := json.Unmarshal(manifest, &m); err != nil {
+	m, ok := parseArtifact(manifest)
+	if !ok {
 		return nil, rejection("the manifest under its signature tag is malformed")
 	}
 	found := m.layersWhere(isPayload)

@@ -57,24 +57,20 @@ func newNotation(files map[string][]byte) (*notation, error) {
 
 // parseCertificates reads certificates in DER, or one after the other in PEM.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nonEmpty(x509.ParseCertificates(text))
-	}
-	var der []byte
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, rejection("no certificate")
+	const none = rejection("no certificate")
+	der := text
+	if block, rest := pem.Decode(text); block != nil {
+		der = nil
+		for ; block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "CERTIFICATE" {
+				return nil, none
+			}
+			der = append(der, block.Bytes...)
 		}
-		der = append(der, block.Bytes...)
 	}
-	return nonEmpty(x509.ParseCertificates(der))
-}
-
-// nonEmpty fails where there is no certificate.
-func nonEmpty(certs []*x509.Certificate, err error) ([]*x509.Certificate, error) {
+	certs, err := x509.ParseCertificates(der)
 	if err == nil && len(certs) == 0 {
-		return nil, rejection("no certificate")
+		return nil, none
 	}
 	return certs, err
 }
