@@ -62,7 +62,6 @@ type Client struct {
 	userAgent string
 	limits    Limits
 	rates     ratelimit.Config
-	observe   func(transport.Observation)
 	progress  func(pages, tags int)
 	now       func() time.Time
 	// base returns the RoundTripper of a transport configuration. Tests replace it.
@@ -76,20 +75,12 @@ type ClientOption func(*Client)
 // "image-reflector-controller/v1.0.0".
 func WithUserAgent(product string) ClientOption { return func(c *Client) { c.userAgent = product } }
 
-// WithLimits replaces the limits.
-func WithLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
-
 // WithRateLimits replaces the bounds of the load on each registry host.
 func WithRateLimits(rates ratelimit.Config) ClientOption { return func(c *Client) { c.rates = rates } }
 
 // WithMetrics registers the Client's metrics.
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
 	return func(c *Client) { c.metrics.register(registerer) }
-}
-
-// WithObserver sets a function that is called after each request, concurrently.
-func WithObserver(observe func(transport.Observation)) ClientOption {
-	return func(c *Client) { c.observe = observe }
 }
 
 // WithProgress sets a function that is called after each page of a tag list, with the
@@ -106,7 +97,6 @@ func NewClient(opts ...ClientOption) *Client {
 		userAgent: "image-reflector-controller",
 		limits:    DefaultLimits(),
 		rates:     ratelimit.DefaultConfig(),
-		observe:   func(transport.Observation) {},
 		progress:  func(int, int) {},
 		now:       time.Now,
 	}

@@ -3,10 +3,10 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"mime"
 	"net/http"
@@ -44,7 +44,11 @@ func (r *Repository) Blob(ctx context.Context, digest string, limit int64) ([]by
 	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]byte, error) { return r.blob(ctx, digest, limit) })
 }
 
-// getManifest fetches the manifest of a tag or a digest.
+// errOtherDigest is the error about bytes that do not have the requested digest.
+const errOtherDigest = transport.ProtocolError("what it sent does not have the digest that was asked for")
+
+// getManifest fetches the manifest of a tag or a digest. The digest of its bytes must
+// be the one in the header of the response, if there is one.
 func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, error) {
 	resp, err := r.requestManifest(ctx, http.MethodGet, reference)
 	if err != nil {
@@ -54,63 +58,27 @@ func (r *reader) getManifest(ctx context.Context, reference string) (Manifest, e
 	if err := checkFound(resp); err != nil {
 		return Manifest{}, err
 	}
-	m, err := r.readManifest(ctx, resp)
-	if err != nil {
-		return Manifest{}, err
-	}
-	if image.IsDigest(reference) && m.Digest != reference {
-		return Manifest{}, errOtherDigest
-	}
-	return m, checkUnambiguous(m)
-}
-
-// checkUnambiguous refuses JSON that some clients read as a manifest and others as an
-// index: the digest does not cover a media type outside of the bytes.
-func checkUnambiguous(m Manifest) error {
-	var both struct {
-		Manifests json.RawMessage `json:"manifests"`
-		Config    json.RawMessage `json:"config"`
-		Layers    json.RawMessage `json:"layers"`
-	}
-	if err := json.Unmarshal(m.Bytes, &both); err != nil {
-		return transport.ProtocolError("it sent a manifest that is malformed or cut off")
-	}
-	if both.Manifests != nil && (both.Config != nil || both.Layers != nil) {
-		return transport.ProtocolError("it sent a manifest that is an image and an index at the same time")
-	}
-	return nil
-}
-
-// errOtherDigest is the error about bytes that do not have the requested digest.
-const errOtherDigest = transport.ProtocolError("what it sent does not have the digest that was asked for")
-
-// readManifest reads the manifest in a response. Its digest must be the one in the
-// header, if there is one.
-func (r *reader) readManifest(ctx context.Context, resp *http.Response) (Manifest, error) {
 	body, err := r.read(ctx, resp, r.limits.ManifestBytes, "manifest")
 	if err != nil {
 		return Manifest{}, err
 	}
-	if err := checkManifest(body); err != nil {
+	parsed, err := parseManifest(body)
+	if err != nil {
 		return Manifest{}, err
 	}
-	m := Manifest{MediaType: mediaTypeOf(resp, body), Digest: digestOf(body), Bytes: body}
+	m := Manifest{MediaType: cmp.Or(parsed.MediaType, contentType(resp)), Digest: digestOf(body), Bytes: body}
 	if named := headerDigest(resp.Header); named != "" && named != m.Digest {
 		return Manifest{}, transport.ProtocolError("the digest that it names is not the digest of the manifest that it sent")
 	}
+	if image.IsDigest(reference) && m.Digest != reference {
+		return Manifest{}, errOtherDigest
+	}
+	// Some clients would read it as a manifest and others as an index: the digest does
+	// not cover a media type outside of the bytes.
+	if parsed.Manifests != nil && (parsed.Config != nil || parsed.Layers != nil) {
+		return Manifest{}, transport.ProtocolError("it sent a manifest that is an image and an index at the same time")
+	}
 	return m, nil
-}
-
-// mediaTypeOf returns the media type of a manifest: its own, or else that of the
-// response.
-func mediaTypeOf(resp *http.Response, body []byte) string {
-	var own struct {
-		MediaType string `json:"mediaType"`
-	}
-	if json.Unmarshal(body, &own) == nil && own.MediaType != "" {
-		return own.MediaType
-	}
-	return contentType(resp)
 }
 
 // contentType returns the media type in a response's header, "" if there is no valid
@@ -150,9 +118,9 @@ func (r *reader) blob(ctx context.Context, digest string, limit int64) ([]byte, 
 // read reads a body of at most limit bytes, within the budget of large reads. what
 // names the body in errors.
 func (r *reader) read(ctx context.Context, resp *http.Response, limit int64, what string) ([]byte, error) {
-	budget := readBudget{large: r.large}
+	budget := readBudget{ctx: ctx, large: r.large}
 	defer budget.release()
-	return readAtMost(budget.reader(ctx, resp.Body), limit, what)
+	return readAtMost(budget.reader(resp.Body), limit, what)
 }
 
 // readAtMost reads a body, and fails if it has more than limit bytes.

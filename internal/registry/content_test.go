@@ -4,12 +4,8 @@ package registry
 
 import (
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -100,54 +96,6 @@ func askForNothing(t *testing.T, img image.Name) map[string]error {
 	return map[string]error{"manifest by tag": byTag, "manifest by digest": byDigest, "blob": blob}
 }
 
-func TestManifestErrors(t *testing.T) {
-	cases := map[string]struct {
-		reason    string
-		reference string // "" is the digest of the image
-		fault     registrytest.Fault
-		words     []string
-	}{
-		"OtherBytes":   {reason: "a digest is a promise about the bytes", fault: registrytest.Body(indexType, `{"schemaVersion":2}`), words: []string{"does not have the digest", "@sha256:"}},
-		"OtherHeader":  {reason: "header and bytes must agree", reference: "1.0.0", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest", ":1.0.0"}},
-		"Ambiguous":    {reason: "no media type outside of the bytes decides", reference: "both", words: []string{"an image and an index"}},
-		"HTML":         {reason: "a page is no manifest", reference: "1.0.0", fault: registrytest.HTML(), words: []string{"HTML"}},
-		"CutOff":       {reason: "a connection that breaks", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
-		"Huge":         {reason: "a manifest is bounded", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
-		"MissingTag":   {reason: "a tag that is not there", reference: "9.9.9", words: []string{"no such tag (404"}},
-		"BadReference": {reason: "a reference is a part of the address", reference: "../../x", words: []string{"not a valid"}},
-		"BadDigest":    {reason: "a digest is a part of the address", reference: "sha256:../x", words: []string{"not a valid"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			reg := registrytest.Start(t)
-			digest := reg.Push(t, "app", "1.0.0")
-			reg.PushManifest(t, "app", "both", indexType, []byte(`{"schemaVersion":2,"manifests":[],"layers":[]}`))
-			if tc.fault != nil {
-				reg.Inject(registrytest.ManifestGet, tc.fault)
-			}
-			if tc.reference == "" {
-				tc.reference = digest
-			}
-			_, err := newTestClient(t).Manifest(t.Context(), parse(t, reg.Image("app")), tc.reference, AuthOptions{})
-			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the manifest of")...)
-		})
-	}
-}
-
-func TestBlob(t *testing.T) {
-	reg, img := start(t)
-	content := []byte(`{"architecture":"amd64"}`)
-	digest := reg.PushBlob(t, "app", content)
-	c := newTestClient(t)
-	got, err := c.Blob(t.Context(), img, digest, int64(len(content)), AuthOptions{})
-	if diff := cmp.Diff(string(content), string(got)); diff != "" || err != nil {
-		t.Errorf("error %v, -want +got:\n%s", err, diff)
-	}
-	if n := reg.Count(registrytest.Blob); n != 1 {
-		t.Errorf("got %d requests for the blob, want 1", n)
-	}
-}
-
 func TestBlobErrors(t *testing.T) {
 	const content = "what was pushed"
 	cases := map[string]struct {
@@ -181,33 +129,5 @@ func TestBlobErrors(t *testing.T) {
 			_, err := newTestClient(t).Blob(t.Context(), img, digest, tc.limit, AuthOptions{})
 			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the blob")...)
 		})
-	}
-}
-
-// TestBlobOfAnotherHost tests that a store of blobs to which a registry redirects
-// gets no credentials, and that what it sends is checked all the same.
-func TestBlobOfAnotherHost(t *testing.T) {
-	const content = "kept elsewhere"
-	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
-	digest := reg.PushBlob(t, "app", []byte(content))
-	var seen http.Header
-	sent := content
-	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		seen = req.Header.Clone()
-		_, _ = w.Write([]byte(sent))
-	}))
-	t.Cleanup(store.Close)
-	reg.Inject(registrytest.Blob, registrytest.Redirect(store.URL+"/signed?key=1"))
-	c := newTestClient(t)
-	got, err := c.Blob(t.Context(), img, digest, 1000, login(img))
-	if err != nil || string(got) != content {
-		t.Errorf("got %q, error %v", got, err)
-	}
-	if seen == nil || seen.Get("Authorization") != "" {
-		t.Errorf("the store of blobs saw %v", seen)
-	}
-	sent = "something else"
-	if _, err := c.Blob(t.Context(), img, digest, 1000, login(img)); err == nil {
-		t.Error("other bytes from the store of blobs were taken")
 	}
 }

@@ -4,17 +4,14 @@ package registry
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
-	"math/big"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +31,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // The images of the tests of clouds, one for each provider.
@@ -59,45 +57,18 @@ func startClouds(t *testing.T) *clouds {
 	t.Helper()
 	c := &clouds{answers: cloudAnswers()}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(c.serve))
-	pool, cert := cloudCertificate(t)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	authority := registrytest.NewAuthority(t)
+	cert := authority.Server(t, slices.Collect(maps.Keys(c.answers))...)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert.TLS()}}
 	server.Config.ErrorLog = discard
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := http.DefaultTransport.(*http.Transport)
 	before := transport.TLSClientConfig
-	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	transport.TLSClientConfig = &tls.Config{RootCAs: authority.Pool()}
 	t.Cleanup(func() { transport.TLSClientConfig = before })
 	c.proxy = proxytest.StartHTTP(t, proxytest.WithLogin("proxy-user", canary), proxytest.WithTarget(server.Listener.Addr().String()))
 	return c
-}
-
-// cloudCertificate returns a certificate for the addresses of all clouds.
-func cloudCertificate(t *testing.T) (*x509.CertPool, tls.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-		DNSNames: []string{
-			"sts.eu-west-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com", "api.ecr-public.us-east-1.amazonaws.com", "sts.us-east-1.amazonaws.com",
-			"login.microsoftonline.com", "contoso.azurecr.io", "sts.googleapis.com", "iamcredentials.googleapis.com",
-		},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return pool, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func (c *clouds) serve(w http.ResponseWriter, req *http.Request) {

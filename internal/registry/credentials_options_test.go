@@ -3,7 +3,6 @@
 package registry
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
@@ -58,15 +56,5 @@ func TestNoVerbPrintsCredentials(t *testing.T) {
 		if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
 			t.Errorf("credentials are printed: %s", text)
 		}
-	}
-}
-
-func TestAuthOptionsGetterFunc(t *testing.T) {
-	want := NewAuthOptions(parse(t, "ghcr.io/org/app"), authn.AuthConfig{Username: "u"}, "x")
-	var getter AuthOptionsGetter = AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (AuthOptions, error) {
-		return want, nil
-	})
-	if got, err := getter.AuthOptions(t.Context(), nil); err != nil || got.Identity() != want.Identity() {
-		t.Errorf("got %v, error %v", got, err)
 	}
 }

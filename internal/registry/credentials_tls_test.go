@@ -3,14 +3,9 @@
 package registry
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
@@ -21,6 +16,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // pair is a certificate and its key, in PEM form.
@@ -29,32 +25,14 @@ type pair struct{ cert, key []byte }
 // certificate returns a certificate that signs itself.
 func certificate(t testing.TB, from, to time.Time) pair {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: from, NotAfter: to,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-	}
+	issued := registrytest.Certificate{}.Issue(t, &x509.Certificate{NotBefore: from, NotAfter: to, IsCA: true, BasicConstraintsValid: true})
+	return pair{cert: issued.PEM(), key: issued.KeyPEM(t)}
 }
 
 // validPair returns a certificate that is valid today.
 func validPair(t testing.TB) pair {
 	t.Helper()
-	return certificate(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	return certificate(t, time.Time{}, time.Time{})
 }
 
 // dataSecret returns a Secret with several keys.

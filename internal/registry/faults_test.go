@@ -155,7 +155,7 @@ func TestFaults(t *testing.T) {
 					checkGoroutines(t)
 					reg, img := start(t, option)
 					injectAnswers(reg, tc.fault(reg))
-					c := newTestClient(t, WithLimits(Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}))
+					c := newTestClient(t, withLimits(tightLimits))
 					patience := 20 * time.Second
 					if strings.HasPrefix(name, "Slow") {
 						patience = 500 * time.Millisecond

@@ -39,10 +39,15 @@ func proxyName(auth AuthOptions) string {
 	return auth.Transport.Key
 }
 
-func (c *testClient) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
+// once opens a repository for one operation.
+func once[T any](c *testClient, img image.Name, auth AuthOptions, do func(*Repository) (T, error)) (T, error) {
 	repo := c.Open(c.access(img, auth))
 	defer repo.Close()
-	return repo.List(ctx, known)
+	return do(repo)
+}
+
+func (c *testClient) List(ctx context.Context, img image.Name, auth AuthOptions, known Fingerprint) (TagList, error) {
+	return once(c, img, auth, func(r *Repository) (TagList, error) { return r.List(ctx, known) })
 }
 
 func (c *testClient) ListTags(ctx context.Context, img image.Name, auth AuthOptions) ([]string, error) {
@@ -51,33 +56,23 @@ func (c *testClient) ListTags(ctx context.Context, img image.Name, auth AuthOpti
 }
 
 func (c *testClient) Digest(ctx context.Context, img image.Name, tag string, auth AuthOptions) (string, error) {
-	repo := c.Open(c.access(img, auth))
-	defer repo.Close()
-	return repo.Digest(ctx, tag)
+	return once(c, img, auth, func(r *Repository) (string, error) { return r.Digest(ctx, tag) })
 }
 
 func (c *testClient) Exists(ctx context.Context, img image.Name, tag string, auth AuthOptions) (bool, error) {
-	repo := c.Open(c.access(img, auth))
-	defer repo.Close()
-	return repo.Exists(ctx, tag)
+	return once(c, img, auth, func(r *Repository) (bool, error) { return r.Exists(ctx, tag) })
 }
 
 func (c *testClient) Manifest(ctx context.Context, img image.Name, reference string, auth AuthOptions) (Manifest, error) {
-	repo := c.Open(c.access(img, auth))
-	defer repo.Close()
-	return repo.Manifest(ctx, reference)
+	return once(c, img, auth, func(r *Repository) (Manifest, error) { return r.Manifest(ctx, reference) })
 }
 
 func (c *testClient) Blob(ctx context.Context, img image.Name, digest string, limit int64, auth AuthOptions) ([]byte, error) {
-	repo := c.Open(c.access(img, auth))
-	defer repo.Close()
-	return repo.Blob(ctx, digest, limit)
+	return once(c, img, auth, func(r *Repository) ([]byte, error) { return r.Blob(ctx, digest, limit) })
 }
 
 func (c *testClient) Referrers(ctx context.Context, img image.Name, digest string, auth AuthOptions) ([]Referrer, error) {
-	repo := c.Open(c.access(img, auth))
-	defer repo.Close()
-	return repo.Referrers(ctx, digest)
+	return once(c, img, auth, func(r *Repository) ([]Referrer, error) { return r.Referrers(ctx, digest) })
 }
 
 // newTestClient returns a client that is closed when the test ends, and fails
@@ -101,6 +96,12 @@ func newTestClient(t testing.TB, opts ...ClientOption) *testClient {
 	})
 	return &testClient{c}
 }
+
+// withLimits replaces the limits.
+func withLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
+
+// tightLimits are limits that a test reaches with little memory.
+var tightLimits = Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}
 
 // bodyCounter counts the bodies that are not closed.
 type bodyCounter struct {

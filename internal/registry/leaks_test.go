@@ -83,8 +83,7 @@ func TestNothingLeaks(t *testing.T) {
 			auth := login(img)
 			auth.Transport = way(t).Transport
 			clock, metrics := registrytest.NewClock(), prometheus.NewRegistry()
-			limits := Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 10, Tags: 1000, ListBytes: 2 << 20}
-			c := newTestClient(t, withClock(clock), WithLimits(limits), WithMetrics(metrics))
+			c := newTestClient(t, withClock(clock), withLimits(tightLimits), WithMetrics(metrics))
 			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
 				for _, end := range endings {
 					for _, read := range readers {

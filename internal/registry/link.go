@@ -5,6 +5,7 @@ package registry
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,70 +55,39 @@ const (
 	errForeignLink   = transport.ProtocolError("the next page of its list is on another host, where it is not looked for")
 )
 
+var (
+	// link matches the first link of a list of them (RFC 8288, section 3), with its
+	// target and its parameters. A comma in quotes does not end it.
+	link = regexp.MustCompile(`^<([^>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)(?:,|$)`)
+	// parameter matches a parameter of a link, with its name and its value, which may
+	// be in quotes.
+	parameter = regexp.MustCompile(`;\s*([^=;"\s]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))`)
+)
+
 // nextLink returns the target of the link with the relation "next" in the values
-// of the header Link (RFC 8288, section 3), and whether there is one. A link
-// without a relation counts, because a tag list has links to nothing else.
+// of the header Link, and whether there is one. A link without a relation counts,
+// because a tag list has links to nothing else.
 func nextLink(headers []string) (string, bool, error) {
 	for _, header := range headers {
-		rest := strings.Trim(header, " \t,")
-		for rest != "" {
-			target, params, tail, err := cutLink(rest)
-			if err != nil {
-				return "", false, err
+		for rest := strings.Trim(header, " \t,"); rest != ""; {
+			found := link.FindStringSubmatch(rest)
+			if found == nil {
+				return "", false, errMalformedLink
 			}
-			if isNext(params) {
-				return target, true, nil
+			if isNext(found[2]) {
+				return found[1], true, nil
 			}
-			rest = tail
+			rest = strings.TrimLeft(rest[len(found[0]):], " \t,")
 		}
 	}
 	return "", false, nil
 }
 
-// cutLink cuts the first link, `<target>; name=value; …`, off a list of links,
-// and returns its target, its parameters and the rest of the list.
-func cutLink(s string) (string, []string, string, error) {
-	s, found := strings.CutPrefix(s, "<")
-	if !found {
-		return "", nil, "", errMalformedLink
-	}
-	target, rest, found := strings.Cut(s, ">")
-	if !found {
-		return "", nil, "", errMalformedLink
-	}
-	var params []string
-	end := endOfParam(rest, ',')
-	for tail := rest[:end]; tail != ""; {
-		cut := endOfParam(tail, ';')
-		params = append(params, strings.TrimSpace(tail[:cut]))
-		tail = tail[min(cut+1, len(tail)):]
-	}
-	return target, params, strings.Trim(rest[end:], " \t,"), nil
-}
-
-// endOfParam returns the index of the first separator outside of quotes, or
-// the length of s.
-func endOfParam(s string, separator byte) int {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++ // the next byte is escaped
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == separator && !quoted:
-			return i
-		}
-	}
-	return len(s)
-}
-
 // isNext reports whether the parameters of a link have the relation "next", or none.
-func isNext(params []string) bool {
-	for _, param := range params {
-		name, value, _ := strings.Cut(param, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "rel") {
-			relations := strings.Fields(strings.Trim(strings.TrimSpace(value), `"`))
+func isNext(parameters string) bool {
+	for _, found := range parameter.FindAllStringSubmatch(parameters, -1) {
+		if strings.EqualFold(found[1], "rel") {
+			relations := strings.Fields(found[2] + found[3])
 			return slices.ContainsFunc(relations, func(r string) bool { return strings.EqualFold(r, "next") })
 		}
 	}

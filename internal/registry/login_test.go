@@ -270,28 +270,3 @@ func TestTokenServers(t *testing.T) {
 
 // tokenPathOfTests is where registrytest has its token server.
 const tokenPathOfTests = "/token"
-
-// TestNobodyElseNamesTheRealm tests that a ping which is redirected to another
-// host, or a list that is, can't name the server that gets the credentials.
-func TestNobodyElseNamesTheRealm(t *testing.T) {
-	var reg *registrytest.Registry
-	thief := newTokenServer(t, &reg, func(s *tokenServer, w http.ResponseWriter, _ *http.Request) bool {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q", s.URL+"/steal"))
-		w.WriteHeader(http.StatusUnauthorized)
-		return true
-	})
-	for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Tags} {
-		var img image.Name
-		reg, img = start(t, registrytest.WithTokenAuth("user", canary))
-		reg.Inject(kind, registrytest.Redirect(thief.URL+"/elsewhere"))
-		_, _ = newTestClient(t).ListTags(t.Context(), img, login(img))
-	}
-	for _, seen := range thief.seen {
-		if seen != "GET" {
-			t.Errorf("another host got %s", seen)
-		}
-	}
-	if len(thief.seen) == 0 {
-		t.Error("the redirects were not followed")
-	}
-}

@@ -148,7 +148,7 @@ func TestHostileRegistries(t *testing.T) {
 			for operation, read := range readers {
 				reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 				injectAnswers(reg, tc.fault)
-				c := newTestClient(t, WithLimits(Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}))
+				c := newTestClient(t, withLimits(tightLimits))
 				patience := 10 * time.Second
 				if name == "SlowDrip" {
 					patience = 300 * time.Millisecond
@@ -218,7 +218,7 @@ func TestHostileTokenServers(t *testing.T) {
 			checkGoroutines(t)
 			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 			reg.Inject(registrytest.Token, tc.fault)
-			c := newTestClient(t, WithLimits(Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}))
+			c := newTestClient(t, withLimits(tightLimits))
 			ctx := timeout(t, map[bool]time.Duration{true: 300 * time.Millisecond, false: 10 * time.Second}[name == "Drip"])
 			took, err := allocated(func() error {
 				_, err := c.ListTags(ctx, img, login(img))

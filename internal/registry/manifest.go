@@ -61,15 +61,9 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 		return false, nil
 	}
 	header, err := r.head(ctx, tag)
-	if err != nil || header != nil {
-		return err == nil, err
+	if err == nil && header == nil {
+		_, err = r.getManifest(ctx, tag)
 	}
-	resp, err := r.requestManifest(ctx, http.MethodGet, tag)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	err = checkFound(resp)
 	if isNotFound(err) {
 		return false, nil
 	}
@@ -154,20 +148,26 @@ func headerDigest(header http.Header) string {
 	return digest
 }
 
-// checkManifest fails unless a body is a manifest or an index. Schema version 1 is
+// parsedManifest is what is read of a manifest or an index.
+type parsedManifest struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	Manifests     json.RawMessage `json:"manifests"`
+	Config        json.RawMessage `json:"config"`
+	Layers        json.RawMessage `json:"layers"`
+}
+
+// parseManifest fails unless a body is a manifest or an index. Schema version 1 is
 // refused: the digest of such a manifest is not the digest of its bytes.
-func checkManifest(body []byte) error {
-	if looksLikeHTML(body) {
-		return transport.ProtocolError("it sent an HTML page in place of a manifest: check that spec.image names a registry")
+func parseManifest(body []byte) (parsedManifest, error) {
+	var m parsedManifest
+	switch {
+	case looksLikeHTML(body):
+		return m, transport.ProtocolError("it sent an HTML page in place of a manifest: check that spec.image names a registry")
+	case json.Unmarshal(body, &m) != nil:
+		return m, transport.ProtocolError("it sent a manifest that is malformed or cut off")
+	case m.SchemaVersion != 2:
+		return m, transport.ProtocolError("it sent JSON that is no manifest of schema version 2")
 	}
-	var manifest struct {
-		SchemaVersion int `json:"schemaVersion"`
-	}
-	if err := json.Unmarshal(body, &manifest); err != nil {
-		return transport.ProtocolError("it sent a manifest that is malformed or cut off")
-	}
-	if manifest.SchemaVersion != 2 {
-		return transport.ProtocolError("it sent JSON that is no manifest of schema version 2")
-	}
-	return nil
+	return m, nil
 }

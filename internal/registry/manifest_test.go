@@ -3,10 +3,11 @@
 package registry
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -63,21 +64,10 @@ func TestDigest(t *testing.T) {
 			if err != nil || got != want {
 				t.Errorf("%s: got %s, error %v, want the digest of the index, %s", tc.reason, got, err, want)
 			}
-			if diff := cmp.Diff(tc.wantRequests, reg.Counts()); diff != "" {
+			if diff := gocmp.Diff(tc.wantRequests, reg.Counts()); diff != "" {
 				t.Errorf("%s: requests, -want +got:\n%s", tc.reason, diff)
 			}
 		})
-	}
-}
-
-func TestDigestFollowsTheTag(t *testing.T) {
-	reg := registrytest.Start(t)
-	c, img := newTestClient(t), parse(t, reg.Image("app"))
-	for _, want := range []string{reg.Push(t, "app", "1.0.0"), reg.Push(t, "app", "2.0.0")} {
-		reg.Retag(t, "app", want, "latest")
-		if got, err := c.Digest(t.Context(), img, "latest", AuthOptions{}); err != nil || got != want {
-			t.Errorf("got %s, error %v, want %s", got, err, want)
-		}
 	}
 }
 
@@ -92,39 +82,6 @@ func TestDigestAsksForIndexesFirst(t *testing.T) {
 		if !strings.HasPrefix(accept, "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, ") {
 			t.Errorf("%s accepts %q", req.Method, accept)
 		}
-	}
-}
-
-func TestDigestErrors(t *testing.T) {
-	cases := map[string]struct {
-		reason string
-		tag    string
-		fault  registrytest.Fault // of the GET, after a HEAD without a digest
-		words  []string
-	}{
-		"Disagreement": {reason: "header and bytes must agree", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest"}},
-		"HTML":         {reason: "a page has a digest too, but it is no image", fault: registrytest.HTML(), words: []string{"HTML"}},
-		"Truncated":    {reason: "half a manifest has another digest", fault: registrytest.Truncate(30), words: []string{"cut off"}},
-		"CutOff":       {reason: "a connection that breaks", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
-		"OtherJSON":    {reason: "JSON of something else", fault: registrytest.Body("", `{"schemaVersion":1}`), words: []string{"no manifest"}},
-		"Huge":         {reason: "a manifest is bounded", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
-		"Missing":      {reason: "a tag that is not there", tag: "9.9.9", words: []string{"no such tag (404", ":9.9.9"}},
-		"BadTag":       {reason: "a tag is a part of the address", tag: "../../x", words: []string{"not a valid"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			reg, img := start(t)
-			if tc.fault != nil {
-				reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
-				reg.Inject(registrytest.ManifestGet, tc.fault)
-			}
-			tag := tc.tag
-			if tag == "" {
-				tag = "1.0.0"
-			}
-			_, err := newTestClient(t).Digest(t.Context(), img, tag, AuthOptions{})
-			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the digest of")...)
-		})
 	}
 }
 
@@ -173,25 +130,71 @@ func TestMalformedTagsDontExist(t *testing.T) {
 	}
 }
 
-// TestExists_GETFails tests that a 404 of another server on the way is no answer,
-// to HEAD or to GET.
-func TestExists_GETFails(t *testing.T) {
-	for code, body := range map[int]string{403: `{"errors":[{"code":"DENIED"}]}`, 404: "default backend - 404", 500: ""} {
-		reg, img := start(t)
-		reg.Inject(registrytest.ManifestHead, registrytest.Status(404, ""))
-		reg.Inject(registrytest.ManifestGet, registrytest.Status(code, body))
-		if found, err := newTestClient(t).Exists(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
-			t.Errorf("status %d: got %v without an error", code, found)
-		}
+// TestExistsNeverGuesses tests that a failure, or a 404 of another server on the way,
+// is no answer, to HEAD or to the GET that follows a HEAD with status 404.
+func TestExistsNeverGuesses(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		head, get registrytest.Fault
+	}{
+		"HeadUnauthorized": {reason: "refused", head: registrytest.Status(401, "")},
+		"HeadFails":        {reason: "in trouble", head: registrytest.Status(500, "")},
+		"HeadUnavailable":  {reason: "down", head: registrytest.Status(503, "")},
+		"GetForbidden":     {reason: "refused", head: registrytest.Status(404, ""), get: registrytest.Status(403, `{"errors":[{"code":"DENIED"}]}`)},
+		"GetIngress":       {reason: "an ingress without backends", head: registrytest.Status(404, ""), get: registrytest.Status(404, "default backend - 404")},
+		"GetFails":         {reason: "in trouble", head: registrytest.Status(404, ""), get: registrytest.Status(500, "")},
+		"GetPage":          {reason: "a login page", head: registrytest.Status(404, ""), get: registrytest.HTML()},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg, img := start(t)
+			reg.Inject(registrytest.ManifestHead, tc.head)
+			if tc.get != nil {
+				reg.Inject(registrytest.ManifestGet, tc.get)
+			}
+			if found, err := newTestClient(t).Exists(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
+				t.Errorf("%s: got %v without an error", tc.reason, found)
+			}
+		})
 	}
 }
 
-func TestExistsNeverGuesses(t *testing.T) {
-	reg, img := start(t)
-	for _, code := range []int{401, 500, 503} {
-		reg.Inject(registrytest.ManifestHead, registrytest.Status(code, ""))
-		if found, err := newTestClient(t).Exists(t.Context(), img, "1.0.0", AuthOptions{}); err == nil {
-			t.Errorf("status %d: got %v without an error", code, found)
-		}
+// TestDigestErrors tests manifests that can't be read, which are fetched for a digest
+// that no header names, or for themselves.
+func TestDigestErrors(t *testing.T) {
+	cases := map[string]struct {
+		reason, reference string // "" is the digest of the image
+		fault             registrytest.Fault
+		words             []string
+	}{
+		"OtherBytes":   {reason: "a digest is a promise about the bytes", fault: registrytest.Body(indexType, `{"schemaVersion":2}`), words: []string{"does not have the digest", "@sha256:"}},
+		"Disagreement": {reason: "header and bytes must agree", reference: "1.0.0", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest", ":1.0.0"}},
+		"Ambiguous":    {reason: "no media type outside of the bytes decides", reference: "both", words: []string{"an image and an index"}},
+		"HTML":         {reason: "a page has a digest too, but it is no image", reference: "1.0.0", fault: registrytest.HTML(), words: []string{"HTML"}},
+		"Truncated":    {reason: "half a manifest has another digest", reference: "1.0.0", fault: registrytest.Truncate(30), words: []string{"cut off"}},
+		"CutOff":       {reason: "a connection that breaks", reference: "1.0.0", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"OtherJSON":    {reason: "JSON of something else", reference: "1.0.0", fault: registrytest.Body("", `{"schemaVersion":1}`), words: []string{"no manifest"}},
+		"Huge":         {reason: "a manifest is bounded", reference: "1.0.0", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
+		"Missing":      {reason: "a tag that is not there", reference: "9.9.9", words: []string{"no such tag (404", ":9.9.9"}},
+		"BadTag":       {reason: "a tag is a part of the address", reference: "../../x", words: []string{"not a valid"}},
+		"BadDigest":    {reason: "a digest is a part of the address", reference: "sha256:../x", words: []string{"not a valid"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t)
+			digest := reg.Push(t, "app", "1.0.0")
+			reg.PushManifest(t, "app", "both", indexType, []byte(`{"schemaVersion":2,"manifests":[],"layers":[]}`))
+			reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
+			if tc.fault != nil {
+				reg.Inject(registrytest.ManifestGet, tc.fault)
+			}
+			c, img := newTestClient(t), parse(t, reg.Image("app"))
+			_, err := c.Manifest(t.Context(), img, cmp.Or(tc.reference, digest), AuthOptions{})
+			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the manifest of")...)
+			if tc.reference != "" {
+				_, err := c.Digest(t.Context(), img, tc.reference, AuthOptions{})
+				checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to get the digest of")...)
+			}
+		})
 	}
 }

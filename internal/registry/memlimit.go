@@ -20,27 +20,29 @@ const (
 // readBudget counts the bytes that an operation reads. An operation that turns out to
 // be large waits until fewer than maxLarge others are, or its context ends.
 type readBudget struct {
+	ctx   context.Context     //nolint:containedctx // of the operation, during which it is used
 	large *semaphore.Weighted // held by large operations
 	read  int64
 	holds bool
 }
 
 // reader returns a reader that counts the bytes of a body.
-func (b *readBudget) reader(ctx context.Context, body io.Reader) io.Reader {
-	return &countedReader{ctx: ctx, budget: b, body: body}
+func (b *readBudget) reader(body io.Reader) io.Reader {
+	return io.TeeReader(body, b)
 }
 
-// add counts bytes, and waits if they make the operation a large one.
-func (b *readBudget) add(ctx context.Context, n int) error {
-	b.read += int64(n)
+// Write implements io.Writer. It counts bytes, and waits if they make the operation a
+// large one.
+func (b *readBudget) Write(p []byte) (int, error) {
+	b.read += int64(len(p))
 	if b.holds || b.read <= largeRead {
-		return nil
+		return len(p), nil
 	}
-	if err := b.large.Acquire(ctx, 1); err != nil {
-		return err
+	if err := b.large.Acquire(b.ctx, 1); err != nil {
+		return 0, err
 	}
 	b.holds = true
-	return nil
+	return len(p), nil
 }
 
 // release releases the semaphore.
@@ -49,20 +51,4 @@ func (b *readBudget) release() {
 		b.holds = false
 		b.large.Release(1)
 	}
-}
-
-// countedReader counts the bytes of a body.
-type countedReader struct {
-	ctx    context.Context // of the request whose body it is
-	budget *readBudget
-	body   io.Reader
-}
-
-// Read implements io.Reader.
-func (r *countedReader) Read(p []byte) (int, error) {
-	n, err := r.body.Read(p)
-	if budgetErr := r.budget.add(r.ctx, n); budgetErr != nil {
-		return n, budgetErr
-	}
-	return n, err
 }

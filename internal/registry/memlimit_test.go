@@ -63,10 +63,10 @@ func TestFewAnswersAreLargeAtATime(t *testing.T) {
 
 // TestALargeAnswerGivesUp tests that waiting ends with the operation's time.
 func TestALargeAnswerGivesUp(t *testing.T) {
-	b := readBudget{large: semaphore.NewWeighted(0)}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	n, err := io.Copy(io.Discard, b.reader(ctx, strings.NewReader(strings.Repeat("x", 2*largeRead))))
+	b := readBudget{ctx: ctx, large: semaphore.NewWeighted(0)}
+	n, err := io.Copy(io.Discard, b.reader(strings.NewReader(strings.Repeat("x", 2*largeRead))))
 	if !errors.Is(err, context.Canceled) || n < largeRead {
 		t.Errorf("read %d bytes, error %v", n, err)
 	}

@@ -25,12 +25,7 @@ func TestPausesOfBothKinds(t *testing.T) {
 	}{
 		"Seconds":     {reason: "the usual form", code: 429, header: "90", want: 90 * time.Second, wantReason: v1.RateLimitedReason},
 		"Date":        {reason: "the other form", code: 429, header: date(5 * time.Minute), want: 5 * time.Minute, wantReason: v1.RateLimitedReason},
-		"Past":        {reason: "clocks differ", code: 429, header: date(-time.Hour), want: time.Second, wantReason: v1.RateLimitedReason},
 		"Absent":      {reason: "the default", code: 429, want: time.Minute, wantReason: v1.RateLimitedReason},
-		"Absurd":      {reason: "the cap", code: 429, header: "1772366400", want: time.Hour, wantReason: v1.RateLimitedReason},
-		"AbsurdDate":  {reason: "the cap", code: 429, header: date(10_000 * time.Hour), want: time.Hour, wantReason: v1.RateLimitedReason},
-		"Negative":    {reason: "the default", code: 429, header: "-5", want: time.Minute, wantReason: v1.RateLimitedReason},
-		"Nonsense":    {reason: "the default", code: 429, header: "soon", want: time.Minute, wantReason: v1.RateLimitedReason},
 		"Unavailable": {reason: "not only 429", code: 503, header: "90", want: 90 * time.Second, wantReason: v1.ReadOperationFailedReason},
 	}
 	for name, tc := range pauses {

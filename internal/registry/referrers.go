@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -147,10 +148,8 @@ func isIndex(resp *http.Response, body []byte) bool {
 	if contentType(resp) == string(types.OCIImageIndex) {
 		return true
 	}
-	var index struct {
-		Manifests []json.RawMessage `json:"manifests"`
-	}
-	return checkManifest(body) == nil && json.Unmarshal(body, &index) == nil && index.Manifests != nil
+	index, err := parseManifest(body)
+	return err == nil && bytes.HasPrefix(index.Manifests, []byte("["))
 }
 
 // taggedReferrers reads the index at the referrers tag, which clients maintain for
@@ -173,17 +172,16 @@ func (r *reader) taggedReferrers(ctx context.Context, digest string) ([]Referrer
 
 // parseReferrers parses an index of referrers.
 func parseReferrers(body []byte) ([]Referrer, error) {
-	if err := checkManifest(body); err != nil {
+	index, err := parseManifest(body)
+	if err != nil || index.Manifests == nil {
 		return nil, err
 	}
-	var index struct {
-		Manifests []Referrer `json:"manifests"`
-	}
-	if err := json.Unmarshal(body, &index); err != nil {
+	var referrers []Referrer
+	if err := json.Unmarshal(index.Manifests, &referrers); err != nil {
 		return nil, transport.ProtocolError("it sent a list of referrers that is malformed")
 	}
-	if len(index.Manifests) > maxReferrers {
+	if len(referrers) > maxReferrers {
 		return nil, transport.ProtocolErrorf("it lists more than the %d referrers that are read", maxReferrers)
 	}
-	return index.Manifests, nil
+	return referrers, nil
 }

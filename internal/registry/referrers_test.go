@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,71 +16,35 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// pushReferrer pushes a manifest that refers to another one, and returns what
-// a list says of it.
-func pushReferrer(t *testing.T, reg *registrytest.Registry, subject, artifactType string) Referrer {
-	t.Helper()
-	const mediaType = "application/vnd.oci.image.manifest.v1+json"
-	config := reg.PushBlob(t, "app", []byte("{}"))
-	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[],`+
-		`"subject":{"mediaType":%q,"digest":%q,"size":1}}`, mediaType, artifactType, config, manifestType, subject)
-	digest := reg.PushManifest(t, "app", "", mediaType, []byte(manifest))
-	return Referrer{MediaType: mediaType, Digest: digest, Size: int64(len(manifest)), ArtifactType: artifactType}
-}
-
-func TestReferrersByAPI(t *testing.T) {
-	reg := registrytest.Start(t, registrytest.WithReferrers())
-	subject := reg.Push(t, "app", "1.0.0")
-	c, img := newTestClient(t), parse(t, reg.Image("app"))
-	if got, err := c.Referrers(t.Context(), img, subject, AuthOptions{}); err != nil || len(got) != 0 {
-		t.Errorf("got %v, error %v, want none", got, err)
-	}
-	want := []Referrer{pushReferrer(t, reg, subject, "application/x")}
-	pushReferrer(t, reg, "sha256:"+strings.Repeat("1", 64), "application/x") // of something else
-	reg.Reset()
-	got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("error %v, -want +got:\n%s", err, diff)
-	}
-	if diff := cmp.Diff(map[registrytest.Kind]int{registrytest.Referrers: 1}, reg.Counts()); diff != "" {
-		t.Errorf("requests, -want +got:\n%s", diff)
-	}
-}
-
 // TestReferrersByTag tests registries without the API: they are not asked for
 // it again each time, but after a while.
 func TestReferrersByTag(t *testing.T) {
-	for _, status := range []int{0, 400, 405, 406, 501} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			reg := registrytest.Start(t)
-			if status != 0 {
-				reg.Inject(registrytest.Referrers, registrytest.Status(status, ""))
-			}
-			subject := reg.Push(t, "app", "1.0.0")
-			c, img := newTestClient(t), parse(t, reg.Image("app"))
-			clock := time.Now()
-			c.now = func() time.Time { return clock }
-			check := func(want []Referrer, asked int) {
-				t.Helper()
-				reg.Reset()
-				got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
-				if diff := cmp.Diff(want, got); err != nil || diff != "" {
-					t.Errorf("error %v, -want +got:\n%s", err, diff)
-				}
-				if n, tag := reg.Count(registrytest.Referrers), reg.Count(registrytest.ManifestGet); n != asked || tag != 1 {
-					t.Errorf("the API was asked %d times and the tag %d times, want %d and 1", n, tag, asked)
-				}
-			}
-			check(nil, 1)
-			referrer := pushReferrer(t, reg, subject, "application/x")
-			index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"artifactType":%q}]}`,
-				indexType, referrer.MediaType, referrer.Digest, referrer.Size, referrer.ArtifactType)
-			reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, []byte(index))
-			check([]Referrer{referrer}, 0)
-			clock = clock.Add(noReferrersFor + time.Second)
-			check([]Referrer{referrer}, 1)
-		})
+	reg := registrytest.Start(t)
+	subject := reg.Push(t, "app", "1.0.0")
+	c, img := newTestClient(t), parse(t, reg.Image("app"))
+	clock := time.Now()
+	c.now = func() time.Time { return clock }
+	check := func(want []Referrer, asked int) {
+		t.Helper()
+		reg.Reset()
+		got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("error %v, -want +got:\n%s", err, diff)
+		}
+		if n, tag := reg.Count(registrytest.Referrers), reg.Count(registrytest.ManifestGet); n != asked || tag != 1 {
+			t.Errorf("the API was asked %d times and the tag %d times, want %d and 1", n, tag, asked)
+		}
 	}
+	check(nil, 1)
+	referrer := Referrer{MediaType: manifestType, Digest: subject, Size: 7, ArtifactType: "application/x", Annotations: map[string]string{"a": "b"}}
+	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": indexType, "manifests": []Referrer{referrer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, index)
+	check([]Referrer{referrer}, 0)
+	clock = clock.Add(noReferrersFor + time.Second)
+	check([]Referrer{referrer}, 1)
 }
 
 func TestReferrersByPages(t *testing.T) {
@@ -169,6 +134,8 @@ func TestReferrers_AbsentAPI(t *testing.T) {
 		again    int // requests of the API by a second call
 	}{
 		"NotFound":      {reason: "as the specification has it", api: registrytest.Status(404, "")},
+		"BadRequest":    {reason: "a path that it can't parse", api: registrytest.Status(400, "")},
+		"NotAcceptable": {reason: "the media type is unknown", api: registrytest.Status(406, "")},
 		"NotAllowed":    {reason: "a route without that method", api: registrytest.Status(405, "")},
 		"NotImplement":  {reason: "the same in another status", api: registrytest.Status(501, "")},
 		"Page":          {reason: "a web page with status 200 (go-containerregistry#1968)", api: registrytest.HTML()},

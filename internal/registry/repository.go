@@ -137,10 +137,7 @@ func (r *Repository) admit() error {
 // describes them.
 func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
 	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
-	observed := transport.Observe(pooled, host, c.now, func(o transport.Observation) {
-		c.metrics.observeRequest(o)
-		c.observe(o)
-	})
+	observed := transport.Observe(pooled, host, c.now, c.metrics.observeRequest)
 	capped := transport.BodyCap(observed, c.limits.BodyBytes)
 	limited := ticket.Transport(transport.Throttle(capped, c.now))
 	return transport.UserAgent(transport.PlainHTTPGuard(limited, plainHTTP), c.userAgent)

@@ -27,41 +27,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestManySessions tests that ten thousand repositories take bounded memory, and
-// no more connections than are used at a time.
-func TestManySessions(t *testing.T) {
-	const sessions = 10_000
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch {
-		case req.URL.Path == tokenPathOfTests:
-			_, _ = fmt.Fprintf(w, "{\"token\":%q,\"expires_in\":300}", strings.Repeat("x", 1000))
-		case req.Header.Get("Authorization") == "":
-			challenge("Bearer realm=\"http://"+req.Host+"/token\"")(w, req, nil)
-		default:
-			_, _ = w.Write([]byte("{\"name\":\"app\",\"tags\":[\"1.0.0\"]}"))
-		}
-	}))
-	defer server.Close()
-	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
-	host := strings.TrimPrefix(server.URL, "http://")
-	before, files := heap(), openFiles(t)
-	for i := range sessions {
-		img := parse(t, fmt.Sprintf("%s/app-%d", host, i))
-		if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	each := (heap() - before) / sessions
-	t.Logf("%d bytes per session with a token of 1000 bytes", each)
-	if each > 6000 {
-		t.Errorf("a session takes %d bytes", each)
-	}
-	if more := openFiles(t) - files; more > 10 {
-		t.Errorf("%d files were opened and not closed", more)
-	}
-	runtime.KeepAlive(c)
-}
-
 func heap() int64 {
 	runtime.GC()
 	var stats runtime.MemStats
@@ -175,31 +140,6 @@ func TestRepository_IsAdmittedOnce(t *testing.T) {
 	}
 	repo.Close()
 	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestAPauseIsObeyedByAll tests that nobody asks a registry, for tags or digests,
-// that one asker was told to leave alone.
-func TestAPauseIsObeyedByAll(t *testing.T) {
-	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
-	reg.Push(t, "other", "1.0.0")
-	clock := registrytest.NewClock()
-	c := newTestClient(t, withClock(clock))
-	reg.Inject(registrytest.Token, registrytest.Times(1, registrytest.RetryAfter(429, "90")))
-	_, first := c.ListTags(t.Context(), img, login(img))
-	checkError(t, first, v1.RateLimitedReason)
-	reg.Reset()
-	_, second := c.Digest(t.Context(), parse(t, reg.Image("other")), "1.0.0", AuthOptions{})
-	checkError(t, second, v1.RateLimitedReason)
-	if after := errorOf(t, second).RetryAfter; after < 90*time.Second || after > 2*time.Minute {
-		t.Errorf("got a pause of %v", after)
-	}
-	if n := reg.Count(registrytest.Any); n != 0 {
-		t.Errorf("%d requests were made during the pause", n)
-	}
-	clock.Advance(90 * time.Second)
-	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
 		t.Error(err)
 	}
 }

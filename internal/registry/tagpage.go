@@ -4,7 +4,6 @@ package registry
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -62,13 +61,13 @@ const (
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body. The result is valid until releaseBodies.
-func (l *listing) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
+func (l *listing) readBody(resp *http.Response) ([]byte, error) {
 	body := buffers.Get().(*bytes.Buffer)
 	l.bodies = append(l.bodies, body)
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
 		body.Grow(int(length) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(l.budget.reader(ctx, resp.Body))
+	_, err := body.ReadFrom(l.budget.reader(resp.Body))
 	return body.Bytes(), err
 }
 

@@ -52,8 +52,8 @@ type page struct {
 	next *url.URL // nil if the registry sends no link to a next page
 }
 
-func newListing(r *reader, known Fingerprint) *listing {
-	return &listing{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{large: r.large}}
+func newListing(ctx context.Context, r *reader, known Fingerprint) *listing {
+	return &listing{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{ctx: ctx, large: r.large}}
 }
 
 // all reads the list to its end.
@@ -189,7 +189,7 @@ func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
 	if err := checkStatus(resp); err != nil {
 		return page{}, err
 	}
-	body, err := l.readBody(ctx, resp)
+	body, err := l.readBody(resp)
 	if err != nil {
 		return page{}, err
 	}
@@ -218,6 +218,6 @@ type TagList struct {
 // read to its end.
 func (r *Repository) List(ctx context.Context, known Fingerprint) (TagList, error) {
 	return run(ctx, r, operation{verb: opListTags}, func(ctx context.Context, r *reader) (TagList, error) {
-		return newListing(r, known).all(ctx)
+		return newListing(ctx, r, known).all(ctx)
 	})
 }

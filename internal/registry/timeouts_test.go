@@ -162,7 +162,7 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 				if tc.fault != nil {
 					reg.Inject(tc.kind, tc.fault(t, reg))
 				}
-				c := newTestClient(t, WithLimits(Limits{Time: patience, BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 5000, Tags: 5000, ListBytes: 1 << 20}))
+				c := newTestClient(t, withLimits(Limits{Time: patience, BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 5000, Tags: 5000, ListBytes: 1 << 20}))
 				// The caller's bound, and the Client's own, which counts where there is none.
 				for _, bounded := range []bool{true, false} {
 					begun, ctx := time.Now(), t.Context()
@@ -174,6 +174,9 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 						t.Errorf("%s: took %v of %v", tc.reason, took, patience)
 					}
 					checkError(t, err, v1.ReadOperationFailedReason, "did not answer in time")
+					if tc.auth == nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%s: the cause of %v is not the deadline", tc.reason, err)
+					}
 				}
 			})
 		}

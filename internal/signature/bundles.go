@@ -29,7 +29,7 @@ const (
 // lookAtReferrers looks at the signatures among the referrers of the image: bundles,
 // and legacy signatures.
 func (e *examination) lookAtReferrers(ctx context.Context, j judge) error {
-	all, err := e.referrers(ctx)
+	all, err := e.Referrers(ctx, e.digest)
 	if err != nil {
 		return err
 	}
@@ -92,13 +92,18 @@ func (e *examination) lookAtReferrer(ctx context.Context, j judge, digest string
 	return nil
 }
 
-// judgeBundle reads and judges a bundle.
+// judgeBundle reads and judges a bundle, which must hold a statement about an image.
+// A bare signature, as of a file, says nothing of what was meant by it; and Ed25519
+// keys can't verify one by a digest.
 func judgeBundle(j judge, raw, digest []byte) (string, error) {
-	b, err := parseBundle(raw)
-	if err != nil {
-		return "", err
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(raw); err != nil {
+		return "", rejection("its bundle is malformed, or of an unknown version")
 	}
-	return j.bundle(b, digest)
+	if b.GetDsseEnvelope() == nil {
+		return "", rejection("its bundle holds no statement: use cosign sign")
+	}
+	return j.bundle(&b, digest)
 }
 
 // referrer fetches the manifest of a referrer, which must refer to the image. It
@@ -108,7 +113,7 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 		e.refuse("its list of signatures names a digest that is malformed")
 		return nil, nil
 	}
-	manifest, err := e.manifest(ctx, digest)
+	manifest, err := e.Manifest(ctx, digest)
 	if err != nil {
 		return nil, e.absent(err)
 	}
@@ -133,20 +138,6 @@ func (e *examination) onlyLayer(a *artifact, wanted func(descriptor) bool) *desc
 		return nil
 	}
 	return &layers[0]
-}
-
-// parseBundle reads a bundle, which must hold a statement about an image. A bare
-// signature, as of a file, says nothing of what was meant by it; and Ed25519 keys
-// can't verify one by a digest.
-func parseBundle(raw []byte) (*bundle.Bundle, error) {
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(raw); err != nil {
-		return nil, rejection("its bundle is malformed, or of an unknown version")
-	}
-	if b.GetDsseEnvelope() == nil {
-		return nil, rejection("its bundle holds no statement: use cosign sign")
-	}
-	return &b, nil
 }
 
 // ifSigned returns who signed a bundle that was verified, which must state that

@@ -12,15 +12,11 @@ import (
 // cosign verifies the signatures of cosign in both formats, legacy ones and
 // bundles, and in both places: under a tag, and among the referrers of the image.
 type cosign struct {
-	judges judges
+	// judge returns the judge for one image. It fails with an *UnavailableError.
+	judge func(context.Context) (judge, error)
 	// referrers is whether referrers are looked at first: where the last signature
 	// that passed was one, the next one probably is too.
 	referrers atomic.Bool
-}
-
-// judges makes the judge for one image. It fails with an *UnavailableError.
-type judges interface {
-	judge(ctx context.Context) (judge, error)
 }
 
 // judge judges single signatures. It returns who signed, or why the signature
@@ -43,7 +39,7 @@ const kindOfCosign = "cosign signature"
 
 // verify implements method.
 func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
-	j, err := c.judges.judge(ctx)
+	j, err := c.judge(ctx)
 	if err != nil {
 		return Verdict{}, err
 	}

@@ -71,7 +71,7 @@ func (e *examination) fetch(ctx context.Context, d descriptor) ([]byte, error) {
 		e.refuse(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
 		return nil, nil
 	}
-	blob, err := e.blob(ctx, d.Digest)
+	blob, err := e.Blob(ctx, d.Digest, maxBlob)
 	return blob, e.absent(err)
 }
 

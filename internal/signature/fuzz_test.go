@@ -181,13 +181,3 @@ func states(bundle, stated []byte) bool {
 	// left to the library's own tests.
 	return json.Unmarshal(bundle, &parts) != nil || bytes.Equal(parts.Envelope.Payload, stated)
 }
-
-// TestSeedsOfFuzzing tests that the fuzz targets begin with signatures that pass.
-func TestSeedsOfFuzzing(t *testing.T) {
-	key, payload := signaturetest.FixedKey(), signaturetest.Payload(fuzzedDigest)
-	held, v := newFuzzed(t)
-	*held = fakeRepository{legacy: legacyManifest(key.Sign(t, payload)), blob: payload}
-	if got := fuzzedVerdict(t, held, v); !got.Passed() {
-		t.Errorf("rejected for %q", got.Reason())
-	}
-}

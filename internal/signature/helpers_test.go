@@ -4,8 +4,12 @@ package signature
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
@@ -89,20 +93,30 @@ func keys(t testing.TB, by map[string]signaturetest.Key) Rule {
 	for name, key := range by {
 		pem[name] = key.PublicPEM(t)
 	}
-	return KeysFrom(pem)
+	return ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: secretRef}, pem)
 }
 
-// identities returns the rule for identities of a Sigstore.
-func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...Identity) Rule {
+// secretRef refers to the Secret of a rule.
+var secretRef = &meta.LocalObjectReference{Name: "signers"}
+
+// ruleOf returns the rule of a policy, with the data of its Secret.
+func ruleOf(t testing.TB, verify v1.ImageVerification, data map[string][]byte) Rule {
 	t.Helper()
-	if anyOf == nil {
-		anyOf = []Identity{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
-	}
-	rule, err := IdentitiesFrom(anyOf, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	rule, err := RuleOf(&verify, data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rule
+}
+
+// identities returns the rule for identities of a Sigstore.
+func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCIdentityMatch) Rule {
+	t.Helper()
+	if anyOf == nil {
+		anyOf = []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
+	}
+	verify := v1.ImageVerification{Provider: v1.VerifyCosign, MatchOIDCIdentity: anyOf, TrustedRootSecretRef: secretRef}
+	return ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{})})
 }
 
 // verify returns the verdict about the image, which there must be.
@@ -116,6 +130,33 @@ func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
 		t.Errorf("passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
 	}
 	return verdict
+}
+
+// attack is what is pushed beside an image that must not let it pass.
+type attack struct {
+	reason string
+	attack func(*testing.T, *scene)
+	want   string // what the reason of the rejection contains
+}
+
+// checkAttacks checks that no attack lets an image pass by a rule, nor costs more than
+// a number of requests.
+func checkAttacks(t *testing.T, cases map[string]attack, rule Rule, requests int) {
+	t.Helper()
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, registrytest.WithReferrers())
+			tc.attack(t, s)
+			s.reg.Reset()
+			got := s.verify(t, s.verifier(t, rule))
+			if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
+				t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
+			}
+			if n := s.reg.Count(registrytest.Any); n > requests {
+				t.Errorf("%s: it cost %d requests", tc.reason, n)
+			}
+		})
+	}
 }
 
 // statement returns the statement that an image is signed.

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/cryptoutils/goodkey"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 // maxKeys bounds the public keys of one rule.
@@ -40,22 +39,22 @@ type publicKey struct {
 }
 
 // newKeyed parses the keys of a rule.
-func newKeyed(rule *Keys) (*cosign, error) {
-	if len(rule.PEM) == 0 {
+func newKeyed(files map[string][]byte) (*cosign, error) {
+	if len(files) == 0 {
 		return nil, invalidf("there is no public key: add one to the Secret, under a key that ends with %s", publicKeySuffix)
 	}
-	if len(rule.PEM) > maxKeys {
+	if len(files) > maxKeys {
 		return nil, invalidf("there are more than the %d public keys that are tried: remove some", maxKeys)
 	}
 	var j keyed
-	for _, name := range sortedKeys(rule.PEM) {
-		key, err := parsePublicKey(name, rule.PEM[name])
+	for _, name := range sortedKeys(files) {
+		key, err := parsePublicKey(name, files[name])
 		if err != nil {
 			return nil, err
 		}
 		j.keys = append(j.keys, key)
 	}
-	return &cosign{judges: &j}, nil
+	return &cosign{judge: func(context.Context) (judge, error) { return &j, nil }}, nil
 }
 
 // parsePublicKey parses the one key of a PEM file.
@@ -101,44 +100,24 @@ func newPublicKey(name string, pub crypto.PublicKey) (publicKey, error) {
 }
 
 // verifiersOf returns a verifier for each algorithm by which cosign signs with a
-// key: with SHA-256, and in newer versions with the hash that fits the curve; with
-// Ed25519 in older versions, and Ed25519ph in those of today, since a transparency
-// log needs the hash (https://github.com/sigstore/cosign/pull/4050).
+// key: with SHA-256, and in newer versions by Sigstore's default for the key. That
+// has the hash that fits the curve, and Ed25519ph in place of Ed25519, since a
+// transparency log needs the hash (https://github.com/sigstore/cosign/pull/4050).
 func verifiersOf(pub crypto.PublicKey) ([]signature.Verifier, error) {
-	var all []signature.Verifier
-	for _, hash := range hashesOf(pub) {
-		verifier, err := signature.LoadVerifier(pub, hash)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, verifier)
+	older, err := signature.LoadVerifier(pub, crypto.SHA256)
+	if err != nil {
+		return nil, err
 	}
-	if key, ok := pub.(ed25519.PublicKey); ok {
-		prehashed, err := signature.LoadED25519phVerifier(key)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, prehashed)
+	algorithm, err := signature.GetDefaultAlgorithmDetails(pub, options.WithED25519ph())
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	if algorithm.GetHashType() == crypto.SHA256 {
+		return []signature.Verifier{older}, nil
+	}
+	newer, err := signature.LoadVerifierFromAlgorithmDetails(pub, algorithm, options.WithED25519ph())
+	return []signature.Verifier{older, newer}, err
 }
-
-// hashesOf returns the hash functions that cosign uses with a key.
-func hashesOf(pub crypto.PublicKey) []crypto.Hash {
-	hashes := []crypto.Hash{crypto.SHA256}
-	if key, ok := pub.(*ecdsa.PublicKey); ok {
-		switch key.Params().BitSize {
-		case 384:
-			hashes = append(hashes, crypto.SHA384)
-		case 521:
-			hashes = append(hashes, crypto.SHA512)
-		}
-	}
-	return hashes
-}
-
-// judge implements judges.
-func (k *keyed) judge(context.Context) (judge, error) { return k, nil }
 
 // signer names a key.
 func (p publicKey) signer() string { return fmt.Sprintf("key %q", p.name) }

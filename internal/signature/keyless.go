@@ -11,57 +11,50 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
 // maxIdentities bounds the identities of one rule.
 const maxIdentities = 64
 
-// roots is where a trusted root comes from. It fails with an *UnavailableError.
-type roots interface {
-	Get(ctx context.Context) (*root.TrustedRoot, error)
-}
-
-// fixedRoot is the trusted root of a Secret.
-type fixedRoot struct{ root *root.TrustedRoot }
-
-// Get implements roots.
-func (f fixedRoot) Get(context.Context) (*root.TrustedRoot, error) { return f.root, nil }
-
 // keyless judges by identities, for which the authorities of a trusted root vouch.
 type keyless struct {
-	roots      roots
+	root       func(context.Context) (*root.TrustedRoot, error) // fails with an *UnavailableError
 	identities verify.CertificateIdentities
 }
 
 // newKeyless parses the identities and the trusted root of a rule.
-func newKeyless(rule *Identities, public *PublicRoot) (*cosign, error) {
-	if len(rule.AnyOf) == 0 || len(rule.AnyOf) > maxIdentities {
+func newKeyless(rule Rule, public *PublicRoot) (*cosign, error) {
+	if len(rule.identities) == 0 || len(rule.identities) > maxIdentities {
 		return nil, invalidf("spec.verify.matchOIDCIdentity must have between 1 and %d entries", maxIdentities)
 	}
-	k := &keyless{roots: public}
-	for i, identity := range rule.AnyOf {
+	k := &keyless{}
+	for i, identity := range rule.identities {
 		parsed, err := parseIdentity(i, identity)
 		if err != nil {
 			return nil, err
 		}
 		k.identities = append(k.identities, parsed)
 	}
-	if rule.TrustedRoot == nil {
-		if public == nil {
-			return nil, invalidf("there is no public trusted root here: give one in a Secret")
+	text, found := rule.files[trustedRootKey]
+	switch {
+	case found:
+		trusted, err := parseTrustedRoot(text)
+		if err != nil {
+			return nil, invalidf("%s %s", trustedRootKey, err)
 		}
-		return &cosign{judges: k}, nil
+		k.root = func(context.Context) (*root.TrustedRoot, error) { return trusted, nil }
+	case public == nil:
+		return nil, invalidf("there is no public trusted root here: give one in a Secret")
+	default:
+		k.root = public.Get
 	}
-	trusted, err := parseTrustedRoot(rule.TrustedRoot)
-	if err != nil {
-		return nil, invalidf("%s %s", trustedRootKey, err)
-	}
-	k.roots = fixedRoot{trusted}
-	return &cosign{judges: k}, nil
+	return &cosign{judge: k.judge}, nil
 }
 
 // parseIdentity compiles the expressions of one identity.
-func parseIdentity(index int, identity Identity) (verify.CertificateIdentity, error) {
+func parseIdentity(index int, identity v1.OIDCIdentityMatch) (verify.CertificateIdentity, error) {
 	field := fmt.Sprintf("spec.verify.matchOIDCIdentity[%d]", index)
 	if identity.Issuer == "" || identity.Subject == "" {
 		return verify.CertificateIdentity{}, invalidf("%s must have an issuer and a subject: an empty one would match all", field)
@@ -106,9 +99,9 @@ func demandsOf(trusted *root.TrustedRoot) []verify.VerifierOption {
 	return options
 }
 
-// judge implements judges.
+// judge returns the judge by the trusted root of now.
 func (k *keyless) judge(ctx context.Context) (judge, error) {
-	trusted, err := k.roots.Get(ctx)
+	trusted, err := k.root(ctx)
 	if err != nil {
 		return nil, err
 	}

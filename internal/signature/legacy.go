@@ -38,7 +38,7 @@ type legacySignature struct {
 
 // lookAtLegacy looks at the signatures under the tag that cosign gives them.
 func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
-	manifest, err := e.manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
+	manifest, err := e.Manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}
@@ -98,8 +98,8 @@ func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor
 
 // parseLegacy returns the layers of a signature manifest that are signatures.
 func parseLegacy(manifest []byte) ([]descriptor, error) {
-	var m artifact
-	if err := json.Unmarshal(manifest, &m); err != nil {
+	m, ok := parseArtifact(manifest)
+	if !ok {
 		return nil, rejection("the manifest under its signature tag is malformed")
 	}
 	found := m.layersWhere(isPayload)

@@ -32,14 +32,14 @@ type notation struct {
 }
 
 // newNotation parses the trust policy and the certificates of a rule.
-func newNotation(rule *Notation) (*notation, error) {
+func newNotation(files map[string][]byte) (*notation, error) {
 	var policy trustpolicy.Document
-	if err := json.Unmarshal(rule.TrustPolicy, &policy); err != nil {
+	if err := json.Unmarshal(files[trustPolicyKey], &policy); err != nil {
 		return nil, invalidf("%s is no JSON of a trust policy: %s", trustPolicyKey, printable(err.Error()))
 	}
 	n := &notation{policy: &policy}
-	for _, name := range sortedKeys(rule.Certificates) {
-		certs, err := parseCertificates(rule.Certificates[name])
+	for _, name := range sortedKeys(withSuffix(files, certificateSuffixes...)) {
+		certs, err := parseCertificates(files[name])
 		if err != nil {
 			return nil, invalidf("%s holds no certificate in PEM or DER", name)
 		}
@@ -57,24 +57,20 @@ func newNotation(rule *Notation) (*notation, error) {
 
 // parseCertificates reads certificates in DER, or one after the other in PEM.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nonEmpty(x509.ParseCertificates(text))
-	}
-	var der []byte
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, rejection("no certificate")
+	const none = rejection("no certificate")
+	der := text
+	if block, rest := pem.Decode(text); block != nil {
+		der = nil
+		for ; block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "CERTIFICATE" {
+				return nil, none
+			}
+			der = append(der, block.Bytes...)
 		}
-		der = append(der, block.Bytes...)
 	}
-	return nonEmpty(x509.ParseCertificates(der))
-}
-
-// nonEmpty fails where there is no certificate.
-func nonEmpty(certs []*x509.Certificate, err error) ([]*x509.Certificate, error) {
+	certs, err := x509.ParseCertificates(der)
 	if err == nil && len(certs) == 0 {
-		return nil, rejection("no certificate")
+		return nil, none
 	}
 	return certs, err
 }
@@ -110,7 +106,7 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 	if reason := n.refusal(reference); reason != "" {
 		return reject(reason), nil
 	}
-	all, err := s.referrers(ctx)
+	all, err := s.Referrers(ctx, s.digest)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -162,7 +158,7 @@ func mayBeNotation(r registry.Referrer) bool {
 
 // describe returns the descriptor of the image, which is what notation signs.
 func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
-	m, err := s.manifest(ctx, s.digest)
+	m, err := s.Manifest(ctx, s.digest)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -23,11 +24,7 @@ func notarized(t testing.TB, policy []byte, certificates map[string][]byte) Rule
 	for name, cert := range certificates {
 		data[name] = cert
 	}
-	rule, err := NotationFrom(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rule
+	return ruleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef}, data)
 }
 
 // pushEnvelope pushes the signature of an image by notation.
@@ -77,11 +74,7 @@ func TestSignedByNotation(t *testing.T) {
 // pass, by each level of trust policies.
 func TestNotationAttacks(t *testing.T) {
 	notary, stranger := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
-	cases := map[string]struct {
-		reason string
-		attack func(*testing.T, *scene)
-		want   string
-	}{
+	cases := map[string]attack{
 		"None":     {reason: "nobody signed", attack: func(*testing.T, *scene) {}, want: "it has no notation signature"},
 		"Stranger": {reason: "another authority", want: "not valid", attack: func(t *testing.T, s *scene) { s.pushEnvelope(t, stranger.Sign(t, s.app, 0)) }},
 		"Replayed": {reason: "another image", want: "of another image", attack: func(t *testing.T, s *scene) { s.pushEnvelope(t, notary.Sign(t, s.other, 0)) }},
@@ -107,17 +100,10 @@ func TestNotationAttacks(t *testing.T) {
 		}},
 	}
 	for _, level := range []string{"strict", "permissive", "audit"} {
-		for name, tc := range cases {
-			t.Run(level+"/"+name, func(t *testing.T) {
-				s := newScene(t, registrytest.WithReferrers())
-				tc.attack(t, s)
-				policy := signaturetest.TrustPolicy(t, level, "*")
-				got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()})))
-				if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
-					t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
-				}
-			})
-		}
+		t.Run(level, func(t *testing.T) {
+			policy := signaturetest.TrustPolicy(t, level, "*")
+			checkAttacks(t, cases, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()}), 6)
+		})
 	}
 }
 

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/tuf"
+	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -33,15 +34,13 @@ type PublicRoot struct {
 	mirror string
 	anchor func() []byte // the root of TUF, by which everything is checked
 	folder string        // "" keeps it in memory only
-	client *http.Client
 	now    func() time.Time
-	turn   chan struct{} // to download
 
-	mu     sync.Mutex
-	held   *root.TrustedRoot // nil for none
-	got    time.Time         // when held was downloaded
-	tried  time.Time         // when a download failed last
-	failed error             // how
+	lock   *semaphore.Weighted // held while downloading
+	held   *root.TrustedRoot   // nil for none
+	got    time.Time           // when held was downloaded
+	tried  time.Time           // when a download failed last
+	failed error               // how
 }
 
 // PublicRootOption changes a PublicRoot that is being made.
@@ -51,21 +50,9 @@ type PublicRootOption func(*PublicRoot)
 // is downloaded then.
 func WithFolder(folder string) PublicRootOption { return func(p *PublicRoot) { p.folder = folder } }
 
-// WithMirror downloads from another TUF repository, of which anchor is the
-// root.json.
-func WithMirror(url string, anchor []byte) PublicRootOption {
-	return func(p *PublicRoot) { p.mirror, p.anchor = url, func() []byte { return anchor } }
-}
-
 // NewPublicRoot returns a PublicRoot that has downloaded nothing yet.
 func NewPublicRoot(opts ...PublicRootOption) *PublicRoot {
-	p := &PublicRoot{
-		mirror: tuf.DefaultMirror,
-		anchor: tuf.DefaultRoot,
-		client: &http.Client{Timeout: rootTimeout},
-		now:    time.Now,
-		turn:   make(chan struct{}, 1),
-	}
+	p := &PublicRoot{mirror: tuf.DefaultMirror, anchor: tuf.DefaultRoot, now: time.Now, lock: semaphore.NewWeighted(1)}
 	for _, opt := range opts {
 		opt(p)
 	}
@@ -74,58 +61,31 @@ func NewPublicRoot(opts ...PublicRootOption) *PublicRoot {
 
 // Get returns the trusted root. It fails with an *UnavailableError.
 func (p *PublicRoot) Get(ctx context.Context) (*root.TrustedRoot, error) {
-	if held, err := p.recall(); held != nil || err != nil {
-		return held, err
+	if err := p.lock.Acquire(ctx, 1); err != nil {
+		return nil, p.unavailable(err)
 	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-ctx.Done():
-		return nil, p.unavailable(ctx.Err())
+	defer p.lock.Release(1)
+	if now := p.now(); now.Sub(p.got) >= rootFresh && now.Sub(p.tried) >= rootPause {
+		p.refresh(ctx)
 	}
-	if held, err := p.recall(); held != nil || err != nil { // someone else has downloaded it
-		return held, err
+	if p.held != nil && p.now().Sub(p.got) < rootStale {
+		return p.held, nil
 	}
+	return nil, p.failed
+}
+
+// refresh downloads the trusted root. That a caller gave up is no fault of the mirror,
+// so the next one tries again.
+func (p *PublicRoot) refresh(ctx context.Context) {
 	fetched, err := p.download(ctx)
-	return p.keep(ctx, fetched, err)
-}
-
-// recall returns what is held, or how the last download failed, as long as no
-// download is due.
-func (p *PublicRoot) recall() (*root.TrustedRoot, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
 	switch {
-	case p.held != nil && now.Sub(p.got) < rootFresh:
-		return p.held, nil
-	case p.failed == nil || now.Sub(p.tried) >= rootPause:
-		return nil, nil
-	case p.held != nil && now.Sub(p.got) < rootStale:
-		return p.held, nil
-	default:
-		return nil, p.failed
+	case err == nil:
+		p.held, p.got = fetched, p.now()
+		return
+	case ctx.Err() == nil:
+		p.tried = p.now()
 	}
-}
-
-// keep notes the outcome of a download, and returns what to use. That a caller
-// gave up is no fault of the mirror, so others are free to try.
-func (p *PublicRoot) keep(ctx context.Context, fetched *root.TrustedRoot, err error) (*root.TrustedRoot, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	if err == nil {
-		p.held, p.got, p.failed = fetched, now, nil
-		return fetched, nil
-	}
-	failed := p.unavailable(err)
-	if ctx.Err() == nil {
-		p.failed, p.tried = failed, now
-	}
-	if p.held != nil && now.Sub(p.got) < rootStale {
-		return p.held, nil
-	}
-	return nil, failed
+	p.failed = p.unavailable(err)
 }
 
 // download gets the trusted root by TUF.
@@ -137,7 +97,7 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 		RepositoryBaseURL: p.mirror,
 		CachePath:         p.folder,
 		DisableLocalCache: p.folder == "",
-		Fetcher:           &fetcher{ctx: ctx, client: p.client},
+		Fetcher:           newFetcher(ctx),
 	})
 	if err != nil {
 		return nil, err
@@ -147,6 +107,23 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 		return nil, err
 	}
 	return parseTrustedRoot(text)
+}
+
+// newFetcher returns the library's downloader, whose requests end with a context.
+func newFetcher(ctx context.Context) fetcher.Fetcher {
+	f := fetcher.NewDefaultFetcher()
+	f.SetHTTPClient(&http.Client{Transport: contextTransport{ctx}})
+	return f
+}
+
+// contextTransport makes requests that end with a context.
+type contextTransport struct {
+	ctx context.Context //nolint:containedctx // the library's requests have none, and each download has a transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t contextTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return http.DefaultTransport.RoundTrip(req.WithContext(t.ctx))
 }
 
 // unavailable says that the trusted root can't be had. The library's words

@@ -13,9 +13,15 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
+
+// withMirror downloads from another TUF repository, of which anchor is the root.json.
+func withMirror(url string, anchor []byte) PublicRootOption {
+	return func(p *PublicRoot) { p.mirror, p.anchor = url, func() []byte { return anchor } }
+}
 
 // mirrored returns a PublicRoot of a TUF repository, and its clock.
 func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOption) (*PublicRoot, *time.Time) {
@@ -23,7 +29,7 @@ func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOpti
 	server := httptest.NewServer(mirror)
 	t.Cleanup(server.Close)
 	clock := time.Now()
-	public := NewPublicRoot(append(opts, WithMirror(server.URL, mirror.Anchor))...)
+	public := NewPublicRoot(append(opts, withMirror(server.URL, mirror.Anchor))...)
 	public.now = func() time.Time { return clock }
 	return public, &clock
 }
@@ -34,7 +40,7 @@ func TestPublicRoot(t *testing.T) {
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
 	public, clock := mirrored(t, mirror)
-	v, err := New(PublicIdentities([]Identity{{Issuer: "issuer", Subject: "release"}}), public)
+	v, err := New(ruleOf(t, v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "issuer", Subject: "release"}}}, nil), public)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +188,7 @@ func TestFolderOfPublicRoot(t *testing.T) {
 	folder := t.TempDir()
 	var asked []int
 	for range 2 {
-		if _, err := NewPublicRoot(WithMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context()); err != nil {
+		if _, err := NewPublicRoot(withMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		asked = append(asked, mirror.Asked())
@@ -191,7 +197,7 @@ func TestFolderOfPublicRoot(t *testing.T) {
 		t.Errorf("the first download made %d requests, and the one after a restart %d", asked[0], asked[1])
 	}
 	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
-	if _, err := NewPublicRoot(WithMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context()); err == nil {
+	if _, err := NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context()); err == nil {
 		t.Error("the folder is believed whatever the anchor is")
 	}
 }

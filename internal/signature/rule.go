@@ -3,46 +3,35 @@
 package signature
 
 import (
-	"fmt"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Rule is how images must be signed. Exactly one of its fields is set.
+// Rule is how images must be signed: spec.verify of a policy, with the files of its
+// Secret that are read for it.
 type Rule struct {
-	Keys       *Keys
-	Identities *Identities
-	Notation   *Notation
+	scheme     scheme
+	identities []v1.OIDCIdentityMatch
+	files      map[string][]byte
 }
 
-// Keys demands a signature of cosign by one of some public keys.
-type Keys struct {
-	// PEM are the public keys by the names that messages call them by.
-	PEM map[string][]byte
-}
+// scheme is a way of signing images.
+type scheme string
 
-// Identities demands a keyless signature of cosign by one of some identities.
-type Identities struct {
-	// AnyOf are the identities.
-	AnyOf []Identity
-	// TrustedRoot is the content of a trusted_root.json. Nil is Sigstore's
-	// public one.
-	TrustedRoot []byte
-}
+const (
+	byKey      scheme = "keys"
+	byIdentity scheme = "identities"
+	byNotation scheme = "notation"
+)
 
-// Identity is an entry of spec.verify.matchOIDCIdentity. Both are regular
-// expressions, which match where they match a part: ^ and $ anchor them.
-type Identity struct{ Issuer, Subject string }
-
-// Notation demands a signature of notation that a trust policy trusts.
-type Notation struct {
-	// TrustPolicy is the content of a trustpolicy.json.
-	TrustPolicy []byte
-	// Certificates are those of the trust stores, in PEM or DER, by the names
-	// that messages call them by.
-	Certificates map[string][]byte
-}
-
-// What the keys of Secrets are called.
+// The keys of the Secrets' data.
 const (
 	publicKeySuffix = ".pub"
 	trustedRootKey  = "trusted_root.json"
@@ -52,80 +41,68 @@ const (
 // certificateSuffixes end the keys of certificates in Secrets.
 var certificateSuffixes = []string{".crt", ".pem"}
 
-// KeysFrom returns the rule for the public keys of a Secret.
-func KeysFrom(data map[string][]byte) Rule {
-	return Rule{Keys: &Keys{PEM: withSuffix(data, publicKeySuffix)}}
-}
-
-// IdentitiesFrom returns the rule for identities of the Sigstore whose trusted
-// root a Secret holds. It fails with an *InvalidError where it holds none.
-func IdentitiesFrom(anyOf []Identity, data map[string][]byte) (Rule, error) {
-	root, found := data[trustedRootKey]
-	if !found {
-		return Rule{}, invalidf("the Secret of the trusted root has no key %s: add it", trustedRootKey)
-	}
-	return Rule{Identities: &Identities{AnyOf: anyOf, TrustedRoot: root}}, nil
-}
-
-// PublicIdentities returns the rule for identities of the public Sigstore.
-func PublicIdentities(anyOf []Identity) Rule { return Rule{Identities: &Identities{AnyOf: anyOf}} }
-
-// NotationFrom returns the rule for the trust policy and the certificates of a
-// Secret. It fails with an *InvalidError where it holds no trust policy.
-func NotationFrom(data map[string][]byte) (Rule, error) {
-	policy, found := data[trustPolicyKey]
-	if !found {
+// RuleOf returns the rule of a policy, with the data of its Secret. It fails with an
+// *InvalidError if the Secret lacks a key.
+func RuleOf(verify *v1.ImageVerification, data map[string][]byte) (Rule, error) {
+	_, hasPolicy := data[trustPolicyKey]
+	_, hasRoot := data[trustedRootKey]
+	switch {
+	case verify.Provider == v1.VerifyNotation && !hasPolicy:
 		return Rule{}, invalidf("the Secret of the trust policy has no key %s: add it", trustPolicyKey)
+	case verify.Provider == v1.VerifyNotation:
+		return Rule{scheme: byNotation, files: withSuffix(data, append([]string{trustPolicyKey}, certificateSuffixes...)...)}, nil
+	case verify.SecretRef != nil:
+		return Rule{scheme: byKey, files: withSuffix(data, publicKeySuffix)}, nil
+	case verify.TrustedRootSecretRef == nil:
+		return Rule{scheme: byIdentity, identities: verify.MatchOIDCIdentity}, nil
+	case !hasRoot:
+		return Rule{}, invalidf("the Secret of the trusted root has no key %s: add it", trustedRootKey)
+	default:
+		return Rule{scheme: byIdentity, identities: verify.MatchOIDCIdentity, files: withSuffix(data, trustedRootKey)}, nil
 	}
-	return Rule{Notation: &Notation{TrustPolicy: policy, Certificates: withSuffix(data, certificateSuffixes...)}}, nil
 }
 
 // withSuffix returns the entries whose key ends with one of some suffixes.
 func withSuffix(data map[string][]byte, suffixes ...string) map[string][]byte {
-	found := map[string][]byte{}
-	for key, value := range data {
-		for _, suffix := range suffixes {
-			if strings.HasSuffix(key, suffix) {
-				found[key] = value
-			}
-		}
-	}
+	found := maps.Clone(data)
+	maps.DeleteFunc(found, func(key string, _ []byte) bool {
+		return !slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(key, suffix) })
+	})
 	return found
 }
 
 // method parses the rule.
 func (r Rule) method(public *PublicRoot) (method, error) {
-	switch {
-	case r.Keys != nil && r.Identities == nil && r.Notation == nil:
-		return newKeyed(r.Keys)
-	case r.Identities != nil && r.Keys == nil && r.Notation == nil:
-		return newKeyless(r.Identities, public)
-	case r.Notation != nil && r.Keys == nil && r.Identities == nil:
-		return newNotation(r.Notation)
+	switch r.scheme {
+	case byKey:
+		return newKeyed(r.files)
+	case byIdentity:
+		return newKeyless(r, public)
 	default:
-		return nil, invalidf("exactly one of public keys, identities and a trust policy must be given")
+		return newNotation(r.files)
 	}
 }
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys(m map[string][]byte) []string { return slices.Sorted(maps.Keys(m)) }
 
 // version of what is checked. A change that judges the same image differently
 // needs another one, so that no older verdict is taken for a newer one.
 const version = "1"
 
-// fingerprint hashes the rule.
+// fingerprint hashes the rule in such a way that the borders of its parts count.
 func (r Rule) fingerprint() string {
-	switch {
-	case r.Keys != nil:
-		return fingerprint(append([]string{version, "keys"}, sortedFields(r.Keys.PEM)...)...)
-	case r.Identities != nil:
-		fields := []string{version, "identities", fmt.Sprint(r.Identities.TrustedRoot == nil), string(r.Identities.TrustedRoot)}
-		for _, identity := range r.Identities.AnyOf {
-			fields = append(fields, identity.Issuer, identity.Subject)
-		}
-		return fingerprint(fields...)
-	case r.Notation != nil:
-		fields := []string{version, "notation", string(r.Notation.TrustPolicy)}
-		return fingerprint(append(fields, sortedFields(r.Notation.Certificates)...)...)
-	default:
-		return ""
+	fields := []string{version, string(r.scheme), strconv.Itoa(len(r.identities))}
+	for _, identity := range r.identities {
+		fields = append(fields, identity.Issuer, identity.Subject)
 	}
+	for _, name := range sortedKeys(r.files) {
+		fields = append(fields, name, string(r.files[name]))
+	}
+	hash := sha256.New()
+	for _, field := range fields {
+		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		hash.Write([]byte(field))
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }

@@ -8,62 +8,71 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
 // TestInvalidRules tests that rules which can't be followed are told from the
 // start, in words that say what to change, and quote no key.
 func TestInvalidRules(t *testing.T) {
-	public, sigstore := signaturetest.NewKey(t, "ecdsa").PublicPEM(t), signaturetest.NewSigstore(t)
+	key, sigstore := signaturetest.NewKey(t, "ecdsa").PublicPEM(t), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
 	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("secret")})
-	policy := signaturetest.TrustPolicy(t, "strict", "*")
-	byKey := func(text []byte) Rule { return KeysFrom(map[string][]byte{"a.pub": text, "README": nil}) }
-	byIdentity := func(issuer, subject string, root []byte) Rule {
-		return Rule{Identities: &Identities{AnyOf: []Identity{{Issuer: ".", Subject: "."}, {Issuer: issuer, Subject: subject}}, TrustedRoot: root}}
+	policy, root := signaturetest.TrustPolicy(t, "strict", "*"), sigstore.TrustedRoot(t, signaturetest.Parts{})
+	byKey := v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: secretRef}
+	byNotation := v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef}
+	byIdentity := func(issuer, subject string) v1.ImageVerification {
+		anyOf := []v1.OIDCIdentityMatch{{Issuer: ".", Subject: "."}, {Issuer: issuer, Subject: subject}}
+		return v1.ImageVerification{Provider: v1.VerifyCosign, MatchOIDCIdentity: anyOf, TrustedRootSecretRef: secretRef}
 	}
-	root := sigstore.TrustedRoot(t, signaturetest.Parts{})
-	many := map[string][]byte{}
+	public := v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: ".", Subject: "."}}}
+	type data = map[string][]byte
+	many := data{}
 	for i := range maxKeys + 1 {
-		many[strings.Repeat("a", i+1)+".pub"] = public
+		many[strings.Repeat("a", i+1)+".pub"] = key
 	}
 	cases := map[string]struct {
-		rule Rule
-		want string
+		verify v1.ImageVerification
+		data   data
+		want   string
 	}{
-		"Nothing":       {rule: Rule{}, want: "exactly one"},
-		"Both":          {rule: Rule{Keys: &Keys{}, Notation: &Notation{}}, want: "exactly one"},
-		"NoKey":         {rule: KeysFrom(map[string][]byte{"cosign.key": public}), want: "under a key that ends with .pub"},
-		"ManyKeys":      {rule: KeysFrom(many), want: "more than the 32 public keys"},
-		"NotPEM":        {rule: byKey([]byte("ssh-ed25519 AAAA")), want: "a.pub is no public key in PEM"},
-		"PrivateKey":    {rule: byKey(private), want: "a.pub is a private key"},
-		"Certificate":   {rule: byKey(notary.PEM()), want: `it is a "CERTIFICATE"`},
-		"Broken":        {rule: byKey(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})), want: "a.pub is no public key"},
-		"TwoInOne":      {rule: byKey(append(public, public...)), want: "more than one public key"},
-		"ShortRSA":      {rule: byKey(shortRSA(t)), want: "not safe"},
-		"NoIdentity":    {rule: Rule{Identities: &Identities{TrustedRoot: root}}, want: "between 1 and 64 entries"},
-		"EmptyIssuer":   {rule: byIdentity("", ".", root), want: "matchOIDCIdentity[1] must have an issuer and a subject"},
-		"EmptySubject":  {rule: byIdentity(".", "", root), want: "matchOIDCIdentity[1] must have an issuer and a subject"},
-		"BadIssuer":     {rule: byIdentity("(", ".", root), want: "matchOIDCIdentity[1].issuer is no regular expression"},
-		"BadSubject":    {rule: byIdentity(".", "[", root), want: "matchOIDCIdentity[1].subject is no regular expression"},
-		"BadRoot":       {rule: byIdentity(".", ".", []byte("{")), want: "trusted_root.json is no trusted root"},
-		"EmptyRoot":     {rule: byIdentity(".", ".", []byte{}), want: "trusted_root.json is no trusted root"},
-		"NoAuthorities": {rule: byIdentity(".", ".", sigstore.TrustedRoot(t, signaturetest.Parts{NoAuthorities: true})), want: "names no certificate authority"},
-		"NoTime":        {rule: byIdentity(".", ".", sigstore.TrustedRoot(t, signaturetest.Parts{NoLogs: true, NoTimestamps: true})), want: "names nobody who says when"},
-		"NoPublicRoot":  {rule: byIdentity(".", ".", nil), want: "no public trusted root here"},
-		"BadPolicy":     {rule: Rule{Notation: &Notation{TrustPolicy: []byte("{"), Certificates: map[string][]byte{"a.crt": notary.PEM()}}}, want: "trustpolicy.json is no JSON"},
-		"EmptyPolicy":   {rule: Rule{Notation: &Notation{TrustPolicy: []byte("{}"), Certificates: map[string][]byte{"a.crt": notary.PEM()}}}, want: "trustpolicy.json is not valid"},
-		"BadLevel":      {rule: Rule{Notation: &Notation{TrustPolicy: signaturetest.TrustPolicy(t, "lax", "*"), Certificates: map[string][]byte{"a.crt": notary.PEM()}}}, want: "trustpolicy.json is not valid"},
-		"NoCertificate": {rule: Rule{Notation: &Notation{TrustPolicy: policy}}, want: "under a key that ends with .crt or .pem"},
-		"BadCert":       {rule: Rule{Notation: &Notation{TrustPolicy: policy, Certificates: map[string][]byte{"a.crt": []byte("x")}}}, want: "a.crt holds no certificate"},
-		"KeyAsCert":     {rule: Rule{Notation: &Notation{TrustPolicy: policy, Certificates: map[string][]byte{"a.crt": public}}}, want: "a.crt holds no certificate"},
+		"NoKey":         {byKey, data{"cosign.key": key}, "under a key that ends with .pub"},
+		"ManyKeys":      {byKey, many, "more than the 32 public keys"},
+		"NotPEM":        {byKey, data{"a.pub": []byte("ssh-ed25519 AAAA"), "README": nil}, "a.pub is no public key in PEM"},
+		"PrivateKey":    {byKey, data{"a.pub": private}, "a.pub is a private key"},
+		"Certificate":   {byKey, data{"a.pub": notary.PEM()}, `it is a "CERTIFICATE"`},
+		"Broken":        {byKey, data{"a.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "a.pub is no public key"},
+		"TwoInOne":      {byKey, data{"a.pub": append(key, key...)}, "more than one public key"},
+		"ShortRSA":      {byKey, data{"a.pub": shortRSA(t)}, "not safe"},
+		"NoIdentity":    {v1.ImageVerification{TrustedRootSecretRef: secretRef}, data{trustedRootKey: root}, "between 1 and 64 entries"},
+		"EmptyIssuer":   {byIdentity("", "."), data{trustedRootKey: root}, "matchOIDCIdentity[1] must have an issuer and a subject"},
+		"EmptySubject":  {byIdentity(".", ""), data{trustedRootKey: root}, "matchOIDCIdentity[1] must have an issuer and a subject"},
+		"BadIssuer":     {byIdentity("(", "."), data{trustedRootKey: root}, "matchOIDCIdentity[1].issuer is no regular expression"},
+		"BadSubject":    {byIdentity(".", "["), data{trustedRootKey: root}, "matchOIDCIdentity[1].subject is no regular expression"},
+		"NoRoot":        {byIdentity(".", "."), data{"root.json": root}, "no key trusted_root.json"},
+		"BadRoot":       {byIdentity(".", "."), data{trustedRootKey: []byte("{")}, "trusted_root.json is no trusted root"},
+		"EmptyRoot":     {byIdentity(".", "."), data{trustedRootKey: {}}, "trusted_root.json is no trusted root"},
+		"NoAuthorities": {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoAuthorities: true})}, "names no certificate authority"},
+		"NoTime":        {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoLogs: true, NoTimestamps: true})}, "names nobody who says when"},
+		"NoPublicRoot":  {public, nil, "no public trusted root here"},
+		"NoPolicy":      {byNotation, data{"a.crt": notary.PEM()}, "no key trustpolicy.json"},
+		"BadPolicy":     {byNotation, data{trustPolicyKey: []byte("{"), "a.crt": notary.PEM()}, "trustpolicy.json is no JSON"},
+		"EmptyPolicy":   {byNotation, data{trustPolicyKey: []byte("{}"), "a.crt": notary.PEM()}, "trustpolicy.json is not valid"},
+		"BadLevel":      {byNotation, data{trustPolicyKey: signaturetest.TrustPolicy(t, "lax", "*"), "a.crt": notary.PEM()}, "trustpolicy.json is not valid"},
+		"NoCertificate": {byNotation, data{trustPolicyKey: policy}, "under a key that ends with .crt or .pem"},
+		"BadCert":       {byNotation, data{trustPolicyKey: policy, "a.crt": []byte("x")}, "a.crt holds no certificate"},
+		"KeyAsCert":     {byNotation, data{trustPolicyKey: policy, "a.crt": key}, "a.crt holds no certificate"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(tc.rule, nil)
+			rule, err := RuleOf(&tc.verify, tc.data)
+			if err == nil {
+				_, err = New(rule, nil)
+			}
 			if _, invalid := errors.AsType[*InvalidError](err); !invalid || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got the error %v (%T), want %q", err, err, tc.want)
 			}
@@ -86,62 +95,57 @@ func shortRSA(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// TestSecretsWithoutWhatIsNeeded tests the keys that Secrets must have.
-func TestSecretsWithoutWhatIsNeeded(t *testing.T) {
-	_, root := IdentitiesFrom(nil, map[string][]byte{"root.json": nil})
-	_, policy := NotationFrom(map[string][]byte{"ca.crt": nil})
-	for want, err := range map[string]error{"no key trusted_root.json": root, "no key trustpolicy.json": policy} {
-		if _, invalid := errors.AsType[*InvalidError](err); !invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("got the error %v, want %q", err, want)
-		}
-	}
-}
-
 // TestFingerprints tests that a verdict may be kept for a fingerprint: it is the
 // same for the same rule, and another one for each other rule.
 func TestFingerprints(t *testing.T) {
-	rules := map[string]func() Rule{
-		"Key":       func() Rule { return KeysFrom(map[string][]byte{"a.pub": []byte("1"), "b.pub": []byte("2")}) },
-		"OtherKey":  func() Rule { return KeysFrom(map[string][]byte{"a.pub": []byte("1"), "b.pub": []byte("3")}) },
-		"OtherName": func() Rule { return KeysFrom(map[string][]byte{"a.pub": []byte("1"), "c.pub": []byte("2")}) },
-		"OneKey":    func() Rule { return KeysFrom(map[string][]byte{"a.pub": []byte("1")}) },
-		"Border":    func() Rule { return KeysFrom(map[string][]byte{"a.pub": []byte("1b.pub2")}) },
-		"Public":    func() Rule { return PublicIdentities([]Identity{{Issuer: "a", Subject: "b"}}) },
-		"Swapped":   func() Rule { return PublicIdentities([]Identity{{Issuer: "b", Subject: "a"}}) },
-		"Two": func() Rule {
-			return PublicIdentities([]Identity{{Issuer: "a", Subject: "b"}, {Issuer: "c", Subject: "d"}})
-		},
-		"EmptyRoot": func() Rule {
-			return Rule{Identities: &Identities{AnyOf: []Identity{{Issuer: "a", Subject: "b"}}, TrustedRoot: []byte{}}}
-		},
-		"Root": func() Rule {
-			return Rule{Identities: &Identities{AnyOf: []Identity{{Issuer: "a", Subject: "b"}}, TrustedRoot: []byte("x")}}
-		},
-		"Notation": func() Rule {
-			return Rule{Notation: &Notation{TrustPolicy: []byte("p"), Certificates: map[string][]byte{"a.crt": []byte("1")}}}
-		},
-		"OtherPolicy": func() Rule {
-			return Rule{Notation: &Notation{TrustPolicy: []byte("q"), Certificates: map[string][]byte{"a.crt": []byte("1")}}}
-		},
-		"Certificates": func() Rule {
-			return Rule{Notation: &Notation{TrustPolicy: []byte("p"), Certificates: map[string][]byte{"a.crt": []byte("2")}}}
-		},
+	type data = map[string][]byte
+	anyOf := func(names ...string) []v1.OIDCIdentityMatch {
+		var all []v1.OIDCIdentityMatch
+		for i := 0; i < len(names); i += 2 {
+			all = append(all, v1.OIDCIdentityMatch{Issuer: names[i], Subject: names[i+1]})
+		}
+		return all
+	}
+	byNotation := v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef}
+	byKey := v1.ImageVerification{SecretRef: secretRef}
+	withRoot := v1.ImageVerification{MatchOIDCIdentity: anyOf("a", "b"), TrustedRootSecretRef: secretRef}
+	rules := map[string]struct {
+		verify v1.ImageVerification
+		data   data
+	}{
+		"Key":          {byKey, data{"a.pub": []byte("1"), "b.pub": []byte("2")}},
+		"OtherKey":     {byKey, data{"a.pub": []byte("1"), "b.pub": []byte("3")}},
+		"OtherName":    {byKey, data{"a.pub": []byte("1"), "c.pub": []byte("2")}},
+		"OneKey":       {byKey, data{"a.pub": []byte("1")}},
+		"Border":       {byKey, data{"a.pub": []byte("1b.pub2")}},
+		"Public":       {v1.ImageVerification{MatchOIDCIdentity: anyOf("a", "b")}, nil},
+		"Swapped":      {v1.ImageVerification{MatchOIDCIdentity: anyOf("b", "a")}, nil},
+		"Two":          {v1.ImageVerification{MatchOIDCIdentity: anyOf("a", "b", "c", "d")}, nil},
+		"LikeARoot":    {v1.ImageVerification{MatchOIDCIdentity: anyOf("a", "b", trustedRootKey, "x")}, nil},
+		"EmptyRoot":    {withRoot, data{trustedRootKey: {}}},
+		"Root":         {withRoot, data{trustedRootKey: []byte("x")}},
+		"Notation":     {byNotation, data{trustPolicyKey: []byte("p"), "a.crt": []byte("1")}},
+		"OtherPolicy":  {byNotation, data{trustPolicyKey: []byte("q"), "a.crt": []byte("1")}},
+		"Certificates": {byNotation, data{trustPolicyKey: []byte("p"), "a.crt": []byte("2")}},
 	}
 	seen := map[string]string{}
 	for name, rule := range rules {
-		sum := rule().fingerprint()
+		sum := ruleOf(t, rule.verify, rule.data).fingerprint()
 		if other := seen[sum]; other != "" {
 			t.Errorf("%s and %s have the same fingerprint", name, other)
 		}
 		seen[sum] = name
-		if again := rule().fingerprint(); again != sum {
+		withMore := maps.Clone(rule.data)
+		if withMore != nil {
+			withMore["README"] = []byte("not read")
+		}
+		if again := ruleOf(t, rule.verify, withMore).fingerprint(); again != sum {
 			t.Errorf("%s has the fingerprints %s and %s", name, sum, again)
 		}
 	}
-	key := signaturetest.NewKey(t, "ecdsa").PublicPEM(t)
-	v, err := New(KeysFrom(map[string][]byte{"a.pub": key}), nil)
-	if err != nil || v.Fingerprint() == "" || v.Fingerprint() != KeysFrom(map[string][]byte{"a.pub": key}).fingerprint() {
-		t.Errorf("got the fingerprint %q, error %v", v.Fingerprint(), err)
+	rule := ruleOf(t, byKey, data{"a.pub": signaturetest.NewKey(t, "ecdsa").PublicPEM(t)})
+	if v, err := New(rule, nil); err != nil || v.Fingerprint() != rule.fingerprint() {
+		t.Errorf("the Verifier has another fingerprint than its rule, error %v", err)
 	}
 }
 

@@ -4,10 +4,7 @@ package signature
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"slices"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -55,7 +52,7 @@ func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, 
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
 	}
-	return v.method.verify(ctx, subject{repository: repo, image: img, digest: digest})
+	return v.method.verify(ctx, subject{Repository: repo, image: img, digest: digest})
 }
 
 // Verdict is whether an image is signed. The zero value says no.
@@ -79,62 +76,18 @@ func (v Verdict) Signer() string { return v.signer }
 // Reason says why an image was rejected. It is the same for the same image.
 func (v Verdict) Reason() string { return v.reason }
 
-// subject is an image whose signatures are asked for.
+// subject is an image whose signatures are verified, and its repository.
 type subject struct {
-	repository Repository
-	image      image.Name
-	digest     string
+	Repository
+	image  image.Name
+	digest string
 }
 
-// manifest fetches a manifest of the image's repository.
-func (s subject) manifest(ctx context.Context, reference string) (registry.Manifest, error) {
-	return s.repository.Manifest(ctx, reference)
-}
-
-// blob fetches a blob of the image's repository.
-func (s subject) blob(ctx context.Context, digest string) ([]byte, error) {
-	return s.repository.Blob(ctx, digest, maxBlob)
-}
-
-// referrers lists what refers to the image.
-func (s subject) referrers(ctx context.Context) ([]registry.Referrer, error) {
-	return s.repository.Referrers(ctx, s.digest)
-}
-
-// hashOf returns the digest as bytes.
+// hash returns the digest as bytes.
 func (s subject) hash() []byte {
 	sum, err := hex.DecodeString(s.digest[len("sha256:"):])
 	if err != nil {
 		return nil // Verify has checked it
 	}
 	return sum
-}
-
-// fingerprint hashes fields in such a way that their borders count.
-func fingerprint(fields ...string) string {
-	hash := sha256.New()
-	for _, field := range fields {
-		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
-		hash.Write([]byte(field))
-	}
-	return hex.EncodeToString(hash.Sum(nil))
-}
-
-// sortedFields returns the entries of a map as fields, in the order of the keys.
-func sortedFields(m map[string][]byte) []string {
-	fields := make([]string, 0, 2*len(m))
-	for _, key := range sortedKeys(m) {
-		fields = append(fields, key, string(m[key]))
-	}
-	return fields
-}
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys(m map[string][]byte) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

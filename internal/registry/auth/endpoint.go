@@ -7,7 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -56,10 +56,8 @@ type pingResult struct {
 type endpoint struct {
 	registry name.Registry
 	now      func() time.Time
-	lock     *semaphore.Weighted // held while pinging
-
-	mu     sync.Mutex
-	cached *pingResult // nil for none
+	lock     *semaphore.Weighted        // held while pinging
+	cached   atomic.Pointer[pingResult] // nil for none
 }
 
 // plainHTTP reports whether the registry may be reached without TLS.
@@ -67,47 +65,40 @@ func (e *endpoint) plainHTTP() bool { return transport.PlainHTTP(e.registry) }
 
 // ping returns the result of the last ping, or of a new one if that has expired.
 // Concurrent callers share a ping.
-func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (pingResult, error) {
-	if r, ok := e.recent(); ok {
+func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (*pingResult, error) {
+	if r := e.recent(); r != nil {
 		return r, nil
 	}
 	if err := e.lock.Acquire(ctx, 1); err != nil {
-		return pingResult{}, err
+		return nil, err
 	}
 	defer e.lock.Release(1)
-	if r, ok := e.recent(); ok {
+	if r := e.recent(); r != nil {
 		return r, nil
 	}
 	challenge, err := ggcr.Ping(ctx, e.registry, &pingTransport{endpoint: e, inner: rt, tls: make(chan bool, 1)})
 	if err != nil {
-		return pingResult{}, err
+		return nil, err
 	}
-	r := pingResult{scheme: "https", challenge: challenge, at: e.now()}
+	r := &pingResult{scheme: "https", challenge: challenge, at: e.now()}
 	if challenge.Insecure {
 		r.scheme = "http"
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.cached = &r
+	e.cached.Store(r)
 	return r, nil
 }
 
-// recent returns the cached result, and whether there is one that has not expired.
-func (e *endpoint) recent() (pingResult, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.cached == nil || e.now().Sub(e.cached.at) > endpointIdle {
-		return pingResult{}, false
+// recent returns the cached result, nil if there is none that has not expired.
+func (e *endpoint) recent() *pingResult {
+	r := e.cached.Load()
+	if r == nil || e.now().Sub(r.at) > endpointIdle {
+		return nil
 	}
-	return *e.cached, true
+	return r
 }
 
 // invalidate makes the next operation ping again.
-func (e *endpoint) invalidate() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.cached = nil
-}
+func (e *endpoint) invalidate() { e.cached.Store(nil) }
 
 // errNoPlainHTTP is the error of a ping by plain HTTP that is not made.
 var errNoPlainHTTP = errors.New("plain HTTP is not tried")

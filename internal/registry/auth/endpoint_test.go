@@ -107,8 +107,8 @@ func checkPing(t *testing.T, tls transport.Func, want string, after time.Duratio
 	}
 	begun := time.Now()
 	got, err := NewEndpoints(time.Now).NewSession(repo, "", authn.Anonymous).endpoint.ping(context.Background(), inner)
-	if got.scheme != want || (err == nil) != (want != "") {
-		t.Errorf("%s: got scheme %q, error %v, want %q", reason, got.scheme, err, want)
+	if (err == nil) != (want != "") || err == nil && got.scheme != want {
+		t.Errorf("%s: got %v, error %v, want the scheme %q", reason, got, err, want)
 	}
 	if (plain > 0) != (want == "http") {
 		t.Errorf("%s: got %d requests without TLS", reason, plain)

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -30,11 +31,11 @@ type Session struct {
 	credentials authn.Authenticator
 	now         func() time.Time
 	lock        *semaphore.Weighted // held while an authorization is requested
+	scope       string              // of the last one, read and written with the lock
+	current     atomic.Pointer[authorization]
 
-	mu      sync.Mutex
-	scope   string
-	current *authorization
-	others  map[string]*authorization // anonymous, by host that the registry redirects to
+	mu     sync.Mutex
+	others map[string]*authorization // anonymous, by host that the registry redirects to
 }
 
 // NewSession returns a session without an authorization.
@@ -74,20 +75,14 @@ func (s *Session) valid(a *authorization) bool {
 
 // cached returns the current authorization, nil if there is none that is valid.
 func (s *Session) cached() *authorization {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.valid(s.current) {
-		return nil
+	if a := s.current.Load(); s.valid(a) {
+		return a
 	}
-	return s.current
+	return nil
 }
 
 // reset drops the authorization.
-func (s *Session) reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current = nil
-}
+func (s *Session) reset() { s.current.Store(nil) }
 
 // authorize returns a valid authorization, and whether it was requested just now.
 func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authorization, bool, error) {
@@ -156,9 +151,8 @@ func (s *Session) request(
 	default:
 		a.header = basicHeader(credentials)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current, s.scope = a, scope
+	s.scope = scope
+	s.current.Store(a)
 	return a, nil
 }
 

@@ -4,7 +4,6 @@ package credentials
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"path"
@@ -94,47 +93,15 @@ func (c dockerConfig) covering(img image.Name) []registryKey {
 	return keys
 }
 
-// parseDockerEntry decodes an entry. "auth" takes precedence over username and
-// password, as for docker and the kubelet.
+// parseDockerEntry decodes an entry by go-containerregistry: "auth" takes precedence
+// over username and password, as for docker and the kubelet.
 func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
-	var entry struct {
-		Username      string `json:"username"`
-		Password      string `json:"password"`
-		Auth          string `json:"auth"`
-		IdentityToken string `json:"identitytoken"`
-		RegistryToken string `json:"registrytoken"`
-	}
+	var entry authn.AuthConfig
 	if err := json.Unmarshal(data, &entry); err != nil {
 		return authn.AuthConfig{}, errMalformedEntry
 	}
-	credentials := authn.AuthConfig{
-		Username:      entry.Username,
-		Password:      entry.Password,
-		IdentityToken: entry.IdentityToken,
-		RegistryToken: entry.RegistryToken,
-	}
-	if entry.Auth != "" {
-		username, password, err := decodeAuth(entry.Auth)
-		if err != nil {
-			return authn.AuthConfig{}, err
-		}
-		credentials.Username, credentials.Password = username, password
-	}
-	return credentials, nil
-}
-
-// decodeAuth returns the username and the password in the field "auth": base64
-// of "username:password", padded or not.
-func decodeAuth(auth string) (string, string, error) {
-	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(auth), "="))
-	if err != nil {
-		return "", "", errMalformedEntry
-	}
-	username, password, found := strings.Cut(string(decoded), ":")
-	if !found {
-		return "", "", errMalformedEntry
-	}
-	return username, password, nil
+	entry.Auth = "" // it is the username and the password again
+	return entry, nil
 }
 
 // registryKey is the name of an entry of a docker config: a registry, or a path in

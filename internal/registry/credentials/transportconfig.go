@@ -9,11 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/fluxcd/pkg/runtime/secrets"
+	lru "github.com/hashicorp/golang-lru/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -118,43 +117,33 @@ func (s *search) certificates(ctx context.Context, name string, opts *Options) (
 	return files, nil
 }
 
-// maxWarned bounds the recorded warnings. When it is reached, warnings may be
-// repeated once.
+// maxWarned bounds the recorded warnings. An older one may be repeated.
 const maxWarned = 20_000
 
 // oldKeys warns of Secrets with deprecated keys, once per object and version of the
 // Secret.
 type oldKeys struct {
-	warn func(repo *v1.ImageRepository, message string) // nil for no warnings
-
-	mu     sync.Mutex
-	warned map[types.UID]string // the Secret's version, by the object
+	warn   func(repo *v1.ImageRepository, message string) // nil for no warnings
+	warned *lru.Cache[string, struct{}]                   // by the object and the Secret's version
 }
 
 func newOldKeys(warn func(*v1.ImageRepository, string)) *oldKeys {
-	return &oldKeys{warn: warn, warned: map[types.UID]string{}}
+	warned, err := lru.New[string, struct{}](maxWarned)
+	if err != nil {
+		panic(err) // the size is a constant of the program
+	}
+	return &oldKeys{warn: warn, warned: warned}
 }
 
 // report warns of the keys, unless that was done already.
 func (o *oldKeys) report(repo *v1.ImageRepository, secret *corev1.Secret, keys []string) {
-	version := secret.Name + "/" + string(secret.UID) + "/" + secret.ResourceVersion
-	if o.warn == nil || !o.isNew(repo.UID, version) {
+	if o.warn == nil {
+		return
+	}
+	version := strings.Join([]string{string(repo.UID), secret.Name, string(secret.UID), secret.ResourceVersion}, "/")
+	if warned, _ := o.warned.ContainsOrAdd(version, struct{}{}); warned {
 		return
 	}
 	o.warn(repo, fmt.Sprintf("Secret %q has the deprecated keys %s: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile",
 		secret.Name, strings.Join(keys, ", ")))
-}
-
-// isNew records the version for an object, and reports whether it is new.
-func (o *oldKeys) isNew(object types.UID, version string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.warned[object] == version {
-		return false
-	}
-	if len(o.warned) >= maxWarned {
-		clear(o.warned)
-	}
-	o.warned[object] = version
-	return true
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -13,10 +14,12 @@ import (
 
 func TestOldKeys_WarningsAreBounded(t *testing.T) {
 	o := newOldKeys(func(*v1.ImageRepository, string) {})
+	repo := &v1.ImageRepository{}
 	for i := range 2*maxWarned + 10 {
-		o.isNew(types.UID(strconv.Itoa(i)), "x")
+		repo.UID = types.UID(strconv.Itoa(i))
+		o.report(repo, &corev1.Secret{}, []string{"caFile"})
 	}
-	if len(o.warned) > maxWarned {
-		t.Errorf("%d are remembered", len(o.warned))
+	if n := o.warned.Len(); n > maxWarned {
+		t.Errorf("%d are remembered", n)
 	}
 }

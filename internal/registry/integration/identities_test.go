@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // remoteName is a registry's name that only a proxy can resolve.
@@ -71,12 +72,12 @@ func TestPullSecretsOfAnAccount(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := registrytest.NewAuthority(t)
 	r := startRegistry(t, settings{tls: certificates(t, authority, false), auth: htpasswd(t)}, as(), over(authority))
 	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority))
 	s.succeeds(r)
 
-	s.change(certs(t, newAuthority(t)))
+	s.change(certs(t, registrytest.NewAuthority(t)))
 	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", `ca.crt of Secret "certs"`)
 	s.change(certs(t, authority))
 	s.succeeds(r)
@@ -87,8 +88,8 @@ func TestTLS(t *testing.T) {
 
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
-	client, tokens := authority.client(t), newTokenServer(t, authority)
+	authority := registrytest.NewAuthority(t)
+	client, tokens := authority.Client(t), newTokenServer(t, authority)
 	r := startRegistry(t, settings{tls: certificates(t, authority, true), auth: tokens.settings(t)},
 		remote.WithTransport(&bearer{server: tokens, inner: tlsTransport(authority, client)}))
 	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority, client))
@@ -96,34 +97,20 @@ func TestMutualTLS(t *testing.T) {
 
 	s.change(certs(t, authority))
 	s.fails(v1.ReadOperationFailedReason, "may want a client certificate", "spec.certSecretRef")
-	s.change(certs(t, authority, newAuthority(t).client(t)))
+	s.change(certs(t, authority, registrytest.NewAuthority(t).Client(t)))
 	s.fails(v1.ReadOperationFailedReason, `check that it accepts the client certificate of Secret "certs"`)
 	s.change(certs(t, authority, client))
-	s.succeeds(r)
-}
-
-// TestOneSecret tests the Secret that is both spec.secretRef and
-// spec.certSecretRef, with the older keys.
-func TestOneSecret(t *testing.T) {
-	t.Parallel()
-	authority := newAuthority(t)
-	client := authority.client(t)
-	r := startRegistry(t, settings{tls: certificates(t, authority, true), auth: htpasswd(t)}, as(), over(authority, client))
-	all, certificates := login(r.addr, password), certs(t, authority, client)
-	all.Data["caFile"], all.Data["certFile"], all.Data["keyFile"] = certificates.Data["ca.crt"], certificates.Data["tls.crt"], certificates.Data["tls.key"]
-	s := newScene(t, r.addr, all)
-	s.repo.Spec.CertSecretRef = s.repo.Spec.SecretRef
 	s.succeeds(r)
 }
 
 // TestProxies tests each kind of proxy in front of a registry that wants
 // everything: a client certificate, and a password.
 func TestProxies(t *testing.T) {
-	authority := newAuthority(t)
-	client := authority.client(t)
+	authority := registrytest.NewAuthority(t)
+	client := authority.Client(t)
 	r := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, as(), over(authority, client))
 	wants := []proxytest.Option{proxytest.WithLogin("proxy-user", password), proxytest.WithTarget(r.addr)}
-	ownTLS := proxytest.WithTLS(&tls.Config{Certificates: []tls.Certificate{authority.server(t).tls()}})
+	ownTLS := proxytest.WithTLS(&tls.Config{Certificates: []tls.Certificate{authority.Server(t).TLS()}})
 	kinds := map[string]*proxytest.Proxy{
 		"HTTP":   proxytest.StartHTTP(t, wants...),
 		"HTTPS":  proxytest.StartHTTP(t, append(wants, ownTLS)...),

@@ -27,6 +27,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // scene is an ImageRepository with its Secrets, and what reads its registry.
@@ -154,13 +155,11 @@ func login(host, password string) *corev1.Secret {
 
 // certs returns the Secret "certs" with an authority, and a client certificate
 // where there is one.
-func certs(t *testing.T, authority issued, clients ...issued) *corev1.Secret {
+func certs(t *testing.T, authority registrytest.Certificate, clients ...registrytest.Certificate) *corev1.Secret {
 	t.Helper()
-	ca, _ := authority.pem(t)
-	data := map[string]string{"ca.crt": string(ca)}
+	data := map[string]string{"ca.crt": string(authority.PEM())}
 	for _, c := range clients {
-		certificate, key := c.pem(t)
-		data["tls.crt"], data["tls.key"] = string(certificate), string(key)
+		data["tls.crt"], data["tls.key"] = string(c.PEM()), string(c.KeyPEM(t))
 	}
 	return secretOf("certs", data)
 }
@@ -176,14 +175,14 @@ func as() remote.Option {
 }
 
 // over is the transport with which images are pushed over TLS.
-func over(authority issued, clients ...issued) remote.Option {
+func over(authority registrytest.Certificate, clients ...registrytest.Certificate) remote.Option {
 	return remote.WithTransport(tlsTransport(authority, clients...))
 }
 
-func tlsTransport(authority issued, clients ...issued) *http.Transport {
-	config := &tls.Config{RootCAs: authority.pool()}
+func tlsTransport(authority registrytest.Certificate, clients ...registrytest.Certificate) *http.Transport {
+	config := &tls.Config{RootCAs: authority.Pool()}
 	for _, c := range clients {
-		config.Certificates = append(config.Certificates, c.tls())
+		config.Certificates = append(config.Certificates, c.TLS())
 	}
 	return &http.Transport{TLSClientConfig: config}
 }

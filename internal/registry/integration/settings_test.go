@@ -4,21 +4,13 @@ package integration_test
 
 import (
 	"cmp"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,91 +21,14 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// issued is a certificate with its key.
-type issued struct {
-	certificate *x509.Certificate
-	key         crypto.Signer
-}
-
-// newAuthority returns the certificate of an authority.
-func newAuthority(t *testing.T) issued {
+// files writes a certificate and its key into files, and returns their names.
+func files(t *testing.T, c registrytest.Certificate) (string, string) {
 	t.Helper()
-	return issued{}.issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	})
-}
-
-// server returns a certificate for a server on loopback, or of a name.
-func (i issued) server(t *testing.T, names ...string) issued {
-	t.Helper()
-	return i.issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "server"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-}
-
-// client returns a certificate for a client.
-func (i issued) client(t *testing.T) issued {
-	t.Helper()
-	return i.issue(t, &x509.Certificate{
-		Subject:  pkix.Name{CommonName: "client"},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-}
-
-// issue signs a certificate: with its own key where nobody else is there.
-func (i issued) issue(t *testing.T, template *x509.Certificate) issued {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := i.certificate, i.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return issued{certificate: certificate, key: key}
-}
-
-// pem returns the certificate, and the key, in PEM form.
-func (i issued) pem(t *testing.T) ([]byte, []byte) {
-	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(i.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.certificate.Raw}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
-}
-
-// files writes both into files, and returns their names.
-func (i issued) files(t *testing.T) (string, string) {
-	t.Helper()
-	certificate, key := i.pem(t)
-	return file(t, "cert.pem", certificate), file(t, "key.pem", key)
-}
-
-func (i issued) tls() tls.Certificate {
-	return tls.Certificate{Certificate: [][]byte{i.certificate.Raw}, PrivateKey: i.key}
-}
-
-func (i issued) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(i.certificate)
-	return pool
+	return file(t, "cert.pem", c.PEM()), file(t, "key.pem", c.KeyPEM(t))
 }
 
 func file(t *testing.T, base string, content []byte) string {
@@ -149,12 +64,12 @@ func htpasswdOf(t *testing.T, realm, username, password string) string {
 
 // certificates returns the settings of a registry with a certificate of an
 // authority, and one that wants a client certificate of it too.
-func certificates(t *testing.T, authority issued, mutual bool, names ...string) string {
+func certificates(t *testing.T, authority registrytest.Certificate, mutual bool, names ...string) string {
 	t.Helper()
-	certificate, key := authority.server(t, names...).files(t)
+	certificate, key := files(t, authority.Server(t, names...))
 	s := fmt.Sprintf("certificate: %q, key: %q", certificate, key)
 	if mutual {
-		ca, _ := authority.files(t)
+		ca, _ := files(t, authority)
 		s += fmt.Sprintf(", clientcas: [%q]", ca)
 	}
 	return s
@@ -162,19 +77,19 @@ func certificates(t *testing.T, authority issued, mutual bool, names ...string) 
 
 // tokenServer gives tokens to those who know the password.
 type tokenServer struct {
-	signer issued
+	signer registrytest.Certificate
 	url    string
 }
 
 // newTokenServer starts a token server, with a certificate of an authority
 // where there is one.
-func newTokenServer(t *testing.T, authorities ...issued) *tokenServer {
+func newTokenServer(t *testing.T, authorities ...registrytest.Certificate) *tokenServer {
 	t.Helper()
-	s := &tokenServer{signer: newAuthority(t)}
+	s := &tokenServer{signer: registrytest.NewAuthority(t)}
 	server := httptest.NewUnstartedServer(s)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if len(authorities) > 0 {
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{authorities[0].server(t).tls()}}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{authorities[0].Server(t).TLS()}}
 		server.StartTLS()
 	} else {
 		server.Start()
@@ -201,7 +116,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // settings returns the settings of a registry that takes the tokens.
 func (s *tokenServer) settings(t *testing.T) string {
 	t.Helper()
-	bundle, _ := s.signer.files(t)
+	bundle, _ := files(t, s.signer)
 	return fmt.Sprintf("auth: {token: {realm: %q, service: %s, issuer: tests, rootcertbundle: %q}}", s.url+"/token", service, bundle)
 }
 
@@ -228,7 +143,7 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 const service = "registry"
 
 // sign returns a token for some scopes of a service, as the specification has it.
-func sign(signer issued, service string, scopes []string) (string, error) {
+func sign(signer registrytest.Certificate, service string, scopes []string) (string, error) {
 	type access struct {
 		Type    string   `json:"type"`
 		Name    string   `json:"name"`
@@ -245,6 +160,6 @@ func sign(signer issued, service string, scopes []string) (string, error) {
 		"iss": "tests", "sub": username, "aud": service, "jti": rand.Text(), "access": granted,
 		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(5 * time.Minute).Unix(),
 	})
-	token.Header["x5c"] = []string{base64.StdEncoding.EncodeToString(signer.certificate.Raw)}
-	return token.SignedString(signer.key)
+	token.Header["x5c"] = []string{base64.StdEncoding.EncodeToString(signer.Raw)}
+	return token.SignedString(signer.Key)
 }

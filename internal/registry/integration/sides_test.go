@@ -138,8 +138,8 @@ func distribution2Pair(t *testing.T, images map[string]v1.Image) (*side, *side) 
 func distribution3Pair(t *testing.T, images map[string]v1.Image) (*side, *side) {
 	t.Helper()
 	p, imitation := product(t, "Distribution 3", images)
-	signer := newAuthority(t)
-	bundle, _ := signer.files(t)
+	signer := registrytest.NewAuthority(t)
+	bundle, _ := files(t, signer)
 	push := remote.WithTransport(&bearer{server: &tokenServer{signer: signer}, service: p.Host, inner: http.DefaultTransport})
 	realm := "https://auth." + p.Host + "/token"
 	r := startRegistry(t, settings{

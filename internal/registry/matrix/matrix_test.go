@@ -188,8 +188,12 @@ func (f *fixture) push(t *testing.T, p registrytest.Product) {
 		many[i] = fmt.Sprintf("1.0.%d", i)
 	}
 	reg.PushTags(t, p.Repository+"-long", many...)
-	var err error
-	if f.verifier, err = signature.New(signature.KeysFrom(map[string][]byte{"cosign.pub": key.PublicPEM(t)}), nil); err != nil {
+	verify := &v1.ImageVerification{SecretRef: &meta.LocalObjectReference{Name: "cosign"}}
+	rule, err := signature.RuleOf(verify, map[string][]byte{"cosign.pub": key.PublicPEM(t)})
+	if err == nil {
+		f.verifier, err = signature.New(rule, nil)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

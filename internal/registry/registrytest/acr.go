@@ -26,8 +26,6 @@ func acr() Product {
 		Password:   authn.AuthConfig{Username: "contosoregistry", Password: "acr-password"},
 		// https://azure.github.io/acr/AAD-OAuth.html: the refresh token.
 		IdentityToken: authn.AuthConfig{IdentityToken: "acr-identity"},
-		Pages:         true,
-		MaxPage:       1000,
 		Referrers:     true, // https://learn.microsoft.com/azure/container-registry/container-registry-manage-artifact
 		install: func(z *Zoo, p Product) {
 			z.add(p,

@@ -22,9 +22,7 @@ func artifactory() Product {
 		Host:       host,
 		Repository: "docker/team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "artifactory-password"},
-		Pages:      true,
 		Referrers:  true, // since 7.117: oras-project/oras#2047
-		Broken:     map[Kind]string{Tags: "renovatebot/renovate#15030"},
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				WithReferrers(),

@@ -21,8 +21,6 @@ func distribution3() Product {
 		Repository:    "team/app",
 		Password:      authn.AuthConfig{Username: "reader", Password: "distribution-3-password"},
 		IdentityToken: authn.AuthConfig{IdentityToken: "distribution-3-identity"},
-		Pages:         true,
-		MaxPage:       1000,
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				withTokens(&tokenLogin{

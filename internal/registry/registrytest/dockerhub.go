@@ -18,7 +18,6 @@ func dockerHub() Product {
 		Repository: "library/nginx",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "docker-hub-password"},
-		Pages:      true, // all tags unless a number is asked for: meziantou/Meziantou.Framework#2190, gadievron/raptor#495
 		Referrers:  true, // sigstore/cosign#4641
 		install: func(z *Zoo, p Product) {
 			z.add(p,

@@ -21,8 +21,6 @@ func ecr() Product {
 		Repository: "team/app",
 		// https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html: the password is a token of 12 hours.
 		Password:  authn.AuthConfig{Username: "AWS", Password: "ecr-password"},
-		Pages:     true,
-		MaxPage:   1000,
 		Referrers: true, // https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
 		install: func(z *Zoo, p Product) {
 			z.add(p,

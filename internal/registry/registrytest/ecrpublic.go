@@ -20,7 +20,6 @@ func ecrPublic() Product {
 		Anonymous:  true,
 		// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html
 		Password: authn.AuthConfig{Username: "AWS", Password: "ecr-public-password"},
-		Pages:    true,
 		// https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
 		Referrers: true,
 		install: func(z *Zoo, p Product) {

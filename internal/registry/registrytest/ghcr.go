@@ -22,7 +22,6 @@ func ghcr() Product {
 		Repository: "stefanprodan/podinfo",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "ghcr-password"},
-		Pages:      true,
 		install: func(z *Zoo, p Product) {
 			z.add(p, slices.Concat([]Option{withTokens(ghcrTokens(p))}, ghcrHabits())...)
 		},

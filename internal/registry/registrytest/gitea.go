@@ -21,7 +21,6 @@ func gitea() Product {
 		Repository: "team/app",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitea-password"},
-		Pages:      true,
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				withTokens(&tokenLogin{

@@ -20,7 +20,6 @@ func harbor() Product {
 		Repository: "library/app",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "robot$reader", Password: "harbor-password"},
-		Pages:      true,
 		Referrers:  true,
 		install: func(z *Zoo, p Product) {
 			var r *Registry

@@ -17,7 +17,6 @@ func lscr() Product {
 		Host:       "lscr.io",
 		Repository: "linuxserver/radarr",
 		Anonymous:  true,
-		Pages:      true,
 		install: func(z *Zoo, p Product) {
 			behind := z.Registry("ghcr.io")
 			behind.fronts = append(behind.fronts, p.Host) // gets tokens of GHCR: getwud/wud#143

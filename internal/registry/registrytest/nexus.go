@@ -18,7 +18,6 @@ func nexus() Product {
 		Host:       "nexus.example.com",
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "nexus-password"},
-		Pages:      true,
 		Broken:     map[Kind]string{ManifestHead: "crazy-max/diun#1614"},
 		install: func(z *Zoo, p Product) {
 			z.add(p,

@@ -25,8 +25,6 @@ func quay() Product {
 		Repository: "coreos/etcd",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "org+robot", Password: "quay-password"},
-		Pages:      true,
-		MaxPage:    100, // quay/quay endpoints/v2/__init__.py
 		// https://www.redhat.com/en/blog/announcing-open-container-initiativereferrers-api-quayio-step-towards-enhanced-security-and-compliance
 		Referrers: true,
 		install: func(z *Zoo, p Product) {

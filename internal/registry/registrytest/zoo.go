@@ -4,6 +4,7 @@ package registrytest
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"maps"
@@ -30,8 +31,6 @@ type Product struct {
 	// Password and IdentityToken are credentials that the product takes, zero
 	// where it has no such login.
 	Password, IdentityToken authn.AuthConfig
-	Pages                   bool // it cuts long lists into pages
-	MaxPage                 int  // most tags of a page, 0 where there is no limit or none is published
 	Referrers               bool // it has the referrers API
 	// Broken names what an ordinary client can't do there, each with the public
 	// issue that reports it.
@@ -72,7 +71,7 @@ func Products() []Product {
 type Zoo struct {
 	server     *httptest.Server
 	proxy      *proxytest.Proxy
-	authority  *authority
+	authority  Certificate
 	imitations []imitation          // in the order of Products
 	hosts      map[string]*Registry // by every host name of a product
 
@@ -90,13 +89,14 @@ type imitation struct {
 // StartZoo serves all products until the test ends.
 func StartZoo(t testing.TB) *Zoo {
 	t.Helper()
-	z := &Zoo{authority: newAuthority(t), hosts: map[string]*Registry{}}
+	z := &Zoo{authority: NewAuthority(t), hosts: map[string]*Registry{}}
 	for _, product := range Products() {
 		product.install(z, product)
 	}
 	z.server = httptest.NewUnstartedServer(z)
 	z.server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are the clients' to report
-	z.server.TLS = z.authority.config()
+	hosts := slices.Sorted(maps.Keys(z.hosts))
+	z.server.TLS = &tls.Config{Certificates: []tls.Certificate{z.authority.Server(t, hosts...).TLS()}, MinVersion: tls.VersionTLS12}
 	z.server.StartTLS()
 	z.proxy = proxytest.StartHTTP(t, proxytest.WithDial(func(ctx context.Context, address string) (net.Conn, error) {
 		return z.Dial(ctx, "tcp", address)

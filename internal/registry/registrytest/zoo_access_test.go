@@ -3,12 +3,10 @@
 package registrytest
 
 import (
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"syscall"
 	"testing"
 
@@ -170,25 +168,6 @@ func TestZoo_RefusesWhatItIsNot(t *testing.T) {
 			t.Errorf("proxy to %s: got error %q, want %q", url, got, want)
 		}
 	}
-}
-
-func TestZoo_HasOneHostForEachProduct(t *testing.T) {
-	z := StartZoo(t)
-	for _, p := range Products() {
-		if got := z.Registry(p.Host).Host(); got != p.Host {
-			t.Errorf("%s: got the registry of %s for %s", p.Name, got, p.Host)
-		}
-	}
-	if pem, err := os.ReadFile(z.CertFile(t)); err != nil || !z.CertPool().Equal(poolOf(pem)) {
-		t.Errorf("error %v, and the file has another authority", err)
-	}
-}
-
-// poolOf returns the certificates in a PEM file.
-func poolOf(pem []byte) *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	return pool
 }
 
 // basic is the header with a username and a password.

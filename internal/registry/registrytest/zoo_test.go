@@ -85,44 +85,6 @@ func TestProducts_ServeAnOrdinaryClient(t *testing.T) {
 	}
 }
 
-// TestProducts_ListAllPages stands for lists that are taken for whole after a
-// page: by the length that was asked for, by the product's own, and by a cursor
-// that leads back or over some tags.
-func TestProducts_ListAllPages(t *testing.T) {
-	for _, p := range Products() {
-		t.Run(p.Name, func(t *testing.T) {
-			z := StartZoo(t)
-			want := make([]string, 2500)
-			for i := range want {
-				want[i] = fmt.Sprintf("v%05d", i)
-			}
-			z.Registry(p.Host).PushTags(t, p.Repository, want...)
-			for _, account := range p.accounts() {
-				client := newZooClient(t, z, p, account)
-				if issue := p.Broken[Tags]; issue != "" {
-					if tags, err := remote.List(client.repository, client.options...); err == nil {
-						t.Errorf("got %d tags in spite of %s", len(tags), issue)
-					}
-					continue
-				}
-				client.checkList(t, want)
-			}
-			pages := 0
-			for _, req := range z.Requests() {
-				if req.Kind == Tags && req.Header.Get("Authorization") != "" {
-					pages++
-				}
-			}
-			if several := pages > len(p.accounts()); several != p.Pages {
-				t.Errorf("got %d requests for pages of %d logins, Pages is %v", pages, len(p.accounts()), p.Pages)
-			}
-			client := newZooClient(t, z, p, p.Password)
-			client.options = append(client.options, remote.WithPageSize(0)) // a list of which no length is asked for
-			client.checkList(t, want)
-		})
-	}
-}
-
 func (c *zooClient) checkList(t *testing.T, want []string) {
 	t.Helper()
 	tags, err := remote.List(c.repository, c.options...)

@@ -17,7 +17,6 @@ func zot() Product {
 		Host:       "zot.example.com",
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "zot-password"},
-		Pages:      true,
 		Referrers:  true, // project-zot/zot pkg/api/routes.go: GetReferrers
 		install: func(z *Zoo, p Product) {
 			z.add(p,

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -94,24 +97,30 @@ func (s *scene) verify(t *testing.T, rule signature.Rule, app signaturetest.Desc
 	return verdict
 }
 
+func ruleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) signature.Rule {
+	t.Helper()
+	rule, err := signature.RuleOf(&verify, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rule
+}
+
 // TestRealRegistry tests each kind of signature on a real registry: it lets its
 // own image pass, and no other.
 func TestRealRegistry(t *testing.T) {
 	const repo, subject, issuer = "team/app", "release@example.com", "https://issuer.example"
 	s, key, sigstore := newScene(t), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
-	byKey := signature.KeysFrom(map[string][]byte{"cosign.pub": key.PublicPEM(t)})
-	byIdentity, err := signature.IdentitiesFrom([]signature.Identity{{Issuer: "^https://issuer\\.example$", Subject: "^release@"}},
-		map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	byPolicy, err := signature.NotationFrom(map[string][]byte{
+	ref := &meta.LocalObjectReference{Name: "signers"}
+	byKey := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: ref}, map[string][]byte{"cosign.pub": key.PublicPEM(t)})
+	byIdentity := ruleOf(t, v1.ImageVerification{
+		Provider: v1.VerifyCosign, TrustedRootSecretRef: ref,
+		MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@"}},
+	}, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	byPolicy := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: ref}, map[string][]byte{
 		"trustpolicy.json": signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": notary.PEM(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	stated := func(app signaturetest.Descriptor) []byte {
 		return signaturetest.Statement(app.Digest, signaturetest.SignPredicate)
 	}

@@ -3,15 +3,8 @@
 package signaturetest
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
@@ -20,12 +13,13 @@ import (
 	"github.com/notaryproject/notation-go/signer"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // Notary is an authority for tests that lets someone sign by notation.
 type Notary struct {
-	root, leaf *x509.Certificate
-	key        crypto.Signer
+	root, leaf registrytest.Certificate
 }
 
 // Terms are of the certificate by which a Notary lets someone sign.
@@ -42,21 +36,20 @@ func NewNotary(t testing.TB, terms Terms) Notary {
 		terms.ValidFor = 24 * time.Hour
 	}
 	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: subjectOf("authority"),
+		Subject:   subjectOf("authority"),
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
 		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1,
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: subjectOf(terms.Name),
+		Subject:   subjectOf(terms.Name),
 		NotBefore: time.Now().Add(-36 * time.Hour), NotAfter: time.Now().Add(terms.ValidFor),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, BasicConstraintsValid: true,
 	}
 	if terms.OCSPServer != "" {
 		leaf.OCSPServer = []string{terms.OCSPServer}
 	}
-	rootKey, leafKey := newECDSA(t), newECDSA(t)
-	issuer := issue(t, root, root, rootKey.Public(), rootKey)
-	return Notary{root: issuer, leaf: issue(t, leaf, issuer, leafKey.Public(), rootKey), key: leafKey}
+	issuer := registrytest.Certificate{}.Issue(t, root)
+	return Notary{root: issuer, leaf: issuer.Issue(t, leaf)}
 }
 
 // subjectOf returns a subject that notation finds complete.
@@ -64,36 +57,8 @@ func subjectOf(name string) pkix.Name {
 	return pkix.Name{CommonName: name, Organization: []string{"Test"}, Country: []string{"US"}, Province: []string{"WA"}}
 }
 
-// newECDSA returns a new key.
-func newECDSA(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// issue returns a certificate.
-func issue(t testing.TB, template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) *x509.Certificate {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
-}
-
 // PEM returns the authority's certificate.
-func (n Notary) PEM() []byte {
-	var text bytes.Buffer
-	_ = pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: n.root.Raw})
-	return text.Bytes()
-}
+func (n Notary) PEM() []byte { return n.root.PEM() }
 
 // DER returns the authority's certificate.
 func (n Notary) DER() []byte { return n.root.Raw }
@@ -102,7 +67,7 @@ func (n Notary) DER() []byte { return n.root.Raw }
 // time, 0 for never.
 func (n Notary) Sign(t testing.TB, image Descriptor, expiry time.Duration) []byte {
 	t.Helper()
-	s, err := signer.NewGenericSigner(n.key, []*x509.Certificate{n.leaf, n.root})
+	s, err := signer.NewGenericSigner(n.leaf.Key, []*x509.Certificate{n.leaf.Certificate, n.root.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
