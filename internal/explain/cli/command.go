@@ -12,7 +12,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 const long = `Explain which image an ImagePolicy selects, and why.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // completionTime is how long somebody who completes waits for a cluster.

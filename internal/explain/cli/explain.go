@@ -13,9 +13,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // inquiry is one run of the command.

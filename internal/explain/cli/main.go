@@ -21,7 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // The exit codes.
