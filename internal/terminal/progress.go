@@ -25,12 +25,12 @@ type Progress struct {
 
 // NewProgress returns a Progress for what is being listed. Nothing is ever
 // written to out unless it is a terminal that can erase a line.
-func NewProgress(out io.Writer, what string, getenv func(string) string) *Progress {
+func NewProgress(out io.Writer, what string) *Progress {
 	file, ok := out.(*os.File)
-	if !ok || !IsTerminal(file) || getenv("TERM") == "dumb" {
+	if !ok || !IsTerminal(file) || os.Getenv("TERM") == "dumb" {
 		return &Progress{}
 	}
-	return &Progress{out: out, width: StyleOf(out, ColorNever, getenv).Width, what: Clean(what)}
+	return &Progress{out: out, width: StyleOf(out, ColorNever).Width, what: Clean(what)}
 }
 
 // eraseLine erases the line, and goes to its beginning.

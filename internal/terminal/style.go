@@ -36,7 +36,7 @@ func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
 // StyleOf returns how out is written to. A terminal has a width, and colours
 // unless NO_COLOR or TERM=dumb are in the environment. Everything else has
 // neither, so that what is piped does not depend on the terminal of its user.
-func StyleOf(out io.Writer, color string, getenv func(string) string) Style {
+func StyleOf(out io.Writer, color string) Style {
 	style := Style{Color: color == ColorAlways}
 	file, ok := out.(*os.File)
 	if !ok || !IsTerminal(file) {
@@ -46,7 +46,7 @@ func StyleOf(out io.Writer, color string, getenv func(string) string) Style {
 		style.Width = width
 	}
 	if color == ColorAuto {
-		style.Color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+		style.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
 	return style
 }

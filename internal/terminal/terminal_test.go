@@ -5,7 +5,6 @@ package terminal
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -74,9 +73,9 @@ func TestStyleTable_AlignsAndCuts(t *testing.T) {
 func TestStyleOf_ABufferIsNoTerminal(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
-	g.Expect(StyleOf(&out, ColorAuto, os.Getenv)).To(Equal(Style{}))
-	g.Expect(StyleOf(&out, ColorAlways, os.Getenv)).To(Equal(Style{Color: true}), "who insists gets colours")
-	p := NewProgress(&out, "app", os.Getenv)
+	g.Expect(StyleOf(&out, ColorAuto)).To(Equal(Style{}))
+	g.Expect(StyleOf(&out, ColorAlways)).To(Equal(Style{Color: true}), "who insists gets colours")
+	p := NewProgress(&out, "app")
 	p.Show(5, 5000)
 	p.End()
 	g.Expect(out.String()).To(BeEmpty())
