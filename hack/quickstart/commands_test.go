@@ -6,24 +6,22 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
 )
 
 func TestPickRun(t *testing.T) {
-	one, two := slot.Slot{Number: 1}, slot.Slot{Number: 2}
+	one, two := slot{number: 1}, slot{number: 2}
 	for _, c := range []struct {
 		reason  string
-		held    []slot.Slot
+		held    []slot
 		number  int
-		want    slot.Slot
+		want    slot
 		problem string
 	}{
-		{reason: "the only one is meant", held: []slot.Slot{two}, want: two},
-		{reason: "a number decides", held: []slot.Slot{one, two}, number: 2, want: two},
+		{reason: "the only one is meant", held: []slot{two}, want: two},
+		{reason: "a number decides", held: []slot{one, two}, number: 2, want: two},
 		{reason: "none runs", problem: "nothing runs: start it with make run"},
-		{reason: "several run", held: []slot.Slot{one, two}, problem: "choose one with -run (1, 2)"},
-		{reason: "no such number", held: []slot.Slot{one, two}, number: 3, problem: "there is no run 3: choose one of 1, 2"},
+		{reason: "several run", held: []slot{one, two}, problem: "choose one with -run (1, 2)"},
+		{reason: "no such number", held: []slot{one, two}, number: 3, problem: "there is no run 3: choose one of 1, 2"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			g := NewWithT(t)

@@ -16,21 +16,21 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
-// actAsMain has the test binary behave as the program, for tests of how it ends.
-const actAsMain = "QUICKSTART_TEST_MAIN"
+// actAs has the test binary behave as the program, or wait for its input to end.
+const actAs = "QUICKSTART_TEST_ACT_AS"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(actAsMain) != "" {
+	switch os.Getenv(actAs) {
+	case "main":
 		main()
-		os.Exit(0)
+	case "nothing":
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 func TestEverySampleResolves(t *testing.T) {
@@ -58,13 +58,14 @@ func TestRunsSideBySide(t *testing.T) {
 
 func TestReadyIsNotEnough(t *testing.T) {
 	g := NewWithT(t)
-	root := rootWith(t, "podinfo.yaml", "range: 1.x", "range: 1.9.x")
+	root := copyOfRoot(t, "config")
+	change(g, root, "config/samples/podinfo.yaml", "range: 1.x", "range: 1.9.x")
 	binaries, err := stage.BinariesFromEnv()
 	g.Expect(err).NotTo(HaveOccurred())
 
-	err = session.Run(t.Context(), session.Options{
-		Root: root, Dir: t.TempDir(), Binaries: binaries, Once: true, Timeout: 5 * time.Second, Screen: view.NewScreen(io.Discard),
-	})
+	err = newSession(options{
+		root: root, slot: &slot{dir: t.TempDir()}, binaries: binaries, once: true, timeout: 5 * time.Second, screen: newScreen(io.Discard),
+	}).run(t.Context())
 
 	g.Expect(err).To(MatchError(ContainSubstring("ImagePolicy samples/podinfo has the tag '1.9.0', and must have '1.10.0'")))
 	g.Expect(err).To(MatchError(ContainSubstring("The end of the controller's log")))
@@ -147,7 +148,7 @@ func TestNextRunCleansUpAfterOneThatWasKilled(t *testing.T) {
 	g.Expect(killed.cmd.Process.Kill()).To(Succeed())
 	_, err := killed.wait()
 	g.Expect(err).To(HaveOccurred())
-	g.Expect(slot.Leftovers(dir)).NotTo(BeEmpty(), "or else this test shows nothing")
+	g.Expect(leftovers(dir)).NotTo(BeEmpty(), "or else this test shows nothing")
 
 	output, err := launch(t, dir, "-once").wait()
 
@@ -174,7 +175,7 @@ func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 		t.Fatal(err)
 	}
 	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
-	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAsMain+"=1")
+	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAs+"=main")
 	pipe, err := l.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -219,23 +220,28 @@ func (l *launched) wait() (string, error) {
 }
 
 func expectNothingLeft(g *WithT, dir string) {
-	g.Expect(slot.Leftovers(dir)).To(BeEmpty())
+	g.Expect(leftovers(dir)).To(BeEmpty())
 	g.Expect(filepath.Glob(filepath.Join(dir, "*", "*"))).To(BeEmpty())
 }
 
-// rootWith returns a copy of what a run reads of the repository, with one
-// change to a sample.
-func rootWith(t *testing.T, sample, from, to string) string {
+// copyOfRoot returns a copy of files and folders of the repository.
+func copyOfRoot(t *testing.T, patterns ...string) string {
 	t.Helper()
-	g := NewWithT(t)
 	root, err := stage.Root()
-	g.Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
-	g.Expect(os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(root, "config")))).To(Succeed())
-	file := filepath.Join(dir, "config/samples", sample)
-	content, err := os.ReadFile(file)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(content)).To(ContainSubstring(from))
-	g.Expect(os.WriteFile(file, []byte(strings.ReplaceAll(string(content), from, to)), 0o600)).To(Succeed())
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range found {
+			if output, err := exec.Command("cp", "-R", path, dir).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %s", path, output)
+			}
+		}
+	}
 	return dir
 }

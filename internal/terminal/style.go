@@ -17,8 +17,8 @@ import (
 
 // Style is how a text is written.
 type Style struct {
-	// Width is the number of columns, 0 for no limit.
-	Width int
+	// Width and Height are the columns and lines of a terminal, 0 for no limit.
+	Width, Height int
 	// Color reports whether colours are shown.
 	Color bool
 }
@@ -33,7 +33,7 @@ const (
 // Colors returns the values of --color.
 func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
 
-// StyleOf returns how out is written to. A terminal has a width, and colours
+// StyleOf returns how out is written to. A terminal has a size, and colours
 // unless NO_COLOR or TERM=dumb are in the environment. Everything else has
 // neither, so that what is piped does not depend on the terminal of its user.
 func StyleOf(out io.Writer, color string) Style {
@@ -42,8 +42,8 @@ func StyleOf(out io.Writer, color string) Style {
 	if !ok || !IsTerminal(file) {
 		return style
 	}
-	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-		style.Width = width
+	if width, height, err := term.GetSize(int(file.Fd())); err == nil {
+		style.Width, style.Height = width, height
 	}
 	if color == ColorAuto {
 		style.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
