@@ -124,7 +124,8 @@ func (s *session) replace(ctx context.Context, built build) error {
 		s.report(fmt.Sprintf("the change can't be built, and the controller stays as it is: %v", built.err))
 		return nil
 	}
-	if err := errors.Join(s.plane.InstallCRDs(), s.plane.ChangeControllerAccount(ctx, s.roleFile())); err != nil {
+	_, err := s.plane.ControllerAccount(ctx, s.roleFile())
+	if err := errors.Join(err, s.plane.InstallCRDs()); err != nil {
 		s.report(fmt.Sprintf("the change can't be installed, and the controller stays as it is: %v", err))
 		return nil
 	}
