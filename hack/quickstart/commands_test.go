@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestPickRun(t *testing.T) {
+func TestPick_ChoosesTheRun(t *testing.T) {
 	one, two := slot{number: 1}, slot{number: 2}
 	for _, c := range []struct {
 		reason  string
@@ -36,7 +36,7 @@ func TestPickRun(t *testing.T) {
 	}
 }
 
-func TestSplitReference(t *testing.T) {
+func TestSplit_TakesRepositoryAndTag(t *testing.T) {
 	g := NewWithT(t)
 	repository, tag, err := split("podinfo:1.11.0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -44,5 +44,16 @@ func TestSplitReference(t *testing.T) {
 	for _, wrong := range []string{"podinfo", "podinfo:", ":1.0.0", ""} {
 		_, _, err := split(wrong)
 		g.Expect(err).To(MatchError(ContainSubstring("is not of the form REPOSITORY:TAG")), wrong)
+	}
+}
+
+func TestRow_IsNamedByKindNamespaceAndName(t *testing.T) {
+	g := NewWithT(t)
+	r := row{kind: "ImagePolicy", name: "samples/podinfo"}
+	for _, named := range []string{"podinfo", "samples/podinfo", "imagepolicy/podinfo", "imagepolicy/samples/podinfo"} {
+		g.Expect(r.isNamed(named)).To(BeTrue(), named)
+	}
+	for _, other := range []string{"", "samples", "preview/podinfo", "imagerepository/podinfo", "imagepolicy/", "pod/samples/podinfo"} {
+		g.Expect(r.isNamed(other)).To(BeFalse(), other)
 	}
 }

@@ -50,10 +50,7 @@ func TestDevelopment(t *testing.T) {
 	g.Expect(syscall.Kill(third.ControllerPID, 0)).To(Succeed(), "the one before runs")
 	g.Expect(third.cluster).To(Equal(first.cluster))
 
-	g.Expect(run.cmd.Process.Signal(syscall.SIGINT)).To(Succeed())
-	output, err := run.wait()
-	g.Expect(err).NotTo(HaveOccurred(), output)
-	g.Expect(output).To(ContainSubstring("Everything is stopped"))
+	run.end(g, syscall.SIGINT)
 	expectNothingLeft(g, dir)
 }
 

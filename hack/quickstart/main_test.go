@@ -33,25 +33,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// TestEverySampleResolves has two runs side by side, which do not get in each other's way.
 func TestEverySampleResolves(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
-
-	output, err := launch(t, dir, "-once").wait()
-
-	g.Expect(err).NotTo(HaveOccurred(), output)
-	g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
-	expectNothingLeft(g, dir)
-}
-
-func TestRunsSideBySide(t *testing.T) {
-	g := NewWithT(t)
-	dir := t.TempDir()
 	first, second := launch(t, dir, "-once"), launch(t, dir, "-once")
-
 	for _, one := range []*launched{first, second} {
 		output, err := one.wait()
 		g.Expect(err).NotTo(HaveOccurred(), output)
+		g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
 	}
 	expectNothingLeft(g, dir)
 }
@@ -71,28 +61,13 @@ func TestReadyIsNotEnough(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("The end of the controller's log")))
 }
 
-func TestInterruptLeavesNothing(t *testing.T) {
-	for _, c := range []struct {
-		name, after string
-		signal      syscall.Signal
-	}{
-		{"at the start", "two registries with images", syscall.SIGINT},
-		{"while it runs", "Things to try", syscall.SIGTERM},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := NewWithT(t)
-			dir := t.TempDir()
-			run := launch(t, dir)
-			run.awaitOutput(g, c.after)
-
-			g.Expect(run.cmd.Process.Signal(c.signal)).To(Succeed())
-
-			output, err := run.wait()
-			g.Expect(err).NotTo(HaveOccurred(), output)
-			g.Expect(output).To(ContainSubstring("Everything is stopped"))
-			expectNothingLeft(g, dir)
-		})
-	}
+func TestInterruptAtTheStart_LeavesNothing(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	run := launch(t, dir)
+	run.awaitOutput(g, "two registries with images")
+	run.end(g, syscall.SIGINT)
+	expectNothingLeft(g, dir)
 }
 
 func TestHintsWorkAsPrinted(t *testing.T) {
@@ -121,9 +96,13 @@ func TestHintsWorkAsPrinted(t *testing.T) {
 	g.Expect(push(dir, []string{"webapp:latest"})).To(Succeed())
 	g.Expect(reconcile(dir, []string{"imagepolicy/webapp-latest"})).To(Succeed())
 	run.awaitOutput(g, "updated from latest@")
-	g.Expect(run.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
-	output, err := run.wait()
-	g.Expect(err).NotTo(HaveOccurred(), output)
+
+	crash := regexp.MustCompile(`crash the controller +kill -9 (\d+)\n`).FindStringSubmatch(run.output.String())
+	g.Expect(crash).To(HaveLen(2))
+	g.Expect(exec.CommandContext(t.Context(), "kill", "-9", crash[1]).Run()).To(Succeed())
+	run.awaitOutput(g, "the controller runs again")
+	run.end(g, syscall.SIGTERM)
+	expectNothingLeft(g, dir)
 }
 
 func TestSeedPushesEverySampleImage(t *testing.T) {
@@ -218,6 +197,14 @@ func (l *launched) wait() (string, error) {
 		l.output.WriteString(line + "\n")
 	}
 	return l.output.String(), l.cmd.Wait()
+}
+
+// end ends the program by a signal, which is no failure.
+func (l *launched) end(g *WithT, signal syscall.Signal) {
+	g.Expect(l.cmd.Process.Signal(signal)).To(Succeed())
+	output, err := l.wait()
+	g.Expect(err).NotTo(HaveOccurred(), output)
+	g.Expect(output).To(ContainSubstring("Everything is stopped"))
 }
 
 func expectNothingLeft(g *WithT, dir string) {
