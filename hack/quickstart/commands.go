@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -104,20 +105,16 @@ func reconcile(base string, args []string) error {
 		return err
 	}
 	now := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	asked := 0
+	objects = slices.DeleteFunc(objects, func(obj conditions.Getter) bool { return len(args) > 0 && !rowOf(obj).isNamed(args[0]) })
+	if len(objects) == 0 {
+		return fmt.Errorf("there is no %s: write [KIND/][NAMESPACE/]NAME, such as imagerepository/samples/podinfo", strings.Join(args, ""))
+	}
 	for _, obj := range objects {
-		if len(args) > 0 && !rowOf(obj).isNamed(args[0]) {
-			continue
-		}
-		asked++
 		key := rowOf(obj).key()
 		if err := cluster.Patch(ctx, obj, client.RawPatch(types.MergePatchType, now)); err != nil {
 			return err
 		}
 		fmt.Println("asked for a reconcile of " + key)
-	}
-	if asked == 0 && len(args) > 0 {
-		return fmt.Errorf("there is no %s: write [KIND/][NAMESPACE/]NAME, such as imagerepository/samples/podinfo", args[0])
 	}
 	return nil
 }

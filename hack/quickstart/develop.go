@@ -139,9 +139,5 @@ func (s *session) replace(ctx context.Context, built build) error {
 		s.controller.Binary = before
 		return s.resume(ctx)
 	}
-	if err := s.state().write(s.slot.dir); err != nil {
-		return err
-	}
-	s.report(fmt.Sprintf("built in %.1f s, and the new controller runs with the process id %d", built.duration.Seconds(), s.controller.PID()))
-	return nil
+	return s.running(fmt.Sprintf("built in %.1f s, and the new controller runs", built.duration.Seconds()))
 }

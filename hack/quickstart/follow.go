@@ -154,11 +154,16 @@ func (s *session) resume(ctx context.Context) error {
 	if err := s.controller.Start(ctx); err != nil {
 		return s.rest(err)
 	}
-	if err := s.state().write(s.slot.dir); err != nil {
-		return err
+	return s.running("the controller runs again,")
+}
+
+// running writes the state of the controller that was started, and reports it.
+func (s *session) running(line string) error {
+	err := s.state().write(s.slot.dir)
+	if err == nil {
+		s.report(fmt.Sprintf("%s with the process id %d", line, s.controller.PID()))
 	}
-	s.report(fmt.Sprintf("the controller runs again, with the process id %d", s.controller.PID()))
-	return nil
+	return err
 }
 
 // rest returns why the controller keeps ending. In development the run goes on

@@ -141,11 +141,10 @@ func (s *session) startControlPlane(ctx context.Context) error {
 }
 
 func (s *session) startRegistries(ctx context.Context) error {
-	if err := s.public.Start(ctx); err != nil {
-		return err
-	}
-	if err := s.private.Start(ctx); err != nil {
-		return err
+	for _, registry := range []*stage.Registry{s.public, s.private} {
+		if err := registry.Start(ctx); err != nil {
+			return err
+		}
 	}
 	var err error
 	s.digests, err = pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
