@@ -15,7 +15,7 @@ import (
 // line asks for it. Otherwise the help for the flags tells that it exists.
 func explainIfWanted() {
 	if cli.Wanted(os.Args) {
-		os.Exit(cli.Main(context.Background(), os.Args, cli.ProcessStreams()))
+		os.Exit(cli.Main(context.Background(), os.Args))
 	}
 	flag.Usage = func() { cli.Usage(os.Stderr, os.Args[0], flag.PrintDefaults) }
 }

@@ -6,19 +6,18 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/demo"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -36,7 +35,7 @@ var commands = map[string]func(base string, args []string) error{
 
 // push pushes a new image, different from all others, to the registry of a run.
 func push(base string, args []string) error {
-	state, args, err := choose(base, "push", args, 1, 1, "REPOSITORY:TAG")
+	run, args, err := choose(base, "push", args, 1, 1, "REPOSITORY:TAG")
 	if err != nil {
 		return err
 	}
@@ -44,40 +43,42 @@ func push(base string, args []string) error {
 	if err != nil {
 		return err
 	}
-	image := demo.Image{Repository: repository, Tag: tag, Content: time.Now().Format(time.RFC3339Nano)}
-	artifact, err := image.Artifact()
+	image := sampleImage{repository: repository, tag: tag, content: time.Now().Format(time.RFC3339Nano)}
+	artifact, err := image.artifact()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	registry := state.Registry(repository)
-	digest, err := registry.Push(ctx, image.Reference(), artifact)
+	registry := run.registry(repository)
+	digest, err := registry.Push(ctx, image.reference(), artifact)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("pushed %s with %s\n", registry.Image(image.Reference()), digest)
+	fmt.Printf("pushed %s with %s\n", registry.Image(image.reference()), digest)
 	return nil
 }
 
 // retag has a tag point to what another one points to.
 func retag(base string, args []string) error {
-	state, args, err := choose(base, "retag", args, 2, 2, "FROM TO, each REPOSITORY:TAG")
+	run, args, err := choose(base, "retag", args, 2, 2, "FROM TO, each REPOSITORY:TAG")
 	if err != nil {
 		return err
 	}
-	var repositories [2]string
-	for i, reference := range args {
-		if repositories[i], _, err = split(reference); err != nil {
-			return err
-		}
+	from, _, err := split(args[0])
+	if err != nil {
+		return err
 	}
-	if repositories[0] != repositories[1] {
+	to, _, err := split(args[1])
+	if err != nil {
+		return err
+	}
+	if from != to {
 		return fmt.Errorf("'%s' and '%s' are of different repositories", args[0], args[1])
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	registry := state.Registry(repositories[0])
+	registry := run.registry(to)
 	digest, err := registry.Retag(ctx, args[0], args[1])
 	if err != nil {
 		return err
@@ -86,30 +87,43 @@ func retag(base string, args []string) error {
 	return nil
 }
 
-// reconcile has the controller look at an object, or at all of them, now.
+// reconcile has the controller look now, not at the interval: at all objects, or at
+// those whose kind, namespace and name are given.
 func reconcile(base string, args []string) error {
-	state, args, err := choose(base, "reconcile", args, 0, 1, "[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo")
+	run, args, err := choose(base, "reconcile", args, 0, 1, "[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo")
 	if err != nil {
 		return err
 	}
-	cluster, err := state.Client()
+	cluster, err := run.client()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	objects, err := targets(ctx, cluster, args)
+	objects, err := listObjects(ctx, cluster)
 	if err != nil {
 		return err
 	}
 	now := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
+	objects = slices.DeleteFunc(objects, func(obj conditions.Getter) bool { return len(args) > 0 && !rowOf(obj).isNamed(args[0]) })
+	if len(objects) == 0 {
+		return fmt.Errorf("there is no %s: write [KIND/][NAMESPACE/]NAME, such as imagerepository/samples/podinfo", strings.Join(args, ""))
+	}
 	for _, obj := range objects {
+		key := rowOf(obj).key()
 		if err := cluster.Patch(ctx, obj, client.RawPatch(types.MergePatchType, now)); err != nil {
 			return err
 		}
-		fmt.Printf("asked for a reconcile of %s %s/%s\n", obj.GetKind(), obj.GetNamespace(), obj.GetName())
+		fmt.Println("asked for a reconcile of " + key)
 	}
 	return nil
+}
+
+// isNamed reports whether a text names the object: [KIND/][NAMESPACE/]NAME.
+func (r row) isNamed(named string) bool {
+	kind := strings.ToLower(r.kind) + "/"
+	_, name, _ := strings.Cut(r.name, "/")
+	return slices.Contains([]string{name, r.name, kind + name, kind + r.name}, named)
 }
 
 // seed pushes the images of the samples to a registry that is not ours, with the
@@ -119,8 +133,8 @@ func seed(_ string, args []string) error {
 		return fmt.Errorf("usage: quickstart seed HOST, such as ghcr.io/you/samples")
 	}
 	ctx := context.Background() // a registry far away may take its time
-	_, err := demo.Push(ctx, func(ctx context.Context, image demo.Image, artifact stage.Artifact) (string, error) {
-		ref, err := name.ParseReference(args[0] + "/" + image.Reference())
+	_, err := pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
+		ref, err := name.ParseReference(args[0] + "/" + image.reference())
 		if err != nil {
 			return "", err
 		}
@@ -136,47 +150,47 @@ func seed(_ string, args []string) error {
 
 // choose parses the arguments of a command, and returns the state of the run
 // that it is for: the one that is up, unless there are several.
-func choose(base, command string, args []string, least, most int, usage string) (session.State, []string, error) {
+func choose(base, command string, args []string, least, most int, usage string) (state, []string, error) {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprintf(flags.Output(), "usage: quickstart %s [-run NUMBER] %s\n", command, usage) }
 	number := flags.Int("run", 0, "number of the run")
 	if err := flags.Parse(args); err != nil {
-		return session.State{}, nil, err
+		return state{}, nil, err
 	}
 	if flags.NArg() < least || flags.NArg() > most {
 		flags.Usage()
-		return session.State{}, nil, flag.ErrHelp
+		return state{}, nil, flag.ErrHelp
 	}
-	held, err := slot.Held(base)
+	held, err := heldSlots(base)
 	if err != nil {
-		return session.State{}, nil, err
+		return state{}, nil, err
 	}
 	mine, err := pick(held, *number)
 	if err != nil {
-		return session.State{}, nil, err
+		return state{}, nil, err
 	}
-	state, err := session.ReadState(mine.Dir)
-	return state, flags.Args(), err
+	run, err := readState(mine.dir)
+	return run, flags.Args(), err
 }
 
-func pick(held []slot.Slot, number int) (slot.Slot, error) {
+func pick(held []slot, number int) (slot, error) {
 	if number == 0 && len(held) == 1 {
 		return held[0], nil
 	}
 	var numbers []string
-	for _, slot := range held {
-		if slot.Number == number {
-			return slot, nil
+	for _, one := range held {
+		if one.number == number {
+			return one, nil
 		}
-		numbers = append(numbers, fmt.Sprint(slot.Number))
+		numbers = append(numbers, fmt.Sprint(one.number))
 	}
 	switch {
 	case len(held) == 0:
-		return slot.Slot{}, fmt.Errorf("nothing runs: start it with make run")
+		return slot{}, fmt.Errorf("nothing runs: start it with make run")
 	case number == 0:
-		return slot.Slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
+		return slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
 	default:
-		return slot.Slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
+		return slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
 	}
 }
 

@@ -6,24 +6,22 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
 )
 
-func TestPickRun(t *testing.T) {
-	one, two := slot.Slot{Number: 1}, slot.Slot{Number: 2}
+func TestPick_ChoosesTheRun(t *testing.T) {
+	one, two := slot{number: 1}, slot{number: 2}
 	for _, c := range []struct {
 		reason  string
-		held    []slot.Slot
+		held    []slot
 		number  int
-		want    slot.Slot
+		want    slot
 		problem string
 	}{
-		{reason: "the only one is meant", held: []slot.Slot{two}, want: two},
-		{reason: "a number decides", held: []slot.Slot{one, two}, number: 2, want: two},
+		{reason: "the only one is meant", held: []slot{two}, want: two},
+		{reason: "a number decides", held: []slot{one, two}, number: 2, want: two},
 		{reason: "none runs", problem: "nothing runs: start it with make run"},
-		{reason: "several run", held: []slot.Slot{one, two}, problem: "choose one with -run (1, 2)"},
-		{reason: "no such number", held: []slot.Slot{one, two}, number: 3, problem: "there is no run 3: choose one of 1, 2"},
+		{reason: "several run", held: []slot{one, two}, problem: "choose one with -run (1, 2)"},
+		{reason: "no such number", held: []slot{one, two}, number: 3, problem: "there is no run 3: choose one of 1, 2"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			g := NewWithT(t)
@@ -38,7 +36,7 @@ func TestPickRun(t *testing.T) {
 	}
 }
 
-func TestSplitReference(t *testing.T) {
+func TestSplit_TakesRepositoryAndTag(t *testing.T) {
 	g := NewWithT(t)
 	repository, tag, err := split("podinfo:1.11.0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -46,5 +44,16 @@ func TestSplitReference(t *testing.T) {
 	for _, wrong := range []string{"podinfo", "podinfo:", ":1.0.0", ""} {
 		_, _, err := split(wrong)
 		g.Expect(err).To(MatchError(ContainSubstring("is not of the form REPOSITORY:TAG")), wrong)
+	}
+}
+
+func TestRow_IsNamedByKindNamespaceAndName(t *testing.T) {
+	g := NewWithT(t)
+	r := row{kind: "ImagePolicy", name: "samples/podinfo"}
+	for _, named := range []string{"podinfo", "samples/podinfo", "imagepolicy/podinfo", "imagepolicy/samples/podinfo"} {
+		g.Expect(r.isNamed(named)).To(BeTrue(), named)
+	}
+	for _, other := range []string{"", "samples", "preview/podinfo", "imagerepository/podinfo", "imagepolicy/", "pod/samples/podinfo"} {
+		g.Expect(r.isNamed(other)).To(BeFalse(), other)
 	}
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,20 +12,16 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
 // TestDevelopment changes sources while everything runs: well, badly, and so
 // that the program does not start.
 func TestDevelopment(t *testing.T) {
 	g := NewWithT(t)
-	root, dir := sources(t), t.TempDir()
+	root, dir := copyOfRoot(t, "api", "config", "internal", "*.go", "go.mod", "go.sum"), t.TempDir()
 	run := launchIn(t, root, dir, "-dev")
 	run.awaitOutput(g, "kubectl get events")
 	first := look(t.Context(), g, dir)
@@ -55,16 +50,13 @@ func TestDevelopment(t *testing.T) {
 	g.Expect(syscall.Kill(third.ControllerPID, 0)).To(Succeed(), "the one before runs")
 	g.Expect(third.cluster).To(Equal(first.cluster))
 
-	g.Expect(run.cmd.Process.Signal(syscall.SIGINT)).To(Succeed())
-	output, err := run.wait()
-	g.Expect(err).NotTo(HaveOccurred(), output)
-	g.Expect(output).To(ContainSubstring("Everything is stopped"))
+	run.end(g, syscall.SIGINT)
 	expectNothingLeft(g, dir)
 }
 
 // seen is what a test looks at of a run.
 type seen struct {
-	session.State
+	state
 
 	// cluster is the identity of the control plane.
 	cluster    string
@@ -72,18 +64,20 @@ type seen struct {
 }
 
 func look(ctx context.Context, g *WithT, dir string) seen {
-	state, err := session.ReadState(filepath.Join(dir, "1"))
+	run, err := readState(filepath.Join(dir, "1"))
 	g.Expect(err).NotTo(HaveOccurred())
-	config, err := clientcmd.BuildConfigFromFlags("", state.Kubeconfig)
+	cluster, err := run.client()
 	g.Expect(err).NotTo(HaveOccurred())
-	scheme := runtime.NewScheme()
-	g.Expect(errors.Join(corev1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme))).To(Succeed())
-	cluster, err := client.New(config, client.Options{Scheme: scheme})
-	g.Expect(err).NotTo(HaveOccurred())
-	namespace, definition := &corev1.Namespace{}, &apiextensionsv1.CustomResourceDefinition{}
-	g.Expect(cluster.Get(ctx, client.ObjectKey{Name: "kube-system"}, namespace)).To(Succeed())
-	g.Expect(cluster.Get(ctx, client.ObjectKey{Name: "imagepolicies.image.toolkit.fluxcd.io"}, definition)).To(Succeed())
-	return seen{State: state, cluster: string(namespace.UID), changedCRD: definition.Annotations["example.com/changed"] != ""}
+	metadata := func(kind schema.GroupVersionKind, name string) *metav1.PartialObjectMetadata {
+		obj := &metav1.PartialObjectMetadata{}
+		obj.SetGroupVersionKind(kind)
+		g.Expect(cluster.Get(ctx, client.ObjectKey{Name: name}, obj)).To(Succeed())
+		return obj
+	}
+	namespace := metadata(corev1.SchemeGroupVersion.WithKind("Namespace"), "kube-system")
+	definition := metadata(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
+		"imagepolicies.image.toolkit.fluxcd.io")
+	return seen{state: run, cluster: string(namespace.UID), changedCRD: definition.Annotations["example.com/changed"] != ""}
 }
 
 // change replaces a text in a file of the sources.
@@ -93,25 +87,4 @@ func change(g *WithT, root, file, from, to string) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(content)).To(ContainSubstring(from))
 	g.Expect(os.WriteFile(path, []byte(strings.Replace(string(content), from, to, 1)), 0o600)).To(Succeed())
-}
-
-// sources returns a copy of what a run reads of the repository, and of what the
-// controller is built from.
-func sources(t *testing.T) string {
-	t.Helper()
-	g := NewWithT(t)
-	root, err := stage.Root()
-	g.Expect(err).NotTo(HaveOccurred())
-	dir := t.TempDir()
-	for _, folder := range []string{"api", "config", "internal"} {
-		g.Expect(os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join(root, folder)))).To(Succeed())
-	}
-	files, err := filepath.Glob(filepath.Join(root, "*.go"))
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, file := range append(files, filepath.Join(root, "go.mod"), filepath.Join(root, "go.sum")) {
-		content, err := os.ReadFile(file)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o600)).To(Succeed())
-	}
-	return dir
 }

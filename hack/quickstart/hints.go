@@ -9,17 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
 // hints tells what to try while everything runs.
-func hints(state session.State, run int) string {
+func hints(s state, run int) string {
 	self, option := program(), ""
 	if run > 1 { // the first one may well be gone before the others
 		option = fmt.Sprintf(" -run %d", run)
 	}
-	explain := relative(os.Getenv(stage.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(state.Kubeconfig)
+	explain := relative(os.Getenv(stage.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(s.Kubeconfig)
 	var text strings.Builder
 	fmt.Fprintln(&text, "Things to try, in another terminal in this folder:")
 	for _, hint := range [][2]string{
@@ -28,22 +27,22 @@ func hints(state session.State, run int) string {
 		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
 		{"look now, not at the interval", self + " reconcile" + option},
 		{"see why a tag was selected", explain},
-		{"crash the controller", fmt.Sprintf("kill -9 %d", state.ControllerPID)},
-		{"read its log", "tail -f " + relative(state.ControllerLog)},
-		{"read its metrics", "curl -s " + state.MetricsURL},
+		{"crash the controller", fmt.Sprintf("kill -9 %d", s.ControllerPID)},
+		{"read its log", "tail -f " + relative(s.ControllerLog)},
+		{"read its metrics", "curl -s " + s.MetricsURL},
 	} {
 		fmt.Fprintf(&text, "  %-30s %s\n", hint[0], hint[1])
 	}
-	return text.String() + kubectlHints(state)
+	return text.String() + kubectlHints(s)
 }
 
-func kubectlHints(state session.State) string {
+func kubectlHints(s state) string {
 	title := "With kubectl:"
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		title = "With kubectl, once you have it (it is not on the PATH; nothing above needs it):"
 	}
 	return title + `
-  export KUBECONFIG=` + state.Kubeconfig + `
+  export KUBECONFIG=` + s.Kubeconfig + `
   kubectl get imagerepositories,imagepolicies -A -o wide
   kubectl get imagepolicy -n samples webapp-latest -o jsonpath='{.status}'
   kubectl patch imagepolicy -n samples podinfo --type merge -p '{"spec":{"platforms":["linux/amd64","linux/arm64"]}}'

@@ -32,9 +32,6 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/session"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/slot"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/internal/view"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -71,16 +68,16 @@ func run(args []string) error {
 
 // start runs everything.
 func start(root string, args []string) error {
-	options := session.Options{Root: root, Screen: view.NewScreen(os.Stdout)}
+	o := options{root: root, screen: newScreen(os.Stdout)}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
 	dir := flags.String("dir", filepath.Join(root, ".run"), "folder of what runs write")
-	flags.BoolVar(&options.Once, "once", false, "end when every sample has resolved")
-	flags.BoolVar(&options.Develop, "dev", false, "build and start the controller anew when its sources change")
-	flags.DurationVar(&options.Timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
+	flags.BoolVar(&o.once, "once", false, "end when every sample has resolved")
+	flags.BoolVar(&o.develop, "dev", false, "build and start the controller anew when its sources change")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -88,54 +85,50 @@ func start(root string, args []string) error {
 		return fmt.Errorf("there is no command '%s': choose one of %s (quickstart -h explains them)",
 			flags.Arg(0), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
 	}
-	if options.Once && options.Develop {
+	if o.once && o.develop {
 		return errors.New("-once ends by itself, and -dev waits for changes: choose one of them")
 	}
 	var err error
-	if options.Binaries, err = stage.BinariesFromEnv(); err != nil {
+	if o.binaries, err = stage.BinariesFromEnv(); err != nil {
 		return err
 	}
-	return runInSlot(*dir, options)
+	return runInSlot(*dir, o)
 }
 
 // runInSlot runs everything in a folder that no other run uses.
-func runInSlot(base string, options session.Options) error {
-	ctx, interrupted := context.WithCancel(context.Background())
-	defer interrupted()
-	mine, err := slot.Acquire(base)
+func runInSlot(base string, o options) error {
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	base, err := filepath.Abs(base)
 	if err != nil {
 		return err
 	}
-	go handleSignals(mine, interrupted, options.Screen)
-	options.Dir = mine.Dir
-	options.Hints = func(state session.State) string { return hints(state, mine.Number) }
-	err = session.Run(ctx, options)
-	if err != nil {
-		err = fmt.Errorf("%w\nAll logs are kept in %s", err, mine.Dir)
+	if o.slot, err = acquire(base); err != nil {
+		return err
 	}
-	return errors.Join(err, mine.Release(err != nil))
+	go handleSignals(o, interrupt)
+	err = newSession(o).run(ctx)
+	if err != nil {
+		err = fmt.Errorf("%w\nAll logs are kept in %s", err, o.slot.dir)
+	}
+	return errors.Join(err, o.slot.release(err != nil))
 }
 
-// handleSignals ends the run at the first signal, in order. At the second one
-// it kills everything: somebody can't wait.
-func handleSignals(mine *slot.Slot, interrupted context.CancelFunc, screen view.Screen) {
-	// nobody reads the output any more; to be told also keeps it from killing us
-	unread := make(chan os.Signal, 1)
-	signal.Notify(unread, syscall.SIGPIPE)
-	go func() {
-		<-unread
-		interrupted()
-	}()
-
-	signals := make(chan os.Signal, 2)
+// handleSignals stops the run at the first signal, and kills everything at the second.
+func handleSignals(o options, interrupt context.CancelFunc) {
+	signals, unread := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	<-signals
-	screen.End()
-	screen.Say("\nStopping …")
-	interrupted()
+	signal.Notify(unread, syscall.SIGPIPE) // the output is read no more, and the process must not end by it
+	select {
+	case <-unread:
+	case <-signals:
+		o.screen.end()
+		o.screen.say("\nStopping …")
+	}
+	interrupt()
 	<-signals
 	fmt.Fprintln(os.Stderr, "killing everything")
-	if err := mine.Sweep(); err != nil {
+	if err := o.slot.sweep(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(130)

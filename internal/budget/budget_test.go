@@ -27,6 +27,7 @@ var direct = map[string]string{
 	"github.com/fluxcd/pkg/runtime":                     "flags, logs, events and metrics, as all of Flux has them",
 	"github.com/google/go-cmp":                          "for tests; fluxcd/pkg/runtime links it too",
 	"github.com/hashicorp/golang-lru/v2":                "bounds what is kept of registries",
+	"github.com/jedib0t/go-pretty/v6":                   "tables, colours and widths of terminals, for explain and quickstart",
 	"github.com/notaryproject/notation-core-go":         "signatures of notation, for spec.verify",
 	"github.com/notaryproject/notation-go":              "signatures of notation, for spec.verify",
 	"github.com/onsi/gomega":                            "for tests; fluxcd/pkg/runtime links it too, with its matchers of conditions",

@@ -12,6 +12,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,14 +33,15 @@ const (
 	grant = "image-reflector-controller-of-stage"
 )
 
-// ControllerAccount lets the controller do what the ClusterRole in a file says,
-// and no more: what it may do in a cluster. It returns the kubeconfig of it.
+// ControllerAccount lets the controller do what the ClusterRole in a file says, and no
+// more: what it may do in a cluster. It returns the kubeconfig of it. Called again, it
+// brings the role to what the file says then.
 func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (string, error) {
 	admin, err := client.New(p.Config(), client.Options{})
 	if err != nil {
 		return "", err
 	}
-	if err := bind(ctx, admin, roleFile, controllerUser); err != nil {
+	if err := bind(ctx, admin, roleFile); err != nil {
 		return "", fmt.Errorf("the controller's account could not be set up: %w", err)
 	}
 	user, err := p.env.AddUser(envtest.User{Name: controllerUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
@@ -54,57 +56,40 @@ func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-// ChangeControllerAccount lets the controller do what the file says now.
-func (p *ControlPlane) ChangeControllerAccount(ctx context.Context, roleFile string) error {
-	admin, err := client.New(p.Config(), client.Options{})
+func bind(ctx context.Context, admin client.Client, roleFile string) error {
+	content, err := os.ReadFile(roleFile)
 	if err != nil {
 		return err
 	}
-	role, err := readRole(roleFile)
-	if err != nil {
-		return err
-	}
-	return admin.Update(ctx, role)
-}
-
-func readRole(file string) (*rbacv1.ClusterRole, error) {
 	role := &rbacv1.ClusterRole{}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
 	if err := yaml.UnmarshalStrict(content, role); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", roleFile, err)
 	}
 	role.Name = grant
-	return role, nil
-}
-
-func bind(ctx context.Context, admin client.Client, roleFile, username string) error {
-	role, err := readRole(roleFile)
-	if err != nil {
-		return err
-	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: grant},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: grant},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: controllerUser}},
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
 	for _, obj := range []client.Object{namespace, role, binding} {
-		if err := admin.Create(ctx, obj); err != nil {
+		err := admin.Create(ctx, obj)
+		if apierrors.IsAlreadyExists(err) {
+			err = admin.Update(ctx, obj)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return awaitAccess(ctx, admin, username)
+	return awaitAccess(ctx, admin)
 }
 
 // awaitAccess returns when the API server knows of the role. It learns of it by
 // a watch, and a controller that starts before that has a bad start.
-func awaitAccess(ctx context.Context, admin client.Client, username string) error {
+func awaitAccess(ctx context.Context, admin client.Client) error {
 	return wait.PollUntilContextTimeout(ctx, pollInterval, 10*time.Second, true, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: username,
+			User: controllerUser,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Group: "image.toolkit.fluxcd.io", Resource: "imagepolicies", Verb: "watch",
 			},

@@ -36,7 +36,11 @@ func BinariesFromEnv() (Binaries, error) {
 		Registry:   os.Getenv(RegistryVariable),
 		Controller: os.Getenv(ControllerVariable),
 	}
-	if err := binaries.Check(); err != nil {
+	if err := errors.Join(
+		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver"),
+		check(RegistryVariable, binaries.Registry, ""),
+		check(ControllerVariable, binaries.Controller, ""),
+	); err != nil {
 		return Binaries{}, fmt.Errorf(`%w
 This starts real programs, which make builds: run "make test", or
 	make controlplane bin/registry build
@@ -45,15 +49,6 @@ This starts real programs, which make builds: run "make test", or
 in the root of the repository, and then this again`, err, AssetsVariable, RegistryVariable, ControllerVariable)
 	}
 	return binaries, nil
-}
-
-// Check returns which of the programs are missing.
-func (b Binaries) Check() error {
-	return errors.Join(
-		check(AssetsVariable, b.Assets, "etcd", "kube-apiserver"),
-		check(RegistryVariable, b.Registry, ""),
-		check(ControllerVariable, b.Controller, ""),
-	)
 }
 
 // check returns which of the files below a path are missing.

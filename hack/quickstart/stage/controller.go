@@ -3,6 +3,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -55,7 +55,7 @@ func (c *Controller) Start(ctx context.Context) error {
 		err = c.launch(ctx, c.command(logFile), func(ctx context.Context) error {
 			return get(ctx, "http://"+c.health+"/readyz", http.StatusOK)
 		})
-		if err == nil || !logged(logFile, offset, "address already in use") {
+		if err == nil || !bytes.Contains(logSince(logFile, offset), []byte("address already in use")) {
 			return err
 		}
 		c.health, c.metrics = "", ""
@@ -128,15 +128,6 @@ func freeAddresses(n int) ([]string, error) {
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
-}
-
-// logged reports whether a text is in the part of a log that begins at offset.
-func logged(file string, offset int64, text string) bool {
-	content, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) || int64(len(content)) < offset {
-		return false
-	}
-	return strings.Contains(string(content[offset:]), text)
 }
 
 // keepMetrics appends the metrics to MetricsFile. A controller that does not run

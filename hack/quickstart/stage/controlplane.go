@@ -35,13 +35,7 @@ func (p *ControlPlane) Start(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	// envtest heeds no context, and killing it halfway would leave processes
-	started := make(chan error, 1)
-	go func() {
-		_, err := p.env.Start()
-		started <- err
-	}()
-	err := <-started
+	_, err := p.env.Start() // it takes no context: to end it halfway would leave processes
 	if err == nil {
 		err = os.WriteFile(p.Kubeconfig(), p.env.KubeConfig, 0o600)
 	}

@@ -3,16 +3,13 @@
 package stage
 
 import (
-	"archive/tar"
-	"bytes"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -40,12 +37,12 @@ func Index(content string, architectures ...string) (v1.ImageIndex, error) {
 }
 
 func imageFor(content string, platform v1.Platform) (v1.Image, error) {
-	layer, err := layerOf(fmt.Sprintf("%s\n%s/%s\n", content, platform.OS, platform.Architecture))
+	file := fmt.Appendf(nil, "%s\n%s/%s\n", content, platform.OS, platform.Architecture)
+	layer, err := crane.Layer(map[string][]byte{"content.txt": file})
 	if err != nil {
 		return nil, err
 	}
-	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
-	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err = mutate.AppendLayers(image, layer)
 	if err != nil {
 		return nil, err
@@ -58,21 +55,4 @@ func imageFor(content string, platform v1.Platform) (v1.Image, error) {
 	config.OS, config.Architecture = platform.OS, platform.Architecture
 	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
 	return mutate.ConfigFile(image, config)
-}
-
-func layerOf(content string) (v1.Layer, error) {
-	var archive bytes.Buffer
-	writer := tar.NewWriter(&archive)
-	if err := writer.WriteHeader(&tar.Header{Name: "content.txt", Mode: 0o644, Size: int64(len(content))}); err != nil {
-		return nil, err
-	}
-	if _, err := io.WriteString(writer, content); err != nil {
-		return nil, err
-	}
-	if err := writer.Close(); err != nil {
-		return nil, err
-	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
 }

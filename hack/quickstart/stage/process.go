@@ -3,6 +3,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -65,46 +68,38 @@ func (c command) start() (*process, error) {
 	return p, nil
 }
 
-// stop asks the process to end, and makes it where it does not.
+// stop asks the process to end, and makes it where it does not. A program in Go then
+// logs its goroutines.
 func (p *process) stop() error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	ended, err := p.signal(syscall.SIGTERM, stopTimeout)
+	if err != nil || ended {
 		return err
 	}
-	select {
-	case <-p.ended:
-		return nil
-	case <-time.After(stopTimeout):
-		err := fmt.Errorf("it did not end within %s of being asked to, and was killed: its log ends with what it was doing", stopTimeout)
-		return errors.Join(err, p.dump(), p.kill())
-	}
-}
-
-// dump ends a process that is written in Go, and has it log its goroutines.
-func (p *process) dump() error {
-	if err := p.signal(syscall.SIGQUIT); err != nil {
-		return err
-	}
-	select {
-	case <-p.ended:
-	case <-time.After(pollInterval * 20):
-	}
-	return nil
+	err = fmt.Errorf("it did not end within %s of being asked to, and was killed: its log ends with what it was doing", stopTimeout)
+	_, failure := p.signal(syscall.SIGQUIT, time.Second)
+	return errors.Join(err, failure, p.kill())
 }
 
 // kill ends the process without asking, and waits until it is gone.
 func (p *process) kill() error {
-	if err := p.signal(syscall.SIGKILL); err != nil {
-		return err
+	ended, err := p.signal(syscall.SIGKILL, stopTimeout)
+	if err == nil && !ended {
+		return fmt.Errorf("it did not end within %s of being killed", stopTimeout)
 	}
-	<-p.ended
-	return nil
+	return err
 }
 
-func (p *process) signal(signal syscall.Signal) error {
-	if err := p.cmd.Process.Signal(signal); !errors.Is(err, os.ErrProcessDone) {
-		return err
+// signal sends a signal, and reports whether the process ends within a time.
+func (p *process) signal(signal syscall.Signal, within time.Duration) (bool, error) {
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return false, err
 	}
-	return nil
+	select {
+	case <-p.ended:
+		return true, nil
+	case <-time.After(within):
+		return false, nil
+	}
 }
 
 // exit returns how the process ended, in words.
@@ -117,25 +112,16 @@ func (p *process) exit() string {
 
 // await calls probe until it succeeds. It gives up when the process ends.
 func (p *process) await(ctx context.Context, probe func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
-	defer cancel()
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		failure := probe(ctx)
-		select {
-		case <-p.ended:
-			return fmt.Errorf("it ended: %s", p.exit())
-		default:
+	var failure error
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
+		failure = probe(ctx)
+		if isClosed(p.ended) {
+			return false, fmt.Errorf("it ended: %s", p.exit())
 		}
-		if failure == nil {
-			return nil
-		}
-		select {
-		case <-p.ended:
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", context.Cause(ctx), failure)
-		}
+		return failure == nil, nil
+	})
+	if wait.Interrupted(err) {
+		return fmt.Errorf("not ready within %s: %w (%w)", startTimeout, cmp.Or(context.Cause(ctx), err), failure)
 	}
+	return err
 }

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -75,11 +77,12 @@ type Artifact interface {
 // Push pushes the image or index to a reference such as "podinfo:1.0.0", and
 // returns its digest.
 func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
-	ref, err := r.parse(reference)
+	options := crane.GetOptions(r.options(ctx)...)
+	ref, err := name.ParseReference(r.Image(reference), options.Name...)
 	if err != nil {
 		return "", err
 	}
-	if err := remote.Push(ref, artifact, r.options(ctx)...); err != nil {
+	if err := remote.Push(ref, artifact, options.Remote...); err != nil {
 		return "", fmt.Errorf("%s could not be pushed: %w", ref, err)
 	}
 	digest, err := artifact.Digest()
@@ -88,66 +91,29 @@ func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact
 
 // Digest returns the digest that the registry has for a reference.
 func (r *Registry) Digest(ctx context.Context, reference string) (string, error) {
-	ref, err := r.parse(reference)
-	if err != nil {
-		return "", err
-	}
-	descriptor, err := remote.Head(ref, r.options(ctx)...)
-	if err != nil {
-		return "", fmt.Errorf("%s could not be looked at: %w", ref, err)
-	}
-	return descriptor.Digest.String(), nil
+	return crane.Digest(r.Image(reference), r.options(ctx)...)
+}
+
+// Tags returns the tags of a repository.
+func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error) {
+	return crane.ListTags(r.Image(repository), r.options(ctx)...)
 }
 
 // Retag has a tag point to what another reference points to, and returns the
 // digest of that.
 func (r *Registry) Retag(ctx context.Context, from, to string) (string, error) {
-	source, err := r.parse(from)
-	if err != nil {
+	if err := crane.Copy(r.Image(from), r.Image(to), r.options(ctx)...); err != nil {
 		return "", err
 	}
-	target, err := r.parse(to)
-	if err != nil {
-		return "", err
-	}
-	descriptor, err := remote.Get(source, r.options(ctx)...)
-	if err != nil {
-		return "", fmt.Errorf("%s could not be read: %w", source, err)
-	}
-	if err := remote.Push(target, descriptor, r.options(ctx)...); err != nil {
-		return "", fmt.Errorf("%s could not be pushed: %w", target, err)
-	}
-	return descriptor.Digest.String(), nil
+	return r.Digest(ctx, to)
 }
 
-// Delete removes a tag, or everything with that digest, from the registry.
-func (r *Registry) Delete(ctx context.Context, reference string) error {
-	ref, err := r.parse(reference)
-	if err != nil {
-		return err
-	}
-	return remote.Delete(ref, r.options(ctx)...)
-}
-
-// Tags returns the tags of a repository.
-func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error) {
-	repo, err := name.NewRepository(r.Image(repository), name.Insecure)
-	if err != nil {
-		return nil, err
-	}
-	return remote.List(repo, r.options(ctx)...)
-}
-
-func (r *Registry) parse(reference string) (name.Reference, error) {
-	return name.ParseReference(r.Image(reference), name.Insecure)
-}
-
-func (r *Registry) options(ctx context.Context) []remote.Option {
-	auth := authn.Anonymous
+func (r *Registry) options(ctx context.Context) []crane.Option {
+	options := []crane.Option{crane.WithContext(ctx), crane.Insecure, crane.WithAuth(authn.Anonymous)}
 	if r.Username != "" {
-		auth = &authn.Basic{Username: r.Username, Password: r.Password}
+		options = append(options, crane.WithAuth(&authn.Basic{Username: r.Username, Password: r.Password}))
 	}
-	return []remote.Option{remote.WithContext(ctx), remote.WithAuth(auth)}
+	return options
 }
 
 // answers returns nil when the registry is up, be it to ask for credentials.
@@ -202,14 +168,16 @@ var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
 
 // listeningOn finds the address in the part of a log that begins at offset.
 func listeningOn(logFile string, offset int64) string {
-	content, err := os.ReadFile(logFile)
-	if err != nil || int64(len(content)) < offset {
-		return ""
-	}
-	if found := listening.FindSubmatch(content[offset:]); found != nil {
+	if found := listening.FindSubmatch(logSince(logFile, offset)); found != nil {
 		return string(found[1])
 	}
 	return ""
+}
+
+// logSince returns the part of a log that begins at offset.
+func logSince(logFile string, offset int64) []byte {
+	content, _ := os.ReadFile(logFile) // there is none before the first line
+	return content[min(int64(len(content)), offset):]
 }
 
 func size(file string) int64 {
@@ -233,10 +201,8 @@ func get(ctx context.Context, url string, wanted ...int) error {
 		return err
 	}
 	defer response.Body.Close()
-	for _, status := range wanted {
-		if response.StatusCode == status {
-			return nil
-		}
+	if !slices.Contains(wanted, response.StatusCode) {
+		return fmt.Errorf("%s answers %s", url, response.Status)
 	}
-	return fmt.Errorf("%s answers %s", url, response.Status)
+	return nil
 }

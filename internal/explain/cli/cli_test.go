@@ -13,7 +13,6 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -25,9 +24,19 @@ func TestExitCodes(t *testing.T) {
 	down.Inject(registrytest.Any, registrytest.Status(500, ""))
 	private := registrytest.Start(t, registrytest.WithBasicAuth("ann", "secret"))
 	private.PushTags(t, "app", "1.0.0", "dev-1")
-	empty := filepath.Join(files(t, map[string]string{"tags": ""}), "tags")
+	open := registrytest.Start(t)
+	open.PushTags(t, "app", "1.0.0", "1.1.0")
+	open.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
+	withoutImages := registrytest.Start(t)
+	withoutImages.PushTags(t, "app", "1.0.0")
+	withoutImages.Inject(registrytest.ManifestHead, registrytest.Status(500, ""))
+	withoutImages.Inject(registrytest.ManifestGet, registrytest.Status(500, ""))
+	dir := files(t, map[string]string{"empty": "", "policy.yaml": policy("1.x")})
+	empty, policyFile := filepath.Join(dir, "empty"), filepath.Join(dir, "policy.yaml")
 	failing := kubeconfig(t, "http://"+down.Host())
 	withoutCRDs := kubeconfig(t, clusterWithoutCRDs(t))
+	of := func(r *registrytest.Registry) string { return policy("1.x") + repository(r.Image("app")) }
+	badKeys := "  verify: {secretRef: {name: keys}}\n" + repository(open.Image("app")) + keys("no key")
 
 	for _, tt := range []struct {
 		reason   string
@@ -38,6 +47,11 @@ func TestExitCodes(t *testing.T) {
 		{"a tag is selected", run{args: []string{"-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}, cli.ExitSelected, "1.10.0", ""},
 		{"no tag is a candidate", run{args: []string{"-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("9.x")}, cli.ExitNothing, "nothing", ""},
 		{"there are no tags", run{args: []string{"-f", "-", "--tags", empty}, stdin: policy("9.x")}, cli.ExitNothing, "nothing", ""},
+		{"tags are read from a pipe", run{args: []string{"-f", policyFile, "--tags", "-"}, stdin: `["1.1.0", "1.0.0"]`}, cli.ExitSelected, "2 in the list", ""},
+		{"loopback addresses are reached without TLS, as docker does", run{args: []string{"-f", policyFile, "--image", open.Image("app")}}, cli.ExitSelected,
+			"1.0.0 sha256:", ""},
+		{"a tag that the list lacks is looked for itself", run{args: []string{"-f", "-", "--tag", "1.1.0"}, stdin: of(open)}, cli.ExitSelected,
+			"is in the registry, but missing from its list", ""},
 		{"no policy", run{}, cli.ExitInvalid, "", "name an ImagePolicy"},
 		{"two policies", run{args: []string{"a", "b"}}, cli.ExitInvalid, "", "accepts at most 1 arg"},
 		{"an unknown flag", run{args: []string{"--bogus"}}, cli.ExitInvalid, "", "unknown flag: --bogus"},
@@ -47,24 +61,36 @@ func TestExitCodes(t *testing.T) {
 		{"tags without files", run{args: []string{"x", "--tags", "y"}}, cli.ExitInvalid, "", "--tags goes with --filename"},
 		{"an image without files", run{args: []string{"x", "--image", "y"}}, cli.ExitInvalid, "", "--image goes with --filename"},
 		{"a status of files", run{args: []string{"-f", "x", "--from-status"}}, cli.ExitInvalid, "", "--from-status needs a cluster"},
+		{"gates of a list", run{args: []string{"-f", "-", "--gates", "--tags", empty}}, cli.ExitInvalid, "", "--gates asks the registry: leave --tags out"},
+		{"gates of a status", run{args: []string{"x", "--gates", "--from-status"}}, cli.ExitInvalid, "", "--gates asks the registry: leave --from-status out"},
 		{"two readers of one input", run{args: []string{"-f", "-", "--tags", "-"}}, cli.ExitInvalid, "", "can be read once only"},
 		{"a missing file", run{args: []string{"-f", "testdata/none.yaml"}}, cli.ExitInvalid, "", "testdata/none.yaml"},
 		{"a missing list", run{args: []string{"-f", "-", "--tags", "testdata/none"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "testdata/none"},
 		{"an unknown field", run{args: []string{"-f", "-"}, stdin: policy("1.x") + "  sharpen: true\n"}, cli.ExitInvalid, "", `unknown field "spec.sharpen"`},
 		{"an invalid range", run{args: []string{"-f", "-", "--tags", empty}, stdin: policy("one")}, cli.ExitInvalid, "",
 			"standard input: ImagePolicy 'app': spec.policy.semver.range"},
+		{"an invalid platform", run{args: []string{"-f", "-", "--tags", empty}, stdin: policy("1.x") + "  platforms: [linux]\n"}, cli.ExitInvalid, "",
+			`ImagePolicy 'app': spec.platforms[0] "linux" is invalid`},
+		{"times of a list", run{args: []string{"-f", "-", "--tags", empty}, stdin: newest("Created")}, cli.ExitInvalid, "",
+			"add --gates, which reads that from the registry"},
+		{"times of a controller", run{args: []string{"-f", "-", "--tags", empty}, stdin: newest("FirstSeen")}, cli.ExitInvalid, "", "leave --filename out"},
+		{"keys that are none", run{args: []string{"-f", "-", "--gates"}, stdin: policy("1.x") + badKeys}, cli.ExitInvalid, "", "spec.verify of ImagePolicy 'app'"},
 		{"no image", run{args: []string{"-f", "-"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "which image is it?"},
 		{"no image that is one", run{args: []string{"-f", "-", "--image", "X/y"}, stdin: policy("1.x")}, cli.ExitInvalid, "", `write "x/y"`},
 		{"no kubeconfig", run{args: []string{"x", "--kubeconfig", "testdata/none"}}, cli.ExitInvalid, "", "testdata/none"},
 		{"a cluster that fails", run{args: []string{"x", "--kubeconfig", failing}}, cli.ExitFailed, "", "ImagePolicy 'default/x' could not be read"},
 		{"a cluster without CRDs", run{args: []string{"x", "--kubeconfig", withoutCRDs}}, cli.ExitFailed, "", "are the CRDs installed?"},
-		{"a registry that fails", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(down.Image("app"))}, cli.ExitFailed, "", "500"},
-		{"a registry that refuses", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app"))}, cli.ExitFailed, "",
+		{"a registry that fails", run{args: []string{"-f", "-"}, stdin: of(down)}, cli.ExitFailed, "", "500"},
+		{"a registry that fails while gates are judged", run{args: []string{"-f", "-", "--gates"},
+			stdin: policy("1.x") + platforms + repository(withoutImages.Image("app"))}, cli.ExitFailed, "", "500"},
+		{"a registry that fails while times are read", run{args: []string{"-f", "-", "--gates"},
+			stdin: newest("Created") + repository(withoutImages.Image("app"))}, cli.ExitFailed, "", "500"},
+		{"a registry that refuses", run{args: []string{"-f", "-"}, stdin: of(private)}, cli.ExitFailed, "",
 			"the docker configuration has no credentials for " + private.Host()},
-		{"credentials that are wrong", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app")),
-			env: []string{dockerConfig(t, private.Host(), "ann", "wrong")}}, cli.ExitFailed, "", "refused the credentials of the docker configuration"},
-		{"credentials that are right", run{args: []string{"-f", "-"}, stdin: policy("1.x") + repository(private.Image("app")),
-			env: []string{dockerConfig(t, private.Host(), "ann", "secret")}}, cli.ExitSelected, "1.0.0 sha256:", ""},
+		{"credentials that are wrong", run{args: []string{"-f", "-"}, stdin: of(private), env: []string{dockerConfig(t, private.Host(), "ann", "wrong")}},
+			cli.ExitFailed, "", "refused the credentials of the docker configuration"},
+		{"credentials that are right", run{args: []string{"-f", "-"}, stdin: of(private), env: []string{dockerConfig(t, private.Host(), "ann", "secret")}},
+			cli.ExitSelected, "1.0.0 sha256:", ""},
 		{"help", run{args: []string{"--help"}}, cli.ExitSelected, "Exit codes:", ""},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -77,9 +103,9 @@ func TestExitCodes(t *testing.T) {
 			g.Expect(got.err).To(ContainSubstring(tt.err))
 			g.Expect(got.err).NotTo(ContainSubstring("secret"))
 			if tt.code == cli.ExitSelected || tt.code == cli.ExitNothing {
-				g.Expect(got.err).To(BeEmpty(), "what worked says nothing more")
+				g.Expect(got.err).To(BeEmpty(), "an answer comes without errors")
 			} else {
-				g.Expect(got.out).To(BeEmpty(), "what failed gives no answer")
+				g.Expect(got.out).To(BeEmpty(), "a failure comes without an answer")
 				g.Expect(got.err).To(HavePrefix("Error: "))
 			}
 		})
@@ -96,73 +122,6 @@ func decoded(t *testing.T, r run) explain.Result {
 		t.Fatalf("%v\n%s%s", err, got.out, got.err)
 	}
 	return result
-}
-
-// TestLiveFromARealRegistry asks CNCF Distribution, with the credentials of
-// docker.
-func TestLiveFromARealRegistry(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-	registry := &stage.Registry{Binary: requireEnv(t, stage.RegistryVariable), Dir: t.TempDir(), Username: "ann", Password: "secret"}
-	g.Expect(registry.Start(t.Context())).To(Succeed())
-	t.Cleanup(func() {
-		if err := registry.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	digests := map[string]string{}
-	for _, tag := range []string{"1.0.0", "1.2.0", "dev-9", "2.0.0"} {
-		image, err := stage.Image("content of " + tag)
-		g.Expect(err).NotTo(HaveOccurred())
-		digests[tag], err = registry.Push(t.Context(), "app:"+tag, image)
-		g.Expect(err).NotTo(HaveOccurred())
-	}
-	dir := files(t, map[string]string{"policy.yaml": policy("1.x"), "repository.yaml": repository(registry.Image("app"))})
-	got := decoded(t, run{
-		args: []string{"explain", "-f", filepath.Join(dir, "policy.yaml") + "," + filepath.Join(dir, "repository.yaml"), "--tag", "1.3.0"},
-		env:  []string{dockerConfig(t, registry.Host(), "ann", "secret")},
-	})
-	g.Expect(got.Selected).To(Equal(&explain.Candidate{Rank: 1, Tag: "1.2.0", Key: "1.2.0", Digest: digests["1.2.0"]}))
-	g.Expect(got.RunnersUp).To(ConsistOf(HaveField("Tag", "1.0.0")))
-	g.Expect(got.Tags).To(And(HaveField("Source", explain.FromRegistry), HaveField("Listed", 4), HaveField("Excluded", 1)))
-	g.Expect(got.Tag.Verdict).To(Equal(explain.NotListed))
-	g.Expect(got.Tag.Reason).To(HavePrefix("is not in the registry"), "which was asked for it")
-}
-
-func requireEnv(t *testing.T, name string) string {
-	t.Helper()
-	value := os.Getenv(name)
-	if value == "" {
-		t.Fatalf("%s is not set, and this test needs it: run make test", name)
-	}
-	return value
-}
-
-func TestImageAndPipes(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-	registry := registrytest.Start(t)
-	registry.PushTags(t, "app", "1.0.0")
-	got := decoded(t, run{args: []string{"explain", "-f", "-", "--image", registry.Image("app")}, stdin: policy("1.x")})
-	g.Expect(got.Selected.Tag).To(Equal("1.0.0"), "loopback addresses are reached without TLS, as docker does")
-
-	dir := files(t, map[string]string{"policy.yaml": policy("1.x")})
-	got = decoded(t, run{args: []string{"explain", "-f", filepath.Join(dir, "policy.yaml"), "--tags", "-"}, stdin: `["1.1.0", "1.0.0"]`})
-	g.Expect(got.Selected.Tag).To(Equal("1.1.0"))
-	g.Expect(got.Tags.Source).To(Equal(explain.FromList))
-}
-
-// TestTagMissingFromTheList: a tag that is asked about is looked for itself.
-func TestTagMissingFromTheList(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-	registry := registrytest.Start(t)
-	registry.PushTags(t, "app", "1.0.0", "1.1.0")
-	registry.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
-	got := decoded(t, run{args: []string{"explain", "-f", "-", "--tag", "1.1.0"}, stdin: policy("1.x") + repository(registry.Image("app"))})
-	g.Expect(got.Selected.Tag).To(Equal("1.0.0"))
-	g.Expect(got.Tag.Verdict).To(Equal(explain.NotListed))
-	g.Expect(got.Tag.Reason).To(HavePrefix("is in the registry, but missing from its list"))
 }
 
 // TestNothingRawReachesTheTerminal: what others wrote can't command a terminal.

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 const long = `Explain which image an ImagePolicy selects, and why.
@@ -41,10 +42,9 @@ const examples = `  # what the policy selects, and what comes after it
   %[1]s explain -f policy.yaml,repository.yaml
   %[1]s explain -f policy.yaml --tags tags.txt`
 
-// options are what the command line of explain says.
+// options are the flags of explain.
 type options struct {
-	streams Streams
-	kube    *genericclioptions.ConfigFlags
+	kube *genericclioptions.ConfigFlags
 
 	files       []string
 	tags, image string
@@ -57,33 +57,32 @@ type options struct {
 	output, color string
 }
 
-func newExplain(streams Streams, code *int) *cobra.Command {
-	o := &options{streams: streams, kube: genericclioptions.NewConfigFlags(true)}
+func newExplain() *cobra.Command {
+	o := &options{kube: genericclioptions.NewConfigFlags(true)}
 	o.kube.CacheDir = nil // nothing is cached
 	cmd := &cobra.Command{
-		Use:   "explain (NAME | -f FILE[,FILE])",
-		Short: "Explain which image an ImagePolicy selects, and why",
-		Long:  long,
-		Args:  cobra.MaximumNArgs(1),
-		PreRunE: func(_ *cobra.Command, args []string) error {
-			return o.check(args)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := o.explain(cmd.Context(), args)
-			if err != nil {
-				return classified(err)
-			}
-			if result.Selected == nil {
-				*code = ExitNothing
-			}
-			style := terminal.StyleOf(streams.Out, o.color, streams.Getenv)
-			return classified(render.Write(streams.Out, result, o.output, style))
-		},
+		Use:               "explain (NAME | -f FILE[,FILE])",
+		Short:             "Explain which image an ImagePolicy selects, and why",
+		Long:              long,
+		Args:              cobra.MaximumNArgs(1),
+		PreRunE:           func(_ *cobra.Command, args []string) error { return o.check(args) },
+		RunE:              o.run,
 		ValidArgsFunction: o.completeNames,
 	}
 	cmd.SetUsageFunc(usage(cmd.UsageFunc()))
 	o.bind(cmd)
 	return cmd
+}
+
+func (o *options) run(cmd *cobra.Command, args []string) error {
+	result, err := o.explain(cmd.Context(), args)
+	if err == nil {
+		err = render.Write(os.Stdout, result, o.output, terminal.StyleOf(os.Stdout, o.color))
+	}
+	if err == nil && result.Selected == nil {
+		return errNothing
+	}
+	return classified(err)
 }
 
 // usage fills in the name of the program, which is only known when the command

@@ -13,25 +13,21 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // completionTime is how long somebody who completes waits for a cluster.
 const completionTime = 3 * time.Second
 
-// complete is what cobra asks for the words that fit.
-type complete = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
-
+// bindCompletions completes the values of flags that are no names of files.
 func (o *options) bindCompletions(cmd *cobra.Command) {
-	for name, words := range map[string]complete{
-		"output":     fixed(render.Formats()),
-		"color":      fixed(terminal.Colors()),
-		"namespace":  o.fromCluster(func(ctx context.Context, c *source.Cluster, _ string) ([]string, error) { return c.Namespaces(ctx) }),
-		"tag":        o.completeTags,
-		"context":    o.completeContexts,
-		"filename":   files("yaml", "yml", "json"),
-		"kubeconfig": files(),
-		"tags":       files(),
+	for name, words := range map[string]cobra.CompletionFunc{
+		"output":    cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp),
+		"color":     cobra.FixedCompletions(terminal.Colors(), cobra.ShellCompDirectiveNoFileComp),
+		"namespace": o.fromCluster(func(ctx context.Context, c *source.Cluster, _ string) ([]string, error) { return c.Namespaces(ctx) }),
+		"tag":       o.completeTags,
+		"context":   o.completeContexts,
+		"filename":  cobra.FixedCompletions([]string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt),
 	} {
 		if err := cmd.RegisterFlagCompletionFunc(name, words); err != nil {
 			panic(err) // the flag is bound right above
@@ -39,25 +35,8 @@ func (o *options) bindCompletions(cmd *cobra.Command) {
 	}
 }
 
-// fixed completes with words that are always the same.
-func fixed(words []string) complete {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return words, cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
-// files completes with names of files, of some extensions if there are any.
-func files(extensions ...string) complete {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		if len(extensions) == 0 {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
-		return extensions, cobra.ShellCompDirectiveFilterFileExt
-	}
-}
-
 // fromCluster completes with what a cluster says.
-func (o *options) fromCluster(words func(ctx context.Context, c *source.Cluster, namespace string) ([]string, error)) complete {
+func (o *options) fromCluster(words func(ctx context.Context, c *source.Cluster, namespace string) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -13,9 +14,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // inquiry is one run of the command.
@@ -50,7 +51,7 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 	}
 	switch {
 	case o.tags != "":
-		l, err := source.ReadTags(o.tags, o.streams.In)
+		l, err := source.ReadTags(o.tags, os.Stdin)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +68,7 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 }
 
 func (q *inquiry) readFiles(args []string) error {
-	objects, err := source.ReadFiles(q.files, q.streams.In)
+	objects, err := source.ReadFiles(q.files, os.Stdin)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 	if q.Image.IsZero() {
 		return nil, source.Invalidf("which image is it? Add a file with the ImageRepository, --image, or --tags with a list")
 	}
-	progress := terminal.NewProgress(q.streams.Err, q.Image.String(), q.streams.Getenv)
+	progress := terminal.NewProgress(os.Stderr, q.Image.String())
 	defer progress.End()
 	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
 	defer client.Close()

@@ -10,9 +10,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/judging"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/gating"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // readTimes reads when the images were created, where the policy compares that.

@@ -21,7 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // The exit codes.
@@ -31,18 +31,6 @@ const (
 	ExitInvalid  = 2 // the input has to be changed
 	ExitFailed   = 3 // the cluster or the registry did not answer as hoped
 )
-
-// Streams are what the command reads and writes.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-	Getenv   func(string) string
-}
-
-// ProcessStreams are those of the process.
-func ProcessStreams() Streams {
-	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}
-}
 
 // Usage prints the help of the controller, with the flags that it has.
 func Usage(out io.Writer, name string, flags func()) {
@@ -88,23 +76,23 @@ func Wanted(argv []string) bool {
 // program returns the name of a program without its folder.
 func program(path string) string { return strings.TrimSuffix(filepath.Base(path), ".exe") }
 
-// Main runs the command line, and returns its exit code. A signal ends what it
-// waits for, and a second one the process.
-func Main(ctx context.Context, argv []string, streams Streams) int {
+// Main runs the command line of the process, and returns its exit code. A signal ends
+// what it waits for, and a second one the process.
+func Main(ctx context.Context, argv []string) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	klog.SetLogger(logr.Discard()) // what is worth saying is said by the errors
+	klog.SetLogger(logr.Discard()) // errors are returned, and printed below
 	ctrl.SetLogger(logr.Discard())
 
-	code := ExitSelected
-	root := newRoot(program(argv[0]), streams, &code) //nolint:contextcheck // cobra hands the context to the command
+	root := newRoot(program(argv[0]))
 	root.SetArgs(arguments(argv))
-	if err := root.ExecuteContext(ctx); err != nil {
+	err := root.ExecuteContext(ctx)
+	code := exitCode(err)
+	if code == ExitInvalid || code == ExitFailed {
 		for line := range strings.Lines(strings.TrimSpace("Error: " + err.Error())) {
-			fmt.Fprintln(streams.Err, terminal.Clean(strings.TrimRight(line, "\n")))
+			fmt.Fprintln(os.Stderr, terminal.Clean(strings.TrimRight(line, "\n")))
 		}
-		return exitCode(err)
 	}
 	return code
 }
@@ -118,13 +106,22 @@ func arguments(argv []string) []string {
 	return argv[1:]
 }
 
-// exitCode returns the exit code of an error. What cobra finds wrong is the
-// input.
+// errNothing is returned where no tag is a candidate. It is not printed.
+var errNothing = errors.New("nothing is selected")
+
+// exitCode returns the exit code of an error. An error of cobra is about the input.
 func exitCode(err error) int {
-	if _, failed := errors.AsType[*failedError](err); failed {
+	_, failed := errors.AsType[*failedError](err)
+	switch {
+	case err == nil:
+		return ExitSelected
+	case errors.Is(err, errNothing):
+		return ExitNothing
+	case failed:
 		return ExitFailed
+	default:
+		return ExitInvalid
 	}
-	return ExitInvalid
 }
 
 // failedError is a failure that is not the user's mistake.
@@ -141,9 +138,8 @@ func classified(err error) error {
 	return &failedError{err}
 }
 
-// newRoot returns the command of a program. The exit code of what succeeds is
-// put into code.
-func newRoot(name string, streams Streams, code *int) *cobra.Command {
+// newRoot returns the command of a program.
+func newRoot(name string) *cobra.Command {
 	display, plugin := plugins[name]
 	if !plugin {
 		name, display = Controller, Controller
@@ -162,9 +158,6 @@ func newRoot(name string, streams Streams, code *int) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.Err)
-	root.AddCommand(newExplain(streams, code))
+	root.AddCommand(newExplain())
 	return root
 }

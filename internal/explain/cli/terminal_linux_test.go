@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -54,13 +54,13 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	_ = slave.Close()
 	told := make(chan string)
 	go func() {
-		var text strings.Builder
+		var output strings.Builder
 		buffer := make([]byte, 4096)
 		for {
 			n, err := master.Read(buffer) // fails when nobody holds the other side
-			text.Write(buffer[:n])
+			output.Write(buffer[:n])
 			if err != nil {
-				told <- text.String()
+				told <- output.String()
 				return
 			}
 		}
@@ -76,7 +76,7 @@ func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
 	g := NewWithT(t)
 	plain := run{args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}
 	told := onTerminal(t, plain.command(t), false)
-	g.Expect(told).To(ContainSubstring(terminal.Green + "1.10.0"))
+	g.Expect(told).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
 	g.Expect(told).To(ContainSubstring("…"), "a row is longer than the terminal is wide")
 
 	for reason, env := range map[string]string{"who wants no colours": "NO_COLOR=1", "who has none": "TERM=dumb"} {
@@ -85,7 +85,7 @@ func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
 		told := onTerminal(t, quiet.command(t), false)
 		g.Expect(told).NotTo(ContainSubstring("\x1b"), reason)
 		for line := range strings.Lines(told) {
-			g.Expect(terminal.Width(strings.TrimSuffix(line, "\n"))).To(BeNumerically("<=", columns), line)
+			g.Expect(text.StringWidth(strings.TrimSuffix(line, "\n"))).To(BeNumerically("<=", columns), line)
 		}
 	}
 	never := plain
@@ -96,7 +96,7 @@ func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
 	g.Expect(piped.out).NotTo(Or(ContainSubstring("\x1b"), ContainSubstring("…")), "who pipes gets everything, and nothing else")
 	always := plain
 	always.args = append(always.args, "--color=always")
-	g.Expect(always.do(t).out).To(ContainSubstring(terminal.Green + "1.10.0"))
+	g.Expect(always.do(t).out).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
 }
 
 func TestProgressOfALongListing(t *testing.T) {

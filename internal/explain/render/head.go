@@ -7,70 +7,65 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // head prints the fields that come before the tables.
 func (p *page) head(r *explain.Result) {
-	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File)+suspended(r.Policy.Suspended))
-	if r.Repository.Name != "" {
-		p.field("Repository", object(r.Repository.Namespace, r.Repository.Name, r.Repository.File)+suspended(r.Repository.Suspended))
+	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File, r.Policy.Suspended))
+	if repo := r.Repository; repo.Name != "" {
+		p.field("Repository", object(repo.Namespace, repo.Name, repo.File, repo.Suspended))
 	}
 	if r.Repository.Image != "" {
 		p.field("Image", p.image(r.Repository))
 	}
-	p.field("Rule", terminal.Clean(r.Rule))
+	p.field("Rule", r.Rule)
 	if r.Gates != nil {
-		p.field("Gates", terminal.Clean(gates(r.Gates)))
+		p.field("Gates", gates(r.Gates))
 	}
 	if r.Repository.LastScan != nil {
 		p.field("Last scan", p.scan(r.Repository.LastScan))
 	}
 	p.field("Tags", counts(r.Tags))
-	p.field("Selected", p.selected(r))
+	p.painted("Selected", p.selected(r))
 	if r.Policy.Agrees != nil || r.Policy.LatestRef != nil {
 		p.field("Status", p.status(r))
 	}
 }
 
-func object(namespace, name, file string) string {
+func object(namespace, name, file string, suspended bool) string {
 	if namespace != "" {
 		name = namespace + "/" + name
 	}
 	if file != "" {
 		name += " in " + file
 	}
-	return terminal.Clean(name)
-}
-
-func suspended(is bool) string {
-	if is {
-		return " (suspended)"
+	if suspended {
+		name += " (suspended)"
 	}
-	return ""
+	return name
 }
 
 func (p *page) image(repo explain.Repository) string {
-	text := repo.Image
 	if p.wide && repo.CanonicalName != repo.Image {
-		text += ", which is " + repo.CanonicalName
+		return repo.Image + ", which is " + repo.CanonicalName
 	}
-	return terminal.Clean(text)
+	return repo.Image
 }
 
 func (p *page) scan(last *explain.LastScan) string {
-	text := last.Age + " ago"
+	line := last.Age + " ago"
 	if p.wide {
-		text += " (" + last.Time.Format(time.RFC3339) + ")"
+		line += " (" + last.Time.Format(time.RFC3339) + ")"
 	}
-	text += fmt.Sprintf(", %s, revision %s", plural(last.TagCount, "tag"), p.short(last.Revision))
+	line += fmt.Sprintf(", %s, revision %s", plural(last.TagCount, "tag"), p.short(last.Revision))
 	if last.Due != "" {
-		text += "; a scan is due: " + last.Due
-	} else {
-		text += "; the next one is due in " + last.NextIn
+		return line + "; a scan is due: " + last.Due
 	}
-	return terminal.Clean(text)
+	return line + "; the next one is due in " + last.NextIn
 }
 
 // sources say where tags are from.
@@ -104,52 +99,51 @@ func plural(n int, what string) string {
 
 func (p *page) selected(r *explain.Result) string {
 	if r.Selected == nil {
-		return p.style.Paint(terminal.Yellow, "nothing")
+		return p.style.Paint(text.FgYellow, "nothing")
 	}
-	text := p.style.Paint(terminal.Green, terminal.Clean(r.Selected.Tag))
+	line := p.style.Paint(text.FgGreen, terminal.Clean(r.Selected.Tag))
 	if r.Selected.Digest != "" {
-		text += " " + p.short(r.Selected.Digest)
+		line += " " + terminal.Clean(p.short(r.Selected.Digest))
 	}
 	if v := r.Selected.Verdict; v == explain.Unjudged || v == explain.Unknown {
-		text += ", if it passes the gates"
+		line += ", if it passes the gates"
 	}
-	return text
+	return line
 }
 
-// status tells the image of the status: as much of it as differs from what is
-// known already.
+// status returns as much of the image of the status as the other fields do not show.
 func (p *page) status(r *explain.Result) string {
 	ref := r.Policy.LatestRef
 	if ref == nil {
 		return "no image yet"
 	}
-	text := ref.Tag
+	line := ref.Tag
 	if ref.Name != r.Repository.Image {
-		text = ref.Name + ":" + text
+		line = ref.Name + ":" + line
 	}
 	if ref.Digest != "" {
-		text += " " + p.short(ref.Digest)
+		line += " " + p.short(ref.Digest)
 	}
 	switch agrees := r.Policy.Agrees; {
 	case agrees == nil:
+		return line
 	case *agrees:
-		text += ", as selected"
+		return line + ", as selected"
 	default:
-		text += ", which differs"
+		return line + ", which differs"
 	}
-	return terminal.Clean(text)
 }
 
-// short shortens a digest, unless there is room.
+// short shortens a digest, unless the format is wide.
 func (p *page) short(digest string) string {
 	const length = len("sha256:") + 12
 	if p.wide || len(digest) <= length || !strings.HasPrefix(digest, "sha256:") {
-		return terminal.Clean(digest)
+		return digest
 	}
-	return terminal.Clean(digest[:length])
+	return digest[:length]
 }
 
-// gates tells what images have to pass.
+// gates lists what images have to pass.
 func gates(g *explain.Gates) string {
 	var all []string
 	if g.MinimumAge != "" {

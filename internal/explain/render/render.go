@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // The formats.

@@ -14,13 +14,14 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -142,14 +143,14 @@ func TestGolden(t *testing.T) {
 }
 
 // checkHarmless finds what commands a terminal, and lines that are too long.
-func checkHarmless(t *testing.T, text string, style terminal.Style) {
+func checkHarmless(t *testing.T, printed string, style terminal.Style) {
 	t.Helper()
-	for _, color := range []string{terminal.Bold, terminal.Green, terminal.Yellow, terminal.Faint, "\x1b[0m"} {
+	for _, color := range []text.Color{text.Bold, text.FgGreen, text.FgYellow, text.Faint, text.Reset} {
 		if style.Color {
-			text = strings.ReplaceAll(text, color, "")
+			printed = strings.ReplaceAll(printed, color.EscapeSeq(), "")
 		}
 	}
-	for _, r := range text {
+	for _, r := range printed {
 		if r != '\n' && !unicode.IsPrint(r) {
 			t.Errorf("%U reaches the terminal", r)
 		}
@@ -186,8 +187,8 @@ func TestTerminalLinesFit(t *testing.T) {
 	cut := false
 	for line := range strings.Lines(out.String()) {
 		line = strings.TrimSuffix(line, "\n")
-		if terminal.Width(line) > 60 {
-			t.Errorf("%d columns: %s", terminal.Width(line), line)
+		if width := text.StringWidth(line); width > 60 {
+			t.Errorf("%d columns: %s", width, line)
 		}
 		cut = cut || strings.HasSuffix(line, "…")
 	}

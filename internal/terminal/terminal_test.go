@@ -5,14 +5,13 @@ package terminal
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
 )
 
-func TestClean(t *testing.T) {
+func TestClean_SpellsOutWhatATerminalObeys(t *testing.T) {
 	for in, want := range map[string]string{
 		"1.0.0 is fine, ≥ and … too": "1.0.0 is fine, ≥ and … too",
 		"\x1b[31mred\x1b[0m":         `\x1b[31mred\x1b[0m`,
@@ -28,7 +27,7 @@ func TestClean(t *testing.T) {
 	}
 }
 
-func TestCleanJSONStaysTheSameJSON(t *testing.T) {
+func TestCleanJSON_StaysTheSameJSON(t *testing.T) {
 	g := NewWithT(t)
 	in := map[string]string{"a": "\x1b[31m \u009b2J \x7f \u202e ≥ fine"}
 	text, err := json.MarshalIndent(in, "", "  ")
@@ -40,33 +39,49 @@ func TestCleanJSONStaysTheSameJSON(t *testing.T) {
 	g.Expect(out).To(Equal(in))
 }
 
-func TestCut(t *testing.T) {
+func TestCut_FitsIntoTheWidth(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Cut("abcdef", 4)).To(Equal("abc…"))
 	g.Expect(Cut("abcdef", 6)).To(Equal("abcdef"))
 	g.Expect(Cut("abcdef", 0)).To(Equal("abcdef"), "0 is any width")
-	g.Expect(Cut("äöüßx", 4)).To(Equal("äöü…"), "letters are counted, and not bytes")
+	g.Expect(Cut("äöüßx", 4)).To(Equal("äöü…"), "columns are counted, and not bytes")
+	g.Expect(Cut("日本語版", 6)).To(Equal("日本…"), "a wide character takes two columns")
 }
 
-func TestWrap(t *testing.T) {
+func TestWrap_FitsIntoTheWidth(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(Wrap("one two three", 7)).To(Equal([]string{"one two", "three"}))
-	g.Expect(Wrap("incomprehensible no", 7)).To(Equal([]string{"incomprehensible", "no"}))
-	g.Expect(Wrap("one two three", 0)).To(Equal([]string{"one two three"}))
+	g.Expect(Wrap("one two three", 8)).To(HaveExactElements(HavePrefix("one two"), "three"))
+	g.Expect(Wrap("1 incomprehensible no", 7)).To(HaveExactElements(HavePrefix("1"), "incompr", "ehensib", "le no"), "a long word is broken")
+	g.Expect(Wrap("one two three", 0)).To(Equal([]string{"one two three"}), "0 is any width")
 }
 
-func TestNobodyLooksAtABuffer(t *testing.T) {
+func TestStyleTable_AlignsAndCuts(t *testing.T) {
+	g := NewWithT(t)
+	rows := [][]string{{"TAG", "IMAGE", "STATUS"}, {"1.0.0", "", "fine"}, {"日本", "host/app", ""}}
+	g.Expect(Style{}.Table(rows, 2)).To(Equal([]string{
+		"TAG    IMAGE     STATUS",
+		"1.0.0            fine",
+		"日本   host/app",
+	}), "without colours, and without spaces at the end")
+	g.Expect(Style{Width: 10, Color: true}.Table(rows, 2)).To(Equal([]string{
+		"\x1b[1mTAG    IM…\x1b[0m",
+		"1.0.0    …",
+		"\x1b[32m日本   ho…\x1b[0m",
+	}), "titles and the highlighted row have colours, and lines are cut")
+}
+
+func TestStyleOf_ABufferIsNoTerminal(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
-	g.Expect(StyleOf(&out, ColorAuto, os.Getenv)).To(Equal(Style{}))
-	g.Expect(StyleOf(&out, ColorAlways, os.Getenv)).To(Equal(Style{Color: true}), "who insists gets colours")
-	p := NewProgress(&out, "app", os.Getenv)
+	g.Expect(StyleOf(&out, ColorAuto)).To(Equal(Style{}))
+	g.Expect(StyleOf(&out, ColorAlways)).To(Equal(Style{Color: true}), "who insists gets colours")
+	p := NewProgress(&out, "app")
 	p.Show(5, 5000)
 	p.End()
 	g.Expect(out.String()).To(BeEmpty())
 }
 
-func TestProgressVanishes(t *testing.T) {
+func TestProgress_IsErasedAtTheEnd(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	p := &Progress{out: &out, width: 30, what: "registry.example.com/app"}

@@ -8,12 +8,14 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// Progress is a line that tells how a listing goes on, and vanishes when it
-// ends. It is safe for concurrent use.
+// Progress is a line that shows how far a listing is, and is erased when it ends.
+// It is safe for concurrent use.
 type Progress struct {
-	out   io.Writer // nil where nobody looks
+	out   io.Writer // nil where there is no terminal
 	width int
 	what  string
 
@@ -23,45 +25,45 @@ type Progress struct {
 
 // NewProgress returns a Progress for what is being listed. Nothing is ever
 // written to out unless it is a terminal that can erase a line.
-func NewProgress(out io.Writer, what string, getenv func(string) string) *Progress {
+func NewProgress(out io.Writer, what string) *Progress {
 	file, ok := out.(*os.File)
-	if !ok || !IsTerminal(file) || getenv("TERM") == "dumb" {
+	if !ok || !IsTerminal(file) || os.Getenv("TERM") == "dumb" {
 		return &Progress{}
 	}
-	return &Progress{out: out, width: StyleOf(out, ColorNever, getenv).Width, what: Clean(what)}
+	return &Progress{out: out, width: StyleOf(out, ColorNever).Width, what: Clean(what)}
 }
 
 // eraseLine erases the line, and goes to its beginning.
-const eraseLine = "\r\x1b[K"
+var eraseLine = "\r" + text.EraseLine.Sprint()
 
 // Show tells how many pages and tags were listed. One page is no long listing.
 func (p *Progress) Show(pages, tags int) {
 	if p.out == nil || pages < 2 {
 		return
 	}
-	p.tell(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
+	p.draw(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
 }
 
-// Counter returns what tells how many of some steps were done, such as "reading the
-// images of NAME: 3 of 100", when it is called after each.
+// Counter returns a function to call after each of some steps, which shows how many
+// are done, such as "reading the images of NAME: 3 of 100".
 func (p *Progress) Counter(doing string, all int) func() {
 	var done atomic.Int64
 	return func() {
 		n := done.Add(1)
 		if p.out != nil {
-			p.tell(fmt.Sprintf("%s %s: %d of %d", doing, p.what, n, all))
+			p.draw(fmt.Sprintf("%s %s: %d of %d", doing, p.what, n, all))
 		}
 	}
 }
 
-func (p *Progress) tell(text string) {
+func (p *Progress) draw(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shown = true
-	fmt.Fprint(p.out, eraseLine+Cut(text, max(p.width-1, 0))) // in the last column, some terminals begin a new line
+	fmt.Fprint(p.out, eraseLine+Cut(line, max(p.width-1, 0))) // in the last column, some terminals begin a new line
 }
 
-// End makes the line vanish.
+// End erases the line.
 func (p *Progress) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// options say what to run, and where.
+type options struct {
+	// root is the root of the repository.
+	root string
+	// slot has the number of the run, and its folder, empty at the start.
+	slot *slot
+	// binaries are the programs.
+	binaries stage.Binaries
+	// once ends the run when every sample has resolved.
+	once bool
+	// develop builds and starts the controller anew when its sources change.
+	develop bool
+	// timeout bounds the time in which every sample must resolve.
+	timeout time.Duration
+	// screen is where the run is shown.
+	screen *screen
+}
+
+// session is one run: it starts the programs in order, pushes images, applies the
+// samples, shows what comes of them, and stops everything again.
+type session struct {
+	options
+
+	plane           *stage.ControlPlane
+	public, private *stage.Registry
+	controller      *stage.Controller
+	cluster         client.Client
+	// digests are those of the images that were pushed, by reference.
+	digests map[string]string
+	began   time.Time
+
+	// answered is when the API server answered last.
+	answered time.Time
+	unmet    []string
+	resolved bool
+	crashes  []time.Time
+	// down reports that the controller ended too often, and is not started again.
+	down    bool
+	builder *builder
+}
+
+// newSession returns a session of which nothing runs.
+func newSession(o options) *session {
+	dir := func(name string) string { return filepath.Join(o.slot.dir, name) }
+	registry := func(name string) *stage.Registry { return &stage.Registry{Binary: o.binaries.Registry, Dir: dir(name)} }
+	s := &session{
+		options: o,
+		began:   time.Now(),
+		plane: &stage.ControlPlane{
+			Assets: o.binaries.Assets,
+			Dir:    o.slot.dir,
+			CRDs:   []string{filepath.Join(o.root, "config/crd/bases")},
+		},
+		public:     registry("registry"),
+		private:    registry("private-registry"),
+		controller: &stage.Controller{Binary: o.binaries.Controller, Dir: dir("controller")},
+		builder:    newBuilder(o.root, o.slot.dir),
+	}
+	s.private.Username, s.private.Password = "samples", rand.Text()
+	return s
+}
+
+// run starts everything, shows what comes of the samples, and stops everything. With
+// once it returns nil if, and only if, every sample came to what is expected of it.
+// Without, it goes on until ctx ends, and that is no error.
+func (s *session) run(ctx context.Context) error {
+	err := s.start(ctx)
+	if err == nil {
+		err = s.follow(ctx)
+	}
+	s.screen.end()
+	if ctx.Err() != nil && !s.once {
+		err = nil
+	}
+	stopping := time.Now()
+	// the controller first: it would log the end of the others
+	if failure := errors.Join(s.controller.Stop(), s.public.Stop(), s.private.Stop(), s.plane.Stop()); failure != nil {
+		return errors.Join(err, fmt.Errorf("not everything could be stopped: %w", failure))
+	}
+	s.screen.say(fmt.Sprintf("Everything is stopped (%s).", seconds(stopping)))
+	return err
+}
+
+// start starts everything. The control plane takes longest, so the images are pushed
+// meanwhile.
+func (s *session) start(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.step(groupCtx, "control plane with the CRDs", s.startControlPlane) })
+	group.Go(func() error { return s.step(groupCtx, "two registries with images", s.startRegistries) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := s.step(ctx, "samples", func(ctx context.Context) error {
+		return s.state().applySamples(ctx, s.cluster, filepath.Join(s.root, "config/samples"), filepath.Join(s.slot.dir, "samples"))
+	}); err != nil {
+		return err
+	}
+	if err := s.step(ctx, "controller", s.controller.Start); err != nil {
+		return err
+	}
+	return s.state().write(s.slot.dir)
+}
+
+// step does a part of the start, and prints when it is done.
+func (s *session) step(ctx context.Context, what string, do func(context.Context) error) error {
+	began := time.Now()
+	if err := do(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	s.screen.say(fmt.Sprintf("%-28s ready after %s", what, seconds(began)))
+	return nil
+}
+
+func (s *session) startControlPlane(ctx context.Context) error {
+	err := s.plane.Start(ctx)
+	if err == nil {
+		s.controller.Kubeconfig, err = s.plane.ControllerAccount(ctx, s.roleFile())
+	}
+	if err == nil {
+		s.cluster, err = s.state().client()
+	}
+	return err
+}
+
+func (s *session) startRegistries(ctx context.Context) error {
+	for _, registry := range []*stage.Registry{s.public, s.private} {
+		if err := registry.Start(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	s.digests, err = pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
+		return s.state().registry(image.repository).Push(ctx, image.reference(), artifact)
+	})
+	return err
+}
+
+func (s *session) roleFile() string { return filepath.Join(s.root, "config/rbac/role.yaml") }
+
+func (s *session) state() state {
+	return state{
+		Kubeconfig:    s.plane.Kubeconfig(),
+		PublicHost:    s.public.Host(),
+		PrivateHost:   s.private.Host(),
+		Username:      s.private.Username,
+		Password:      s.private.Password,
+		ControllerPID: s.controller.PID(),
+		ControllerLog: s.controller.LogFile(),
+		MetricsURL:    s.controller.MetricsURL(),
+	}
+}
+
+func seconds(since time.Time) string { return fmt.Sprintf("%.1f s", time.Since(since).Seconds()) }

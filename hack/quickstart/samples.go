@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// sampleImage is an image of the samples.
+type sampleImage struct {
+	repository, tag string
+	// content is what makes its digest differ from others, the tag if empty.
+	content string
+	// architectures makes it an index of one image for each.
+	architectures []string
+}
+
+// reference returns the repository and the tag.
+func (i sampleImage) reference() string { return i.repository + ":" + i.tag }
+
+// artifact makes the image.
+func (i sampleImage) artifact() (stage.Artifact, error) {
+	content := i.repository + " " + i.content
+	if i.content == "" {
+		content = i.reference()
+	}
+	if len(i.architectures) > 0 {
+		return stage.Index(content, i.architectures...)
+	}
+	return stage.Image(content)
+}
+
+// newestBuild is the tag of the image that webapp:latest has, too.
+const newestBuild = "main-0c5d8e1-1767398400"
+
+// sampleImages are the images of the samples. Each list is in another order than the
+// one that its policy must find.
+var sampleImages = []sampleImage{
+	{repository: "podinfo", tag: "1.0.0"},
+	{repository: "podinfo", tag: "1.10.0", architectures: []string{"amd64", "arm64"}},
+	{repository: "podinfo", tag: "1.10.0-debug"},
+	{repository: "podinfo", tag: "1.9.0"},
+	{repository: "podinfo", tag: "2.0.0-rc.1"},
+	{repository: "podinfo", tag: "sha256-6d7a2b7d6a1c5b0f1f0e9f5f4f8c0f7a3f1f2d6f5b9d8b1f2a3c4d5e6f708192.sig"},
+
+	{repository: "webapp", tag: "main-9b0e7d3-1767225600"},
+	{repository: "webapp", tag: newestBuild, content: newestBuild},
+	{repository: "webapp", tag: "main-4f1c2aa-1767312000"},
+	{repository: "webapp", tag: "login-page-7aa2e90-1767484800"},
+	{repository: "webapp", tag: "latest", content: newestBuild},
+
+	{repository: "warehouse", tag: "RELEASE.2026-03-01T08-30-00Z"},
+	{repository: "warehouse", tag: "RELEASE.2026-05-01T10-00-00Z"},
+	{repository: "warehouse", tag: "nightly"},
+
+	{repository: private, tag: "v1.9.4"},
+	{repository: private, tag: "v2.3.1"},
+	{repository: private, tag: "v2.0.0"},
+	{repository: private, tag: "v3.0.0-beta.1"},
+}
+
+// private is the repository in the registry that asks for a password.
+const private = "billing"
+
+// pushSamples pushes the images, and returns their digests by reference.
+func pushSamples(ctx context.Context, push func(context.Context, sampleImage, stage.Artifact) (string, error)) (map[string]string, error) {
+	digests := make(map[string]string, len(sampleImages))
+	for _, image := range sampleImages {
+		artifact, err := image.artifact()
+		if err != nil {
+			return nil, fmt.Errorf("%s could not be made: %w", image.reference(), err)
+		}
+		if digests[image.reference()], err = push(ctx, image, artifact); err != nil {
+			return nil, err
+		}
+	}
+	return digests, nil
+}
+
+// expected returns what the samples must come to, when the images have those digests.
+// A new sample needs a line here.
+func (s state) expected(digests map[string]string) []row {
+	repository := func(name, tags string) row {
+		return row{kind: v1.ImageRepositoryKind, name: "samples/" + name, image: s.registry(name).Image(name), tag: tags}
+	}
+	policy := func(name, repository, tag string) row {
+		return row{kind: v1.ImagePolicyKind, name: name, image: s.registry(repository).Image(repository), tag: tag}
+	}
+	reflecting := func(r row, reference string) row {
+		r.digest = digests[reference]
+		return r
+	}
+	return []row{
+		repository(private, "4"),
+		repository("podinfo", "4"),
+		repository("warehouse", "3"),
+		repository("webapp", "5"),
+
+		policy("samples-preview/podinfo", "podinfo", "2.0.0-rc.1"),
+		policy("samples/billing", private, "v2.3.1"),
+		reflecting(policy("samples/podinfo", "podinfo", "1.10.0"), "podinfo:1.10.0"),
+		policy("samples/warehouse", "warehouse", "RELEASE.2026-05-01T10-00-00Z"),
+		reflecting(policy("samples/webapp-latest", "webapp", "latest"), "webapp:latest"),
+		policy("samples/webapp-main", "webapp", newestBuild),
+	}
+}
+
+// unmet returns where rows are not as expected: nothing, once every sample has
+// resolved to what was pushed.
+func unmet(rows, expected []row) []string {
+	var unmet []string
+	left := map[string]row{}
+	for _, r := range rows {
+		left[r.key()] = r
+	}
+	for _, want := range expected {
+		got, exists := left[want.key()]
+		delete(left, want.key())
+		switch {
+		case !exists:
+			unmet = append(unmet, want.key()+" does not exist")
+		case got.ready != "True":
+			unmet = append(unmet, fmt.Sprintf("%s is not ready: %q", want.key(), got.message))
+		default:
+			for _, field := range []struct{ name, got, want string }{
+				{"image", got.image, want.image}, {"tag", got.tag, want.tag}, {"digest", got.digest, want.digest},
+			} {
+				if field.got != field.want {
+					unmet = append(unmet, fmt.Sprintf("%s has the %s '%s', and must have '%s'", want.key(), field.name, field.got, field.want))
+				}
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(left)) {
+		unmet = append(unmet, key+" is a sample of which nothing is expected: add it to the rows in hack/quickstart/samples.go")
+	}
+	return unmet
+}
+
+// sampleRegistry is the file in which the samples leave the registries to their users.
+const sampleRegistry = `apiVersion: samples.local/v1
+kind: SampleRegistry
+metadata: {name: registry, annotations: {config.kubernetes.io/local-config: "true"}}
+spec: {host: %q, privateHost: %q, insecure: true}
+`
+
+// applySamples applies a copy of the samples in a folder, with the registries of the
+// run, and the credentials of the private one.
+func (s state) applySamples(ctx context.Context, cluster client.Client, samples, scratch string) error {
+	if err := os.CopyFS(scratch, os.DirFS(samples)); err != nil {
+		return err
+	}
+	registry := fmt.Sprintf(sampleRegistry, s.PublicHost, s.PrivateHost)
+	if err := os.WriteFile(filepath.Join(scratch, "registry.yaml"), []byte(registry), 0o644); err != nil {
+		return err
+	}
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), scratch)
+	if err != nil {
+		return fmt.Errorf("the samples can't be built: %w", err)
+	}
+	for _, resource := range resources.Resources() {
+		content, err := resource.Map()
+		if err != nil {
+			return err
+		}
+		object := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: content})
+		if err := cluster.Apply(ctx, object, client.FieldOwner("quickstart"), client.ForceOwnership); err != nil {
+			return fmt.Errorf("%s could not be applied: %w", resource.CurId(), err)
+		}
+	}
+	return cluster.Create(ctx, s.credentials())
+}
+
+// credentials returns the Secret of the private registry, as "kubectl create secret
+// docker-registry" makes it.
+func (s state) credentials() *corev1.Secret {
+	config := fmt.Sprintf(`{"auths": {%q: {"username": %q, "password": %q}}}`, s.PrivateHost, s.Username, s.Password)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "samples", Name: "billing-registry"},
+		Type:       corev1.SecretTypeDockerConfigJson,
+		StringData: map[string]string{corev1.DockerConfigJsonKey: config},
+	}
+}

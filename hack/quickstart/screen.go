@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
+)
+
+// screen shows a run: as a table that stays at the bottom of a terminal, and
+// elsewhere as a line for each change. It is safe for concurrent use.
+type screen struct {
+	out   io.Writer
+	style func() terminal.Style
+	start time.Time
+
+	mu sync.Mutex
+	// table is drawn last on the terminal.
+	table []string
+	// seen are the rows that were shown last, by their keys.
+	seen map[string]row
+}
+
+func newScreen(out io.Writer) *screen {
+	return &screen{out: out, start: time.Now(), style: func() terminal.Style { return terminal.StyleOf(out, terminal.ColorAuto) }}
+}
+
+// say prints a text that stays, above the table.
+func (s *screen) say(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draw(line+"\n", s.table)
+}
+
+// show shows the rows as they are now.
+func (s *screen) show(rows []row) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	style := s.style()
+	if style.Height == 0 {
+		s.showChanges(rows)
+		return
+	}
+	table := append([]string{""}, tables(rows, style)...)
+	table = append(table, "", time.Now().Format(time.TimeOnly)+"  Ctrl-C ends everything")
+	if len(table) >= style.Height { // what scrolls away can't be drawn anew
+		table = table[len(table)-style.Height+1:]
+	}
+	s.draw("", table)
+}
+
+// end leaves the table as it was drawn last.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table = nil
+}
+
+// draw puts a text and a table in the place of the table that was drawn last, in one
+// write, so that nothing flickers.
+func (s *screen) draw(above string, lines []string) {
+	erase := strings.Repeat(text.CursorUp.Sprint()+"\r"+text.EraseLine.Sprint(), len(s.table))
+	drawn := ""
+	if len(lines) > 0 {
+		drawn = strings.Join(lines, "\n") + "\n"
+	}
+	s.table = lines
+	fmt.Fprint(s.out, erase+above+drawn)
+}
+
+// showChanges prints the rows that are not as they were.
+func (s *screen) showChanges(rows []row) {
+	seen := s.seen
+	s.seen = make(map[string]row, len(rows))
+	for _, r := range rows {
+		s.seen[r.key()] = r
+		if seen[r.key()] != r && r.ready != "" { // otherwise no controller has looked at it
+			found := strings.TrimSpace(r.tag + " " + r.shortDigest())
+			s.printChange(fmt.Sprintf("%-36s  %-35s  ready: %-7s  %s", r.key(), found, r.ready, terminal.Clean(r.message)))
+		}
+		delete(seen, r.key())
+	}
+	for key := range seen {
+		s.printChange(key + "  deleted")
+	}
+}
+
+func (s *screen) printChange(line string) {
+	fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), line)
+}
+
+// tables returns the lines of two tables, one for each kind. What matters most comes
+// first, as the end of a line is cut where a terminal is narrow.
+func tables(rows []row, style terminal.Style) []string {
+	repositories := [][]string{{"IMAGEREPOSITORY", "READY", "TAGS", "IMAGE", "STATUS"}}
+	policies := [][]string{{"IMAGEPOLICY", "READY", "TAG", "DIGEST", "IMAGE", "STATUS"}}
+	for _, r := range rows {
+		if r.kind == v1.ImageRepositoryKind {
+			repositories = append(repositories, []string{r.name, r.ready, r.tag, r.image, terminal.Clean(r.message)})
+			continue
+		}
+		policies = append(policies, []string{r.name, r.ready, r.tag, r.shortDigest(), r.image, terminal.Clean(r.message)})
+	}
+	return append(append(style.Table(repositories, 0), ""), style.Table(policies, 0)...)
+}

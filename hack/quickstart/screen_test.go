@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/internal/terminal"
+)
+
+var rows = []row{
+	{kind: "ImageRepository", name: "a/app", image: "host/app", tag: "2", ready: "True", message: "successful scan"},
+	{kind: "ImagePolicy", name: "a/app", image: "host/app", tag: "1.0.0", digest: "sha256:0123456789abcdef0123", ready: "True", message: "Latest\nimage"},
+	{kind: "ImagePolicy", name: "a/other", ready: "False", message: "no tag selected"},
+}
+
+func TestTables_AlignColumns(t *testing.T) {
+	NewWithT(t).Expect(tables(rows, terminal.Style{})).To(Equal([]string{
+		"IMAGEREPOSITORY  READY  TAGS  IMAGE     STATUS",
+		"a/app            True   2     host/app  successful scan",
+		"",
+		"IMAGEPOLICY  READY  TAG    DIGEST               IMAGE     STATUS",
+		`a/app        True   1.0.0  sha256:0123456789ab  host/app  Latest\nimage`,
+		"a/other      False                                        no tag selected",
+	}))
+}
+
+// printing returns a screen of a height, 0 for no terminal, and a function that returns what
+// is printed meanwhile.
+func printing(height int) (*screen, func(do func()) string) {
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.style = func() terminal.Style { return terminal.Style{Width: 80, Height: height} }
+	return s, func(do func()) string {
+		out.Reset()
+		do()
+		return out.String()
+	}
+}
+
+func TestScreen_PrintsChangesWithoutATerminal(t *testing.T) {
+	g := NewWithT(t)
+	s, printed := printing(0)
+	shown := func(rows ...row) string { return printed(func() { s.show(rows) }) }
+
+	g.Expect(strings.Count(shown(rows...), "\n")).To(Equal(3))
+	g.Expect(shown(rows...)).To(BeEmpty(), "nothing has changed")
+	moved := rows[1]
+	moved.tag = "1.1.0"
+	g.Expect(shown(rows[0], moved, rows[2])).To(And(ContainSubstring("ImagePolicy a/app "), ContainSubstring("1.1.0"), Not(ContainSubstring("a/other"))))
+	g.Expect(shown(rows[0], moved)).To(ContainSubstring("ImagePolicy a/other  deleted"))
+	g.Expect(shown(rows[0], moved, row{kind: "ImagePolicy", name: "a/new"})).To(BeEmpty(), "no controller has looked at it yet")
+}
+
+func TestScreen_DrawsInPlaceOnATerminal(t *testing.T) {
+	g := NewWithT(t)
+	s, printed := printing(24)
+	const up = "\x1b[A\r\x1b[K"
+
+	first := printed(func() { s.show(rows) })
+	g.Expect(first).To(HavePrefix("\nIMAGEREPOSITORY"))
+	height := strings.Count(first, "\n")
+	g.Expect(printed(func() { s.show(rows) })).To(HavePrefix(strings.Repeat(up, height)+"\nIMAGEREPOSITORY"), "it erases as many lines as it drew")
+	g.Expect(printed(func() { s.say("hello") })).To(HavePrefix(strings.Repeat(up, height)+"hello\n\nIMAGEREPOSITORY"), "texts go above the table")
+	s.end()
+	g.Expect(printed(func() { s.say("bye") })).To(Equal("bye\n"), "the table stays as it was")
+
+	s, printed = printing(5)
+	g.Expect(strings.Count(printed(func() { s.show(rows) }), "\n")).To(Equal(4), "no more is drawn than fits")
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestAcquire_GivesEachRunAFolder(t *testing.T) {
+	g := NewWithT(t)
+	base := t.TempDir()
+	first, err := acquire(base)
+	g.Expect(err).NotTo(HaveOccurred())
+	second, err := acquire(base)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]int{first.number, second.number}).To(Equal([]int{1, 2}))
+	g.Expect(heldSlots(base)).To(HaveLen(2))
+
+	g.Expect(os.WriteFile(filepath.Join(first.dir, "log"), nil, 0o600)).To(Succeed())
+	g.Expect(first.release(true)).To(Succeed())
+	g.Expect(filepath.Join(first.dir, "log")).To(BeARegularFile(), "a log that was kept is there until the slot is needed")
+	again, err := acquire(base)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again.number).To(Equal(1))
+	g.Expect(filepath.Join(again.dir, "log")).NotTo(BeAnExistingFile())
+
+	g.Expect(second.release(false)).To(Succeed())
+	g.Expect(second.dir).NotTo(BeADirectory())
+	g.Expect(heldSlots(base)).To(HaveLen(1))
+	g.Expect(again.release(false)).To(Succeed())
+}
+
+func TestAcquire_KillsOnlyProgramsOfDeadRuns(t *testing.T) {
+	g := NewWithT(t)
+	base := t.TempDir()
+	left := []*exec.Cmd{started(t, "etcd", filepath.Join(base, "1", "data")), started(t, "registry", filepath.Join(base, "2", "data"))}
+	other := started(t, "etcd", filepath.Join(t.TempDir(), "data"))
+	reader := started(t, "less", filepath.Join(base, "1", "log"))
+	for _, lock := range []string{"1.lock", "2.lock"} { // what dead runs leave
+		g.Expect(os.WriteFile(filepath.Join(base, lock), nil, 0o600)).To(Succeed())
+	}
+	g.Expect(leftovers(filepath.Join(base, "1"))).To(ConsistOf(left[0].Process.Pid))
+
+	mine, err := acquire(base)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(mine.release(false)).To(Succeed()) }()
+
+	for _, one := range left {
+		g.Expect(one.Wait()).To(MatchError("signal: killed"))
+	}
+	for _, spared := range []*exec.Cmd{other, reader} {
+		g.Expect(spared.Process.Kill()).To(Succeed(), "it must still run")
+		g.Expect(spared.Wait()).To(MatchError("signal: killed"))
+	}
+}
+
+// started starts a process with that name and argument, which waits for its input to end.
+func started(t *testing.T, name, argument string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], argument)
+	cmd.Args[0] = name
+	cmd.Env = append(os.Environ(), actAs+"=nothing")
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { input.Close() })
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+)
+
+// state is what other processes need to know of a run.
+type state struct {
+	// Kubeconfig is the file that says how the cluster is reached.
+	Kubeconfig string
+	// PublicHost and PrivateHost are the addresses of the registries.
+	PublicHost, PrivateHost string
+	// Username and Password are for the private one.
+	Username, Password string
+	// ControllerPID is the process id of the controller.
+	ControllerPID int
+	// ControllerLog is its log.
+	ControllerLog string
+	// MetricsURL is where its metrics are.
+	MetricsURL string
+}
+
+const stateFile = "run.json"
+
+// write writes the state to the folder of the run.
+func (s state) write(dir string) error {
+	content, err := json.MarshalIndent(s, "", "  ") //nolint:gosec // the password of a registry that this run made up, for its owner only
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, stateFile), content, 0o600)
+}
+
+// readState reads the state of a run from its folder.
+func readState(dir string) (state, error) {
+	var s state
+	content, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err != nil {
+		return s, fmt.Errorf("the run is not up yet: %w", err)
+	}
+	return s, json.Unmarshal(content, &s)
+}
+
+// registry returns the registry that a repository is in.
+func (s state) registry(repository string) *stage.Registry {
+	if repository == private {
+		return stage.RegistryAt(s.PrivateHost, s.Username, s.Password)
+	}
+	return stage.RegistryAt(s.PublicHost, "", "")
+}
+
+// client returns a client of the cluster.
+func (s state) client() (client.Client, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	config.WarningHandler = rest.NoWarnings{} // one of the samples is of a deprecated version on purpose
+	return client.New(config, client.Options{Scheme: scheme})
+}

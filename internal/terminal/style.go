@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package terminal formats text for terminals: tables, colours, lines that fit, and
+// nothing that a terminal obeys in texts from elsewhere. Layout and escape sequences
+// are those of go-pretty.
+package terminal
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// Style is how a text is written.
+type Style struct {
+	// Width and Height are the columns and lines of a terminal, 0 for no limit.
+	Width, Height int
+	// Color reports whether colours are shown.
+	Color bool
+}
+
+// The values of --color.
+const (
+	ColorAuto   = "auto"
+	ColorAlways = "always"
+	ColorNever  = "never"
+)
+
+// Colors returns the values of --color.
+func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
+
+// StyleOf returns how out is written to. A terminal has a size, and colours
+// unless NO_COLOR or TERM=dumb are in the environment. Everything else has
+// neither, so that what is piped does not depend on the terminal of its user.
+func StyleOf(out io.Writer, color string) Style {
+	style := Style{Color: color == ColorAlways}
+	file, ok := out.(*os.File)
+	if !ok || !IsTerminal(file) {
+		return style
+	}
+	if width, height, err := term.GetSize(int(file.Fd())); err == nil {
+		style.Width, style.Height = width, height
+	}
+	if color == ColorAuto {
+		style.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return style
+}
+
+// IsTerminal reports whether a file is a terminal.
+func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// Paint colours a text.
+func (s Style) Paint(color text.Color, line string) string {
+	if !s.Color || line == "" {
+		return line
+	}
+	return text.Escape(line, color.EscapeSeq())
+}
+
+// Table returns the lines of a table without borders, cut to the width. The first
+// row has the titles, and the highlighted one is green, unless it is 0. Cells must
+// be clean.
+func (s Style) Table(rows [][]string, highlighted int) []string {
+	t := table.NewWriter()
+	t.SetStyle(table.Style{Box: table.BoxStyle{PaddingRight: "  "}, Options: table.OptionsNoBordersAndSeparators})
+	t.SuppressTrailingSpaces()
+	for _, row := range rows {
+		cells := make(table.Row, len(row))
+		for i, cell := range row {
+			cells[i] = cell
+		}
+		t.AppendRow(cells)
+	}
+	lines := strings.Split(t.Render(), "\n")
+	for i, line := range lines {
+		lines[i] = Cut(line, s.Width)
+	}
+	lines[0] = s.Paint(text.Bold, lines[0])
+	if highlighted > 0 {
+		lines[highlighted] = s.Paint(text.FgGreen, lines[highlighted])
+	}
+	return lines
+}
