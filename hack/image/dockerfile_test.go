@@ -23,6 +23,24 @@ const builtFiles = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir
 // would build it, and make an image with the same user and entry point.
 func TestDockerfile_AgreesWithTheImage(t *testing.T) {
 	dockerfile, ignored := lines(t, "Dockerfile"), lines(t, ".dockerignore")
+	copied := copiedBy(dockerfile)
+	for _, source := range copied {
+		if first, _, _ := strings.Cut(source, "/"); !slices.Contains(ignored, "!"+first) {
+			t.Errorf(".dockerignore keeps %s from the Dockerfile, which copies it", first)
+		}
+	}
+	for _, file := range append(sources(t), "go.mod", "go.sum", "api/go.mod", "api/go.sum", "LICENSE") {
+		if !slices.ContainsFunc(copied, func(source string) bool { return covers(source, file) }) {
+			t.Errorf("the Dockerfile does not copy %s, from which the controller is built", file)
+		}
+	}
+	if !slices.Contains(dockerfile, "USER "+user) || !slices.Contains(dockerfile, `ENTRYPOINT ["`+program+`"]`) {
+		t.Error("the Dockerfile has another user or entry point than make image")
+	}
+}
+
+// copiedBy returns what a Dockerfile copies from the sources.
+func copiedBy(dockerfile []string) []string {
 	var copied []string
 	for _, line := range dockerfile {
 		fields := strings.Fields(line)
@@ -30,25 +48,13 @@ func TestDockerfile_AgreesWithTheImage(t *testing.T) {
 			copied = append(copied, fields[1:len(fields)-1]...)
 		}
 	}
-	for _, source := range copied {
-		if first, _, _ := strings.Cut(source, "/"); !slices.Contains(ignored, "!"+first) {
-			t.Errorf(".dockerignore keeps %s from the Dockerfile, which copies it", first)
-		}
-	}
-	isCopied := func(file string) bool {
-		return slices.ContainsFunc(copied, func(source string) bool {
-			matches, err := path.Match(source, file)
-			return matches && err == nil || strings.HasSuffix(source, "/") && strings.HasPrefix(file, source)
-		})
-	}
-	for _, file := range append(sources(t), "go.mod", "go.sum", "api/go.mod", "api/go.sum", "LICENSE") {
-		if !isCopied(file) {
-			t.Errorf("the Dockerfile does not copy %s, from which the controller is built", file)
-		}
-	}
-	if !slices.Contains(dockerfile, "USER "+user) || !slices.Contains(dockerfile, `ENTRYPOINT ["`+program+`"]`) {
-		t.Error("the Dockerfile has another user or entry point than make image")
-	}
+	return copied
+}
+
+// covers reports whether a source of COPY, a pattern or a folder, holds a file.
+func covers(source, file string) bool {
+	matches, err := path.Match(source, file)
+	return matches && err == nil || strings.HasSuffix(source, "/") && strings.HasPrefix(file, source)
 }
 
 func lines(t *testing.T, file string) []string {
