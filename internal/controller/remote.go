@@ -13,7 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -24,10 +25,8 @@ import (
 // Repository is an image repository in a registry. Each operation fails with a
 // *ratelimit.BusyError if it has to return later.
 type Repository interface {
-	inspect.Source
-	signature.Repository
+	images.Repository
 	List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error)
-	Digest(ctx context.Context, tag string) (string, error)
 	Exists(ctx context.Context, tag string) (bool, error)
 	Close()
 }
@@ -43,8 +42,6 @@ type remoteTags struct {
 	policies *ImagePolicies
 	policy   types.NamespacedName
 	from     origin
-	// verifier is set where the policy has images verified.
-	verifier Verifier
 
 	mu    sync.Mutex // guards begin: images may be read some at a time
 	begin lifecycle.Begin
@@ -60,24 +57,39 @@ func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecy
 	return &remoteTags{policies: w, policy: client.ObjectKeyFromObject(policy), from: from, begin: begin}
 }
 
+// images returns the images of the origin. The verifier is nil where none are verified.
+func (r *remoteTags) images(verifier images.Verifier) admission.Images {
+	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
+		return r.ask(ctx, message, func(ctx context.Context, repo Repository) error { return do(ctx, repo) })
+	}
+	return images.Remote{Name: r.from.name, Verifier: verifier, Session: session}
+}
+
 // digest returns the digest of a tag's manifest, of its index if it has one.
 func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
-	message := fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag)
-	return ask(ctx, r, message, func(ctx context.Context, repo Repository) (string, error) {
-		return repo.Digest(ctx, tag)
+	var digest string
+	err := r.ask(ctx, fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) error {
+		var err error
+		digest, err = repo.Digest(ctx, tag)
+		return err
 	})
+	return digest, err
 }
 
 // exists reports whether the registry has the tag.
 func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
-	return ask(ctx, r, fmt.Sprintf("looking for %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) (bool, error) {
-		return repo.Exists(ctx, tag)
+	var exists bool
+	err := r.ask(ctx, fmt.Sprintf("looking for %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) error {
+		var err error
+		exists, err = repo.Exists(ctx, tag)
+		return err
 	})
+	return exists, err
 }
 
 // ask does what needs one admission to the registry. The repository's timeout spans
 // all of it, credentials included.
-func ask[T any](ctx context.Context, r *remoteTags, message string, do func(context.Context, Repository) (T, error)) (T, error) {
+func (r *remoteTags) ask(ctx context.Context, message string, do func(context.Context, Repository) error) error {
 	access := accessOf(r.policies.Auth, r.from.asScanned(), r.from.name)
 	access.Waiter = waiterOf(v1.ImagePolicyKind, r.policy, r.policies.Wake)
 	access.Admitted = func() { r.tell(message) }
@@ -85,17 +97,19 @@ func ask[T any](ctx context.Context, r *remoteTags, message string, do func(cont
 	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
 	defer cancel()
-	answer, err := do(ctx, repo)
-	return answer, registryError(err)
+	return registryError(do(ctx, repo))
 }
 
-// registryError gives an error of the registry package its kind.
+// registryError gives an error of the packages registry and signature its kind.
 func registryError(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return outcome.Deferred(busy.After, err)
 	}
 	failure, ok := registryFailure(err)
+	unavailable, unverified := errors.AsType[*signature.UnavailableError](err)
 	switch {
+	case !ok && unverified:
+		return outcome.Retry(v1.VerificationErrorReason, unavailable)
 	case !ok:
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:

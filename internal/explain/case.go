@@ -8,7 +8,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -30,7 +30,7 @@ type Case struct {
 	// timeless says that the rule compares times which are not known.
 	timeless bool
 	// created tells when the images were created, nil where that was not read.
-	created map[string]candidate.Fact
+	created map[string]admission.Fact
 }
 
 // Live reports whether the objects were read from a cluster, which has a status.
@@ -54,7 +54,7 @@ func (c *Case) Compile() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
 	}
-	if _, err := candidate.Compile(&c.Policy.Spec); err != nil {
+	if _, err := admission.Compile(&c.Policy.Spec); err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}
 	c.rule, c.exclusions = rule, exclusions

@@ -5,25 +5,24 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/judging"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // readTimes reads when the images were created, where the policy compares that.
-func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []string, progress *terminal.Progress) error {
+func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []string, progress *terminal.Progress) error {
 	if !q.gates || q.Times() != v1.TimeCreated {
 		return nil
 	}
 	timed := q.Timed(tags)
-	images.Looked = progress.Counter("reading the images of", len(timed))
-	facts, err := gating.ReadCreated(ctx, images, timed, nil, q.told.Now)
-	images.Looked = nil
+	images := remote.Images(nil, progress.Counter("reading the images of", len(timed)))
+	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.told.Now)
 	if err != nil {
 		return err
 	}
@@ -32,32 +31,36 @@ func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []s
 }
 
 // judge runs the gates.
-func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Listing) error {
+func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Listing) error {
 	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
 	}
-	judge := &judging.Judge{Case: q.Case, Asker: images, Now: q.told.Now}
-	if q.Policy.Spec.Verify != nil {
-		var err error
-		if images.Verifier, judge.Unverifiable, err = q.verifier(ctx); err != nil {
-			return err
-		}
-		if images.Verifier != nil {
-			judge.Rule = images.Verifier.Fingerprint()
-		}
+	verifier, unverifiable, err := q.verifier(ctx)
+	if err != nil {
+		return err
 	}
-	var err error
-	q.told.Trials, err = judge.Run(ctx, q.Ranking(l), q.tag)
+	rule := ""
+	if verifier != nil {
+		rule = verifier.Fingerprint()
+	}
+	in, err := q.Admission(rule, unverifiable, q.told.Now)
+	if err != nil {
+		return err
+	}
+	q.told.Trials, err = source.Judge(ctx, remote.Images(verifier, nil), in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }
 
-// verifier returns what checks the signatures, or else why that can't be done here.
-func (q *inquiry) verifier(ctx context.Context) (source.Verifier, string, error) {
-	const unchecked = "passes the other gates, but its signatures were not checked: "
-	if name := q.secrets.Missing(q.Policy); name != "" {
-		return nil, unchecked + fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", name), nil
+// verifier returns what verifies the signatures, nil where that is nothing, or else why it can't
+// be done here.
+func (q *inquiry) verifier(ctx context.Context) (images.Verifier, string, error) {
+	if q.Policy.Spec.Verify == nil {
+		return nil, "", nil
 	}
-	signatures := source.Signatures{Secrets: q.secrets, Public: signature.NewPublicRoot()}
-	verifier, err := signatures.Verifier(ctx, q.Policy)
+	if name := q.secrets.Missing(q.Policy); name != "" {
+		return nil, fmt.Sprintf("passes the other gates, but its signatures were not checked: "+
+			"the files hold no Secret '%s' that can be read, add --filename with it", name), nil
+	}
+	verifier, err := q.secrets.Verifier(ctx, q.Policy)
 	return verifier, "", err
 }

@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -13,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // Secrets reads the Secrets of a cluster, as the user who runs the command, or those
@@ -73,4 +76,20 @@ func (s *Secrets) Missing(policy *v1.ImagePolicy) string {
 		}
 	}
 	return ""
+}
+
+// Verifier returns the verifier of a policy that has spec.verify.
+func (s *Secrets) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
+	secret, err := images.Secret(ctx, s, policy)
+	if errors.Is(err, images.ErrNoSecret) {
+		return nil, Invalid(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := images.NewVerifier(policy, secret, signature.NewPublicRoot())
+	if err != nil {
+		return nil, Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+	}
+	return verifier, nil
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package inspect
+package images
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
@@ -47,22 +47,22 @@ func (p *parts) platforms(ctx context.Context) ([]string, error) {
 
 // stated returns when the first image of the index says that it was created. All were built
 // together, or else the index says more than any of them.
-func (p *parts) stated(ctx context.Context) (candidate.Statements, error) {
+func (p *parts) stated(ctx context.Context) (admission.Statements, error) {
 	images := p.index.images()
 	if len(images) == 0 {
-		return candidate.Statements{}, nil
+		return admission.Statements{}, nil
 	}
 	first := images[0]
-	stated := candidate.Statements{Annotations: []string{first.Annotations[candidate.CreatedKey]}}
-	if _, by := stated.Created(); by != candidate.CreatedByNothing || !image.IsDigest(first.Digest) {
+	stated := admission.Statements{Annotations: []string{first.Annotations[admission.CreatedKey]}}
+	if _, by := stated.Created(); by != admission.CreatedByNothing || !image.IsDigest(first.Digest) {
 		return stated, nil
 	}
 	m, err := p.manifest(ctx, first.Digest)
 	if err != nil {
 		return stated, err
 	}
-	stated.Annotations = append(stated.Annotations, m.Annotations[candidate.CreatedKey])
-	if _, by := stated.Created(); by != candidate.CreatedByNothing {
+	stated.Annotations = append(stated.Annotations, m.Annotations[admission.CreatedKey])
+	if _, by := stated.Created(); by != admission.CreatedByNothing {
 		return stated, nil
 	}
 	c, err := p.config(ctx, first.Digest)

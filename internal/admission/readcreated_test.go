@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gating_test
+package admission_test
 
 import (
 	"context"
@@ -13,9 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // TestReadCreated reads the times of images, at the tag that they are listed under.
@@ -28,16 +26,16 @@ func TestReadCreated(t *testing.T) {
 		asker.push(tag, "d"+tag, good)
 	}
 	delete(asker.tags, "7")
-	known := map[string]candidate.Fact{"3": {Digest: "d3", Seen: 5, Read: true}, "4": {Digest: "old", Seen: 5, Created: 9}}
-	learned, err := gating.ReadCreated(t.Context(), asker, tags, known, began)
+	known := map[string]admission.Fact{"3": {Digest: "d3", Seen: 5, Read: true}, "4": {Digest: "old", Seen: 5, Created: 9}}
+	learned, err := admission.ReadCreated(t.Context(), asker, tags, known, began)
 	if err != nil || len(learned) != len(tags) {
 		t.Fatalf("%d are known, %v", len(learned), err)
 	}
-	for tag, want := range map[string]candidate.Fact{
+	for tag, want := range map[string]admission.Fact{
 		"1": {Digest: "d1", Seen: began.Unix(), Created: began.Unix() - 1},
 		"3": {Digest: "d3", Seen: 5, Read: true, Created: began.Unix() - 1},
 		"4": {Digest: "d4", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
-		"7": {Seen: began.Unix(), Created: candidate.CreatedUnsaid},
+		"7": {Seen: began.Unix(), Created: admission.CreatedUnsaid},
 	} {
 		if diff := cmp.Diff(want, learned[tag]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tag, diff)
@@ -58,7 +56,7 @@ func TestReadCreatedIsGoneOnWith(t *testing.T) {
 		asker.push(tag, "d"+tag, good)
 	}
 	asker.failing = []string{"image 20"}
-	learned, err := gating.ReadCreated(t.Context(), asker, tags, nil, began)
+	learned, err := admission.ReadCreated(t.Context(), asker, tags, nil, began)
 	if !errors.Is(err, errNoNet) {
 		t.Fatal(err)
 	}
@@ -68,7 +66,7 @@ func TestReadCreatedIsGoneOnWith(t *testing.T) {
 	asker.requests()
 	asker.failing = nil
 	rest := slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { _, known := learned[tag]; return known })
-	more, err := gating.ReadCreated(t.Context(), asker, rest, nil, began)
+	more, err := admission.ReadCreated(t.Context(), asker, rest, nil, began)
 	if err != nil || len(more)+len(learned) != len(tags) {
 		t.Errorf("%d and %d are known, %v", len(learned), len(more), err)
 	}
@@ -79,7 +77,7 @@ func TestReadCreatedIsGoneOnWith(t *testing.T) {
 func TestReadCreatedFailsWithOneError(t *testing.T) {
 	tags := []string{"0", "1", "2", "3", "4", "5"}
 	for range 50 {
-		_, err := gating.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)
+		_, err := admission.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)
 		if err == nil || err.Error() != "no 0" {
 			t.Fatalf("got %v, want the error about the first one", err)
 		}
@@ -88,16 +86,16 @@ func TestReadCreatedFailsWithOneError(t *testing.T) {
 
 // failingImages can't tell of any image, and says so of the first one last.
 type failingImages struct {
-	gating.Asker
+	admission.Images
 	others atomic.Int32
 }
 
-func (f *failingImages) Image(_ context.Context, reference string, _ inspect.Wants) (inspect.Image, error) {
+func (f *failingImages) Read(_ context.Context, reference string, _ admission.Wants) (admission.Fact, error) {
 	if reference != "0" {
 		f.others.Add(1)
 	}
 	for reference == "0" && f.others.Load() == 0 {
 		runtime.Gosched()
 	}
-	return inspect.Image{}, errors.New("no " + reference)
+	return admission.Fact{}, errors.New("no " + reference)
 }
