@@ -80,7 +80,9 @@ func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remo
 	if in.Held.Digest != "" && in.Held.Digest == known.held.Digest && gatesKey(gates) == known.gates {
 		in.Held.Verdict, in.Held.Message = known.held.Verdict, known.held.Message
 	}
-	return &gatedSearch{tagSearch: tags, policies: w, images: remote.images(verifier), in: in}, nil
+	asked := remote.Remote
+	asked.Verifier = verifier
+	return &gatedSearch{tagSearch: tags, policies: w, images: asked, in: in}, nil
 }
 
 // gatesKey differs for gates that judge the image that is selected differently.

@@ -5,15 +5,12 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
@@ -27,7 +24,6 @@ import (
 type Repository interface {
 	images.Repository
 	List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error)
-	Exists(ctx context.Context, tag string) (bool, error)
 	Close()
 }
 
@@ -36,68 +32,32 @@ var _ Repository = &registry.Repository{}
 // OpenRepository opens an image repository, without a request.
 type OpenRepository func(registry.Access) Repository
 
-// remoteTags looks at single tags of one origin. Credentials are read only
-// when a request will be made.
+// remoteTags is the tags and the images of one origin in the registry.
 type remoteTags struct {
-	policies *ImagePolicies
-	policy   types.NamespacedName
-	from     origin
-
-	mu    sync.Mutex // guards begin: images may be read some at a time
-	begin lifecycle.Begin
+	images.Remote
+	from origin
 }
 
-func (r *remoteTags) tell(message string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.begin(message)
-}
-
+// remote returns the tags of an origin. Each question needs one admission to the registry, and
+// credentials are read only when a request will be made. The repository's timeout spans all of
+// that.
 func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
-	return &remoteTags{policies: w, policy: client.ObjectKeyFromObject(policy), from: from, begin: begin}
-}
-
-// images returns the images of the origin. The verifier is nil where none are verified.
-func (r *remoteTags) images(verifier images.Verifier) admission.Images {
+	var mu sync.Mutex // guards begin: images may be read some at a time
 	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
-		return r.ask(ctx, message, func(ctx context.Context, repo Repository) error { return do(ctx, repo) })
+		access := accessOf(w.Auth, from.asScanned(), from.name)
+		access.Waiter = waiterOf(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
+		access.Admitted = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			begin(message)
+		}
+		repo := w.Open(access)
+		defer repo.Close()
+		ctx, cancel := context.WithTimeout(ctx, from.repo.GetTimeout())
+		defer cancel()
+		return registryError(do(ctx, repo))
 	}
-	return images.Remote{Name: r.from.name, Verifier: verifier, Session: session}
-}
-
-// digest returns the digest of a tag's manifest, of its index if it has one.
-func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
-	var digest string
-	err := r.ask(ctx, fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) error {
-		var err error
-		digest, err = repo.Digest(ctx, tag)
-		return err
-	})
-	return digest, err
-}
-
-// exists reports whether the registry has the tag.
-func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
-	var exists bool
-	err := r.ask(ctx, fmt.Sprintf("looking for %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) error {
-		var err error
-		exists, err = repo.Exists(ctx, tag)
-		return err
-	})
-	return exists, err
-}
-
-// ask does what needs one admission to the registry. The repository's timeout spans
-// all of it, credentials included.
-func (r *remoteTags) ask(ctx context.Context, message string, do func(context.Context, Repository) error) error {
-	access := accessOf(r.policies.Auth, r.from.asScanned(), r.from.name)
-	access.Waiter = waiterOf(v1.ImagePolicyKind, r.policy, r.policies.Wake)
-	access.Admitted = func() { r.tell(message) }
-	repo := r.policies.Open(access)
-	defer repo.Close()
-	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
-	defer cancel()
-	return registryError(do(ctx, repo))
+	return &remoteTags{Remote: images.Remote{Name: from.name, Session: session}, from: from}
 }
 
 // registryError gives an error of the packages registry and signature its kind.

@@ -77,7 +77,7 @@ func (w *ImagePolicies) created(
 		return facts, nil
 	}
 	some := unread[:min(len(unread), timesBudget)]
-	learned, err := admission.ReadCreated(ctx, remote.images(nil), some, facts, now)
+	learned, err := admission.ReadCreated(ctx, remote, some, facts, now)
 	if unsaved := w.save(ctx, from, learned); unsaved != nil {
 		err = unsaved // not to go on at once: it would ask for the same again
 	}

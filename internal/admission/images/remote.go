@@ -17,6 +17,7 @@ import (
 type Repository interface {
 	signature.Repository
 	Digest(ctx context.Context, tag string) (string, error)
+	Exists(ctx context.Context, tag string) (bool, error)
 }
 
 // Session opens a repository for one question, asks it, and closes the repository. The message
@@ -40,6 +41,12 @@ func (r Remote) Digest(ctx context.Context, tag string) (string, error) {
 	digest, err := ask(ctx, r, fmt.Sprintf("fetching the digest of %s:%s", r.Name, tag),
 		func(ctx context.Context, repo Repository) (string, error) { return repo.Digest(ctx, tag) })
 	return digest, gone(err)
+}
+
+// Exists reports whether the registry has a tag.
+func (r Remote) Exists(ctx context.Context, tag string) (bool, error) {
+	return ask(ctx, r, fmt.Sprintf("looking for %s:%s", r.Name, tag),
+		func(ctx context.Context, repo Repository) (bool, error) { return repo.Exists(ctx, tag) })
 }
 
 // Read implements admission.Images.
@@ -74,10 +81,16 @@ func ask[T any](ctx context.Context, r Remote, message string, do func(context.C
 	return answer, err
 }
 
-// gone returns admission.ErrGone where the registry answers that it has no such image.
+// gone makes an error be admission.ErrGone where the registry answers that it has no such image.
 func gone(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
-		return admission.ErrGone
+		return goneError{err}
 	}
 	return err
 }
+
+type goneError struct{ error }
+
+func (e goneError) Unwrap() error { return e.error }
+
+func (goneError) Is(target error) bool { return target == admission.ErrGone }

@@ -3,10 +3,12 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,16 +31,20 @@ type Verifier interface {
 // ErrNoSecret is the error about a Secret that spec.verify names and that does not exist.
 var ErrNoSecret = errors.New("create it, or correct the name")
 
+// SecretRef returns the reference to a Secret in spec.verify of a policy, nil where it has none.
+func SecretRef(policy *v1.ImagePolicy) *meta.LocalObjectReference {
+	return cmp.Or(policy.Spec.Verify.SecretRef, policy.Spec.Verify.TrustedRootSecretRef)
+}
+
 // Secret reads the Secret that spec.verify of a policy names, an empty one where it names none.
 // It fails with ErrNoSecret, or with the error of the reader, which names the Secret and the field.
 func Secret(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) (*corev1.Secret, error) {
-	field, ref := "secretRef", policy.Spec.Verify.SecretRef
-	if ref == nil {
-		field, ref = "trustedRootSecretRef", policy.Spec.Verify.TrustedRootSecretRef
-	}
-	secret := &corev1.Secret{}
+	secret, ref, field := &corev1.Secret{}, SecretRef(policy), "secretRef"
 	if ref == nil {
 		return secret, nil
+	}
+	if ref != policy.Spec.Verify.SecretRef {
+		field = "trustedRootSecretRef"
 	}
 	key := types.NamespacedName{Namespace: policy.Namespace, Name: ref.Name}
 	err := secrets.Get(ctx, key, secret)

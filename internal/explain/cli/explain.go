@@ -138,7 +138,7 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 // that is asked about.
 func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
 	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
-		exists, err := remote.Exists(ctx, doubted)
+		exists, err := remote.Images(nil).Exists(ctx, doubted)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain
 		return nil
 	}
 	var err error
-	q.told.TagExists, err = remote.Exists(ctx, q.tag)
+	q.told.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
 	return err
 }
 
@@ -179,7 +179,7 @@ func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *sourc
 	r := q.Explain(l, q.told)
 	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateKept {
 		var err error
-		if r.Selected.Digest, err = remote.Digest(ctx, r.Selected.Tag); err != nil {
+		if r.Selected.Digest, err = remote.Images(nil).Digest(ctx, r.Selected.Tag); err != nil {
 			r.Note(explain.NoteDigestUnknown, "the digest is not known: %s", err)
 		}
 	}

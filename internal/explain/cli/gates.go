@@ -4,12 +4,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/terminal"
@@ -21,7 +19,7 @@ func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []s
 		return nil
 	}
 	timed := q.Timed(tags)
-	images := remote.Images(nil, progress.Counter("reading the images of", len(timed)))
+	images := remote.Images(progress.Counter("reading the images of", len(timed)))
 	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.told.Now)
 	if err != nil {
 		return err
@@ -35,32 +33,20 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
 	}
-	verifier, unverifiable, err := q.verifier(ctx)
-	if err != nil {
-		return err
+	images, rule, unverifiable := remote.Images(nil), "", ""
+	if q.Policy.Spec.Verify != nil {
+		var err error
+		if images.Verifier, unverifiable, err = q.secrets.Verifier(ctx, q.Policy); err != nil {
+			return err
+		}
 	}
-	rule := ""
-	if verifier != nil {
-		rule = verifier.Fingerprint()
+	if images.Verifier != nil {
+		rule = images.Verifier.Fingerprint()
 	}
 	in, err := q.Admission(rule, unverifiable, q.told.Now)
 	if err != nil {
 		return err
 	}
-	q.told.Trials, err = source.Judge(ctx, remote.Images(verifier, nil), in, slices.Collect(q.Ranking(l)), q.tag)
+	q.told.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
-}
-
-// verifier returns what verifies the signatures, nil where that is nothing, or else why it can't
-// be done here.
-func (q *inquiry) verifier(ctx context.Context) (images.Verifier, string, error) {
-	if q.Policy.Spec.Verify == nil {
-		return nil, "", nil
-	}
-	if name := q.secrets.Missing(q.Policy); name != "" {
-		return nil, fmt.Sprintf("passes the other gates, but its signatures were not checked: "+
-			"the files hold no Secret '%s' that can be read, add --filename with it", name), nil
-	}
-	verifier, err := q.secrets.Verifier(ctx, q.Policy)
-	return verifier, "", err
 }

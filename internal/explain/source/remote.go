@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
-	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -42,18 +41,6 @@ func (r *Remote) ask(ctx context.Context, do func(context.Context, *registry.Rep
 	return do(ctx, repo)
 }
 
-// Images returns the images of the repository. The verifier is nil where no signatures are
-// verified. asked is called after each question, and may be nil.
-func (r *Remote) Images(verifier images.Verifier, asked func()) admission.Images {
-	session := func(ctx context.Context, _ string, do func(context.Context, images.Repository) error) error {
-		if asked != nil {
-			defer asked()
-		}
-		return r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
-	}
-	return images.Remote{Name: r.Image, Verifier: verifier, Session: session}
-}
-
 // List lists the tags.
 func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
 	l := explain.Listing{Source: explain.FromRegistry}
@@ -65,26 +52,16 @@ func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
 	return l, err
 }
 
-// Digest returns the digest of a tag.
-func (r *Remote) Digest(ctx context.Context, tag string) (string, error) {
-	var digest string
-	err := r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error {
-		var err error
-		digest, err = repo.Digest(ctx, tag)
-		return err
-	})
-	return digest, err
-}
-
-// Exists reports whether the registry has a tag.
-func (r *Remote) Exists(ctx context.Context, tag string) (bool, error) {
-	var exists bool
-	err := r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error {
-		var err error
-		exists, err = repo.Exists(ctx, tag)
-		return err
-	})
-	return exists, err
+// Images returns the images of the repository. asked is called after each question, and may be
+// nil.
+func (r *Remote) Images(asked func()) images.Remote {
+	session := func(ctx context.Context, _ string, do func(context.Context, images.Repository) error) error {
+		if asked != nil {
+			defer asked()
+		}
+		return r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
+	}
+	return images.Remote{Name: r.Image, Session: session}
 }
 
 // DockerIdentity returns the identity of the user who runs the command: what docker logs in with.
