@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -16,65 +15,55 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
-// TestReadCreated reads the times of images, at the tag that they are listed under.
-func TestReadCreated(t *testing.T) {
-	asker := newFake()
-	var tags []string
-	for i := range 20 {
-		tag := fmt.Sprint(i)
-		tags = append(tags, tag)
-		asker.push(tag, "d"+tag, good)
+// numbered returns n tags with an image each.
+func numbered(n int) (*fake, []string) {
+	images, tags := newFake(), make([]string, n)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("%02d", i)
+		images.push(tags[i], "d"+tags[i], good)
 	}
-	delete(asker.tags, "7")
-	known := map[string]admission.Fact{"3": {Digest: "d3", Seen: 5, Read: true}, "4": {Digest: "old", Seen: 5, Created: 9}}
-	learned, err := admission.ReadCreated(t.Context(), asker, tags, known, began)
-	if err != nil || len(learned) != len(tags) {
+	return images, tags
+}
+
+// TestReadCreated_KeepsFactsOfTheSameImage reads each image once, at the tag that it is listed under.
+func TestReadCreated_KeepsFactsOfTheSameImage(t *testing.T) {
+	images, tags := numbered(20)
+	delete(images.tags, "07")
+	known := map[string]admission.Fact{"03": {Digest: "d03", Seen: 5, Read: true}, "04": {Digest: "old", Seen: 5, Created: 9}}
+	learned, err := admission.ReadCreated(t.Context(), images, tags, known, began)
+	if err != nil || len(learned) != len(tags) || len(images.requests()) != len(tags) {
 		t.Fatalf("%d are known, %v", len(learned), err)
 	}
 	for tag, want := range map[string]admission.Fact{
-		"1": {Digest: "d1", Seen: began.Unix(), Created: began.Unix() - 1},
-		"3": {Digest: "d3", Seen: 5, Read: true, Created: began.Unix() - 1},
-		"4": {Digest: "d4", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
-		"7": {Seen: began.Unix(), Created: admission.CreatedUnsaid},
+		"01": {Digest: "d01", Seen: began.Unix(), Created: began.Unix() - 1},
+		"03": {Digest: "d03", Seen: 5, Read: true, Created: began.Unix() - 1},
+		"04": {Digest: "d04", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
+		"07": {Seen: began.Unix(), Created: admission.CreatedUnsaid},
 	} {
 		if diff := cmp.Diff(want, learned[tag]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tag, diff)
 		}
 	}
-	if got := len(asker.requests()); got != len(tags) {
-		t.Errorf("%d requests", got)
+}
+
+// TestReadCreated_KeepsWhatWasReadBeforeAFailure, also where the context ends.
+func TestReadCreated_KeepsWhatWasReadBeforeAFailure(t *testing.T) {
+	images, tags := numbered(40)
+	images.failing = []string{"image 20"}
+	learned, err := admission.ReadCreated(t.Context(), images, tags, nil, began)
+	_, known := learned["20"]
+	if !errors.Is(err, errNoNet) || known || len(learned) < 20 {
+		t.Errorf("%d are known, %v", len(learned), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if learned, err = admission.ReadCreated(ctx, images, tags, nil, began); !errors.Is(err, context.Canceled) || len(learned) > 0 {
+		t.Errorf("of a context that ended: %d are known, %v", len(learned), err)
 	}
 }
 
-// TestReadCreatedIsGoneOnWith: what was read before a failure is known.
-func TestReadCreatedIsGoneOnWith(t *testing.T) {
-	asker := newFake()
-	var tags []string
-	for i := range 40 {
-		tag := fmt.Sprintf("%02d", i)
-		tags = append(tags, tag)
-		asker.push(tag, "d"+tag, good)
-	}
-	asker.failing = []string{"image 20"}
-	learned, err := admission.ReadCreated(t.Context(), asker, tags, nil, began)
-	if !errors.Is(err, errNoNet) {
-		t.Fatal(err)
-	}
-	if _, known := learned["20"]; known || len(learned) < 16 {
-		t.Errorf("%d are known", len(learned))
-	}
-	asker.requests()
-	asker.failing = nil
-	rest := slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { _, known := learned[tag]; return known })
-	more, err := admission.ReadCreated(t.Context(), asker, rest, nil, began)
-	if err != nil || len(more)+len(learned) != len(tags) {
-		t.Errorf("%d and %d are known, %v", len(learned), len(more), err)
-	}
-}
-
-// TestReadCreatedFailsWithOneError: of all that fails at the same time it tells the
-// same, whatever comes to its end first.
-func TestReadCreatedFailsWithOneError(t *testing.T) {
+// TestReadCreated_FailsWithTheFirstError: the one about the first tag, whatever fails first in time.
+func TestReadCreated_FailsWithTheFirstError(t *testing.T) {
 	tags := []string{"0", "1", "2", "3", "4", "5"}
 	for range 50 {
 		_, err := admission.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)
@@ -84,7 +73,7 @@ func TestReadCreatedFailsWithOneError(t *testing.T) {
 	}
 }
 
-// failingImages can't tell of any image, and says so of the first one last.
+// failingImages fails for every image, for the first one last.
 type failingImages struct {
 	admission.Images
 	others atomic.Int32

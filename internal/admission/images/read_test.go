@@ -243,9 +243,6 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 		{"the configuration is gone", func(p pusher) {
 			p.push("t", ociManifest, withConfig(absent(1), 2))
 		}, "none", true},
-		{"the first image of an index can't be read", func(p pusher) {
-			p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config, nil), Platform: on("linux", "amd64", "")})
-		}, registrytest.Blob, false},
 		{"the configuration is larger than its manifest says", func(p pusher) {
 			large := p.reg.PushBlob(p.t, "app", []byte(strings.Repeat("x", 8<<20+1)))
 			p.push("t", ociManifest, withConfig(large, 2))
