@@ -66,11 +66,8 @@ func (c *Case) Observed() Trials {
 
 // Admission returns what the candidates are judged by here. rule is the fingerprint of the rule
 // of signatures, empty where there is none, and unverifiable why they can't be verified.
-func (c *Case) Admission(rule, unverifiable string, now time.Time) (admission.Input, error) {
-	gates, err := admission.Compile(&c.Policy.Spec)
-	if err != nil {
-		return admission.Input{}, err
-	}
+func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Input {
+	gates := c.gates
 	gates.Rule, gates.Unverifiable = rule, unverifiable
 	if gates.MinimumAge > 0 {
 		gates.Age = c.age
@@ -79,7 +76,7 @@ func (c *Case) Admission(rule, unverifiable string, now time.Time) (admission.In
 	if c.Live() {
 		in.Held = admission.HeldBy(c.Policy, c.Repository.Spec.Image)
 	}
-	return in, nil
+	return in
 }
 
 // age judges the age of an image by the status: since when it counts is known to the controller
@@ -99,8 +96,8 @@ func (c *Case) age(of admission.Candidate, now time.Time) admission.Judgement {
 	return j
 }
 
-// gates says what images have to pass, nil for nothing.
-func (c *Case) gates(t Trials) *Gates {
+// reportedGates returns what images have to pass, nil for nothing.
+func (c *Case) reportedGates(t Trials) *Gates {
 	spec := &c.Policy.Spec
 	if !spec.HasGates() {
 		return nil

@@ -34,8 +34,8 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 		return nil
 	}
 	images, rule, unverifiable := remote.Images(nil), "", ""
+	var err error
 	if q.Policy.Spec.Verify != nil {
-		var err error
 		if images.Verifier, unverifiable, err = q.secrets.Verifier(ctx, q.Policy); err != nil {
 			return err
 		}
@@ -43,10 +43,7 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 	if images.Verifier != nil {
 		rule = images.Verifier.Fingerprint()
 	}
-	in, err := q.Admission(rule, unverifiable, q.told.Now)
-	if err != nil {
-		return err
-	}
+	in := q.Admission(rule, unverifiable, q.told.Now)
 	q.told.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }

@@ -58,12 +58,8 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unveri
 	if err := c.Compile(); err != nil {
 		t.Fatal(err)
 	}
-	in, err := c.Admission(rule, unverifiable, at)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ranking := c.Ranking(explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
-	return source.Judge(t.Context(), images, in, slices.Collect(ranking), also)
+	return source.Judge(t.Context(), images, c.Admission(rule, unverifiable, at), slices.Collect(ranking), also)
 }
 
 // TestJudge_SelectsSignedBeforeNewer also judges the tag that is asked about, and fails where a
