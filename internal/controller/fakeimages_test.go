@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
@@ -67,7 +68,7 @@ func (r *worldRepository) Blob(ctx context.Context, digest string, _ int64) ([]b
 }
 
 // Verifier implements Verifiers.
-func (w *world) Verifier(context.Context, *v1.ImagePolicy) (Verifier, error) {
+func (w *world) Verifier(context.Context, *v1.ImagePolicy) (images.Verifier, error) {
 	return fakeVerifier{w}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -15,54 +16,45 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-const (
-	// walkBudget is about how many candidates a registry is asked in one
-	// reconcile. Others get their turn before the next ones.
-	walkBudget = 16
-	// maxJudged is how many candidates a status tells of.
-	maxJudged = 8
-)
-
 // judged is what is remembered of the candidates of a policy.
 type judged struct {
 	uid   types.UID
-	looks gating.Looks
-	// again is when somebody asked for all of them to be renewed, zero where that
-	// is done.
+	looks admission.Looks
+	// again is when a reconcile was requested, which renews all looks, zero where that is done.
 	again time.Time
-	// passed stands for the image and the gates that it passed last, with message, and
-	// failed for one that is selected and did not pass.
-	passed, message string
-	failed          string
+	// held is the image that is selected, with the verdict of the gates with this key.
+	held  admission.Held
+	gates string
 }
 
-// gatedWalk looks for the best candidate that passes the gates of a policy.
-type gatedWalk struct {
+// gatedSearch looks for the best candidate that passes the gates of a policy.
+type gatedSearch struct {
 	*tagSearch
-	*gating.Walk
 	policies *ImagePolicies
+	images   admission.Images
+	in       admission.Input
+	result   admission.Result
 }
 
-// walk begins a search among images. It takes the facts that are known from the store.
-func (w *ImagePolicies) walk(ctx context.Context, tags *tagSearch, remote *remoteTags) (*gatedWalk, error) {
+// gated begins a search among images. It takes the facts that are known from the store.
+func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remoteTags) (*gatedSearch, error) {
 	policy, from := tags.policy, tags.from
-	gates, err := candidate.Compile(&policy.Spec)
+	gates, err := admission.Compile(&policy.Spec)
 	if err != nil {
 		return nil, outcome.Stalled(v1.InvalidPolicyReason, err)
 	}
-	if remote.verifier, err = w.verifier(ctx, policy); err != nil {
+	verifier, err := w.verifier(ctx, policy)
+	if err != nil {
 		return nil, err
 	}
-	if remote.verifier != nil {
-		gates.Rule = remote.verifier.Fingerprint()
+	if verifier != nil {
+		gates.Rule = verifier.Fingerprint()
 	}
 	facts, err := w.Facts.Facts(ctx, storeKey(from.repo))
 	if err != nil {
@@ -72,96 +64,66 @@ func (w *ImagePolicies) walk(ctx context.Context, tags *tagSearch, remote *remot
 	if known.uid != policy.UID {
 		known = judged{}
 	}
-	walk := &gatedWalk{tagSearch: tags, policies: w, Walk: &gating.Walk{
+	in := admission.Input{
 		Gates:    gates,
-		Asker:    remote,
 		Snapshot: from.snapshot,
 		Facts:    facts,
-		Looks:    known.looks,
-		Interval: from.repo.GetRequeueAfter(),
-		Budget:   walkBudget,
+		Held:     admission.HeldBy(policy, from.snapshot.Image),
+		Recheck:  admission.Recheck{Looks: known.looks, Interval: from.repo.GetRequeueAfter(), Before: known.again},
+		Budget:   admission.Budget,
 		Now:      time.Now(),
-	}}
-	if walk.LookAgain = known.again; walk.LookAgain.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
-		walk.LookAgain = walk.Now
 	}
-	walk.Held = w.held(policy, from)
-	if key := walk.passKey(walk.Held.Digest); key != "" {
-		walk.Held.Passed, walk.Held.Failed, walk.Held.Message = known.passed == key, known.failed == key, known.message
+	if known.again.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+		in.Recheck.Before = in.Now
 	}
-	return walk, nil
+	in.Held.Look = in.Held.Look && w.rest(policy) == 0 && !from.replaced()
+	if in.Held.Digest != "" && in.Held.Digest == known.held.Digest && gatesKey(gates) == known.gates {
+		in.Held.Verdict, in.Held.Message = known.held.Verdict, known.held.Message
+	}
+	asked := remote.Remote
+	asked.Verifier = verifier
+	return &gatedSearch{tagSearch: tags, policies: w, images: asked, in: in}, nil
 }
 
-// held returns the image that the policy has selected of this repository. Where
-// the status may not tell its digest, the candidates do.
-func (w *ImagePolicies) held(policy *v1.ImagePolicy, from origin) gating.Held {
-	latest := policy.Status.LatestRef
-	if latest == nil || latest.Name != from.snapshot.Image {
-		return gating.Held{}
-	}
-	held := gating.Held{Tag: latest.Tag, Digest: latest.Digest}
-	if i := slices.IndexFunc(policy.Status.Candidates, selectedBefore(latest.Tag)); held.Digest == "" && i >= 0 {
-		held.Digest = policy.Status.Candidates[i].Digest
-	}
-	if !image.IsDigest(held.Digest) { // no image has one that something else wrote
-		held.Digest = ""
-	}
-	always := policy.GetDigestReflectionPolicy() == v1.ReflectAlways
-	held.Look = always && w.rest(policy) == 0 && !from.replaced()
-	return held
+// gatesKey differs for gates that judge the image that is selected differently.
+func gatesKey(gates admission.Gates) string {
+	return gates.Rule + " " + strings.Join(gates.Platforms, " ")
 }
 
-func selectedBefore(tag string) func(v1.JudgedCandidate) bool {
-	return func(c v1.JudgedCandidate) bool { return c.Tag == tag && c.Verdict == v1.CandidatePassed }
-}
-
-// passKey stands for a digest and the gates that it is judged by, "" for none.
-func (g *gatedWalk) passKey(digest string) string {
-	if digest == "" {
-		return ""
-	}
-	key := digest + " " + g.Gates.Rule
-	for _, platform := range g.Gates.Platforms {
-		key += " " + platform
-	}
-	return key
-}
-
-// best returns the best candidate that passes, nil where none does. What was learned
-// is kept, also where the search ends with an error.
-func (g *gatedWalk) best(ctx context.Context) (*picked, error) {
+// best returns the best candidate that passes, nil where none does. What was learned is kept,
+// also where the search ends with an error.
+func (g *gatedSearch) best(ctx context.Context) (*picked, error) {
 	considered, err := g.from.considered(ctx, g.rule)
 	if err != nil {
 		return nil, err
 	}
-	pick, err := g.Best(ctx, g.rule.Ranking(considered))
-	return g.end(ctx, pick, err)
+	g.result, err = admission.Evaluate(ctx, g.images, g.in, g.rule.Ranking(considered))
+	return g.end(ctx, err)
 }
 
 // try returns the candidate of one tag if it passes. That tag ranks above all others.
-func (g *gatedWalk) try(ctx context.Context, tag string) (*picked, error) {
-	others := g.Judged
-	g.Judged = nil
-	pick, err := g.Try(ctx, tag)
-	g.Judged = append(g.Judged, others...)
-	return g.end(ctx, pick, err)
+func (g *gatedSearch) try(ctx context.Context, tag string) (*picked, error) {
+	above, err := admission.Evaluate(ctx, g.images, g.in, slices.Values([]selection.Choice{{Tag: tag}}))
+	g.result = above.Above(g.result)
+	return g.end(ctx, err)
 }
 
-// end keeps what a search has learned. One that came to its bound goes on at once,
-// behind others.
-func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*picked, error) {
-	if unsaved := g.policies.save(ctx, g.from, g.Learned); unsaved != nil {
+// end keeps what a search has learned. One that came to its bound goes on at once, behind
+// others.
+func (g *gatedSearch) end(ctx context.Context, err error) (*picked, error) {
+	if unsaved := g.policies.save(ctx, g.from, g.result.Facts); unsaved != nil {
 		err = unsaved // not to go on at once: it would ask for the same again
 	}
-	g.remember(pick, err == nil)
-	if errors.Is(err, gating.ErrUnfinished) {
+	g.remember(err == nil)
+	if errors.Is(err, admission.ErrUnfinished) {
 		return nil, outcome.Deferred(goOn, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	g.log(ctx)
-	g.policy.Status.Candidates = told(g.Judged)
+	g.policy.Status.Candidates = admission.Reported(g.result.Judged)
+	pick := g.result.Pick
 	if pick == nil {
 		return nil, nil
 	}
@@ -171,68 +133,42 @@ func (g *gatedWalk) end(ctx context.Context, pick *gating.Pick, err error) (*pic
 // goOn is how long work waits that could go on at once, but lets others go first.
 const goOn = time.Millisecond
 
-// remember notes what became of the candidates, for the next search, which goes on
-// with this one where it did not end.
-func (g *gatedWalk) remember(pick *gating.Pick, ended bool) {
-	now := judged{uid: g.policy.UID, looks: g.Looked}
-	if i := slices.IndexFunc(g.Judged, passedNow(pick)); i >= 0 {
-		now.passed, now.message = g.passKey(pick.Digest), g.Judged[i].Message
-	} else if g.Held.Passed {
-		now.passed, now.message = g.passKey(g.Held.Digest), g.Held.Message
-	} else if g.Held.Failed {
-		now.failed = g.passKey(g.Held.Digest)
-	}
+// remember notes the result for the next search, which goes on with this one where it did
+// not end.
+func (g *gatedSearch) remember(ended bool) {
+	now := judged{uid: g.policy.UID, looks: g.result.Looks, held: g.result.Held, gates: gatesKey(g.in.Gates)}
 	if !ended {
-		now.again, now.looks = g.LookAgain, gating.Looks{}
-		maps.Copy(now.looks, g.Looks)
-		maps.Copy(now.looks, g.Looked)
+		now.again, now.looks = g.in.Recheck.Before, admission.Looks{}
+		maps.Copy(now.looks, g.in.Recheck.Looks)
+		maps.Copy(now.looks, g.result.Looks)
 	}
 	g.policies.judged.update(client.ObjectKeyFromObject(g.policy), func(judged, bool) judged { return now })
-	if g.Looking {
+	if g.result.Looked {
 		g.policies.rests.end(g.policy)
 	}
 }
 
-func passedNow(pick *gating.Pick) func(v1.JudgedCandidate) bool {
-	return func(c v1.JudgedCandidate) bool {
-		return pick != nil && c.Tag == pick.Tag && c.Verdict == v1.CandidatePassed
-	}
-}
-
 // nothing says which candidates did not pass.
-func (g *gatedWalk) nothing() error {
-	if len(g.Judged) == 0 {
+func (g *gatedSearch) nothing() error {
+	if len(g.result.Judged) == 0 {
 		return g.tagSearch.nothing()
 	}
-	best := g.Judged[0]
+	best := g.result.Judged[0]
 	return outcome.Waiting(v1.NoTagSelectedReason, g.after(), fmt.Errorf(
 		"no tag selected: none of the %d tags of image '%s' that the policy accepts passes its gates: '%s', which ranks highest, %s",
-		len(g.Judged), g.from.snapshot.Image, best.Tag, best.Message))
+		len(g.result.Judged), g.from.snapshot.Image, best.Tag, best.Message))
 }
 
 // after returns the time until another search may come to something else.
-func (g *gatedWalk) after() time.Duration {
+func (g *gatedSearch) after() time.Duration {
 	var after time.Duration
-	if !g.Next.IsZero() {
-		after = max(time.Until(g.Next), time.Second)
+	if !g.result.Next.IsZero() {
+		after = max(time.Until(g.result.Next), time.Second)
 	}
-	if g.Gates.Rule != "" { // no watch tells when keys change
+	if g.in.Gates.Rule != "" { // no watch sees that keys change
 		after = sooner(after, g.from.repo.GetRequeueAfter())
 	}
 	return after
-}
-
-// told returns the candidates that a status tells of: the best ones, and the one
-// that passed.
-func told(all []v1.JudgedCandidate) []v1.JudgedCandidate {
-	if len(all) <= maxJudged {
-		return all
-	}
-	best := slices.Clone(all[:maxJudged])
-	if i := slices.IndexFunc(all, v1.JudgedCandidate.IsSelected); i >= maxJudged {
-		best[maxJudged-1] = all[i]
-	}
-	return best
 }
 
 // considered returns the tags that the rule lets through to be compared.
@@ -254,9 +190,9 @@ func (o origin) considered(ctx context.Context, rule *selection.Rule) ([]string,
 }
 
 // log says why a candidate was left out, once.
-func (g *gatedWalk) log(ctx context.Context) {
+func (g *gatedSearch) log(ctx context.Context) {
 	before := g.policy.Status.Candidates
-	for _, c := range g.Judged {
+	for _, c := range g.result.Judged {
 		same := func(b v1.JudgedCandidate) bool {
 			return b.Tag == c.Tag && b.Digest == c.Digest && b.Verdict == c.Verdict
 		}

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
@@ -27,7 +27,7 @@ type fullStore struct{ tagstore.FactStore }
 
 var errFull = errors.New("no space left on device")
 
-func (fullStore) PutFacts(context.Context, tagstore.Key, map[string]candidate.Fact) error {
+func (fullStore) PutFacts(context.Context, tagstore.Key, map[string]admission.Fact) error {
 	return errFull
 }
 
@@ -43,7 +43,7 @@ func expectRetry(g *WithT, err error) {
 func TestFactsThatCantBeStored(t *testing.T) {
 	many := func(g *WithT, w *world) {
 		var tags []string
-		for i := range max(walkBudget, timesBudget) + 1 {
+		for i := range max(admission.Budget, timesBudget) + 1 {
 			tags = append(tags, fmt.Sprintf("1.%d.0", i))
 			w.put(tags[i], "linux", "amd64", longAgo)
 		}

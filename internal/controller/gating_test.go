@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
@@ -277,8 +278,8 @@ func TestManyUnsignedCandidates(t *testing.T) {
 			}
 			g.Expect(searches).To(Equal(3), "51 candidates, 16 at a time")
 			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
-			g.Expect(w.policy.Status.Candidates).To(HaveLen(maxJudged))
-			g.Expect(w.policy.Status.Candidates[maxJudged-1].Verdict).To(Equal(v1.CandidatePassed))
+			g.Expect(w.policy.Status.Candidates).To(HaveLen(admission.MaxReported))
+			g.Expect(w.policy.Status.Candidates[admission.MaxReported-1].Verdict).To(Equal(v1.CandidatePassed))
 			w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 			pass(time.Second)
 		}

@@ -146,7 +146,7 @@ func (w *ImagePolicies) choose(
 		return nil, err
 	}
 	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, pick.choice(), current) {
-		exists, err := remote.exists(ctx, current.Tag)
+		exists, err := remote.Exists(ctx, current.Tag)
 		if err != nil {
 			return nil, w.unconfirmed(current.Tag, err)
 		}
@@ -192,7 +192,7 @@ func (w *ImagePolicies) reflected(
 	case keepDigest:
 		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
 	case fetchDigest:
-		digest, err := remote.digest(ctx, ref.Tag)
+		digest, err := remote.Digest(ctx, ref.Tag)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 )
 
@@ -14,7 +14,7 @@ var errImageReplaced = errors.New("the ImageRepository has the tags of another i
 
 // save keeps what was learned of the images of an origin. Where the tags of another
 // image took their place meanwhile, it is about none that is known, and all begins anew.
-func (w *ImagePolicies) save(ctx context.Context, from origin, learned map[string]candidate.Fact) error {
+func (w *ImagePolicies) save(ctx context.Context, from origin, learned map[string]admission.Fact) error {
 	if len(learned) == 0 {
 		return nil
 	}

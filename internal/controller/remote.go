@@ -5,15 +5,13 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -24,11 +22,8 @@ import (
 // Repository is an image repository in a registry. Each operation fails with a
 // *ratelimit.BusyError if it has to return later.
 type Repository interface {
-	inspect.Source
-	signature.Repository
+	images.Repository
 	List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error)
-	Digest(ctx context.Context, tag string) (string, error)
-	Exists(ctx context.Context, tag string) (bool, error)
 	Close()
 }
 
@@ -37,65 +32,44 @@ var _ Repository = &registry.Repository{}
 // OpenRepository opens an image repository, without a request.
 type OpenRepository func(registry.Access) Repository
 
-// remoteTags looks at single tags of one origin. Credentials are read only
-// when a request will be made.
+// remoteTags is the tags and the images of one origin in the registry.
 type remoteTags struct {
-	policies *ImagePolicies
-	policy   types.NamespacedName
-	from     origin
-	// verifier is set where the policy has images verified.
-	verifier Verifier
-
-	mu    sync.Mutex // guards begin: images may be read some at a time
-	begin lifecycle.Begin
+	images.Remote
+	from origin
 }
 
-func (r *remoteTags) tell(message string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.begin(message)
-}
-
+// remote returns the tags of an origin. Each question needs one admission to the registry, and
+// credentials are read only when a request will be made. The repository's timeout spans all of
+// that.
 func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
-	return &remoteTags{policies: w, policy: client.ObjectKeyFromObject(policy), from: from, begin: begin}
+	var mu sync.Mutex // guards begin: images may be read some at a time
+	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
+		access := accessOf(w.Auth, from.asScanned(), from.name)
+		access.Waiter = waiterOf(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
+		access.Admitted = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			begin(message)
+		}
+		repo := w.Open(access)
+		defer repo.Close()
+		ctx, cancel := context.WithTimeout(ctx, from.repo.GetTimeout())
+		defer cancel()
+		return registryError(do(ctx, repo))
+	}
+	return &remoteTags{Remote: images.Remote{Name: from.name, Session: session}, from: from}
 }
 
-// digest returns the digest of a tag's manifest, of its index if it has one.
-func (r *remoteTags) digest(ctx context.Context, tag string) (string, error) {
-	message := fmt.Sprintf("fetching the digest of %s:%s", r.from.name, tag)
-	return ask(ctx, r, message, func(ctx context.Context, repo Repository) (string, error) {
-		return repo.Digest(ctx, tag)
-	})
-}
-
-// exists reports whether the registry has the tag.
-func (r *remoteTags) exists(ctx context.Context, tag string) (bool, error) {
-	return ask(ctx, r, fmt.Sprintf("looking for %s:%s", r.from.name, tag), func(ctx context.Context, repo Repository) (bool, error) {
-		return repo.Exists(ctx, tag)
-	})
-}
-
-// ask does what needs one admission to the registry. The repository's timeout spans
-// all of it, credentials included.
-func ask[T any](ctx context.Context, r *remoteTags, message string, do func(context.Context, Repository) (T, error)) (T, error) {
-	access := accessOf(r.policies.Auth, r.from.asScanned(), r.from.name)
-	access.Waiter = waiterOf(v1.ImagePolicyKind, r.policy, r.policies.Wake)
-	access.Admitted = func() { r.tell(message) }
-	repo := r.policies.Open(access)
-	defer repo.Close()
-	ctx, cancel := context.WithTimeout(ctx, r.from.repo.GetTimeout())
-	defer cancel()
-	answer, err := do(ctx, repo)
-	return answer, registryError(err)
-}
-
-// registryError gives an error of the registry package its kind.
+// registryError gives an error of the packages registry and signature its kind.
 func registryError(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return outcome.Deferred(busy.After, err)
 	}
 	failure, ok := registryFailure(err)
+	unavailable, unverified := errors.AsType[*signature.UnavailableError](err)
 	switch {
+	case !ok && unverified:
+		return outcome.Retry(v1.VerificationErrorReason, unavailable)
 	case !ok:
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:

@@ -47,7 +47,7 @@ func (w *ImagePolicies) search(
 ) (search, error) {
 	tags := &tagSearch{policy: policy, rule: rule, from: from}
 	if policy.Spec.HasGates() {
-		return w.walk(ctx, tags, remote)
+		return w.gated(ctx, tags, remote)
 	}
 	policy.Status.Candidates = nil
 	return tags, nil

@@ -10,8 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
@@ -46,18 +45,16 @@ func firstSeen(from origin) selection.Times {
 	}
 }
 
-func createdOf(facts map[string]candidate.Fact, snapshot scan.Snapshot) selection.Times {
+func createdOf(facts map[string]admission.Fact, snapshot scan.Snapshot) selection.Times {
 	return func(tag string) (int64, string) {
 		fact := facts[tag]
 		switch {
-		case fact.Created == candidate.CreatedUnread:
+		case fact.Created == admission.CreatedUnread:
 			return 0, "was not read, so that nobody knows when it was created"
 		case fact.Digest == "":
 			return 0, "is listed, but the registry has no image for it"
 		}
-		firstSeen, _ := snapshot.FirstSeenAt(tag)
-		at, _ := candidate.Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Fact: fact}.CreationTime()
-		return at, ""
+		return admission.NewCandidate(tag, snapshot, fact).CreationTime(), ""
 	}
 }
 
@@ -65,7 +62,7 @@ func createdOf(facts map[string]candidate.Fact, snapshot scan.Snapshot) selectio
 // read, some of them at a time: until all are known, nothing is selected anew.
 func (w *ImagePolicies) created(
 	ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags,
-) (map[string]candidate.Fact, error) {
+) (map[string]admission.Fact, error) {
 	facts, err := w.Facts.Facts(ctx, storeKey(from.repo))
 	if err != nil {
 		return nil, err
@@ -80,7 +77,7 @@ func (w *ImagePolicies) created(
 		return facts, nil
 	}
 	some := unread[:min(len(unread), timesBudget)]
-	learned, err := gating.ReadCreated(ctx, remote, some, facts, now)
+	learned, err := admission.ReadCreated(ctx, remote, some, facts, now)
 	if unsaved := w.save(ctx, from, learned); unsaved != nil {
 		err = unsaved // not to go on at once: it would ask for the same again
 	}
@@ -98,7 +95,7 @@ func (w *ImagePolicies) created(
 const absence = 24 * time.Hour
 
 // isUnread reports whether the image of a tag is to be read.
-func isUnread(fact candidate.Fact, now time.Time) bool {
-	gone := fact.Digest == "" && fact.Created == candidate.CreatedUnsaid
-	return fact.Created == candidate.CreatedUnread || gone && !now.Before(time.Unix(fact.Seen, 0).Add(absence))
+func isUnread(fact admission.Fact, now time.Time) bool {
+	gone := fact.Digest == "" && fact.Created == admission.CreatedUnsaid
+	return fact.Created == admission.CreatedUnread || gone && !now.Before(time.Unix(fact.Seen, 0).Add(absence))
 }

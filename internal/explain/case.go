@@ -8,7 +8,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -26,11 +26,12 @@ type Case struct {
 	Image image.Name
 
 	rule       *selection.Rule
+	gates      admission.Gates
 	exclusions scan.Exclusions
 	// timeless says that the rule compares times which are not known.
 	timeless bool
-	// created tells when the images were created, nil where that was not read.
-	created map[string]candidate.Fact
+	// created has when the images were created, nil where that was not read.
+	created map[string]admission.Fact
 }
 
 // Live reports whether the objects were read from a cluster, which has a status.
@@ -40,6 +41,9 @@ func (c *Case) Live() bool { return c.PolicyFile == "" }
 // names the object, the field and the fix.
 func (c *Case) Compile() error {
 	rule, err := selection.Compile(&c.Policy.Spec)
+	if err == nil {
+		c.gates, err = admission.Compile(&c.Policy.Spec)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}
@@ -53,9 +57,6 @@ func (c *Case) Compile() error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
-	}
-	if _, err := candidate.Compile(&c.Policy.Spec); err != nil {
-		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}
 	c.rule, c.exclusions = rule, exclusions
 	return nil

@@ -45,7 +45,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		Policy:     c.policy(),
 		Repository: c.repository(o.Now),
 		Rule:       c.rule.String(),
-		Gates:      c.gates(trials),
+		Gates:      c.reportedGates(trials),
 		RunnersUp:  []Candidate{},
 		Rejections: c.rejections(explanation.Rejected, excluded),
 		Notes:      []Note{},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -31,7 +32,7 @@ const (
 	// Unjudged is that of a candidate whose image was not judged.
 	Unjudged v1.CandidateVerdict = "Unjudged"
 	// Unknown is that of a candidate which passes what could be judged here.
-	Unknown v1.CandidateVerdict = "Unknown"
+	Unknown = admission.Unknown
 )
 
 // Trials are the verdicts on some candidates, by tag.
@@ -52,9 +53,6 @@ func (t Trials) of(tag string) (v1.JudgedCandidate, bool) {
 	return t.Judged[i], true
 }
 
-// toldAtMost is how many candidates a status tells of: the best ones, and the last.
-const toldAtMost = 8
-
 // Observed returns what the controller judged, as far as its status says so and
 // speaks of the policy and the image as they are now.
 func (c *Case) Observed() Trials {
@@ -66,8 +64,40 @@ func (c *Case) Observed() Trials {
 	return Trials{By: ByController, Judged: status.Candidates, Complete: true}
 }
 
-// gates says what images have to pass, nil for nothing.
-func (c *Case) gates(t Trials) *Gates {
+// Admission returns what the candidates are judged by here. rule is the fingerprint of the rule
+// of signatures, empty where there is none, and unverifiable why they can't be verified.
+func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Input {
+	gates := c.gates
+	gates.Rule, gates.Unverifiable = rule, unverifiable
+	if gates.MinimumAge > 0 {
+		gates.Age = c.age
+	}
+	in := admission.Input{Gates: gates, Now: now}
+	if c.Live() {
+		in.Held = admission.HeldBy(c.Policy, c.Repository.Spec.Image)
+	}
+	return in
+}
+
+// age judges the age of an image by the status: since when it counts is known to the controller
+// only.
+func (c *Case) age(of admission.Candidate, now time.Time) admission.Judgement {
+	j := admission.Judgement{Verdict: v1.CandidatePassed}
+	seen, known := c.Observed().of(of.Tag)
+	switch {
+	case of.Held:
+	case !known || seen.Digest != of.Fact.Digest:
+		j.Verdict, j.Gate = Unknown, v1.GateMinimumAge
+		j.Message = "passes the other gates, but since when its age counts is known to the controller only, which has not told yet"
+	case seen.EligibleAt != nil && seen.EligibleAt.After(now):
+		j.Verdict, j.Gate, j.Ripe = v1.CandidateRipening, v1.GateMinimumAge, seen.EligibleAt.Time
+		j.Message, _, _ = strings.Cut(seen.Message, "; ") // what is kept in its place is looked at here
+	}
+	return j
+}
+
+// reportedGates returns what images have to pass, nil for nothing.
+func (c *Case) reportedGates(t Trials) *Gates {
 	spec := &c.Policy.Spec
 	if !spec.HasGates() {
 		return nil
@@ -127,11 +157,6 @@ func (c *Case) judged(candidate Candidate, j v1.JudgedCandidate) Candidate {
 	return candidate
 }
 
-// Stops reports whether a verdict keeps a candidate from being selected.
-func Stops(verdict v1.CandidateVerdict) bool {
-	return verdict == v1.CandidateRejected || verdict == v1.CandidateRipening
-}
-
 // judge parts the ranking: those before the first candidate that is not stopped by
 // its verdict, that one, and those behind it.
 func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
@@ -146,7 +171,7 @@ func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
 			r.RunnersUp = append(r.RunnersUp, candidate)
 		case r.Selected != nil:
 			return
-		case known && Stops(j.Verdict):
+		case known && admission.Stops(j.Verdict):
 			r.PassedOver = append(r.PassedOver, candidate)
 		case !known && t.By == ByExplain: // more than are judged at a time
 			return
@@ -161,14 +186,14 @@ func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
 // untold reports whether the status may have left out a candidate that was judged:
 // one behind the best ones of which it tells, and before the last.
 func (t Trials) untold(tag string, rule *selection.Rule) bool {
-	if t.By != ByController || len(t.Judged) < toldAtMost {
+	if t.By != ByController || len(t.Judged) < admission.MaxReported {
 		return false
 	}
-	last := t.Judged[toldAtMost-1]
-	if rule.Compare(t.Judged[toldAtMost-2].Tag, tag) < 0 {
+	last := t.Judged[admission.MaxReported-1]
+	if rule.Compare(t.Judged[admission.MaxReported-2].Tag, tag) < 0 {
 		return false
 	}
-	return Stops(last.Verdict) || rule.Compare(tag, last.Tag) > 0
+	return admission.Stops(last.Verdict) || rule.Compare(tag, last.Tag) > 0
 }
 
 // noteGates notes what is not known of the images.
@@ -211,7 +236,7 @@ func (c *Case) noteVerdicts(r *Result) {
 	}
 	for _, here := range candidates {
 		there, known := observed.of(here.Tag)
-		if !known || there.Digest != here.Digest || here.Verdict == Unknown || Stops(here.Verdict) == Stops(there.Verdict) {
+		if !known || there.Digest != here.Digest || here.Verdict == Unknown || admission.Stops(here.Verdict) == admission.Stops(there.Verdict) {
 			continue
 		}
 		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag,

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
@@ -298,11 +298,11 @@ func TestTimesThatAreProvided(t *testing.T) {
 	g := NewWithT(t)
 	c := newest(t, v1.TimeCreated, "b")
 	g.Expect(c.Timed([]string{"z", "c", "dev-1", "b", "a"})).To(ConsistOf("a", "b", "c"), "what is excluded or filtered out costs nothing")
-	c.ProvideCreated(map[string]candidate.Fact{
-		"a": {Digest: "d", Created: 97, CreatedBy: candidate.CreatedByAnnotation},
-		"b": {Digest: "d", Created: 98, CreatedBy: candidate.CreatedByLabel},
-		"c": {Digest: "d", Created: candidate.CreatedUnsaid},
-		"d": {Created: candidate.CreatedUnsaid},
+	c.ProvideCreated(map[string]admission.Fact{
+		"a": {Digest: "d", Created: 97, CreatedBy: admission.CreatedByAnnotation},
+		"b": {Digest: "d", Created: 98, CreatedBy: admission.CreatedByLabel},
+		"c": {Digest: "d", Created: admission.CreatedUnsaid},
+		"d": {Created: admission.CreatedUnsaid},
 	})
 	l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"a", "b", "c", "d"}}
 	r := c.Explain(l, explain.Options{Now: now, Top: 5, Tag: "c"})

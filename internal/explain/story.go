@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -85,7 +86,7 @@ func (c *Case) tell(s *Story, r *Result, o Options) {
 	case r.Selected != nil && r.Selected.Rank < s.Rank:
 		s.Verdict, s.Behind = RunnerUp, r.Selected.Tag
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d, behind %s: %s", s.Rank, s.Behind, c.rule.Precedence(s.Behind, s.Tag))
-	case known && Stops(j.Verdict):
+	case known && admission.Stops(j.Verdict):
 		s.Verdict = Stopped
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d", s.Rank)
 	case !known && t.untold(s.Tag, c.rule):

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -29,7 +29,7 @@ func (c *Case) Timed(tags []string) []string {
 
 // ProvideCreated has tags compared by when their images were created, which facts tell. When
 // the controller first saw those that do not state it, is not known here.
-func (c *Case) ProvideCreated(facts map[string]candidate.Fact) {
+func (c *Case) ProvideCreated(facts map[string]admission.Fact) {
 	c.timeless, c.created = false, facts
 	c.rule = c.rule.With(func(tag string) (int64, string) {
 		switch fact := facts[tag]; {
@@ -91,7 +91,7 @@ func (c *Case) noteTimes(r *Result, ranked []selection.Choice) {
 
 // noteSources notes from which sources the times of creation are.
 func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
-	tags := map[candidate.CreatedBy][]string{}
+	tags := map[admission.CreatedBy][]string{}
 	for _, choice := range ranked {
 		if fact, known := c.created[choice.Tag]; known {
 			tags[fact.CreatedBy] = append(tags[fact.CreatedBy], choice.Tag)
@@ -120,7 +120,7 @@ func (c *Case) isUnranked(v selection.Verdict) bool {
 		return false
 	}
 	fact := c.created[v.Tag]
-	return c.timeless || fact.Created == candidate.CreatedUnsaid && fact.Digest != ""
+	return c.timeless || fact.Created == admission.CreatedUnsaid && fact.Digest != ""
 }
 
 // isRankUnknown reports whether the image of the status is one whose rank is not known here.

@@ -13,20 +13,20 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 var _ FactStore = (*Bolt)(nil)
 
 // Facts implements FactReader. A fact that can't be read counts as not held.
-func (b *Bolt) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error) {
+func (b *Bolt) Facts(ctx context.Context, key Key) (map[string]admission.Fact, error) {
 	return b.readFacts(ctx, key, func(h *heldFacts) (int, iter.Seq2[[]byte, []byte]) {
 		return int(min(h.facts, MaxTags)), h.entries(factEntry)
 	})
 }
 
 // Fact implements FactReader.
-func (b *Bolt) Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error) {
+func (b *Bolt) Fact(ctx context.Context, key Key, tags ...string) (map[string]admission.Fact, error) {
 	return b.readFacts(ctx, key, func(h *heldFacts) (int, iter.Seq2[[]byte, []byte]) {
 		return len(tags), func(yield func(key, entry []byte) bool) {
 			for _, tag := range tags {
@@ -43,9 +43,9 @@ func (b *Bolt) Fact(ctx context.Context, key Key, tags ...string) (map[string]ca
 // many these are.
 func (b *Bolt) readFacts(
 	ctx context.Context, key Key, choose func(*heldFacts) (int, iter.Seq2[[]byte, []byte]),
-) (map[string]candidate.Fact, error) {
+) (map[string]admission.Fact, error) {
 	name := key.encode()
-	found := map[string]candidate.Fact{}
+	found := map[string]admission.Fact{}
 	var broken error
 	err := b.view(ctx, func(records *bolt.Bucket) error {
 		held := factsOf(records.Tx(), name)
@@ -54,7 +54,7 @@ func (b *Bolt) readFacts(
 			return nil
 		}
 		n, entries := choose(held)
-		found = make(map[string]candidate.Fact, n)
+		found = make(map[string]admission.Fact, n)
 		for key, entry := range entries {
 			fact, err := held.decodeFact(key, entry)
 			if err != nil {
@@ -75,7 +75,7 @@ func (b *Bolt) readFacts(
 }
 
 // PutFacts implements FactStore.
-func (b *Bolt) PutFacts(ctx context.Context, key Key, facts map[string]candidate.Fact) error {
+func (b *Bolt) PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error {
 	if err := validateFacts(facts); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ type putFacts struct {
 	mended  bool // something damaged was replaced
 }
 
-func newPutFacts(name []byte, facts map[string]candidate.Fact, limit int64) *putFacts {
+func newPutFacts(name []byte, facts map[string]admission.Fact, limit int64) *putFacts {
 	p := &putFacts{name: name, limit: limit}
 	seal := sealerOf(name)
 	for _, tag := range slices.Sorted(maps.Keys(facts)) {

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -58,8 +58,8 @@ type crashHeld struct {
 }
 
 // crashFacts returns what step n puts: facts of some tags, fewer or more each time.
-func crashFacts(n int) map[string]candidate.Fact {
-	facts := map[string]candidate.Fact{}
+func crashFacts(n int) map[string]admission.Fact {
+	facts := map[string]admission.Fact{}
 	for i := range n * 31 % 60 {
 		facts[fmt.Sprint((i*7+n)%100)] = someFact(n)
 	}

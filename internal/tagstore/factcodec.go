@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // An entry is what a file holds about one tag of an object, under a key that tells
@@ -89,21 +89,21 @@ func (s sealer) checksum(key, entry []byte) uint32 {
 }
 
 // encodeFact returns the entry of a fact that validateFacts accepts.
-func (s sealer) encodeFact(key []byte, fact candidate.Fact) []byte {
+func (s sealer) encodeFact(key []byte, fact admission.Fact) []byte {
 	return s.seal(key, appendFact(newEntry(), fact))
 }
 
 // decodeFact is the reverse of encodeFact. Every error means that the entry is
 // damaged, or of a version that this program can't read.
-func (s sealer) decodeFact(key, entry []byte) (candidate.Fact, error) {
+func (s sealer) decodeFact(key, entry []byte) (admission.Fact, error) {
 	in, err := s.open(key, entry)
 	if err != nil {
-		return candidate.Fact{}, err
+		return admission.Fact{}, err
 	}
 	return parseFact(in)
 }
 
-func appendFact(b []byte, fact candidate.Fact) []byte {
+func appendFact(b []byte, fact admission.Fact) []byte {
 	raw, isSHA256 := rawSHA256(fact.Digest)
 	b = append(b, flagIf(fact.Moved, flagMoved)|flagIf(fact.Read, flagRead)|flagIf(isSHA256, flagSHA256))
 	if isSHA256 {
@@ -134,9 +134,9 @@ func appendFact(b []byte, fact candidate.Fact) []byte {
 
 // parseFact is the reverse of appendFact. Whatever the input is, it does not
 // panic, and what it returns can be stored.
-func parseFact(in *input) (candidate.Fact, error) {
+func parseFact(in *input) (admission.Fact, error) {
 	flags := in.byte()
-	fact := candidate.Fact{Moved: flags&flagMoved != 0, Read: flags&flagRead != 0}
+	fact := admission.Fact{Moved: flags&flagMoved != 0, Read: flags&flagRead != 0}
 	if flags&flagSHA256 != 0 {
 		fact.Digest = in.sha256()
 	} else {
@@ -144,11 +144,11 @@ func parseFact(in *input) (candidate.Fact, error) {
 	}
 	fact.Seen = in.varint()
 	fact.Created = in.varint()
-	fact.CreatedBy = candidate.CreatedBy(in.bounded(uint64(candidate.LastCreatedBy)))
+	fact.CreatedBy = admission.CreatedBy(in.bounded(uint64(admission.LastCreatedBy)))
 	fact.Platforms = in.platforms()
 	fact.Verdicts = in.verdicts()
 	if in.failed || len(in.rest) > 0 || flags&^flagsKnown != 0 {
-		return candidate.Fact{}, errFact
+		return admission.Fact{}, errFact
 	}
 	return fact, nil
 }
@@ -180,12 +180,12 @@ func (in *input) platforms() []string {
 	return platforms
 }
 
-func (in *input) verdicts() []candidate.Verdict {
-	n := in.bounded(candidate.MaxVerdicts)
+func (in *input) verdicts() []admission.Verdict {
+	n := in.bounded(admission.MaxVerdicts)
 	if n == 0 {
 		return nil
 	}
-	verdicts := make([]candidate.Verdict, n)
+	verdicts := make([]admission.Verdict, n)
 	for i := range verdicts {
 		v := &verdicts[i]
 		v.Rule, v.Since = in.text(), in.varint()

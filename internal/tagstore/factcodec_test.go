@@ -12,25 +12,25 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // someFact returns a fact of which n tells all.
-func someFact(n int) candidate.Fact {
+func someFact(n int) admission.Fact {
 	random := rand.New(rand.NewPCG(uint64(n), 41))
-	fact := candidate.Fact{
+	fact := admission.Fact{
 		Digest: fmt.Sprintf("sha256:%016x%048x", random.Uint64(), n), Seen: int64(n), Moved: random.IntN(2) == 0, Read: random.IntN(2) == 0,
 	}
 	if fact.Read {
 		fact.Created = int64(random.Uint64())
-		fact.CreatedBy = candidate.CreatedBy(random.IntN(int(candidate.LastCreatedBy) + 1))
+		fact.CreatedBy = admission.CreatedBy(random.IntN(int(admission.LastCreatedBy) + 1))
 		for range random.IntN(4) {
 			platforms := append(slices.Clone(commonPlatforms), "", "plan9/386", strings.Repeat("long", random.IntN(50)))
 			fact.Platforms = append(fact.Platforms, platforms[random.IntN(len(platforms))])
 		}
 	}
-	for range random.IntN(candidate.MaxVerdicts + 1) {
-		fact.Verdicts = append(fact.Verdicts, candidate.Verdict{
+	for range random.IntN(admission.MaxVerdicts + 1) {
+		fact.Verdicts = append(fact.Verdicts, admission.Verdict{
 			Rule: fmt.Sprint(random.Uint64()), Since: int64(random.Uint64()), At: int64(random.Uint64()),
 			Signer: strings.Repeat("s", random.IntN(200)), Problem: strings.Repeat("p", random.IntN(MaxFactText+1)),
 		})
@@ -49,7 +49,7 @@ func TestFactsComeBack(t *testing.T) {
 	seal := sealerOf([]byte("name"))
 	for n := range 20_000 {
 		fact := someFact(n)
-		if err := validateFacts(map[string]candidate.Fact{"tag": fact}); err != nil {
+		if err := validateFacts(map[string]admission.Fact{"tag": fact}); err != nil {
 			t.Fatal(err)
 		}
 		entry := seal.encodeFact([]byte("key"), fact)
@@ -65,10 +65,10 @@ func TestFactsComeBack(t *testing.T) {
 
 // TestFactFormat pins what files have.
 func TestFactFormat(t *testing.T) {
-	fact := candidate.Fact{
-		Digest: "sha256:" + strings.Repeat("0a", 32), Seen: 100, Moved: true, Read: true, Created: -1, CreatedBy: candidate.CreatedByLabel,
+	fact := admission.Fact{
+		Digest: "sha256:" + strings.Repeat("0a", 32), Seen: 100, Moved: true, Read: true, Created: -1, CreatedBy: admission.CreatedByLabel,
 		Platforms: []string{"linux/amd64", "windows/amd64", "a/b"},
-		Verdicts:  []candidate.Verdict{{Rule: "r", Since: 10, At: 9, Signer: "s"}},
+		Verdicts:  []admission.Verdict{{Rule: "r", Since: 10, At: 9, Signer: "s"}},
 	}
 	want := "02" + "8e519310" + // version, checksum
 		"07" + strings.Repeat("0a", 32) + "c801" + "01" + "03" + // flags, digest, seen, created, source
@@ -77,7 +77,7 @@ func TestFactFormat(t *testing.T) {
 	if got := fmt.Sprintf("%x", sealerOf(smallKey.encode()).encodeFact(entryKey(factEntry, "1.0"), fact)); got != want {
 		t.Errorf("the entry is\n%s, want\n%s", got, want)
 	}
-	digest := candidate.Fact{Digest: fact.Digest, Seen: 1_700_000_000}
+	digest := admission.Fact{Digest: fact.Digest, Seen: 1_700_000_000}
 	if n := len(sealerOf(nil).encodeFact(nil, digest)); n > 48 {
 		t.Errorf("what is known by a HEAD takes %d bytes", n)
 	}
@@ -95,7 +95,7 @@ func TestFactIsBoundToItsPlace(t *testing.T) {
 
 func TestEveryFlippedBitOfAFactIsNoticed(t *testing.T) {
 	seal, key := sealerOf([]byte("name")), []byte("key")
-	entry := seal.encodeFact(key, candidate.Fact{Digest: "sha256:" + strings.Repeat("ab", 32), Seen: 5, Platforms: []string{"linux/arm", "x"}})
+	entry := seal.encodeFact(key, admission.Fact{Digest: "sha256:" + strings.Repeat("ab", 32), Seen: 5, Platforms: []string{"linux/arm", "x"}})
 	for bit := range len(entry) * 8 {
 		flipped := bytes.Clone(entry)
 		flipped[bit/8] ^= 1 << (bit % 8)
@@ -118,14 +118,14 @@ func TestHostileFacts(t *testing.T) {
 	for reason, content := range map[string][]byte{
 		"nothing":                  {},
 		"an unknown flag":          {8, 0, 0, 0, 0, 0, 0},
-		"an unknown source":        {0, 0, 0, 0, byte(candidate.LastCreatedBy) + 1, 0, 0},
+		"an unknown source":        {0, 0, 0, 0, byte(admission.LastCreatedBy) + 1, 0, 0},
 		"a digest that is cut":     {flagSHA256, 1, 2, 3},
 		"an endless digest":        number([]byte{0}, 1<<62),
 		"too many platforms":       number(head, MaxPlatforms+1),
 		"endlessly many platforms": number(head, 1<<62),
 		"an unknown platform":      append(number(number(head, 1), uint64(len(commonPlatforms)+1)), 0),
 		"too long a platform":      append(number(number(number(head, 1), 0), MaxFactText+1), make([]byte, MaxFactText+2)...),
-		"too many verdicts":        append(number(number(head, 0), candidate.MaxVerdicts+1), make([]byte, 100)...),
+		"too many verdicts":        append(number(number(head, 0), admission.MaxVerdicts+1), make([]byte, 100)...),
 		"something at the end":     append(slices.Clone(head), 0, 0, 0),
 	} {
 		if fact, err := parseFact(&input{rest: content}); err == nil {
@@ -149,7 +149,7 @@ func FuzzDecodeFact(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := validateFacts(map[string]candidate.Fact{"tag": fact}); err != nil {
+		if err := validateFacts(map[string]admission.Fact{"tag": fact}); err != nil {
 			t.Fatalf("the decoded fact is invalid: %v", err)
 		}
 		if again, err := seal.decodeFact(key, seal.encodeFact(key, fact)); err != nil || !reflect.DeepEqual(again, fact) {

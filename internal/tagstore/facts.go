@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 const (
@@ -29,9 +29,9 @@ const (
 // no error, and a fact may be gone at any time.
 type FactReader interface {
 	// Facts returns all facts held for key, by tag.
-	Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error)
+	Facts(ctx context.Context, key Key) (map[string]admission.Fact, error)
 	// Fact returns those of some tags. It costs much less.
-	Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error)
+	Fact(ctx context.Context, key Key, tags ...string) (map[string]admission.Fact, error)
 }
 
 // FactStore keeps, beside the snapshot of a key, one fact for each tag. Facts
@@ -45,13 +45,13 @@ type FactStore interface {
 	// atomic, and durable when it returns without an error. Facts equal to those
 	// held are not written again. Without a snapshot for key the error is
 	// ErrNotFound. It wraps ErrInvalid for a fact beyond the bounds above or
-	// candidate.MaxVerdicts, and ErrTooLarge where key would have more than
+	// admission.MaxVerdicts, and ErrTooLarge where key would have more than
 	// MaxTags facts: those of tags that are gone make room first.
-	PutFacts(ctx context.Context, key Key, facts map[string]candidate.Fact) error
+	PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error
 }
 
 // validateFacts returns an error that wraps ErrInvalid when facts can't be stored.
-func validateFacts(facts map[string]candidate.Fact) error {
+func validateFacts(facts map[string]admission.Fact) error {
 	for _, tag := range slices.Sorted(maps.Keys(facts)) {
 		if problem := problemOf(tag, facts[tag]); problem != "" {
 			return fmt.Errorf("%w: the fact of tag %.80q has %s", ErrInvalid, tag, problem)
@@ -60,14 +60,14 @@ func validateFacts(facts map[string]candidate.Fact) error {
 	return nil
 }
 
-func problemOf(tag string, fact candidate.Fact) string {
-	if len(fact.Verdicts) > candidate.MaxVerdicts {
-		return fmt.Sprintf("%d verdicts, at most %d are kept", len(fact.Verdicts), candidate.MaxVerdicts)
+func problemOf(tag string, fact admission.Fact) string {
+	if len(fact.Verdicts) > admission.MaxVerdicts {
+		return fmt.Sprintf("%d verdicts, at most %d are kept", len(fact.Verdicts), admission.MaxVerdicts)
 	}
 	if len(fact.Platforms) > MaxPlatforms {
 		return fmt.Sprintf("%d platforms, at most %d are kept", len(fact.Platforms), MaxPlatforms)
 	}
-	if fact.CreatedBy > candidate.LastCreatedBy {
+	if fact.CreatedBy > admission.LastCreatedBy {
 		return fmt.Sprintf("the source %d of its time of creation, which is not known", fact.CreatedBy)
 	}
 	texts := append([]string{tag, fact.Digest}, fact.Platforms...)

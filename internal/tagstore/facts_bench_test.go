@@ -11,7 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // BenchmarkPutFacts puts 50 of 100,000 facts of one object: as one value with all of
@@ -49,7 +49,7 @@ func BenchmarkPutFacts(b *testing.B) {
 			facts := factMap{}
 			for j := range some {
 				name := names[(n*some+j)*7919%tags]
-				facts[name] = candidate.Fact{Digest: all[name].Digest, Seen: int64(n), Moved: true}
+				facts[name] = admission.Fact{Digest: all[name].Digest, Seen: int64(n), Moved: true}
 			}
 			if err := way.put(store, facts); err != nil {
 				b.Fatal(err)

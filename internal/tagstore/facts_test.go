@@ -15,11 +15,11 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-type factMap = map[string]candidate.Fact
+type factMap = map[string]admission.Fact
 
 // testFacts are of the tags of testSnapshot.
 func testFacts() factMap { return factMap{"1": someFact(1), "2": someFact(2)} }
@@ -82,7 +82,7 @@ func wantAccount(t testing.TB, store *Bolt) {
 func manyFacts(n int) factMap {
 	facts := factMap{}
 	for i := range n {
-		facts[fmt.Sprintf("v1.%d.%d", i/1000, i%1000)] = candidate.Fact{Digest: fmt.Sprintf("sha256:%064x", i), Seen: 1_700_000_000, Read: true,
+		facts[fmt.Sprintf("v1.%d.%d", i/1000, i%1000)] = admission.Fact{Digest: fmt.Sprintf("sha256:%064x", i), Seen: 1_700_000_000, Read: true,
 			Created: int64(1_600_000_000 + i), Platforms: []string{"linux/amd64", "linux/arm64"}}
 	}
 	return facts

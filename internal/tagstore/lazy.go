@@ -8,7 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -135,7 +135,7 @@ func (l *Lazy) Keys(ctx context.Context) ([]Key, error) {
 }
 
 // Facts implements FactReader.
-func (l *Lazy) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error) {
+func (l *Lazy) Facts(ctx context.Context, key Key) (map[string]admission.Fact, error) {
 	store, err := l.use(ctx)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (l *Lazy) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, e
 }
 
 // Fact implements FactReader.
-func (l *Lazy) Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error) {
+func (l *Lazy) Fact(ctx context.Context, key Key, tags ...string) (map[string]admission.Fact, error) {
 	store, err := l.use(ctx)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (l *Lazy) Fact(ctx context.Context, key Key, tags ...string) (map[string]ca
 }
 
 // PutFacts implements FactStore.
-func (l *Lazy) PutFacts(ctx context.Context, key Key, facts map[string]candidate.Fact) error {
+func (l *Lazy) PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error {
 	store, err := l.use(ctx)
 	if err != nil {
 		return err

@@ -7,24 +7,24 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
 // memoryFacts are the facts of one key.
 type memoryFacts struct {
-	facts map[string]candidate.Fact
+	facts map[string]admission.Fact
 	gone  map[string]int64 // since when tags with facts are gone, in seconds since the epoch
 }
 
 // Facts implements FactReader.
-func (m *Memory) Facts(ctx context.Context, key Key) (map[string]candidate.Fact, error) {
+func (m *Memory) Facts(ctx context.Context, key Key) (map[string]admission.Fact, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.usable(ctx); err != nil {
 		return nil, err
 	}
-	found := map[string]candidate.Fact{}
+	found := map[string]admission.Fact{}
 	if held := m.facts[key]; held != nil {
 		for tag, fact := range held.facts {
 			found[tag] = cloneFact(fact)
@@ -34,14 +34,14 @@ func (m *Memory) Facts(ctx context.Context, key Key) (map[string]candidate.Fact,
 }
 
 // Fact implements FactReader.
-func (m *Memory) Fact(ctx context.Context, key Key, tags ...string) (map[string]candidate.Fact, error) {
+func (m *Memory) Fact(ctx context.Context, key Key, tags ...string) (map[string]admission.Fact, error) {
 	found, err := m.Facts(ctx, key)
-	maps.DeleteFunc(found, func(tag string, _ candidate.Fact) bool { return !slices.Contains(tags, tag) })
+	maps.DeleteFunc(found, func(tag string, _ admission.Fact) bool { return !slices.Contains(tags, tag) })
 	return found, err
 }
 
 // PutFacts implements FactStore.
-func (m *Memory) PutFacts(ctx context.Context, key Key, facts map[string]candidate.Fact) error {
+func (m *Memory) PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error {
 	if err := validateFacts(facts); err != nil {
 		return err
 	}
@@ -64,8 +64,8 @@ func (m *Memory) PutFacts(ctx context.Context, key Key, facts map[string]candida
 }
 
 // with returns the facts with others in their place. f may be nil.
-func (f *memoryFacts) with(facts map[string]candidate.Fact, limit int64) (*memoryFacts, error) {
-	next := &memoryFacts{facts: map[string]candidate.Fact{}, gone: map[string]int64{}}
+func (f *memoryFacts) with(facts map[string]admission.Fact, limit int64) (*memoryFacts, error) {
+	next := &memoryFacts{facts: map[string]admission.Fact{}, gone: map[string]int64{}}
 	if f != nil {
 		next = &memoryFacts{facts: maps.Clone(f.facts), gone: maps.Clone(f.gone)}
 	}
@@ -117,7 +117,7 @@ func (m *Memory) followFacts(key Key, next scan.Snapshot) {
 }
 
 // cloneFact returns a fact that shares no slice with f.
-func cloneFact(f candidate.Fact) candidate.Fact {
+func cloneFact(f admission.Fact) admission.Fact {
 	f.Platforms, f.Verdicts = slices.Clone(f.Platforms), slices.Clone(f.Verdicts)
 	return f
 }

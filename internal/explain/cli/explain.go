@@ -118,19 +118,18 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
 	defer client.Close()
 
-	remote := &source.Remote{Client: client, Image: q.Image}
+	remote := &source.Remote{Client: client, Image: q.Image, Limit: q.limit}
 	l, err := q.list(ctx, remote)
 	if err != nil {
 		return nil, err
 	}
-	images := &source.Images{Remote: remote, Limit: q.limit}
-	if err := q.readTimes(ctx, images, l.Tags, progress); err != nil {
+	if err := q.readTimes(ctx, remote, l.Tags, progress); err != nil {
 		return nil, err
 	}
 	if err := q.lookFor(ctx, remote, &l); err != nil {
 		return nil, err
 	}
-	if err := q.judge(ctx, images, l); err != nil {
+	if err := q.judge(ctx, remote, l); err != nil {
 		return nil, err
 	}
 	return q.conclude(ctx, l, remote), nil
@@ -140,7 +139,7 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 // that is asked about.
 func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
 	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
-		exists, err := q.ask(ctx, remote, doubted)
+		exists, err := remote.Images(nil).Exists(ctx, doubted)
 		if err != nil {
 			return err
 		}
@@ -152,22 +151,17 @@ func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain
 		return nil
 	}
 	var err error
-	q.told.TagExists, err = q.ask(ctx, remote, q.tag)
+	q.told.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
 	return err
-}
-
-// bounded bounds what is done in the registry, as the controller does.
-func (q *inquiry) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if q.limit == 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, q.limit)
 }
 
 // list finds the identity and lists the tags.
 func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.Listing, error) {
-	ctx, cancel := q.bounded(ctx)
-	defer cancel()
+	if q.limit > 0 { // as the controller does: for the identity and the list together
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, q.limit)
+		defer cancel()
+	}
 	var err error
 	if q.cluster != nil {
 		remote.Auth, err = q.cluster.Identity(ctx, q.Repository)
@@ -180,22 +174,13 @@ func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.List
 	return remote.List(ctx)
 }
 
-// ask asks for one tag.
-func (q *inquiry) ask(ctx context.Context, remote *source.Remote, tag string) (bool, error) {
-	ctx, cancel := q.bounded(ctx)
-	defer cancel()
-	return remote.Exists(ctx, tag)
-}
-
 // conclude explains the tags, and says what else there is to know. remote is nil
 // where no registry is asked.
 func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *source.Remote) *explain.Result {
 	r := q.Explain(l, q.told)
 	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateKept {
-		ctx, cancel := q.bounded(ctx)
-		defer cancel()
 		var err error
-		if r.Selected.Digest, err = remote.Digest(ctx, r.Selected.Tag); err != nil {
+		if r.Selected.Digest, err = remote.Images(nil).Digest(ctx, r.Selected.Tag); err != nil {
 			r.Note(explain.NoteDigestUnknown, "the digest is not known: %s", err)
 		}
 	}

@@ -4,26 +4,23 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
-	"github.com/fluxcd/image-reflector-controller/internal/explain/judging"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
 // readTimes reads when the images were created, where the policy compares that.
-func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []string, progress *terminal.Progress) error {
+func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []string, progress *terminal.Progress) error {
 	if !q.gates || q.Times() != v1.TimeCreated {
 		return nil
 	}
 	timed := q.Timed(tags)
-	images.Looked = progress.Counter("reading the images of", len(timed))
-	facts, err := gating.ReadCreated(ctx, images, timed, nil, q.told.Now)
-	images.Looked = nil
+	images := remote.Images(progress.Counter("reading the images of", len(timed)))
+	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.told.Now)
 	if err != nil {
 		return err
 	}
@@ -32,32 +29,21 @@ func (q *inquiry) readTimes(ctx context.Context, images *source.Images, tags []s
 }
 
 // judge runs the gates.
-func (q *inquiry) judge(ctx context.Context, images *source.Images, l explain.Listing) error {
+func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Listing) error {
 	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
 	}
-	judge := &judging.Judge{Case: q.Case, Asker: images, Now: q.told.Now}
+	images, rule, unverifiable := remote.Images(nil), "", ""
+	var err error
 	if q.Policy.Spec.Verify != nil {
-		var err error
-		if images.Verifier, judge.Unverifiable, err = q.verifier(ctx); err != nil {
+		if images.Verifier, unverifiable, err = q.secrets.Verifier(ctx, q.Policy); err != nil {
 			return err
 		}
-		if images.Verifier != nil {
-			judge.Rule = images.Verifier.Fingerprint()
-		}
 	}
-	var err error
-	q.told.Trials, err = judge.Run(ctx, q.Ranking(l), q.tag)
+	if images.Verifier != nil {
+		rule = images.Verifier.Fingerprint()
+	}
+	in := q.Admission(rule, unverifiable, q.told.Now)
+	q.told.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
-}
-
-// verifier returns what checks the signatures, or else why that can't be done here.
-func (q *inquiry) verifier(ctx context.Context) (source.Verifier, string, error) {
-	const unchecked = "passes the other gates, but its signatures were not checked: "
-	if name := q.secrets.Missing(q.Policy); name != "" {
-		return nil, unchecked + fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", name), nil
-	}
-	signatures := source.Signatures{Secrets: q.secrets, Public: signature.NewPublicRoot()}
-	verifier, err := signatures.Verifier(ctx, q.Policy)
-	return verifier, "", err
 }

@@ -95,11 +95,8 @@ func (o *Objects) add(file string, content []byte) error {
 
 // decode reads a document.
 func (o *Objects) decode(file string, document []byte) error {
-	if blank(document) {
-		return nil
-	}
-	var kind metav1.TypeMeta
-	if err := yaml.Unmarshal(document, &kind); err != nil {
+	var kind *metav1.TypeMeta
+	if err := yaml.Unmarshal(document, &kind); err != nil || kind == nil { // a document may be blank
 		return err
 	}
 	gvk := schema.FromAPIVersionAndKind(kind.APIVersion, kind.Kind)
@@ -133,6 +130,12 @@ func (o *Objects) decode(file string, document []byte) error {
 func (o *Objects) addSecret(file string, document []byte) {
 	secret := &corev1.Secret{}
 	if yaml.Unmarshal(document, secret) == nil {
+		for name, text := range secret.StringData { // as the API server does
+			if secret.Data == nil {
+				secret.Data = map[string][]byte{}
+			}
+			secret.Data[name] = []byte(text)
+		}
 		o.secrets = append(o.secrets, found[corev1.Secret]{file: file, object: secret})
 	}
 }
@@ -166,16 +169,6 @@ func (o *Objects) decodeItems(file string, document []byte) error {
 		}
 	}
 	return nil
-}
-
-// blank reports whether a document holds comments at the most.
-func blank(document []byte) bool {
-	for line := range bytes.Lines(document) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && !bytes.Equal(line, []byte("---")) {
-			return false
-		}
-	}
-	return true
 }
 
 func appendDecoded[T any](to *[]found[T], file string, document []byte) error {

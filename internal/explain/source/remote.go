@@ -5,9 +5,11 @@ package source
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -19,41 +21,50 @@ type Remote struct {
 	Client *registry.Client
 	Image  image.Name
 	Auth   registry.AuthOptions
+	// Limit bounds each question, 0 for the client's own bound.
+	Limit time.Duration
 }
 
-// open opens the repository. It must be closed.
-func (r *Remote) open() *registry.Repository {
-	return r.Client.Open(registry.Access{
+// ask opens the repository for one question.
+func (r *Remote) ask(ctx context.Context, do func(context.Context, *registry.Repository) error) error {
+	if r.Limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Limit)
+		defer cancel()
+	}
+	repo := r.Client.Open(registry.Access{
 		Image:     r.Image,
 		Anonymous: r.Auth.IsAnonymous(),
 		Auth:      func(context.Context) (registry.AuthOptions, error) { return r.Auth, nil },
 	})
+	defer repo.Close()
+	return do(ctx, repo)
 }
 
 // List lists the tags.
 func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
-	repo := r.open()
-	defer repo.Close()
-	list, err := repo.List(ctx, "")
-	return explain.Listing{Source: explain.FromRegistry, Tags: list.Tags, Invalid: list.Invalid}, err
+	l := explain.Listing{Source: explain.FromRegistry}
+	err := r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error {
+		list, err := repo.List(ctx, "")
+		l.Tags, l.Invalid = list.Tags, list.Invalid
+		return err
+	})
+	return l, err
 }
 
-// Digest returns the digest of a tag.
-func (r *Remote) Digest(ctx context.Context, tag string) (string, error) {
-	repo := r.open()
-	defer repo.Close()
-	return repo.Digest(ctx, tag)
+// Images returns the images of the repository. asked is called after each question, and may be
+// nil.
+func (r *Remote) Images(asked func()) images.Remote {
+	session := func(ctx context.Context, _ string, do func(context.Context, images.Repository) error) error {
+		if asked != nil {
+			defer asked()
+		}
+		return r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
+	}
+	return images.Remote{Name: r.Image, Session: session}
 }
 
-// Exists reports whether the registry has a tag.
-func (r *Remote) Exists(ctx context.Context, tag string) (bool, error) {
-	repo := r.open()
-	defer repo.Close()
-	return repo.Exists(ctx, tag)
-}
-
-// DockerIdentity returns the identity of whoever runs the command: what docker
-// would log in with.
+// DockerIdentity returns the identity of the user who runs the command: what docker logs in with.
 func DockerIdentity(ctx context.Context, img image.Name) (registry.AuthOptions, error) {
 	authenticator, err := authn.Resolve(ctx, authn.DefaultKeychain, img.Repository())
 	if err != nil {

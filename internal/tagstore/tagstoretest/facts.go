@@ -15,18 +15,18 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
 )
 
-type facts = map[string]candidate.Fact
+type facts = map[string]admission.Fact
 
 // fact returns one with all that it may have; n tells it from others.
-func fact(n int) candidate.Fact {
-	return candidate.Fact{
+func fact(n int) admission.Fact {
+	return admission.Fact{
 		Digest: fmt.Sprintf("sha256:%064x", n), Seen: int64(n), Moved: n%2 == 0, Read: true, Created: 1_600_000_000 + int64(n),
 		Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
-		Verdicts: []candidate.Verdict{
+		Verdicts: []admission.Verdict{
 			{Rule: "cosign", Since: 5, At: int64(n), Signer: "somebody"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
 		},
 	}
@@ -64,7 +64,7 @@ func factsRoundTrip(t *testing.T, store tagstore.Store, _ *Clock) {
 		"":     {},
 		"1":    fact(1),
 		"2":    {Digest: "sha512:" + strings.Repeat("ab", 64), Seen: -1 << 63, Created: 1<<63 - 1},
-		"3":    {Digest: "SHA256:" + strings.Repeat("A", 64), Verdicts: []candidate.Verdict{{Since: -1 << 63, At: 1<<63 - 1}}},
+		"3":    {Digest: "SHA256:" + strings.Repeat("A", 64), Verdicts: []admission.Verdict{{Since: -1 << 63, At: 1<<63 - 1}}},
 		"\xff": {Platforms: []string{""}, Moved: true},
 	}
 	wantFacts(t, store, k, nil)
@@ -174,10 +174,10 @@ func factsInvalid(t *testing.T, store tagstore.Store, _ *Clock) {
 		"a long digest":   {"1": {Digest: long}},
 		"a long platform": {"1": {Platforms: []string{long}}},
 		"many platforms":  {"1": {Platforms: make([]string, tagstore.MaxPlatforms+1)}},
-		"many verdicts":   {"1": {Verdicts: make([]candidate.Verdict, candidate.MaxVerdicts+1)}},
-		"a long rule":     {"1": {Verdicts: []candidate.Verdict{{Rule: long}}}},
-		"a long signer":   {"1": {Verdicts: []candidate.Verdict{{Signer: long}}}},
-		"a long problem":  {"1": {Verdicts: []candidate.Verdict{{Problem: long}}}},
+		"many verdicts":   {"1": {Verdicts: make([]admission.Verdict, admission.MaxVerdicts+1)}},
+		"a long rule":     {"1": {Verdicts: []admission.Verdict{{Rule: long}}}},
+		"a long signer":   {"1": {Verdicts: []admission.Verdict{{Signer: long}}}},
+		"a long problem":  {"1": {Verdicts: []admission.Verdict{{Problem: long}}}},
 	} {
 		bad["2"] = fact(2)
 		if err := store.PutFacts(t.Context(), k, bad); !errors.Is(err, tagstore.ErrInvalid) {
@@ -186,12 +186,12 @@ func factsInvalid(t *testing.T, store tagstore.Store, _ *Clock) {
 	}
 	wantFacts(t, store, k, nil)
 	most := strings.Repeat("x", tagstore.MaxFactText)
-	largest := candidate.Fact{Digest: most, Platforms: make([]string, tagstore.MaxPlatforms)}
+	largest := admission.Fact{Digest: most, Platforms: make([]string, tagstore.MaxPlatforms)}
 	for i := range largest.Platforms {
 		largest.Platforms[i] = most
 	}
-	for range candidate.MaxVerdicts {
-		largest.Verdicts = append(largest.Verdicts, candidate.Verdict{Rule: most, Signer: most, Problem: most})
+	for range admission.MaxVerdicts {
+		largest.Verdicts = append(largest.Verdicts, admission.Verdict{Rule: most, Signer: most, Problem: most})
 	}
 	putFacts(t, store, k, facts{most: largest})
 	wantFacts(t, store, k, facts{most: largest})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package candidate
+package admission
 
 import (
 	"slices"
@@ -138,8 +138,8 @@ func TestJudge(t *testing.T) {
 		candidate Candidate
 		want      Judgement
 	}{
-		{"nothing is known", gates, fresh(Fact{}), need(NeedDigest)},
-		{"no gates want a digest all the same", Gates{}, fresh(Fact{}), need(NeedDigest)},
+		{"nothing is known", gates, fresh(Fact{}), Judgement{Need: NeedDigest}},
+		{"no gates want a digest all the same", Gates{}, fresh(Fact{}), Judgement{Need: NeedDigest}},
 		{"no gates pass everything", Gates{}, fresh(seen(0)), Judgement{Verdict: v1.CandidatePassed}},
 
 		{"seen just now", age, fresh(seen(0)), ripening(now.Unix()+3*day,
@@ -149,7 +149,7 @@ func TestJudge(t *testing.T) {
 		{"old enough to the second", age, fresh(seen(3 * day)), Judgement{Verdict: v1.CandidatePassed}},
 		{"a publisher can't backdate", age, fresh(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), ripening(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"there at the first scan", age, first(seen(0)), need(NeedCreated)},
+		{"there at the first scan", age, first(seen(0)), Judgement{Need: NeedCreated}},
 		{"created long before", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), Judgement{Verdict: v1.CandidatePassed}},
 		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
 			ripening(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
@@ -165,15 +165,15 @@ func TestJudge(t *testing.T) {
 
 		{"too young, whatever else", gates, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
-		{"its platforms are not known", gates, fresh(seen(4 * day)), need(NeedPlatforms)},
+		{"its platforms are not known", gates, fresh(seen(4 * day)), Judgement{Need: NeedPlatforms}},
 		{"one platform is lacking", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"linux/amd64"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/arm64, only linux/amd64")},
 		{"both are", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64, only windows/amd64 and linux/s390x")},
 		{"it names none", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true}),
 			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
-		{"not verified yet", gates, fresh(all), need(NeedVerdict)},
-		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), need(NeedVerdict)},
+		{"not verified yet", gates, fresh(all), Judgement{Need: NeedVerdict}},
+		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), Judgement{Need: NeedVerdict}},
 		{"signed", gates, fresh(verdict(all, "ann", "")), Judgement{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
 		{"not signed", gates, fresh(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
 		{"what is selected must be signed", gates, Candidate{Held: true, Fact: verdict(all, "", "has no signature")},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package inspect_test
+package images_test
 
 import (
 	"encoding/json"
@@ -11,14 +11,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-func start(t *testing.T) (*registrytest.Registry, inspect.Source) {
+func start(t *testing.T) (*registrytest.Registry, images.Source) {
 	t.Helper()
 	reg := registrytest.Start(t)
 	name, err := image.Parse(reg.Image("app"), true)
@@ -114,9 +114,9 @@ const (
 
 var (
 	at2020  = map[string]string{annotated: "2020-01-01T00:00:00Z"}
-	both    = inspect.Wants{Platforms: true, Created: true}
-	created = inspect.Wants{Created: true}
-	only    = inspect.Wants{Platforms: true}
+	both    = admission.Wants{Platforms: true, Created: true}
+	created = admission.Wants{Created: true}
+	only    = admission.Wants{Platforms: true}
 )
 
 // TestImages reads images of every form from a real registry, with as few requests
@@ -126,92 +126,92 @@ func TestImages(t *testing.T) {
 	for _, tt := range []struct {
 		reason           string
 		push             func(p pusher) string
-		wants            inspect.Wants
+		wants            admission.Wants
 		platforms        []string
 		created          int64
-		by               candidate.CreatedBy
+		by               admission.CreatedBy
 		unread           bool
 		manifests, blobs int
 	}{
 		{"an image says all of it in its configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
+			both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
 		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
+			both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
 		{"an annotation goes before", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			both, []string{"linux/arm64"}, in2020, candidate.CreatedByAnnotation, false, 1, 1},
+			both, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 1, 1},
 		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			created, nil, in2020, candidate.CreatedByAnnotation, true, 1, 0},
+			created, nil, in2020, admission.CreatedByAnnotation, true, 1, 0},
 		{"one that is no time does not", func(p pusher) string {
 			return p.manifest("t", ociManifest, config2021, map[string]string{annotated: "yesterday"})
-		}, created, []string{"linux/arm64"}, in2021, candidate.CreatedByConfig, false, 1, 1},
+		}, created, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
 		{"images that are built reproducibly do not say when", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64", "created": "1970-01-01T00:00:00Z"}`, nil)
-		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
+		}, both, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"nor do others", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64"}`, nil)
-		}, both, []string{"linux/amd64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
+		}, both, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"an artifact has another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
-			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
+			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) },
-			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 1},
+			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"or one that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
-			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
+			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) },
-			both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
-		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
+			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 
 		{"an index has the platforms of its images", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "v8")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")}, part{Digest: p.some(3), Platform: on("linux", "arm", "v6")})
-		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
+		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
 		{"so has a list of docker", func(p pusher) string {
 			return p.index("t", dockerList, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.some(2), Platform: on("windows", "amd64", "")})
-		}, only, []string{"linux/amd64", "windows/amd64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
+		}, only, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
 		{"each once", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "arm64", "v8")})
-		}, only, []string{"linux/arm64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
+		}, only, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
 		{"attestations are no platform", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.some(2), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.some(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
-		}, only, []string{"linux/amd64"}, candidate.CreatedUnread, candidate.CreatedByNothing, false, 1, 0},
+		}, only, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
 		{"nor is what names none, and has no configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.some(1)}) },
-			only, nil, candidate.CreatedUnread, candidate.CreatedByNothing, false, 2, 0},
-		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 1, 0},
+			only, nil, admission.CreatedUnread, admission.CreatedByNothing, false, 2, 0},
+		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 
 		{"an index may say when it was made", func(p pusher) string {
 			return p.index("t", ociIndex, at2020, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64"}, in2020, candidate.CreatedByAnnotation, false, 1, 0},
+		}, both, []string{"linux/amd64"}, in2020, admission.CreatedByAnnotation, false, 1, 0},
 		{"or else its first image says so, which is no attestation", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, candidate.CreatedByConfig, false, 2, 1},
+		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, admission.CreatedByConfig, false, 2, 1},
 		{"in an annotation, too", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, in2020, candidate.CreatedByAnnotation, false, 2, 0},
+		}, created, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 2, 0},
 		{"which may not be there, where an index was copied in part", func(p pusher) string {
 			index := p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
 				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
 			p.reg.Delete(p.t, "app", p.some(1))
 			return index
-		}, both, []string{"linux/amd64", "linux/arm64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 2, 0},
+		}, both, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
 		{"but not in an index of its own", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, candidate.CreatedUnsaid, candidate.CreatedByNothing, false, 2, 0},
+		}, created, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			reg, from := start(t)
 			digest := tt.push(pusher{t, reg})
 			for _, reference := range []string{"t", digest} {
 				reg.Reset()
-				got, err := inspect.Of(t.Context(), from, reference, tt.wants)
+				got, err := images.Read(t.Context(), from, reference, tt.wants)
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := inspect.Image{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
+				want := admission.Fact{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", reference, diff)
 				}
@@ -243,9 +243,6 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 		{"the configuration is gone", func(p pusher) {
 			p.push("t", ociManifest, withConfig(absent(1), 2))
 		}, "none", true},
-		{"the first image of an index can't be read", func(p pusher) {
-			p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config, nil), Platform: on("linux", "amd64", "")})
-		}, registrytest.Blob, false},
 		{"the configuration is larger than its manifest says", func(p pusher) {
 			large := p.reg.PushBlob(p.t, "app", []byte(strings.Repeat("x", 8<<20+1)))
 			p.push("t", ociManifest, withConfig(large, 2))
@@ -255,7 +252,7 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 			reg, from := start(t)
 			tt.push(pusher{t, reg})
 			reg.Inject(tt.fault, registrytest.Status(500, ""))
-			got, err := inspect.Of(t.Context(), from, "t", both)
+			got, err := images.Read(t.Context(), from, "t", both)
 			if err == nil || errors.Is(err, registry.ErrNotFound) != tt.missing {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -275,11 +272,11 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 			reg, from := start(t)
 			pusher{t, reg}.manifest("t", ociManifest, "", nil)
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
-			got, err := inspect.Of(t.Context(), from, "t", both)
+			got, err := images.Read(t.Context(), from, "t", both)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := inspect.Image{Digest: got.Digest, Read: true, Created: candidate.CreatedUnsaid}
+			want := admission.Fact{Digest: got.Digest, Read: true, Created: admission.CreatedUnsaid}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gating_test
+package admission_test
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // TestMovedTagOfWhatIsSelected: what passed stays until its tag points at something
@@ -24,7 +24,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 		w.asker.push("1", "a", good)
 		w.picks(began, "2@b", "digest 2", "image b")
 		w.asker.push("2", "b2", platform)
-		w.held = gating.Held{Tag: "2", Digest: "b", Look: true}
+		w.held = admission.Held{Tag: "2", Digest: "b", Look: true}
 		return w
 	}
 	t.Run("to one that passes", func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 	})
 	t.Run("to one that does not", func(t *testing.T) {
 		w := moved(t, bad)
-		w.held.Passed = true
+		w.held.Verdict = v1.CandidatePassed
 		walk := w.picks(began, "2@b", "digest 2", "image b2")
 		if got := verdicts(walk); got != "2 b2 Kept platforms" {
 			t.Error(got)
@@ -51,7 +51,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 	})
 	t.Run("to one that is too young", func(t *testing.T) {
 		w := moved(t, good)
-		w.gates.MinimumAge, w.held.Passed = time.Hour, true
+		w.gates.MinimumAge, w.held.Verdict = time.Hour, v1.CandidatePassed
 		walk := w.picks(began.Add(time.Minute), "2@b", "digest 2")
 		if got := verdicts(walk); got != "2 b2 Kept minimumAge" || !walk.Judged[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
 			t.Errorf("%s, eligible at %s", got, walk.Judged[0].EligibleAt)
@@ -69,7 +69,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 	})
 	t.Run("nobody looks where that is not wanted", func(t *testing.T) {
 		w := moved(t, bad)
-		w.held.Look, w.held.Passed = false, true
+		w.held.Look, w.held.Verdict = false, v1.CandidatePassed
 		w.picks(began, "2@b")
 	})
 }
@@ -80,8 +80,8 @@ func TestHeldIsJudgedByNewGates(t *testing.T) {
 	w.late = true
 	w.asker.push("2", "b", bad)
 	w.asker.push("1", "a", good)
-	w.held = gating.Held{Tag: "2", Digest: "b"}
-	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.held = admission.Held{Tag: "2", Digest: "b"}
+	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.picks(began, "2@b")
 	w.gates.Platforms = []string{good}
 	walk := w.picks(began, "", "image b", "digest 1")
@@ -95,10 +95,10 @@ func TestHeldIsJudgedByNewGates(t *testing.T) {
 func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
 	w := newWorld(t, "2")
 	w.late = true
-	w.gates = candidate.Gates{Rule: "new keys", MinimumAge: time.Hour}
+	w.gates = admission.Gates{Rule: "new keys", MinimumAge: time.Hour}
 	w.asker.push("2", "b", good)
 	w.asker.unsigned["b"] = "has no signature"
-	w.held = gating.Held{Tag: "2", Digest: "b", Look: look}
+	w.held = admission.Held{Tag: "2", Digest: "b", Look: look}
 	walk := w.comesTo(began, "2 b Rejected verify")
 	w.held = walk.Held
 	w.asker.requests()
@@ -106,9 +106,9 @@ func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
 }
 
 // comesTo walks once, and expects verdicts.
-func (w *world) comesTo(now time.Time, want string) *gating.Walk {
+func (w *world) comesTo(now time.Time, want string) admission.Result {
 	w.t.Helper()
-	walk, _, err := w.walk(now)
+	walk, err := w.evaluate(now)
 	if err != nil || verdicts(walk) != want {
 		w.t.Errorf("%v, %q, want %q", err, verdicts(walk), want)
 	}
@@ -149,10 +149,10 @@ func TestHeldThatIsRejectedIsLookedAtAgain(t *testing.T) {
 func TestRipening(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.late = true
-	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.asker.push("2", "b", good)
 	w.asker.push("1", "a", good)
-	w.held = gating.Held{Tag: "1", Digest: "a"}
+	w.held = admission.Held{Tag: "1", Digest: "a"}
 	walk := w.picks(began, "1@a", "digest 2")
 	if got := verdicts(walk); got != "2 b Ripening minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(time.Hour)) {
 		t.Errorf("%s, next at %s", got, walk.Next)
@@ -170,7 +170,7 @@ func TestRipening(t *testing.T) {
 // created, and one that its tag was moved to by when that was seen.
 func TestThereAtTheFirstScan(t *testing.T) {
 	w := newWorld(t, "1")
-	w.gates = candidate.Gates{MinimumAge: time.Hour}
+	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.asker.push("1", "a", good)
 	w.picks(began.Add(time.Hour), "1@a", "digest 1", "image a")
 	w.asker.push("1", "a2", good)
@@ -201,18 +201,18 @@ func TestErrorsAreNoVerdicts(t *testing.T) {
 			w.asker.push("1", "a", good)
 			w.asker.unsigned["b"] = "has no signature"
 			w.asker.failing = []string{failing}
-			walk, pick, err := w.walk(began)
-			if pick != nil || !errors.Is(err, errNoNet) {
-				t.Errorf("got %v, %v", pick, err)
+			result, err := w.evaluate(began)
+			if result.Pick != nil || !errors.Is(err, errNoNet) {
+				t.Errorf("got %v, %v", result.Pick, err)
 			}
-			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(walk), tag+" ") {
-				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(walk))
+			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(result), tag+" ") {
+				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(result))
 			}
 			known := w.asker.requests()
 			w.asker.failing = nil
-			_, pick, err = w.walk(began.Add(time.Second))
-			if err != nil || pick == nil || pick.Tag != "1" {
-				t.Errorf("got %v, %v", pick, err)
+			result, err = w.evaluate(began.Add(time.Second))
+			if err != nil || picked(result) != "1@a" {
+				t.Errorf("got %q, %v", picked(result), err)
 			}
 			for _, request := range w.asker.requests() {
 				if request != failing && !strings.HasPrefix(request, "digest") && slices.Contains(known, request) {

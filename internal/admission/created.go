@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package candidate
+package admission
 
 import (
 	"strings"
@@ -25,12 +25,10 @@ const (
 	CreatedByConfig
 	// CreatedByLabel is the label CreatedKey in the configuration.
 	CreatedByLabel
-	// CreatedByFirstSeen is the time at which the tag was first seen.
-	CreatedByFirstSeen
-)
 
-// LastCreatedBy is the last of the sources that a Fact has.
-const LastCreatedBy = CreatedByLabel
+	// LastCreatedBy is the last of the sources.
+	LastCreatedBy = CreatedByLabel
+)
 
 // String returns the source as what follows "according to ".
 func (b CreatedBy) String() string {
@@ -41,8 +39,6 @@ func (b CreatedBy) String() string {
 		return "its configuration"
 	case CreatedByLabel:
 		return "its label " + CreatedKey
-	case CreatedByFirstSeen:
-		return "when its tag was first seen"
 	default:
 		return "nothing"
 	}
@@ -68,34 +64,30 @@ type Statements struct {
 // that is about the annotations of a container. An image inherits the labels of its base,
 // and with them the time at which that was built.
 func (s Statements) Created() (int64, CreatedBy) {
-	for _, text := range s.Annotations {
-		if at := parseCreated(text); at != CreatedUnread {
-			return at, CreatedByAnnotation
+	for by, texts := range [][]string{CreatedByAnnotation: s.Annotations, CreatedByConfig: {s.Config}, CreatedByLabel: {s.Label}} {
+		for _, text := range texts {
+			if at := parseCreated(text); at != CreatedUnread {
+				return at, CreatedBy(by)
+			}
 		}
-	}
-	if at := parseCreated(s.Config); at != CreatedUnread {
-		return at, CreatedByConfig
-	}
-	if at := parseCreated(s.Label); at != CreatedUnread {
-		return at, CreatedByLabel
 	}
 	return CreatedUnread, CreatedByNothing
 }
 
-// CreationTime returns the time by which the image is ordered among others, in seconds
-// since the epoch, and its source. Where the image states no time, that is when its tag was
-// first seen. A tag of the first scan is older than that by an unknown time: it has the time
-// zero, and ranks behind all others.
-func (c Candidate) CreationTime() (int64, CreatedBy) {
+// CreationTime returns the time by which the image is ordered among others, in seconds since
+// the epoch. Where the image states none, that is when its tag was first seen. A tag of the
+// first scan is older than that by an unknown time: it has the time zero, and ranks behind all
+// others.
+func (c Candidate) CreationTime() int64 {
 	switch {
 	case c.Fact.Created > 0:
-		return c.Fact.Created, c.Fact.CreatedBy
+		return c.Fact.Created
 	case c.Fact.Moved:
-		return c.Fact.Seen, CreatedByFirstSeen
+		return c.Fact.Seen
 	case c.FirstSeen > c.Since:
-		return c.FirstSeen, CreatedByFirstSeen
+		return c.FirstSeen
 	default:
-		return 0, CreatedByFirstSeen
+		return 0
 	}
 }
 

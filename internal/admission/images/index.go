@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package inspect
+package images
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
@@ -16,13 +16,18 @@ import (
 // each. Indexes that name no platforms have one image as a rule.
 const maxUnnamed = 16
 
-// parts reads images of an index, each manifest and each configuration once. An image that
-// the registry does not have says nothing: indexes are copied in part.
+// part is an image of an index. Its configuration is nil where it was not read.
+type part struct {
+	manifest
+	config *config
+}
+
+// parts reads images of an index, each manifest and each configuration once. An image that the
+// registry does not have states nothing: indexes are copied in part.
 type parts struct {
-	source    Source
-	index     manifest
-	manifests map[string]manifest
-	configs   map[string]config
+	source Source
+	index  manifest
+	read   map[string]*part
 	// left is how many bytes all configurations together may still have.
 	left int64
 }
@@ -46,63 +51,59 @@ func (p *parts) platforms(ctx context.Context) ([]string, error) {
 }
 
 // stated returns when the first image of the index says that it was created. All were built
-// together, or else the index says more than any of them.
-func (p *parts) stated(ctx context.Context) (candidate.Statements, error) {
+// together, or else the index states more than any of them.
+func (p *parts) stated(ctx context.Context) (admission.Statements, error) {
 	images := p.index.images()
 	if len(images) == 0 {
-		return candidate.Statements{}, nil
+		return admission.Statements{}, nil
 	}
 	first := images[0]
-	stated := candidate.Statements{Annotations: []string{first.Annotations[candidate.CreatedKey]}}
-	if _, by := stated.Created(); by != candidate.CreatedByNothing || !image.IsDigest(first.Digest) {
+	stated := admission.Statements{Annotations: []string{first.Annotations[admission.CreatedKey]}}
+	if _, by := stated.Created(); by != admission.CreatedByNothing || !image.IsDigest(first.Digest) {
 		return stated, nil
 	}
-	m, err := p.manifest(ctx, first.Digest)
+	m, err := p.part(ctx, first.Digest)
 	if err != nil {
 		return stated, err
 	}
-	stated.Annotations = append(stated.Annotations, m.Annotations[candidate.CreatedKey])
-	if _, by := stated.Created(); by != candidate.CreatedByNothing {
+	stated.Annotations = append(stated.Annotations, m.Annotations[admission.CreatedKey])
+	if _, by := stated.Created(); by != admission.CreatedByNothing {
 		return stated, nil
 	}
 	c, err := p.config(ctx, first.Digest)
 	return c.state(stated), err
 }
 
-// manifest returns the manifest of an image of the index.
-func (p *parts) manifest(ctx context.Context, digest string) (manifest, error) {
-	if m, read := p.manifests[digest]; read {
-		return m, nil
+// part returns an image of the index with its manifest.
+func (p *parts) part(ctx context.Context, digest string) (*part, error) {
+	if known := p.read[digest]; known != nil {
+		return known, nil
 	}
-	answer, err := p.source.Manifest(ctx, digest)
+	m, err := p.source.Manifest(ctx, digest)
 	if err = presence(digest, err); err != nil {
-		return manifest{}, err
+		return nil, err
 	}
-	if p.manifests == nil {
-		p.manifests = map[string]manifest{}
+	if p.read == nil {
+		p.read = map[string]*part{}
 	}
-	p.manifests[digest] = parse(answer)
-	return p.manifests[digest], nil
+	p.read[digest] = &part{manifest: parse(m)}
+	return p.read[digest], nil
 }
 
 // config returns the configuration of an image of the index.
 func (p *parts) config(ctx context.Context, digest string) (config, error) {
-	if c, read := p.configs[digest]; read {
-		return c, nil
-	}
-	m, err := p.manifest(ctx, digest)
-	if err != nil || m.isIndex() {
+	of, err := p.part(ctx, digest)
+	if err != nil || of.isIndex() {
 		return config{}, err
 	}
-	c, err := readConfig(ctx, p.blob, m.Config, p.left)
-	if err = presence(digest, err); err != nil {
-		return config{}, err
+	if of.config == nil {
+		c, err := readConfig(ctx, p.blob, of.Config, p.left)
+		if err = presence(digest, err); err != nil {
+			return config{}, err
+		}
+		of.config = &c
 	}
-	if p.configs == nil {
-		p.configs = map[string]config{}
-	}
-	p.configs[digest] = c
-	return c, nil
+	return *of.config, nil
 }
 
 // blob reads a configuration, and takes its bytes off those that are left.

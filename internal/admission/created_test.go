@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package candidate
+package admission
 
 import (
 	"testing"
@@ -119,17 +119,16 @@ func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
 	for _, tt := range []struct {
 		reason    string
 		candidate Candidate
-		at        int64
-		by        CreatedBy
+		want      int64
 	}{
-		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: stated}, unix, CreatedByLabel},
-		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Fact: unsaid}, then + 5, CreatedByFirstSeen},
-		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Fact: moved}, then + 9, CreatedByFirstSeen},
-		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0, CreatedByFirstSeen},
+		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: stated}, unix},
+		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Fact: unsaid}, then + 5},
+		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Fact: moved}, then + 9},
+		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if at, by := tt.candidate.CreationTime(); at != tt.at || by != tt.by {
-				t.Errorf("got %d by %s, want %d by %s", at, by, tt.at, tt.by)
+			if got := tt.candidate.CreationTime(); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gating_test
+package admission_test
 
 import (
 	"errors"
@@ -12,8 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // TestWalkDown asks of the best candidate first, and of no more than that takes.
@@ -27,11 +26,11 @@ func TestWalkDown(t *testing.T) {
 		t.Error(got)
 	}
 	w.picks(began.Add(time.Second), "2@b", "digest 2") // what it points at is confirmed
-	w.held = gating.Held{Tag: "2", Digest: "b"}
+	w.held = admission.Held{Tag: "2", Digest: "b"}
 	w.picks(began.Add(2*time.Second), "2@b")
 	w.held.Look = true
-	if walk := w.picks(began.Add(3*time.Second), "2@b", "digest 2"); !walk.Looking {
-		t.Error("that the tag was looked at is not told")
+	if walk := w.picks(began.Add(3*time.Second), "2@b", "digest 2"); !walk.Looked {
+		t.Error("it is not reported that the tag was looked at")
 	}
 }
 
@@ -72,15 +71,11 @@ func TestBudget(t *testing.T) {
 			}
 		}
 		walks := 1
-		_, pick, err := w.walk(began)
-		for ; errors.Is(err, gating.ErrUnfinished); walks++ {
-			_, pick, err = w.walk(began.Add(time.Duration(walks) * time.Millisecond))
+		result, err := w.evaluate(began)
+		for ; errors.Is(err, admission.ErrUnfinished); walks++ {
+			result, err = w.evaluate(began.Add(time.Duration(walks) * time.Millisecond))
 		}
-		got := ""
-		if pick != nil {
-			got = pick.Tag + "@" + pick.Digest
-		}
-		if err != nil || got != want {
+		if got := picked(result); err != nil || got != want {
 			t.Fatalf("%d candidates by %d: picked %q, want %q, %v", n, budget, got, want, err)
 		}
 		requests := w.asker.requests()
@@ -127,7 +122,7 @@ func TestALookThatWasAskedFor(t *testing.T) {
 	w.picks(began.Add(time.Minute), "")
 	w.again = began.Add(2 * time.Minute)
 	w.budget = 1
-	if _, _, err := w.walk(began.Add(2 * time.Minute)); !errors.Is(err, gating.ErrUnfinished) {
+	if _, err := w.evaluate(began.Add(2 * time.Minute)); !errors.Is(err, admission.ErrUnfinished) {
 		t.Fatal(err)
 	}
 	w.picks(began.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
@@ -137,21 +132,21 @@ func TestALookThatWasAskedFor(t *testing.T) {
 // TestSignaturesThatComeLate: who signs after the push need not push again.
 func TestSignaturesThatComeLate(t *testing.T) {
 	w := newWorld(t, "1")
-	w.gates = candidate.Gates{Rule: "r"}
+	w.gates = admission.Gates{Rule: "r"}
 	w.asker.push("1", "a", good)
 	w.asker.unsigned["a"] = "has no signature"
 	walk := w.picks(began, "", "digest 1", "verify a")
 	w.picks(began.Add(time.Minute), "")
 	w.asker.failing = []string{"verify"}
-	if _, pick, err := w.walk(walk.Next); pick != nil || !errors.Is(err, errNoNet) {
-		t.Fatalf("got %v, %v", pick, err)
+	if result, err := w.evaluate(walk.Next); result.Pick != nil || !errors.Is(err, errNoNet) {
+		t.Fatalf("got %v, %v", result.Pick, err)
 	}
 	w.asker.requests()
 	w.asker.failing = nil
 	delete(w.asker.unsigned, "a")
-	_, pick, err := w.walk(walk.Next.Add(time.Second))
-	if err != nil || pick == nil || *pick != (gating.Pick{Tag: "1", Digest: "a"}) {
-		t.Errorf("got %v, %v", pick, err)
+	result, err := w.evaluate(walk.Next.Add(time.Second))
+	if err != nil || picked(result) != "1@a" {
+		t.Errorf("got %q, %v", picked(result), err)
 	}
 	if got := w.asker.requests(); !slices.Contains(got, "verify a") {
 		t.Errorf("what was rejected passes unasked: %q", got)

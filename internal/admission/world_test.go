@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gating_test
+package admission_test
 
 import (
 	"context"
@@ -15,9 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/gating"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
@@ -36,7 +34,7 @@ var (
 type fake struct {
 	mu     sync.Mutex
 	tags   map[string]string // to digests
-	images map[string]inspect.Image
+	images map[string]admission.Fact
 	// unsigned are digests, and what is wrong with their signatures.
 	unsigned map[string]string
 	// failing fails the requests that begin with one of these.
@@ -45,13 +43,13 @@ type fake struct {
 }
 
 func newFake() *fake {
-	return &fake{tags: map[string]string{}, images: map[string]inspect.Image{}, unsigned: map[string]string{}}
+	return &fake{tags: map[string]string{}, images: map[string]admission.Fact{}, unsigned: map[string]string{}}
 }
 
 // push pushes an image under a tag. Its digest is that of its name.
 func (f *fake) push(tag, digest, platform string) {
 	f.tags[tag] = digest
-	f.images[digest] = inspect.Image{Digest: digest, Read: true, Platforms: []string{platform}, Created: began.Unix() - 1}
+	f.images[digest] = admission.Fact{Digest: digest, Read: true, Platforms: []string{platform}, Created: began.Unix() - 1}
 }
 
 func (f *fake) ask(request string) error {
@@ -77,27 +75,27 @@ func (f *fake) Digest(_ context.Context, tag string) (string, error) {
 	}
 	digest, found := f.tags[tag]
 	if !found {
-		return "", gating.ErrGone
+		return "", admission.ErrGone
 	}
 	return digest, nil
 }
 
-func (f *fake) Image(_ context.Context, reference string, wants inspect.Wants) (inspect.Image, error) {
+func (f *fake) Read(_ context.Context, reference string, wants admission.Wants) (admission.Fact, error) {
 	if err := f.ask("image " + reference); err != nil {
-		return inspect.Image{}, err
+		return admission.Fact{}, err
 	}
 	if digest, isTag := f.tags[reference]; isTag {
 		reference = digest
 	}
 	img, found := f.images[reference]
 	if !found {
-		return inspect.Image{}, gating.ErrGone
+		return admission.Fact{}, admission.ErrGone
 	}
 	if !wants.Platforms {
 		img.Read, img.Platforms = false, nil
 	}
 	if !wants.Created {
-		img.Created = candidate.CreatedUnread
+		img.Created = admission.CreatedUnread
 	}
 	return img, nil
 }
@@ -116,11 +114,11 @@ func (f *fake) Verify(_ context.Context, digest string) (string, string, error) 
 type world struct {
 	t      *testing.T
 	asker  *fake
-	gates  candidate.Gates
+	gates  admission.Gates
 	tags   []string // best first
-	facts  map[string]candidate.Fact
-	looks  gating.Looks
-	held   gating.Held
+	facts  map[string]admission.Fact
+	looks  admission.Looks
+	held   admission.Held
 	budget int
 	again  time.Time
 	// late are tags that came after the first scan.
@@ -129,23 +127,23 @@ type world struct {
 
 func newWorld(t *testing.T, tags ...string) *world {
 	t.Helper()
-	return &world{t: t, asker: newFake(), tags: tags, facts: map[string]candidate.Fact{}, budget: 16,
-		gates: candidate.Gates{Platforms: []string{good}}}
+	return &world{t: t, asker: newFake(), tags: tags, facts: map[string]admission.Fact{}, budget: 16,
+		gates: admission.Gates{Platforms: []string{good}}}
 }
 
 const interval = 5 * time.Minute
 
 // walk walks once, and keeps what it learned, as a controller does.
-func (w *world) walk(now time.Time) (*gating.Walk, *gating.Pick, error) {
+func (w *world) evaluate(now time.Time) (admission.Result, error) {
 	w.t.Helper()
 	snapshot := scan.Next(scan.Snapshot{}, "app", slices.Clone(w.tags), began)
 	if w.late {
 		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, began), "app", slices.Clone(w.tags), began.Add(time.Second))
 	}
 	before := maps.Clone(w.facts)
-	walk := &gating.Walk{Gates: w.gates, Asker: w.asker, Snapshot: snapshot, Facts: w.facts, Held: w.held, Looks: w.looks,
-		Interval: interval, LookAgain: w.again, Budget: w.budget, Now: now}
-	pick, err := walk.Best(w.t.Context(), func(yield func(selection.Choice) bool) {
+	in := admission.Input{Gates: w.gates, Snapshot: snapshot, Facts: w.facts, Held: w.held, Budget: w.budget, Now: now,
+		Recheck: admission.Recheck{Looks: w.looks, Interval: interval, Before: w.again}}
+	result, err := admission.Evaluate(w.t.Context(), w.asker, in, func(yield func(selection.Choice) bool) {
 		for _, tag := range w.tags {
 			if !yield(selection.Choice{Tag: tag}) {
 				return
@@ -155,41 +153,45 @@ func (w *world) walk(now time.Time) (*gating.Walk, *gating.Pick, error) {
 	if diff := cmp.Diff(before, w.facts); diff != "" {
 		w.t.Errorf("the facts that are known were changed:\n%s", diff)
 	}
-	maps.Copy(w.facts, walk.Learned)
+	maps.Copy(w.facts, result.Facts)
 	if err != nil {
-		looks := gating.Looks{}
+		looks := admission.Looks{}
 		maps.Copy(looks, w.looks)
-		maps.Copy(looks, walk.Looked)
+		maps.Copy(looks, result.Looks)
 		w.looks = looks
 	} else {
-		w.looks, w.again = walk.Looked, time.Time{}
+		w.looks, w.again = result.Looks, time.Time{}
 	}
-	return walk, pick, err
+	return result, err
 }
 
 // picks walks once, and expects a pick, "" for none, and the requests.
-func (w *world) picks(now time.Time, want string, requests ...string) *gating.Walk {
+func (w *world) picks(now time.Time, want string, requests ...string) admission.Result {
 	w.t.Helper()
-	walk, pick, err := w.walk(now)
+	result, err := w.evaluate(now)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	got := ""
-	if pick != nil {
-		got = pick.Tag + "@" + pick.Digest
-	}
-	if got != want {
+	if got := picked(result); got != want {
 		w.t.Errorf("picked %q, want %q", got, want)
 	}
 	if diff := cmp.Diff(requests, w.asker.requests()); diff != "" {
 		w.t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	return walk
+	return result
 }
 
-func verdicts(walk *gating.Walk) string {
+// picked returns the tag and the digest of the pick, "" for none.
+func picked(result admission.Result) string {
+	if result.Pick == nil {
+		return ""
+	}
+	return result.Pick.Tag + "@" + result.Pick.Digest
+}
+
+func verdicts(result admission.Result) string {
 	var all []string
-	for _, c := range walk.Judged {
+	for _, c := range result.Judged {
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", c.Tag, c.Digest, c.Verdict, c.Gate)))
 	}
 	return strings.Join(all, "; ")

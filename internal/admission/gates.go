@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package candidate
+package admission
 
 import (
 	"errors"
@@ -9,19 +9,26 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// Gates are what a candidate has to pass.
+// Gates are what the image of a candidate has to pass.
 type Gates struct {
-	// Platforms are those that the image must have, each in its one spelling.
+	// Platforms are those that the image must provide, each in its one spelling.
 	Platforms []string
 	// MinimumAge is how old the image must be.
 	MinimumAge time.Duration
-	// Rule stands for the rule by which the image must be signed, empty for none.
+	// Rule is the fingerprint of the rule by which the image must be signed, empty for none.
 	Rule string
+	// Unverifiable is why signatures can't be verified, empty where they can. An image that
+	// passes the other gates is Unknown then.
+	Unverifiable string
+	// Age judges in place of MinimumAge where it is not nil: without the facts of the
+	// controller, it is not known since when the age of an image counts.
+	Age func(c Candidate, now time.Time) Judgement
 }
 
-// Compile returns the gates of a policy, less the rule of its verification.
+// Compile returns the gates of a policy, but for the rule of its verification.
 func Compile(spec *v1.ImagePolicySpec) (Gates, error) {
 	var g Gates
 	for i, platform := range spec.Platforms {
@@ -42,17 +49,23 @@ func Compile(spec *v1.ImagePolicySpec) (Gates, error) {
 	return g, nil
 }
 
-// Candidate is a tag that is judged.
+// Candidate is a tag whose image is judged.
 type Candidate struct {
 	// Tag is the tag.
 	Tag string
-	// FirstSeen is when a scan first found the tag, and Since when the first
-	// scan of the repository ended, in seconds since the epoch.
+	// FirstSeen is when a scan first found the tag, and Since when the first scan of the
+	// repository ended, in seconds since the epoch.
 	FirstSeen, Since int64
-	// Fact is what is known of the tag's image. One without a digest is nothing.
+	// Fact is what is known of the tag's image: nothing where it has no digest.
 	Fact Fact
-	// Held says that the image is selected already.
+	// Held reports that the image is selected already.
 	Held bool
+}
+
+// NewCandidate returns the candidate of a tag. One that is not listed was first seen at the epoch.
+func NewCandidate(tag string, snapshot scan.Snapshot, fact Fact) Candidate {
+	firstSeen, _ := snapshot.FirstSeenAt(tag)
+	return Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Fact: fact}
 }
 
 // Need is what has to be learned of a candidate before it can be judged.
@@ -60,7 +73,7 @@ type Need int
 
 // The needs.
 const (
-	// NoNeed says that the candidate is judged.
+	// NoNeed is that of a candidate which is judged.
 	NoNeed Need = iota
 	// NeedDigest is what the tag points at.
 	NeedDigest
@@ -72,63 +85,78 @@ const (
 	NeedVerdict
 )
 
-// Judgement is what a candidate comes to.
+// Unknown is the verdict on a candidate that passes the gates which can be judged, where one
+// can't be. No status has it.
+const Unknown v1.CandidateVerdict = "Unknown"
+
+// Judgement is the result of judging a candidate.
 type Judgement struct {
 	// Need is what is to be learned first. Nothing else counts beside it.
 	Need Need
-	// Verdict is Passed, Rejected or Ripening.
+	// Verdict is Passed, Rejected, Ripening or Unknown.
 	Verdict v1.CandidateVerdict
 	// Gate is the one that was not passed.
 	Gate string
-	// Message says why, or who signed.
+	// Message is the reason, or who signed.
 	Message string
 	// Ripe is when a ripening candidate is old enough.
 	Ripe time.Time
 }
 
-func need(n Need) Judgement { return Judgement{Need: n} }
+// Stops reports whether a verdict keeps a candidate from being selected.
+func Stops(verdict v1.CandidateVerdict) bool {
+	return verdict == v1.CandidateRejected || verdict == v1.CandidateRipening
+}
+
+// passed is the judgement of a gate on what it lets through.
+var passed = Judgement{Verdict: v1.CandidatePassed}
 
 func rejected(gate, message string) Judgement {
 	return Judgement{Verdict: v1.CandidateRejected, Gate: gate, Message: message}
 }
 
-// Judge says whether a candidate passes the gates, or what has to be learned
-// before that can be said.
+// Judge judges a candidate by all gates, in their order, or returns what has to be learned
+// before that can be done.
 func (g Gates) Judge(c Candidate, now time.Time) Judgement {
 	if c.Fact.Digest == "" {
-		return need(NeedDigest)
+		return Judgement{Need: NeedDigest}
 	}
-	passed := Judgement{Verdict: v1.CandidatePassed}
-	for _, gate := range []func(Candidate, time.Time) Judgement{g.age, g.platforms, g.signature} {
+	age := g.Age
+	if age == nil {
+		age = g.age
+	}
+	result := passed
+	for _, gate := range []func(Candidate, time.Time) Judgement{age, g.platforms, g.signature} {
 		j := gate(c, now)
-		if j.Need != NoNeed || j.Verdict != v1.CandidatePassed {
+		if j.Need != NoNeed || Stops(j.Verdict) {
 			return j
 		}
-		passed.Message += j.Message
+		if j.Verdict == Unknown || result.Verdict == v1.CandidatePassed {
+			result = j
+		}
 	}
-	return passed
+	return result
 }
 
-// age judges by the time at which the tag was first seen with its digest. Of a
-// tag that was there at the first scan nobody knows that: its image says when it
-// was created, unless that is after it was seen. What is selected already is old
-// enough.
+// age judges by the time at which the tag was first seen with its digest. Of a tag that was
+// there at the first scan that is not known: what counts then is when its image states that it
+// was created, unless that is after it was seen. What is selected already is old enough.
 func (g Gates) age(c Candidate, now time.Time) Judgement {
 	if g.MinimumAge == 0 || c.Held {
-		return Judgement{Verdict: v1.CandidatePassed}
+		return passed
 	}
 	since, known, source := c.Fact.Seen, "first seen", ""
 	if c.FirstSeen <= c.Since && !c.Fact.Moved {
 		switch {
 		case c.Fact.Created == CreatedUnread:
-			return need(NeedCreated)
+			return Judgement{Need: NeedCreated}
 		case c.Fact.Created != CreatedUnsaid && c.Fact.Created <= c.Fact.Seen:
 			since, known, source = c.Fact.Created, "created", " according to "+c.Fact.CreatedBy.String()
 		}
 	}
 	ripe := time.Unix(since, 0).Add(g.MinimumAge)
 	if !ripe.After(now) {
-		return Judgement{Verdict: v1.CandidatePassed}
+		return passed
 	}
 	return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: ripe,
 		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", known, stamp(time.Unix(since, 0)), source, stamp(ripe))}
@@ -138,29 +166,33 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (g Gates) platforms(c Candidate, _ time.Time) Judgement {
 	if len(g.Platforms) == 0 {
-		return Judgement{Verdict: v1.CandidatePassed}
+		return passed
 	}
 	if !c.Fact.Read {
-		return need(NeedPlatforms)
+		return Judgement{Need: NeedPlatforms}
 	}
 	lacking := missing(g.Platforms, c.Fact.Platforms)
-	if len(lacking) == 0 {
-		return Judgement{Verdict: v1.CandidatePassed}
-	}
-	if len(c.Fact.Platforms) == 0 {
+	switch {
+	case len(lacking) == 0:
+		return passed
+	case len(c.Fact.Platforms) == 0:
 		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(lacking)))
+	default:
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Fact.Platforms)))
 	}
-	return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Fact.Platforms)))
 }
 
 func (g Gates) signature(c Candidate, _ time.Time) Judgement {
+	if g.Unverifiable != "" {
+		return Judgement{Verdict: Unknown, Gate: v1.GateVerify, Message: g.Unverifiable}
+	}
 	if g.Rule == "" {
-		return Judgement{Verdict: v1.CandidatePassed}
+		return passed
 	}
 	verdict, found := c.Fact.VerdictOf(g.Rule)
 	switch {
 	case !found:
-		return need(NeedVerdict)
+		return Judgement{Need: NeedVerdict}
 	case verdict.Passed():
 		return Judgement{Verdict: v1.CandidatePassed, Message: "signed by " + verdict.Signer}
 	default:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package inspect
+package images
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
@@ -39,7 +39,7 @@ func (p *platform) normalized() string {
 	if p == nil {
 		return ""
 	}
-	return candidate.Platform(p.OS, p.Architecture, p.Variant)
+	return admission.Platform(p.OS, p.Architecture, p.Variant)
 }
 
 // isNamed reports whether a platform is given at all, were it one that does not exist.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package candidate
+package admission
 
 import (
 	"cmp"
@@ -10,8 +10,8 @@ import (
 
 // Platform returns the one spelling of a platform, such as "linux/arm64" for
 // "linux/arm64/v8", after the normalisation of containerd, and "" where os or
-// architecture is missing or unknown, as it is for attestations, or where
-// somebody wrote into an image what no platform is called.
+// architecture is missing or unknown, as it is for attestations, or where a part
+// has characters that no name of a platform has.
 func Platform(os, architecture, variant string) string {
 	if !isName(os) || !isName(architecture) || !isName(variant) {
 		return ""
@@ -24,10 +24,7 @@ func Platform(os, architecture, variant string) string {
 		os = "darwin"
 	}
 	architecture, variant = machine(architecture, variant)
-	if variant == "" {
-		return os + "/" + architecture
-	}
-	return os + "/" + architecture + "/" + variant
+	return strings.TrimSuffix(os+"/"+architecture+"/"+variant, "/")
 }
 
 // isName reports whether something may be a part of a platform's name, or none.
@@ -45,9 +42,9 @@ func machine(architecture, variant string) (string, string) {
 	case "i386", "i486", "i586", "i686":
 		return "386", ""
 	case "x86_64", "x86-64", "amd64":
-		return "amd64", without("v1", numbered(variant))
+		return "amd64", unless("v1", numbered(variant))
 	case "aarch64", "arm64":
-		return "arm64", without("v8", whole(numbered(variant)))
+		return "arm64", unless("v8", whole(numbered(variant)))
 	case "armhf":
 		return "arm", "v7"
 	case "armel":
@@ -75,7 +72,8 @@ func whole(variant string) string {
 	return variant
 }
 
-func without(implied, variant string) string {
+// unless returns a variant, "" for the one that is implied.
+func unless(implied, variant string) string {
 	if variant == implied {
 		return ""
 	}
@@ -95,4 +93,18 @@ func ParsePlatform(s string) string {
 // missing returns those of the wanted platforms that are not among the others.
 func missing(wanted, provided []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(p string) bool { return slices.Contains(provided, p) })
+}
+
+// maxListed is how many items of a list a message names.
+const maxListed = 8
+
+// list returns the items, of which there is at least one, in words, such as "a, b and c".
+func list(items []string) string {
+	switch {
+	case len(items) == 1:
+		return items[0]
+	case len(items) > maxListed:
+		items = append(items[:maxListed:maxListed], "others")
+	}
+	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package inspect_test
+package images_test
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fluxcd/image-reflector-controller/internal/candidate"
-	"github.com/fluxcd/image-reflector-controller/internal/inspect"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
@@ -46,35 +46,35 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 	for _, tt := range []struct {
 		reason           string
 		parts            func(p pusher) []part
-		wants            inspect.Wants
-		want             inspect.Image
+		wants            admission.Wants
+		want             admission.Fact
 		manifests, blobs int
 	}{
 		{"one image without a platform", func(p pusher) []part { return []part{{Digest: p.configured("linux", "amd64", "", "")}} },
-			only, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}}, 2, 1},
+			only, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}}, 2, 1},
 		{"is not asked where no platforms are wanted", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: at2020}}
-		}, created, inspect.Image{Created: in2020, CreatedBy: candidate.CreatedByAnnotation}, 1, 0},
+		}, created, admission.Fact{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"a platform without a name is none", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "arm64", "", ""), Platform: on("", "", "v8")}}
-		}, only, inspect.Image{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"only those without a platform are asked", func(p pusher) []part {
 			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, inspect.Image{Read: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
+		}, only, admission.Fact{Read: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
 		{"and each of them once", func(p pusher) []part {
 			image := p.configured("linux", "arm64", "2021-01-01T00:00:00Z", "")
 			return []part{{Digest: image}, {Digest: image}, {Digest: image, Annotations: map[string]string{"a": "b"}}}
-		}, both, inspect.Image{Read: true, Platforms: []string{"linux/arm64"}, Created: in2021, CreatedBy: candidate.CreatedByConfig}, 2, 1},
+		}, both, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
 		{"attestations of BuildKit are not", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: unknown}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, inspect.Image{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"what the registry does not have stays unknown", func(p pusher) []part {
 			return []part{{Digest: p.some(missing)}, {Digest: p.push("", ociManifest, withConfig(absent(8), 2))}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, inspect.Image{Read: true, Platforms: []string{"linux/arm64"}}, 4, 2},
+		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 4, 2},
 		{"so does what no manifest or configuration names", func(p pusher) []part {
 			return []part{{Digest: p.configured("", "", "", "")}, {Digest: p.index("", ociIndex, nil)}}
-		}, only, inspect.Image{Read: true}, 3, 1},
-		{"no more than sixteen are asked", func(p pusher) []part { return p.many(20) }, only, inspect.Image{Read: true, Platforms: []string{
+		}, only, admission.Fact{Read: true}, 3, 1},
+		{"no more than sixteen are asked", func(p pusher) []part { return p.many(20) }, only, admission.Fact{Read: true, Platforms: []string{
 			"linux/cpu00", "linux/cpu01", "linux/cpu02", "linux/cpu03", "linux/cpu04", "linux/cpu05", "linux/cpu06", "linux/cpu07",
 			"linux/cpu08", "linux/cpu09", "linux/cpu10", "linux/cpu11", "linux/cpu12", "linux/cpu13", "linux/cpu14", "linux/cpu15",
 		}}, 17, 16},
@@ -82,21 +82,21 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 			padding := strings.Repeat(" ", 5<<20)
 			return []part{{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "amd64"}`+padding, nil)},
 				{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "arm64"}`+padding, nil)}}
-		}, only, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}}, 3, 1},
+		}, only, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}}, 3, 1},
 
 		{"the descriptor of the first image states when", func(p pusher) []part {
 			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", ""), Annotations: at2020}}
-		}, both, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: candidate.CreatedByAnnotation}, 1, 0},
+		}, both, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"its label does where the builder wrote a fixed time", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, "2021-01-01 00:00:00+00:00"), Platform: on("linux", "amd64", "")}}
-		}, created, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: candidate.CreatedByLabel}, 2, 1},
+		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
 		{"an annotation with a fixed time gives way, too", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "2021-01-01T00:00:00Z", ""), Platform: on("linux", "amd64", ""),
 				Annotations: map[string]string{annotated: fixed}}}
-		}, created, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: candidate.CreatedByConfig}, 2, 1},
+		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
 		{"or else nothing does", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: on("linux", "amd64", "")}}
-		}, created, inspect.Image{Read: true, Platforms: []string{"linux/amd64"}, Created: candidate.CreatedUnsaid}, 2, 1},
+		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			reg, from := start(t)
@@ -104,7 +104,7 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 			tt.want.Digest = p.index("t", ociIndex, nil, tt.parts(p)...)
 			reg.Delete(t, "app", p.some(missing))
 			reg.Reset()
-			got, err := inspect.Of(t.Context(), from, "t", tt.wants)
+			got, err := images.Read(t.Context(), from, "t", tt.wants)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestIndex_FailsWhereARegistryDoes(t *testing.T) {
 					}
 					next.ServeHTTP(w, req)
 				})
-				got, err := inspect.Of(t.Context(), from, "t", only)
+				got, err := images.Read(t.Context(), from, "t", only)
 				if err == nil || errors.Is(err, registry.ErrNotFound) || got.Read {
 					t.Errorf("got %+v, %v", got, err)
 				}

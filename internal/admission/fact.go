@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Values of Fact.Created where no time of creation is known.
+const (
+	// CreatedUnread is that of an image which was not read yet.
+	CreatedUnread int64 = 0
+	// CreatedUnsaid is that of an image which states no time, or one which builders give to
+	// all images to make builds reproducible.
+	CreatedUnsaid int64 = -1
+)
+
+// Fact is what was learned of the image that a tag points at. One fact is kept of a tag: that
+// of the digest which it pointed at when it was last looked at.
+type Fact struct {
+	// Digest is what the tag pointed at, "sha256:…". It is empty where the registry lists the
+	// tag and has no image for it.
+	Digest string
+	// Seen is when the tag was first seen to point at it, in seconds since the epoch.
+	Seen int64
+	// Moved reports that the tag pointed at another image before.
+	Moved bool
+	// Created is when the image states that it was created, in seconds since the epoch,
+	// CreatedUnread or CreatedUnsaid.
+	Created int64
+	// CreatedBy is the source of Created.
+	CreatedBy CreatedBy
+	// Read reports that the platforms are known.
+	Read bool
+	// Platforms are those that the image provides, each in its one spelling.
+	Platforms []string
+	// Verdicts are the results of verifications by the last MaxVerdicts rules.
+	Verdicts []Verdict
+}
+
+// At returns what is known when the tag is seen to point at a digest: nothing of what was
+// known of another one.
+func (f Fact) At(digest string, now time.Time) Fact {
+	if f.Digest == digest {
+		return f
+	}
+	return Fact{Digest: digest, Seen: now.Unix(), Moved: f.Digest != ""}
+}
+
+// With returns the fact with the platforms and the time of creation that were read of its image.
+func (f Fact) With(read Fact) Fact {
+	if read.Read {
+		f.Read, f.Platforms = true, read.Platforms
+	}
+	if read.Created != CreatedUnread {
+		f.Created, f.CreatedBy = read.Created, read.CreatedBy
+	}
+	return f
+}
+
+// VerdictOf returns the result of the verification by a rule, and whether there was one.
+func (f Fact) VerdictOf(rule string) (Verdict, bool) {
+	i := slices.IndexFunc(f.Verdicts, func(v Verdict) bool { return v.Rule == rule })
+	if i < 0 {
+		return Verdict{}, false
+	}
+	return f.Verdicts[i], true
+}
+
+// WithVerdict returns the fact with the result of a verification. Verdicts of other rules make
+// way for it, the oldest first.
+func (f Fact) WithVerdict(rule, signer, problem string, now time.Time) Fact {
+	v := Verdict{Rule: rule, Signer: short(signer), Problem: short(problem), Since: now.Unix(), At: now.Unix()}
+	if old, found := f.VerdictOf(rule); found && old.Problem == v.Problem && old.Signer == v.Signer {
+		v.Since = old.Since
+	}
+	others := slices.DeleteFunc(slices.Clone(f.Verdicts), func(o Verdict) bool { return o.Rule == rule })
+	f.Verdicts = append(others[max(0, len(others)-MaxVerdicts+1):], v)
+	return f
+}
+
+// MaxVerdicts is how many verdicts are kept of an image: each rule of a policy makes its own.
+const MaxVerdicts = 4
+
+// Verdict is the result of the verification of an image by one rule.
+type Verdict struct {
+	// Rule is the fingerprint of the rule and its keys. Another rule makes another verdict.
+	Rule string
+	// Since is when the verdict was first the same, At when it was last made, in seconds since
+	// the epoch.
+	Since, At int64
+	// Signer names who signed. It is empty where the image was rejected.
+	Signer string
+	// Problem is why the image was rejected. It is empty where it passed.
+	Problem string
+}
+
+// Passed reports whether the image was verified.
+func (v Verdict) Passed() bool { return v.Problem == "" }
+
+// maxText is how many bytes are kept of a text that is made of what is in an image.
+const maxText = 768
+
+// short returns a text without what exceeds maxText.
+func short(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
+}
