@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -101,14 +102,24 @@ func (s settings) measureCold(ctx context.Context, stand *stand) ([]figure, stri
 		{"cold start, status writes a pair", "%.2f", got.writes / pairs, "14.7"},
 		{"cold start, CPU", "%.2f s", got.cpu, ""},
 		{"cold start, peak memory", "%.0f MiB", mebi(got.peak), "200 MiB"},
-		{"the store's file", "%.2f MiB", mebi(disk), ""},
-		{"the store's file, of the tags as JSON", "%.3f", disk / asJSON, ""},
+		{"the store's files", "%.2f MiB", mebi(disk), ""},
+		{"the store's files, of the tags as JSON", "%.3f", disk / asJSON, ""},
 	}, shares(got.usage), nil
 }
 
 // disk returns the bytes of the store, and those of the tags as JSON.
 func (s *stand) disk() (float64, float64, error) {
-	info, err := os.Stat(filepath.Join(s.controller.StoragePath(), "tags.db"))
+	stored := int64(0)
+	err := filepath.WalkDir(s.controller.StoragePath(), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			stored += info.Size()
+		}
+		return err
+	})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -120,7 +131,7 @@ func (s *stand) disk() (float64, float64, error) {
 		}
 		asJSON += len(tags)
 	}
-	return float64(info.Size()), float64(asJSON), nil
+	return float64(stored), float64(asJSON), nil
 }
 
 func (s settings) measureSteady(ctx context.Context, stand *stand) ([]figure, error) {

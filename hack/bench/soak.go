@@ -76,7 +76,7 @@ func (k *soaking) resetSeries() {
 	k.resident = series{name: "resident memory", unit: "MiB", part: 0.20, amount: 16}
 	// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
 	k.heap = series{name: "heap in use after a collection", unit: "MiB", part: 0.15, amount: 8}
-	k.store = series{name: "the store's file", unit: "MiB", part: 0.25, amount: 1}
+	k.store = series{name: "the store's files", unit: "MiB", part: 0.25, amount: 1}
 }
 
 // run changes tags, switches faults on and off, restarts the controller and takes
@@ -153,17 +153,13 @@ func (k *soaking) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(filepath.Join(k.controller.StoragePath(), "tags.db"))
-	if err != nil {
-		return err
-	}
 	k.samples++
 	for figure, value := range map[*series]float64{
 		&k.goroutines:  values["go_goroutines"],
 		&k.descriptors: values["process_open_fds"],
 		&k.resident:    mebi(values["process_resident_memory_bytes"]),
 		&k.heap:        mebi(values["go_memstats_heap_inuse_bytes"]),
-		&k.store:       mebi(float64(info.Size())),
+		&k.store:       mebi(values["image_reflector_store_size_bytes"]),
 	} {
 		figure.values = append(figure.values, value)
 	}

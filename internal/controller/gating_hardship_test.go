@@ -19,15 +19,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // fullStore is a store that takes no more facts.
-type fullStore struct{ tagstore.FactStore }
+type fullStore struct{ store.FactStore }
 
 var errFull = errors.New("no space left on device")
 
-func (fullStore) PutFacts(context.Context, tagstore.Key, map[string]candidate.Fact) error {
+func (fullStore) PutFacts(context.Context, store.Key, map[string]candidate.Fact) error {
 	return errFull
 }
 
@@ -184,7 +184,7 @@ func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
 					return registry.AuthOptions{}, w.store.Put(ctx, key, other)
 				})
 				g.Expect(w.settle()).To(MatchError(errImageReplaced))
-				facts, err := w.store.Facts(t.Context(), key)
+				facts, err := w.store.Facts(context.Background(), key)
 				g.Expect(err).NotTo(HaveOccurred())
 				g.Expect(facts).To(BeEmpty())
 			})

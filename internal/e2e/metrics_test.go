@@ -31,7 +31,7 @@ var ownMetrics = []string{
 	"image_reflector_registry_throttled_until_timestamp_seconds", "image_reflector_registry_wait_seconds",
 	"image_reflector_repository_interval_seconds", "image_reflector_repository_last_scan_timestamp_seconds", "image_reflector_repository_tags",
 	"image_reflector_scan_duration_seconds", "image_reflector_scans_total",
-	"image_reflector_store_facts", "image_reflector_store_free_bytes", "image_reflector_store_records", "image_reflector_store_reports_total", "image_reflector_store_size_bytes",
+	"image_reflector_store_facts", "image_reflector_store_records", "image_reflector_store_reports_total", "image_reflector_store_size_bytes",
 }
 
 // scrape returns the metrics as Prometheus sees them.
