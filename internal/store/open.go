@@ -215,13 +215,16 @@ func (s *Store) discover() {
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		switch object := s.objectOf(key); suffix {
-		case "":
-			object.bytes.Store(info.Size())
-		case factsSuffix:
-			object.factBytes.Store(info.Size())
+		switch suffix {
 		case unfinished, factsSuffix + unfinished:
 			_ = s.root.Remove(file) // or the next write says why not
+			s.prune(key.NamespacedName())
+		case factsSuffix:
+			s.objectOf(key).factBytes.Store(info.Size())
+		case "":
+			s.objectOf(key).bytes.Store(info.Size())
+		default:
+			s.objectOf(key) // something was set aside
 		}
 	}
 }
