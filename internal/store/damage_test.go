@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -206,24 +207,33 @@ func TestFacts_AreBounded(t *testing.T) {
 // FuzzFacts reads arbitrary bytes as changes. What can be read can be stored, and comes
 // back the same.
 func FuzzFacts(f *testing.F) {
-	log := newFactLog("image")
-	changes, err := log.learn(testFacts(), MaxTags)
+	c, err := newFactLog("image").learn(testFacts(), MaxTags)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(changes)
-	f.Add(appendChange(nil, changeGone, "1"))
-	f.Fuzz(func(t *testing.T, changes []byte) {
+	for _, c := range []changes{c, {Image: "image", Gone: map[string]int64{"1": 5}}, {Removed: []string{"1"}}} {
+		record, err := frame(testKey, c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(record[recordHeader:])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
 		log, again := newFactLog(""), newFactLog("")
-		if err := log.parse(testKey, append(bytes.Clone(factsMagic), frame(testKey, changes)...)); err != nil {
+		var c changes
+		if err := decoding.Unmarshal(data, &c); err != nil {
 			return
 		}
+		log.apply(c)
 		facts := log.decode()
 		if err := validateFacts(facts); err != nil {
 			t.Fatal(err)
 		}
-		if err := again.parse(testKey, log.encode(testKey)); err != nil || !reflect.DeepEqual(again.decode(), facts) ||
-			again.image != log.image || !reflect.DeepEqual(again.gone, log.gone) {
+		content, err := log.encode(testKey)
+		if err == nil {
+			err = again.parse(testKey, content)
+		}
+		if err != nil || !reflect.DeepEqual(again.decode(), facts) || again.image != log.image || !maps.Equal(again.gone, log.gone) {
 			t.Fatalf("%v became %v, %v", log, again, err)
 		}
 	})

@@ -4,12 +4,16 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math"
 	"slices"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/fluxcd/image-reflector-controller/internal/candidate"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -21,41 +25,54 @@ import (
 //	length     of the changes, 4 bytes, little endian
 //	checksums  of key and length, and of key and changes: 4 bytes each, little endian,
 //	           CRC-32C
-//	changes    one after another
-//
-// A change begins with a byte that says what it is:
-//
-//	i image          what follows is about the image; only the first one
-//	f tag fact       the fact of a tag, its length as uvarint and its bytes (see factcodec.go)
-//	g tag time       since when a tag is gone that has a fact, as varint
-//	b tag            it is back
-//	x tag            its fact was removed
+//	changes    as CBOR
 //
 // What one call changes is one record, so it is there wholly or not at all: the last
 // record may be cut, as a process that was killed leaves it, and then counts as not
 // written.
 var factsMagic = []byte("image facts 1\n")
 
-const (
-	recordHeader = 12
+const recordHeader = 12
 
-	changeImage   = 'i'
-	changeFact    = 'f'
-	changeGone    = 'g'
-	changeBack    = 'b'
-	changeRemoved = 'x'
-)
+// changes is the content of a record.
+type changes struct {
+	Image   string                     `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
+	Facts   map[string]cbor.RawMessage `cbor:"2,keyasint,omitempty"` // each a storedFact
+	Gone    map[string]int64           `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
+	Removed []string                   `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
+}
+
+// storedFact is a candidate.Fact with short names.
+type storedFact struct {
+	Digest    string              `cbor:"1,keyasint,omitempty"`
+	Seen      int64               `cbor:"2,keyasint,omitempty"`
+	Moved     bool                `cbor:"3,keyasint,omitempty"`
+	Created   int64               `cbor:"4,keyasint,omitempty"`
+	CreatedBy candidate.CreatedBy `cbor:"5,keyasint,omitempty"`
+	Read      bool                `cbor:"6,keyasint,omitempty"`
+	Platforms []string            `cbor:"7,keyasint,omitempty"`
+	Verdicts  []candidate.Verdict `cbor:"8,keyasint,omitempty"`
+}
+
+// decoding takes texts for what they are in Go, any bytes, and as many facts as there may be.
+var decoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid, MaxMapPairs: math.MaxInt32, MaxArrayElements: math.MaxInt32}.DecMode()
+	if err != nil {
+		panic(err) // only for options that do not exist
+	}
+	return mode
+}()
 
 // factLog is what the file of an object's facts holds.
 type factLog struct {
-	image   string
-	facts   map[string][]byte // as appendFact makes them
-	gone    map[string]int64  // since when tags with facts are gone, in seconds since the epoch
-	changes int               // how many the file has
+	image string
+	facts map[string]cbor.RawMessage
+	gone  map[string]int64 // since when tags with facts are gone, in seconds since the epoch
+	size  int              // how many facts and tags all changes had
 }
 
 func newFactLog(image string) *factLog {
-	return &factLog{image: image, facts: map[string][]byte{}, gone: map[string]int64{}}
+	return &factLog{image: image, facts: map[string]cbor.RawMessage{}, gone: map[string]int64{}}
 }
 
 // parse reads the content of a file. The error wraps errDamaged; what comes before the
@@ -78,128 +95,113 @@ func (l *factLog) parse(key Key, content []byte) error {
 		if sum != crc32.Update(seed, castagnoli, rest[:length]) {
 			return damaged("facts do not match their checksum")
 		}
-		if !l.apply(&input{rest: rest[:length]}) {
-			return damaged("its facts are malformed")
+		var c changes
+		if err := decoding.Unmarshal(rest[:length], &c); err != nil {
+			return damaged("its facts are malformed: %v", err)
 		}
+		l.apply(c)
 		rest = rest[length:]
 	}
 	return nil
 }
 
 // frame returns changes as a record.
-func frame(key Key, changes []byte) []byte {
+func frame(key Key, c changes) ([]byte, error) {
+	content, err := cbor.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
 	seed := keyChecksum(key)
-	record := make([]byte, recordHeader, recordHeader+len(changes))
-	binary.LittleEndian.PutUint32(record, uint32(len(changes)))
+	record := make([]byte, recordHeader, recordHeader+len(content))
+	binary.LittleEndian.PutUint32(record, uint32(len(content)))
 	binary.LittleEndian.PutUint32(record[4:], crc32.Update(seed, castagnoli, record[:4]))
-	binary.LittleEndian.PutUint32(record[8:], crc32.Update(seed, castagnoli, changes))
-	return append(record, changes...)
+	binary.LittleEndian.PutUint32(record[8:], crc32.Update(seed, castagnoli, content))
+	return append(record, content...), nil
 }
 
-// decode returns the facts. One that is malformed though its checksum fits is none.
+// encode returns the content of a file with no more than what is held.
+func (l *factLog) encode(key Key) ([]byte, error) {
+	record, err := frame(key, changes{Image: l.image, Facts: l.facts, Gone: l.gone})
+	return append(slices.Clone(factsMagic), record...), err
+}
+
+// decode returns the facts. One that can't be stored is none, though its checksum fits.
 func (l *factLog) decode() map[string]candidate.Fact {
 	facts := make(map[string]candidate.Fact, len(l.facts))
 	for tag, encoded := range l.facts {
-		in := &input{rest: encoded}
-		if fact := in.fact(); !in.failed && len(in.rest) == 0 {
-			facts[tag] = fact
+		var fact storedFact
+		if err := decoding.Unmarshal(encoded, &fact); err == nil && problemOf(tag, candidate.Fact(fact)) == "" {
+			facts[tag] = candidate.Fact(fact)
 		}
 	}
 	return facts
 }
 
-// apply makes changes. It returns false where they are malformed.
-func (l *factLog) apply(in *input) bool {
-	for len(in.rest) > 0 {
-		change, text := in.byte(), ""
-		if change == changeImage {
-			l.image = in.text(MaxTagBytes)
-		} else {
-			text = in.text(MaxFactText)
-		}
-		switch change {
-		case changeImage:
-		case changeFact:
-			l.facts[text] = in.take(in.bounded(len(in.rest)))
-		case changeGone:
-			l.gone[text] = in.varint()
-		case changeBack:
-			delete(l.gone, text)
-		case changeRemoved:
-			delete(l.gone, text)
-			delete(l.facts, text)
-		default:
-			in.fail()
-		}
-		l.changes++
+func (c changes) size() int { return len(c.Facts) + len(c.Gone) + len(c.Removed) }
+
+func (l *factLog) apply(c changes) {
+	l.image = cmp.Or(c.Image, l.image)
+	l.size += c.size()
+	maps.Copy(l.facts, c.Facts)
+	maps.Copy(l.gone, c.Gone)
+	maps.DeleteFunc(l.gone, func(_ string, since int64) bool { return since == 0 })
+	for _, tag := range c.Removed {
+		delete(l.facts, tag)
+		delete(l.gone, tag)
 	}
-	return !in.failed
 }
 
 // long reports whether less than half of the file is of use.
-func (l *factLog) long() bool { return l.changes > 2*(1+len(l.facts)+len(l.gone))+64 }
-
-// encode returns the content of a file with no more than what is held.
-func (l *factLog) encode(key Key) []byte {
-	changes := appendText([]byte{changeImage}, l.image)
-	for _, tag := range slices.Sorted(maps.Keys(l.facts)) {
-		changes = appendText(appendChange(changes, changeFact, tag), l.facts[tag])
-	}
-	for _, tag := range slices.Sorted(maps.Keys(l.gone)) {
-		changes = binary.AppendVarint(appendChange(changes, changeGone, tag), l.gone[tag])
-	}
-	return append(slices.Clone(factsMagic), frame(key, changes)...)
-}
-
-func appendChange(changes []byte, change byte, tag string) []byte {
-	return appendText(append(changes, change), tag)
-}
+func (l *factLog) long() bool { return l.size > 2*(len(l.facts)+len(l.gone))+64 }
 
 // learn returns the changes that have the log hold facts: those that it does not hold
 // yet. The facts of tags that are gone make room where there would be too many.
-func (l *factLog) learn(facts map[string]candidate.Fact, limit int) ([]byte, error) {
-	var changes []byte
+func (l *factLog) learn(facts map[string]candidate.Fact, limit int) (changes, error) {
+	c := changes{Facts: map[string]cbor.RawMessage{}}
 	count := len(l.facts)
-	for _, tag := range slices.Sorted(maps.Keys(facts)) {
+	for tag, fact := range facts {
+		encoded, err := cbor.Marshal(storedFact(fact))
+		if err != nil {
+			return c, err
+		}
 		known, held := l.facts[tag]
 		if !held {
 			count++
 		}
-		if fact := appendFact(nil, facts[tag]); !held || !bytes.Equal(known, fact) {
-			changes = appendText(appendChange(changes, changeFact, tag), fact)
+		if !bytes.Equal(known, encoded) {
+			c.Facts[tag] = encoded
 		}
 	}
 	if count <= limit {
-		return changes, nil
+		return c, nil
 	}
-	for _, tag := range slices.Sorted(maps.Keys(l.gone)) {
+	for tag := range l.gone {
 		if _, learned := facts[tag]; !learned {
-			changes = appendChange(changes, changeRemoved, tag)
-			count--
+			c.Removed = append(c.Removed, tag)
 		}
 	}
-	if count > limit {
-		return nil, fmt.Errorf("%w: facts of %d tags, at most %d are kept", ErrTooLarge, count, limit)
+	if count -= len(c.Removed); count > limit {
+		return c, fmt.Errorf("%w: facts of %d tags, at most %d are kept", ErrTooLarge, count, limit)
 	}
-	return changes, nil
+	return c, nil
 }
 
 // follow returns the changes for a snapshot with other tags: which have gone at a time
 // and which came back, and the facts of which are removed.
-func (l *factLog) follow(next scan.Snapshot, now int64) []byte {
-	var changes []byte
-	for _, tag := range slices.Sorted(maps.Keys(l.facts)) {
+func (l *factLog) follow(next scan.Snapshot, now int64) changes {
+	c := changes{Gone: map[string]int64{}}
+	for tag := range l.facts {
 		since, missed := l.gone[tag]
 		switch {
 		case next.Has(tag):
 			if missed {
-				changes = appendChange(changes, changeBack, tag)
+				c.Gone[tag] = 0
 			}
 		case !missed || since > now: // a time to come is of a clock that was wrong
-			changes = binary.AppendVarint(appendChange(changes, changeGone, tag), now)
+			c.Gone[tag] = now
 		case now-since > int64(FactGrace/time.Second):
-			changes = appendChange(changes, changeRemoved, tag)
+			c.Removed = append(c.Removed, tag)
 		}
 	}
-	return changes
+	return c
 }

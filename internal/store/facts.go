@@ -79,7 +79,7 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]candidat
 			return err
 		}
 		changes, err := log.learn(facts, f.maxFacts)
-		if err != nil || len(facts) == 0 || len(changes) == 0 && f.state.factsDurable {
+		if err != nil || len(facts) == 0 || changes.size() == 0 && f.state.factsDurable {
 			return err
 		}
 		return f.writeFacts(log, changes)
@@ -122,7 +122,7 @@ func (f *folder) followTags(before Info, next scan.Snapshot) error {
 		return nil
 	}
 	changes := log.follow(next, f.options.Now().Unix())
-	if len(changes) == 0 {
+	if changes.size() == 0 {
 		return nil
 	}
 	return f.writeFacts(log, changes)
@@ -149,34 +149,47 @@ func (f *folder) readFacts() (*factLog, error) {
 		return nil, err
 	}
 	f.state.factsDurable = false
-	return log, f.writeFacts(log, nil)
+	return log, f.writeFacts(log, changes{})
 }
 
 // writeFacts makes changes durable. It appends them to a file that this process knows to
 // be durable, unless that has become too long; otherwise it writes the file anew, which
 // also ends what a process left that was killed, or a disk that failed.
-func (f *folder) writeFacts(log *factLog, changes []byte) error {
-	log.apply(&input{rest: changes})
-	known := f.state.factsDurable
+func (f *folder) writeFacts(log *factLog, c changes) error {
+	log.apply(c)
+	appends := f.state.factsDurable && !log.long()
 	f.state.factsDurable = false
-	content, size := frame(f.key, changes), f.state.factBytes.Load()
+	size := int64(0)
+	var content []byte
 	var err error
-	if known && !log.long() {
-		var file *os.File
-		if file, err = f.dir.OpenFile(string(f.key.UID)+factsSuffix, os.O_WRONLY, 0); err == nil {
-			err = writeDurably(file, content, size)
-		}
+	if appends {
+		size = f.state.factBytes.Load()
+		content, err = frame(f.key, c)
 	} else {
-		content, size = log.encode(f.key), 0
-		err = f.replace(factsSuffix, content)
+		content, err = log.encode(f.key)
 	}
 	if err != nil {
+		return err
+	}
+	if err := f.writeLog(content, size); err != nil {
 		return err
 	}
 	f.state.factsDurable = true
 	f.state.factBytes.Store(size + int64(len(content)))
 	f.state.facts.Store(int64(len(log.facts)))
 	return nil
+}
+
+// writeLog writes the file of the facts from an offset on, or anew where that is 0.
+func (f *folder) writeLog(content []byte, offset int64) error {
+	if offset == 0 {
+		return f.replace(factsSuffix, content)
+	}
+	file, err := f.dir.OpenFile(string(f.key.UID)+factsSuffix, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return writeDurably(file, content, offset)
 }
 
 func (f *folder) removeFacts() error {

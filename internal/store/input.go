@@ -45,15 +45,6 @@ func (in *input) bounded(limit int) int {
 	return int(n)
 }
 
-// byte reads one byte.
-func (in *input) byte() byte {
-	b := in.take(1)
-	if len(b) == 0 {
-		return 0
-	}
-	return b[0]
-}
-
 // take reads n bytes, which are part of the input and not copied.
 func (in *input) take(n int) []byte {
 	if in.failed || n > len(in.rest) {
@@ -68,7 +59,7 @@ func (in *input) take(n int) []byte {
 // text reads what appendText wrote, of at most limit bytes.
 func (in *input) text(limit int) string { return string(in.take(in.bounded(limit))) }
 
-func appendText[T string | []byte](b []byte, text T) []byte {
+func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
