@@ -138,6 +138,7 @@ func crashSnapshot(n int) scan.Snapshot {
 // workForever has all workers make step after step, and prints the worker and
 // the number of each one that the store acknowledged.
 func workForever(dir string, from []string) error {
+	fmt.Println("begins")
 	tags := New(dir, Options{Report: func(r Report) { fmt.Println("report", r.Kind) }})
 	var wg sync.WaitGroup
 	failed := make(chan error, crashWorkers)
@@ -224,11 +225,14 @@ func (w *crashWorld) kill(t *testing.T, after time.Duration) {
 	if err := writer.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(after, func() { _ = writer.Process.Kill() })
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			break // the last line may be cut off: it does not count
+		}
+		if line == "begins\n" {
+			time.AfterFunc(after, func() { _ = writer.Process.Kill() })
+			continue
 		}
 		w.note(t, line)
 	}

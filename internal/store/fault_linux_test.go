@@ -63,6 +63,7 @@ func TestFaults_OfWrites(t *testing.T) {
 			{"fsync", 2, syscall.ENOSPC, ErrNoSpace},
 			{"fsync", 3, syscall.EIO, ErrVolume},
 			{"rename", 0, syscall.EIO, ErrVolume},
+			{"open", 2, syscall.EIO, ErrVolume},
 			{"mkdir", 0, syscall.ENOSPC, ErrNoSpace},
 		} {
 			for what := range writes {
@@ -116,7 +117,7 @@ func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(ca
 	closed(t, again)
 }
 
-// TestFaults_OfReadsAreNoDamage has a disk that can't be read for a while.
+// TestFaults_OfReadsAreNoDamage has a disk whose files can't be opened for a while.
 func TestFaults_OfReadsAreNoDamage(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(dir string, f *faults) {
 		tags, _ := opened(t, dir)
@@ -124,7 +125,7 @@ func TestFaults_OfReadsAreNoDamage(t *testing.T) {
 		closed(t, tags)
 		tags, reports := opened(t, dir)
 		f.set(func(c call) syscall.Errno {
-			if c.name == "read" {
+			if c.name == "open" {
 				return syscall.EIO
 			}
 			return 0

@@ -20,8 +20,8 @@ import (
 )
 
 // Faults are injected where they happen: at the system calls. A seccomp filter
-// has the kernel ask this process about every call that writes, syncs,
-// reads, renames or removes a file, and faults answers for it: go on, fail with an error,
+// has the kernel ask this process about every call that opens, writes,
+// syncs, renames or removes a file, and faults answers for it: go on, fail with an error,
 // or kill the process. A filter can't be taken off, so a test runs in a process
 // of its own.
 
@@ -36,7 +36,7 @@ type call struct {
 }
 
 var intercepted = map[int32]string{
-	unix.SYS_PWRITE64: "write", unix.SYS_FSYNC: "fsync", unix.SYS_PREAD64: "read", unix.SYS_RENAMEAT: "rename",
+	unix.SYS_PWRITE64: "write", unix.SYS_FSYNC: "fsync", unix.SYS_OPENAT: "open", unix.SYS_RENAMEAT: "rename",
 	unix.SYS_RENAMEAT2: "rename", unix.SYS_UNLINKAT: "unlink", unix.SYS_MKDIRAT: "mkdir",
 }
 

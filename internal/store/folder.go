@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -172,27 +171,15 @@ func (s *Store) prune(name types.NamespacedName) {
 // it can't be one of the store's.
 func read(root *os.Root, name string) ([]byte, error) {
 	info, err := root.Lstat(name)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, ErrNotFound
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
+	case !info.Mode().IsRegular() || info.Size() > maxFile:
 		return nil, damaged("it is a %s of %d bytes", info.Mode().Type(), info.Size())
 	}
-	file, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	content := make([]byte, info.Size())
-	if _, err := file.ReadAt(content, 0); errors.Is(err, io.EOF) {
-		return nil, damaged("it was cut while it was read")
-	} else if err != nil {
-		return nil, err
-	}
-	return content, nil
+	return root.ReadFile(name)
 }
 
 // setAside renames a damaged file of the key, which takes the place of one that was set

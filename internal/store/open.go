@@ -32,7 +32,7 @@ type Options struct {
 	// It may be called by any method, from several goroutines at once, and must not
 	// call the store.
 	Report func(Report)
-	// Metrics is where metrics of the store are registered while it is open. It must
+	// Metrics is where metrics of the store are registered when it is opened. It must
 	// know no other store.
 	Metrics prometheus.Registerer
 	// LockTimeout is how long to wait for another process to let go of the folder,
@@ -131,11 +131,6 @@ func (s *Store) Close() error {
 	if failed != nil {
 		return nil
 	}
-	if s.options.Metrics != nil {
-		for _, m := range s.metrics {
-			s.options.Metrics.Unregister(m)
-		}
-	}
 	return errors.Join(s.root.Close(), s.lock.Close())
 }
 
@@ -149,16 +144,12 @@ func (s *Store) open() error {
 	if s.lock, err = s.acquire(); err != nil {
 		return err
 	}
-	if s.root, err = os.OpenRoot(s.dir); err == nil {
-		s.discover()
-		if s.options.Metrics != nil {
-			for _, m := range s.metrics {
-				err = errors.Join(err, s.options.Metrics.Register(m))
-			}
-		}
-	}
-	if err != nil {
+	if s.root, err = os.OpenRoot(s.dir); err != nil {
 		return errors.Join(err, s.lock.Close())
+	}
+	s.discover()
+	if s.options.Metrics != nil {
+		s.options.Metrics.MustRegister(s.metrics...)
 	}
 	return nil
 }

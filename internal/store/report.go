@@ -37,14 +37,12 @@ func (r Report) String() string {
 	paths := strings.Join(r.Paths, ", ")
 	switch r.Kind {
 	case RecordDamaged:
-		return fmt.Sprintf("the stored tags of %s can't be read, were set aside as %s and will be scanned again: %v", r.Key, paths, r.Err)
+		return fmt.Sprintf("the stored tags of %s can't be read and will be scanned again: %v (set aside: %s)", r.Key, r.Err, paths)
 	case FactsDamaged:
-		return fmt.Sprintf("what is stored of the images of %s can't be read in part, was set aside as %s and will be learned anew: %v",
-			r.Key, paths, r.Err)
-	case LeftoversFound:
-		return "files of another storage are not used and can be deleted: " + paths
+		return fmt.Sprintf("what is stored of the images of %s can't be read in part and will be learned anew: %v (set aside: %s)",
+			r.Key, r.Err, paths)
 	}
-	return string(r.Kind)
+	return "files of another storage are not used and can be deleted: " + paths
 }
 
 // report counts a report, and makes it.

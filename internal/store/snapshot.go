@@ -4,7 +4,7 @@ package store
 
 import (
 	"bytes"
-	"compress/flate"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,7 +22,7 @@ import (
 //	checksum   4 bytes, little endian: CRC-32C of the key and of all that follows
 //	info       the hash of the tags, 32 bytes; their number as uvarint; the image,
 //	           its length as uvarint and its bytes
-//	payload    its length as uvarint, and then itself, deflated
+//	payload    its length as uvarint, and then itself, as gzip
 //
 // The key is part of the checksum, so a file that came under the name of another object
 // is noticed. The payload has:
@@ -50,7 +50,7 @@ const (
 	// per tag two lengths and a time.
 	maxPayload = MaxTagBytes + 32*MaxTags
 
-	// maxInflation is more than how many bytes one deflated byte can stand for.
+	// maxInflation is more than how many bytes one compressed byte can stand for.
 	maxInflation = 1100
 )
 
@@ -92,7 +92,7 @@ func encodeSnapshot(key Key, s scan.Snapshot) ([]byte, error) {
 	content = append(content, sum[:]...)
 	content = binary.AppendUvarint(content, uint64(len(s.Tags)))
 	content = appendText(content, s.Image)
-	content, err := deflate(binary.AppendUvarint(content, uint64(len(payload))), payload)
+	content, err := pack(binary.AppendUvarint(content, uint64(len(payload))), payload)
 	if err != nil {
 		return nil, fmt.Errorf("compressing tags: %w", err)
 	}
@@ -127,7 +127,7 @@ func openSnapshot(key Key, content []byte) (held, error) {
 
 // decode is the reverse of encodeSnapshot.
 func (h held) decode() (scan.Snapshot, error) {
-	payload, err := inflate(h.packed)
+	payload, err := unpack(h.packed)
 	if err != nil {
 		return scan.Snapshot{}, err
 	}
@@ -221,43 +221,35 @@ func readTags(tags []string, total int, heads, tails *input) bool {
 	return text.Len() == total
 }
 
-// deflaters are kept, since each has tables of several hundred kilobytes.
-var deflaters = sync.Pool{New: func() any {
-	w, err := flate.NewWriter(nil, flate.BestSpeed)
-	if err != nil {
-		panic(err) // only for a level that does not exist
-	}
-	return w
-}}
+// Writers and readers are kept, since each has tables of some to several hundred kilobytes.
+var (
+	writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	readers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+)
 
-// deflate appends the payload, deflated.
-func deflate(b, payload []byte) ([]byte, error) {
+// pack appends the payload, compressed.
+func pack(b, payload []byte) ([]byte, error) {
 	packed := bytes.NewBuffer(b)
-	w := deflaters.Get().(*flate.Writer)
-	defer deflaters.Put(w)
+	w := writers.Get().(*gzip.Writer)
+	defer writers.Put(w)
 	w.Reset(packed)
 	_, err := w.Write(payload)
 	err = errors.Join(err, w.Close())
 	return packed.Bytes(), err
 }
 
-// inflaters are kept for their windows.
-var inflaters = sync.Pool{New: func() any {
-	return flate.NewReader(bytes.NewReader(nil))
-}}
-
-// inflate returns a payload. A size that can't be true is an error before anything is
+// unpack returns a payload. A size that can't be true is an error before anything is
 // allocated for it.
-func inflate(packed []byte) ([]byte, error) {
+func unpack(packed []byte) ([]byte, error) {
 	in := &input{rest: packed}
 	size := in.bounded(maxPayload)
 	if in.failed || size > maxInflation*len(in.rest) {
 		return nil, errPayload
 	}
-	r := inflaters.Get().(io.ReadCloser)
-	defer inflaters.Put(r)
+	r := readers.Get().(*gzip.Reader)
+	defer readers.Put(r)
 	payload := make([]byte, size)
-	err := r.(flate.Resetter).Reset(bytes.NewReader(in.rest), nil)
+	err := r.Reset(bytes.NewReader(in.rest))
 	if err == nil {
 		_, err = io.ReadFull(r, payload)
 	}

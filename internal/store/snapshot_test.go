@@ -157,13 +157,13 @@ func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
 	}
 }
 
-func TestInflate_TrustsNoSize(t *testing.T) {
-	bomb, err := deflate(nil, make([]byte, 1<<20))
+func TestUnpack_TrustsNoSize(t *testing.T) {
+	bomb, err := pack(nil, make([]byte, 1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, claimed := range []uint64{1<<20 + 1, maxPayload, maxPayload + 1, 1 << 63} {
-		if _, err := inflate(append(binary.AppendUvarint(nil, claimed), bomb...)); !errors.Is(err, errDamaged) {
+		if _, err := unpack(append(binary.AppendUvarint(nil, claimed), bomb...)); !errors.Is(err, errDamaged) {
 			t.Errorf("%d bytes were inflated as %d: %v", 1<<20, claimed, err)
 		}
 	}

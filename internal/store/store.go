@@ -73,15 +73,6 @@ func (k Key) String() string {
 	return k.Namespace + "/" + k.Name + " (" + string(k.UID) + ")"
 }
 
-// Compare orders keys by namespace, name and UID.
-func (k Key) Compare(o Key) int {
-	return cmp.Or(
-		cmp.Compare(k.Namespace, o.Namespace),
-		cmp.Compare(k.Name, o.Name),
-		cmp.Compare(k.UID, o.UID),
-	)
-}
-
 // validate returns an error that wraps ErrInvalid unless the parts are what
 // Kubernetes takes for a namespace, a name and a UID. Such parts are names of files.
 func (k Key) validate() error {
@@ -256,7 +247,7 @@ func (s *Store) Forget(ctx context.Context, name types.NamespacedName, keep type
 	return s.remove(ctx, name, func(uid types.UID) bool { return keep == "" || uid != keep })
 }
 
-// Keys returns the keys that there are files of, in the order of Key.Compare.
+// Keys returns the keys that there are files of, in the order of their texts.
 func (s *Store) Keys(ctx context.Context) ([]Key, error) {
 	leave, err := s.use(ctx)
 	if err != nil {
@@ -268,6 +259,6 @@ func (s *Store) Keys(ctx context.Context) ([]Key, error) {
 		keys = append(keys, key.(Key))
 		return true
 	})
-	slices.SortFunc(keys, Key.Compare)
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Compare(a.String(), b.String()) })
 	return keys, nil
 }
