@@ -16,7 +16,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
 
@@ -40,15 +40,13 @@ func TestDocs_ListEveryFlag(t *testing.T) {
 // controller registers.
 func TestDocs_ListEveryMetric(t *testing.T) {
 	g := NewWithT(t)
-	objects, scans, registries, store := descriptions{}, descriptions{}, descriptions{}, descriptions{}
+	objects, scans, registries, stored := descriptions{}, descriptions{}, descriptions{}, descriptions{}
 	objects.MustRegister(metrics.NewDurations(), &metrics.Objects{})
 	scans.MustRegister(metrics.NewScans(nil))
 	registry.NewClient(registry.WithMetrics(registries)).Close()
-	opened, err := tagstore.OpenBolt(t.TempDir(), tagstore.WithMetrics(store))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(opened.Close()).To(Succeed())
+	g.Expect(store.New(t.TempDir(), store.Options{Metrics: stored}).Close()).To(Succeed())
 	for name, of := range map[string]descriptions{
-		"objects": objects, "scans": scans, "registries": registries, "store": store,
+		"objects": objects, "scans": scans, "registries": registries, "store": stored,
 	} {
 		page.Generated(t, "docs/metrics.md", name, of.table())
 	}

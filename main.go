@@ -44,7 +44,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 const controllerName = "image-reflector-controller"
@@ -165,26 +165,16 @@ func run(ctx context.Context, f *flags) error {
 	}
 	probes.SetupChecks(mgr, setupLog)
 
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	// opened by who leads: a replica that stands by must not hold the file
-	store := tagstore.NewLazy(func(ctx context.Context) (tagstore.Store, error) {
-		return tagstore.OpenBolt(f.storagePath, tagstore.WithDone(ctx.Done()),
-			tagstore.WithReport(reportStore(stop)), tagstore.WithMetrics(ctrlmetrics.Registry))
-	})
+	tags := store.New(f.storagePath, store.Options{Report: reportStore, Metrics: ctrlmetrics.Registry})
 	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
 		registry.WithRateLimits(f.rateLimits), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
 
-	if err := f.setup(ctx, mgr, store, registryClient); err != nil {
-		return errors.Join(err, store.Close())
+	if err := f.setup(ctx, mgr, tags, registryClient); err != nil {
+		return errors.Join(err, tags.Close())
 	}
 	setupLog.Info("starting", "version", version, "commit", commit, "storage", f.storagePath)
-	err = mgr.Start(ctx)
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		err = errors.Join(err, cause) // a signal ends the process well, damage does not
-	}
-	return errors.Join(err, store.Close())
+	return errors.Join(mgr.Start(ctx), tags.Close())
 }
 
 // check finds the settings that can't be used before anything is started.
@@ -221,24 +211,16 @@ func (f *flags) checkDelays() error {
 	return nil
 }
 
-// reportStore tells the operator what the store reports. A store that was
-// damaged while in use is only mended when it is opened anew, so the process
-// ends, to be started again.
-func reportStore(stop context.CancelCauseFunc) func(tagstore.Report) {
-	log := ctrl.Log.WithName("tagstore")
-	return func(report tagstore.Report) {
-		fields := []any{"kind", report.Kind}
-		if report.Key.Name != "" {
-			fields = append(fields, "object", report.Key.String())
-		}
-		log.Info(report.String(), fields...)
-		if report.Kind == tagstore.FileDamaged {
-			stop(errors.New(report.String()))
-		}
+// reportStore logs what the store reports.
+func reportStore(report store.Report) {
+	fields := []any{"kind", report.Kind}
+	if report.Key.Name != "" {
+		fields = append(fields, "object", report.Key.String())
 	}
+	ctrl.Log.WithName("store").Info(report.String(), fields...)
 }
 
-func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Store, registryClient *registry.Client) error {
+func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, tags *store.Store, registryClient *registry.Client) error {
 	recorder, err := events.NewRecorder(mgr, ctrl.Log, f.eventsAddr, controllerName)
 	if err != nil {
 		return fmt.Errorf("--events-addr is no address: %w", err)
@@ -260,7 +242,7 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, store tagstore.Stor
 	return controller.Setup(ctx, mgr, controller.Options{
 		Auth:                 identities,
 		Registry:             registryClient,
-		Store:                store,
+		Store:                tags,
 		Verifiers:            f.newVerifiers(mgr),
 		Publisher:            queue,
 		Durations:            durations,

@@ -31,8 +31,8 @@ internal/registry/auth/up.go|depguard not the other way round|github.com/fluxcd/
 internal/registry/ratelimit/up.go|depguard knows no authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
-internal/tagstore/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
-internal/explain/source/store.go|depguard tagstore|github.com/fluxcd/image-reflector-controller/internal/tagstore|tagstore.Client()
+internal/store/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
+internal/explain/source/store.go|depguard store|github.com/fluxcd/image-reflector-controller/internal/store|store.Client()
 internal/controller/explain.go|depguard explain|github.com/fluxcd/image-reflector-controller/internal/explain|explain.Now()
 internal/explain/cli/fine.go||os time|_, _ = time.Now(), os.Args
 internal/controller/conditions.go|forbidigo conditions:|k8s.io/apimachinery/pkg/api/meta|_ = meta.SetStatusCondition

@@ -19,15 +19,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // fullStore is a store that takes no more facts.
-type fullStore struct{ tagstore.FactStore }
+type fullStore struct{ store.FactStore }
 
 var errFull = errors.New("no space left on device")
 
-func (fullStore) PutFacts(context.Context, tagstore.Key, map[string]admission.Fact) error {
+func (fullStore) PutFacts(context.Context, store.Key, map[string]admission.Fact) error {
 	return errFull
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // ImagePolicies selects the latest image. It is the worker of the ImagePolicy
@@ -40,9 +40,9 @@ type ImagePolicies struct {
 	// Open opens the image repository whose tags are looked at.
 	Open OpenRepository
 	// Store holds the tags to select from.
-	Store tagstore.Reader
+	Store store.Reader
 	// Facts keeps what was learned of their images.
-	Facts tagstore.FactStore
+	Facts store.FactStore
 	// Verifiers check signatures.
 	Verifiers Verifiers
 	// Wake enqueues an object that waited for its turn at a registry.

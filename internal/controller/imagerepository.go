@@ -17,7 +17,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // latestTags is how many tags the status of an ImageRepository shows.
@@ -31,7 +31,7 @@ type ImageRepositories struct {
 	// Open opens the image repository whose tags are listed.
 	Open OpenRepository
 	// Store keeps the tags.
-	Store tagstore.Store
+	Store *store.Store
 	// Saved is told of an object whose tags in the store changed although its
 	// status will not show it.
 	Saved func(ctx context.Context, name types.NamespacedName)
@@ -107,15 +107,15 @@ func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, err
 
 // stored tells of what the store holds for the object: nothing, as the zero
 // value, where it holds none.
-func (w *ImageRepositories) stored(ctx context.Context, repo *v1.ImageRepository) (tagstore.Info, error) {
+func (w *ImageRepositories) stored(ctx context.Context, repo *v1.ImageRepository) (store.Info, error) {
 	info, err := w.Store.Info(ctx, storeKey(repo))
-	if errors.Is(err, tagstore.ErrNotFound) {
-		return tagstore.Info{}, nil
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Info{}, nil
 	}
 	return info, err
 }
 
-func held(stored tagstore.Info) scan.Held {
+func held(stored store.Info) scan.Held {
 	return scan.Held{Image: stored.Image, Revision: stored.Revision}
 }
 
@@ -137,6 +137,6 @@ func scanned(repo *v1.ImageRepository, wait time.Duration) outcome.Result {
 	}
 }
 
-func storeKey(repo *v1.ImageRepository) tagstore.Key {
-	return tagstore.Key{Namespace: repo.Namespace, Name: repo.Name, UID: repo.UID}
+func storeKey(repo *v1.ImageRepository) store.Key {
+	return store.Key{Namespace: repo.Namespace, Name: repo.Name, UID: repo.UID}
 }

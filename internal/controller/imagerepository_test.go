@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // scan works on the repository and settles the outcome.
@@ -66,7 +66,7 @@ func TestWhatMakesAScanDue(t *testing.T) {
 		{"a request", func(w *world) { w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }, true},
 		{"another image", func(w *world) { w.repo.Spec.Image = "ghcr.io/org/other" }, false},
 		{"another exclusion list", func(w *world) { w.repo.Spec.ExclusionList = []string{"rc"} }, false},
-		{"a store that was lost", func(w *world) { *w.store = *tagstore.NewMemory() }, false},
+		{"a store that was lost", (*world).loseTags, false},
 		{"a store with other tags than the status tells of", func(w *world) { w.repo.Status.LastScanResult.Revision = "older" }, false},
 		{"a scan that failed", func(w *world) { w.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, true},
 		{"time", func(w *world) { w.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }, true},
@@ -153,7 +153,7 @@ func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told).To(BeEmpty(), "the new revision tells it")
 
-	*w.store = *tagstore.NewMemory()
+	w.loseTags()
 	_, err = w.scan()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
@@ -203,7 +203,7 @@ func TestSweep(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.scanned(g, "1.0.0")
-	gone := tagstore.Key{Namespace: "ns", Name: "app", UID: "older"}
+	gone := store.Key{Namespace: "ns", Name: "app", UID: "older"}
 	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(w.store.Put(context.Background(), gone, snapshot)).To(Succeed())

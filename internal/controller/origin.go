@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // origin is what a policy selects from.
@@ -42,7 +42,7 @@ func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (ori
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
 	snapshot, err := w.Store.Get(ctx, storeKey(repo))
-	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return origin{}, err
 	}
 	if err != nil || !(scan.Held{Image: snapshot.Image, Revision: snapshot.Revision()}).OfLastScan(repo) {

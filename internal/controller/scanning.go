@@ -18,7 +18,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // scanning is one scan of an image repository.
@@ -27,9 +27,9 @@ type scanning struct {
 	repo       *v1.ImageRepository
 	name       image.Name
 	exclusions scan.Exclusions
-	stored     tagstore.Info // of the scan before
-	last       string        // the revision of the scan before
-	begun      time.Time     // when it was let in, zero where it was not
+	stored     store.Info // of the scan before
+	last       string     // the revision of the scan before
+	begun      time.Time  // when it was let in, zero where it was not
 }
 
 // Scans is told of scans.
@@ -145,7 +145,7 @@ func (s *scanning) note(ctx context.Context, list registry.TagList) error {
 // never tells of tags that the store lacks.
 func (s *scanning) save(ctx context.Context, tags []string, now time.Time) error {
 	previous, err := s.Store.Get(ctx, storeKey(s.repo))
-	if err != nil && !errors.Is(err, tagstore.ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	next := scan.Next(previous, s.repo.Spec.Image, tags, now)

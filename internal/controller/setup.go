@@ -23,7 +23,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // Options is what the reconcilers are made of and set up with.
@@ -33,7 +33,7 @@ type Options struct {
 	// Registry is the client of the registries. Both reconcilers share it.
 	Registry *registry.Client
 	// Store keeps the tags: written by the one reconciler, read by the other.
-	Store tagstore.Store
+	Store *store.Store
 	// Verifiers check the signatures of images.
 	Verifiers Verifiers
 	// Publisher publishes events.

@@ -10,14 +10,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // sweeper removes the tags of objects that vanished, or went to another shard,
 // while nobody watched. The store is this shard's alone. It runs once, when the process starts or becomes the leader.
 type sweeper struct {
 	reader client.Reader
-	store  tagstore.Store
+	store  *store.Store
 }
 
 // Start sweeps the store.
@@ -39,23 +39,18 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	if err := s.reader.List(ctx, repos, client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
-	living := make(map[tagstore.Key]bool, len(repos.Items))
+	living := make(map[store.Key]bool, len(repos.Items))
 	for i := range repos.Items {
 		living[storeKey(&repos.Items[i])] = true
 	}
-	gone := map[tagstore.Key]bool{}
 	for _, key := range stored {
-		if !living[key] {
-			gone[key] = true
+		if living[key] {
+			continue
 		}
-	}
-	if _, err := s.store.Sweep(ctx, func(key tagstore.Key) bool { return !gone[key] }); err != nil {
-		return err
-	}
-	for _, key := range stored {
-		if gone[key] {
-			ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
+		if err := s.store.Delete(ctx, key); err != nil {
+			return err
 		}
+		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
 	}
 	return nil
 }

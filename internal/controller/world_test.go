@@ -23,14 +23,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // world is all that the two workers see of the outside, in memory.
 type world struct {
+	t      *testing.T
 	repo   *v1.ImageRepository
 	policy *v1.ImagePolicy
-	store  *tagstore.Memory
+	store  *store.Store
 
 	// what the registry has, and fails with
 	tags   []string
@@ -56,8 +57,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	tags := store.New(t.TempDir(), store.Options{})
+	t.Cleanup(func() { NewWithT(t).Expect(tags.Close()).To(Succeed()) })
 	w := &world{
-		store:  tagstore.NewMemory(),
+		t:      t,
+		store:  tags,
 		digest: "sha256:one",
 		repo: &v1.ImageRepository{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "r"},
@@ -79,6 +83,16 @@ func newWorld(t *testing.T) *world {
 	}
 	w.repositories = &ImageRepositories{Auth: auth, Open: w.open, Store: w.store}
 	return w
+}
+
+// loseTags has the store lose all that it holds.
+func (w *world) loseTags() {
+	g, ctx := NewWithT(w.t), context.Background()
+	keys, err := w.store.Keys(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, key := range keys {
+		g.Expect(w.store.Delete(ctx, key)).To(Succeed())
+	}
 }
 
 func newReader(t *testing.T, objects ...client.Object) client.Client {

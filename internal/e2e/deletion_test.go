@@ -11,22 +11,21 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // stored returns the keys in the store of the controller, which it stops.
-func (s *scene) stored() []tagstore.Key {
+func (s *scene) stored() []store.Key {
 	s.t.Helper()
 	return s.storedBy(s.controller)
 }
 
-func (s *scene) storedBy(controller *stage.Controller) []tagstore.Key {
+func (s *scene) storedBy(controller *stage.Controller) []store.Key {
 	s.t.Helper()
 	s.Expect(controller.Stop()).To(Succeed())
-	store, err := tagstore.OpenBolt(controller.StoragePath())
-	s.Expect(err).NotTo(HaveOccurred())
-	defer func() { s.Expect(store.Close()).To(Succeed()) }()
-	keys, err := store.Keys(s.ctx)
+	tags := store.New(controller.StoragePath(), store.Options{})
+	defer func() { s.Expect(tags.Close()).To(Succeed()) }()
+	keys, err := tags.Keys(s.ctx)
 	s.Expect(err).NotTo(HaveOccurred())
 	return keys
 }

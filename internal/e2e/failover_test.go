@@ -12,7 +12,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
-	"github.com/fluxcd/image-reflector-controller/internal/tagstore"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // electing are the flags of replicas that elect a leader, which takes less time
@@ -138,7 +138,8 @@ func TestFailOverUnderLoad(t *testing.T) {
 func TestStorageInUse(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
-	holder, err := tagstore.OpenBolt(controller.StoragePath())
+	holder := store.New(controller.StoragePath(), store.Options{})
+	_, err := holder.Keys(s.ctx)
 	s.Expect(err).NotTo(HaveOccurred())
 	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
 	s.start(controller)
@@ -152,7 +153,8 @@ func TestStorageInUse(t *testing.T) {
 func TestStopWhileTheStorageIsInUse(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
-	holder, err := tagstore.OpenBolt(controller.StoragePath())
+	holder := store.New(controller.StoragePath(), store.Options{})
+	_, err := holder.Keys(s.ctx)
 	s.Expect(err).NotTo(HaveOccurred())
 	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
 	s.repository("app")

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// writes are what changes a store that holds testSnapshot with the fact of one tag.
+var writes = map[string]struct {
+	write func(t *testing.T, tags *Store) error
+	want  func(t *testing.T, tags *Store)
+}{
+	"a new snapshot": {
+		func(t *testing.T, tags *Store) error { return tags.Put(t.Context(), numbered(1), random(20_000, 1)) },
+		func(t *testing.T, tags *Store) { wantHeld(t, tags, numbered(1), random(20_000, 1)) },
+	},
+	"a changed snapshot": {
+		func(t *testing.T, tags *Store) error { return tags.Put(t.Context(), testKey, random(20_000, 2)) },
+		func(t *testing.T, tags *Store) { wantHeld(t, tags, testKey, random(20_000, 2)) },
+	},
+	"facts": {
+		func(t *testing.T, tags *Store) error { return tags.PutFacts(t.Context(), testKey, moreFacts()) },
+		func(t *testing.T, tags *Store) { wantFacts(t, tags, testKey, moreFacts()) },
+	},
+}
+
+// moreFacts are those that wantWorks puts, and many more.
+func moreFacts() factMap {
+	facts := manyFacts(5000)
+	maps.Copy(facts, testFacts())
+	return facts
+}
+
+// TestFaults_OfWrites has every kind of call that a write makes fail, until the fault is
+// taken away. The caller must get the error, nothing that was held may be lost, a write
+// may not claim what the disk did not confirm, and all must be well when the fault is gone.
+func TestFaults_OfWrites(t *testing.T) {
+	out, err := underFaults(t, t.TempDir(), func(_ string, f *faults) {
+		for _, fault := range []struct {
+			name  string
+			after int
+			errno syscall.Errno
+			want  error
+		}{
+			{"write", 0, syscall.ENOSPC, ErrNoSpace},
+			{"write", 0, syscall.EDQUOT, ErrNoSpace},
+			{"write", 0, syscall.EFBIG, ErrNoSpace},
+			{"write", 0, syscall.EIO, ErrVolume},
+			{"write", 0, syscall.EROFS, ErrVolume},
+			{"fsync", 0, syscall.EIO, ErrVolume},
+			{"fsync", 1, syscall.EIO, ErrVolume}, // of the folder, after the rename
+			{"fsync", 2, syscall.ENOSPC, ErrNoSpace},
+			{"fsync", 3, syscall.EIO, ErrVolume},
+			{"rename", 0, syscall.EIO, ErrVolume},
+			{"open", 2, syscall.EIO, ErrVolume},
+			{"mkdir", 0, syscall.ENOSPC, ErrNoSpace},
+		} {
+			for what := range writes {
+				t.Run(fmt.Sprintf("%s: %s %d %s", what, fault.name, fault.after, fault.errno), func(t *testing.T) {
+					after := fault.after
+					faultOfWrite(t, f, what, fault.want, func(c call) syscall.Errno {
+						if c.name != fault.name {
+							return 0
+						}
+						if after--; after >= 0 {
+							return 0
+						}
+						return fault.errno
+					})
+				})
+			}
+		}
+	})
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(call) syscall.Errno) {
+	f.set(nil)
+	dir := t.TempDir()
+	tags, reports := opened(t, dir)
+	wantWorks(t, tags)
+	failed := false
+	f.set(func(c call) syscall.Errno {
+		errno := fail(c)
+		failed = failed || errno != 0
+		return errno
+	})
+	for range 2 { // a second try must not take it for done
+		if err := writes[what].write(t, tags); failed && !errors.Is(err, want) || !failed && err != nil {
+			t.Fatalf("a write = %v, want %v", err, want)
+		}
+	}
+	f.set(nil)
+	if _, err := tags.Get(t.Context(), testKey); err != nil {
+		t.Errorf("Get() = %v", err)
+	}
+	if err := writes[what].write(t, tags); err != nil {
+		t.Fatalf("without the fault, a write = %v", err)
+	}
+	closed(t, tags)
+	again, more := opened(t, dir)
+	writes[what].want(t, again)
+	wantKinds(t, append(*reports, *more...))
+	closed(t, again)
+}
+
+// TestFaults_OfReadsAreNoDamage has a disk whose files can't be opened for a while.
+func TestFaults_OfReadsAreNoDamage(t *testing.T) {
+	out, err := underFaults(t, t.TempDir(), func(dir string, f *faults) {
+		tags, _ := opened(t, dir)
+		wantWorks(t, tags)
+		closed(t, tags)
+		tags, reports := opened(t, dir)
+		f.set(func(c call) syscall.Errno {
+			if c.name == "open" {
+				return syscall.EIO
+			}
+			return 0
+		})
+		for what, read := range map[string]func() error{
+			"Get":      func() error { _, err := tags.Get(t.Context(), testKey); return err },
+			"Info":     func() error { _, err := tags.Info(t.Context(), testKey); return err },
+			"Facts":    func() error { _, err := tags.Facts(t.Context(), testKey); return err },
+			"Put":      func() error { return tags.Put(t.Context(), testKey, random(1, 1)) },
+			"PutFacts": func() error { return tags.PutFacts(t.Context(), testKey, manyFacts(1)) },
+		} {
+			if err := read(); !errors.Is(err, ErrVolume) {
+				t.Errorf("%s() = %v, want ErrVolume", what, err)
+			}
+		}
+		f.set(nil)
+		wantHeld(t, tags, testKey, testSnapshot)
+		wantFacts(t, tags, testKey, testFacts())
+		wantKinds(t, *reports)
+		closed(t, tags)
+	})
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// smallVolume mounts a volume of some bytes, which takes the right to do so.
+func smallVolume(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("SKIPPED, NOTHING IS TESTED: a volume can't be mounted, which root may do: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// TestVolume_ThatIsFull fills a volume with another file.
+func TestVolume_ThatIsFull(t *testing.T) {
+	dir := smallVolume(t, "size=1m")
+	tags, reports := opened(t, dir)
+	wantWorks(t, tags)
+	ballast := filepath.Join(dir, "ballast")
+	file, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	closeErr := file.Close()
+	for range 3 {
+		for what, w := range writes {
+			if err := w.write(t, tags); !errors.Is(err, ErrNoSpace) {
+				t.Fatalf("writing %s on a full volume = %v, want ErrNoSpace", what, err)
+			}
+		}
+		wantHeld(t, tags, testKey, testSnapshot)
+		wantFacts(t, tags, testKey, testFacts())
+	}
+	closed(t, tags)
+	tags, more := opened(t, dir) // what is there can be opened and read
+	wantHeld(t, tags, testKey, testSnapshot)
+	wantFacts(t, tags, testKey, testFacts())
+	if err := errors.Join(closeErr, os.Remove(ballast)); err != nil {
+		t.Fatal(err)
+	}
+	if err := writes["a new snapshot"].write(t, tags); err != nil {
+		t.Errorf("with space again, Put() = %v", err)
+	}
+	writes["a new snapshot"].want(t, tags)
+	wantKinds(t, append(*reports, *more...))
+}
+
+// TestVolume_ThatIsReadOnly mounts a volume again, so that it can't be written.
+func TestVolume_ThatIsReadOnly(t *testing.T) {
+	dir := smallVolume(t, "size=1m")
+	tags, _ := opened(t, dir)
+	wantWorks(t, tags)
+	closed(t, tags)
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	tags = New(dir, Options{})
+	if _, err := tags.Get(t.Context(), testKey); !errors.Is(err, ErrVolume) {
+		t.Errorf("Get() on a volume that can't be written = %v, want ErrVolume", err)
+	}
+	closed(t, tags)
+}

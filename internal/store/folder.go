@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// What follows the UID in the names of files. That of the snapshot has nothing.
+const (
+	factsSuffix = ".facts"
+	asideSuffix = ".corrupt"    // of what was set aside: the latest of each file
+	unfinished  = ".unfinished" // of what is to take the place of a file
+)
+
+// maxFile is more than how many bytes the file of a snapshot can need, and how many the
+// facts of an object may take.
+const maxFile = 1 << 30
+
+// errDamaged is wrapped by errors that say that a file is none of the store's, or no
+// longer one.
+var errDamaged = errors.New("not an intact file of the tag store")
+
+func damaged(format string, values ...any) error {
+	return fmt.Errorf("%w: %s", errDamaged, fmt.Sprintf(format, values...))
+}
+
+// object is what is known of the files of a key without reading them.
+type object struct {
+	// guarded by the lock of the object's name
+	durable      bool // this process wrote the snapshot, and the disk has it
+	factsDurable bool // the same of the facts
+
+	info      atomic.Pointer[Info] // what the snapshot's file says, once it was checked or written
+	bytes     atomic.Int64         // of the snapshot's file, 0 where there is none
+	factBytes atomic.Int64         // of the facts' file, 0 where there is none
+	facts     atomic.Int64         // how many there were when they were last read or written
+}
+
+// objectOf returns what is known of a key that there are files of.
+func (s *Store) objectOf(key Key) *object {
+	value, _ := s.objects.LoadOrStore(key, &object{})
+	return value.(*object)
+}
+
+// folder is where the files of a key are, while the lock of its name is held.
+type folder struct {
+	*Store
+	key   Key
+	dir   *os.Root
+	state *object
+}
+
+// folderOf returns where the files of an object's name are.
+func folderOf(name types.NamespacedName) string { return path.Join(name.Namespace, name.Name) }
+
+// parsePath returns the key and the suffix in the path of a file, and whether the file
+// may be one of the store's.
+func parsePath(file string) (Key, string, bool) {
+	parts := strings.Split(file, "/")
+	uid, _, _ := strings.Cut(parts[2], ".")
+	key, suffix := Key{parts[0], parts[1], types.UID(uid)}, parts[2][len(uid):]
+	known := []string{"", factsSuffix, asideSuffix, factsSuffix + asideSuffix, unfinished, factsSuffix + unfinished}
+	return key, suffix, slices.Contains(known, suffix) && key.validate() == nil
+}
+
+var seed = maphash.MakeSeed()
+
+// hold begins a call that uses the files of an object's name, and returns the function
+// that ends it.
+func (s *Store) hold(ctx context.Context, name types.NamespacedName) (func(), error) {
+	leave, err := s.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lock := &s.names[maphash.Comparable(seed, name)%uint64(len(s.names))]
+	lock.Lock()
+	return func() { lock.Unlock(); leave() }, nil
+}
+
+// within calls use with the folder of a key, which it makes if write is set. Otherwise
+// the error is ErrNotFound where nothing is held for the key.
+func (s *Store) within(ctx context.Context, key Key, write bool, use func(*folder) error) error {
+	end, err := s.hold(ctx, key.NamespacedName())
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, held := s.objects.Load(key); !held && !write {
+		return ErrNotFound
+	}
+	if write {
+		s.folders.Lock() // as long as it is empty, prune may remove that of the namespace
+		err = s.root.MkdirAll(folderOf(key.NamespacedName()), 0o700)
+		s.folders.Unlock()
+		if err != nil {
+			return translate(err)
+		}
+	}
+	dir, err := s.root.OpenRoot(folderOf(key.NamespacedName()))
+	if errors.Is(err, os.ErrNotExist) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = dir.Close() }()
+	return translate(use(&folder{Store: s, key: key, dir: dir, state: s.objectOf(key)}))
+}
+
+// remove removes the files of an object's name with the UIDs that gone returns true for.
+// That need not be durable: what comes back is swept at the next start. A snapshot is
+// removed after all else, so that what was learned of its images never stays alone.
+func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func(types.UID) bool) error {
+	end, err := s.hold(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if (Key{name.Namespace, name.Name, "any"}).validate() != nil {
+		return nil // of what is no object nothing is held
+	}
+	files, _ := fs.Glob(s.root.FS(), folderOf(name)+"/*") // where it can't be read, nothing is held
+	for _, file := range slices.Backward(files) {
+		key, suffix, ok := parsePath(file)
+		if !ok || !gone(key.UID) {
+			continue
+		}
+		if suffix == "" && !s.owned(file) {
+			s.report(Report{Kind: LeftoversFound, Paths: []string{filepath.Join(s.dir, file)}})
+		} else if err := s.root.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing the tags of %s: %w", key, translate(err))
+		}
+		s.objects.Delete(key)
+	}
+	s.prune(name)
+	return nil
+}
+
+// owned reports whether a file begins as a snapshot does.
+func (s *Store) owned(file string) bool {
+	content, err := read(s.root, file)
+	return err == nil && bytes.HasPrefix(content, snapshotMagic)
+}
+
+// prune removes the folders of an object's name that are empty. Not worth an error: it
+// fails for the others, which is what it relies on.
+func (s *Store) prune(name types.NamespacedName) {
+	s.folders.Lock()
+	defer s.folders.Unlock()
+	if s.root.Remove(folderOf(name)) == nil {
+		_ = s.root.Remove(name.Namespace)
+	}
+}
+
+// read returns the content of a file, or ErrNotFound. The error wraps errDamaged where
+// it can't be one of the store's.
+func read(root *os.Root, name string) ([]byte, error) {
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > maxFile:
+		return nil, damaged("it is a %s of %d bytes", info.Mode().Type(), info.Size())
+	}
+	return root.ReadFile(name)
+}
+
+// setAside renames a damaged file of the key, which takes the place of one that was set
+// aside before, and reports it.
+func (f *folder) setAside(suffix string, kind ReportKind, cause error) error {
+	name := string(f.key.UID) + suffix
+	_ = f.dir.Remove(name + asideSuffix) // a folder with something in it stays, and fails the rename
+	if err := f.dir.Rename(name, name+asideSuffix); err != nil {
+		// the cause is not wrapped: errDamaged says that the file is out of the way
+		return fmt.Errorf("setting %s of %s aside: %w (because: %s)", name, f.key, err, cause.Error())
+	}
+	path := filepath.Join(f.Store.dir, folderOf(f.key.NamespacedName()), name+asideSuffix)
+	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path}, Err: cause})
+	return nil
+}
+
+// replace has a file with the content take the place of one of the key, and makes it
+// durable.
+func (f *folder) replace(suffix string, content []byte) error {
+	name := string(f.key.UID) + suffix
+	file, err := f.dir.OpenFile(name+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = writeDurably(file, content, 0); err == nil {
+		err = f.dir.Rename(name+unfinished, name)
+	}
+	if err != nil {
+		_ = f.dir.Remove(name + unfinished) // or the next start removes it
+		return err
+	}
+	return syncFolder(f.dir, ".")
+}
+
+// writeDurably writes content to a file from an offset on, and closes it.
+func writeDurably(file *os.File, content []byte, offset int64) error {
+	_, err := file.WriteAt(content, offset)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// syncFolder makes the names in a folder durable, where the file system can.
+func syncFolder(root *os.Root, name string) error {
+	folder, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	err = folder.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, folder.Close())
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import "encoding/binary"
+
+// input reads what an encoder wrote. A read beyond the end, or of a malformed
+// number, sets failed and yields zero, as do all reads after it; so a decoder
+// may check once, before it trusts anything that it read.
+type input struct {
+	rest   []byte
+	failed bool
+}
+
+// uvarint reads an unsigned number.
+func (in *input) uvarint() uint64 {
+	value, n := binary.Uvarint(in.rest)
+	return number(in, value, n)
+}
+
+// varint reads a signed number.
+func (in *input) varint() int64 {
+	value, n := binary.Varint(in.rest)
+	return number(in, value, n)
+}
+
+// number moves past the n bytes that value was read from; n is not positive
+// when there was no number.
+func number[T int64 | uint64](in *input, value T, n int) T {
+	if n <= 0 || in.failed {
+		in.fail()
+		return 0
+	}
+	in.rest = in.rest[n:]
+	return value
+}
+
+// bounded reads a number that is at most limit.
+func (in *input) bounded(limit int) int {
+	n := in.uvarint()
+	if n > uint64(limit) {
+		in.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// take reads n bytes, which are part of the input and not copied.
+func (in *input) take(n int) []byte {
+	if in.failed || n > len(in.rest) {
+		in.fail()
+		return nil
+	}
+	taken := in.rest[:n]
+	in.rest = in.rest[n:]
+	return taken
+}
+
+// text reads what appendText wrote, of at most limit bytes.
+func (in *input) text(limit int) string { return string(in.take(in.bounded(limit))) }
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+func (in *input) fail() {
+	in.rest, in.failed = nil, true
+}

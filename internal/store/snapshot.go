@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// The file of a snapshot has:
+//
+//	magic      a line with the version of the format
+//	checksum   4 bytes, little endian: CRC-32C of the key and of all that follows
+//	info       the hash of the tags, 32 bytes; their number as uvarint; the image,
+//	           its length as uvarint and its bytes
+//	payload    its length as uvarint, and then itself, as gzip
+//
+// The key is part of the checksum, so a file that came under the name of another object
+// is noticed. The payload has:
+//
+//	since      varint
+//	total      how many bytes all tags have, as uvarint
+//	heads      of each tag, how many bytes it begins with in common with the tag before
+//	           it, and how many follow, both as uvarint
+//	times      of each tag, the difference to the time of the tag before it, and to
+//	           since for the first one, as varint
+//	tails      of each tag, the bytes that follow
+//
+// Heads, times and tails stand apart, since each compresses better by itself.
+// A snapshot has one such file, so files are compared to find out whether it changed.
+
+var (
+	snapshotMagic = []byte("image tags 1\n")
+	castagnoli    = crc32.MakeTable(crc32.Castagnoli)
+
+	errPayload = damaged("its tags are malformed")
+)
+
+const (
+	// maxPayload is more than a snapshot that validate accepts can need: its bytes, and
+	// per tag two lengths and a time.
+	maxPayload = MaxTagBytes + 32*MaxTags
+
+	// maxInflation is more than how many bytes one compressed byte can stand for.
+	maxInflation = 1100
+)
+
+// validate returns an error that wraps ErrInvalid or ErrTooLarge when the snapshot can't
+// be stored.
+func validate(s scan.Snapshot) error {
+	if len(s.Tags) != len(s.FirstSeen) {
+		return fmt.Errorf("%w: %d tags with %d times", ErrInvalid, len(s.Tags), len(s.FirstSeen))
+	}
+	if len(s.Tags) > MaxTags {
+		return fmt.Errorf("%w: %d tags, at most %d are kept", ErrTooLarge, len(s.Tags), MaxTags)
+	}
+	size := len(s.Image)
+	for i, tag := range s.Tags {
+		if i > 0 && tag <= s.Tags[i-1] {
+			return fmt.Errorf("%w: tag %q does not come after %q", ErrInvalid, tag, s.Tags[i-1])
+		}
+		size += len(tag)
+	}
+	if size > MaxTagBytes {
+		return fmt.Errorf("%w: tags of %d bytes, at most %d are kept", ErrTooLarge, size, MaxTagBytes)
+	}
+	return nil
+}
+
+// keyChecksum is what the checksums of a key's files begin with.
+func keyChecksum(key Key) uint32 {
+	return crc32.Checksum([]byte(key.Namespace+"/"+key.Name+"/"+string(key.UID)), castagnoli)
+}
+
+// encodeSnapshot returns the content of the file of a snapshot that validate accepts.
+func encodeSnapshot(key Key, s scan.Snapshot) ([]byte, error) {
+	payload := encodePayload(s)
+	content := make([]byte, 0, len(snapshotMagic)+len(s.Image)+len(payload)/4+64)
+	content = append(content, snapshotMagic...)
+	content = append(content, make([]byte, crc32.Size)...)
+	begin := len(content)
+	sum := s.Sum()
+	content = append(content, sum[:]...)
+	content = binary.AppendUvarint(content, uint64(len(s.Tags)))
+	content = appendText(content, s.Image)
+	content, err := pack(binary.AppendUvarint(content, uint64(len(payload))), payload)
+	if err != nil {
+		return nil, fmt.Errorf("compressing tags: %w", err)
+	}
+	binary.LittleEndian.PutUint32(content[len(snapshotMagic):], crc32.Update(keyChecksum(key), castagnoli, content[begin:]))
+	return content, nil
+}
+
+// held is the file of a snapshot that matches its checksum.
+type held struct {
+	Info
+	content, packed []byte
+}
+
+// openSnapshot checks the content of a snapshot's file. The errors wrap errDamaged.
+func openSnapshot(key Key, content []byte) (held, error) {
+	rest, ok := bytes.CutPrefix(content, snapshotMagic)
+	if !ok || len(rest) < crc32.Size {
+		return held{}, damaged("it has no tags, or in another format")
+	}
+	in := &input{rest: rest[crc32.Size:]}
+	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, in.rest) {
+		return held{}, damaged("it does not match its checksum")
+	}
+	var sum scan.Sum
+	copy(sum[:], in.take(len(sum)))
+	info := Info{Revision: sum.Revision(), Tags: in.bounded(MaxTags), Image: in.text(MaxTagBytes)}
+	if in.failed {
+		return held{}, errPayload
+	}
+	return held{info, content, in.rest}, nil
+}
+
+// decode is the reverse of encodeSnapshot.
+func (h held) decode() (scan.Snapshot, error) {
+	payload, err := unpack(h.packed)
+	if err != nil {
+		return scan.Snapshot{}, err
+	}
+	return parsePayload(h.Info, payload)
+}
+
+func encodePayload(s scan.Snapshot) []byte {
+	total := 0
+	for _, tag := range s.Tags {
+		total += len(tag)
+	}
+	b := binary.AppendVarint(make([]byte, 0, total/2+8*len(s.Tags)+32), s.Since)
+	b = binary.AppendUvarint(b, uint64(total))
+	previous := ""
+	for _, tag := range s.Tags {
+		shared := sharedPrefix(previous, tag)
+		b = binary.AppendUvarint(b, uint64(shared))
+		b = binary.AppendUvarint(b, uint64(len(tag)-shared))
+		previous = tag
+	}
+	at := s.Since
+	for _, seen := range s.FirstSeen {
+		b = binary.AppendVarint(b, seen-at)
+		at = seen
+	}
+	previous = ""
+	for _, tag := range s.Tags {
+		b = append(b, tag[sharedPrefix(previous, tag):]...)
+		previous = tag
+	}
+	return b
+}
+
+// sharedPrefix returns how many bytes a and b begin with in common.
+func sharedPrefix(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// parsePayload is the reverse of encodePayload. Whatever the bytes are, it does not
+// panic, what it allocates is bounded by MaxTags and MaxTagBytes, and a snapshot that it
+// returns keeps the promises of its type. The tags are substrings of one string: one
+// allocation serves all of them.
+func parsePayload(info Info, payload []byte) (scan.Snapshot, error) {
+	in := &input{rest: payload}
+	s := scan.Snapshot{Image: info.Image, Since: in.varint()}
+	total := in.bounded(MaxTagBytes)
+	heads := *in
+	for range 2 * info.Tags {
+		in.uvarint()
+	}
+	if in.failed {
+		return scan.Snapshot{}, errPayload
+	}
+	s.Tags, s.FirstSeen = make([]string, info.Tags), make([]int64, info.Tags)
+	at := s.Since
+	for i := range s.FirstSeen {
+		at += in.varint()
+		s.FirstSeen[i] = at
+	}
+	if !readTags(s.Tags, total, &heads, in) || len(in.rest) > 0 {
+		return scan.Snapshot{}, errPayload
+	}
+	return s, nil
+}
+
+// readTags reads tags of some bytes in total. It returns false where they are malformed.
+func readTags(tags []string, total int, heads, tails *input) bool {
+	var text strings.Builder
+	text.Grow(total)
+	previous := ""
+	for i := range tags {
+		shared, tail := heads.bounded(len(previous)), tails.take(heads.bounded(total))
+		start := text.Len()
+		if heads.failed || tails.failed || start+shared+len(tail) > total {
+			return false
+		}
+		text.WriteString(previous[:shared])
+		text.Write(tail)
+		tags[i] = text.String()[start:] // stays valid: the text does not grow beyond total
+		if i > 0 && tags[i] <= previous {
+			return false
+		}
+		previous = tags[i]
+	}
+	return text.Len() == total
+}
+
+// Writers and readers are kept, since each has tables of some to several hundred kilobytes.
+var (
+	writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	readers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+)
+
+// pack appends the payload, compressed.
+func pack(b, payload []byte) ([]byte, error) {
+	packed := bytes.NewBuffer(b)
+	w := writers.Get().(*gzip.Writer)
+	defer writers.Put(w)
+	w.Reset(packed)
+	_, err := w.Write(payload)
+	err = errors.Join(err, w.Close())
+	return packed.Bytes(), err
+}
+
+// unpack returns a payload. A size that can't be true is an error before anything is
+// allocated for it.
+func unpack(packed []byte) ([]byte, error) {
+	in := &input{rest: packed}
+	size := in.bounded(maxPayload)
+	if in.failed || size > maxInflation*len(in.rest) {
+		return nil, errPayload
+	}
+	r := readers.Get().(*gzip.Reader)
+	defer readers.Put(r)
+	payload := make([]byte, size)
+	err := r.Reset(bytes.NewReader(in.rest))
+	if err == nil {
+		_, err = io.ReadFull(r, payload)
+	}
+	if err != nil {
+		return nil, damaged("its tags can't be decompressed: %v", err)
+	}
+	return payload, nil
+}

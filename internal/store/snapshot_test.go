@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+)
+
+// realSnapshots returns the snapshots of real images, by their names.
+func realSnapshots(t testing.TB) map[string]scan.Snapshot {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.tsv")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tag lists in testdata: %v", err)
+	}
+	snapshots := map[string]scan.Snapshot{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".tsv")
+		snapshots[name] = readSnapshot(t, file, "docker.io/library/"+name)
+	}
+	return snapshots
+}
+
+// readSnapshot reads lines of tag, tab, and date. As the lists have days where
+// scans have seconds, each day gets a time of its own.
+func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	slices.Sort(lines)
+	s := scan.Snapshot{Image: image, Since: 1_400_000_000}
+	for _, line := range lines {
+		tag, date, _ := strings.Cut(line, "\t")
+		day, err := time.Parse(time.DateOnly, date)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Tags = append(s.Tags, tag)
+		s.FirstSeen = append(s.FirstSeen, day.Unix()+day.Unix()/86400*7919%86400)
+	}
+	if err := validate(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func encoded(t testing.TB, key Key, s scan.Snapshot) []byte {
+	t.Helper()
+	content, err := encodeSnapshot(key, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func decoded(key Key, content []byte) (scan.Snapshot, error) {
+	held, err := openSnapshot(key, content)
+	if err != nil {
+		return scan.Snapshot{}, err
+	}
+	return held.decode()
+}
+
+func sizeAsJSON(t testing.TB, tags []string) int {
+	t.Helper()
+	b, err := json.Marshal(tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(b)
+}
+
+func TestSnapshot_OfRealTagsIsSmall(t *testing.T) {
+	for image, want := range realSnapshots(t) {
+		content := encoded(t, testKey, want)
+		got, err := decoded(testKey, content)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%s: decoding returned another snapshot, error %v", image, err)
+		}
+		if limit := sizeAsJSON(t, want.Tags) / 5; len(content) > limit {
+			t.Errorf("%s: the file has %d bytes, more than a fifth of the tags as JSON (%d)", image, len(content), limit)
+		}
+		if again := encoded(t, testKey, got); !bytes.Equal(again, content) {
+			t.Errorf("%s: encoding is not deterministic", image)
+		}
+	}
+}
+
+func TestSnapshot_IsBoundToItsKey(t *testing.T) {
+	content := encoded(t, testKey, testSnapshot)
+	for _, other := range []Key{{"ns", "repo", "uid2"}, {"ns", "repo2", "uid"}, {"ns2", "repo", "uid"}} {
+		if _, err := openSnapshot(other, content); !errors.Is(err, errDamaged) {
+			t.Errorf("the file of %s is read as that of %s: %v", testKey, other, err)
+		}
+	}
+}
+
+func TestSnapshot_DecodingAllocatesOnceForAllTags(t *testing.T) {
+	s := realSnapshots(t)["golang"]
+	payload, info := encodePayload(s), Info{Tags: len(s.Tags)}
+	allocs := testing.AllocsPerRun(10, func() {
+		if _, err := parsePayload(info, payload); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 5 {
+		t.Errorf("decoding a payload allocates %v times", allocs)
+	}
+}
+
+func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
+	numbers := func(numbers ...uint64) []byte {
+		var b []byte
+		for _, n := range numbers {
+			b = binary.AppendUvarint(b, n)
+		}
+		return b
+	}
+	const huge = 1 << 62
+	for _, test := range []struct {
+		reason  string
+		tags    int
+		payload []byte
+	}{
+		{"nothing is no payload", 0, nil},
+		{"an endless total is allocated for", 0, numbers(0, huge)},
+		{"there are more tags than heads", MaxTags, numbers(0, 1, 0, 1)},
+		{"there are no times", 1, numbers(0, 1, 0, 1)},
+		{"a tag has no bytes", 1, numbers(0, 1, 0, 1, 0)},
+		{"a tag is endless", 1, append(numbers(0, 1, 0, huge, 0), 'a')},
+		{"a tag shares with none", 1, append(numbers(0, 2, 1, 1, 0), 'a')},
+		{"tags have more bytes than the total", 2, append(numbers(0, 2, 0, 1, 1, 1, 0, 0), "ab"...)},
+		{"tags have less bytes than the total", 1, append(numbers(0, 2, 0, 1, 0), 'a')},
+		{"tags are equal", 2, append(numbers(0, 2, 0, 1, 1, 0, 0, 0), 'a')},
+		{"something comes after the end", 1, append(numbers(0, 1, 0, 1, 0), "ab"...)},
+	} {
+		if s, err := parsePayload(Info{Tags: test.tags}, test.payload); !errors.Is(err, errDamaged) {
+			t.Errorf("%s: the payload was read as %d tags, %v", test.reason, len(s.Tags), err)
+		}
+	}
+}
+
+func TestUnpack_TrustsNoSize(t *testing.T) {
+	bomb, err := pack(nil, make([]byte, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, claimed := range []uint64{1<<20 + 1, maxPayload, maxPayload + 1, 1 << 63} {
+		if _, err := unpack(append(binary.AppendUvarint(nil, claimed), bomb...)); !errors.Is(err, errDamaged) {
+			t.Errorf("%d bytes were inflated as %d: %v", 1<<20, claimed, err)
+		}
+	}
+}
+
+func TestValidate_Limits(t *testing.T) {
+	for reason, s := range map[string]scan.Snapshot{
+		"too many tags": {Tags: make([]string, MaxTags+1), FirstSeen: make([]int64, MaxTags+1)},
+		"too long tags": {Image: "i", Tags: []string{strings.Repeat("a", MaxTagBytes)}, FirstSeen: []int64{0}},
+	} {
+		if err := validate(s); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: validate() = %v, want ErrTooLarge", reason, err)
+		}
+	}
+	longest := scan.Snapshot{Tags: []string{strings.Repeat("a", MaxTagBytes)}, FirstSeen: []int64{0}}
+	if err := validate(longest); err != nil {
+		t.Errorf("validate() of the longest tags = %v", err)
+	}
+	if got, err := decoded(testKey, encoded(t, testKey, longest)); err != nil || !got.Equal(longest) {
+		t.Errorf("the longest tags do not come back: %v", err)
+	}
+}
+
+// FuzzSnapshot reads arbitrary bytes as what follows the checksum of a file, and as
+// payload. What can be read must be a snapshot that can be stored, and come back the same.
+func FuzzSnapshot(f *testing.F) {
+	for _, s := range []scan.Snapshot{
+		{},
+		{Image: "image", Tags: []string{"", "a", "ab", "b"}, FirstSeen: []int64{5, 5, -1, 9}, Since: 1},
+		{Tags: []string{strings.Repeat("a", 20), strings.Repeat("a", 40)}, FirstSeen: []int64{0, 0}},
+	} {
+		f.Add(len(s.Tags), encodePayload(s))
+		f.Add(0, encoded(f, testKey, s)[len(snapshotMagic)+crc32.Size:])
+	}
+	f.Fuzz(func(t *testing.T, tags int, data []byte) {
+		if tags >= 0 && tags <= MaxTags {
+			s, err := parsePayload(Info{Tags: tags}, data)
+			wantReversible(t, s, err)
+		}
+		content := append(slices.Clone(snapshotMagic), binary.LittleEndian.AppendUint32(nil, crc32.Update(keyChecksum(testKey), castagnoli, data))...)
+		s, err := decoded(testKey, append(content, data...))
+		wantReversible(t, s, err)
+	})
+}
+
+func wantReversible(t *testing.T, s scan.Snapshot, err error) {
+	t.Helper()
+	if err != nil {
+		return
+	}
+	if err := validate(s); err != nil && !errors.Is(err, ErrTooLarge) {
+		t.Fatalf("decoded snapshot is invalid: %v", err)
+	}
+	if again, err := decoded(testKey, encoded(t, testKey, s)); err != nil || !again.Equal(s) {
+		t.Fatalf("decoded snapshot does not come back: %v", err)
+	}
+}
+
+// BenchmarkSnapshot encodes and decodes real lists, and reports the bytes of their files.
+func BenchmarkSnapshot(b *testing.B) {
+	snapshots := realSnapshots(b)
+	for _, name := range slices.Sorted(maps.Keys(snapshots)) {
+		s := snapshots[name]
+		content := encoded(b, testKey, s)
+		for what, work := range map[string]func() error{
+			"encode": func() error { _, err := encodeSnapshot(testKey, s); return err },
+			"decode": func() error { _, err := decoded(testKey, content); return err },
+		} {
+			b.Run(fmt.Sprintf("%s/%s", name, what), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := work(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(len(s.Tags)), "tags")
+				b.ReportMetric(float64(len(content)), "bytes")
+				b.ReportMetric(float64(len(content))/float64(sizeAsJSON(b, s.Tags)), "of-JSON")
+			})
+		}
+	}
+}
