@@ -110,11 +110,10 @@ func reconcile(base string, args []string) error {
 		return fmt.Errorf("there is no %s: write [KIND/][NAMESPACE/]NAME, such as imagerepository/samples/podinfo", strings.Join(args, ""))
 	}
 	for _, obj := range objects {
-		key := rowOf(obj).key()
 		if err := cluster.Patch(ctx, obj, client.RawPatch(types.MergePatchType, now)); err != nil {
 			return err
 		}
-		fmt.Println("asked for a reconcile of " + key)
+		fmt.Println("asked for a reconcile of " + rowOf(obj).key())
 	}
 	return nil
 }
