@@ -60,10 +60,7 @@ func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remo
 	if err != nil {
 		return nil, err
 	}
-	known := w.judged.get(client.ObjectKeyFromObject(policy))
-	if known.uid != policy.UID {
-		known = judged{}
-	}
+	known := w.remembered(policy)
 	in := admission.Input{
 		Gates:    gates,
 		Snapshot: from.snapshot,
@@ -83,6 +80,15 @@ func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remo
 	asked := remote.Remote
 	asked.Verifier = verifier
 	return &gatedSearch{tagSearch: tags, policies: w, images: asked, in: in}, nil
+}
+
+// remembered returns what is remembered of the candidates of a policy.
+func (w *ImagePolicies) remembered(policy *v1.ImagePolicy) judged {
+	known := w.judged.get(client.ObjectKeyFromObject(policy))
+	if known.uid != policy.UID { // of another object with this name
+		return judged{}
+	}
+	return known
 }
 
 // gatesKey differs for gates that judge the image that is selected differently.

@@ -16,7 +16,9 @@ import (
 // Judge judges the candidates of a ranking as the controller does, best first, until one passes,
 // but no more than admission.Budget of them, and the tag also, where it is among them. It fails
 // with the errors of images.
-func Judge(ctx context.Context, images admission.Images, in admission.Input, ranking []selection.Choice, also string) (*explain.Trials, error) {
+func Judge(
+	ctx context.Context, images admission.Images, in admission.Input, ranking []selection.Choice, also string,
+) (*explain.Trials, error) {
 	in.Budget = admission.Budget
 	result, err := admission.Evaluate(ctx, images, in, slices.Values(ranking))
 	if err != nil && !errors.Is(err, admission.ErrUnfinished) {
