@@ -32,7 +32,7 @@ func Generated(t testing.TB, file, name, text string) {
 	}
 	want := "\n" + text + "\n"
 	if *update {
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a page, for all to read
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
