@@ -53,14 +53,15 @@ var registriesOf = map[string]string{
 // usesCloud reports whether spec.provider is a cloud.
 func (s *search) usesCloud() bool { return s.repo.GetProvider() != v1.ProviderGeneric }
 
-// checkCloud fails if the controller is not configured for spec.provider.
+// checkCloud fails if the controller is not configured for spec.provider. It is not
+// ignored, because the registry would be accessed in another way than specified.
 func (s *search) checkCloud() error {
 	provider := s.repo.GetProvider()
 	switch {
 	case !s.usesCloud():
 		return nil
 	case cloudProviders[provider] == nil || s.cloud == nil:
-		return fail(fmt.Sprintf("spec.provider %q is %v: remove it", provider, ErrNotSupported), ErrNotSupported)
+		return fail(fmt.Sprintf("spec.provider %q is not supported here: remove it", provider), nil)
 	case s.repo.Spec.ServiceAccountName != "" && !s.cloud.ObjectLevel:
 		return &Error{
 			Reason: meta.FeatureGateDisabledReason,

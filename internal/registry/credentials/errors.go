@@ -12,11 +12,6 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// ErrNotSupported is the cause of errors about fields of the spec that the controller
-// is not configured for. They are not ignored, because the registry would be accessed
-// in another way than specified.
-var ErrNotSupported = errors.New("not supported here")
-
 // Error is a failure to find credentials.
 type Error struct {
 	// Reason is the reason for the conditions.

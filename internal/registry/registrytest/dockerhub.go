@@ -55,11 +55,3 @@ func pullLimits(w http.ResponseWriter, req *http.Request, next http.Handler) {
 	w.Header().Set("Docker-Ratelimit-Source", "192.0.2.1") // containerd/containerd#6492
 	next.ServeHTTP(w, req)
 }
-
-// TooManyPulls answers as Docker Hub does to a client beyond its limit of
-// pulls.
-//
-// Source: https://docs.docker.com/docker-hub/usage/pulls/
-func TooManyPulls() Fault {
-	return refuse(http.StatusTooManyRequests, errorBody("TOOMANYREQUESTS", "You have reached your pull rate limit."))
-}

@@ -19,11 +19,6 @@ func (r refusal) write(w http.ResponseWriter) {
 	_, _ = w.Write([]byte(r.body))
 }
 
-// refuse answers every request with an error.
-func refuse(status int, body string) Fault {
-	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { refusal{status, body}.write(w) }
-}
-
 // errorBody returns the body of an error as the distribution specification has
 // it.
 func errorBody(code, message string) string {
