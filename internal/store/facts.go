@@ -132,7 +132,7 @@ func (f *folder) followTags(before Info, next scan.Snapshot) error {
 // replaced by what it has before the damage.
 func (f *folder) readFacts() (*factLog, error) {
 	log := newFactLog("")
-	content, err := read(f.dir, string(f.key.UID)+factsSuffix)
+	content, err := read(f.path + factsSuffix)
 	if errors.Is(err, ErrNotFound) {
 		f.state.factsDurable = false
 		f.state.factBytes.Store(0)
@@ -185,7 +185,7 @@ func (f *folder) writeLog(content []byte, offset int64) error {
 	if offset == 0 {
 		return f.replace(factsSuffix, content)
 	}
-	file, err := f.dir.OpenFile(string(f.key.UID)+factsSuffix, os.O_WRONLY, 0)
+	file, err := os.OpenFile(f.path+factsSuffix, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (f *folder) removeFacts() error {
 	if f.state.factBytes.Load() == 0 {
 		return nil
 	}
-	if err := f.dir.Remove(string(f.key.UID) + factsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(f.path + factsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	f.state.factsDurable = false

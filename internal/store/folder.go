@@ -61,12 +61,14 @@ func (s *Store) objectOf(key Key) *object {
 type folder struct {
 	*Store
 	key   Key
-	dir   *os.Root
+	path  string // of the snapshot's file; what follows it is in the names of the others
 	state *object
 }
 
-// folderOf returns where the files of an object's name are.
-func folderOf(name types.NamespacedName) string { return path.Join(name.Namespace, name.Name) }
+// folderOf returns where the files of an object's name are, which is valid.
+func (s *Store) folderOf(name types.NamespacedName) string {
+	return filepath.Join(s.dir, name.Namespace, name.Name)
+}
 
 // parsePath returns the key and the suffix in the path of a file, and whether the file
 // may be one of the store's.
@@ -103,23 +105,16 @@ func (s *Store) within(ctx context.Context, key Key, write bool, use func(*folde
 	if _, held := s.objects.Load(key); !held && !write {
 		return ErrNotFound
 	}
+	path := s.folderOf(key.NamespacedName())
 	if write {
 		s.folders.Lock() // as long as it is empty, prune may remove that of the namespace
-		err = s.root.MkdirAll(folderOf(key.NamespacedName()), 0o700)
+		err = os.MkdirAll(path, 0o700)
 		s.folders.Unlock()
-		if err != nil {
-			return translate(err)
-		}
-	}
-	dir, err := s.root.OpenRoot(folderOf(key.NamespacedName()))
-	if errors.Is(err, os.ErrNotExist) {
-		return ErrNotFound
 	}
 	if err != nil {
 		return translate(err)
 	}
-	defer func() { _ = dir.Close() }()
-	return translate(use(&folder{Store: s, key: key, dir: dir, state: s.objectOf(key)}))
+	return translate(use(&folder{Store: s, key: key, path: filepath.Join(path, string(key.UID)), state: s.objectOf(key)}))
 }
 
 // remove removes the files of an object's name with the UIDs that gone returns true for.
@@ -134,15 +129,16 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func
 	if (Key{name.Namespace, name.Name, "any"}).validate() != nil {
 		return nil // of what is no object nothing is held
 	}
-	files, _ := fs.Glob(s.root.FS(), folderOf(name)+"/*") // where it can't be read, nothing is held
+	files, _ := fs.Glob(os.DirFS(s.dir), path.Join(name.Namespace, name.Name, "*")) // where it can't be read, nothing is held
 	for _, file := range slices.Backward(files) {
 		key, suffix, ok := parsePath(file)
 		if !ok || !gone(key.UID) {
 			continue
 		}
-		if suffix == "" && !s.owned(file) {
-			s.report(Report{Kind: LeftoversFound, Paths: []string{filepath.Join(s.dir, file)}})
-		} else if err := s.root.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		file = filepath.Join(s.dir, file)
+		if suffix == "" && !owned(file) {
+			s.report(Report{Kind: LeftoversFound, Paths: []string{file}})
+		} else if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing the tags of %s: %w", key, translate(err))
 		}
 		s.objects.Delete(key)
@@ -152,8 +148,8 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func
 }
 
 // owned reports whether a file begins as a snapshot does.
-func (s *Store) owned(file string) bool {
-	content, err := read(s.root, file)
+func owned(file string) bool {
+	content, err := read(file)
 	return err == nil && bytes.HasPrefix(content, snapshotMagic)
 }
 
@@ -162,15 +158,15 @@ func (s *Store) owned(file string) bool {
 func (s *Store) prune(name types.NamespacedName) {
 	s.folders.Lock()
 	defer s.folders.Unlock()
-	if s.root.Remove(folderOf(name)) == nil {
-		_ = s.root.Remove(name.Namespace)
+	if os.Remove(s.folderOf(name)) == nil {
+		_ = os.Remove(filepath.Join(s.dir, name.Namespace))
 	}
 }
 
 // read returns the content of a file, or ErrNotFound. The error wraps errDamaged where
 // it can't be one of the store's.
-func read(root *os.Root, name string) ([]byte, error) {
-	info, err := root.Lstat(name)
+func read(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, ErrNotFound
@@ -179,39 +175,38 @@ func read(root *os.Root, name string) ([]byte, error) {
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
 		return nil, damaged("it is a %s of %d bytes", info.Mode().Type(), info.Size())
 	}
-	return root.ReadFile(name)
+	return os.ReadFile(path)
 }
 
 // setAside renames a damaged file of the key, which takes the place of one that was set
 // aside before, and reports it.
 func (f *folder) setAside(suffix string, kind ReportKind, cause error) error {
-	name := string(f.key.UID) + suffix
-	_ = f.dir.Remove(name + asideSuffix) // a folder with something in it stays, and fails the rename
-	if err := f.dir.Rename(name, name+asideSuffix); err != nil {
+	path := f.path + suffix
+	_ = os.Remove(path + asideSuffix) // a folder with something in it stays, and fails the rename
+	if err := os.Rename(path, path+asideSuffix); err != nil {
 		// the cause is not wrapped: errDamaged says that the file is out of the way
-		return fmt.Errorf("setting %s of %s aside: %w (because: %s)", name, f.key, err, cause.Error())
+		return fmt.Errorf("setting %s aside: %w (because: %s)", path, err, cause.Error())
 	}
-	path := filepath.Join(f.Store.dir, folderOf(f.key.NamespacedName()), name+asideSuffix)
-	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path}, Err: cause})
+	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path + asideSuffix}, Err: cause})
 	return nil
 }
 
 // replace has a file with the content take the place of one of the key, and makes it
 // durable.
 func (f *folder) replace(suffix string, content []byte) error {
-	name := string(f.key.UID) + suffix
-	file, err := f.dir.OpenFile(name+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	path := f.path + suffix
+	file, err := os.OpenFile(path+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	if err = writeDurably(file, content, 0); err == nil {
-		err = f.dir.Rename(name+unfinished, name)
+		err = os.Rename(path+unfinished, path)
 	}
 	if err != nil {
-		_ = f.dir.Remove(name + unfinished) // or the next start removes it
+		_ = os.Remove(path + unfinished) // or the next start removes it
 		return err
 	}
-	return syncFolder(f.dir, ".")
+	return syncFolder(filepath.Dir(path))
 }
 
 // writeDurably writes content to a file from an offset on, and closes it.
@@ -224,8 +219,8 @@ func writeDurably(file *os.File, content []byte, offset int64) error {
 }
 
 // syncFolder makes the names in a folder durable, where the file system can.
-func syncFolder(root *os.Root, name string) error {
-	folder, err := root.Open(name)
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
 	if err != nil {
 		return err
 	}

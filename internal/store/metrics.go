@@ -14,16 +14,19 @@ func (s *Store) makeMetrics() {
 	}
 	s.metrics = []prometheus.Collector{
 		s.reports,
-		s.gauge("records", "The image repositories whose tags the tag store holds.", func(o *object) int64 { return min(1, o.bytes.Load()) }),
-		s.gauge("facts", "The tags of whose images the tag store knows something, of repositories that it was asked about since it was opened.",
+		s.gauge("image_reflector_store_records", "The image repositories whose tags the tag store holds.",
+			func(o *object) int64 { return min(1, o.bytes.Load()) }),
+		s.gauge("image_reflector_store_facts",
+			"The tags of whose images the tag store knows something, of repositories that it was asked about since it was opened.",
 			func(o *object) int64 { return o.facts.Load() }),
-		s.gauge("size_bytes", "The size of the tag store's files.", func(o *object) int64 { return o.bytes.Load() + o.factBytes.Load() }),
+		s.gauge("image_reflector_store_size_bytes", "The size of the tag store's files.",
+			func(o *object) int64 { return o.bytes.Load() + o.factBytes.Load() }),
 	}
 }
 
 // gauge returns a metric that is a sum over all objects.
 func (s *Store) gauge(name, help string, of func(*object) int64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "image_reflector_store_" + name, Help: help}, func() float64 {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 		sum := int64(0)
 		s.objects.Range(func(_, value any) bool {
 			sum += of(value.(*object))

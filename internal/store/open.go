@@ -60,7 +60,6 @@ type Store struct {
 	calls  sync.RWMutex // held by every call in progress, and locked to close the store
 	failed error        // why the store can't be used, set before opened is closed, or with calls locked
 	lock   *os.File
-	root   *os.Root
 
 	objects sync.Map        // Key to *object: those that there are files of
 	names   [256]sync.Mutex // held to use the files of an object's name
@@ -131,7 +130,7 @@ func (s *Store) Close() error {
 	if failed != nil {
 		return nil
 	}
-	return errors.Join(s.root.Close(), s.lock.Close())
+	return s.lock.Close()
 }
 
 // open takes the folder and finds what is in it, of which it reads no more than names
@@ -143,9 +142,6 @@ func (s *Store) open() error {
 	var err error
 	if s.lock, err = s.acquire(); err != nil {
 		return err
-	}
-	if s.root, err = os.OpenRoot(s.dir); err != nil {
-		return errors.Join(err, s.lock.Close())
 	}
 	s.discover()
 	if s.options.Metrics != nil {
@@ -186,9 +182,10 @@ func (s *Store) acquire() (*os.File, error) {
 // A folder that can't be read is taken for one of another program: were it the store's
 // own, a write to it says so.
 func (s *Store) discover() {
+	folder := os.DirFS(s.dir)
 	var found []string
 	for _, pattern := range leftovers {
-		matches, _ := fs.Glob(s.root.FS(), pattern) // the only error is that of a malformed pattern
+		matches, _ := fs.Glob(folder, pattern) // the only error is that of a malformed pattern
 		for _, match := range matches {
 			found = append(found, filepath.Join(s.dir, match))
 		}
@@ -196,19 +193,20 @@ func (s *Store) discover() {
 	if len(found) > 0 {
 		s.report(Report{Kind: LeftoversFound, Paths: found})
 	}
-	files, _ := fs.Glob(s.root.FS(), "*/*/*")
+	files, _ := fs.Glob(folder, "*/*/*")
 	for _, file := range files {
 		key, suffix, ok := parsePath(file)
 		if !ok {
 			continue
 		}
-		info, err := s.root.Lstat(file)
+		file = filepath.Join(s.dir, file)
+		info, err := os.Lstat(file)
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		switch suffix {
 		case unfinished, factsSuffix + unfinished:
-			_ = s.root.Remove(file) // or the next write says why not
+			_ = os.Remove(file) // or the next write says why not
 			s.prune(key.NamespacedName())
 		case factsSuffix:
 			s.objectOf(key).factBytes.Store(info.Size())

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -170,7 +171,7 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 		return err
 	}
 	if f.state.durable && before.Image == snapshot.Image {
-		if held, err := read(f.dir, string(f.key.UID)); err == nil && bytes.Equal(held, content) {
+		if held, err := read(f.path); err == nil && bytes.Equal(held, content) {
 			return nil
 		}
 	}
@@ -178,7 +179,7 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 		return err
 	}
 	if f.state.bytes.Load() == 0 { // where a snapshot was, the names of its folders are durable
-		if err := errors.Join(syncFolder(f.root, f.key.Namespace), syncFolder(f.root, ".")); err != nil {
+		if err := errors.Join(syncFolder(filepath.Join(f.dir, f.key.Namespace)), syncFolder(f.dir)); err != nil {
 			return err
 		}
 	}
@@ -209,7 +210,7 @@ func (f *folder) info() (Info, error) {
 // error is ErrNotFound where there is none, or where it is damaged, as then it is set
 // aside.
 func (f *folder) snapshot(decode func(held) error) (held, error) {
-	content, err := read(f.dir, string(f.key.UID))
+	content, err := read(f.path)
 	var found held
 	if err == nil {
 		found, err = openSnapshot(f.key, content)
