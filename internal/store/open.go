@@ -53,9 +53,9 @@ type Store struct {
 	reports  *prometheus.CounterVec
 
 	begin   sync.Once
-	opened  chan struct{}   // closed when the store was opened, or could not be
-	closing context.Context // over when the store is to be closed
-	close   context.CancelFunc
+	opened  chan struct{} // closed when the store was opened, or could not be
+	closing chan struct{} // closed when the store is to be closed
+	end     sync.Once
 
 	calls  sync.RWMutex // held by every call in progress, and locked to close the store
 	failed error        // why the store can't be used, set before opened is closed, or with calls locked
@@ -81,8 +81,7 @@ func New(dir string, options Options) *Store {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Store{dir: dir, options: options, maxFacts: MaxTags, opened: make(chan struct{})}
-	s.closing, s.close = context.WithCancel(context.Background())
+	s := &Store{dir: dir, options: options, maxFacts: MaxTags, opened: make(chan struct{}), closing: make(chan struct{})}
 	s.makeMetrics()
 	return s
 }
@@ -104,7 +103,7 @@ func (s *Store) use(ctx context.Context) (func(), error) {
 	})
 	select {
 	case <-s.opened:
-	case <-s.closing.Done():
+	case <-s.closing:
 		return nil, ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -120,7 +119,7 @@ func (s *Store) use(ctx context.Context) (func(), error) {
 // Close waits for calls in progress and frees what the store holds open. Closing again
 // does nothing. A store that was never used is never opened.
 func (s *Store) Close() error {
-	s.close()
+	s.end.Do(func() { close(s.closing) })
 	s.begin.Do(func() { s.failed = ErrClosed; close(s.opened) })
 	<-s.opened
 	s.calls.Lock()
@@ -157,9 +156,8 @@ func (s *Store) acquire() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(s.closing, s.options.LockTimeout,
-		fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.options.LockTimeout, file.Name()))
-	defer cancel()
+	expired := time.NewTimer(s.options.LockTimeout)
+	defer expired.Stop()
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
 	for {
@@ -172,8 +170,11 @@ func (s *Store) acquire() (*os.File, error) {
 		}
 		select {
 		case <-retry.C:
-		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), file.Close())
+		case <-s.closing:
+			return nil, errors.Join(ErrClosed, file.Close())
+		case <-expired.C:
+			err := fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.options.LockTimeout, file.Name())
+			return nil, errors.Join(err, file.Close())
 		}
 	}
 }

@@ -111,7 +111,8 @@ var _ Reader = (*Store)(nil)
 func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	var found scan.Snapshot
 	err := s.within(ctx, key, false, func(f *folder) error {
-		_, err := f.snapshot(func(held held) (err error) {
+		_, err := f.snapshot(func(held held) error {
+			var err error
 			found, err = held.decode()
 			return err
 		})
@@ -134,7 +135,8 @@ func (s *Store) Info(ctx context.Context, key Key) (Info, error) {
 		}
 	}
 	var found Info
-	err = s.within(ctx, key, false, func(f *folder) (err error) {
+	err = s.within(ctx, key, false, func(f *folder) error {
+		var err error
 		found, err = f.info()
 		return err
 	})
