@@ -44,7 +44,9 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 	objects.MustRegister(metrics.NewDurations(), &metrics.Objects{})
 	scans.MustRegister(metrics.NewScans(nil))
 	registry.NewClient(registry.WithMetrics(registries)).Close()
-	g.Expect(store.New(t.TempDir(), store.Options{Metrics: stored}).Close()).To(Succeed())
+	tags := store.New(t.TempDir(), store.Options{Metrics: stored})
+	g.Expect(tags.Keys(t.Context())).To(BeEmpty()) // opens it
+	g.Expect(tags.Close()).To(Succeed())
 	for name, of := range map[string]descriptions{
 		"objects": objects, "scans": scans, "registries": registries, "store": stored,
 	} {

@@ -22,22 +22,22 @@ const (
 type Fact struct {
 	// Digest is what the tag pointed at, "sha256:…". It is empty where the registry lists the
 	// tag and has no image for it.
-	Digest string
+	Digest string `cbor:"1,keyasint,omitempty"`
 	// Seen is when the tag was first seen to point at it, in seconds since the epoch.
-	Seen int64
+	Seen int64 `cbor:"2,keyasint,omitempty"`
 	// Moved reports that the tag pointed at another image before.
-	Moved bool
+	Moved bool `cbor:"3,keyasint,omitempty"`
 	// Created is when the image states that it was created, in seconds since the epoch,
 	// CreatedUnread or CreatedUnsaid.
-	Created int64
+	Created int64 `cbor:"4,keyasint,omitempty"`
 	// CreatedBy is the source of Created.
-	CreatedBy CreatedBy
+	CreatedBy CreatedBy `cbor:"5,keyasint,omitempty"`
 	// Read reports that the platforms are known.
-	Read bool
+	Read bool `cbor:"6,keyasint,omitempty"`
 	// Platforms are those that the image provides, each in its one spelling.
-	Platforms []string
+	Platforms []string `cbor:"7,keyasint,omitempty"`
 	// Verdicts are the results of verifications by the last MaxVerdicts rules.
-	Verdicts []Verdict
+	Verdicts []Verdict `cbor:"8,keyasint,omitempty"`
 }
 
 // At returns what is known when the tag is seen to point at a digest: nothing of what was
@@ -87,14 +87,15 @@ const MaxVerdicts = 4
 // Verdict is the result of the verification of an image by one rule.
 type Verdict struct {
 	// Rule is the fingerprint of the rule and its keys. Another rule makes another verdict.
-	Rule string
+	Rule string `cbor:"1,keyasint,omitempty"`
 	// Since is when the verdict was first the same, At when it was last made, in seconds since
 	// the epoch.
-	Since, At int64
+	Since int64 `cbor:"2,keyasint,omitempty"`
+	At    int64 `cbor:"3,keyasint,omitempty"`
 	// Signer names who signed. It is empty where the image was rejected.
-	Signer string
+	Signer string `cbor:"4,keyasint,omitempty"`
 	// Problem is why the image was rejected. It is empty where it passed.
-	Problem string
+	Problem string `cbor:"5,keyasint,omitempty"`
 }
 
 // Passed reports whether the image was verified.

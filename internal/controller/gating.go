@@ -56,7 +56,7 @@ func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remo
 	if verifier != nil {
 		gates.Rule = verifier.Fingerprint()
 	}
-	facts, err := w.Facts.Facts(ctx, storeKey(from.repo))
+	facts, err := w.Store.Facts(ctx, storeKey(from.repo))
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // fullStore is a store that takes no more facts.
-type fullStore struct{ store.FactStore }
+type fullStore struct{ TagStore }
 
 var errFull = errors.New("no space left on device")
 
@@ -48,7 +48,7 @@ func TestFactsThatCantBeStored(t *testing.T) {
 			w.put(tags[i], "linux", "amd64", longAgo)
 		}
 		w.rescan(g, tags...)
-		w.policies.Facts = fullStore{w.store}
+		w.policies.Store = fullStore{w.store}
 	}
 	t.Run("of more candidates than are judged at a time", func(t *testing.T) {
 		gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *world) {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
@@ -39,10 +40,8 @@ type ImagePolicies struct {
 	Auth registry.AuthOptionsGetter
 	// Open opens the image repository whose tags are looked at.
 	Open OpenRepository
-	// Store holds the tags to select from.
-	Store store.Reader
-	// Facts keeps what was learned of their images.
-	Facts store.FactStore
+	// Store holds the tags to select from, and what was learned of their images.
+	Store TagStore
 	// Verifiers check signatures.
 	Verifiers Verifiers
 	// Wake enqueues an object that waited for its turn at a registry.
@@ -57,6 +56,14 @@ type ImagePolicies struct {
 	rests  rests
 	apart  absences
 	judged perObject[judged]
+}
+
+// TagStore is the part of a store.Store that a policy needs.
+type TagStore interface {
+	Get(ctx context.Context, key store.Key) (scan.Snapshot, error)
+	Info(ctx context.Context, key store.Key) (store.Info, error)
+	Facts(ctx context.Context, key store.Key) (map[string]admission.Fact, error)
+	PutFacts(ctx context.Context, key store.Key, facts map[string]admission.Fact) error
 }
 
 var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}

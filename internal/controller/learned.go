@@ -26,5 +26,5 @@ func (w *ImagePolicies) save(ctx context.Context, from origin, learned map[strin
 	if info.Image != from.snapshot.Image {
 		return outcome.Deferred(goOn, errImageReplaced)
 	}
-	return w.Facts.PutFacts(ctx, key, learned)
+	return w.Store.PutFacts(ctx, key, learned)
 }

@@ -114,7 +114,6 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		Auth:              o.Auth,
 		Open:              o.open,
 		Store:             o.Store,
-		Facts:             o.Store,
 		Verifiers:         o.Verifiers,
 		Wake:              saved.policies.Wake,
 		RequeueDependency: o.RequeueDependency,

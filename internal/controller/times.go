@@ -63,7 +63,7 @@ func createdOf(facts map[string]admission.Fact, snapshot scan.Snapshot) selectio
 func (w *ImagePolicies) created(
 	ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags,
 ) (map[string]admission.Fact, error) {
-	facts, err := w.Facts.Facts(ctx, storeKey(from.repo))
+	facts, err := w.Store.Facts(ctx, storeKey(from.repo))
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	})
 	reader := newReader(t, w.repo)
 	w.policies = &ImagePolicies{
-		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Open: w.open, Store: w.store, Facts: w.store, Verifiers: w,
+		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Open: w.open, Store: w.store, Verifiers: w,
 		RequeueDependency: 30 * time.Second,
 	}
 	w.repositories = &ImageRepositories{Auth: auth, Open: w.open, Store: w.store}

@@ -47,7 +47,7 @@ func TestObjects(t *testing.T) {
 	g.Expect(testutil.CollectAndCount(objects)).To(BeZero(), "a standby says nothing")
 	close(elected)
 	g.Expect(testutil.CollectAndCompare(objects, strings.NewReader(`
-# HELP gotk_reconcile_condition Whether an object's condition has a status: 1 of the status that it has, 0 of the others.
+# HELP gotk_reconcile_condition Whether the condition Ready of an object has a status: 1 for the status that it has, 0 for the others of True, False and Unknown.
 # TYPE gotk_reconcile_condition gauge
 gotk_reconcile_condition{kind="ImagePolicy",name="app",namespace="team",status="False",type="Ready"} 0
 gotk_reconcile_condition{kind="ImagePolicy",name="app",namespace="team",status="True",type="Ready"} 0
@@ -59,10 +59,10 @@ gotk_reconcile_condition{kind="ImageRepository",name="app",namespace="team",stat
 # TYPE gotk_suspend_status gauge
 gotk_suspend_status{kind="ImagePolicy",name="app",namespace="team"} 1
 gotk_suspend_status{kind="ImageRepository",name="app",namespace="team"} 0
-# HELP image_policy_info The image that a policy has selected.
+# HELP image_policy_info The image that a policy has selected, by its status.latestRef: always 1.
 # TYPE image_policy_info gauge
 image_policy_info{digest="sha256:abc",image="ghcr.io/team/app",name="app",namespace="team",tag="1.2.3"} 1
-# HELP image_reflector_repository_interval_seconds The time between two scans of a repository, as its object has it.
+# HELP image_reflector_repository_interval_seconds The time between two scans of a repository, by its spec.interval.
 # TYPE image_reflector_repository_interval_seconds gauge
 image_reflector_repository_interval_seconds{name="app",namespace="team"} 300
 # HELP image_reflector_repository_last_scan_timestamp_seconds The Unix time of the last successful scan of a repository.

@@ -10,10 +10,10 @@ import (
 	"hash/crc32"
 	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -36,22 +36,10 @@ const recordHeader = 12
 
 // changes is the content of a record.
 type changes struct {
-	Image   string                     `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
-	Facts   map[string]cbor.RawMessage `cbor:"2,keyasint,omitempty"` // each a storedFact
-	Gone    map[string]int64           `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
-	Removed []string                   `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
-}
-
-// storedFact is a admission.Fact with short names.
-type storedFact struct {
-	Digest    string              `cbor:"1,keyasint,omitempty"`
-	Seen      int64               `cbor:"2,keyasint,omitempty"`
-	Moved     bool                `cbor:"3,keyasint,omitempty"`
-	Created   int64               `cbor:"4,keyasint,omitempty"`
-	CreatedBy admission.CreatedBy `cbor:"5,keyasint,omitempty"`
-	Read      bool                `cbor:"6,keyasint,omitempty"`
-	Platforms []string            `cbor:"7,keyasint,omitempty"`
-	Verdicts  []admission.Verdict `cbor:"8,keyasint,omitempty"`
+	Image   string                    `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
+	Facts   map[string]admission.Fact `cbor:"2,keyasint,omitempty"`
+	Gone    map[string]int64          `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
+	Removed []string                  `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
 }
 
 // decoding takes texts for what they are in Go, any bytes, and as many facts as there may be.
@@ -66,13 +54,13 @@ var decoding = func() cbor.DecMode {
 // factLog is what the file of an object's facts holds.
 type factLog struct {
 	image string
-	facts map[string]cbor.RawMessage
+	facts map[string]admission.Fact
 	gone  map[string]int64 // since when tags with facts are gone, in seconds since the epoch
 	size  int              // how many facts and tags all changes had
 }
 
 func newFactLog(image string) *factLog {
-	return &factLog{image: image, facts: map[string]cbor.RawMessage{}, gone: map[string]int64{}}
+	return &factLog{image: image, facts: map[string]admission.Fact{}, gone: map[string]int64{}}
 }
 
 // parse reads the content of a file. The error wraps errDamaged; what comes before the
@@ -119,27 +107,11 @@ func frame(key Key, c changes) ([]byte, error) {
 	return append(record, content...), nil
 }
 
-// encode returns the content of a file with no more than what is held.
-func (l *factLog) encode(key Key) ([]byte, error) {
-	record, err := frame(key, changes{Image: l.image, Facts: l.facts, Gone: l.gone})
-	return append(slices.Clone(factsMagic), record...), err
-}
-
-// decode returns the facts. One that can't be stored is none, though its checksum fits.
-func (l *factLog) decode() map[string]admission.Fact {
-	facts := make(map[string]admission.Fact, len(l.facts))
-	for tag, encoded := range l.facts {
-		var fact storedFact
-		if err := decoding.Unmarshal(encoded, &fact); err == nil && problemOf(tag, admission.Fact(fact)) == "" {
-			facts[tag] = admission.Fact(fact)
-		}
-	}
-	return facts
-}
-
 func (c changes) size() int { return len(c.Facts) + len(c.Gone) + len(c.Removed) }
 
+// apply makes changes to what is held, but for facts that can't be stored.
 func (l *factLog) apply(c changes) {
+	maps.DeleteFunc(c.Facts, func(tag string, fact admission.Fact) bool { return problemOf(tag, fact) != "" })
 	l.image = cmp.Or(c.Image, l.image)
 	l.size += c.size()
 	maps.Copy(l.facts, c.Facts)
@@ -157,19 +129,15 @@ func (l *factLog) long() bool { return l.size > 2*(len(l.facts)+len(l.gone))+64 
 // learn returns the changes that have the log hold facts: those that it does not hold
 // yet. The facts of tags that are gone make room where there would be too many.
 func (l *factLog) learn(facts map[string]admission.Fact, limit int) (changes, error) {
-	c := changes{Facts: map[string]cbor.RawMessage{}}
+	c := changes{Facts: map[string]admission.Fact{}}
 	count := len(l.facts)
 	for tag, fact := range facts {
-		encoded, err := cbor.Marshal(storedFact(fact))
-		if err != nil {
-			return c, err
-		}
 		known, held := l.facts[tag]
 		if !held {
 			count++
 		}
-		if !bytes.Equal(known, encoded) {
-			c.Facts[tag] = encoded
+		if !held || !equality.Semantic.DeepEqual(known, fact) { // no platforms are the same as none
+			c.Facts[tag] = fact
 		}
 	}
 	if count <= limit {

@@ -3,7 +3,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,36 +28,17 @@ const (
 	MaxPlatforms = 256
 )
 
-// FactStore keeps, beside the snapshot of a key, one fact for each tag. Facts are a
-// cache: nothing held is no error, and a fact may be gone at any time. They live as long
-// as the snapshot: they go with it, and with its image. The facts of a tag that is not in
-// the snapshot any more are removed by the next Put that changes the tags when FactGrace
-// is over.
-type FactStore interface {
-	// Facts returns all facts held for key, by tag. The map is the caller's.
-	Facts(ctx context.Context, key Key) (map[string]admission.Fact, error)
-
-	// PutFacts replaces the facts of the given tags, and leaves all others. It is
-	// atomic, and durable when it returns without an error. Facts equal to those
-	// held are not written again. Without a snapshot for key the error is
-	// ErrNotFound. It wraps ErrInvalid for a fact beyond the bounds above or
-	// admission.MaxVerdicts, and ErrTooLarge where key would have more than
-	// MaxTags facts: those of tags that are gone make room first.
-	PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error
-}
-
-var _ FactStore = (*Store)(nil)
-
-// Facts implements FactStore.
+// Facts returns all facts held for key, by tag. The map is the caller's. Beside the
+// snapshot of a key, one fact is kept for each tag. Facts are a cache: nothing held is no
+// error, and a fact may be gone at any time. They live as long as the snapshot: they go
+// with it, and with its image. The facts of a tag that is not in the snapshot any more are
+// removed by the next Put that changes the tags when FactGrace is over.
 func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.Fact, error) {
 	facts := map[string]admission.Fact{}
 	err := s.within(ctx, key, false, func(f *folder) error {
-		if f.state.factBytes.Load() == 0 {
-			return nil
-		}
 		log, err := f.factsOfSnapshot()
 		if err == nil {
-			facts = log.decode()
+			facts = log.facts
 		}
 		return err
 	})
@@ -68,7 +48,11 @@ func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.Fact, 
 	return facts, err
 }
 
-// PutFacts implements FactStore.
+// PutFacts replaces the facts of the given tags, and leaves all others. It is atomic, and
+// durable when it returns without an error. Facts equal to those held are not written
+// again. Without a snapshot for key the error is ErrNotFound. It wraps ErrInvalid for a
+// fact beyond the bounds above or admission.MaxVerdicts, and ErrTooLarge where key would
+// have more than MaxTags facts: those of tags that are gone make room first.
 func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error {
 	if err := validateFacts(facts); err != nil {
 		return err
@@ -133,7 +117,7 @@ func (f *folder) followTags(before Info, next scan.Snapshot) error {
 func (f *folder) readFacts() (*factLog, error) {
 	log := newFactLog("")
 	content, err := read(f.path + factsSuffix)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || err == nil && len(content) == 0 { // nothing was written yet
 		f.state.factsDurable = false
 		f.state.factBytes.Store(0)
 		return log, nil
@@ -157,21 +141,19 @@ func (f *folder) readFacts() (*factLog, error) {
 // also ends what a process left that was killed, or a disk that failed.
 func (f *folder) writeFacts(log *factLog, c changes) error {
 	log.apply(c)
-	appends := f.state.factsDurable && !log.long()
-	f.state.factsDurable = false
-	size := int64(0)
-	var content []byte
-	var err error
-	if appends {
-		size = f.state.factBytes.Load()
-		content, err = frame(f.key, c)
-	} else {
-		content, err = log.encode(f.key)
+	size := f.state.factBytes.Load()
+	if !f.state.factsDurable || log.long() {
+		size, c = 0, changes{Image: log.image, Facts: log.facts, Gone: log.gone}
 	}
+	f.state.factsDurable = false
+	content, err := frame(f.key, c)
 	if err != nil {
 		return err
 	}
-	if err := f.writeLog(content, size); err != nil {
+	if size == 0 {
+		content = append(slices.Clone(factsMagic), content...)
+	}
+	if err := f.write(factsSuffix, content, size); err != nil {
 		return err
 	}
 	f.state.factsDurable = true
@@ -180,22 +162,7 @@ func (f *folder) writeFacts(log *factLog, c changes) error {
 	return nil
 }
 
-// writeLog writes the file of the facts from an offset on, or anew where that is 0.
-func (f *folder) writeLog(content []byte, offset int64) error {
-	if offset == 0 {
-		return f.replace(factsSuffix, content)
-	}
-	file, err := os.OpenFile(f.path+factsSuffix, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	return writeDurably(file, content, offset)
-}
-
 func (f *folder) removeFacts() error {
-	if f.state.factBytes.Load() == 0 {
-		return nil
-	}
 	if err := os.Remove(f.path + factsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -225,12 +192,15 @@ func problemOf(tag string, fact admission.Fact) string {
 	if fact.CreatedBy > admission.LastCreatedBy {
 		return fmt.Sprintf("the source %d of its time of creation, which is not known", fact.CreatedBy)
 	}
-	texts := append([]string{tag, fact.Digest}, fact.Platforms...)
-	for _, v := range fact.Verdicts {
-		texts = append(texts, v.Rule, v.Signer, v.Problem)
+	longest := max(len(tag), len(fact.Digest))
+	for _, platform := range fact.Platforms {
+		longest = max(longest, len(platform))
 	}
-	if longest := slices.MaxFunc(texts, func(a, b string) int { return cmp.Compare(len(a), len(b)) }); len(longest) > MaxFactText {
-		return fmt.Sprintf("a text of %d bytes, at most %d are kept", len(longest), MaxFactText)
+	for _, v := range fact.Verdicts {
+		longest = max(longest, len(v.Rule), len(v.Signer), len(v.Problem))
+	}
+	if longest > MaxFactText {
+		return fmt.Sprintf("a text of %d bytes, at most %d are kept", longest, MaxFactText)
 	}
 	return ""
 }

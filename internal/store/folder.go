@@ -10,7 +10,6 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,14 +128,14 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func
 	if (Key{name.Namespace, name.Name, "any"}).validate() != nil {
 		return nil // of what is no object nothing is held
 	}
-	files, _ := fs.Glob(os.DirFS(s.dir), path.Join(name.Namespace, name.Name, "*")) // where it can't be read, nothing is held
+	files, _ := fs.Glob(os.DirFS(s.dir), filepath.Join(name.Namespace, name.Name, "*")) // where it can't be read, nothing is held
 	for _, file := range slices.Backward(files) {
 		key, suffix, ok := parsePath(file)
 		if !ok || !gone(key.UID) {
 			continue
 		}
 		file = filepath.Join(s.dir, file)
-		if suffix == "" && !owned(file) {
+		if content, _ := read(file); suffix == "" && !bytes.HasPrefix(content, snapshotMagic) {
 			s.report(Report{Kind: LeftoversFound, Paths: []string{file}})
 		} else if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing the tags of %s: %w", key, translate(err))
@@ -147,19 +146,13 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func
 	return nil
 }
 
-// owned reports whether a file begins as a snapshot does.
-func owned(file string) bool {
-	content, err := read(file)
-	return err == nil && bytes.HasPrefix(content, snapshotMagic)
-}
-
 // prune removes the folders of an object's name that are empty. Not worth an error: it
 // fails for the others, which is what it relies on.
 func (s *Store) prune(name types.NamespacedName) {
 	s.folders.Lock()
 	defer s.folders.Unlock()
-	if os.Remove(s.folderOf(name)) == nil {
-		_ = os.Remove(filepath.Join(s.dir, name.Namespace))
+	if os.Remove(s.folderOf(name)) == nil && os.Remove(filepath.Join(s.dir, name.Namespace)) == nil {
+		s.namespaces.Delete(name.Namespace)
 	}
 }
 
@@ -191,31 +184,48 @@ func (f *folder) setAside(suffix string, kind ReportKind, cause error) error {
 	return nil
 }
 
-// replace has a file with the content take the place of one of the key, and makes it
-// durable.
-func (f *folder) replace(suffix string, content []byte) error {
-	path := f.path + suffix
-	file, err := os.OpenFile(path+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// write makes content durable in a file of the key. From an offset on it is written into the
+// file that there is. From the beginning on it is written into another one, which then takes
+// the place of that.
+func (f *folder) write(suffix string, content []byte, offset int64) error {
+	path, flags := f.path+suffix, os.O_WRONLY
+	if offset == 0 {
+		path, flags = path+unfinished, flags|os.O_CREATE|os.O_TRUNC
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return err
 	}
-	if err = writeDurably(file, content, 0); err == nil {
-		err = os.Rename(path+unfinished, path)
+	if _, err = file.WriteAt(content, offset); err == nil {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if offset > 0 {
+		return err
+	}
+	if err == nil {
+		err = os.Rename(path, f.path+suffix)
 	}
 	if err != nil {
-		_ = os.Remove(path + unfinished) // or the next start removes it
+		_ = os.Remove(path) // or the next start removes it
 		return err
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// writeDurably writes content to a file from an offset on, and closes it.
-func writeDurably(file *os.File, content []byte, offset int64) error {
-	_, err := file.WriteAt(content, offset)
-	if err == nil {
-		err = file.Sync()
+// syncParents makes the names of the folders durable in which a new file will be.
+func (f *folder) syncParents() error {
+	if err := syncFolder(filepath.Join(f.dir, f.key.Namespace)); err != nil {
+		return err
 	}
-	return errors.Join(err, file.Close())
+	if _, durable := f.namespaces.Load(f.key.Namespace); durable {
+		return nil
+	}
+	if err := syncFolder(f.dir); err != nil {
+		return err
+	}
+	f.namespaces.Store(f.key.Namespace, true)
+	return nil
 }
 
 // syncFolder makes the names in a folder durable, where the file system can.

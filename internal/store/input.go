@@ -14,25 +14,25 @@ type input struct {
 
 // uvarint reads an unsigned number.
 func (in *input) uvarint() uint64 {
-	value, n := binary.Uvarint(in.rest)
-	return number(in, value, n)
+	value, n := binary.Uvarint(in.rest) // 0 where there is none
+	in.skip(n)
+	return value
 }
 
 // varint reads a signed number.
 func (in *input) varint() int64 {
 	value, n := binary.Varint(in.rest)
-	return number(in, value, n)
+	in.skip(n)
+	return value
 }
 
-// number moves past the n bytes that value was read from; n is not positive
-// when there was no number.
-func number[T int64 | uint64](in *input, value T, n int) T {
-	if n <= 0 || in.failed {
+// skip moves past a number of n bytes. That is not positive where there was none.
+func (in *input) skip(n int) {
+	if n <= 0 {
 		in.fail()
-		return 0
+		return
 	}
 	in.rest = in.rest[n:]
-	return value
 }
 
 // bounded reads a number that is at most limit.

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -22,8 +24,10 @@ const (
 	// no name of a namespace.
 	lockName = "tags.lock"
 
-	defaultLockTimeout = 10 * time.Second
-	lockRetry          = 50 * time.Millisecond
+	// lockTimeout is how long to wait for another process to let go of the folder. A pod
+	// that is replaced takes a moment to end.
+	lockTimeout = 10 * time.Second
+	lockRetry   = 50 * time.Millisecond
 )
 
 // Options changes how a store is opened and what it calls. The zero value is usable.
@@ -35,9 +39,6 @@ type Options struct {
 	// Metrics is where metrics of the store are registered when it is opened. It must
 	// know no other store.
 	Metrics prometheus.Registerer
-	// LockTimeout is how long to wait for another process to let go of the folder,
-	// 10 s by default. A pod that is replaced takes a moment to end.
-	LockTimeout time.Duration
 	// Now returns the time, time.Now by default.
 	Now func() time.Time
 }
@@ -48,22 +49,19 @@ type Options struct {
 type Store struct {
 	dir      string
 	options  Options
-	maxFacts int // of one key
+	maxFacts int           // of one key
+	patience time.Duration // lockTimeout but in tests
 	metrics  []prometheus.Collector
 	reports  *prometheus.CounterVec
 
-	begin   sync.Once
-	opened  chan struct{} // closed when the store was opened, or could not be
-	closing chan struct{} // closed when the store is to be closed
-	end     sync.Once
+	calls  sync.RWMutex // held by every call in progress, and locked to open and to close the store
+	failed error        // why the store can't be used
+	lock   *os.File     // nil until the store is opened
 
-	calls  sync.RWMutex // held by every call in progress, and locked to close the store
-	failed error        // why the store can't be used, set before opened is closed, or with calls locked
-	lock   *os.File
-
-	objects sync.Map        // Key to *object: those that there are files of
-	names   [256]sync.Mutex // held to use the files of an object's name
-	folders sync.Mutex      // held to make folders, and to remove empty ones
+	objects    sync.Map        // Key to *object: those that there are files of
+	names      [256]sync.Mutex // held to use the files of an object's name
+	folders    sync.Mutex      // held to make folders, and to remove empty ones
+	namespaces sync.Map        // those whose folders' names are known to be durable
 }
 
 // New returns the store in a folder. It is opened by its first use, which makes the
@@ -75,13 +73,10 @@ func New(dir string, options Options) *Store {
 	if options.Report == nil {
 		options.Report = func(Report) {}
 	}
-	if options.LockTimeout == 0 {
-		options.LockTimeout = defaultLockTimeout
-	}
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Store{dir: dir, options: options, maxFacts: MaxTags, opened: make(chan struct{}), closing: make(chan struct{})}
+	s := &Store{dir: dir, options: options, maxFacts: MaxTags, patience: lockTimeout}
 	s.makeMetrics()
 	return s
 }
@@ -90,93 +85,75 @@ func New(dir string, options Options) *Store {
 // the use of it. A caller waits no longer than ctx for it to be opened, which may take as
 // long as another process has the folder.
 func (s *Store) use(ctx context.Context) (func(), error) {
-	if err := ctx.Err(); err != nil {
+	s.calls.RLock()
+	if s.lock == nil && s.failed == nil {
+		s.calls.RUnlock()
+		s.open(ctx)
+		s.calls.RLock()
+	}
+	if err := cmp.Or(ctx.Err(), s.failed); err != nil {
+		s.calls.RUnlock()
 		return nil, err
 	}
-	s.begin.Do(func() {
-		go func() { // a caller that gives up does not end it for the others
-			defer close(s.opened)
-			if err := s.open(); err != nil {
-				s.failed = fmt.Errorf("opening the tag store in %s: %w", s.dir, translate(err))
-			}
-		}()
-	})
-	select {
-	case <-s.opened:
-	case <-s.closing:
-		return nil, ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	s.calls.RLock()
-	if s.failed != nil {
-		s.calls.RUnlock()
-		return nil, s.failed
-	}
 	return s.calls.RUnlock, nil
+}
+
+// open takes the folder and finds what is in it, of which it reads no more than names
+// and sizes. Where ctx ends meanwhile, the next call opens the store.
+func (s *Store) open(ctx context.Context) {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	if s.lock != nil || s.failed != nil || ctx.Err() != nil {
+		return
+	}
+	err := os.MkdirAll(s.dir, 0o700)
+	if err == nil {
+		s.lock, err = s.acquire(ctx)
+	}
+	switch {
+	case err == nil:
+		s.discover()
+		if s.options.Metrics != nil {
+			s.options.Metrics.MustRegister(s.metrics...)
+		}
+	case ctx.Err() == nil:
+		s.failed = fmt.Errorf("opening the tag store in %s: %w", s.dir, translate(err))
+	}
 }
 
 // Close waits for calls in progress and frees what the store holds open. Closing again
 // does nothing. A store that was never used is never opened.
 func (s *Store) Close() error {
-	s.end.Do(func() { close(s.closing) })
-	s.begin.Do(func() { s.failed = ErrClosed; close(s.opened) })
-	<-s.opened
 	s.calls.Lock()
 	defer s.calls.Unlock()
-	failed := s.failed
-	s.failed = ErrClosed
-	if failed != nil {
+	lock := s.lock
+	s.lock, s.failed = nil, ErrClosed
+	if lock == nil {
 		return nil
 	}
-	return s.lock.Close()
+	return lock.Close()
 }
 
-// open takes the folder and finds what is in it, of which it reads no more than names
-// and sizes.
-func (s *Store) open() error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return err
-	}
-	var err error
-	if s.lock, err = s.acquire(); err != nil {
-		return err
-	}
-	s.discover()
-	if s.options.Metrics != nil {
-		s.options.Metrics.MustRegister(s.metrics...)
-	}
-	return nil
-}
-
-// acquire locks the folder, for which it waits up to the lock timeout, or until the
-// store is closed.
-func (s *Store) acquire() (*os.File, error) {
+// acquire locks the folder, for which it waits up to the lock timeout, or until ctx ends.
+func (s *Store) acquire(ctx context.Context) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(s.dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	expired := time.NewTimer(s.options.LockTimeout)
-	defer expired.Stop()
-	retry := time.NewTicker(lockRetry)
-	defer retry.Stop()
-	for {
+	err = wait.PollUntilContextTimeout(ctx, lockRetry, s.patience, true, func(context.Context) (bool, error) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return file, nil
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
+			return false, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(os.NewSyscallError("flock", err), file.Close())
-		}
-		select {
-		case <-retry.C:
-		case <-s.closing:
-			return nil, errors.Join(ErrClosed, file.Close())
-		case <-expired.C:
-			err := fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.options.LockTimeout, file.Name())
-			return nil, errors.Join(err, file.Close())
-		}
+		return err == nil, os.NewSyscallError("flock", err)
+	})
+	if err == nil {
+		return file, nil
 	}
+	if wait.Interrupted(err) {
+		err = fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.patience, file.Name())
+	}
+	return nil, errors.Join(err, file.Close())
 }
 
 // discover goes over the names in the folder, and removes what was not finished before.

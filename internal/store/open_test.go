@@ -176,7 +176,8 @@ func TestFolder_ThatIsNoneOrMayNotBeUsed(t *testing.T) {
 func TestLock_IsHeldByOneStore(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := opened(t, dir)
-	second := New(dir, Options{LockTimeout: 10 * time.Millisecond})
+	second := New(dir, Options{})
+	second.patience = 10 * time.Millisecond
 	for range 2 { // the process ends by the first error, and does not try again
 		if _, err := second.Keys(t.Context()); !errors.Is(err, ErrLocked) {
 			t.Fatalf("Keys() of a folder in use = %v, want ErrLocked", err)
@@ -219,7 +220,8 @@ func TestOpening_IsDoneByTheFirstUse(t *testing.T) {
 func TestOpening_ThatWaits(t *testing.T) {
 	dir := t.TempDir()
 	holder, _ := opened(t, dir)
-	waiting := New(dir, Options{LockTimeout: time.Minute})
+	waiting := New(dir, Options{})
+	waiting.patience = time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := waiting.Keys(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -235,7 +237,8 @@ func TestOpening_ThatWaits(t *testing.T) {
 		t.Errorf("Keys() = %v", err)
 	}
 
-	patient := New(dir, Options{LockTimeout: time.Minute})
+	patient := New(dir, Options{})
+	patient.patience = time.Minute
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := patient.Keys(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -6,10 +6,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,13 +29,11 @@ import (
 //
 //	since      varint
 //	total      how many bytes all tags have, as uvarint
-//	heads      of each tag, how many bytes it begins with in common with the tag before
-//	           it, and how many follow, both as uvarint
+//	tags       of each tag, how many bytes it begins with in common with the tag before
+//	           it, and how many follow, both as uvarint, and the bytes that follow
 //	times      of each tag, the difference to the time of the tag before it, and to
 //	           since for the first one, as varint
-//	tails      of each tag, the bytes that follow
 //
-// Heads, times and tails stand apart, since each compresses better by itself.
 // A snapshot has one such file, so files are compared to find out whether it changed.
 
 var (
@@ -82,56 +80,45 @@ func keyChecksum(key Key) uint32 {
 }
 
 // encodeSnapshot returns the content of the file of a snapshot that validate accepts.
-func encodeSnapshot(key Key, s scan.Snapshot) ([]byte, error) {
+func encodeSnapshot(key Key, s scan.Snapshot) []byte {
 	payload := encodePayload(s)
-	content := make([]byte, 0, len(snapshotMagic)+len(s.Image)+len(payload)/4+64)
-	content = append(content, snapshotMagic...)
-	content = append(content, make([]byte, crc32.Size)...)
-	begin := len(content)
+	content := append(slices.Clone(snapshotMagic), make([]byte, crc32.Size)...)
 	sum := s.Sum()
 	content = append(content, sum[:]...)
 	content = binary.AppendUvarint(content, uint64(len(s.Tags)))
 	content = appendText(content, s.Image)
-	content, err := pack(binary.AppendUvarint(content, uint64(len(payload))), payload)
-	if err != nil {
-		return nil, fmt.Errorf("compressing tags: %w", err)
-	}
-	binary.LittleEndian.PutUint32(content[len(snapshotMagic):], crc32.Update(keyChecksum(key), castagnoli, content[begin:]))
-	return content, nil
+	content = pack(binary.AppendUvarint(content, uint64(len(payload))), payload)
+	binary.LittleEndian.PutUint32(content[len(snapshotMagic):], crc32.Update(keyChecksum(key), castagnoli, content[len(snapshotMagic)+crc32.Size:]))
+	return content
 }
 
-// held is the file of a snapshot that matches its checksum.
-type held struct {
-	Info
-	content, packed []byte
-}
-
-// openSnapshot checks the content of a snapshot's file. The errors wrap errDamaged.
-func openSnapshot(key Key, content []byte) (held, error) {
+// openSnapshot checks the content of a snapshot's file, and returns what it says of the tags
+// and its payload. The errors wrap errDamaged.
+func openSnapshot(key Key, content []byte) (Info, []byte, error) {
 	rest, ok := bytes.CutPrefix(content, snapshotMagic)
 	if !ok || len(rest) < crc32.Size {
-		return held{}, damaged("it has no tags, or in another format")
+		return Info{}, nil, damaged("it has no tags, or in another format")
 	}
 	in := &input{rest: rest[crc32.Size:]}
 	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, in.rest) {
-		return held{}, damaged("it does not match its checksum")
+		return Info{}, nil, damaged("it does not match its checksum")
 	}
 	var sum scan.Sum
 	copy(sum[:], in.take(len(sum)))
 	info := Info{Revision: sum.Revision(), Tags: in.bounded(MaxTags), Image: in.text(MaxTagBytes)}
 	if in.failed {
-		return held{}, errPayload
+		return Info{}, nil, errPayload
 	}
-	return held{info, content, in.rest}, nil
+	return info, in.rest, nil
 }
 
-// decode is the reverse of encodeSnapshot.
-func (h held) decode() (scan.Snapshot, error) {
-	payload, err := unpack(h.packed)
+// decodeSnapshot returns the snapshot of what openSnapshot returned.
+func decodeSnapshot(info Info, packed []byte) (scan.Snapshot, error) {
+	payload, err := unpack(packed)
 	if err != nil {
 		return scan.Snapshot{}, err
 	}
-	return parsePayload(h.Info, payload)
+	return parsePayload(info, payload)
 }
 
 func encodePayload(s scan.Snapshot) []byte {
@@ -144,19 +131,13 @@ func encodePayload(s scan.Snapshot) []byte {
 	previous := ""
 	for _, tag := range s.Tags {
 		shared := sharedPrefix(previous, tag)
-		b = binary.AppendUvarint(b, uint64(shared))
-		b = binary.AppendUvarint(b, uint64(len(tag)-shared))
+		b = appendText(binary.AppendUvarint(b, uint64(shared)), tag[shared:])
 		previous = tag
 	}
 	at := s.Since
 	for _, seen := range s.FirstSeen {
 		b = binary.AppendVarint(b, seen-at)
 		at = seen
-	}
-	previous = ""
-	for _, tag := range s.Tags {
-		b = append(b, tag[sharedPrefix(previous, tag):]...)
-		previous = tag
 	}
 	return b
 }
@@ -180,34 +161,33 @@ func parsePayload(info Info, payload []byte) (scan.Snapshot, error) {
 	in := &input{rest: payload}
 	s := scan.Snapshot{Image: info.Image, Since: in.varint()}
 	total := in.bounded(MaxTagBytes)
-	heads := *in
-	for range 2 * info.Tags {
-		in.uvarint()
-	}
-	if in.failed {
+	if in.failed || info.Tags > len(in.rest) {
 		return scan.Snapshot{}, errPayload
 	}
 	s.Tags, s.FirstSeen = make([]string, info.Tags), make([]int64, info.Tags)
+	if !in.tags(s.Tags, total) {
+		return scan.Snapshot{}, errPayload
+	}
 	at := s.Since
 	for i := range s.FirstSeen {
 		at += in.varint()
 		s.FirstSeen[i] = at
 	}
-	if !readTags(s.Tags, total, &heads, in) || len(in.rest) > 0 {
+	if in.failed || len(in.rest) > 0 {
 		return scan.Snapshot{}, errPayload
 	}
 	return s, nil
 }
 
-// readTags reads tags of some bytes in total. It returns false where they are malformed.
-func readTags(tags []string, total int, heads, tails *input) bool {
+// tags reads tags of some bytes in total. It returns false where they are malformed.
+func (in *input) tags(tags []string, total int) bool {
 	var text strings.Builder
 	text.Grow(total)
 	previous := ""
 	for i := range tags {
-		shared, tail := heads.bounded(len(previous)), tails.take(heads.bounded(total))
+		shared, tail := in.bounded(len(previous)), in.take(in.bounded(total))
 		start := text.Len()
-		if heads.failed || tails.failed || start+shared+len(tail) > total {
+		if in.failed || start+shared+len(tail) > total {
 			return false
 		}
 		text.WriteString(previous[:shared])
@@ -228,14 +208,14 @@ var (
 )
 
 // pack appends the payload, compressed.
-func pack(b, payload []byte) ([]byte, error) {
+func pack(b, payload []byte) []byte {
 	packed := bytes.NewBuffer(b)
 	w := writers.Get().(*gzip.Writer)
 	defer writers.Put(w)
 	w.Reset(packed)
-	_, err := w.Write(payload)
-	err = errors.Join(err, w.Close())
-	return packed.Bytes(), err
+	_, _ = w.Write(payload)
+	_ = w.Close() // a buffer takes everything
+	return packed.Bytes()
 }
 
 // unpack returns a payload. A size that can't be true is an error before anything is

@@ -18,7 +18,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -95,47 +94,24 @@ type Info struct {
 	Tags int
 }
 
-// Reader is the part of a store that a policy needs.
-type Reader interface {
-	// Get returns the snapshot held for key, or ErrNotFound. The snapshot shares
-	// no memory with the store; its tags share memory with each other.
-	Get(ctx context.Context, key Key) (scan.Snapshot, error)
-	// Info returns what Get would return, less the tags, or ErrNotFound. It
-	// costs much less.
-	Info(ctx context.Context, key Key) (Info, error)
-}
-
-var _ Reader = (*Store)(nil)
-
-// Get implements Reader. A file that is damaged is set aside and counts as not found.
+// Get returns the snapshot held for key, or ErrNotFound. The snapshot shares no memory with
+// the store; its tags share memory with each other. A file that is damaged is set aside and
+// counts as not found.
 func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	var found scan.Snapshot
 	err := s.within(ctx, key, false, func(f *folder) error {
-		_, err := f.snapshot(func(held held) error {
-			var err error
-			found, err = held.decode()
-			return err
-		})
+		var err error
+		_, found, err = f.snapshot(true)
 		return err
 	})
 	return found, err
 }
 
-// Info implements Reader. The file is read and checked once.
+// Info returns what Get would return, less the tags, or ErrNotFound. It costs much less: the
+// file is read and checked once.
 func (s *Store) Info(ctx context.Context, key Key) (Info, error) {
-	leave, err := s.use(ctx)
-	if err != nil {
-		return Info{}, err
-	}
-	value, held := s.objects.Load(key)
-	leave()
-	if held {
-		if info := value.(*object).info.Load(); info != nil {
-			return *info, nil
-		}
-	}
 	var found Info
-	err = s.within(ctx, key, false, func(f *folder) error {
+	err := s.within(ctx, key, false, func(f *folder) error {
 		var err error
 		found, err = f.info()
 		return err
@@ -152,10 +128,7 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error 
 	if err := cmp.Or(key.validate(), validate(snapshot)); err != nil {
 		return err
 	}
-	content, err := encodeSnapshot(key, snapshot)
-	if err != nil {
-		return err
-	}
+	content := encodeSnapshot(key, snapshot)
 	if err := s.within(ctx, key, true, func(f *folder) error { return f.putSnapshot(snapshot, content) }); err != nil {
 		return fmt.Errorf("storing the tags of %s: %w", key, err)
 	}
@@ -181,13 +154,13 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 		return err
 	}
 	if f.state.bytes.Load() == 0 { // where a snapshot was, the names of its folders are durable
-		if err := errors.Join(syncFolder(filepath.Join(f.dir, f.key.Namespace)), syncFolder(f.dir)); err != nil {
+		if err := f.syncParents(); err != nil {
 			return err
 		}
 	}
 	f.state.durable = false
 	f.state.info.Store(nil)
-	if err := f.replace("", content); err != nil {
+	if err := f.write("", content, 0); err != nil {
 		return err
 	}
 	f.state.durable = true
@@ -204,21 +177,22 @@ func (f *folder) info() (Info, error) {
 	if info := f.state.info.Load(); info != nil {
 		return *info, nil
 	}
-	found, err := f.snapshot(nil)
-	return found.Info, err
+	found, _, err := f.snapshot(false)
+	return found, err
 }
 
-// snapshot reads the snapshot's file, and decodes it by decode, unless that is nil. The
-// error is ErrNotFound where there is none, or where it is damaged, as then it is set
-// aside.
-func (f *folder) snapshot(decode func(held) error) (held, error) {
+// snapshot reads the snapshot's file, and decodes its tags if asked to. The error is
+// ErrNotFound where there is none, or where it is damaged, as then it is set aside.
+func (f *folder) snapshot(decode bool) (Info, scan.Snapshot, error) {
+	var found Info
+	var packed []byte
+	var snapshot scan.Snapshot
 	content, err := read(f.path)
-	var found held
 	if err == nil {
-		found, err = openSnapshot(f.key, content)
+		found, packed, err = openSnapshot(f.key, content)
 	}
-	if err == nil && decode != nil {
-		err = decode(found)
+	if err == nil && decode {
+		snapshot, err = decodeSnapshot(found, packed)
 	}
 	if errors.Is(err, errDamaged) {
 		if err = f.setAside("", RecordDamaged, err); err == nil {
@@ -227,13 +201,12 @@ func (f *folder) snapshot(decode func(held) error) (held, error) {
 	}
 	switch {
 	case err == nil:
-		info := found.Info
-		f.state.info.Store(&info)
+		f.state.info.Store(&found)
 	case errors.Is(err, ErrNotFound):
 		f.state.info.Store(nil)
 		f.state.bytes.Store(0)
 	}
-	return found, err
+	return found, snapshot, err
 }
 
 // Delete removes what is held for key, as Forget does: the facts, and then the
