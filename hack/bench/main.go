@@ -34,7 +34,7 @@ var parts = []struct {
 	measure func(settings, context.Context) error
 }{
 	{"scans", settings.scans},
-	{"hosts", settings.hangs},
+	{"hosts", settings.oneHangs},
 	{"large", settings.large},
 	{"scale", settings.scale},
 	{"soak", settings.soak}, // on demand

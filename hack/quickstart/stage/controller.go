@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -53,7 +52,8 @@ func (c *Controller) Start(ctx context.Context) error {
 		}
 		offset := size(logFile)
 		err = c.launch(ctx, c.command(logFile), func(ctx context.Context) error {
-			return get(ctx, "http://"+c.health+"/readyz", http.StatusOK)
+			_, err := get(ctx, "http://"+c.health+"/readyz", http.StatusOK)
+			return err
 		})
 		if err == nil || !bytes.Contains(logSince(logFile, offset), []byte("address already in use")) {
 			return err
@@ -86,6 +86,11 @@ func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") 
 
 // MetricsURL is where its metrics are, known once it was started.
 func (c *Controller) MetricsURL() string { return "http://" + c.metrics + "/metrics" }
+
+// Get returns what the server of the metrics has at a path, such as "/metrics".
+func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
+	return get(ctx, "http://"+c.metrics+path, http.StatusOK)
+}
 
 // HealthURL is where its probes are, without the path of the probe.
 func (c *Controller) HealthURL() string { return "http://" + c.health }
@@ -136,17 +141,16 @@ func (c *Controller) keepMetrics() error {
 	if c.MetricsFile == "" || isClosed(c.Done()) {
 		return nil
 	}
-	client := &http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	response, err := client.Get(c.MetricsURL())
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	metrics, err := c.Get(ctx, "/metrics")
 	if err != nil {
-		return nil // one that ends, or waits for something, serves none
+		return nil //nolint:nilerr // one that ends, or waits for something, serves none
 	}
-	defer response.Body.Close()
 	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(file, response.Body)
+	_, err = file.Write(metrics)
 	return errors.Join(err, file.Close())
 }

@@ -21,6 +21,8 @@ const (
 	startTimeout = 60 * time.Second
 	// stopTimeout is how long a program may take to end by itself.
 	stopTimeout = 20 * time.Second
+	// probeTimeout bounds one look at a program that starts.
+	probeTimeout = time.Second
 	// pollInterval is the time between two looks at a program that starts.
 	pollInterval = 50 * time.Millisecond
 )
@@ -114,6 +116,8 @@ func (p *process) exit() string {
 func (p *process) await(ctx context.Context, probe func(context.Context) error) error {
 	var failure error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
 		failure = probe(ctx)
 		if isClosed(p.ended) {
 			return false, fmt.Errorf("it ended: %s", p.exit())

@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/crane"
@@ -121,7 +121,8 @@ func (r *Registry) answers(ctx context.Context) error {
 	if r.addr == "" {
 		return errors.New("no address in its log yet")
 	}
-	return get(ctx, "http://"+r.addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
+	_, err := get(ctx, "http://"+r.addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
+	return err
 }
 
 const registryConfig = `version: 0.1
@@ -188,21 +189,19 @@ func size(file string) int64 {
 	return info.Size()
 }
 
-// get returns nil where the answer has one of the wanted statuses.
-func get(ctx context.Context, url string, wanted ...int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
+// get returns the body of an answer that has one of the wanted statuses.
+func get(ctx context.Context, url string, wanted ...int) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if !slices.Contains(wanted, response.StatusCode) {
-		return fmt.Errorf("%s answers %s", url, response.Status)
+		return nil, fmt.Errorf("%s answers %s", url, response.Status)
 	}
-	return nil
+	return io.ReadAll(response.Body)
 }
