@@ -64,21 +64,21 @@ func (c *Controller) Restart(ctx context.Context) error {
 func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
 
 // MetricsURL is where its metrics are, known once it was started.
-func (c *Controller) MetricsURL() string { return "http://" + c.addrs[1] + "/metrics" }
+func (c *Controller) MetricsURL() string { return "http://" + c.addr(1) + "/metrics" }
 
 // Get returns what the server of the metrics has at a path, such as "/metrics".
 func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
-	return get(ctx, "http://"+c.addrs[1]+path, http.StatusOK)
+	return get(ctx, "http://"+c.addr(1)+path, http.StatusOK)
 }
 
 // HealthURL is where its probes are, without the path of the probe.
-func (c *Controller) HealthURL() string { return "http://" + c.addrs[0] }
+func (c *Controller) HealthURL() string { return "http://" + c.addr(0) }
 
 func (c *Controller) command() *exec.Cmd {
 	cmd := exec.Command(c.Binary, append([]string{
 		"--storage-path=" + c.StoragePath(),
-		"--health-addr=" + c.addrs[0],
-		"--metrics-addr=" + c.addrs[1],
+		"--health-addr=" + c.addr(0),
+		"--metrics-addr=" + c.addr(1),
 		"--log-encoding=console",
 	}, c.Args...)...)
 	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "RUNTIME_NAMESPACE="+Namespace), c.Env...)

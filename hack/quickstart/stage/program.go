@@ -216,6 +216,14 @@ func (p *program) LogFile() string {
 	return p.logFile
 }
 
+// addr returns one of the addresses that the program listens on, none before it was started.
+func (p *program) addr(i int) string {
+	if i >= len(p.addrs) {
+		return ""
+	}
+	return p.addrs[i]
+}
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/crane"
@@ -61,7 +60,7 @@ func (r *Registry) Start(ctx context.Context) error {
 	command := func() *exec.Cmd {
 		cmd := exec.Command(r.Binary, "serve", file)
 		// without the first it looks for a collector of traces on this machine
-		cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR="+r.addrs[0])
+		cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR="+r.addr(0))
 		return cmd
 	}
 	// a registry that asks for credentials is up, too
@@ -78,7 +77,7 @@ http: {secret: quickstart}
 `
 
 // Host is the host and port to name in images, known once it was started.
-func (r *Registry) Host() string { return strings.Join(r.addrs, "") }
+func (r *Registry) Host() string { return r.addr(0) }
 
 // Image returns the full name of an image, such as "podinfo:1.0.0".
 func (r *Registry) Image(reference string) string { return r.Host() + "/" + reference }
@@ -92,8 +91,13 @@ type Artifact interface {
 // Push pushes the image or index to a reference such as "podinfo:1.0.0", and
 // returns its digest.
 func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
-	options := crane.GetOptions(r.options(ctx)...)
-	ref, err := name.ParseReference(r.Image(reference), options.Name...)
+	return Push(ctx, r.Image(reference), artifact, r.options(ctx)...)
+}
+
+// Push pushes the image or index to a reference with a registry, and returns its digest.
+func Push(ctx context.Context, reference string, artifact Artifact, with ...crane.Option) (string, error) {
+	options := crane.GetOptions(append(with, crane.WithContext(ctx))...)
+	ref, err := name.ParseReference(reference, options.Name...)
 	if err != nil {
 		return "", err
 	}
