@@ -4,56 +4,23 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strconv"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// fault answers requests in place of a registry. next is what that would answer.
-type fault func(w http.ResponseWriter, req *http.Request, next http.Handler)
-
-// faults are what a registry suffers from in turn.
-var faults = []fault{unavailable, rateLimited, hangs, resets, halved, short}
-
-func unavailable(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-	http.Error(w, "unavailable", http.StatusServiceUnavailable)
+// faults are what a registry suffers from in turn. 20 bytes end in the middle of any of its documents.
+var faults = []registrytest.Fault{
+	registrytest.Status(http.StatusServiceUnavailable, "unavailable"),
+	registrytest.RetryAfter(http.StatusTooManyRequests, "2"),
+	hang,
+	registrytest.Reset(),
+	registrytest.Truncate(20),
+	short,
 }
 
-func rateLimited(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-	w.Header().Set("Retry-After", "2")
-	http.Error(w, "slow down", http.StatusTooManyRequests)
-}
-
-func hangs(_ http.ResponseWriter, req *http.Request, _ http.Handler) {
-	<-req.Context().Done() // the client gives up
-}
-
-func resets(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // what makes the close a reset
-	}
-	_ = conn.Close()
-}
-
-// halved answers with the first half of the JSON.
-func halved(w http.ResponseWriter, req *http.Request, next http.Handler) {
-	whole := httptest.NewRecorder()
-	next.ServeHTTP(whole, req)
-	body := whole.Body.Bytes()
-	maps.Copy(w.Header(), whole.Header())
-	if req.Method != http.MethodHead {
-		body = body[:len(body)/2]
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	}
-	w.WriteHeader(whole.Code)
-	_, _ = w.Write(body)
-}
+// hang answers nothing until the client gives up.
+func hang(_ http.ResponseWriter, req *http.Request, _ http.Handler) { <-req.Context().Done() }
 
 // lackingParameter is how many of the newest tags a list is to lack.
 const lackingParameter = "lacking"
@@ -67,10 +34,4 @@ func short(w http.ResponseWriter, req *http.Request, next http.Handler) {
 }
 
 // suffer switches a fault on, or the one that is on off where it is nil.
-func (r *syntheticRegistry) suffer(f fault) {
-	if f == nil {
-		r.fault.Store(nil)
-		return
-	}
-	r.fault.Store(&f)
-}
+func (r *syntheticRegistry) suffer(fault registrytest.Fault) { r.fault.Store(&fault) }

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // syntheticRegistry answers like a registry behind token authentication, and after a delay.
@@ -22,7 +24,7 @@ type syntheticRegistry struct {
 	host            string
 	latency         time.Duration
 	requests, lists atomic.Int64 // that were counted: all, and those for a list of tags
-	fault           atomic.Pointer[fault]
+	fault           atomic.Pointer[registrytest.Fault]
 	server          *httptest.Server
 	tokens          sync.Map // the repositories that a token was issued for
 
@@ -47,6 +49,7 @@ const (
 
 func newSyntheticRegistry(tags, kinds int, latency time.Duration) *syntheticRegistry {
 	r := &syntheticRegistry{latency: latency, repositories: map[string]*repository{}}
+	r.suffer(nil)
 	for kind := range kinds {
 		r.initial = append(r.initial, tagList(kind, tags))
 	}
@@ -58,7 +61,7 @@ func newSyntheticRegistry(tags, kinds int, latency time.Duration) *syntheticRegi
 	well := r.authenticated(answers)
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
-		if fault := r.fault.Load(); fault != nil {
+		if fault := r.fault.Load(); *fault != nil {
 			(*fault)(w, req, well)
 			return
 		}

@@ -44,7 +44,7 @@ var columns = []struct {
 	{"writes", "%.1f a pair", "13.8 a pair", "", func(z size) float64 { return z.cold.writes / z.pairs }},
 	{"requests", "%.1f a pair", "", "", func(z size) float64 { return z.cold.requests / z.pairs }},
 	{"peak memory", "%.0f MiB", "1172 MiB", "peak memory, MiB", func(z size) float64 { return mebi(max(z.cold.peak, z.steady.peak)) }},
-	{"scan: CPU", "%.2f ms", "", "an unchanged scan, milliseconds of CPU", func(z size) float64 { return 1000 * z.steady.cpu / z.steady.scans }},
+	{"scan: CPU", "%.2f ms", "", "an unchanged scan, milliseconds of CPU", size.scanCPU},
 	{"requests", "%.2f", "", "", func(z size) float64 { return z.steady.requests / z.steady.scans }},
 	{"writes", "%.2f", "", "", func(z size) float64 { return z.steady.writes / z.steady.scans }},
 	{"at " + usualInterval.String() + ": CPU", "%.1f %%", "25 %", "", func(z size) float64 { return 100 * z.share() }},
@@ -57,6 +57,9 @@ func (z size) share() float64 {
 	scan := (z.steady.cpu - z.idle*z.window.Seconds()) / z.steady.scans
 	return z.idle + scan*z.pairs/usualInterval.Seconds()
 }
+
+// scanCPU returns the milliseconds of CPU that an unchanged scan takes.
+func (z size) scanCPU() float64 { return 1000 * z.steady.cpu / z.steady.scans }
 
 // scale measures how cost grows with the number of repositories.
 func (s settings) scale(ctx context.Context) error {

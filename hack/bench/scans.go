@@ -15,6 +15,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // figure is a line of a table.
@@ -188,7 +189,7 @@ func (s settings) oneHangs(ctx context.Context) error {
 	return s.compare(title, nil, func(controller string) ([]figure, error) {
 		var times [2][]float64 // when all are well, and when one hangs
 		for range rounds {
-			for i, ill := range []fault{nil, hangs} {
+			for i, ill := range []registrytest.Fault{nil, hang} {
 				took, err := s.coldHosts(ctx, controller, ill)
 				if err != nil {
 					return nil, err
@@ -209,12 +210,12 @@ func (s settings) oneHangs(ctx context.Context) error {
 
 // coldHosts returns the time until the repositories of all registries but the
 // first are resolved, of which the first may have a fault.
-func (s settings) coldHosts(ctx context.Context, controller string, f fault) (time.Duration, error) {
+func (s settings) coldHosts(ctx context.Context, controller string, fault registrytest.Fault) (time.Duration, error) {
 	var took time.Duration
 	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency, controller: controller}
 	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
 		first := stand.registries[0]
-		first.suffer(f)
+		first.suffer(fault)
 		start := time.Now()
 		if err := stand.controller.Start(ctx); err != nil {
 			return err

@@ -84,7 +84,9 @@ func (s *stand) setUp(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	s.plane = &stage.ControlPlane{Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")}}
+	s.plane = &stage.ControlPlane{
+		Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
+	}
 	if err := s.plane.Start(ctx); err != nil {
 		return err
 	}

@@ -144,7 +144,8 @@ func (p *program) Stop() error {
 	if err != nil || ended {
 		return err
 	}
-	err = fmt.Errorf("%s did not end within %s of being asked to, and was killed: its log ends with what it was doing", p.cmd.Path, stopTimeout)
+	err = fmt.Errorf("%s did not end within %s of being asked to, and was killed: its log ends with what it was doing",
+		p.cmd.Path, stopTimeout)
 	_, failure := p.signal(syscall.SIGQUIT, time.Second)
 	return errors.Join(err, failure, p.kill())
 }
