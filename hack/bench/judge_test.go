@@ -59,12 +59,12 @@ func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
 	r.churn()
 	r.tokens.Store("team/app-1", true)
 	r.suffer(short)
-	get := func(path string) *http.Response {
+	get := func(path string) *httptest.ResponseRecorder {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/team/app-1/"+path, nil)
 		req.Header.Set("Authorization", "Bearer team/app-1")
 		answer := httptest.NewRecorder()
 		r.server.Config.Handler.ServeHTTP(answer, req)
-		return answer.Result()
+		return answer
 	}
 	var list struct{ Tags []string }
 	if err := json.NewDecoder(get("tags/list").Body).Decode(&list); err != nil {
@@ -75,7 +75,7 @@ func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
 		t.Errorf("lists %d tags, the newest of all is %s", len(list.Tags), newest)
 	}
 	for tag, want := range map[string]int{newest: http.StatusOK, "1.200.0": http.StatusNotFound} {
-		if got := get("manifests/" + tag).StatusCode; got != want {
+		if got := get("manifests/" + tag).Code; got != want {
 			t.Errorf("%s: status %d, want %d", tag, got, want)
 		}
 	}
