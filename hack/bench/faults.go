@@ -3,65 +3,35 @@
 package main
 
 import (
-	"net"
+	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"strconv"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// fault answers requests in place of a registry. next is what that would answer.
-type fault struct {
-	name   string
-	answer func(w http.ResponseWriter, req *http.Request, next http.Handler)
-	// lacking has lists lack tags.
-	lacking bool
+// faults are what a registry suffers from in turn. 20 bytes end in the middle of any of its documents.
+var faults = []registrytest.Fault{
+	registrytest.Status(http.StatusServiceUnavailable, "unavailable"),
+	registrytest.RetryAfter(http.StatusTooManyRequests, "2"),
+	hang,
+	registrytest.Reset(),
+	registrytest.Truncate(20),
+	short,
 }
 
-// faults are what a registry suffers from in turn.
-func faults() []*fault {
-	return []*fault{
-		{name: "503", answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-			http.Error(w, "unavailable", http.StatusServiceUnavailable)
-		}},
-		{name: "429 with Retry-After", answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-			w.Header().Set("Retry-After", "2")
-			http.Error(w, "slow down", http.StatusTooManyRequests)
-		}},
-		{name: "hangs", answer: func(_ http.ResponseWriter, req *http.Request, _ http.Handler) {
-			<-req.Context().Done() // the client gives up
-		}},
-		{name: "resets", answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				return
-			}
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0) // what makes the close a reset
-			}
-			_ = conn.Close()
-		}},
-		{name: "half of the JSON", answer: func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-			whole := httptest.NewRecorder()
-			next.ServeHTTP(whole, req)
-			body := whole.Body.Bytes()
-			for name, values := range whole.Header() {
-				w.Header()[name] = values
-			}
-			if req.Method != http.MethodHead {
-				body = body[:len(body)/2]
-				w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-			}
-			w.WriteHeader(whole.Code)
-			_, _ = w.Write(body)
-		}},
-		{name: "short lists", lacking: true, answer: func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-			next.ServeHTTP(w, req)
-		}},
+// hang answers nothing until the client gives up.
+func hang(_ http.ResponseWriter, req *http.Request, _ http.Handler) { <-req.Context().Done() }
+
+// lackingParameter is how many of the newest tags a list is to lack.
+const lackingParameter = "lacking"
+
+// short has lists lack the newest tags, which look complete.
+func short(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	if req.URL.Path != "/token" {
+		req.URL.RawQuery = fmt.Sprintf("%s=%d", lackingParameter, churnLacking)
 	}
+	next.ServeHTTP(w, req)
 }
 
 // suffer switches a fault on, or the one that is on off where it is nil.
-func (r *syntheticRegistry) suffer(f *fault) {
-	r.churn.lacking.Store(f != nil && f.lacking)
-	r.fault.Store(f)
-}
+func (r *syntheticRegistry) suffer(fault registrytest.Fault) { r.fault.Store(&fault) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // minSamples is how many samples are needed to judge growth.
@@ -14,61 +13,43 @@ const minSamples = 12
 
 // series is one figure over time.
 type series struct {
-	name   string
-	unit   string
-	values []float64
-	// The last third may be above the first by a part of that and by an amount:
-	// more counts as a leak.
+	name, unit string
+	// part and amount bound growth: the last third may be above the first by a part
+	// of that and by an amount. More counts as a leak.
 	part, amount float64
+	// gauge is what the controller's gauge is called that has the figure.
+	gauge  string
+	values []float64
 }
 
-// floor is what a figure is when nothing special happens: its lower quartile. It
+// add appends the figure as it is now, in its unit.
+func (s *series) add(gauges map[string]float64) {
+	value := gauges[s.gauge]
+	if s.unit == "MiB" {
+		value = mebi(value)
+	}
+	s.values = append(s.values, value)
+}
+
+// floor returns what a figure is when nothing special happens: its lower quartile. It
 // rises with a leak, and not with the requests that a fault keeps open.
 func floor(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/4]
+	return slices.Sorted(slices.Values(values))[len(values)/4]
 }
 
-// thirds returns the floors of the first third and the last.
-func (s series) thirds() (first, last float64) { //nolint:nonamedreturns // both are numbers
-	third := max(1, len(s.values)/3)
-	return floor(s.values[:third]), floor(s.values[len(s.values)-third:])
-}
-
-// bound is what the last third may be.
-func (s series) bound() float64 {
-	first, _ := s.thirds()
-	return first*(1+s.part) + s.amount
-}
-
-// slope returns the growth in an hour, as linear regression has it, of samples
-// that are step apart.
-func (s series) slope(step time.Duration) float64 {
-	n := float64(len(s.values))
-	var sumX, sumY, sumXY, sumXX float64
-	for i, y := range s.values {
-		x := float64(i) * step.Hours()
-		sumX, sumY, sumXY, sumXX = sumX+x, sumY+y, sumXY+x*y, sumXX+x*x
+// judge returns the floors of the first third and of the last, what the last may be, and
+// an error where it is more, or where there are too few samples.
+func (s series) judge() (first, last, bound float64, err error) { //nolint:nonamedreturns // three are numbers
+	if len(s.values) < minSamples {
+		return 0, 0, 0, fmt.Errorf("%s: %d samples are too few to judge", s.name, len(s.values))
 	}
-	if d := n*sumXX - sumX*sumX; d != 0 {
-		return (n*sumXY - sumX*sumY) / d
+	third := len(s.values) / 3
+	first, last = floor(s.values[:third]), floor(s.values[len(s.values)-third:])
+	bound = first*(1+s.part) + s.amount
+	if last > bound {
+		err = fmt.Errorf("%s grew from %.1f to %.1f %s, and may be %.1f", s.name, first, last, s.unit, bound)
 	}
-	return 0
-}
-
-// judge returns what is wrong with the series, nothing where none grows.
-func judge(all []series) []string {
-	var wrong []string
-	for _, s := range all {
-		if len(s.values) < minSamples {
-			wrong = append(wrong, fmt.Sprintf("%s: %d samples are too few to judge", s.name, len(s.values)))
-			continue
-		}
-		if first, last := s.thirds(); last > s.bound() {
-			wrong = append(wrong, fmt.Sprintf("%s grew from %.1f to %.1f %s, and may be %.1f", s.name, first, last, s.unit, s.bound()))
-		}
-	}
-	return wrong
+	return first, last, bound, err
 }
 
 // judgeLog returns the lines of the controller's log that are no consequence of a

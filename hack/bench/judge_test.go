@@ -3,10 +3,13 @@
 package main
 
 import (
+	"encoding/json"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // made returns a series of a hundred samples.
@@ -32,16 +35,9 @@ func TestJudgeFindsLeaks(t *testing.T) {
 		"leaking at once":             {made(func(i int) float64 { return map[bool]float64{true: 300, false: 150}[i > 50] }), true},
 		"hardly measured":             {series{values: []float64{1, 1}}, true},
 	} {
-		if wrong := judge([]series{tc.series}); (len(wrong) > 0) != tc.leaks {
-			t.Errorf("%s: leaks: %t, found %q", name, tc.leaks, wrong)
+		if _, _, _, err := tc.series.judge(); (err != nil) != tc.leaks {
+			t.Errorf("%s: leaks: %t, found %v", name, tc.leaks, err)
 		}
-	}
-}
-
-func TestSlope(t *testing.T) {
-	s := made(func(i int) float64 { return 7 + 3*float64(i) })
-	if got := s.slope(time.Minute); math.Abs(got-180) > 1e-6 {
-		t.Errorf("3 a minute are %f an hour", got)
 	}
 }
 
@@ -57,19 +53,30 @@ func TestJudgeLogFindsErrors(t *testing.T) {
 	}
 }
 
-func TestChurnKeepsItsPromises(t *testing.T) {
-	c := newChurn()
-	newest := c.newest("app")
-	if newest != "1.199.0" || len(c.list("app")) != churnTags-churnLacking {
-		t.Fatalf("begins with %d tags up to %s", len(c.list("app")), newest)
+func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
+	r := newSyntheticRegistry(1, 1, 0)
+	defer r.close()
+	r.churn()
+	r.tokens.Store("team/app-1", true)
+	r.suffer(short)
+	get := func(path string) *httptest.ResponseRecorder {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/team/app-1/"+path, nil)
+		req.Header.Set("Authorization", "Bearer team/app-1")
+		answer := httptest.NewRecorder()
+		r.server.Config.Handler.ServeHTTP(answer, req)
+		return answer
 	}
-	c.lacking.Store(true)
-	for _, tag := range c.list("app") {
-		if tag == newest {
-			t.Error("a list that lacks tags has the newest")
+	var list struct{ Tags []string }
+	if err := json.NewDecoder(get("tags/list").Body).Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	newest := r.newest("team/app-1")
+	if newest != "1.199.0" || len(list.Tags) != churnTags-2*churnLacking || slices.Contains(list.Tags, newest) {
+		t.Errorf("lists %d tags, the newest of all is %s", len(list.Tags), newest)
+	}
+	for tag, want := range map[string]int{newest: http.StatusOK, "1.200.0": http.StatusNotFound} {
+		if got := get("manifests/" + tag).Code; got != want {
+			t.Errorf("%s: status %d, want %d", tag, got, want)
 		}
-	}
-	if !c.has("app", newest) || c.has("app", "1.200.0") {
-		t.Error("a tag that a list lacks exists, and no other")
 	}
 }

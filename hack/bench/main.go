@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/procfs"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
@@ -34,7 +35,7 @@ var parts = []struct {
 	measure func(settings, context.Context) error
 }{
 	{"scans", settings.scans},
-	{"hosts", settings.hangs},
+	{"hosts", settings.oneHangs},
 	{"large", settings.large},
 	{"scale", settings.scale},
 	{"soak", settings.soak}, // on demand
@@ -85,15 +86,11 @@ func (s *settings) setSizes(text string) error {
 
 // machine names what the figures were measured on.
 func machine() string {
-	return fmt.Sprintf("%s/%s, %d processors (%s), %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), runtime.Version())
-}
-
-func processor() string {
-	content, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(content)) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
+	processor := "of an unknown kind"
+	if proc, err := procfs.NewDefaultFS(); err == nil {
+		if all, err := proc.CPUInfo(); err == nil && len(all) > 0 {
+			processor = all[0].ModelName
 		}
 	}
-	return "of an unknown kind"
+	return fmt.Sprintf("%s/%s, %d processors (%s), %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor, runtime.Version())
 }

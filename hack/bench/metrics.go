@@ -3,15 +3,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
 // figures are counters of the controller at one time.
@@ -26,13 +33,61 @@ type figures struct {
 	requests, scans float64
 }
 
-// since returns what was counted since before, less the reading of metrics. The
-// peak is that of all times.
-func (f figures) since(before figures) figures {
-	return figures{
-		writes: f.writes - before.writes, events: f.events - before.events, cpu: f.cpu - before.cpu - before.reading,
-		scans: f.scans - before.scans, requests: f.requests - before.requests, peak: f.peak, reading: f.reading,
+// cold is what a cold start took.
+type cold struct {
+	figures
+	took  time.Duration
+	usage string // CPU seconds by program
+}
+
+// coldStart starts the controller, and waits until all policies are resolved.
+func (s *stand) coldStart(ctx context.Context) (cold, error) {
+	start, before := time.Now(), cpuByProgram()
+	if err := s.controller.Start(ctx); err != nil {
+		return cold{}, err
 	}
+	took, err := s.await(ctx, s.load.pairs, start, func(*v1.ImagePolicy) bool { return true })
+	if err != nil {
+		return cold{}, err
+	}
+	f, err := s.read(ctx)
+	var used []string
+	after := cpuByProgram()
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		used = append(used, fmt.Sprintf("%s %.1f s", name, after[name]-before[name]))
+	}
+	return cold{figures: f, took: took, usage: strings.Join(used, ", ")}, err
+}
+
+// steady returns what unchanged scans cost.
+func (s *stand) steady(ctx context.Context, interval, window time.Duration) (figures, error) {
+	if err := s.setInterval(ctx, interval); err != nil {
+		return figures{}, err
+	}
+	// the scans that the change itself makes are over after one interval
+	if err := wait(ctx, interval+interval/2); err != nil {
+		return figures{}, err
+	}
+	return s.during(ctx, window)
+}
+
+// during returns what is counted in a time, less the reading of metrics. The peak
+// is that of all times.
+func (s *stand) during(ctx context.Context, window time.Duration) (figures, error) {
+	before, err := s.read(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	if err := wait(ctx, window); err != nil {
+		return figures{}, err
+	}
+	f, err := s.read(ctx)
+	f.writes -= before.writes
+	f.events -= before.events
+	f.cpu -= before.cpu + before.reading
+	f.requests -= before.requests
+	f.scans -= before.scans
+	return f, err
 }
 
 // read reads the controller's metrics.
@@ -45,11 +100,13 @@ func (s *stand) read(ctx context.Context) (figures, error) {
 	f.cpu, _ = cpuAndPeak(s.controller.PID())
 	families, err := s.families(ctx)
 	for _, metric := range families["rest_client_requests_total"].GetMetric() {
-		switch methodOf(metric) {
-		case http.MethodPatch:
-			f.writes += metric.GetCounter().GetValue()
-		case http.MethodPost:
-			f.events += metric.GetCounter().GetValue()
+		for _, label := range metric.GetLabel() {
+			switch label.GetValue() {
+			case http.MethodPatch:
+				f.writes += metric.GetCounter().GetValue()
+			case http.MethodPost:
+				f.events += metric.GetCounter().GetValue()
+			}
 		}
 	}
 	after, peak := cpuAndPeak(s.controller.PID())
@@ -57,22 +114,11 @@ func (s *stand) read(ctx context.Context) (figures, error) {
 	return f, err
 }
 
-func methodOf(metric *dto.Metric) string {
-	for _, label := range metric.GetLabel() {
-		if label.GetName() == "method" {
-			return label.GetValue()
-		}
-	}
-	return ""
-}
-
 // gauges returns the controller's gauges that have no labels, after a garbage collection.
 func (s *stand) gauges(ctx context.Context) (map[string]float64, error) {
-	heap, err := get(ctx, strings.TrimSuffix(s.controller.MetricsURL(), "/metrics")+"/debug/pprof/heap?gc=1")
-	if err != nil {
+	if _, err := s.controller.Get(ctx, "/debug/pprof/heap?gc=1"); err != nil { // it is read for the collection alone
 		return nil, err
 	}
-	_ = heap.Close() // it is read for the collection alone
 	families, err := s.families(ctx)
 	values := map[string]float64{}
 	for name, family := range families {
@@ -85,27 +131,38 @@ func (s *stand) gauges(ctx context.Context) (map[string]float64, error) {
 
 // families reads the controller's metrics.
 func (s *stand) families(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	body, err := get(ctx, s.controller.MetricsURL())
+	text, err := s.controller.Get(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = body.Close() }()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(body)
+	return parser.TextToMetricFamilies(bytes.NewReader(text))
 }
 
-func get(ctx context.Context, url string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
+// cpuByProgram returns the CPU seconds used by this process, which contains the registries, and by
+// its children, by the name of the program. It returns none where there is no /proc.
+func cpuByProgram() map[string]float64 {
+	processes, _ := procfs.AllProcs()
+	used := map[string]float64{}
+	for _, process := range processes {
+		stat, err := process.Stat()
+		if err == nil && (stat.PID == os.Getpid() || stat.PPID == os.Getpid()) { // an error: it has ended
+			used[stat.Comm] += stat.CPUTime()
+		}
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		_ = response.Body.Close()
-		return nil, fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return response.Body, nil
+	return used
 }
+
+// cpuAndPeak returns the CPU seconds that a process has used and its peak memory in bytes, zero
+// where it has ended.
+func cpuAndPeak(pid int) (float64, float64) {
+	process, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0, 0
+	}
+	stat, _ := process.Stat()
+	status, _ := process.NewStatus()
+	return stat.CPUTime(), float64(status.VmHWM)
+}
+
+func mebi(bytes float64) float64 { return bytes / (1 << 20) }

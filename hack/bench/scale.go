@@ -4,36 +4,62 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
+	"strings"
 	"text/tabwriter"
+	"text/template"
 	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
-// tagLists is how many kinds of tag lists there are at scale.
-const tagLists = 500
-
-// usualInterval is the interval for which the steady load is told.
-const usualInterval = 10 * time.Minute
+const (
+	// tagLists is how many kinds of tag lists there are at scale.
+	tagLists = 500
+	// usualInterval is the interval for which the steady load is told.
+	usualInterval = 10 * time.Minute
+)
 
 // size is what was measured with one number of repositories.
 type size struct {
-	pairs  int
+	pairs  float64
 	cold   cold
 	steady figures
 	window time.Duration
 	idle   float64 // CPU seconds a second without scans
 }
 
+// columns are what is printed of each size and, where the plot has a title for it, drawn.
+var columns = []struct {
+	head, format, flux, plot string
+	value                    func(size) float64
+}{
+	{"pairs", "%.0f", "Flux's own, 10000, 16 workers", "", func(z size) float64 { return z.pairs }},
+	{"cold", "%.1f s", "598 s", "cold start, seconds", func(z size) float64 { return z.cold.took.Seconds() }},
+	{"CPU", "%.1f s", "200 s", "cold start, seconds of CPU", func(z size) float64 { return z.cold.cpu }},
+	{"writes", "%.1f a pair", "13.8 a pair", "", func(z size) float64 { return z.cold.writes / z.pairs }},
+	{"requests", "%.1f a pair", "", "", func(z size) float64 { return z.cold.requests / z.pairs }},
+	{"peak memory", "%.0f MiB", "1172 MiB", "peak memory, MiB", func(z size) float64 { return mebi(max(z.cold.peak, z.steady.peak)) }},
+	{"scan: CPU", "%.2f ms", "", "an unchanged scan, milliseconds of CPU", size.scanCPU},
+	{"requests", "%.2f", "", "", func(z size) float64 { return z.steady.requests / z.steady.scans }},
+	{"writes", "%.2f", "", "", func(z size) float64 { return z.steady.writes / z.steady.scans }},
+	{"at " + usualInterval.String() + ": CPU", "%.1f %%", "25 %", "", func(z size) float64 { return 100 * z.share() }},
+	{"metrics: CPU", "%.0f ms", "", "", func(z size) float64 { return 1000 * z.steady.reading }},
+}
+
 // share returns which part of a processor the steady load takes at the usual
 // interval: as many scans as are due then, and what is used without any.
 func (z size) share() float64 {
 	scan := (z.steady.cpu - z.idle*z.window.Seconds()) / z.steady.scans
-	return z.idle + scan*float64(z.pairs)/usualInterval.Seconds()
+	return z.idle + scan*z.pairs/usualInterval.Seconds()
 }
+
+// scanCPU returns the milliseconds of CPU that an unchanged scan takes.
+func (z size) scanCPU() float64 { return 1000 * z.steady.cpu / z.steady.scans }
 
 // scale measures how cost grows with the number of repositories.
 func (s settings) scale(ctx context.Context) error {
@@ -59,7 +85,7 @@ func (s settings) scale(ctx context.Context) error {
 }
 
 func measureSize(ctx context.Context, stand *stand) (size, error) {
-	z := size{pairs: stand.load.pairs}
+	z := size{pairs: float64(stand.load.pairs)}
 	var err error
 	if z.cold, err = stand.coldStart(ctx); err != nil {
 		return z, err
@@ -73,38 +99,88 @@ func measureSize(ctx context.Context, stand *stand) (size, error) {
 	}
 	z.idle = still.cpu / quiet.Seconds()
 	// 200 scans a second are more than enough to measure one
-	interval := max(5*time.Second, time.Duration(z.pairs)*time.Second/200)
+	interval := max(5*time.Second, time.Duration(stand.load.pairs)*time.Second/200)
 	z.window = 2 * interval
 	z.steady, err = stand.steady(ctx, interval, z.window)
 	return z, err
 }
 
 func (s settings) printSizes(sizes []size) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "pairs × %d tags, %d registries\tcold\tCPU\twrites\trequests\tpeak memory\t"+
-		"scan: CPU\trequests\twrites\tat %s: CPU\tmetrics: CPU\t\n",
-		s.tags, s.hosts, usualInterval)
-	for _, z := range sizes {
-		n := float64(z.pairs)
-		fmt.Fprintf(table, "%d\t%.1f s\t%.1f s\t%.1f a pair\t%.1f a pair\t%.0f MiB\t%.2f ms\t%.2f\t%.2f\t%.1f %%\t%.0f ms\t\n", z.pairs,
-			z.cold.took.Seconds(), z.cold.cpu, z.cold.writes/n, z.cold.requests/n, mebi(max(z.cold.peak, z.steady.peak)),
-			1000*z.steady.cpu/z.steady.scans, z.steady.requests/z.steady.scans, z.steady.writes/z.steady.scans, 100*z.share(), 1000*z.steady.reading)
+	fmt.Printf("pairs × %d tags, %d registries\n", s.tags, s.hosts)
+	var head, rows, flux strings.Builder
+	for _, column := range columns {
+		head.WriteString(column.head + "\t")
+		flux.WriteString(column.flux + "\t")
 	}
-	fmt.Fprintf(table, "Flux's own, 10000, 16 workers\t598 s\t200 s\t13.8 a pair\t\t1172 MiB\t\t\t\t25 %%\t\t\n")
+	for _, z := range sizes {
+		for _, column := range columns {
+			fmt.Fprintf(&rows, column.format+"\t", column.value(z))
+		}
+		rows.WriteString("\n")
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "%s\n%s%s\n", head.String(), rows.String(), flux.String())
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	limits := ratelimit.DefaultConfig()
 	for _, z := range sizes {
-		fmt.Printf("cold start of %d: %s of %.0f s that %d processors had; the rate limits of the registries alone take %.0f s\n",
-			z.pairs, shares(z.cold.usage), float64(runtime.NumCPU())*z.cold.took.Seconds(), runtime.NumCPU(), s.limitedTime(z))
+		limited := max(0, z.cold.requests/float64(s.hosts)-float64(limits.Burst)) / limits.PerSecond
+		fmt.Printf("cold start of %.0f: %s of %.0f s that %d processors had; the rate limits of the registries alone take %.0f s\n",
+			z.pairs, z.cold.usage, float64(runtime.NumCPU())*z.cold.took.Seconds(), runtime.NumCPU(), limited)
 	}
 	return nil
 }
 
-// limitedTime is the time in seconds that the requests of a cold start need at least, by the
-// default rate limit of a registry host.
-func (s settings) limitedTime(z size) float64 {
-	limits := ratelimit.DefaultConfig()
-	each := z.cold.requests / float64(s.hosts)
-	return max(0, each-float64(limits.Burst)) / limits.PerSecond
+//go:embed plot.svg.tmpl
+var plotTemplate string
+
+// drawSizes draws how cost grows: a small diagram for each column that has a title, both
+// of whose axes are logarithmic.
+func drawSizes(file string, sizes []size) error {
+	type point struct{ Size, Figure, X, Y float64 }
+	type panel struct {
+		Title  string
+		Points []point
+	}
+	var panels []panel
+	for _, column := range columns {
+		if column.plot == "" {
+			continue
+		}
+		p := panel{Title: column.plot}
+		low, high := math.Inf(1), 0.0
+		for _, z := range sizes {
+			low, high = min(low, column.value(z)), max(high, column.value(z))
+		}
+		for _, z := range sizes {
+			p.Points = append(p.Points, point{
+				Size: z.pairs, Figure: column.value(z),
+				X: fraction(z.pairs, sizes[0].pairs, sizes[len(sizes)-1].pairs), Y: fraction(column.value(z), low/1.5, high*1.5),
+			})
+		}
+		panels = append(panels, p)
+	}
+	drawing, err := template.New("plot").Funcs(template.FuncMap{
+		"x":    func(p point) string { return fmt.Sprintf("%.1f", 340*(0.06+0.86*p.X)) },
+		"y":    func(p point) string { return fmt.Sprintf("%.1f", 200*(1-0.82*p.Y)) }, // below the title
+		"left": func(panel int) int { return 50 + panel%2*390 },
+		"top":  func(panel int) int { return 75 + panel/2*275 },
+	}).Parse(plotTemplate)
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	if err := drawing.Execute(&text, map[string]any{"Machine": machine(), "Panels": panels}); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(text.String()), 0o644)
+}
+
+// fraction returns where a value is between two others, on a logarithmic scale.
+func fraction(value, low, high float64) float64 {
+	if high <= low {
+		return 0.5
+	}
+	return math.Log(value/low) / math.Log(high/low)
 }

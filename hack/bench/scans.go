@@ -9,13 +9,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
+
+// figure is a line of a table.
+type figure struct {
+	name   string
+	format string // of the value
+	value  float64
+}
 
 // scans measures the usual load.
 func (s settings) scans(ctx context.Context) error {
-	return s.compare(ctx, load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
+	return s.measureLoad(ctx, load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
 		"cold start, all resolved, with digests": "17.7 s",
 		"cold start, status writes a pair":       "14.7",
 		"cold start, peak memory":                "200 MiB",
@@ -28,43 +40,41 @@ func (s settings) scans(ctx context.Context) error {
 
 // large measures ten repositories that have more tags than most ever get.
 func (s settings) large(ctx context.Context) error {
-	return s.compare(ctx, load{pairs: 10, tags: 100_000, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
+	return s.measureLoad(ctx, load{pairs: 10, tags: 100_000, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
 		"cold start, peak memory": "262 MiB",
 	})
 }
 
-// figure is a line of a table.
-type figure struct {
-	name   string
-	format string // of the value
-	value  float64
+// measureLoad prints what a load costs at a cold start, with unchanged scans and at a restart.
+func (s settings) measureLoad(ctx context.Context, l load, flux map[string]string) error {
+	title := fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency)
+	return s.compare(title, flux, func(controller string) ([]figure, error) {
+		var all []figure
+		l.controller = controller
+		err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
+			var err error
+			all, err = stand.costs(ctx, s.steady)
+			return err
+		})
+		return all, err
+	})
 }
 
-// compare prints what a load costs the controller, and beside it the baseline, if there is one,
-// and Flux's own controller.
-func (s settings) compare(ctx context.Context, l load, flux map[string]string) error {
-	this, note, err := s.measure(ctx, l)
+// compare prints what is measured with the controller, and beside it the baseline, if there
+// is one, and Flux's own controller.
+func (s settings) compare(title string, flux map[string]string, measure func(controller string) ([]figure, error)) error {
+	this, err := measure("")
 	if err != nil {
 		return err
 	}
-	var baseline []figure
+	columns, baseline := "this", []figure(nil)
 	if s.baseline != "" {
-		l.controller = s.baseline
-		if baseline, _, err = s.measure(ctx, l); err != nil {
+		columns = "this\tbaseline\tratio"
+		if baseline, err = measure(s.baseline); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("CPU of all at the cold start: %s\n", note)
-	return printFigures(fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency), this, baseline, flux)
-}
-
-// printFigures prints figures, and the ratio to a baseline if there is one.
-func printFigures(title string, this, baseline []figure, flux map[string]string) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	columns := "this"
-	if baseline != nil {
-		columns = "this\tbaseline\tratio"
-	}
 	fmt.Fprintf(table, "%s\t%s\tFlux's own\n", title, columns)
 	for i, f := range this {
 		fmt.Fprintf(table, "%s\t"+f.format, f.name, f.value)
@@ -83,72 +93,47 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// measure measures a cold start, unchanged scans and a restart. Beside the figures it returns the
-// CPU time of all programs at the cold start.
-func (s settings) measure(ctx context.Context, l load) ([]figure, string, error) {
-	var all []figure
-	var note string
-	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
-		cold, err := stand.coldStart(ctx)
-		if err != nil {
-			return err
-		}
-		disk, err := stand.disk()
-		if err != nil {
-			return err
-		}
-		steady, err := stand.steady(ctx, s.steady/4, s.steady)
-		if err != nil {
-			return err
-		}
-		restart, err := stand.restart(ctx)
-		note = shares(cold.usage)
-		all = append(append(cold.table(float64(l.pairs)), disk...), steady.table(s.steady, 4*l.pairs)...)
-		all = append(all, figure{"restart, to the first scan that was due", "%.2f s", restart.Seconds()})
-		return err
-	})
-	return all, note, err
-}
-
-func (c cold) table(pairs float64) []figure {
-	return []figure{
-		{"cold start, all resolved, with digests", "%.1f s", c.took.Seconds()},
-		{"cold start, registry requests a pair", "%.2f", c.requests / pairs},
-		{"cold start, status writes a pair", "%.2f", c.writes / pairs},
-		{"cold start, CPU", "%.2f s", c.cpu},
-		{"cold start, peak memory", "%.0f MiB", mebi(c.peak)},
+// costs measures a cold start, unchanged scans for a time, and a restart.
+func (s *stand) costs(ctx context.Context, window time.Duration) ([]figure, error) {
+	cold, err := s.coldStart(ctx)
+	if err != nil {
+		return nil, err
 	}
-}
-
-func (f figures) table(window time.Duration, due int) []figure {
-	return []figure{
-		{fmt.Sprintf("unchanged scans in %s (%d are due)", window, due), "%.0f", f.scans},
-		{"unchanged scan, registry requests", "%.2f", f.requests / f.scans},
-		{"unchanged scan, status writes", "%.2f", f.writes / f.scans},
-		{"unchanged scan, events", "%.2f", f.events / f.scans},
-		{"unchanged scan, CPU", "%.2f ms", 1000 * f.cpu / f.scans},
-		{"with unchanged scans, peak memory", "%.0f MiB", mebi(f.peak)},
-	}
-}
-
-// disk returns the size of the store, alone and beside the tags as JSON.
-func (s *stand) disk() ([]figure, error) {
+	fmt.Printf("CPU of all at the cold start: %s\n", cold.usage)
 	size, err := s.storeSize()
 	if err != nil {
 		return nil, err
 	}
 	asJSON := 0
 	for i := range s.load.pairs {
-		tags, err := json.Marshal(s.registries[i%s.load.hosts].tagsOf(fmt.Sprintf("team/app-%d", i)))
+		tags, err := json.Marshal(s.registryOf(i).tags(repositoryOf(i)))
 		if err != nil {
 			return nil, err
 		}
 		asJSON += len(tags)
 	}
+	steady, err := s.steady(ctx, window/4, window)
+	if err != nil {
+		return nil, err
+	}
+	restart, err := s.restart(ctx)
+	pairs := float64(s.load.pairs)
 	return []figure{
+		{"cold start, all resolved, with digests", "%.1f s", cold.took.Seconds()},
+		{"cold start, registry requests a pair", "%.2f", cold.requests / pairs},
+		{"cold start, status writes a pair", "%.2f", cold.writes / pairs},
+		{"cold start, CPU", "%.2f s", cold.cpu},
+		{"cold start, peak memory", "%.0f MiB", mebi(cold.peak)},
 		{"the store", "%.2f MiB", mebi(size)},
 		{"the store, of the tags as JSON", "%.3f", size / float64(asJSON)},
-	}, nil
+		{fmt.Sprintf("unchanged scans in %s (%d are due)", window, 4*s.load.pairs), "%.0f", steady.scans},
+		{"unchanged scan, registry requests", "%.2f", steady.requests / steady.scans},
+		{"unchanged scan, status writes", "%.2f", steady.writes / steady.scans},
+		{"unchanged scan, events", "%.2f", steady.events / steady.scans},
+		{"unchanged scan, CPU", "%.2f ms", 1000 * steady.cpu / steady.scans},
+		{"with unchanged scans, peak memory", "%.0f MiB", mebi(steady.peak)},
+		{"restart, to the first scan that was due", "%.2f s", restart.Seconds()},
+	}, err
 }
 
 // storeSize returns the bytes of all files of the store.
@@ -195,4 +180,52 @@ func (s *stand) restart(ctx context.Context) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-func mebi(bytes float64) float64 { return bytes / (1 << 20) }
+// rounds is how often each way is measured, in turn.
+const rounds = 3
+
+// oneHangs measures how much one registry that hangs slows down the others.
+func (s settings) oneHangs(ctx context.Context) error {
+	title := fmt.Sprintf("%d registries, %d repositories: those of all but one resolved (median of %d)", s.hosts, s.repositories, rounds)
+	return s.compare(title, nil, func(controller string) ([]figure, error) {
+		var times [2][]float64 // when all are well, and when one hangs
+		for range rounds {
+			for i, ill := range []registrytest.Fault{nil, hang} {
+				took, err := s.coldHosts(ctx, controller, ill)
+				if err != nil {
+					return nil, err
+				}
+				times[i] = append(times[i], took.Seconds())
+			}
+		}
+		slices.Sort(times[0])
+		slices.Sort(times[1])
+		well, ill := times[0][rounds/2], times[1][rounds/2]
+		return []figure{
+			{"all are well", "%.2f s", well},
+			{"that one hangs", "%.2f s", ill},
+			{"hanging to well", "%.2f", ill / well},
+		}, nil
+	})
+}
+
+// coldHosts returns the time until the repositories of all registries but the
+// first are resolved, of which the first may have a fault.
+func (s settings) coldHosts(ctx context.Context, controller string, fault registrytest.Fault) (time.Duration, error) {
+	var took time.Duration
+	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency, controller: controller}
+	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
+		first := stand.registries[0]
+		first.suffer(fault)
+		start := time.Now()
+		if err := stand.controller.Start(ctx); err != nil {
+			return err
+		}
+		others := s.repositories - (s.repositories+s.hosts-1)/s.hosts
+		var err error
+		took, err = stand.await(ctx, others, start, func(policy *v1.ImagePolicy) bool {
+			return !strings.HasPrefix(policy.Status.LatestRef.Name, first.host+"/")
+		})
+		return err
+	})
+	return took, err
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	poll "k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -33,10 +34,8 @@ const (
 // soaking is a run that goes on for a while.
 type soaking struct {
 	*stand
-	random *rand.Rand
-	// the samples are of the process that was started last
-	goroutines, descriptors, resident, heap, store series
-
+	random                   *rand.Rand
+	series                   []series // of the process that was started last
 	wrong                    []string
 	changes, faults, samples int
 }
@@ -49,7 +48,7 @@ func (s settings) soak(ctx context.Context) error {
 		k := &soaking{stand: stand, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // the same each time
 		k.resetSeries()
 		for _, registry := range stand.registries {
-			registry.churn = newChurn()
+			registry.churn()
 		}
 		stand.controller.Args = append(stand.controller.Args, "--max-retry-delay=10s")
 		if _, err := stand.coldStart(ctx); err != nil {
@@ -70,13 +69,18 @@ func (s settings) soak(ctx context.Context) error {
 
 // resetSeries begins the samples of a new process, with the bounds of growth.
 func (k *soaking) resetSeries() {
-	k.goroutines = series{name: "goroutines", part: 0.10, amount: 20}
-	k.descriptors = series{name: "open files and sockets", part: 0.10, amount: 15}
-	k.resident = series{name: "resident memory", unit: "MiB", part: 0.20, amount: 16}
-	// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
-	k.heap = series{name: "heap in use after a collection", unit: "MiB", part: 0.15, amount: 8}
-	k.store = series{name: "the store", unit: "MiB", part: 0.25, amount: 1}
+	k.series = []series{
+		{name: "goroutines", gauge: "go_goroutines", part: 0.10, amount: 20},
+		{name: "open files and sockets", gauge: "process_open_fds", part: 0.10, amount: 15},
+		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", part: 0.20, amount: 16},
+		// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
+		{name: "heap in use after a collection", gauge: "go_memstats_heap_inuse_bytes", unit: "MiB", part: 0.15, amount: 8},
+		{name: "the store", gauge: storeGauge, unit: "MiB", part: 0.25, amount: 1},
+	}
 }
+
+// storeGauge is the name of the size of the store among the gauges.
+const storeGauge = "store"
 
 // run changes tags, switches faults on and off, restarts the controller and takes
 // samples. The restarts are early, so that one process is looked at for long.
@@ -115,7 +119,7 @@ func (k *soaking) run(ctx context.Context, duration time.Duration) error {
 
 func (k *soaking) change() {
 	i := k.random.IntN(soakPairs)
-	k.registries[i%soakHosts].churn.change(fmt.Sprintf("team/app-%d", i), k.random)
+	k.registryOf(i).change(repositoryOf(i), k.random)
 	k.changes++
 }
 
@@ -126,8 +130,7 @@ func (k *soaking) trouble() {
 		k.calm()
 		return
 	}
-	all := faults()
-	k.registries[k.random.IntN(soakHosts)].suffer(all[(k.faults/2)%len(all)])
+	k.registries[k.random.IntN(soakHosts)].suffer(faults[(k.faults/2)%len(faults)])
 }
 
 // calm ends all faults.
@@ -148,7 +151,7 @@ func (k *soaking) restart(ctx context.Context, end func() error) error {
 // sample takes a sample of the process, and looks whether any policy says what
 // never was so.
 func (k *soaking) sample(ctx context.Context) error {
-	values, err := k.gauges(ctx)
+	gauges, err := k.gauges(ctx)
 	if err != nil {
 		return err
 	}
@@ -156,35 +159,30 @@ func (k *soaking) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	gauges[storeGauge] = size
 	k.samples++
-	for figure, value := range map[*series]float64{
-		&k.goroutines:  values["go_goroutines"],
-		&k.descriptors: values["process_open_fds"],
-		&k.resident:    mebi(values["process_resident_memory_bytes"]),
-		&k.heap:        mebi(values["go_memstats_heap_inuse_bytes"]),
-		&k.store:       mebi(size),
-	} {
-		figure.values = append(figure.values, value)
+	for i := range k.series {
+		k.series[i].add(gauges)
 	}
-	return k.eachPolicy(ctx, func(policy *v1.ImagePolicy, repository string, _ *churn) {
-		if ref := policy.Status.LatestRef; ref == nil || ref.Digest != digestOf(repository, ref.Tag) {
+	return k.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
+		if ref := policy.Status.LatestRef; ref == nil || ref.Digest != digestOf(repositoryOf(pair), ref.Tag) {
 			k.wrong = append(k.wrong, fmt.Sprintf("%s has the ref %v, whose digest is another", policy.Name, ref))
 		}
 	})
 }
 
-// eachPolicy calls look for each policy, with the repository that it selects from.
-func (k *soaking) eachPolicy(ctx context.Context, look func(policy *v1.ImagePolicy, repository string, tags *churn)) error {
+// eachPolicy calls look for each policy, with the number of its pair.
+func (k *soaking) eachPolicy(ctx context.Context, look func(policy *v1.ImagePolicy, pair int)) error {
 	policies := &v1.ImagePolicyList{}
 	if err := k.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
 		return err
 	}
 	for i := range policies.Items {
-		var number int
-		if _, err := fmt.Sscanf(policies.Items[i].Name, "app-%d", &number); err != nil {
+		var pair int
+		if _, err := fmt.Sscanf(policies.Items[i].Name, "app-%d", &pair); err != nil {
 			return err
 		}
-		look(&policies.Items[i], fmt.Sprintf("team/app-%d", number), k.registries[number%soakHosts].churn)
+		look(&policies.Items[i], pair)
 	}
 	return nil
 }
@@ -194,31 +192,27 @@ func (k *soaking) eachPolicy(ctx context.Context, look func(policy *v1.ImagePoli
 func (k *soaking) heal(ctx context.Context) error {
 	k.calm()
 	start := time.Now()
-	for {
-		late, err := k.late(ctx)
-		if err != nil {
-			return err
-		}
-		if len(late) == 0 {
-			fmt.Printf("all %d policies have the newest tag and its digest %.0f s after the last fault\n", soakPairs, time.Since(start).Seconds())
-			return k.listen(ctx)
-		}
-		if time.Since(start) > healTime {
-			k.wrong = append(k.wrong, late...)
-			return k.listen(ctx)
-		}
-		if err := wait(ctx, time.Second); err != nil {
-			return err
-		}
+	var late []string
+	err := poll.PollUntilContextTimeout(ctx, time.Second, healTime, true, func(ctx context.Context) (bool, error) {
+		var err error
+		late, err = k.late(ctx)
+		return len(late) == 0, err
+	})
+	if err != nil && len(late) == 0 {
+		return err
 	}
+	k.wrong = append(k.wrong, late...)
+	fmt.Printf("%d of %d policies have the newest tag and its digest %.0f s after the last fault\n",
+		soakPairs-len(late), soakPairs, time.Since(start).Seconds())
+	return k.listen(ctx)
 }
 
 // late returns the policies that don't have the newest tag with its digest.
 func (k *soaking) late(ctx context.Context) ([]string, error) {
 	var late []string
-	err := k.eachPolicy(ctx, func(policy *v1.ImagePolicy, repository string, tags *churn) {
-		want, ref := tags.newest(repository), policy.Status.LatestRef
-		if ref == nil || ref.Tag != want || ref.Digest != digestOf(repository, want) ||
+	err := k.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
+		want, ref := k.registryOf(pair).newest(repositoryOf(pair)), policy.Status.LatestRef
+		if ref == nil || ref.Tag != want || ref.Digest != digestOf(repositoryOf(pair), want) ||
 			!apimeta.IsStatusConditionTrue(policy.Status.Conditions, meta.ReadyCondition) {
 			late = append(late, fmt.Sprintf("%s has %v, and should have %s", policy.Name, ref, want))
 		}
@@ -250,7 +244,6 @@ func (k *soaking) listen(ctx context.Context) error {
 
 // report prints the figures, and returns what is wrong as an error.
 func (k *soaking) report(duration time.Duration) error {
-	all := []series{k.goroutines, k.descriptors, k.resident, k.heap, k.store}
 	requests := int64(0)
 	for _, registry := range k.registries {
 		requests += registry.requests.Load()
@@ -258,19 +251,17 @@ func (k *soaking) report(duration time.Duration) error {
 	fmt.Printf("%s with %d pairs, %d changes of tags, %d faults, %d requests to registries, 2 restarts, %d samples\n\n",
 		duration, soakPairs, k.changes, (k.faults+1)/2, requests, k.samples)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "floor of\tthe first third\tthe last third\tmay be\tgrowth an hour")
-	for _, s := range all {
-		if len(s.values) < minSamples {
-			continue // the judge says so
+	fmt.Fprintln(table, "floor of\tthe first third\tthe last third\tmay be")
+	for _, s := range k.series {
+		first, last, bound, err := s.judge()
+		if err != nil {
+			k.wrong = append(k.wrong, err.Error())
 		}
-		first, last := s.thirds()
-		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\t%+.1f %s\n", s.name,
-			first, s.unit, last, s.unit, s.bound(), s.unit, s.slope(soakSample), s.unit)
+		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\n", s.name, first, s.unit, last, s.unit, bound, s.unit)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	k.wrong = append(k.wrong, judge(all)...)
 	if len(k.wrong) > 0 {
 		return errors.New(strings.Join(k.wrong, "\n"))
 	}

@@ -3,11 +3,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -25,110 +37,166 @@ type load struct {
 // stand is a control plane, registries, and objects, for a controller that is not
 // started yet.
 type stand struct {
-	*system
 	load       load
-	dir        string
+	plane      *stage.ControlPlane
+	controller *stage.Controller
+	api        client.WithWatch
 	registries []*syntheticRegistry
 }
 
-// namespace is where the objects are.
-const namespace = "bench"
+const (
+	// namespace is where the objects are.
+	namespace = "bench"
+	// quiet is for how long a controller is watched that has nothing to do.
+	quiet = 15 * time.Second
+	// rarely is an interval that no measurement lasts for.
+	rarely = 10 * time.Hour
+	// writers is how many objects are written at a time.
+	writers = 8
+)
 
-// quiet is for how long a controller is watched that has nothing to do.
-const quiet = 15 * time.Second
-
-// rarely is an interval that no measurement lasts for.
-const rarely = 10 * time.Hour
-
-// newStand sets a stand up. It is to be taken down also where it fails.
-func newStand(ctx context.Context, l load) (*stand, error) {
+// with runs measure on a stand, within a time.
+func with(ctx context.Context, l load, atMost time.Duration, measure func(context.Context, *stand) error) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
 	s := &stand{load: l}
-	var err error
-	if s.dir, err = os.MkdirTemp("", "bench-"); err != nil {
-		return s, err
+	err = s.setUp(ctx, dir)
+	if err == nil {
+		err = measure(ctx, s)
 	}
-	if s.system, err = startSystem(ctx, s.dir); err != nil {
-		return s, err
+	if err = errors.Join(err, s.down()); err != nil && s.controller != nil {
+		err = fmt.Errorf("%w\n%s", err, stage.Tail(s.controller.LogFile(), 4000))
 	}
-	if l.controller != "" {
-		s.controller.Binary = l.controller
-	}
-	for range l.hosts {
-		registry, err := newSyntheticRegistry(l.tags, l.kinds, l.latency)
-		if err != nil {
-			return s, err
-		}
-		s.registries = append(s.registries, registry)
-	}
-	return s, s.create(ctx, l.pairs, rarely, func(i int) string {
-		return fmt.Sprintf("%s/team/app-%d", s.registries[i%l.hosts].host, i)
-	})
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// down takes the stand down.
+// setUp starts the control plane and the registries, and creates the objects.
+func (s *stand) setUp(ctx context.Context, dir string) error {
+	binaries, err := stage.BinariesFromEnv()
+	if err != nil {
+		return err
+	}
+	root, err := stage.Root()
+	if err != nil {
+		return err
+	}
+	s.plane = &stage.ControlPlane{
+		Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
+	}
+	if err := s.plane.Start(ctx); err != nil {
+		return err
+	}
+	config := s.plane.Config()
+	config.QPS, config.Burst = -1, -1
+	if s.api, err = stage.Client(config); err != nil {
+		return err
+	}
+	kubeconfig, err := s.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
+	if err != nil {
+		return err
+	}
+	s.controller = &stage.Controller{
+		Binary: cmp.Or(s.load.controller, binaries.Controller), Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig,
+	}
+	for range s.load.hosts {
+		s.registries = append(s.registries, newSyntheticRegistry(s.load.tags, s.load.kinds, s.load.latency))
+	}
+	return s.create(ctx)
+}
+
+// down stops everything.
 func (s *stand) down() error {
 	var err error
-	if s.system != nil {
-		err = s.stop()
+	if s.controller != nil {
+		err = s.controller.Stop()
 	}
 	for _, registry := range s.registries {
 		registry.close()
 	}
+	if s.plane != nil {
+		err = errors.Join(err, s.plane.Stop())
+	}
 	return err
 }
 
-// lastWords is how the controller's log ends.
-func (s *stand) lastWords() string {
-	if s.system == nil || s.controller == nil {
-		return ""
+// create creates the pairs of an ImageRepository and an ImagePolicy.
+func (s *stand) create(ctx context.Context) error {
+	if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return err
 	}
-	return stage.Tail(s.controller.LogFile(), 4000)
+	return each(ctx, s.load.pairs, func(ctx context.Context, i int) error {
+		object := metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
+		repo := &v1.ImageRepository{ObjectMeta: object, Spec: v1.ImageRepositorySpec{
+			Image: s.registryOf(i).host + "/" + repositoryOf(i), Insecure: true, Interval: metav1.Duration{Duration: rarely},
+			Timeout: &metav1.Duration{Duration: time.Minute},
+		}}
+		policy := &v1.ImagePolicy{ObjectMeta: object, Spec: v1.ImagePolicySpec{
+			ImageRepositoryRef:     meta.NamespacedObjectReference{Name: object.Name},
+			Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
+			DigestReflectionPolicy: v1.ReflectIfNotPresent,
+		}}
+		return errors.Join(s.api.Create(ctx, repo), s.api.Create(ctx, policy))
+	})
 }
 
-// cold is what a cold start took.
-type cold struct {
-	figures
-	took  time.Duration
-	usage map[string]float64 // CPU seconds by program
+// registryOf returns the registry of a pair.
+func (s *stand) registryOf(pair int) *syntheticRegistry { return s.registries[pair%len(s.registries)] }
+
+// repositoryOf returns the image repository of a pair, without its registry.
+func repositoryOf(pair int) string { return fmt.Sprintf("team/app-%d", pair) }
+
+// each calls do for all numbers below n, some at a time.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	for i := range n {
+		group.Go(func() error { return do(ctx, i) })
+	}
+	return group.Wait()
 }
 
-// coldStart starts the controller, and waits until all policies are resolved.
-func (s *stand) coldStart(ctx context.Context) (cold, error) {
-	start, used := time.Now(), cpuOf()
-	if err := s.controller.Start(ctx); err != nil {
-		return cold{}, err
+// setInterval changes the interval of all ImageRepositories.
+func (s *stand) setInterval(ctx context.Context, interval time.Duration) error {
+	repos := &v1.ImageRepositoryList{}
+	if err := s.api.List(ctx, repos, client.InNamespace(namespace)); err != nil {
+		return err
 	}
-	took, err := s.await(ctx, s.load.pairs, start, func(v1.ImagePolicy) bool { return true })
+	return each(ctx, len(repos.Items), func(ctx context.Context, i int) error {
+		repo := &repos.Items[i]
+		before := repo.DeepCopy()
+		repo.Spec.Interval.Duration = interval
+		return s.api.Patch(ctx, repo, client.MergeFrom(before))
+	})
+}
+
+// await waits until n policies that match are resolved, with a digest, and
+// returns the time since start. It watches, which costs the API server less than asking.
+func (s *stand) await(ctx context.Context, n int, start time.Time, match func(*v1.ImagePolicy) bool) (time.Duration, error) {
+	resolved := map[string]bool{}
+	policies := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list := &v1.ImagePolicyList{}
+			return list, s.api.List(ctx, list, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
+		},
+	}
+	_, err := toolswatch.UntilWithSync(ctx, policies, &v1.ImagePolicy{}, nil, func(event watch.Event) (bool, error) {
+		policy, ok := event.Object.(*v1.ImagePolicy)
+		if ok && policy.Status.LatestRef != nil && policy.Status.LatestRef.Digest != "" && match(policy) {
+			resolved[policy.Name] = true
+		}
+		return len(resolved) >= n, nil
+	})
 	if err != nil {
-		return cold{}, err
+		return 0, fmt.Errorf("with %d of %d policies resolved: %w", len(resolved), n, err)
 	}
-	f, err := s.read(ctx)
-	return cold{figures: f, took: took, usage: since(used, cpuOf())}, err
-}
-
-// steady is what unchanged scans cost.
-func (s *stand) steady(ctx context.Context, interval, window time.Duration) (figures, error) {
-	if err := s.setInterval(ctx, interval); err != nil {
-		return figures{}, err
-	}
-	// the scans that the change itself makes are over after one interval
-	if err := wait(ctx, interval+interval/2); err != nil {
-		return figures{}, err
-	}
-	return s.during(ctx, window)
-}
-
-// during returns what happens in a time.
-func (s *stand) during(ctx context.Context, window time.Duration) (figures, error) {
-	before, err := s.read(ctx)
-	if err != nil {
-		return figures{}, err
-	}
-	if err := wait(ctx, window); err != nil {
-		return figures{}, err
-	}
-	after, err := s.read(ctx)
-	return after.since(before), err
+	return time.Since(start), nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -138,21 +206,4 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// with runs measure on a stand, within a time.
-func with(ctx context.Context, l load, atMost time.Duration, measure func(context.Context, *stand) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	defer cancel()
-	s, err := newStand(ctx, l)
-	defer func() {
-		if down := s.down(); down != nil || err != nil {
-			err = errors.Join(err, down, errors.New(s.lastWords()))
-		}
-		err = errors.Join(err, os.RemoveAll(s.dir))
-	}()
-	if err != nil {
-		return err
-	}
-	return measure(ctx, s)
 }

@@ -17,10 +17,8 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -72,11 +70,7 @@ func run(m *testing.M) (_ int, err error) {
 	}
 	defer func() { err = errors.Join(err, plane.Stop()) }()
 	cluster.kubeconfig, cluster.controller = plane.Kubeconfig(), programs.Controller
-	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
-		return 0, err
-	}
-	if cluster.admin, err = client.New(plane.Config(), client.Options{Scheme: scheme}); err != nil {
+	if cluster.admin, err = stage.Client(plane.Config()); err != nil {
 		return 0, err
 	}
 	cluster.registry = &stage.Registry{Binary: programs.Registry, Dir: filepath.Join(dir, "registry")}

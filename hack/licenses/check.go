@@ -34,34 +34,27 @@ const enough = 70
 // unknown stands for text that is no licence that is known.
 const unknown = "unknown"
 
-// licenses returns the licences of a module, each of them once.
+// licenses returns the licences whose text makes up the files of a module, each of them once.
 func (m module) licenses() []string {
 	var ids []string
 	for _, f := range m.files {
-		if !f.notice {
-			ids = append(ids, idsOf(f.text)...)
+		if f.notice {
+			continue
 		}
-	}
-	slices.Sort(ids)
-	if ids = slices.Compact(ids); len(ids) == 0 {
-		return []string{unknown}
-	}
-	return ids
-}
-
-// idsOf returns the licences whose text makes up a file.
-func idsOf(text []byte) []string {
-	coverage := licensecheck.Scan(text)
-	var ids []string
-	for _, match := range coverage.Match {
-		if !match.IsURL {
+		coverage := licensecheck.Scan(f.text)
+		matches := slices.DeleteFunc(coverage.Match, func(match licensecheck.Match) bool { return match.IsURL })
+		if coverage.Percent < enough || len(matches) == 0 {
+			ids = append(ids, unknown)
+		}
+		for _, match := range matches {
 			ids = append(ids, match.ID)
 		}
 	}
-	if coverage.Percent < enough || len(ids) == 0 {
-		ids = append(ids, unknown)
+	if len(ids) == 0 {
+		return []string{unknown}
 	}
-	return ids
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // check fails where a module has a licence that is not allowed.

@@ -3,12 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"debug/buildinfo"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,18 +73,14 @@ func cached(ctx context.Context, names []string) ([]module, error) {
 		return nil, err
 	}
 	var modules []module
-	decoder := json.NewDecoder(strings.NewReader(string(out)))
-	for {
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
 		var m struct{ Path, Version, Dir string }
-		err := decoder.Decode(&m)
-		if errors.Is(err, io.EOF) {
-			return modules, nil
-		}
-		if err != nil {
+		if err := decoder.Decode(&m); err != nil {
 			return nil, err
 		}
 		modules = append(modules, module{path: m.Path, version: m.Version, dir: m.Dir})
 	}
+	return modules, nil
 }
 
 func output(ctx context.Context, args ...string) ([]byte, error) {

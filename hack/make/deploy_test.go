@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -143,7 +144,7 @@ func checkController(t *testing.T) {
 	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
 		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // of a container
 	})
-	process := &stage.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: accountKubeconfig(t),
+	process := &stage.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: kubeconfig(t, asAccount),
 		Args: args, Env: []string{"RUNTIME_NAMESPACE=" + system}}
 	g.Expect(process.Start(t.Context())).To(Succeed())
 	defer func() {
@@ -165,16 +166,28 @@ func checkController(t *testing.T) {
 	g.Expect(cluster.Get(t.Context(), lease, &coordinationv1.Lease{})).To(Succeed(), "a leader is elected")
 }
 
-// accountKubeconfig returns the path of a kubeconfig that acts as the ServiceAccount of the controller.
-func accountKubeconfig(t *testing.T) string {
-	t.Helper()
-	g := NewWithT(t)
-	config, err := clientcmd.LoadFromFile(plane.Kubeconfig())
-	g.Expect(err).NotTo(HaveOccurred())
+// asAccount acts as the ServiceAccount of the controller.
+func asAccount(config *clientcmdapi.Config) {
 	for _, user := range config.AuthInfos {
 		user.Impersonate = "system:serviceaccount:" + system + ":" + controller
 		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + system, "system:authenticated"}
 	}
+}
+
+// unreachable names an address at which nothing listens.
+func unreachable(config *clientcmdapi.Config) {
+	for _, c := range config.Clusters {
+		c.Server = "https://127.0.0.1:1"
+	}
+}
+
+// kubeconfig returns the path of a copy of the control plane's kubeconfig, with a change.
+func kubeconfig(t *testing.T, change func(*clientcmdapi.Config)) string {
+	t.Helper()
+	g := NewWithT(t)
+	config, err := clientcmd.LoadFromFile(plane.Kubeconfig())
+	g.Expect(err).NotTo(HaveOccurred())
+	change(config)
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	g.Expect(clientcmd.WriteToFile(*config, path)).To(Succeed())
 	return path
@@ -220,7 +233,7 @@ func TestDeploy_NamesMistakes(t *testing.T) {
 		},
 		"cluster that does not answer": {
 			reason: "kubectl's own words name the address", want: "127.0.0.1:1",
-			args: []string{"install", "KUBECONFIG=" + unreachable(t)},
+			args: []string{"install", "KUBECONFIG=" + kubeconfig(t, unreachable)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -229,21 +242,4 @@ func TestDeploy_NamesMistakes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// unreachable returns the path of a kubeconfig of an address at which nothing listens.
-func unreachable(t *testing.T) string {
-	t.Helper()
-	config, err := clientcmd.LoadFromFile(plane.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range config.Clusters {
-		c.Server = "https://127.0.0.1:1"
-	}
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -4,17 +4,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/crane"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,47 +25,93 @@ import (
 // commandTimeout bounds every command.
 const commandTimeout = time.Minute
 
-// commands are done beside a run. Each gets the folder of the runs, and its
-// arguments.
-var commands = map[string]func(base string, args []string) error{
-	"push":      push,
-	"retag":     retag,
-	"reconcile": reconcile,
-	"seed":      seed,
+// command is done beside a run.
+type command struct {
+	// usage is what its arguments are, at least and at most so many.
+	usage       string
+	least, most int
+	do          func(ctx context.Context, run state, args []string) error
 }
 
-// push pushes a new image, different from all others, to the registry of a run.
-func push(base string, args []string) error {
-	run, args, err := choose(base, "push", args, 1, 1, "REPOSITORY:TAG")
+var commands = map[string]command{
+	"push":      {"REPOSITORY:TAG", 1, 1, push},
+	"retag":     {"FROM TO, each REPOSITORY:TAG", 2, 2, retag},
+	"reconcile": {"[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo", 0, 1, reconcile},
+}
+
+// execute parses the arguments of a command, and does it for the run below base that is
+// up, or the one that is chosen where there are several.
+func execute(base, name string, args []string) error {
+	c := commands[name]
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprintf(flags.Output(), "usage: quickstart %s [-run NUMBER] %s\n", name, c.usage) }
+	number := flags.Int("run", 0, "number of the run")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() < c.least || flags.NArg() > c.most {
+		flags.Usage()
+		return flag.ErrHelp
+	}
+	held, err := heldSlots(base)
 	if err != nil {
 		return err
 	}
-	repository, tag, err := split(args[0])
+	chosen, err := pick(held, *number)
 	if err != nil {
 		return err
 	}
-	image := sampleImage{repository: repository, tag: tag, content: time.Now().Format(time.RFC3339Nano)}
-	artifact, err := image.artifact()
+	run, err := readState(chosen.dir)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	registry := run.registry(repository)
-	digest, err := registry.Push(ctx, image.reference(), artifact)
+	return c.do(ctx, run, flags.Args())
+}
+
+// pick returns the slot of the number, or the only one where it is zero.
+func pick(held []slot, number int) (slot, error) {
+	if len(held) == 0 {
+		return slot{}, errors.New("nothing runs: start it with make run")
+	}
+	if number == 0 && len(held) == 1 {
+		return held[0], nil
+	}
+	var numbers []string
+	for _, one := range held {
+		if one.number == number {
+			return one, nil
+		}
+		numbers = append(numbers, strconv.Itoa(one.number))
+	}
+	if number == 0 {
+		return slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
+	}
+	return slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
+}
+
+// push pushes a new image, different from all others, to the registry of a run.
+func push(ctx context.Context, run state, args []string) error {
+	repository, tag, err := split(args[0])
 	if err != nil {
 		return err
 	}
-	fmt.Printf("pushed %s with %s\n", registry.Image(image.reference()), digest)
+	artifact, err := sampleImage{repository: repository, tag: tag, content: time.Now().Format(time.RFC3339Nano)}.artifact()
+	if err != nil {
+		return err
+	}
+	registry := run.registry(repository)
+	digest, err := registry.Push(ctx, args[0], artifact)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("pushed %s with %s\n", registry.Image(args[0]), digest)
 	return nil
 }
 
 // retag has a tag point to what another one points to.
-func retag(base string, args []string) error {
-	run, args, err := choose(base, "retag", args, 2, 2, "FROM TO, each REPOSITORY:TAG")
-	if err != nil {
-		return err
-	}
+func retag(ctx context.Context, run state, args []string) error {
 	from, _, err := split(args[0])
 	if err != nil {
 		return err
@@ -76,8 +123,6 @@ func retag(base string, args []string) error {
 	if from != to {
 		return fmt.Errorf("'%s' and '%s' are of different repositories", args[0], args[1])
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
 	registry := run.registry(to)
 	digest, err := registry.Retag(ctx, args[0], args[1])
 	if err != nil {
@@ -89,17 +134,11 @@ func retag(base string, args []string) error {
 
 // reconcile has the controller look now, not at the interval: at all objects, or at
 // those whose kind, namespace and name are given.
-func reconcile(base string, args []string) error {
-	run, args, err := choose(base, "reconcile", args, 0, 1, "[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo")
-	if err != nil {
-		return err
-	}
+func reconcile(ctx context.Context, run state, args []string) error {
 	cluster, err := run.client()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
 	objects, err := listObjects(ctx, cluster)
 	if err != nil {
 		return err
@@ -127,70 +166,19 @@ func (r row) isNamed(named string) bool {
 
 // seed pushes the images of the samples to a registry that is not ours, with the
 // credentials of docker login.
-func seed(_ string, args []string) error {
+func seed(ctx context.Context, args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("usage: quickstart seed HOST, such as ghcr.io/you/samples")
+		return errors.New("usage: quickstart seed HOST, such as ghcr.io/you/samples")
 	}
-	ctx := context.Background() // a registry far away may take its time
 	_, err := pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
-		ref, err := name.ParseReference(args[0] + "/" + image.reference())
-		if err != nil {
-			return "", err
+		reference := args[0] + "/" + image.reference()
+		digest, err := stage.Push(ctx, reference, artifact, crane.WithAuthFromKeychain(authn.DefaultKeychain))
+		if err == nil {
+			fmt.Printf("pushed %s with %s\n", reference, digest)
 		}
-		if err := remote.Push(ref, artifact, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-			return "", err
-		}
-		digest, err := artifact.Digest()
-		fmt.Printf("pushed %s with %s\n", ref, digest)
-		return digest.String(), err
+		return digest, err
 	})
 	return err
-}
-
-// choose parses the arguments of a command, and returns the state of the run
-// that it is for: the one that is up, unless there are several.
-func choose(base, command string, args []string, least, most int, usage string) (state, []string, error) {
-	flags := flag.NewFlagSet(command, flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprintf(flags.Output(), "usage: quickstart %s [-run NUMBER] %s\n", command, usage) }
-	number := flags.Int("run", 0, "number of the run")
-	if err := flags.Parse(args); err != nil {
-		return state{}, nil, err
-	}
-	if flags.NArg() < least || flags.NArg() > most {
-		flags.Usage()
-		return state{}, nil, flag.ErrHelp
-	}
-	held, err := heldSlots(base)
-	if err != nil {
-		return state{}, nil, err
-	}
-	mine, err := pick(held, *number)
-	if err != nil {
-		return state{}, nil, err
-	}
-	run, err := readState(mine.dir)
-	return run, flags.Args(), err
-}
-
-func pick(held []slot, number int) (slot, error) {
-	if number == 0 && len(held) == 1 {
-		return held[0], nil
-	}
-	var numbers []string
-	for _, one := range held {
-		if one.number == number {
-			return one, nil
-		}
-		numbers = append(numbers, fmt.Sprint(one.number))
-	}
-	switch {
-	case len(held) == 0:
-		return slot{}, fmt.Errorf("nothing runs: start it with make run")
-	case number == 0:
-		return slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
-	default:
-		return slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
-	}
 }
 
 // split takes a reference such as podinfo:1.0.0 apart, into repository and tag.

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -33,15 +32,7 @@ func hints(s state, run int) string {
 	} {
 		fmt.Fprintf(&text, "  %-30s %s\n", hint[0], hint[1])
 	}
-	return text.String() + kubectlHints(s)
-}
-
-func kubectlHints(s state) string {
-	title := "With kubectl:"
-	if _, err := exec.LookPath("kubectl"); err != nil {
-		title = "With kubectl, once you have it (it is not on the PATH; nothing above needs it):"
-	}
-	return title + `
+	return text.String() + `With kubectl, if you have it:
   export KUBECONFIG=` + s.Kubeconfig + `
   kubectl get imagerepositories,imagepolicies -A -o wide
   kubectl get imagepolicy -n samples webapp-latest -o jsonpath='{.status}'

@@ -20,12 +20,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -58,10 +55,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 {
-		if do, ok := commands[args[0]]; ok {
-			return do(filepath.Join(root, ".run"), args[1:])
-		}
+	if len(args) > 0 && args[0] == "seed" {
+		return seed(context.Background(), args[1:]) // a registry far away may take its time
+	}
+	if len(args) > 0 && commands[args[0]].do != nil {
+		return execute(filepath.Join(root, ".run"), args[0], args[1:])
 	}
 	return start(root, args)
 }
@@ -82,8 +80,7 @@ func start(root string, args []string) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("there is no command '%s': choose one of %s (quickstart -h explains them)",
-			flags.Arg(0), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+		return fmt.Errorf("there is no command '%s': quickstart -h explains them", flags.Arg(0))
 	}
 	if o.once && o.develop {
 		return errors.New("-once ends by itself, and -dev waits for changes: choose one of them")

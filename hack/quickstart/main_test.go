@@ -88,13 +88,13 @@ func TestHintsWorkAsPrinted(t *testing.T) {
 
 	for _, hint := range found {
 		g.Expect(commands).To(HaveKey(hint[1]))
-		g.Expect(commands[hint[1]](dir, strings.Fields(hint[2]))).To(Succeed(), hint[0])
+		g.Expect(execute(dir, hint[1], strings.Fields(hint[2]))).To(Succeed(), hint[0])
 	}
 	run.awaitOutput(g, "updated from 1.10.0") // the digest of the old tag follows
-	g.Expect(reconcile(dir, []string{"imagepolicy/none"})).To(MatchError(ContainSubstring("there is no imagepolicy/none")))
+	g.Expect(execute(dir, "reconcile", []string{"imagepolicy/none"})).To(MatchError(ContainSubstring("there is no imagepolicy/none")))
 
-	g.Expect(push(dir, []string{"webapp:latest"})).To(Succeed())
-	g.Expect(reconcile(dir, []string{"imagepolicy/webapp-latest"})).To(Succeed())
+	g.Expect(execute(dir, "push", []string{"webapp:latest"})).To(Succeed())
+	g.Expect(execute(dir, "reconcile", []string{"imagepolicy/webapp-latest"})).To(Succeed())
 	run.awaitOutput(g, "updated from latest@")
 
 	crash := regexp.MustCompile(`crash the controller +kill -9 (\d+)\n`).FindStringSubmatch(run.output.String())
@@ -113,7 +113,7 @@ func TestSeedPushesEverySampleImage(t *testing.T) {
 	g.Expect(registry.Start(ctx)).To(Succeed())
 	defer func() { g.Expect(registry.Stop()).To(Succeed()) }()
 
-	g.Expect(seed("", []string{registry.Host() + "/some/folder"})).To(Succeed())
+	g.Expect(seed(ctx, []string{registry.Host() + "/some/folder"})).To(Succeed())
 
 	for _, image := range sampleImages {
 		g.Expect(registry.Digest(ctx, "some/folder/"+image.reference())).To(HavePrefix("sha256:"))

@@ -78,23 +78,20 @@ func (s *screen) draw(above string, lines []string) {
 
 // showChanges prints the rows that are not as they were.
 func (s *screen) showChanges(rows []row) {
+	change := func(line string) { fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), line) }
 	seen := s.seen
 	s.seen = make(map[string]row, len(rows))
 	for _, r := range rows {
 		s.seen[r.key()] = r
 		if seen[r.key()] != r && r.ready != "" { // otherwise no controller has looked at it
 			found := strings.TrimSpace(r.tag + " " + r.shortDigest())
-			s.printChange(fmt.Sprintf("%-36s  %-35s  ready: %-7s  %s", r.key(), found, r.ready, terminal.Clean(r.message)))
+			change(fmt.Sprintf("%-36s  %-35s  ready: %-7s  %s", r.key(), found, r.ready, terminal.Clean(r.message)))
 		}
 		delete(seen, r.key())
 	}
 	for key := range seen {
-		s.printChange(key + "  deleted")
+		change(key + "  deleted")
 	}
-}
-
-func (s *screen) printChange(line string) {
-	fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), line)
 }
 
 // tables returns the lines of two tables, one for each kind. What matters most comes

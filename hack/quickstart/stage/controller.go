@@ -3,16 +3,12 @@
 package stage
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -35,32 +31,15 @@ type Controller struct {
 	MetricsFile string
 
 	program
-	health, metrics string
 }
-
-// startAttempts bounds how often other ports are tried where somebody took
-// the ones that were free a moment before.
-const startAttempts = 3
 
 // Start starts the controller, and returns when it says that it is ready. After
 // Stop or Kill it starts again with the same storage, arguments and ports.
 func (c *Controller) Start(ctx context.Context) error {
-	logFile := filepath.Join(c.Dir, "controller.log")
-	var err error
-	for range startAttempts {
-		if err = c.choosePorts(); err != nil {
-			return err
-		}
-		offset := size(logFile)
-		err = c.launch(ctx, c.command(logFile), func(ctx context.Context) error {
-			return get(ctx, "http://"+c.health+"/readyz", http.StatusOK)
-		})
-		if err == nil || !bytes.Contains(logSince(logFile, offset), []byte("address already in use")) {
-			return err
-		}
-		c.health, c.metrics = "", ""
+	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil {
+		return err
 	}
-	return err
+	return c.launch(ctx, filepath.Join(c.Dir, "controller.log"), 2, c.command, "/readyz", http.StatusOK)
 }
 
 // Stop ends the controller as Kubernetes does.
@@ -85,49 +64,25 @@ func (c *Controller) Restart(ctx context.Context) error {
 func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
 
 // MetricsURL is where its metrics are, known once it was started.
-func (c *Controller) MetricsURL() string { return "http://" + c.metrics + "/metrics" }
+func (c *Controller) MetricsURL() string { return "http://" + c.addr(1) + "/metrics" }
+
+// Get returns what the server of the metrics has at a path, such as "/metrics".
+func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
+	return get(ctx, "http://"+c.addr(1)+path, http.StatusOK)
+}
 
 // HealthURL is where its probes are, without the path of the probe.
-func (c *Controller) HealthURL() string { return "http://" + c.health }
+func (c *Controller) HealthURL() string { return "http://" + c.addr(0) }
 
-func (c *Controller) command(logFile string) command {
-	return command{
-		binary: c.Binary,
-		args: slices.Concat([]string{
-			"--storage-path=" + c.StoragePath(),
-			"--metrics-addr=" + c.metrics,
-			"--health-addr=" + c.health,
-			"--log-encoding=console",
-		}, c.Args),
-		env:     append([]string{"KUBECONFIG=" + c.Kubeconfig, "RUNTIME_NAMESPACE=" + Namespace}, c.Env...),
-		logFile: logFile,
-	}
-}
-
-func (c *Controller) choosePorts() error {
-	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil || c.health != "" {
-		return err
-	}
-	addresses, err := freeAddresses(2)
-	if err != nil {
-		return fmt.Errorf("no free port: %w", err)
-	}
-	c.health, c.metrics = addresses[0], addresses[1]
-	return nil
-}
-
-// freeAddresses returns addresses that nobody listens on right now.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer listener.Close() // not before the others are chosen
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
+func (c *Controller) command() *exec.Cmd {
+	cmd := exec.Command(c.Binary, append([]string{
+		"--storage-path=" + c.StoragePath(),
+		"--health-addr=" + c.addr(0),
+		"--metrics-addr=" + c.addr(1),
+		"--log-encoding=console",
+	}, c.Args...)...)
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "RUNTIME_NAMESPACE="+Namespace), c.Env...)
+	return cmd
 }
 
 // keepMetrics appends the metrics to MetricsFile. A controller that does not run
@@ -136,17 +91,16 @@ func (c *Controller) keepMetrics() error {
 	if c.MetricsFile == "" || isClosed(c.Done()) {
 		return nil
 	}
-	client := &http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	response, err := client.Get(c.MetricsURL())
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	metrics, err := c.Get(ctx, "/metrics")
 	if err != nil {
-		return nil // one that ends, or waits for something, serves none
+		return nil //nolint:nilerr // one that ends, or waits for something, serves none
 	}
-	defer response.Body.Close()
 	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(file, response.Body)
+	_, err = file.Write(metrics)
 	return errors.Join(err, file.Close())
 }

@@ -9,8 +9,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
 // ControlPlane is an etcd and a kube-apiserver. Nothing else of Kubernetes
@@ -125,3 +130,12 @@ func (p *ControlPlane) Config() *rest.Config { return rest.CopyConfig(p.env.Conf
 
 // Kubeconfig is a file that says the same.
 func (p *ControlPlane) Kubeconfig() string { return filepath.Join(p.Dir, "kubeconfig") }
+
+// Client returns a client for the objects of Kubernetes and of the controller.
+func Client(config *rest.Config) (client.WithWatch, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return client.NewWithWatch(config, client.Options{Scheme: scheme})
+}

@@ -4,14 +4,11 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/crane"
@@ -32,41 +29,58 @@ type Registry struct {
 	Username, Password string
 
 	program
-	addr string
 }
 
 // RegistryAt returns a registry that somebody else runs.
 func RegistryAt(host, username, password string) *Registry {
-	return &Registry{addr: host, Username: username, Password: password}
+	return &Registry{program: program{addrs: []string{host}}, Username: username, Password: password}
 }
 
 // Start starts the registry, and returns when it answers.
 func (r *Registry) Start(ctx context.Context) error {
-	config, err := r.writeConfig()
-	if err != nil {
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return err
 	}
-	logFile := filepath.Join(r.Dir, "registry.log")
-	offset := size(logFile)
-	c := command{
-		binary:  r.Binary,
-		args:    []string{"serve", config},
-		env:     []string{"OTEL_TRACES_EXPORTER=none"}, // or else it looks for a collector on this machine
-		logFile: logFile,
-	}
-	return r.launch(ctx, c, func(ctx context.Context) error {
-		if r.addr == "" {
-			r.addr = listeningOn(logFile, offset)
+	config := fmt.Sprintf(registryConfig, filepath.Join(r.Dir, "images"))
+	if r.Username != "" {
+		hash, err := bcrypt.GenerateFromPassword([]byte(r.Password), bcrypt.MinCost)
+		if err != nil {
+			return err
 		}
-		return r.answers(ctx)
-	})
+		users := filepath.Join(r.Dir, "htpasswd")
+		if err := os.WriteFile(users, fmt.Appendf(nil, "%s:%s\n", r.Username, hash), 0o600); err != nil {
+			return err
+		}
+		config += fmt.Sprintf("auth: {htpasswd: {realm: registry, path: %q}}\n", users)
+	}
+	file := filepath.Join(r.Dir, "config.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	command := func() *exec.Cmd {
+		cmd := exec.Command(r.Binary, "serve", file)
+		// without the first it looks for a collector of traces on this machine
+		cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR="+r.addr(0))
+		return cmd
+	}
+	// a registry that asks for credentials is up, too
+	return r.launch(ctx, filepath.Join(r.Dir, "registry.log"), 1, command, "/v2/", http.StatusOK, http.StatusUnauthorized)
 }
 
+const registryConfig = `version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage:
+  filesystem: {rootdirectory: %q}
+  delete: {enabled: true}
+  maintenance: {uploadpurging: {enabled: false}}
+http: {secret: quickstart}
+`
+
 // Host is the host and port to name in images, known once it was started.
-func (r *Registry) Host() string { return r.addr }
+func (r *Registry) Host() string { return r.addr(0) }
 
 // Image returns the full name of an image, such as "podinfo:1.0.0".
-func (r *Registry) Image(reference string) string { return r.addr + "/" + reference }
+func (r *Registry) Image(reference string) string { return r.Host() + "/" + reference }
 
 // Artifact is an image or an index of images.
 type Artifact interface {
@@ -77,8 +91,13 @@ type Artifact interface {
 // Push pushes the image or index to a reference such as "podinfo:1.0.0", and
 // returns its digest.
 func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
-	options := crane.GetOptions(r.options(ctx)...)
-	ref, err := name.ParseReference(r.Image(reference), options.Name...)
+	return Push(ctx, r.Image(reference), artifact, r.options(ctx)...)
+}
+
+// Push pushes the image or index to a reference with a registry, and returns its digest.
+func Push(ctx context.Context, reference string, artifact Artifact, with ...crane.Option) (string, error) {
+	options := crane.GetOptions(append(with, crane.WithContext(ctx))...)
+	ref, err := name.ParseReference(reference, options.Name...)
 	if err != nil {
 		return "", err
 	}
@@ -114,95 +133,4 @@ func (r *Registry) options(ctx context.Context) []crane.Option {
 		options = append(options, crane.WithAuth(&authn.Basic{Username: r.Username, Password: r.Password}))
 	}
 	return options
-}
-
-// answers returns nil when the registry is up, be it to ask for credentials.
-func (r *Registry) answers(ctx context.Context) error {
-	if r.addr == "" {
-		return errors.New("no address in its log yet")
-	}
-	return get(ctx, "http://"+r.addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
-}
-
-const registryConfig = `version: 0.1
-log: {level: info, accesslog: {disabled: false}}
-storage:
-  filesystem: {rootdirectory: %q}
-  delete: {enabled: true}
-  maintenance: {uploadpurging: {enabled: false}}
-http: {addr: %q, secret: %q}
-`
-
-// writeConfig writes the configuration. The port is the kernel's to choose at
-// first: that is the only way to one which nobody takes meanwhile.
-func (r *Registry) writeConfig() (string, error) {
-	addr := r.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	config := fmt.Sprintf(registryConfig, filepath.Join(r.Dir, "images"), addr, "quickstart")
-	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
-		return "", err
-	}
-	if r.Username != "" {
-		users, err := r.writeUsers()
-		if err != nil {
-			return "", err
-		}
-		config += fmt.Sprintf("auth: {htpasswd: {realm: registry, path: %q}}\n", users)
-	}
-	file := filepath.Join(r.Dir, "config.yml")
-	return file, os.WriteFile(file, []byte(config), 0o600)
-}
-
-func (r *Registry) writeUsers() (string, error) {
-	hash, err := bcrypt.GenerateFromPassword([]byte(r.Password), bcrypt.MinCost)
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(r.Dir, "htpasswd")
-	return file, os.WriteFile(file, []byte(r.Username+":"+string(hash)+"\n"), 0o600)
-}
-
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
-
-// listeningOn finds the address in the part of a log that begins at offset.
-func listeningOn(logFile string, offset int64) string {
-	if found := listening.FindSubmatch(logSince(logFile, offset)); found != nil {
-		return string(found[1])
-	}
-	return ""
-}
-
-// logSince returns the part of a log that begins at offset.
-func logSince(logFile string, offset int64) []byte {
-	content, _ := os.ReadFile(logFile) // there is none before the first line
-	return content[min(int64(len(content)), offset):]
-}
-
-func size(file string) int64 {
-	info, err := os.Stat(file)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
-
-// get returns nil where the answer has one of the wanted statuses.
-func get(ctx context.Context, url string, wanted ...int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if !slices.Contains(wanted, response.StatusCode) {
-		return fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return nil
 }

@@ -105,7 +105,7 @@ func TestFailedStartSaysWhy(t *testing.T) {
 	controller := &stage.Controller{Binary: binaries(t).Controller, Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig")}
 	err := controller.Start(t.Context())
 
-	g.Expect(err).To(MatchError(ContainSubstring("it ended: exit status 1")))
+	g.Expect(err).To(MatchError(ContainSubstring("ended: exit status 1")))
 	g.Expect(err).To(MatchError(ContainSubstring("cannot unmarshal string")), "the end of the log is shown")
 	g.Expect(controller.Done()).To(BeClosed())
 	g.Expect(controller.Stop()).To(Succeed())

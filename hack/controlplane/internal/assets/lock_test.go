@@ -6,32 +6,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"sync"
 	"testing"
 )
-
-func TestLock_IsHeldByOneAtATime(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	var wg sync.WaitGroup
-	inside := make(chan struct{}, 1) // full while one holds the lock
-	for range 4 {
-		wg.Go(func() {
-			release, err := lock(t.Context(), path, func() {})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer release()
-			select {
-			case inside <- struct{}{}:
-				<-inside
-			default:
-				t.Error("two hold the lock at once")
-			}
-		})
-	}
-	wg.Wait()
-}
 
 func TestLock_WaitsUntilReleasedOrCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

@@ -3,7 +3,6 @@
 package build
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +49,8 @@ func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(folder, unfinished+"1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(folder, "demo"), "old", 0o755)
+	write(t, plan.stampFile(folder), "version old\n", 0o644)
 
 	if err := plan.Build(t.Context(), folder, func(line string) { logged = append(logged, line) }); err != nil {
 		t.Fatal(err)
@@ -70,37 +71,22 @@ func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 }
 
 func TestBuild_KeepsWhatWasThereWhenItFails(t *testing.T) {
-	cases := map[string]struct {
-		reason string
-		source string
-		cancel bool
-		want   string
-	}{
-		"does not compile": {reason: "the errors of the compiler are shown", source: "package main\n\nfunc main() { undefinedName() }\n", want: "undefined: undefinedName"},
-		"interrupted":      {reason: "Ctrl-C is no failure of the build", source: hello, cancel: true, want: "was interrupted"},
+	plan, folder := module(t, "package main\n\nfunc main() { undefinedName() }\n"), t.TempDir()
+	write(t, filepath.Join(folder, "demo"), "old", 0o755)
+	err := plan.Build(t.Context(), folder, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "undefined: undefinedName") {
+		t.Errorf("Build = %v; want the errors of the compiler", err)
 	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			plan, folder := module(t, tc.source), t.TempDir()
-			if err := os.WriteFile(filepath.Join(folder, "demo"), []byte("old"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			if tc.cancel {
-				cancel()
-			}
+	wantOld(t, folder)
+}
 
-			err := plan.Build(ctx, folder, func(string) {})
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("Build = %v; want %q: %s", err, tc.want, tc.reason)
-			}
-			if got := files(t, folder); got != "demo" {
-				t.Errorf("the folder holds %q; want the old binary alone", got)
-			}
-			if content, _ := os.ReadFile(filepath.Join(folder, "demo")); string(content) != "old" {
-				t.Errorf("the old binary became %q", content)
-			}
-		})
+// wantOld checks that a folder holds the old program alone.
+func wantOld(t *testing.T, folder string) {
+	t.Helper()
+	if got := files(t, folder); got != "demo" {
+		t.Errorf("the folder holds %q; want the old binary alone", got)
+	}
+	if content, _ := os.ReadFile(filepath.Join(folder, "demo")); string(content) != "old" {
+		t.Errorf("the old binary became %q", content)
 	}
 }

@@ -57,25 +57,6 @@ func TestStale_SaysWhatChanged(t *testing.T) {
 	}
 }
 
-func TestInstall_MovesProgramAndStamp(t *testing.T) {
-	folder, built := t.TempDir(), filepath.Join(t.TempDir(), "etcd")
-	plan := Plan{Program: Program{Name: "etcd"}, stamp: "version new\n"}
-	write(t, filepath.Join(folder, "etcd"), "old", 0o755)
-	write(t, plan.stampFile(folder), "version old\n", 0o644)
-	write(t, built, "new", 0o755)
-
-	if err := plan.Install(built, folder); err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(filepath.Join(folder, "etcd"))
-	if err != nil || string(content) != "new" {
-		t.Errorf("the binary holds %q, %v; want what was built", content, err)
-	}
-	if reason, err := plan.Stale(folder); reason != "" || err != nil {
-		t.Errorf("Stale = %q, %v after install; want it current", reason, err)
-	}
-}
-
 func TestInstall_StoppedHalfWayLeavesNoStamp(t *testing.T) {
 	folder := t.TempDir()
 	plan := Plan{Program: Program{Name: "etcd"}, stamp: "version new\n"}

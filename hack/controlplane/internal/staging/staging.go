@@ -25,6 +25,36 @@ const kubernetes = "k8s.io/kubernetes"
 // Check fails where a folder's go.mod requires another version of kubernetes than that of the first folder, or has a replace
 // list that does not fit it.
 func Check(ctx context.Context, folders ...string) error {
+	return forEach(ctx, folders, func(folder string, edit []string) error {
+		var forms [2]string
+		for i, args := range [][]string{edit, {"mod", "edit"}} {
+			form, err := gocmd.Output(ctx, folder, append(args, "-print")...)
+			if err != nil {
+				return err
+			}
+			forms[i] = form
+		}
+		if forms[0] != forms[1] {
+			return fmt.Errorf("%s is out of date, run `make controlplane-replaces`", filepath.Join(folder, "go.mod"))
+		}
+		return nil
+	})
+}
+
+// Write makes the go.mod of each folder fit the version of kubernetes that the first one requires, and tidies it.
+func Write(ctx context.Context, folders ...string) error {
+	return forEach(ctx, folders, func(folder string, edit []string) error {
+		_, err := gocmd.Output(ctx, folder, edit...)
+		if err == nil {
+			_, err = gocmd.Output(ctx, folder, "mod", "tidy")
+		}
+		return err
+	})
+}
+
+// forEach calls do for each folder, with the command of go that makes its go.mod fit the version of kubernetes that the
+// first one requires, and returns all errors.
+func forEach(ctx context.Context, folders []string, do func(folder string, edit []string) error) error {
 	version, want, err := wanted(ctx, folders[0])
 	if err != nil {
 		return err
@@ -32,42 +62,28 @@ func Check(ctx context.Context, folders ...string) error {
 	var problems []error
 	for _, folder := range folders {
 		file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
-		if err != nil {
-			return err
+		if err == nil {
+			err = do(folder, edit(file, version, want))
 		}
-		if lines := difference(file, version, want); len(lines) > 0 {
-			problems = append(problems, fmt.Errorf("%s is out of date, run `make controlplane-replaces`:\n%s",
-				filepath.Join(folder, "go.mod"), strings.Join(lines, "\n")))
-		}
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }
 
-// Write makes the go.mod of each folder fit the version of kubernetes that the first one requires, and tidies it.
-func Write(ctx context.Context, folders ...string) error {
-	version, want, err := wanted(ctx, folders[0])
-	if err != nil {
-		return err
-	}
-	for _, folder := range folders {
-		file, err := gocmd.ReadModFile(ctx, filepath.Join(folder, "go.mod"))
-		if err != nil {
-			return err
-		}
-		edit := []string{"mod", "edit", "-require=" + kubernetes + "@" + version}
-		for _, r := range owned(file) {
-			edit = append(edit, "-dropreplace="+r.Old.Path)
-		}
-		for _, r := range want {
-			edit = append(edit, "-replace="+r.Old.Path+"="+r.New.Path+"@"+r.New.Version)
-		}
-		for _, args := range [][]string{edit, {"mod", "tidy"}} {
-			if _, err := gocmd.Output(ctx, folder, args...); err != nil {
-				return err
-			}
+// edit returns the command of go that makes a go.mod require a version of kubernetes, and have the wanted replaces and no
+// others of a Kubernetes library by itself at another version. The rest, such as a fork under trial, is left alone.
+func edit(file gocmd.ModFile, version string, want []gocmd.Replace) []string {
+	args := []string{"mod", "edit", "-require=" + kubernetes + "@" + version}
+	for _, r := range file.Replace {
+		ours := strings.HasPrefix(r.Old.Path, "k8s.io/") && r.Old.Version == "" && r.New.Path == r.Old.Path
+		if ours && !slices.ContainsFunc(want, func(w gocmd.Replace) bool { return w.Old == r.Old }) {
+			args = append(args, "-dropreplace="+r.Old.Path)
 		}
 	}
-	return nil
+	for _, r := range want {
+		args = append(args, "-replace="+r.Old.Path+"="+r.New.Path+"@"+r.New.Version)
+	}
+	return args
 }
 
 // wanted returns the version of kubernetes that a folder's go.mod requires, and the list for it. Of kubernetes, only the
@@ -114,41 +130,6 @@ func replaces(upstream gocmd.ModFile, version string) ([]gocmd.Replace, error) {
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%s %s replaces nothing by its staging folder", kubernetes, version)
 	}
-	slices.SortFunc(list, byPath)
+	slices.SortFunc(list, func(a, b gocmd.Replace) int { return cmp.Compare(a.Old.Path, b.Old.Path) })
 	return list, nil
 }
-
-// owned returns the replaces that this package writes: a Kubernetes library by itself at another version. Others, such as a
-// fork under trial, are left alone.
-func owned(file gocmd.ModFile) []gocmd.Replace {
-	var list []gocmd.Replace
-	for _, r := range file.Replace {
-		if strings.HasPrefix(r.Old.Path, "k8s.io/") && r.Old.Version == "" && r.New.Path == r.Old.Path {
-			list = append(list, r)
-		}
-	}
-	slices.SortFunc(list, byPath)
-	return list
-}
-
-// difference lists what has to change in a go.mod, a line each.
-func difference(file gocmd.ModFile, version string, want []gocmd.Replace) []string {
-	var lines []string
-	if have, _ := file.Version(kubernetes); have != version {
-		lines = append(lines, fmt.Sprintf("- %s %s", kubernetes, have), fmt.Sprintf("+ %s %s", kubernetes, version))
-	}
-	have := owned(file)
-	for _, r := range have {
-		if !slices.Contains(want, r) {
-			lines = append(lines, fmt.Sprintf("- %s => %s %s", r.Old.Path, r.New.Path, r.New.Version))
-		}
-	}
-	for _, r := range want {
-		if !slices.Contains(have, r) {
-			lines = append(lines, fmt.Sprintf("+ %s => %s %s", r.Old.Path, r.New.Path, r.New.Version))
-		}
-	}
-	return lines
-}
-
-func byPath(a, b gocmd.Replace) int { return cmp.Compare(a.Old.Path, b.Old.Path) }

@@ -67,46 +67,19 @@ func TestReplaces_AreThePublishedVersions(t *testing.T) {
 	}
 }
 
-func TestOwned_LeavesReplacesOfOthers(t *testing.T) {
+func TestEdit_ChangesWhatDoesNotFit(t *testing.T) {
+	want := []gocmd.Replace{pinned("k8s.io/api", "v0.36.3"), pinned("k8s.io/client-go", "v0.36.3")}
 	file := gocmd.ModFile{Replace: []gocmd.Replace{
-		pinned("k8s.io/client-go", "v0.36.3"),
 		pinned("k8s.io/api", "v0.36.2"),
+		pinned("k8s.io/gone", "v0.36.2"),
 		local("k8s.io/kube-openapi", "../fork"),
 		pinned("github.com/google/cel-go", "v0.26.0"),
 	}}
-	want := []gocmd.Replace{pinned("k8s.io/api", "v0.36.2"), pinned("k8s.io/client-go", "v0.36.3")}
-	if got := owned(file); !slices.Equal(got, want) {
-		t.Errorf("owned = %v; want %v: replaces written by hand must survive", got, want)
-	}
-}
-
-func TestDifference_ListsWhatHasToChange(t *testing.T) {
-	current := []gocmd.Replace{pinned("k8s.io/api", "v0.36.3")}
-	cases := map[string]struct {
-		reason     string
-		version    string
-		have, want []gocmd.Replace
-		lines      []string
-	}{
-		"same": {reason: "nothing to do", version: "v1.36.3", have: current, want: current},
-		"other version of kubernetes": {
-			reason: "kubectl would be of another version than the API server", version: "v1.36.2", have: current, want: current,
-			lines: []string{"- k8s.io/kubernetes v1.36.2", "+ k8s.io/kubernetes v1.36.3"},
-		},
-		"other version of a library": {
-			reason: "the pin moved and the list did not", version: "v1.36.3",
-			have: []gocmd.Replace{pinned("k8s.io/api", "v0.36.2")}, want: current,
-			lines: []string{"- k8s.io/api => k8s.io/api v0.36.2", "+ k8s.io/api => k8s.io/api v0.36.3"},
-		},
-		"new library":     {reason: "kubernetes split off a library", version: "v1.36.3", want: current, lines: []string{"+ k8s.io/api => k8s.io/api v0.36.3"}},
-		"removed library": {reason: "kubernetes dropped a library, which then has no such version", version: "v1.36.3", have: current, lines: []string{"- k8s.io/api => k8s.io/api v0.36.3"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			file := gocmd.ModFile{Require: []gocmd.Module{{Path: kubernetes, Version: tc.version}}, Replace: tc.have}
-			if got := difference(file, "v1.36.3", tc.want); !slices.Equal(got, tc.lines) {
-				t.Errorf("difference = %q; want %q: %s", got, tc.lines, tc.reason)
-			}
-		})
+	got := edit(file, "v1.36.3", want)
+	if want := []string{
+		"mod", "edit", "-require=k8s.io/kubernetes@v1.36.3", "-dropreplace=k8s.io/gone",
+		"-replace=k8s.io/api=k8s.io/api@v0.36.3", "-replace=k8s.io/client-go=k8s.io/client-go@v0.36.3",
+	}; !slices.Equal(got, want) {
+		t.Errorf("edit = %q; want %q: replaces written by hand must survive", got, want)
 	}
 }
