@@ -119,7 +119,7 @@ func hangIn401(_ *testing.T, reg *registrytest.Registry) registrytest.Fault {
 // aboutImages is a fault of answers about images, and of no others.
 func aboutImages(fault registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-		if req.URL.Path == "/v2/" || req.URL.Path == tokenPathOfTests {
+		if req.URL.Path == "/v2/" || req.URL.Path == "/token" {
 			next.ServeHTTP(w, req)
 			return
 		}
