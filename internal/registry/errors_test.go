@@ -4,8 +4,6 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -128,13 +126,6 @@ var networkFailures = map[string]struct {
 		},
 		words: []string{"lookup", "failed"},
 	},
-	"UnknownAuthority": {
-		reason: "a certificate of one's own",
-		image: func(t *testing.T, _ *testClient) image.Name {
-			return parse(t, registrytest.Start(t, registrytest.WithTLS()).Image("app"))
-		},
-		words: []string{"unknown authority (x509)", "spec.certSecretRef"},
-	},
 	"OtherName": {
 		reason: "a certificate of another host",
 		image: func(t *testing.T, c *testClient) image.Name {
@@ -155,24 +146,10 @@ var networkFailures = map[string]struct {
 		},
 		words: []string{"has expired"},
 	},
-	"ClientCertificate": {
-		reason: "a registry that wants to know who asks",
-		image: func(t *testing.T, c *testClient) image.Name {
-			server := mutualTLS(t)
-			pool := x509.NewCertPool()
-			pool.AddCert(server.Certificate())
-			trust(c, pool)
-			c.pool.Transport(transport.Config{}).TLSClientConfig.MaxVersion = tls.VersionTLS12 // where the refusal ends the handshake
-			c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com"
-			c.pool.Transport(transport.Config{}).DialContext = dialTo(server.Listener.Addr().String())
-			return parse(t, "registry.example.com/app")
-		},
-		words: []string{"client certificate"},
-	},
 	"NotHTTP": {
 		reason: "something else listens",
 		image: func(t *testing.T, _ *testClient) image.Name {
-			return parse(t, banner(t, "SSH-2.0-"+canary+"\r\n")+"/app")
+			return parse(t, greeter(t, "SSH-2.0-"+canary+"\r\n")+"/app")
 		},
 		words: []string{"does not speak HTTP"},
 	},
