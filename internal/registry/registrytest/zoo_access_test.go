@@ -83,54 +83,27 @@ func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
 // TestZoo_ReportsLeaks stands for credentials that a client takes along to
 // another host: a password, a token, an identity token in a form or query.
 func TestZoo_ReportsLeaks(t *testing.T) {
+	none := func(*Zoo) string { return "" }
+	password := func(p Product) func(*Zoo) string {
+		return func(*Zoo) string { return basic(p.Password).Get("Authorization") }
+	}
+	token := func(z *Zoo) string { return authorization(z.Registry("ghcr.io").login) }
 	for _, c := range []struct {
-		reason string
-		url    string
-		header func(z *Zoo) http.Header
-		want   []string
+		reason, url   string
+		authorization func(*Zoo) string
+		want          []string
 	}{
-		{
-			reason: "a product's own registry may see its password",
-			url:    "https://ghcr.io/v2/",
-			header: func(*Zoo) http.Header { return basic(ghcr().Password) },
-		},
-		{
-			reason: "a product's token server may see its password",
-			url:    "https://auth.docker.io/token",
-			header: func(*Zoo) http.Header { return basic(dockerHub().Password) },
-		},
-		{
-			reason: "another product must not see it",
-			url:    "https://quay.io/v2/",
-			header: func(*Zoo) http.Header { return basic(ghcr().Password) },
-			want:   []string{"GET quay.io/v2/: GHCR"},
-		},
-		{
-			reason: "a blob store is reached by a signed URL, not with a token",
-			url:    "https://pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1",
-			header: func(z *Zoo) http.Header {
-				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
-				return http.Header{"Authorization": {"Bearer " + token}}
-			},
-			want: []string{"GET pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1: GHCR"},
-		},
-		{
-			reason: "an identity token in a query is as secret as in a header",
-			url:    "https://ghcr.io/token?refresh_token=distribution-3-identity",
-			header: func(*Zoo) http.Header { return nil },
-			want:   []string{"GET ghcr.io/token: Distribution 3"},
-		},
-		{
-			reason: "lscr.io passes on the tokens of GHCR, whose challenge it shows",
-			url:    "https://lscr.io/v2/",
-			header: func(z *Zoo) http.Header {
-				token := issueToken(z.Registry("ghcr.io").login.(*tokenLogin))
-				return http.Header{"Authorization": {"Bearer " + token}}
-			},
-		},
+		{"a product's own registry may see its password", "https://ghcr.io/v2/", password(ghcr()), nil},
+		{"a product's token server may see its password", "https://auth.docker.io/token", password(dockerHub()), nil},
+		{"another product must not see it", "https://quay.io/v2/", password(ghcr()), []string{"GET quay.io/v2/: GHCR"}},
+		{"a blob store is reached by a signed URL, not with a token", "https://pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1",
+			token, []string{"GET pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1: GHCR"}},
+		{"an identity token in a query is as secret as in a header", "https://ghcr.io/token?refresh_token=distribution-3-identity",
+			none, []string{"GET ghcr.io/token: Distribution 3"}},
+		{"lscr.io passes on the tokens of GHCR, whose challenge it shows", "https://lscr.io/v2/", token, nil},
 	} {
 		z := StartZoo(t)
-		fetch(t, z, http.MethodGet, c.url, c.header(z))
+		fetch(t, z, http.MethodGet, c.url, http.Header{"Authorization": {c.authorization(z)}})
 		if diff := cmp.Diff(c.want, z.Leaks()); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
@@ -219,11 +192,11 @@ func issueToken(l *tokenLogin, repositories ...string) string {
 	return ""
 }
 
-// authorization returns a header Authorization that admits to a repository.
-func authorization(l login, repository string) string {
+// authorization returns a header Authorization that admits to some repositories.
+func authorization(l login, repositories ...string) string {
 	switch l := l.(type) {
 	case *tokenLogin:
-		return "Bearer " + issueToken(l, repository)
+		return "Bearer " + issueToken(l, repositories...)
 	case *basicLogin:
 		return basic(authn.AuthConfig{Username: l.username, Password: l.password}).Get("Authorization")
 	}
