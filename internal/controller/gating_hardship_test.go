@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -153,15 +152,6 @@ func TestNewKeysBeforeNewSignatures(t *testing.T) {
 		pass(time.Hour)
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Passed"))
-
-		w.key = "carol"
-		g.Expect(outcome.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
-		moved := w.put("1.0.0", "linux", "arm64", longAgo) // built again, and signed
-		w.signed[moved] = "carol"
-		w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-		pass(time.Second)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
 	})
 }
 
@@ -184,7 +174,7 @@ func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
 					return registry.AuthOptions{}, w.store.Put(ctx, key, other)
 				})
 				g.Expect(w.settle()).To(MatchError(errImageReplaced))
-				facts, err := w.store.Facts(t.Context(), key)
+				facts, err := w.store.Facts(context.Background(), key)
 				g.Expect(err).NotTo(HaveOccurred())
 				g.Expect(facts).To(BeEmpty())
 			})

@@ -63,30 +63,6 @@ func gated(t *testing.T, change func(*v1.ImagePolicySpec), test func(g *WithT, w
 
 var longAgo = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func TestPlatformsWalkDown(t *testing.T) {
-	gated(t, func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/arm64/v8"} }, func(g *WithT, w *world) {
-		good := w.put("1.0.0", "linux", "arm64", longAgo)
-		w.put("1.1.0", "linux", "amd64", longAgo)
-		w.rescan(g, "1.0.0", "1.1.0", "1.2.0") // of which one has no image
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.2.0 Rejected digest; 1.1.0 Rejected platforms; 1.0.0 Passed"))
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(good))
-		g.Expect(w.policy.Status.Candidates[1].Message).To(Equal("does not provide linux/arm64, only linux/amd64"))
-		g.Expect(w.asked()).To(HaveLen(7), "the digest of 1.2.0, the digest, a manifest and a configuration of both others")
-
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(BeEmpty(), "all of that is known")
-
-		pass(time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0", "digest 1.1.0"}), "the tag may have moved")
-		better := w.put("1.1.0", "linux", "arm64", longAgo)
-		pass(time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(better))
-	})
-}
-
 func TestOnlyTheBestIsAskedFor(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} }, func(g *WithT, w *world) {
 		for _, tag := range []string{"1.0.0", "1.1.0", "1.2.0"} {
@@ -153,32 +129,6 @@ func TestAgeRipens(t *testing.T) {
 		pass(72 * time.Hour)
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
-	})
-}
-
-func TestWhatIsSelectedIsNotGivenUpForItsAge(t *testing.T) {
-	gated(t, func(*v1.ImagePolicySpec) {}, func(g *WithT, w *world) {
-		first := w.put("1.0.0", "linux", "amd64", longAgo)
-		w.put("0.9.0", "linux", "amd64", longAgo)
-		w.rescan(g, "0.9.0")
-		pass(time.Hour)
-		w.rescan(g, "0.9.0", "1.0.0")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0"))
-
-		w.policy.Spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour}
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Passed"))
-
-		w.put("1.0.0", "linux", "arm64", longAgo)
-		w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
-		w.policies.rests.end(w.policy)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Kept minimumAge"))
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(first), "the tag moved to an image that is too young")
-		pass(73 * time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(w.images["1.0.0"].digest))
 	})
 }
 

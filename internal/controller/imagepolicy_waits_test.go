@@ -34,10 +34,6 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 			meta.DependencyNotReadyReason, "its scans are suspended"},
 		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
 			acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
-		{"other namespace that shares with others", func(w *world) {
-			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
-			w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
-		}, acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
 		{"other namespaces are forbidden", func(w *world) {
 			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
 			w.policies.Access.NoCrossNamespaceRefs = true
@@ -90,18 +86,6 @@ func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestAccessIsGrantedByLabels(t *testing.T) {
-	g := NewWithT(t)
-	w := newWorld(t)
-	w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "b"}}}}
-	w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
-	reader := newReader(t, w.repo)
-	w.policies.Reader, w.policies.Access.Reader = reader, reader
-	w.scanned(g, "1.0.0")
-	g.Expect(w.settle()).To(Succeed())
-	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
 }
 
 func TestWhatStallsAPolicy(t *testing.T) {

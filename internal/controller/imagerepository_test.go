@@ -31,15 +31,21 @@ func (w *world) scan() (outcome.Result, error) {
 	return result, err
 }
 
+// scans expects a scan to succeed.
+func (w *world) scans(g Gomega) {
+	_, err := w.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+}
+
 func TestScan(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
-	w.tags = []string{"1.0.0", "1.0.1", "sha256-ab.sig", "1.0.0"}
+	w.tags = []string{"1.0.0", "1.0.1", "sha256-ab.sig", "sha256-" + strings.Repeat("0a", 32), "1.0.0"}
 	result, err := w.scan()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(result.After).To(Equal(time.Hour))
 	status := w.repo.Status
-	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "duplicates and excluded tags don't count")
+	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "duplicates, excluded tags and those of referrers don't count")
 	g.Expect(status.LastScanResult.LatestTags).To(Equal([]string{"1.0.1", "1.0.0"}))
 	g.Expect(status.ObservedImage).To(Equal("ghcr.io/org/app"))
 	g.Expect(status.CanonicalImageName).To(Equal("ghcr.io/org/app"))
@@ -96,8 +102,7 @@ func TestAnUnchangedListOnlyMovesTheTimeOfTheScan(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.tags = []string{"1.0.0", "1.1.0"}
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	hourAgo := metav1.NewTime(time.Now().Add(-time.Hour))
 	w.repo.Status.LastScanResult.ScanTime = hourAgo
 	before := w.repo.DeepCopy()
@@ -115,11 +120,9 @@ func TestAnotherObjectKnowsNoList(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.tags = []string{"1.0.0"}
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	w.repo.UID = "another"
-	_, err = w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
 	g.Expect(w.repositories.Forget(context.Background(), types.NamespacedName{Namespace: "ns", Name: "app"})).To(Succeed())
 	g.Expect(w.repositories.seen.values).To(BeEmpty())
@@ -129,13 +132,12 @@ func TestAFailedScanLosesNothing(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.tags = []string{"1.0.0"}
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	before := w.repo.DeepCopy()
 
 	w.down = errors.New("registry down")
 	w.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-	_, err = w.scan()
+	_, err := w.scan()
 	g.Expect(err).To(MatchError(w.down))
 	g.Expect(w.repo.Status.LastScanResult).To(Equal(before.Status.LastScanResult))
 	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
@@ -149,20 +151,17 @@ func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
 	var told []types.NamespacedName
 	w.repositories.Saved = func(_ context.Context, name types.NamespacedName) { told = append(told, name) }
 	w.tags = []string{"1.0.0"}
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	g.Expect(told).To(BeEmpty(), "the new revision tells it")
 
 	w.loseTags()
-	_, err = w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	g.Expect(told).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
 
 	told = nil
 	stale := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, []string{"0.9.0"}, time.Now())
 	g.Expect(w.store.Put(context.Background(), storeKey(w.repo), stale)).To(Succeed())
-	_, err = w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	g.Expect(told).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
 }
 
@@ -217,11 +216,9 @@ func TestTheTagsOfAnOlderObjectOfTheSameNameAreDropped(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	w.tags = []string{"1.0.0"}
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	w.repo.UID, w.repo.Status = "again", v1.ImageRepositoryStatus{}
-	_, err = w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	w.scans(g)
 	g.Expect(w.store.Keys(context.Background())).To(ConsistOf(storeKey(w.repo)))
 }
 

@@ -20,34 +20,24 @@ import (
 // ending is how a request may end: for the better, or by a fault.
 type ending func(reg *registrytest.Registry, giveUp context.CancelFunc) registrytest.Fault
 
-// endings are all kinds of them.
-var endings = map[string]ending{
-	"ok":              plainly(func(w http.ResponseWriter, req *http.Request, next http.Handler) { next.ServeHTTP(w, req) }),
-	"401":             plainly(echo(401, "UNAUTHORIZED")),
-	"403":             plainly(echo(403, "DENIED")),
-	"404":             plainly(echo(404, "NAME_UNKNOWN")),
-	"429":             plainly(registrytest.RetryAfter(429, "1")),
-	"429 with a body": plainly(registrytest.Status(429, strings.Repeat(canary, 1<<12))),
-	"500":             plainly(echo(500, "UNKNOWN")),
-	"503":             plainly(registrytest.RetryAfter(503, "1")),
-	"huge error":      plainly(registrytest.Status(500, strings.Repeat(canary, 1<<18))),
-	"huge":            plainly(registrytest.Huge(3 << 20)),
-	"HTML":            plainly(registrytest.HTML()),
-	"truncated":       plainly(registrytest.Truncate(10)),
-	"cut":             plainly(registrytest.CutOff()),
-	"reset":           plainly(registrytest.Reset()),
-	"endless":         plainly(registrytest.EndlessPages()),
-	"redirects":       plainly(redirectToItself),
-	"off-host":        plainly(registrytest.SetHeader("Link", `<https://evil.example.com/>; rel="next"`)),
-	"silence":         func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return reg.Hang() },
-	"half a body":     func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return reg.HangInBody() },
-	"given up":        whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }),
-	"given up late":   whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.HangInBody() }),
-}
-
-// plainly ends a request by a fault.
-func plainly(fault registrytest.Fault) ending {
-	return func(*registrytest.Registry, context.CancelFunc) registrytest.Fault { return fault }
+// endings are all kinds of them: those of TestFaults, and some more.
+func endings() map[string]ending {
+	all := map[string]ending{
+		"given up":      whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }),
+		"given up late": whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.HangInBody() }),
+	}
+	for name, fault := range map[string]registrytest.Fault{
+		"ok":              func(w http.ResponseWriter, req *http.Request, next http.Handler) { next.ServeHTTP(w, req) },
+		"429 with a body": registrytest.Status(429, strings.Repeat(canary, 1<<12)),
+		"huge error":      registrytest.Status(500, strings.Repeat(canary, 1<<18)),
+		"HTML":            registrytest.HTML(),
+	} {
+		all[name] = func(*registrytest.Registry, context.CancelFunc) registrytest.Fault { return fault }
+	}
+	for name, tc := range faultCases {
+		all[name] = func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return tc.fault(reg) }
+	}
+	return all
 }
 
 // whenAsked has whoever asks give up as soon as the request arrived.
@@ -85,7 +75,7 @@ func TestNothingLeaks(t *testing.T) {
 			clock, metrics := registrytest.NewClock(), prometheus.NewRegistry()
 			c := newTestClient(t, withClock(clock), withLimits(tightLimits), WithMetrics(metrics))
 			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
-				for _, end := range endings {
+				for _, end := range endings() {
 					for _, read := range readers {
 						clock.Advance(3 * time.Hour) // nothing is known any more
 						ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -4,12 +4,8 @@ package registry
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -160,113 +156,3 @@ func TestAWaiterGivesUp(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-// tokenServer is a token server that notes what it is asked.
-type tokenServer struct {
-	*httptest.Server
-	mu   sync.Mutex
-	seen []string // "METHOD Authorization" or "METHOD form"
-}
-
-func newTokenServer(t *testing.T, reg **registrytest.Registry, handle func(*tokenServer, http.ResponseWriter, *http.Request) bool) *tokenServer {
-	s := &tokenServer{}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		credentials := req.Header.Get("Authorization")
-		if req.Method == http.MethodPost {
-			credentials = req.PostFormValue("refresh_token")
-		}
-		s.mu.Lock()
-		s.seen = append(s.seen, strings.TrimSpace(req.Method+" "+credentials))
-		s.mu.Unlock()
-		if handle != nil && handle(s, w, req) {
-			return
-		}
-		(*reg).ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: req.URL, Header: http.Header{"Authorization": {basicCanary}}, Host: req.Host})
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// basicCanary is the header by which the tests' password is sent.
-var basicCanary = "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+canary))
-
-// TestTokenServers tests how token servers on other hosts are asked.
-func TestTokenServers(t *testing.T) {
-	cases := map[string]struct {
-		reason      string
-		credentials authn.AuthConfig
-		handle      func(*tokenServer, http.ResponseWriter, *http.Request) bool
-		want        []string
-	}{
-		"Password": {
-			reason:      "a password is sent by GET",
-			credentials: authn.AuthConfig{Username: "user", Password: canary},
-			want:        []string{"GET " + basicCanary},
-		},
-		"Encoded": {
-			reason:      "as is one that is encoded already",
-			credentials: authn.AuthConfig{Auth: strings.TrimPrefix(basicCanary, "Basic ")},
-			want:        []string{"GET " + basicCanary},
-		},
-		"IdentityToken": {
-			reason:      "an identity token is sent by POST",
-			credentials: authn.AuthConfig{IdentityToken: canary},
-			want:        []string{"POST " + canary},
-		},
-		"NoPost": {
-			reason:      "servers that know no POST get a GET",
-			credentials: authn.AuthConfig{Username: "user", Password: canary, IdentityToken: canary},
-			handle: func(_ *tokenServer, w http.ResponseWriter, req *http.Request) bool {
-				if req.Method == http.MethodPost {
-					w.WriteHeader(http.StatusMethodNotAllowed)
-				}
-				return req.Method == http.MethodPost
-			},
-			want: []string{"POST " + canary, "GET " + basicCanary},
-		},
-		"Redirect": {
-			reason:      "a redirect on the same host keeps the password",
-			credentials: authn.AuthConfig{Username: "user", Password: canary},
-			handle: func(_ *tokenServer, w http.ResponseWriter, req *http.Request) bool {
-				if req.URL.Path != tokenPathOfTests {
-					http.Redirect(w, req, tokenPathOfTests+"?"+req.URL.RawQuery, http.StatusFound)
-				}
-				return req.URL.Path != tokenPathOfTests
-			},
-			want: []string{"GET " + basicCanary, "GET " + basicCanary},
-		},
-		"RedirectElsewhere": {
-			reason:      "one to another host does not",
-			credentials: authn.AuthConfig{Username: "user", Password: canary},
-			handle: func(s *tokenServer, w http.ResponseWriter, req *http.Request) bool {
-				if strings.HasPrefix(req.Host, "127.") {
-					http.Redirect(w, req, strings.Replace(s.URL, "127.0.0.1", "localhost", 1)+tokenPathOfTests+"?"+req.URL.RawQuery, http.StatusFound)
-				}
-				return strings.HasPrefix(req.Host, "127.")
-			},
-			want: []string{"GET " + basicCanary, "GET"},
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			var reg *registrytest.Registry
-			server := newTokenServer(t, &reg, tc.handle)
-			path := tokenPathOfTests
-			if name == "Redirect" {
-				path = "/first"
-			}
-			var img image.Name
-			reg, img = start(t, registrytest.WithTokenAuth("user", canary))
-			reg.Inject(registrytest.Ping, challenge(fmt.Sprintf("Bearer realm=%q,service=%q", server.URL+path, "s&p=q")))
-			if _, err := newTestClient(t).ListTags(t.Context(), img, NewAuthOptions(img, tc.credentials, "")); err != nil {
-				t.Fatalf("%s: %v", tc.reason, err)
-			}
-			if diff := cmp.Diff(tc.want, server.seen); diff != "" {
-				t.Errorf("%s: -want +got:\n%s", tc.reason, diff)
-			}
-		})
-	}
-}
-
-// tokenPathOfTests is where registrytest has its token server.
-const tokenPathOfTests = "/token"

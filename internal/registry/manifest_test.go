@@ -32,10 +32,6 @@ func TestDigest(t *testing.T) {
 			reason: "the header of the GET agrees with the bytes", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.DropHeader(digestHeader)},
 		},
-		"MalformedHeader": {
-			reason: "a header that is no digest counts as none", wantRequests: both,
-			faults: map[registrytest.Kind]registrytest.Fault{registrytest.Any: registrytest.SetHeader(digestHeader, "sha256:123")},
-		},
 		"HeadNotAllowed": {
 			reason: "registries that refuse HEAD are asked with GET", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(405, "")},

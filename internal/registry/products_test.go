@@ -50,31 +50,10 @@ func tokenRequests(t *testing.T, zoo *registrytest.Zoo) []url.Values {
 	return queries
 }
 
-// TestGHCR_ReadmeExample scans and pins the image of the README's example, and
-// compares the token request with the one of record 0052. GHCR's ping names a
-// placeholder for a scope, and its token server refuses a request with it.
-func TestGHCR_ReadmeExample(t *testing.T) {
-	zoo, c := newZoo(t)
-	digest := zoo.Registry("ghcr.io").PushTags(t, "stefanprodan/podinfo", "5.2.1", "6.0.0", "6.1.0-rc.1", "latest")
-	img := parse(t, "ghcr.io/stefanprodan/podinfo")
-	zoo.Reset()
-	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
-	if diff := cmp.Diff([]string{"5.2.1", "6.0.0", "6.1.0-rc.1", "latest"}, tags); err != nil || diff != "" {
-		t.Fatalf("error %v, tags -want +got:\n%s", err, diff)
-	}
-	if got, err := c.Digest(t.Context(), img, "6.0.0", AuthOptions{}); err != nil || got != digest {
-		t.Errorf("got the digest %s, error %v, want %s", got, err, digest)
-	}
-	want := []url.Values{{"scope": {"repository:stefanprodan/podinfo:pull"}, "service": {"ghcr.io"}}}
-	if diff := cmp.Diff(want, tokenRequests(t, zoo)); diff != "" {
-		t.Errorf("token requests: -want +got:\n%s", diff)
-	}
-}
-
 // TestScope_IsNeverThatOfAPing stands for scopes that a client takes from a
-// response to another request than the operation: the placeholder of GHCR, the
-// asterisk of Gitea, the word of ECR Public, and none at all (Google, which refuses
-// more than it grants).
+// response to another request than the operation: the placeholder of GHCR, whose
+// token server refuses a request with it, the asterisk of Gitea, the word of ECR
+// Public, and none at all (Google, which refuses more than it grants).
 func TestScope_IsNeverThatOfAPing(t *testing.T) {
 	zoo, c := newZoo(t)
 	for host, repo := range map[string]string{

@@ -4,12 +4,9 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 )
 
@@ -34,36 +31,34 @@ func failingDialer(err error) func(context.Context, string, string) (net.Conn, e
 	}
 }
 
-// mutualTLS starts a server that wants the certificate of its clients.
-func mutualTLS(t *testing.T) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-	server.Config.ErrorLog = discard
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
-}
-
-// banner listens and greets everybody in the same way.
-func banner(t *testing.T, text string) string {
+// greeter listens, takes connections, and sends each a text and no more. It returns its
+// address.
+func greeter(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
+	var conns []net.Conn
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			_, _ = conn.Write([]byte(text))
-			_, _ = conn.Read(make([]byte, 1024))
-			_ = conn.Close()
+			conns = append(conns, conn)
 		}
 	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	})
 	return listener.Addr().String()
 }
 

@@ -109,12 +109,10 @@ func TestListTagsOfOddPages(t *testing.T) {
 		reason, body string
 		want         []string
 	}{
-		"Null":     {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
-		"Missing":  {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
-		"Empty":    {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
-		"Nameless": {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
-		"Malformed": {reason: "what can't be pulled is no tag", want: []string{"1.0.0", "a"},
-			body: `{"name":"app","tags":["","1.0.0","b c","- d: e\n","\u0000","\u202eb","../b","a","` + strings.Repeat("b", 129) + `"]}`},
+		"Null":       {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
+		"Missing":    {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
+		"Empty":      {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
+		"Nameless":   {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
 		"Duplicates": {reason: "a tag is there once", body: `{"name":"app","tags":["b","a","b"]}`, want: []string{"b", "a"}},
 	}
 	for name, tc := range cases {
@@ -141,7 +139,6 @@ func TestListTagsIsNeverPartial(t *testing.T) {
 		fault  registrytest.Fault
 		words  []string
 	}{
-		"UserInfo": {reason: "a link has no business with credentials", limits: tight, fault: link(`<http://127.0.0.1@evil.example.com/>; rel="next"`), words: []string{"another host"}},
 		"NotALink": {reason: "a link that can't be read may be to a next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
 		"ManyTags": {reason: "the number of tags is bounded", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
 		"ManyStrings": {reason: "strings cost memory, also where none is a tag", limits: limit(func(l *Limits) { l.Tags = 100 }),

@@ -5,7 +5,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,33 +21,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// silent listens, takes connections, and says nothing until the test ends.
+// silent returns the address of a server that sends nothing.
 func silent(t *testing.T) *url.URL {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns []net.Conn
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conns = append(conns, conn)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = listener.Close()
-		<-done
-		for _, conn := range conns {
-			_ = conn.Close()
-		}
-	})
-	return &url.URL{Scheme: "http", Host: listener.Addr().String()}
+	return &url.URL{Scheme: "http", Host: greeter(t, "")}
 }
 
 // slowly answers as inner does, one request after the other, a little later.
@@ -119,7 +95,7 @@ func hangIn401(_ *testing.T, reg *registrytest.Registry) registrytest.Fault {
 // aboutImages is a fault of answers about images, and of no others.
 func aboutImages(fault registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-		if req.URL.Path == "/v2/" || req.URL.Path == tokenPathOfTests {
+		if req.URL.Path == "/v2/" || req.URL.Path == "/token" {
 			next.ServeHTTP(w, req)
 			return
 		}

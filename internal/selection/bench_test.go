@@ -133,30 +133,6 @@ func secondsPerCall(call func()) float64 {
 	return fastest
 }
 
-// BenchmarkRankingTen shows what nine more than the best cost.
-func BenchmarkRankingTen(b *testing.B) {
-	versions, _ := generated(100_000)
-	rule := compiled(b, semVer(">=1.0.0"), nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		ranked := 0
-		for range rule.Ranking(versions) {
-			if ranked++; ranked == 10 {
-				break
-			}
-		}
-	}
-}
-
-func BenchmarkExplain(b *testing.B) {
-	tags := realTags(b, "node")
-	rule := compiled(b, semVer(">=18.0.0"), nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		rule.Explain(tags)
-	}
-}
-
 // TestSelectAllocates holds what does not depend on the machine: Select allocates
 // nothing for the tags it passes by, and asks for the range best version first and
 // only until one is admitted. To ask takes ten allocations.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,14 @@ func TestAnswersAgree(t *testing.T) {
 			if i > 0 && rule.Compare(explained.Ranked[i-1].Tag, c.Tag) <= 0 {
 				t.Errorf("Compare does not put %q above %q", explained.Ranked[i-1].Tag, c.Tag)
 			}
+		}
+		for _, v := range explained.Rejected {
+			if v.Accepted() || v != rule.Judge(v.Tag) {
+				t.Errorf("Explain rejects %+v, which Judge calls %+v", v, rule.Judge(v.Tag))
+			}
+		}
+		if !slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) }) {
+			t.Errorf("the rejected tags are in no order: %+v", explained.Rejected)
 		}
 		if got, want := len(explained.Ranked)+len(explained.Rejected), len(slices.Compact(slices.Sorted(slices.Values(tags)))); got != want {
 			t.Errorf("Explain tells of %d tags, want %d", got, want)

@@ -117,8 +117,8 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 	if err != nil {
 		return nil, e.absent(err)
 	}
-	a, ok := parseArtifact(manifest.Bytes)
-	if !ok {
+	var a artifact
+	if json.Unmarshal(manifest.Bytes, &a) != nil {
 		e.refuse("the manifest of its signature is malformed")
 		return nil, nil
 	}
@@ -161,11 +161,4 @@ const errOtherImage = rejection("the signature is that of another image")
 func isOfAnother(err error) bool {
 	return strings.Contains(err.Error(), "match digests in statement") ||
 		strings.Contains(err.Error(), "match any digest in statement")
-}
-
-// parseArtifact parses a manifest, and reports whether it is one.
-func parseArtifact(manifest []byte) (artifact, bool) {
-	var a artifact
-	err := json.Unmarshal(manifest, &a)
-	return a, err == nil
 }

@@ -34,9 +34,6 @@ type rejection string
 // Error implements error.
 func (r rejection) Error() string { return string(r) }
 
-// kindOfCosign is what messages call the signatures.
-const kindOfCosign = "cosign signature"
-
 // verify implements method.
 func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 	j, err := c.judge(ctx)
@@ -61,7 +58,7 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 			break
 		}
 	}
-	return e.verdict(kindOfCosign)
+	return e.verdict("cosign signature")
 }
 
 // settle notes what a judge says of a signature.

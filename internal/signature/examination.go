@@ -79,7 +79,7 @@ func (e *examination) fetch(ctx context.Context, d descriptor) ([]byte, error) {
 func (e *examination) verdict(what string) (Verdict, error) {
 	switch {
 	case e.signer != "":
-		return pass(e.signer), nil
+		return Verdict{signer: e.signer}, nil
 	case e.failed != nil:
 		return Verdict{}, e.failed
 	case e.looked == 0 && len(e.reasons) == 0:

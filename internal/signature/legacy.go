@@ -29,7 +29,6 @@ const (
 
 // legacySignature is one layer of the manifest under a signature tag.
 type legacySignature struct {
-	payload     descriptor
 	signature   []byte
 	certificate string // PEM, "" for none
 	log         string // JSON of the entry in a transparency log, "" for none
@@ -98,8 +97,8 @@ func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor
 
 // parseLegacy returns the layers of a signature manifest that are signatures.
 func parseLegacy(manifest []byte) ([]descriptor, error) {
-	m, ok := parseArtifact(manifest)
-	if !ok {
+	var m artifact
+	if json.Unmarshal(manifest, &m) != nil {
 		return nil, rejection("the manifest under its signature tag is malformed")
 	}
 	found := m.layersWhere(isPayload)
@@ -119,7 +118,6 @@ func parseLegacyLayer(layer descriptor) (legacySignature, error) {
 		return legacySignature{}, rejection("its signature is malformed")
 	}
 	return legacySignature{
-		payload:     layer,
 		signature:   raw,
 		certificate: layer.Annotations[annotationCertificate],
 		log:         layer.Annotations[annotationBundle],

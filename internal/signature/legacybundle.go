@@ -4,7 +4,6 @@ package signature
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -102,15 +101,11 @@ func parseTimestamp(text string) (*protobundle.TimestampVerificationData, error)
 	if text == "" {
 		return nil, nil
 	}
-	var stamp struct{ SignedRFC3161Timestamp string }
+	var stamp struct{ SignedRFC3161Timestamp []byte }
 	if err := json.Unmarshal([]byte(text), &stamp); err != nil {
 		return nil, rejection("its timestamp is malformed")
 	}
-	raw, err := base64.StdEncoding.DecodeString(stamp.SignedRFC3161Timestamp)
-	if err != nil {
-		return nil, rejection("its timestamp is malformed")
-	}
 	return &protobundle.TimestampVerificationData{
-		Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: raw}},
+		Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: stamp.SignedRFC3161Timestamp}},
 	}, nil
 }

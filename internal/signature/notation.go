@@ -22,9 +22,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// kindOfNotation is what messages call the signatures.
-const kindOfNotation = "notation signature"
-
 // notation verifies the signatures of notation by a trust policy.
 type notation struct {
 	policy *trustpolicy.Document
@@ -128,7 +125,7 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 			return Verdict{}, err
 		}
 	}
-	return e.verdict(kindOfNotation)
+	return e.verdict("notation signature")
 }
 
 // refusal says why no signature of an image can pass by the trust policy, ""

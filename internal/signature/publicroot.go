@@ -92,12 +92,14 @@ func (p *PublicRoot) refresh(ctx context.Context) {
 func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
+	requests := fetcher.NewDefaultFetcher()
+	requests.SetHTTPClient(&http.Client{Transport: contextTransport{ctx}})
 	client, err := tuf.New(&tuf.Options{
 		Root:              p.anchor(),
 		RepositoryBaseURL: p.mirror,
 		CachePath:         p.folder,
 		DisableLocalCache: p.folder == "",
-		Fetcher:           newFetcher(ctx),
+		Fetcher:           requests,
 	})
 	if err != nil {
 		return nil, err
@@ -107,13 +109,6 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 		return nil, err
 	}
 	return parseTrustedRoot(text)
-}
-
-// newFetcher returns the library's downloader, whose requests end with a context.
-func newFetcher(ctx context.Context) fetcher.Fetcher {
-	f := fetcher.NewDefaultFetcher()
-	f.SetHTTPClient(&http.Client{Transport: contextTransport{ctx}})
-	return f
 }
 
 // contextTransport makes requests that end with a context.

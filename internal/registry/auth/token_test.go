@@ -5,8 +5,10 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +168,54 @@ func TestExchange_RealmsThatAreAllowed(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, asked); diff != "" {
 				t.Errorf("%s: error %v, requests -want +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
+// TestExchange_CredentialsByMethodAndHost tests by which requests a token server is shown
+// what, and that it is shown nothing on another host.
+func TestExchange_CredentialsByMethodAndHost(t *testing.T) {
+	const basic = " Basic dTpw" // u:p
+	for name, tc := range map[string]struct {
+		reason      string
+		credentials authn.AuthConfig
+		status      int    // of the first request, where it gets no token
+		location    string // of its redirect
+		want        []string
+	}{
+		"Password":          {reason: "a password is sent by GET", credentials: authn.AuthConfig{Username: "u", Password: "p"}, want: []string{"GET /token" + basic}},
+		"Encoded":           {reason: "as is one that is encoded already", credentials: authn.AuthConfig{Auth: "dTpw"}, want: []string{"GET /token" + basic}},
+		"IdentityToken":     {reason: "an identity token is sent by POST", credentials: authn.AuthConfig{IdentityToken: "t"}, want: []string{"POST /token t"}},
+		"NoPost":            {reason: "servers that know no POST get a GET", credentials: authn.AuthConfig{Username: "u", Password: "p", IdentityToken: "t"}, status: 405, want: []string{"POST /token t", "GET /token" + basic}},
+		"Redirect":          {reason: "a redirect on the same host keeps the password", credentials: authn.AuthConfig{Username: "u", Password: "p"}, status: 302, location: "/next", want: []string{"GET /token" + basic, "GET /next" + basic}},
+		"RedirectElsewhere": {reason: "one to another host does not", credentials: authn.AuthConfig{Username: "u", Password: "p"}, status: 302, location: "https://other.example/next", want: []string{"GET /token" + basic, "GET /next"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			e := &exchange{host: "r.example.com", scheme: "https", now: time.Now}
+			e.inner = transport.Func(func(req *http.Request) (*http.Response, error) {
+				if service := req.FormValue("service"); service != "s&p=q" && req.URL.Path == "/token" {
+					t.Errorf("got the service %q", service)
+				}
+				shown := req.Header.Get("Authorization")
+				if req.Method == http.MethodPost {
+					shown = req.PostFormValue("refresh_token")
+				}
+				got = append(got, strings.TrimSpace(req.Method+" "+req.URL.Path+" "+shown))
+				resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Location": {tc.location}}, Request: req}
+				if len(got) == 1 && tc.status != 0 {
+					resp.StatusCode = tc.status
+				}
+				resp.Body = io.NopCloser(strings.NewReader(`{"token":"x"}`))
+				return resp, nil
+			})
+			c := &ggcr.Challenge{Scheme: schemeBearer, Parameters: map[string]string{"realm": "https://auth.example.com/token", "service": "s&p=q"}}
+			if _, err := e.token(t.Context(), authn.FromConfig(tc.credentials), c, "repository:app:pull"); err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: requests, -want +got:\n%s", tc.reason, diff)
 			}
 		})
 	}

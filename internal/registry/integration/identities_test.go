@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
@@ -49,25 +47,6 @@ func checkPasswords(t *testing.T, r *server) {
 
 	s.repo.Spec.SecretRef = nil
 	s.fails(v1.AuthenticationFailedReason, "refused anonymous access", "spec.secretRef")
-}
-
-func TestPullSecretsOfAnAccount(t *testing.T) {
-	t.Parallel()
-	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
-	s := newScene(t, r.addr, login(r.addr, password))
-	s.repo.Spec.SecretRef, s.repo.Spec.ServiceAccountName = nil, "reader"
-	account := &corev1.ServiceAccount{
-		ObjectMeta:       metav1.ObjectMeta{Namespace: "apps", Name: "reader"},
-		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "other"}, {Name: "login"}},
-	}
-	other := login("ghcr.io", "x")
-	other.Name = "other"
-	for _, err := range []error{s.k8s.Create(t.Context(), account), s.k8s.Create(t.Context(), other)} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.succeeds(r)
 }
 
 func TestTLS(t *testing.T) {

@@ -8,10 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,7 +17,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -202,17 +199,4 @@ func genuineSide(t *testing.T, addr string, images map[string]v1.Image, header f
 		}
 	}
 	return &side{client: http.DefaultClient, url: "http://" + addr, header: header}
-}
-
-// libraryPair returns the registry of go-containerregistry, and that of
-// registrytest, which is made of it.
-func libraryPair(t *testing.T, images map[string]v1.Image) (*side, *side) {
-	t.Helper()
-	server := httptest.NewUnstartedServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Start()
-	t.Cleanup(server.Close)
-	imitation := registrytest.Start(t)
-	anybody := func(int, string) string { return "" }
-	return genuineSide(t, strings.TrimPrefix(server.URL, "http://"), images, anybody), genuineSide(t, imitation.Host(), images, anybody)
 }

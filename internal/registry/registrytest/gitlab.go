@@ -21,7 +21,6 @@ func gitLab() Product {
 		Repository: "gitlab-org/build/cng/gitlab-workhorse-ee",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitlab-password"},
-		Broken:     map[Kind]string{Referrers: "oras-project/oras-go#1396"},
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				withTokens(&tokenLogin{

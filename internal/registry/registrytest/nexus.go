@@ -18,7 +18,6 @@ func nexus() Product {
 		Host:       "nexus.example.com",
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "nexus-password"},
-		Broken:     map[Kind]string{ManifestHead: "crazy-max/diun#1614"},
 		install: func(z *Zoo, p Product) {
 			z.add(p,
 				withBasic(p.Password, `BASIC realm="Sonatype Nexus Repository Manager"`), // sonatype/nexus-public#921

@@ -32,9 +32,6 @@ type Product struct {
 	// where it has no such login.
 	Password, IdentityToken authn.AuthConfig
 	Referrers               bool // it has the referrers API
-	// Broken names what an ordinary client can't do there, each with the public
-	// issue that reports it.
-	Broken map[Kind]string
 
 	// install adds the product's hosts to a zoo. Products before it in
 	// Products are there already.
