@@ -61,7 +61,7 @@ func (p *page) scan(last *explain.LastScan) string {
 	if p.wide {
 		line += " (" + last.Time.Format(time.RFC3339) + ")"
 	}
-	line += fmt.Sprintf(", %s, revision %s", plural(last.TagCount, "tag"), p.short(last.Revision))
+	line += fmt.Sprintf(", %s, revision %s", explain.Count(last.TagCount, "tag"), p.short(last.Revision))
 	if last.Due != "" {
 		return line + "; a scan is due: " + last.Due
 	}
@@ -76,7 +76,7 @@ var sources = map[explain.Source]string{
 }
 
 func counts(tags explain.Tags) string {
-	candidates := plural(tags.Candidates+tags.Unranked, "candidate")
+	candidates := explain.Count(tags.Candidates+tags.Unranked, "candidate")
 	if tags.Unranked > 0 {
 		candidates += fmt.Sprintf(" (%d of unknown rank)", tags.Unranked)
 	}
@@ -85,16 +85,9 @@ func counts(tags explain.Tags) string {
 		text += "; there are more"
 	}
 	if tags.Invalid > 0 {
-		text += fmt.Sprintf("; and %s that no tag can have", plural(tags.Invalid, "name"))
+		text += fmt.Sprintf("; and %s that no tag can have", explain.Count(tags.Invalid, "name"))
 	}
 	return text
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (p *page) selected(r *explain.Result) string {
