@@ -63,8 +63,7 @@ func (s Style) Paint(color text.Color, line string) string {
 }
 
 // Table returns the lines of a table without borders, cut to the width. The first
-// row has the titles, and the highlighted one is green, unless it is 0. Cells must
-// be clean.
+// row has the titles, and the highlighted one is green, unless it is 0.
 func (s Style) Table(rows [][]string, highlighted int) []string {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{Box: table.BoxStyle{PaddingRight: "  "}, Options: table.OptionsNoBordersAndSeparators})
@@ -72,7 +71,7 @@ func (s Style) Table(rows [][]string, highlighted int) []string {
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
 		for i, cell := range row {
-			cells[i] = cell
+			cells[i] = Clean(cell)
 		}
 		t.AppendRow(cells)
 	}
