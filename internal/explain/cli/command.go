@@ -61,13 +61,12 @@ func newExplain() *cobra.Command {
 	o := &options{kube: genericclioptions.NewConfigFlags(true)}
 	o.kube.CacheDir = nil // nothing is cached
 	cmd := &cobra.Command{
-		Use:               "explain (NAME | -f FILE[,FILE])",
-		Short:             "Explain which image an ImagePolicy selects, and why",
-		Long:              long,
-		Args:              cobra.MaximumNArgs(1),
-		PreRunE:           func(_ *cobra.Command, args []string) error { return o.check(args) },
-		RunE:              o.run,
-		ValidArgsFunction: o.completeNames,
+		Use:     "explain (NAME | -f FILE[,FILE])",
+		Short:   "Explain which image an ImagePolicy selects, and why",
+		Long:    long,
+		Args:    cobra.MaximumNArgs(1),
+		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
+		RunE:    o.run,
 	}
 	cmd.SetUsageFunc(usage(cmd.UsageFunc()))
 	o.bind(cmd)
