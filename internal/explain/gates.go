@@ -111,14 +111,7 @@ func (c *Case) reportedGates(t Trials) *Gates {
 
 // durationText renders a duration without units of which there are none.
 func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }
 
 // verifyText says by whom an image must be signed, as what follows "signed ".
