@@ -39,7 +39,7 @@ func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
 func StyleOf(out io.Writer, color string) Style {
 	style := Style{Color: color == ColorAlways}
 	file, ok := out.(*os.File)
-	if !ok || !IsTerminal(file) {
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return style
 	}
 	if width, height, err := term.GetSize(int(file.Fd())); err == nil {
@@ -50,9 +50,6 @@ func StyleOf(out io.Writer, color string) Style {
 	}
 	return style
 }
-
-// IsTerminal reports whether a file is a terminal.
-func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
 
 // Paint colours a text.
 func (s Style) Paint(color text.Color, line string) string {
