@@ -241,24 +241,19 @@ func (c *Case) noteVerdicts(r *Result) {
 	}
 }
 
-// VerdictText tells a verdict, with the field of spec and the reason, as what follows
-// "the tag was ".
+var verdictTexts = map[v1.CandidateVerdict]string{
+	v1.CandidatePassed:   "passed",
+	v1.CandidateKept:     "kept",
+	v1.CandidateRejected: "rejected",
+	v1.CandidateRipening: "too young",
+	Unjudged:             "not judged",
+	Unknown:              "not judged by all gates",
+}
+
+// VerdictText returns a verdict in words, with the field of spec and the reason, as what
+// follows "the tag was ".
 func VerdictText(verdict v1.CandidateVerdict, gate, message string) string {
-	text := ""
-	switch verdict {
-	case v1.CandidatePassed:
-		text = "passed"
-	case v1.CandidateKept:
-		text = "kept"
-	case v1.CandidateRejected:
-		text = "rejected"
-	case v1.CandidateRipening:
-		text = "too young"
-	case Unjudged:
-		return "not judged"
-	case Unknown:
-		return "not judged by all gates: " + message
-	}
+	text := verdictTexts[verdict]
 	if verdict == v1.CandidateRejected && gate != "" && gate != v1.GateDigest {
 		text += " by spec." + gate
 	}
