@@ -18,13 +18,7 @@ func (c *Case) Times() v1.TimeSource { return c.rule.Times() }
 // Timed returns the tags whose times are compared: those that a scan would keep, and
 // the filter lets through.
 func (c *Case) Timed(tags []string) []string {
-	var timed []string
-	for _, tag := range c.exclusions.AppendKept(nil, tags) {
-		if c.rule.Considers(tag) {
-			timed = append(timed, tag)
-		}
-	}
-	return timed
+	return slices.DeleteFunc(c.exclusions.AppendKept(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
 }
 
 // ProvideCreated has tags compared by when their images were created, which facts tell. When
