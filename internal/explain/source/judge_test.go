@@ -49,7 +49,7 @@ func (f fakeImages) Verify(_ context.Context, digest string) (string, string, er
 }
 
 // judge judges the tags of a repository by a policy in a cluster.
-func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unverifiable string, at time.Time, also string) (*explain.Trials, error) {
+func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also string) (*explain.Trials, error) {
 	t.Helper()
 	c := &explain.Case{Policy: policy, Repository: &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "example.com/app"}}}
 	policy.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
@@ -57,7 +57,7 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unveri
 		t.Fatal(err)
 	}
 	ranking := c.Ranking(explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
-	return source.Judge(t.Context(), images, c.Admission(rule, unverifiable, at), slices.Collect(ranking), also)
+	return source.Judge(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
 }
 
 // TestJudge_SelectsSignedBeforeNewer also judges the tag that is asked about, and fails where a
@@ -65,7 +65,7 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unveri
 func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	g := NewWithT(t)
 	images := fakeImages{digestOf("1.1.0"): "ann"}
-	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "", now, "1.0.0")
+	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "1.0.0")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(trials).To(Equal(&explain.Trials{By: explain.ByExplain, Complete: true, Judged: []v1.JudgedCandidate{
 		{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"},
@@ -74,7 +74,7 @@ func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	}}))
 
 	images[digestOf("1.2.0")] = "down"
-	_, err = judge(t, images, &v1.ImagePolicy{}, "rule", "", now, "")
+	_, err = judge(t, images, &v1.ImagePolicy{}, "rule", "")
 	g.Expect(err).To(MatchError(ContainSubstring("the log can't be reached")))
 }
 
@@ -112,7 +112,7 @@ func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
 				Gate: v1.GateMinimumAge, Message: "was first seen at T", EligibleAt: &metav1.Time{Time: now.Add(time.Minute)}}}
 			told := &policy.Status.Candidates[0]
 			tt.change(policy.Status.LatestRef, told)
-			trials, err := judge(t, fakeImages{}, policy, "", "", now, "")
+			trials, err := judge(t, fakeImages{}, policy, "", "")
 			g.Expect(err).NotTo(HaveOccurred())
 			var got []v1.CandidateVerdict
 			for _, c := range trials.Judged {
