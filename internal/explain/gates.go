@@ -171,12 +171,17 @@ func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
 			return
 		case !known && t.untold(choice.Tag, c.rule):
 		default:
-			if r.Gates != nil {
-				candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
-			}
-			r.Selected = &candidate
+			r.pick(candidate)
 		}
 	}
+}
+
+// pick notes the candidate that is selected.
+func (r *Result) pick(candidate Candidate) {
+	if r.Gates != nil {
+		candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
+	}
+	r.Selected = &candidate
 }
 
 // untold reports whether the status may have left out a candidate that was judged:
