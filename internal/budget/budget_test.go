@@ -65,7 +65,6 @@ var direct = map[string]string{
 	"k8s.io/client-go":                                  "the API server",
 	"k8s.io/klog/v2":                                    "the log of client-go",
 	"sigs.k8s.io/controller-runtime":                    "controllers",
-	"sigs.k8s.io/json":                                  "strict JSON, for files that explain reads",
 	"sigs.k8s.io/yaml":                                  "YAML, for files that explain reads",
 }
 

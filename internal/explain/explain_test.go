@@ -3,8 +3,6 @@
 package explain_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 const app = "registry.example.com/app"
@@ -283,45 +280,5 @@ func TestCompileNamesObjectFileAndField(t *testing.T) {
 				NewWithT(t).Expect(err).To(MatchError(ContainSubstring(want)))
 			}
 		})
-	}
-}
-
-// TestFirstRowIsSelect holds the explanation to what the controller selects, on
-// real lists.
-func TestFirstRowIsSelect(t *testing.T) {
-	policies := map[string]v1.ImagePolicySpec{
-		"semver":       {Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}}},
-		"none":         {Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=999.0.0"}}},
-		"alphabetical": {Policy: v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{}}},
-		"descending":   {Policy: v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{Order: "desc"}}},
-		"numerical": {Policy: v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}},
-			FilterTags: &v1.TagFilter{Pattern: `^(?P<n>[0-9]+)[.]`, Extract: "$n"}},
-	}
-	for _, list := range []string{"node", "alpine", "rabbitmq"} {
-		content, err := os.ReadFile(filepath.Join("../selection/testdata/tags", list+".tsv"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var tags []string
-		for line := range strings.Lines(string(content)) {
-			tag, _, _ := strings.Cut(line, "\t")
-			tags = append(tags, tag)
-		}
-		for name, spec := range policies {
-			t.Run(list+" "+name, func(t *testing.T) {
-				rule, err := selection.Compile(&spec)
-				if err != nil {
-					t.Fatal(err)
-				}
-				c := newCase(t, "")
-				c.Policy.Spec = spec
-				exclusions, _ := scan.CompileExclusions(c.Repository.Spec.ExclusionList)
-				want, found := rule.Select(exclusions.AppendKept(nil, tags))
-				got := explained(t, c, explain.Options{}, explain.Listing{Tags: tags}).Selected
-				if (got != nil) != found || found && got.Tag != want.Tag {
-					t.Errorf("got %v, want %v, %t", got, want, found)
-				}
-			})
-		}
 	}
 }

@@ -48,7 +48,7 @@ type Trials struct {
 func (t Trials) of(tag string) (v1.JudgedCandidate, bool) {
 	i := slices.IndexFunc(t.Judged, func(c v1.JudgedCandidate) bool { return c.Tag == tag })
 	if i < 0 {
-		return v1.JudgedCandidate{Tag: tag, Verdict: Unjudged}, false
+		return v1.JudgedCandidate{}, false
 	}
 	return t.Judged[i], true
 }
@@ -58,7 +58,7 @@ func (t Trials) of(tag string) (v1.JudgedCandidate, bool) {
 func (c *Case) Observed() Trials {
 	status := c.Policy.Status
 	ofImage := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
-	if !c.Live() || !ofImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
+	if !c.Live() || !c.Policy.Spec.HasGates() || !ofImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
 		return Trials{By: ByNobody}
 	}
 	return Trials{By: ByController, Judged: status.Candidates, Complete: true}
@@ -111,14 +111,7 @@ func (c *Case) reportedGates(t Trials) *Gates {
 
 // durationText renders a duration without units of which there are none.
 func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }
 
 // verifyText says by whom an image must be signed, as what follows "signed ".
@@ -157,9 +150,10 @@ func (c *Case) judged(candidate Candidate, j v1.JudgedCandidate) Candidate {
 	return candidate
 }
 
-// judge parts the ranking: those before the first candidate that is not stopped by
+// part parts the ranking: those before the first candidate that is not stopped by
 // its verdict, that one, and those behind it.
-func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
+func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
+	t := o.Trials
 	for i, choice := range ranked {
 		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
 		j, known := t.of(choice.Tag)
@@ -167,7 +161,7 @@ func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
 			candidate = c.judged(candidate, j)
 		}
 		switch {
-		case r.Selected != nil && len(r.RunnersUp) < top:
+		case r.Selected != nil && len(r.RunnersUp) < o.Top:
 			r.RunnersUp = append(r.RunnersUp, candidate)
 		case r.Selected != nil:
 			return
@@ -177,10 +171,17 @@ func (c *Case) judge(r *Result, ranked []selection.Choice, top int, t Trials) {
 			return
 		case !known && t.untold(choice.Tag, c.rule):
 		default:
-			candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
-			r.Selected = &candidate
+			r.pick(candidate)
 		}
 	}
+}
+
+// pick notes the candidate that is selected.
+func (r *Result) pick(candidate Candidate) {
+	if r.Gates != nil {
+		candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
+	}
+	r.Selected = &candidate
 }
 
 // untold reports whether the status may have left out a candidate that was judged:
@@ -213,14 +214,15 @@ func (c *Case) noteGates(r *Result, t Trials) {
 	}
 	if !t.Complete && t.By == ByExplain {
 		r.Note(NoteNotAllJudged, "none of the first %s passes, and the others were not judged: the controller goes on until one passes",
-			count(len(r.PassedOver), "candidate"))
+			Count(len(r.PassedOver), "candidate"))
 	}
 	if t.By == ByExplain {
 		c.noteVerdicts(r)
 	}
 }
 
-func count(n int, what string) string {
+// Count returns a number with what is counted, in the plural unless there is one.
+func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -244,24 +246,19 @@ func (c *Case) noteVerdicts(r *Result) {
 	}
 }
 
-// VerdictText tells a verdict, with the field of spec and the reason, as what follows
-// "the tag was ".
+var verdictTexts = map[v1.CandidateVerdict]string{
+	v1.CandidatePassed:   "passed",
+	v1.CandidateKept:     "kept",
+	v1.CandidateRejected: "rejected",
+	v1.CandidateRipening: "too young",
+	Unjudged:             "not judged",
+	Unknown:              "not judged by all gates",
+}
+
+// VerdictText returns a verdict in words, with the field of spec and the reason, as what
+// follows "the tag was ".
 func VerdictText(verdict v1.CandidateVerdict, gate, message string) string {
-	text := ""
-	switch verdict {
-	case v1.CandidatePassed:
-		text = "passed"
-	case v1.CandidateKept:
-		text = "kept"
-	case v1.CandidateRejected:
-		text = "rejected"
-	case v1.CandidateRipening:
-		text = "too young"
-	case Unjudged:
-		return "not judged"
-	case Unknown:
-		return "not judged by all gates: " + message
-	}
+	text := verdictTexts[verdict]
 	if verdict == v1.CandidateRejected && gate != "" && gate != v1.GateDigest {
 		text += " by spec." + gate
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 const (
@@ -159,8 +160,8 @@ type Gates struct {
 	JudgedBy JudgedBy `json:"judgedBy"`
 }
 
-// Cause is why a tag is no candidate: one of selection's, or Excluded.
-type Cause string
+// Cause is why a tag is no candidate: one of selection's, or CauseExcluded.
+type Cause = selection.Cause
 
 // CauseExcluded is that an item of spec.exclusionList matches.
 const CauseExcluded Cause = "Excluded"
@@ -182,6 +183,9 @@ type RejectedTag struct {
 	Cause Cause  `json:"cause"`
 	// Reason follows "the tag …".
 	Reason string `json:"reason"`
+
+	// Item is the index in spec.exclusionList of the item that excludes.
+	Item int `json:"-"`
 }
 
 // Verdict is what became of a tag.

@@ -13,25 +13,23 @@ import (
 
 // story says what became of one tag. One that is not listed is judged too:
 // to push it would not help where it is rejected.
-func (c *Case) story(r *Result, o Options, l Listing, considered []string, ranked []selection.Choice) *Story {
-	s := &Story{Tag: o.Tag}
-	verdict := c.rule.Judge(o.Tag)
-	out, excluded := c.exclusion(o.Tag)
-	listed := slices.Contains(l.Tags, o.Tag) || slices.Contains(considered, o.Tag)
+func (c *Case) story(r *Result, o Options, l Listing, listed bool, ranked []selection.Choice) *Story {
+	rejected := c.rejection(o.Tag)
+	s := &Story{Tag: o.Tag, Cause: rejected.Cause, Reason: rejected.Reason}
 	switch {
-	case excluded && out.item == noItem:
-		s.Verdict, s.Cause, s.Reason = Excluded, Cause(verdict.Cause), verdict.Reason
-	case excluded:
-		s.Verdict, s.Cause, s.Reason = Excluded, CauseExcluded, "is excluded by "+c.itemText(out.item)
-	case c.isUnranked(verdict):
-		s.Verdict, s.Reason = Unranked, "is a candidate, but how it ranks is not known here"
-	case !verdict.Accepted():
-		s.Verdict, s.Cause, s.Reason = Rejected, Cause(verdict.Cause), verdict.Reason
+	case c.isUnranked(o.Tag, s.Cause):
+		s.Verdict, s.Cause, s.Reason = Unranked, "", "is a candidate, but how it ranks is not known here"
+	case s.Cause == CauseExcluded:
+		s.Verdict, s.Reason = Excluded, "is excluded by "+c.itemText(rejected.Item)
+	case rejected.isExcluded():
+		s.Verdict = Excluded
+	case s.Cause != "":
+		s.Verdict = Rejected
 	case listed:
 		c.place(s, ranked)
-		c.tell(s, r, o)
+		c.tell(s, r, *o.Trials)
 	default:
-		s.Reason = c.hypothesis(o.Tag, r, ranked)
+		s.Reason = c.hypothesis(o.Tag, r)
 	}
 	if !listed {
 		s.Verdict, s.Reason = NotListed, absence(o, l)+"; it "+s.Reason
@@ -73,11 +71,10 @@ func (c *Case) place(s *Story, ranked []selection.Choice) {
 }
 
 // tell adds what the gates make of a candidate.
-func (c *Case) tell(s *Story, r *Result, o Options) {
+func (c *Case) tell(s *Story, r *Result, t Trials) {
 	if r.Gates == nil {
 		return
 	}
-	t := c.trials(o)
 	j, known := t.of(s.Tag)
 	switch {
 	case r.Selected != nil && r.Selected.Tag == s.Tag:
@@ -117,19 +114,13 @@ func passes(verdict v1.CandidateVerdict) string {
 }
 
 // hypothesis says what would become of an acceptable tag that is not listed.
-func (c *Case) hypothesis(tag string, r *Result, ranked []selection.Choice) string {
-	if r.Gates == nil {
-		if len(ranked) > 0 && c.rule.Compare(tag, ranked[0].Tag) < 0 {
-			return c.wouldBeBehind(tag, ranked[0].Tag)
-		}
+func (c *Case) hypothesis(tag string, r *Result) string {
+	switch best := r.Selected; {
+	case best != nil && c.rule.Compare(tag, best.Tag) < 0:
+		return fmt.Sprintf("would be a candidate, behind %s: %s", best.Tag, c.rule.Precedence(best.Tag, tag))
+	case r.Gates != nil:
+		return "would be selected if its image passes the gates"
+	default:
 		return "would be selected"
 	}
-	if r.Selected != nil && c.rule.Compare(tag, r.Selected.Tag) < 0 {
-		return c.wouldBeBehind(tag, r.Selected.Tag)
-	}
-	return "would be selected if its image passes the gates"
-}
-
-func (c *Case) wouldBeBehind(tag, winner string) string {
-	return fmt.Sprintf("would be a candidate, behind %s: %s", winner, c.rule.Precedence(winner, tag))
 }

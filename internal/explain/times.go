@@ -18,13 +18,7 @@ func (c *Case) Times() v1.TimeSource { return c.rule.Times() }
 // Timed returns the tags whose times are compared: those that a scan would keep, and
 // the filter lets through.
 func (c *Case) Timed(tags []string) []string {
-	var timed []string
-	for _, tag := range c.exclusions.AppendKept(nil, tags) {
-		if c.rule.Considers(tag) {
-			timed = append(timed, tag)
-		}
-	}
-	return timed
+	return slices.DeleteFunc(c.exclusions.AppendKept(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
 }
 
 // ProvideCreated has tags compared by when their images were created, which facts tell. When
@@ -86,7 +80,7 @@ func (c *Case) noteTimes(r *Result, ranked []selection.Choice) {
 		return
 	}
 	r.Note(NoteTimesUnknown, "when the images were created was not read: what is selected is what the status says, "+
-		"and --gates reads the times of all %d tags, with a request or two for each", r.Tags.Unranked+len(r.RunnersUp)+selectedCount(r))
+		"and --gates reads the times of all %d tags, with a request or two for each", r.Tags.Unranked+r.Tags.Candidates)
 }
 
 // noteSources notes from which sources the times of creation are.
@@ -98,38 +92,25 @@ func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
 		}
 	}
 	for _, by := range slices.Sorted(maps.Keys(tags)) {
-		r.Note(NoteTimesFrom, "%s, such as %s: the time of creation is according to %s", count(len(tags[by]), "candidate"), tags[by][0], by)
+		r.Note(NoteTimesFrom, "%s, such as %s: the time of creation is according to %s", Count(len(tags[by]), "candidate"), tags[by][0], by)
 	}
 	if r.Tags.Unranked > 0 {
 		r.Note(NoteTimesUnknown, "%s with an image that does not state when it was created: "+
 			"ordered by when the controller first saw the tag, which is known to the controller only, and not ranked here",
-			count(r.Tags.Unranked, "candidate"))
+			Count(r.Tags.Unranked, "candidate"))
 	}
-}
-
-func selectedCount(r *Result) int {
-	if r.Selected == nil {
-		return 0
-	}
-	return 1
 }
 
 // isUnranked reports whether a tag that has no time here has one for the controller.
-func (c *Case) isUnranked(v selection.Verdict) bool {
-	if v.Cause != selection.CauseNoTime {
+func (c *Case) isUnranked(tag string, cause Cause) bool {
+	if cause != selection.CauseNoTime {
 		return false
 	}
-	fact := c.created[v.Tag]
+	fact := c.created[tag]
 	return c.timeless || fact.Created == admission.CreatedUnsaid && fact.Digest != ""
 }
 
 // isRankUnknown reports whether the image of the status is one whose rank is not known here.
 func (c *Case) isRankUnknown(ref *v1.ImageRef) bool {
-	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(c.rule.Judge(ref.Tag))
-}
-
-// unranked parts those tags from the rejected ones of which nobody knows how they rank.
-func (c *Case) unranked(rejected []selection.Verdict) ([]selection.Verdict, int) {
-	rest := slices.DeleteFunc(slices.Clone(rejected), c.isUnranked)
-	return rest, len(rejected) - len(rest)
+	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(ref.Tag, c.rule.Judge(ref.Tag).Cause)
 }

@@ -26,11 +26,11 @@ type Progress struct {
 // NewProgress returns a Progress for what is being listed. Nothing is ever
 // written to out unless it is a terminal that can erase a line.
 func NewProgress(out io.Writer, what string) *Progress {
-	file, ok := out.(*os.File)
-	if !ok || !IsTerminal(file) || os.Getenv("TERM") == "dumb" {
+	width := StyleOf(out, ColorNever).Width
+	if width == 0 || os.Getenv("TERM") == "dumb" {
 		return &Progress{}
 	}
-	return &Progress{out: out, width: StyleOf(out, ColorNever).Width, what: Clean(what)}
+	return &Progress{out: out, width: width, what: Clean(what)}
 }
 
 // eraseLine erases the line, and goes to its beginning.
@@ -38,10 +38,9 @@ var eraseLine = "\r" + text.EraseLine.Sprint()
 
 // Show tells how many pages and tags were listed. One page is no long listing.
 func (p *Progress) Show(pages, tags int) {
-	if p.out == nil || pages < 2 {
-		return
+	if pages > 1 {
+		p.draw(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
 	}
-	p.draw(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
 }
 
 // Counter returns a function to call after each of some steps, which shows how many
@@ -49,14 +48,14 @@ func (p *Progress) Show(pages, tags int) {
 func (p *Progress) Counter(doing string, all int) func() {
 	var done atomic.Int64
 	return func() {
-		n := done.Add(1)
-		if p.out != nil {
-			p.draw(fmt.Sprintf("%s %s: %d of %d", doing, p.what, n, all))
-		}
+		p.draw(fmt.Sprintf("%s %s: %d of %d", doing, p.what, done.Add(1), all))
 	}
 }
 
 func (p *Progress) draw(line string) {
+	if p.out == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shown = true

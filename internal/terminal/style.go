@@ -39,7 +39,7 @@ func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
 func StyleOf(out io.Writer, color string) Style {
 	style := Style{Color: color == ColorAlways}
 	file, ok := out.(*os.File)
-	if !ok || !IsTerminal(file) {
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return style
 	}
 	if width, height, err := term.GetSize(int(file.Fd())); err == nil {
@@ -51,9 +51,6 @@ func StyleOf(out io.Writer, color string) Style {
 	return style
 }
 
-// IsTerminal reports whether a file is a terminal.
-func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
-
 // Paint colours a text.
 func (s Style) Paint(color text.Color, line string) string {
 	if !s.Color || line == "" {
@@ -63,8 +60,7 @@ func (s Style) Paint(color text.Color, line string) string {
 }
 
 // Table returns the lines of a table without borders, cut to the width. The first
-// row has the titles, and the highlighted one is green, unless it is 0. Cells must
-// be clean.
+// row has the titles, and the highlighted one is green, unless it is 0.
 func (s Style) Table(rows [][]string, highlighted int) []string {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{Box: table.BoxStyle{PaddingRight: "  "}, Options: table.OptionsNoBordersAndSeparators})
@@ -72,7 +68,7 @@ func (s Style) Table(rows [][]string, highlighted int) []string {
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
 		for i, cell := range row {
-			cells[i] = cell
+			cells[i] = Clean(cell)
 		}
 		t.AppendRow(cells)
 	}

@@ -49,12 +49,7 @@ func CleanJSON(s string) string {
 }
 
 // Cut cuts a clean text to a width in columns, 0 for any, and marks the cut.
-func Cut(line string, width int) string {
-	if width <= 0 || text.StringWidth(line) <= width {
-		return line
-	}
-	return text.Snip(line, width, "…")
-}
+func Cut(line string, width int) string { return text.Snip(line, width, "…") }
 
 // Wrap breaks a clean text, which may be coloured, into lines of at most a width in
 // columns, 0 for any. A word that is wider than that is broken, too.

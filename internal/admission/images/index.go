@@ -16,32 +16,29 @@ import (
 // each. Indexes that name no platforms have one image as a rule.
 const maxUnnamed = 16
 
-// part is an image of an index. Its configuration is nil where it was not read.
-type part struct {
+// index reads images of an index. An image that the registry does not have states nothing:
+// indexes are copied in part.
+type index struct {
 	manifest
-	config *config
-}
-
-// parts reads images of an index, each manifest and each configuration once. An image that the
-// registry does not have states nothing: indexes are copied in part.
-type parts struct {
 	source Source
-	index  manifest
-	read   map[string]*part
 	// left is how many bytes all configurations together may still have.
 	left int64
 }
 
 // platforms returns the platforms that the index names, and those of the images whose
 // platform it does not name.
-func (p *parts) platforms(ctx context.Context) ([]string, error) {
+func (x *index) platforms(ctx context.Context) ([]string, error) {
 	var all []string
-	for _, d := range p.index.images() {
+	for _, d := range x.images() {
 		all = append(all, d.Platform.normalized())
 	}
-	unnamed := p.index.unnamed()
+	unnamed := x.unnamed()
 	for _, d := range unnamed[:min(len(unnamed), maxUnnamed)] {
-		c, err := p.config(ctx, d.Digest)
+		m, err := x.image(ctx, d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		c, err := x.config(ctx, d.Digest, m)
 		if err != nil {
 			return nil, err
 		}
@@ -52,8 +49,8 @@ func (p *parts) platforms(ctx context.Context) ([]string, error) {
 
 // stated returns when the first image of the index says that it was created. All were built
 // together, or else the index states more than any of them.
-func (p *parts) stated(ctx context.Context) (admission.Statements, error) {
-	images := p.index.images()
+func (x *index) stated(ctx context.Context) (admission.Statements, error) {
+	images := x.images()
 	if len(images) == 0 {
 		return admission.Statements{}, nil
 	}
@@ -62,7 +59,7 @@ func (p *parts) stated(ctx context.Context) (admission.Statements, error) {
 	if _, by := stated.Created(); by != admission.CreatedByNothing || !image.IsDigest(first.Digest) {
 		return stated, nil
 	}
-	m, err := p.part(ctx, first.Digest)
+	m, err := x.image(ctx, first.Digest)
 	if err != nil {
 		return stated, err
 	}
@@ -70,46 +67,29 @@ func (p *parts) stated(ctx context.Context) (admission.Statements, error) {
 	if _, by := stated.Created(); by != admission.CreatedByNothing {
 		return stated, nil
 	}
-	c, err := p.config(ctx, first.Digest)
+	c, err := x.config(ctx, first.Digest, m)
 	return c.state(stated), err
 }
 
-// part returns an image of the index with its manifest.
-func (p *parts) part(ctx context.Context, digest string) (*part, error) {
-	if known := p.read[digest]; known != nil {
-		return known, nil
-	}
-	m, err := p.source.Manifest(ctx, digest)
-	if err = presence(digest, err); err != nil {
-		return nil, err
-	}
-	if p.read == nil {
-		p.read = map[string]*part{}
-	}
-	p.read[digest] = &part{manifest: parse(m)}
-	return p.read[digest], nil
+// image returns the manifest of an image of the index.
+func (x *index) image(ctx context.Context, digest string) (manifest, error) {
+	m, err := x.source.Manifest(ctx, digest)
+	return parse(m), presence(digest, err)
 }
 
 // config returns the configuration of an image of the index.
-func (p *parts) config(ctx context.Context, digest string) (config, error) {
-	of, err := p.part(ctx, digest)
-	if err != nil || of.isIndex() {
-		return config{}, err
+func (x *index) config(ctx context.Context, digest string, m manifest) (config, error) {
+	if m.isIndex() {
+		return config{}, nil
 	}
-	if of.config == nil {
-		c, err := readConfig(ctx, p.blob, of.Config, p.left)
-		if err = presence(digest, err); err != nil {
-			return config{}, err
-		}
-		of.config = &c
-	}
-	return *of.config, nil
+	c, err := readConfig(ctx, x.blob, m.Config, x.left)
+	return c, presence(digest, err)
 }
 
 // blob reads a configuration, and takes its bytes off those that are left.
-func (p *parts) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
-	blob, err := p.source.Blob(ctx, digest, limit)
-	p.left -= int64(len(blob))
+func (x *index) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
+	blob, err := x.source.Blob(ctx, digest, limit)
+	x.left -= int64(len(blob))
 	return blob, err
 }
 

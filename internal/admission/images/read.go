@@ -23,8 +23,8 @@ type Source interface {
 // maxConfig bounds the configuration of an image, in bytes. Most have a few kilobytes.
 const maxConfig = 8 << 20
 
-// Read reads what is wanted of the image at a tag or a digest, with as few requests as that
-// takes. What comes with them is in the fact, too. Errors are those of the source: what an
+// Read reads what is wanted of the image at a tag or a digest, with as few requests as either of
+// the two takes. What comes with them is in the fact, too. Errors are those of the source: what an
 // image states in a form that is not understood is not stated.
 func Read(ctx context.Context, source Source, reference string, wants admission.Wants) (admission.Fact, error) {
 	m, err := source.Manifest(ctx, reference)
@@ -36,7 +36,7 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 	stated := admission.Statements{Annotations: []string{parsed.Annotations[admission.CreatedKey]}}
 	fact.Created, fact.CreatedBy = stated.Created()
 	if parsed.isIndex() {
-		return readIndex(ctx, &parts{source: source, index: parsed, left: maxConfig}, fact, wants)
+		return readIndex(ctx, &index{source: source, manifest: parsed, left: maxConfig}, fact, wants)
 	}
 	if !wants.Platforms && fact.Created != admission.CreatedUnread {
 		return fact, nil
@@ -58,10 +58,10 @@ func created(fact admission.Fact, stated admission.Statements) admission.Fact {
 }
 
 // readIndex reads what is wanted of an index.
-func readIndex(ctx context.Context, p *parts, fact admission.Fact, wants admission.Wants) (admission.Fact, error) {
+func readIndex(ctx context.Context, x *index, fact admission.Fact, wants admission.Wants) (admission.Fact, error) {
 	var err error
-	if wants.Platforms || len(p.index.unnamed()) == 0 {
-		if fact.Platforms, err = p.platforms(ctx); err != nil {
+	if wants.Platforms || len(x.unnamed()) == 0 {
+		if fact.Platforms, err = x.platforms(ctx); err != nil {
 			return fact, err
 		}
 		fact.Read = true
@@ -69,7 +69,7 @@ func readIndex(ctx context.Context, p *parts, fact admission.Fact, wants admissi
 	if !wants.Created || fact.Created != admission.CreatedUnread {
 		return fact, nil
 	}
-	stated, err := p.stated(ctx)
+	stated, err := x.stated(ctx)
 	if err != nil {
 		return fact, err
 	}
@@ -91,12 +91,11 @@ func (c config) state(stated admission.Statements) admission.Statements {
 	return stated
 }
 
-// blobReader is Source.Blob.
-type blobReader func(ctx context.Context, digest string, limit int64) ([]byte, error)
-
 // readConfig reads a configuration of at most limit bytes. One that is none, or is not asked
 // for, has nothing in it.
-func readConfig(ctx context.Context, read blobReader, d *descriptor, limit int64) (config, error) {
+func readConfig(
+	ctx context.Context, read func(ctx context.Context, digest string, limit int64) ([]byte, error), d *descriptor, limit int64,
+) (config, error) {
 	var c config
 	if !d.isReadable(limit) {
 		return c, nil

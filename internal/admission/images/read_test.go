@@ -203,23 +203,29 @@ func TestImages(t *testing.T) {
 		}, created, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			reg, from := start(t)
-			digest := tt.push(pusher{t, reg})
-			for _, reference := range []string{"t", digest} {
-				reg.Reset()
-				got, err := images.Read(t.Context(), from, reference, tt.wants)
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := admission.Fact{Digest: digest, Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s (-want +got):\n%s", reference, diff)
-				}
-				if m, b := reg.Count(registrytest.ManifestGet), reg.Count(registrytest.Blob); m != tt.manifests || b != tt.blobs {
-					t.Errorf("%s: %d manifests and %d blobs were asked for, want %d and %d", reference, m, b, tt.manifests, tt.blobs)
-				}
-			}
+			want := admission.Fact{Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
+			checkRead(t, tt.push, tt.wants, want, tt.manifests, tt.blobs)
 		})
+	}
+}
+
+// checkRead reads what was pushed, by its tag and by its digest, and counts the requests.
+func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.Fact, manifests, blobs int) {
+	t.Helper()
+	reg, from := start(t)
+	want.Digest = push(pusher{t, reg})
+	for _, reference := range []string{"t", want.Digest} {
+		reg.Reset()
+		got, err := images.Read(t.Context(), from, reference, wants)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reference, diff)
+		}
+		if m, b := reg.Count(registrytest.ManifestGet), reg.Count(registrytest.Blob); m != manifests || b != blobs {
+			t.Errorf("%s: %d manifests and %d blobs were asked for, want %d and %d", reference, m, b, manifests, blobs)
+		}
 	}
 }
 

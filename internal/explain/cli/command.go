@@ -61,15 +61,13 @@ func newExplain() *cobra.Command {
 	o := &options{kube: genericclioptions.NewConfigFlags(true)}
 	o.kube.CacheDir = nil // nothing is cached
 	cmd := &cobra.Command{
-		Use:               "explain (NAME | -f FILE[,FILE])",
-		Short:             "Explain which image an ImagePolicy selects, and why",
-		Long:              long,
-		Args:              cobra.MaximumNArgs(1),
-		PreRunE:           func(_ *cobra.Command, args []string) error { return o.check(args) },
-		RunE:              o.run,
-		ValidArgsFunction: o.completeNames,
+		Use:     "explain (NAME | -f FILE[,FILE])",
+		Short:   "Explain which image an ImagePolicy selects, and why",
+		Long:    long,
+		Args:    cobra.MaximumNArgs(1),
+		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
+		RunE:    o.run,
 	}
-	cmd.SetUsageFunc(usage(cmd.UsageFunc()))
 	o.bind(cmd)
 	return cmd
 }
@@ -83,15 +81,6 @@ func (o *options) run(cmd *cobra.Command, args []string) error {
 		return errNothing
 	}
 	return classified(err)
-}
-
-// usage fills in the name of the program, which is only known when the command
-// is part of one.
-func usage(show func(*cobra.Command) error) func(*cobra.Command) error {
-	return func(cmd *cobra.Command) error {
-		cmd.Example = fmt.Sprintf(examples, cmd.Root().CommandPath())
-		return show(cmd)
-	}
 }
 
 func (o *options) bind(cmd *cobra.Command) {

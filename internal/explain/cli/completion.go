@@ -9,23 +9,26 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// completionTime is how long somebody who completes waits for a cluster.
+// completionTime bounds what is asked of a cluster for a completion.
 const completionTime = 3 * time.Second
 
-// bindCompletions completes the values of flags that are no names of files.
+// bindCompletions completes the name of a policy, and the values of flags that are no names of files.
 func (o *options) bindCompletions(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = o.fromCluster(o.policies)
 	for name, words := range map[string]cobra.CompletionFunc{
 		"output":    cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"color":     cobra.FixedCompletions(terminal.Colors(), cobra.ShellCompDirectiveNoFileComp),
-		"namespace": o.fromCluster(func(ctx context.Context, c *source.Cluster, _ string) ([]string, error) { return c.Namespaces(ctx) }),
-		"tag":       o.completeTags,
+		"namespace": o.fromCluster(namespaces),
+		"tag":       o.fromCluster(o.tagsOfStatuses),
 		"context":   o.completeContexts,
 		"filename":  cobra.FixedCompletions([]string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt),
 	} {
@@ -35,44 +38,45 @@ func (o *options) bindCompletions(cmd *cobra.Command) {
 	}
 }
 
-// fromCluster completes with what a cluster says.
-func (o *options) fromCluster(words func(ctx context.Context, c *source.Cluster, namespace string) ([]string, error)) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// words are those that a cluster has for what is completed, where args are there already.
+type words func(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error)
+
+// fromCluster completes with what a cluster has.
+func (o *options) fromCluster(words words) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
 		cluster, namespace, err := o.openCluster()
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp // who completes wants no errors between the words
+			return nil, cobra.ShellCompDirectiveNoFileComp // errors would be in the way between the words
 		}
-		found, _ := words(ctx, cluster, namespace)
+		found, _ := words(ctx, cluster, namespace, args)
 		return found, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// completeNames completes the name of a policy.
-func (o *options) completeNames(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || len(o.files) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return o.fromCluster(func(ctx context.Context, c *source.Cluster, namespace string) ([]string, error) {
-		return c.Policies(ctx, namespace)
-	})(cmd, args, toComplete)
+func namespaces(ctx context.Context, c *source.Cluster, _ string, _ []string) ([]string, error) {
+	return c.Names(ctx, corev1.SchemeGroupVersion.WithKind("NamespaceList"), "")
 }
 
-// completeTags completes with the tags that the statuses name: they are had
-// without a request to the registry.
-func (o *options) completeTags(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 || len(o.files) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+func (o *options) policies(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error) {
+	if len(args) > 0 || len(o.files) > 0 {
+		return nil, nil
 	}
-	return o.fromCluster(func(ctx context.Context, c *source.Cluster, namespace string) ([]string, error) {
-		found, err := c.Case(ctx, types.NamespacedName{Namespace: namespace, Name: args[0]})
-		if err != nil {
-			return nil, err
-		}
-		l, err := source.StatusTags(found)
-		return l.Tags, err
-	})(cmd, args, toComplete)
+	return c.Names(ctx, v1.GroupVersion.WithKind(v1.ImagePolicyKind+"List"), namespace)
+}
+
+// tagsOfStatuses are had without a request to the registry.
+func (o *options) tagsOfStatuses(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error) {
+	if len(args) == 0 || len(o.files) > 0 {
+		return nil, nil
+	}
+	found, err := c.Case(ctx, types.NamespacedName{Namespace: namespace, Name: args[0]})
+	if err != nil {
+		return nil, err
+	}
+	l, err := source.StatusTags(found)
+	return l.Tags, err
 }
 
 // completeContexts completes the name of a context of the kubeconfig.

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -41,30 +40,26 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := q.Compile(); err != nil {
+	err = q.Compile()
+	if err == nil && (!o.gates || q.Times() != v1.TimeCreated) {
+		err = q.ProvideStatus()
+	}
+	if err != nil {
 		return nil, source.Invalid(err)
 	}
-	if !o.gates || q.Times() != v1.TimeCreated {
-		if err := q.ProvideStatus(); err != nil {
-			return nil, source.Invalid(err)
-		}
-	}
+	var l explain.Listing
 	switch {
 	case o.tags != "":
-		l, err := source.ReadTags(o.tags, os.Stdin)
-		if err != nil {
-			return nil, err
-		}
-		return q.conclude(ctx, l, nil), nil
+		l, err = source.ReadTags(o.tags, os.Stdin)
 	case o.fromStatus:
-		l, err := source.StatusTags(q.Case)
-		if err != nil {
-			return nil, err
-		}
-		return q.conclude(ctx, l, nil), nil
+		l, err = source.StatusTags(q.Case)
 	default:
 		return q.askRegistry(ctx)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return q.conclude(ctx, l, nil), nil
 }
 
 func (q *inquiry) readFiles(args []string) error {
@@ -232,10 +227,6 @@ func (q *inquiry) noteFiles(r *explain.Result, asked bool) {
 	if asked && (spec.SecretRef != nil || spec.ServiceAccountName != "" || spec.CertSecretRef != nil || spec.ProxySecretRef != nil ||
 		q.Repository.GetProvider() != v1.ProviderGeneric) {
 		r.Note(explain.NoteIdentity, "secrets and identities that the ImageRepository names are in a cluster: "+
-			"the registry was reached %s", identityText(q.Image.Host()))
+			"the registry was reached with what the docker configuration has for %s, and without its certificates and proxy", q.Image.Host())
 	}
-}
-
-func identityText(host string) string {
-	return fmt.Sprintf("with what the docker configuration has for %s, and without its certificates and proxy", host)
 }

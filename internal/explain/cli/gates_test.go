@@ -4,10 +4,7 @@ package cli_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
@@ -62,10 +58,8 @@ func TestGatesOfFiles(t *testing.T) {
 		note     string
 	}{
 		{"nothing is asked without --gates", of(platforms), "1.3.0", nil, explain.Unjudged, "--gates judges it here"},
-		{"no image has it", of("  platforms: [windows/amd64]\n", "--gates"), "", []string{"1.3.0", "1.2.0", "1.1.0", "1.0.0"}, "", ""},
 		{"no file says since when an image is there", of("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
 			explain.Unknown, "since when its age counts is known to the controller only"},
-		{"one that is held back is not judged", of("  exclude: [1.3.0, 1.1.0]\n"+platforms, "--gates"), "1.0.0", []string{"1.2.0"}, v1.CandidatePassed, ""},
 		{"a policy without gates has none to judge", of("", "--gates"), "1.3.0", nil, "", ""},
 		{"no file has the keys", of("  verify: {secretRef: {name: keys}}\n", "--gates"), "1.3.0", nil, explain.Unknown,
 			"its signatures were not checked: the files hold no Secret 'keys'"},
@@ -79,10 +73,6 @@ func TestGatesOfFiles(t *testing.T) {
 				g.Expect(c.Message).NotTo(BeEmpty())
 			}
 			g.Expect(over).To(Equal(tt.over))
-			if tt.selected == "" {
-				g.Expect(r.Selected).To(BeNil())
-				return
-			}
 			g.Expect(*r.Selected).To(And(HaveField("Tag", tt.selected), HaveField("Verdict", tt.verdict), HaveField("Digest", HavePrefix("sha256:"))))
 			g.Expect(fmt.Sprint(r.Notes)).To(ContainSubstring(tt.note))
 		})
@@ -104,19 +94,6 @@ func TestGatesAreRunInOrder(t *testing.T) {
 	}
 	judged.args = append(judged.args, "--tag", "1.0.0")
 	g.Expect(decoded(t, judged).Tag.Judged.Verdict).To(Equal(v1.CandidatePassed), "unless it is asked about")
-}
-
-// TestGatesAreBounded: thousands of images are not read by mistake.
-func TestGatesAreBounded(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-	registry := registrytest.Start(t)
-	for minor := range 20 {
-		registry.PushTags(t, "app", fmt.Sprintf("1.%d.0", minor))
-	}
-	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: policy("1.x") + platforms + repository(registry.Image("app"))})
-	g.Expect(r.PassedOver).To(HaveLen(16))
-	g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("none of the first 16 candidates passes, and the others were not judged"))))
 }
 
 // TestNewestByCreated reads when the images were created: once for each tag that the
@@ -142,90 +119,11 @@ func TestNewestByCreated(t *testing.T) {
 	}
 }
 
-// cluster serves a policy and its repository.
-func cluster(t *testing.T, policy *v1.ImagePolicy, repo *v1.ImageRepository) string {
-	t.Helper()
-	answers := map[string]any{
-		"/api":  map[string]any{"kind": "APIVersions", "versions": []string{"v1"}},
-		"/apis": json.RawMessage(`{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "image.toolkit.fluxcd.io", "versions": [{"groupVersion": "image.toolkit.fluxcd.io/v1", "version": "v1"}]}]}`),
-		"/apis/image.toolkit.fluxcd.io/v1": json.RawMessage(`{"kind": "APIResourceList", "groupVersion": "image.toolkit.fluxcd.io/v1", "resources": [
-			{"name": "imagepolicies", "kind": "ImagePolicy", "namespaced": true}, {"name": "imagerepositories", "kind": "ImageRepository", "namespaced": true}]}`),
-		"/apis/image.toolkit.fluxcd.io/v1/namespaces/default/imagepolicies/app":     policy,
-		"/apis/image.toolkit.fluxcd.io/v1/namespaces/default/imagerepositories/app": repo,
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		answer, known := answers[r.URL.Path]
-		if !known {
-			w.WriteHeader(http.StatusNotFound)
-		}
-		_ = json.NewEncoder(w).Encode(answer)
-	}))
-	t.Cleanup(server.Close)
-	return kubeconfig(t, server.URL)
-}
-
 func createdAt(year int) gcr.Time {
 	if year == 0 {
 		return gcr.Time{}
 	}
 	return gcr.Time{Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}
-}
-
-// ageing returns a policy that has selected 1.1.0, while 1.5.0 ripens.
-func ageing(image, young, fine string) (*v1.ImagePolicy, *v1.ImageRepository) {
-	meta := metav1.ObjectMeta{Namespace: "default", Name: "app"}
-	p := &v1.ImagePolicy{ObjectMeta: meta, TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: v1.ImagePolicyKind}}
-	p.Spec.ImageRepositoryRef.Name = "app"
-	p.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
-	p.Spec.Platforms, p.Spec.MinimumAge = []string{"linux/arm64"}, &metav1.Duration{Duration: 72 * time.Hour}
-	p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
-	p.Status.LatestRef = &v1.ImageRef{Name: image, Image: image, Tag: "1.1.0", Digest: fine}
-	p.Status.Candidates = []v1.JudgedCandidate{
-		{Tag: "1.5.0", Digest: young, Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Message: "was first seen then",
-			EligibleAt: &metav1.Time{Time: time.Now().Add(time.Hour)}},
-		{Tag: "1.1.0", Digest: fine, Verdict: v1.CandidatePassed},
-	}
-	repo := &v1.ImageRepository{ObjectMeta: meta, TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: v1.ImageRepositoryKind}}
-	repo.Spec.Image, repo.Spec.Insecure = image, true
-	return p, repo
-}
-
-// TestAgeInACluster: since when an image is there, the status knows.
-func TestAgeInACluster(t *testing.T) {
-	t.Parallel()
-	registry := multiarch(t)
-	young := registry.PushIndex(t, "app", "1.5.0", "linux/amd64", "linux/arm64")
-	fine := registry.PushIndex(t, "app", "1.1.0", "linux/amd64", "linux/arm64")
-	run := func(change func(*v1.ImagePolicy)) explain.Result {
-		t.Helper()
-		p, repo := ageing(registry.Image("app"), young, fine)
-		change(p)
-		return decoded(t, run{args: []string{"explain", "app", "-n", "default", "--gates", "--kubeconfig", cluster(t, p, repo)}})
-	}
-	for _, tt := range []struct {
-		reason   string
-		change   func(*v1.ImagePolicy)
-		selected string
-		verdict  v1.CandidateVerdict
-	}{
-		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImagePolicy) {}, "1.1.0", v1.CandidatePassed},
-		{"it is old enough as soon as the status said it would be", func(p *v1.ImagePolicy) {
-			p.Status.Candidates[0].EligibleAt.Time = time.Now().Add(-time.Minute)
-		}, "1.5.0", v1.CandidatePassed},
-		{"another image at the tag was seen by nobody", func(p *v1.ImagePolicy) { p.Status.Candidates[0].Digest = fine }, "1.5.0", explain.Unknown},
-		{"nor was what the status does not tell of", func(p *v1.ImagePolicy) { p.Status.Candidates = p.Status.Candidates[1:] }, "1.5.0", explain.Unknown},
-		{"one that failed a later gate was old enough", func(p *v1.ImagePolicy) {
-			p.Status.Candidates[0].EligibleAt, p.Status.Candidates[0].Verdict, p.Status.Candidates[0].Gate = nil, v1.CandidateRejected, v1.GatePlatforms
-		}, "1.5.0", v1.CandidatePassed},
-	} {
-		t.Run(tt.reason, func(t *testing.T) {
-			g := NewWithT(t)
-			r := run(tt.change)
-			g.Expect(*r.Selected).To(And(HaveField("Tag", tt.selected), HaveField("Verdict", tt.verdict)))
-			g.Expect(*r.Policy.Agrees).To(Equal(tt.selected == "1.1.0"))
-		})
-	}
 }
 
 // TestSignatures: signed wins over newer unsigned, by the keys in the files.

@@ -158,6 +158,8 @@ func newRoot(name string) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newExplain())
+	explain := newExplain()
+	root.AddCommand(explain)
+	explain.Example = fmt.Sprintf(examples, root.CommandPath())
 	return root
 }

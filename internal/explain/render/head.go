@@ -4,6 +4,7 @@ package render
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,25 +16,18 @@ import (
 
 // head prints the fields that come before the tables.
 func (p *page) head(r *explain.Result) {
+	repo := r.Repository
 	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File, r.Policy.Suspended))
-	if repo := r.Repository; repo.Name != "" {
+	if repo.Name != "" {
 		p.field("Repository", object(repo.Namespace, repo.Name, repo.File, repo.Suspended))
 	}
-	if r.Repository.Image != "" {
-		p.field("Image", p.image(r.Repository))
-	}
+	p.field("Image", p.image(repo))
 	p.field("Rule", r.Rule)
-	if r.Gates != nil {
-		p.field("Gates", gates(r.Gates))
-	}
-	if r.Repository.LastScan != nil {
-		p.field("Last scan", p.scan(r.Repository.LastScan))
-	}
+	p.field("Gates", gates(r.Gates))
+	p.field("Last scan", p.scan(repo.LastScan))
 	p.field("Tags", counts(r.Tags))
 	p.painted("Selected", p.selected(r))
-	if r.Policy.Agrees != nil || r.Policy.LatestRef != nil {
-		p.field("Status", p.status(r))
-	}
+	p.field("Status", p.status(r))
 }
 
 func object(namespace, name, file string, suspended bool) string {
@@ -57,11 +51,14 @@ func (p *page) image(repo explain.Repository) string {
 }
 
 func (p *page) scan(last *explain.LastScan) string {
+	if last == nil {
+		return ""
+	}
 	line := last.Age + " ago"
 	if p.wide {
 		line += " (" + last.Time.Format(time.RFC3339) + ")"
 	}
-	line += fmt.Sprintf(", %s, revision %s", plural(last.TagCount, "tag"), p.short(last.Revision))
+	line += fmt.Sprintf(", %s, revision %s", explain.Count(last.TagCount, "tag"), p.short(last.Revision))
 	if last.Due != "" {
 		return line + "; a scan is due: " + last.Due
 	}
@@ -76,7 +73,7 @@ var sources = map[explain.Source]string{
 }
 
 func counts(tags explain.Tags) string {
-	candidates := plural(tags.Candidates+tags.Unranked, "candidate")
+	candidates := explain.Count(tags.Candidates+tags.Unranked, "candidate")
 	if tags.Unranked > 0 {
 		candidates += fmt.Sprintf(" (%d of unknown rank)", tags.Unranked)
 	}
@@ -85,16 +82,9 @@ func counts(tags explain.Tags) string {
 		text += "; there are more"
 	}
 	if tags.Invalid > 0 {
-		text += fmt.Sprintf("; and %s that no tag can have", plural(tags.Invalid, "name"))
+		text += fmt.Sprintf("; and %s that no tag can have", explain.Count(tags.Invalid, "name"))
 	}
 	return text
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (p *page) selected(r *explain.Result) string {
@@ -114,7 +104,10 @@ func (p *page) selected(r *explain.Result) string {
 // status returns as much of the image of the status as the other fields do not show.
 func (p *page) status(r *explain.Result) string {
 	ref := r.Policy.LatestRef
-	if ref == nil {
+	switch {
+	case ref == nil && r.Policy.Agrees == nil:
+		return ""
+	case ref == nil:
 		return "no image yet"
 	}
 	line := ref.Tag
@@ -134,17 +127,22 @@ func (p *page) status(r *explain.Result) string {
 	}
 }
 
-// short shortens a digest, unless the format is wide.
-func (p *page) short(digest string) string {
-	const length = len("sha256:") + 12
-	if p.wide || len(digest) <= length || !strings.HasPrefix(digest, "sha256:") {
-		return digest
+// digest is one within a text, and the part of it that is shown.
+var digest = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]{52}`)
+
+// short shortens the digests in a text, unless the format is wide.
+func (p *page) short(text string) string {
+	if p.wide {
+		return text
 	}
-	return digest[:length]
+	return digest.ReplaceAllString(text, "$1")
 }
 
 // gates lists what images have to pass.
 func gates(g *explain.Gates) string {
+	if g == nil {
+		return ""
+	}
 	var all []string
 	if g.MinimumAge != "" {
 		all = append(all, "at least "+g.MinimumAge+" old")

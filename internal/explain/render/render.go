@@ -6,7 +6,6 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 
 	"sigs.k8s.io/yaml"
@@ -28,40 +27,25 @@ func Formats() []string { return []string{Table, Wide, JSON, YAML} }
 
 // Write prints an explanation in one of the formats.
 func Write(out io.Writer, r *explain.Result, format string, style terminal.Style) error {
-	var text string
-	var err error
-	switch format {
-	case JSON:
-		text, err = asJSON(r)
-	case YAML:
-		text, err = asYAML(r)
-	case Table, Wide:
-		text = asTable(r, format == Wide, style)
-	default:
-		err = fmt.Errorf("there is no format %q", format)
-	}
-	if err != nil {
+	if format == Table || format == Wide {
+		_, err := io.WriteString(out, asTable(r, format == Wide, style))
 		return err
 	}
-	_, err = io.WriteString(out, text)
-	return err
-}
-
-func asJSON(r *explain.Result) (string, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false) // ranges are full of < and >
 	encoder.SetIndent("", "  ")
-	err := encoder.Encode(r)
-	return terminal.CleanJSON(buffer.String()), err
-}
-
-// asYAML makes YAML of the JSON, in which all is escaped that YAML may not hold.
-func asYAML(r *explain.Result) (string, error) {
-	text, err := asJSON(r)
-	if err != nil {
-		return "", err
+	if err := encoder.Encode(r); err != nil {
+		return err
 	}
-	content, err := yaml.JSONToYAML([]byte(text))
-	return terminal.CleanJSON(string(content)), err
+	text := terminal.CleanJSON(buffer.String())
+	if format == YAML { // of the JSON, in which all is escaped that YAML may not hold
+		content, err := yaml.JSONToYAML([]byte(text))
+		if err != nil {
+			return err
+		}
+		text = terminal.CleanJSON(string(content))
+	}
+	_, err := io.WriteString(out, text)
+	return err
 }

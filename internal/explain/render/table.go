@@ -4,7 +4,6 @@ package render
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -43,8 +42,12 @@ func (p *page) line(line string) { p.text.WriteString(strings.TrimRight(line, " 
 // labelWidth is the width of the names of fields, with the gap behind them.
 const labelWidth = 12
 
-// field prints a name and a value, which is wrapped where it is too long.
-func (p *page) field(name, value string) { p.painted(name, terminal.Clean(value)) }
+// field prints a name and a value, unless there is none. It is wrapped where it is too long.
+func (p *page) field(name, value string) {
+	if value != "" {
+		p.painted(name, terminal.Clean(value))
+	}
+}
 
 // painted is field for a value that is clean, and has colours.
 func (p *page) painted(name, value string) {
@@ -70,11 +73,6 @@ func (p *page) hanging(label string, indent int, value string) {
 func (p *page) table(rows [][]string, highlighted int) {
 	if len(rows) < 2 {
 		return
-	}
-	for _, row := range rows {
-		for i, cell := range row {
-			row[i] = terminal.Clean(cell)
-		}
 	}
 	p.line("")
 	for _, line := range p.style.Table(rows, highlighted) {
@@ -105,7 +103,7 @@ func (p *page) ranking(r *explain.Result) {
 	for _, c := range candidates {
 		verdict := ""
 		if c.Verdict != "" {
-			verdict = explain.VerdictText(c.Verdict, c.Gate, p.shortened(c.Message))
+			verdict = explain.VerdictText(c.Verdict, c.Gate, p.short(c.Message))
 		}
 		rows = append(rows, row(fmt.Sprint(c.Rank), c.Tag, c.Key, verdict))
 	}
@@ -113,14 +111,6 @@ func (p *page) ranking(r *explain.Result) {
 	if left := r.Tags.Candidates - len(candidates); left > 0 && len(candidates) > 0 && r.Tags.Unranked == 0 {
 		p.line(p.style.Paint(text.Faint, fmt.Sprintf("and %d more", left)))
 	}
-}
-
-// longDigest is a digest within a text.
-var longDigest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
-
-// shortened shortens the digests in a text, unless the format is wide.
-func (p *page) shortened(message string) string {
-	return longDigest.ReplaceAllStringFunc(message, p.short)
 }
 
 func (p *page) rejections(rejections []explain.Rejection) {

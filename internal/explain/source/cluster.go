@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,10 +33,7 @@ type Cluster struct{ client client.Client }
 func OpenCluster(config *rest.Config) (*Cluster, error) {
 	auth.EnableObjectLevelWorkloadIdentity() // what an ImageRepository names is used as far as the user may
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	if err := v1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
@@ -91,29 +89,16 @@ func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespac
 	return repository.Admits(repo.Spec.AccessFrom, object.Labels), nil
 }
 
-// Policies returns the names of the policies in a namespace.
-func (c *Cluster) Policies(ctx context.Context, namespace string) ([]string, error) {
+// Names returns the names in a list of objects, of all namespaces where namespace is empty.
+func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, namespace string) ([]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(v1.GroupVersion.WithKind(v1.ImagePolicyKind + "List"))
-	return c.names(ctx, list, client.InNamespace(namespace))
-}
-
-// Namespaces returns the names of the namespaces.
-func (c *Cluster) Namespaces(ctx context.Context) ([]string, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "NamespaceList"})
-	return c.names(ctx, list)
-}
-
-func (c *Cluster) names(ctx context.Context, list *metav1.PartialObjectMetadataList, opts ...client.ListOption) ([]string, error) {
-	if err := c.client.List(ctx, list, opts...); err != nil {
-		return nil, err
+	list.SetGroupVersionKind(kind)
+	err := c.client.List(ctx, list, client.InNamespace(namespace))
+	names := make([]string, len(list.Items))
+	for i, item := range list.Items {
+		names[i] = item.Name
 	}
-	names := make([]string, 0, len(list.Items))
-	for _, item := range list.Items {
-		names = append(names, item.Name)
-	}
-	return names, nil
+	return names, err
 }
 
 // StatusTags returns the tags that the statuses name: the first ten of the last

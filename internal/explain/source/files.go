@@ -5,8 +5,6 @@ package source
 import (
 	"bufio"
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +13,11 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -32,16 +31,14 @@ const Stdin = "-"
 
 // Objects are the policies, the repositories and the Secrets of some files.
 type Objects struct {
-	policies     []found[v1.ImagePolicy]
-	repositories []found[v1.ImageRepository]
-	secrets      []found[corev1.Secret]
-	others       []string // kinds
+	found  []found[client.Object]
+	others []string // kinds
 }
 
 // found is an object and where it was found.
-type found[T any] struct {
+type found[T client.Object] struct {
 	file   string
-	object *T
+	object T
 }
 
 // ReadFiles reads the policies, repositories and Secrets of YAML or JSON files. Fields
@@ -58,7 +55,7 @@ func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
 		if file == Stdin {
 			name = "standard input"
 		}
-		if err := objects.add(name, content); err != nil {
+		if err := objects.read(name, content); err != nil {
 			return nil, Invalidf("%s: %w", name, err)
 		}
 	}
@@ -76,8 +73,8 @@ func readFile(file string, stdin io.Reader) ([]byte, error) {
 	return bytes.TrimPrefix(content, []byte("\ufeff")), err
 }
 
-// add reads the documents of a file.
-func (o *Objects) add(file string, content []byte) error {
+// read reads the documents of a file.
+func (o *Objects) read(file string, content []byte) error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 	for number := 1; ; number++ {
 		document, err := documents.Read()
@@ -93,96 +90,90 @@ func (o *Objects) add(file string, content []byte) error {
 	}
 }
 
-// decode reads a document.
+// decoder reads the kinds that matter here, in YAML and JSON, with an error for each field that
+// does not exist or is there twice. Both versions of the API have the same schema.
+var decoder = func() runtime.Decoder {
+	scheme := runtime.NewScheme()
+	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{}, &corev1.List{})
+	for _, version := range versions {
+		scheme.AddKnownTypes(version, &v1.ImagePolicy{}, &v1.ImageRepository{})
+		scheme.AddKnownTypeWithName(version.WithKind(v1.ImagePolicyKind+"List"), &corev1.List{})
+		scheme.AddKnownTypeWithName(version.WithKind(v1.ImageRepositoryKind+"List"), &corev1.List{})
+	}
+	options := kjson.SerializerOptions{Yaml: true, Strict: true}
+	return kjson.NewSerializerWithOptions(kjson.DefaultMetaFactory, scheme, scheme, options)
+}()
+
+// versions are those of the API.
+var versions = []schema.GroupVersion{v1.GroupVersion, v1beta2.GroupVersion}
+
+// decode reads a document, or an item of a list.
 func (o *Objects) decode(file string, document []byte) error {
-	var kind *metav1.TypeMeta
-	if err := yaml.Unmarshal(document, &kind); err != nil || kind == nil { // a document may be blank
+	object, kind, err := decoder.Decode(document, &schema.GroupVersionKind{Version: "v1"}, nil) // a list may lack it
+	if strict, found := runtime.AsStrictDecodingError(err); found {
+		err = errors.Join(strict.Errors()...)
+	}
+	if kind == nil {
 		return err
 	}
-	gvk := schema.FromAPIVersionAndKind(kind.APIVersion, kind.Kind)
-	if isList(gvk) {
-		return o.decodeItems(file, document)
-	}
-	if gvk.Group == "" && gvk.Version == "v1" && gvk.Kind == "Secret" {
-		o.others = append(o.others, gvk.Kind)
-		o.addSecret(file, document)
+	switch secret, readable := object.(*corev1.Secret); {
+	case readable || kind.Group == "" && kind.Kind == "Secret": // others may be encrypted, and are nobody's mistake
+		o.others = append(o.others, kind.Kind)
+		o.addSecret(file, secret)
 		return nil
-	}
-	if gvk.Group != v1.GroupVersion.Group {
-		o.others = append(o.others, cmp.Or(kind.Kind, "an object without a kind"))
+	case runtime.IsMissingKind(err):
+		if content, _ := yaml.YAMLToJSON(document); string(content) != "null" { // a document may be blank
+			o.others = append(o.others, "an object without a kind")
+		}
 		return nil
+	case runtime.IsNotRegisteredError(err):
+		return o.skip(kind)
+	case err != nil:
+		return err
 	}
-	if gvk.Version != v1.GroupVersion.Version && gvk.Version != v1beta2.GroupVersion.Version {
-		return fmt.Errorf("there is no apiVersion %q: write %q or %q", kind.APIVersion, v1.GroupVersion, v1beta2.GroupVersion)
-	}
-	switch gvk.Kind { // both versions have the same schema
-	case v1.ImagePolicyKind:
-		return appendDecoded(&o.policies, file, document)
-	case v1.ImageRepositoryKind:
-		return appendDecoded(&o.repositories, file, document)
+	return o.add(file, object)
+}
+
+// skip notes an object of another kind, and fails where that is no kind of the API.
+func (o *Objects) skip(kind *schema.GroupVersionKind) error {
+	switch version := kind.GroupVersion(); {
+	case kind.Group != v1.GroupVersion.Group:
+		o.others = append(o.others, kind.Kind)
+		return nil
+	case !slices.Contains(versions, version):
+		return fmt.Errorf("there is no apiVersion %q: write %q or %q", version, v1.GroupVersion, v1beta2.GroupVersion)
 	default:
-		return fmt.Errorf("there is no kind %q in %s: write %q or %q", gvk.Kind, kind.APIVersion, v1.ImagePolicyKind, v1.ImageRepositoryKind)
+		return fmt.Errorf("there is no kind %q in %s: write %q or %q", kind.Kind, version, v1.ImagePolicyKind, v1.ImageRepositoryKind)
 	}
 }
 
-// addSecret keeps a Secret that can be read. Others may be encrypted, and are nobody's
-// mistake.
-func (o *Objects) addSecret(file string, document []byte) {
-	secret := &corev1.Secret{}
-	if yaml.Unmarshal(document, secret) == nil {
-		for name, text := range secret.StringData { // as the API server does
-			if secret.Data == nil {
-				secret.Data = map[string][]byte{}
+// add keeps an object, or those of a list.
+func (o *Objects) add(file string, object runtime.Object) error {
+	switch object := object.(type) {
+	case *corev1.List:
+		for i, item := range object.Items {
+			if err := o.decode(file, item.Raw); err != nil {
+				return fmt.Errorf("items[%d]: %w", i, err)
 			}
-			secret.Data[name] = []byte(text)
 		}
-		o.secrets = append(o.secrets, found[corev1.Secret]{file: file, object: secret})
-	}
-}
-
-// isList reports whether an object is a list, as kubectl and the API print them.
-func isList(gvk schema.GroupVersionKind) bool {
-	switch gvk.Kind {
-	case "List":
-		return gvk.Group == ""
-	case v1.ImagePolicyKind + "List", v1.ImageRepositoryKind + "List":
-		return gvk.Group == v1.GroupVersion.Group
-	}
-	return false
-}
-
-// decodeItems reads the objects of a list.
-func (o *Objects) decodeItems(file string, document []byte) error {
-	content, err := yaml.YAMLToJSONStrict(document)
-	if err != nil {
-		return err
-	}
-	var list struct {
-		Items []json.RawMessage `json:"items"`
-	}
-	if err := json.Unmarshal(content, &list); err != nil {
-		return err
-	}
-	for i, item := range list.Items {
-		if err := o.decode(file, item); err != nil {
-			return fmt.Errorf("items[%d]: %w", i, err)
-		}
+	case client.Object:
+		o.found = append(o.found, found[client.Object]{file: file, object: object})
 	}
 	return nil
 }
 
-func appendDecoded[T any](to *[]found[T], file string, document []byte) error {
-	content, err := yaml.YAMLToJSONStrict(document)
-	if err != nil {
-		return err
+// addSecret keeps a Secret that could be read.
+func (o *Objects) addSecret(file string, secret *corev1.Secret) {
+	if secret == nil {
+		return
 	}
-	object := new(T)
-	mistakes, err := kjson.UnmarshalStrict(content, object)
-	if err := errors.Join(append(mistakes, err)...); err != nil {
-		return err
+	for name, text := range secret.StringData { // as the API server does
+		if secret.Data == nil {
+			secret.Data = map[string][]byte{}
+		}
+		secret.Data[name] = []byte(text)
 	}
-	*to = append(*to, found[T]{file: file, object: object})
-	return nil
+	o.found = append(o.found, found[client.Object]{file: file, object: secret})
 }
 
 // Case returns the policy of a name, any where it is empty, and the repository
@@ -194,55 +185,68 @@ func (o *Objects) Case(name, namespace, image string) (*explain.Case, error) {
 		return nil, err
 	}
 	c := &explain.Case{Policy: policy.object, PolicyFile: policy.file}
+	key := repository.Of(policy.object)
+	repositories, names := named[*v1.ImageRepository](o, key.Name, key.Namespace)
 	switch {
 	case policy.object.Spec.ImageRepositoryRef.Name == "":
 		return nil, Invalidf("%s: ImagePolicy '%s': spec.imageRepositoryRef.name is missing", policy.file, policy.object.Name)
-	case len(o.repositories) == 0:
+	case len(names) == 0:
 		c.Repository = &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: image}}
 		return c, nil
 	case image != "":
 		return nil, Invalidf("--image is for files without an ImageRepository: leave it out, or change spec.image")
+	case len(repositories) == 0:
+		return nil, Invalidf("%s: ImagePolicy '%s' refers to the ImageRepository '%s', but the files hold %s",
+			policy.file, policy.object.Name, key.Name, strings.Join(names, ", "))
+	case len(repositories) > 1:
+		return nil, Invalidf("%s: ImagePolicy '%s' may refer to the ImageRepository '%s' in %s or to that in %s: "+
+			"leave one of them out, or set the namespaces", policy.file, policy.object.Name, key.Name, repositories[0].file, repositories[1].file)
 	}
-	repo, err := o.repository(policy)
-	if err != nil {
-		return nil, err
-	}
-	c.Repository, c.RepositoryFile = repo.object, repo.file
+	c.Repository, c.RepositoryFile = repositories[0].object, repositories[0].file
 	return c, nil
 }
 
-func (o *Objects) policy(name, namespace string) (found[v1.ImagePolicy], error) {
-	var named []found[v1.ImagePolicy]
-	var names []string
-	for _, policy := range o.policies {
-		names = append(names, qualified(policy))
-		if (name == "" || policy.object.Name == name) && agree(policy.object.Namespace, namespace) {
-			named = append(named, policy)
+// named returns the objects of a type that have a name, any where it is empty, and may be in a
+// namespace, and the names of all that are of that type.
+func named[T client.Object](o *Objects, name, namespace string) (meant []found[T], names []string) {
+	for _, f := range o.found {
+		object, ok := f.object.(T)
+		if !ok {
+			continue
+		}
+		names = append(names, qualified(object))
+		if (name == "" || object.GetName() == name) && agree(object.GetNamespace(), namespace) {
+			meant = append(meant, found[T]{file: f.file, object: object})
 		}
 	}
+	return meant, names
+}
+
+func (o *Objects) policy(name, namespace string) (found[*v1.ImagePolicy], error) {
+	policies, names := named[*v1.ImagePolicy](o, name, namespace)
+	several := slices.ContainsFunc(policies, func(p found[*v1.ImagePolicy]) bool {
+		return qualified(p.object) != qualified(policies[0].object)
+	})
+	var err error
 	switch {
-	case len(named) == 1:
-		return named[0], nil
-	case len(o.policies) == 0:
-		return found[v1.ImagePolicy]{}, Invalidf("the files hold no ImagePolicy%s", o.skipped())
-	case len(named) == 0:
-		return found[v1.ImagePolicy]{}, Invalidf("the files hold no such ImagePolicy, but %s", strings.Join(names, ", "))
-	case ambiguous(named):
-		return found[v1.ImagePolicy]{}, Invalidf("ImagePolicy '%s' is there twice, in %s and in %s: leave one of them out",
-			qualified(named[0]), named[0].file, named[1].file)
+	case len(policies) == 1:
+		return policies[0], nil
+	case len(names) == 0:
+		err = Invalidf("the files hold no ImagePolicy%s", o.skipped())
+	case len(policies) == 0:
+		err = Invalidf("the files hold no such ImagePolicy, but %s", strings.Join(names, ", "))
+	case several:
+		err = Invalidf("the files hold several ImagePolicies, name one of them: %s", strings.Join(names, ", "))
 	default:
-		return found[v1.ImagePolicy]{}, Invalidf("the files hold several ImagePolicies, name one of them: %s", strings.Join(names, ", "))
+		err = Invalidf("ImagePolicy '%s' is there twice, in %s and in %s: leave one of them out",
+			qualified(policies[0].object), policies[0].file, policies[1].file)
 	}
+	return found[*v1.ImagePolicy]{}, err
 }
 
-// qualified returns the name of a policy, with its namespace where it has one.
-func qualified(policy found[v1.ImagePolicy]) string {
-	return strings.TrimPrefix(policy.object.Namespace+"/"+policy.object.Name, "/")
-}
-
-// ambiguous reports whether no name tells the policies apart.
-func ambiguous(policies []found[v1.ImagePolicy]) bool {
-	return !slices.ContainsFunc(policies, func(p found[v1.ImagePolicy]) bool { return qualified(p) != qualified(policies[0]) })
+// qualified returns the name of an object, with its namespace where it has one.
+func qualified(object client.Object) string {
+	return strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/")
 }
 
 // skipped says what else the files hold.
@@ -254,28 +258,6 @@ func (o *Objects) skipped() string {
 	return ", but " + strings.Join(slices.Compact(o.others), ", ")
 }
 
-func (o *Objects) repository(policy found[v1.ImagePolicy]) (found[v1.ImageRepository], error) {
-	key := repository.Of(policy.object)
-	var names []string
-	var meant []found[v1.ImageRepository]
-	for _, repo := range o.repositories {
-		if repo.object.Name == key.Name && agree(repo.object.Namespace, key.Namespace) {
-			meant = append(meant, repo)
-		}
-		names = append(names, repo.object.Name)
-	}
-	switch len(meant) {
-	case 0:
-	case 1:
-		return meant[0], nil
-	default:
-		return found[v1.ImageRepository]{}, Invalidf("%s: ImagePolicy '%s' may refer to the ImageRepository '%s' in %s or to that in %s: "+
-			"leave one of them out, or set the namespaces", policy.file, policy.object.Name, key.Name, meant[0].file, meant[1].file)
-	}
-	return found[v1.ImageRepository]{}, Invalidf("%s: ImagePolicy '%s' refers to the ImageRepository '%s', but the files hold %s",
-		policy.file, policy.object.Name, key.Name, strings.Join(names, ", "))
-}
-
 // agree reports whether two namespaces can be the same. Files often leave them
-// to whoever applies the objects.
+// to the one who applies the objects.
 func agree(a, b string) bool { return a == "" || b == "" || a == b }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
@@ -25,14 +24,11 @@ func Judge(
 		return nil, err
 	}
 	trials := &explain.Trials{By: explain.ByExplain, Judged: result.Judged, Complete: err == nil}
-	asked := slices.DeleteFunc(slices.Clone(ranking), func(c selection.Choice) bool { return c.Tag != also })
-	if slices.ContainsFunc(trials.Judged, func(c v1.JudgedCandidate) bool { return c.Tag == also }) {
-		asked = nil
+	i := slices.IndexFunc(ranking, func(c selection.Choice) bool { return c.Tag == also })
+	if i < len(trials.Judged) { // the best ones, or none
+		return trials, nil
 	}
-	below, err := admission.Evaluate(ctx, images, in, slices.Values(asked))
-	if err != nil {
-		return nil, err
-	}
+	below, err := admission.Evaluate(ctx, images, in, slices.Values(ranking[i:i+1]))
 	trials.Judged = append(trials.Judged, below.Judged...)
-	return trials, nil
+	return trials, err
 }

@@ -5,6 +5,7 @@ package source_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -18,20 +19,17 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// fakeImages has an image under each tag, with the digest digestOf, and who signed it. A tag
-// that was deleted is signed by "gone".
+// fakeImages has an image under each tag, with the digest digestOf, and who signed it.
 type fakeImages map[string]string
 
 func digestOf(tag string) string { return "sha256:" + strings.Repeat(tag[2:3], 64) }
 
-func (f fakeImages) Digest(_ context.Context, tag string) (string, error) {
-	if f[digestOf(tag)] == "gone" {
-		return "", admission.ErrGone
-	}
+func (fakeImages) Digest(_ context.Context, tag string) (string, error) {
 	return digestOf(tag), nil
 }
 
@@ -51,7 +49,7 @@ func (f fakeImages) Verify(_ context.Context, digest string) (string, string, er
 }
 
 // judge judges the tags of a repository by a policy in a cluster.
-func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unverifiable string, at time.Time, also string) (*explain.Trials, error) {
+func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also string) (*explain.Trials, error) {
 	t.Helper()
 	c := &explain.Case{Policy: policy, Repository: &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "example.com/app"}}}
 	policy.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
@@ -59,7 +57,7 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unveri
 		t.Fatal(err)
 	}
 	ranking := c.Ranking(explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
-	return source.Judge(t.Context(), images, c.Admission(rule, unverifiable, at), slices.Collect(ranking), also)
+	return source.Judge(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
 }
 
 // TestJudge_SelectsSignedBeforeNewer also judges the tag that is asked about, and fails where a
@@ -67,7 +65,7 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, unveri
 func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	g := NewWithT(t)
 	images := fakeImages{digestOf("1.1.0"): "ann"}
-	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "", now, "1.0.0")
+	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "1.0.0")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(trials).To(Equal(&explain.Trials{By: explain.ByExplain, Complete: true, Judged: []v1.JudgedCandidate{
 		{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"},
@@ -76,38 +74,67 @@ func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	}}))
 
 	images[digestOf("1.2.0")] = "down"
-	_, err = judge(t, images, &v1.ImagePolicy{}, "rule", "", now, "")
+	_, err = judge(t, images, &v1.ImagePolicy{}, "rule", "")
 	g.Expect(err).To(MatchError(ContainSubstring("the log can't be reached")))
 }
 
-// TestJudge_BelievesTheStatusAboutAges: the tag was moved to an image that ripens. So it still
-// does, until it is old enough.
+// TestJudge_BelievesTheStatusAboutAges stands for an image that is selected too early, or never,
+// because since when it is there is known to the controller only.
 func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
-	g := NewWithT(t)
-	old := "sha256:" + strings.Repeat("a", 64)
-	policy := &v1.ImagePolicy{}
-	policy.Spec.MinimumAge, policy.Spec.DigestReflectionPolicy = &metav1.Duration{Duration: time.Hour}, v1.ReflectAlways
-	policy.Status.LatestRef = image.NewRef("example.com/app", "1.2.0", old)
-	policy.Status.Candidates = []v1.JudgedCandidate{{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateKept, Gate: v1.GateMinimumAge,
-		Message: "was first seen at T, and is old enough at U; " + old + ", which passed before, stays selected", EligibleAt: &metav1.Time{Time: now.Add(time.Minute)}}}
-	trials, err := judge(t, fakeImages{}, policy, "", "", now, "")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(trials.Judged).To(HaveExactElements(And(HaveField("Verdict", v1.CandidateKept), HaveField("Digest", digestOf("1.2.0")),
-		HaveField("Message", policy.Status.Candidates[0].Message), HaveField("EligibleAt.Time", BeTemporally("==", now.Add(time.Minute))))))
-
-	trials, err = judge(t, fakeImages{}, policy, "", "", now.Add(time.Minute), "")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(trials.Judged).To(HaveExactElements(And(HaveField("Verdict", v1.CandidatePassed), HaveField("Digest", digestOf("1.2.0")))))
+	const old = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	for _, tt := range []struct {
+		reason string
+		change func(latest *v1.ImageRef, told *v1.JudgedCandidate)
+		want   []v1.CandidateVerdict
+	}{
+		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImageRef, *v1.JudgedCandidate) {},
+			[]v1.CandidateVerdict{v1.CandidateRipening, v1.CandidatePassed}},
+		{"it is old enough as soon as the status said it would be", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.EligibleAt.Time = now },
+			[]v1.CandidateVerdict{v1.CandidatePassed}},
+		{"another image at the tag has no age that is known", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Digest = old },
+			[]v1.CandidateVerdict{explain.Unknown}},
+		{"nor has one that the status does not name", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Tag = "1.0.0" },
+			[]v1.CandidateVerdict{explain.Unknown}},
+		{"one that failed a later gate was old enough", func(_ *v1.ImageRef, told *v1.JudgedCandidate) {
+			told.EligibleAt, told.Verdict, told.Gate = nil, v1.CandidateRejected, v1.GatePlatforms
+		}, []v1.CandidateVerdict{v1.CandidatePassed}},
+		{"what is selected stays where its tag was moved to one that ripens", func(latest *v1.ImageRef, told *v1.JudgedCandidate) {
+			latest.Tag, latest.Digest, told.Verdict = "1.2.0", old, v1.CandidateKept
+			told.Message += "; " + old + ", which passed before, stays selected"
+		}, []v1.CandidateVerdict{v1.CandidateKept}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			policy := &v1.ImagePolicy{}
+			policy.Spec.MinimumAge, policy.Spec.DigestReflectionPolicy = &metav1.Duration{Duration: time.Hour}, v1.ReflectAlways
+			policy.Status.LatestRef = image.NewRef("example.com/app", "1.1.0", digestOf("1.1.0"))
+			policy.Status.Candidates = []v1.JudgedCandidate{{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateRipening,
+				Gate: v1.GateMinimumAge, Message: "was first seen at T", EligibleAt: &metav1.Time{Time: now.Add(time.Minute)}}}
+			told := &policy.Status.Candidates[0]
+			tt.change(policy.Status.LatestRef, told)
+			trials, err := judge(t, fakeImages{}, policy, "", "")
+			g.Expect(err).NotTo(HaveOccurred())
+			var got []v1.CandidateVerdict
+			for _, c := range trials.Judged {
+				got = append(got, c.Verdict)
+			}
+			g.Expect(got).To(Equal(tt.want))
+			if admission.Stops(got[0]) || got[0] == v1.CandidateKept {
+				g.Expect(trials.Judged[0]).To(And(HaveField("Message", told.Message), HaveField("EligibleAt.Time", BeTemporally("==", told.EligibleAt.Time))))
+			}
+		})
+	}
 }
 
-// TestJudge_PassesOverGoneTags as the controller does, and has no verdict where no signature
-// can be verified.
-func TestJudge_PassesOverGoneTags(t *testing.T) {
-	g := NewWithT(t)
-	trials, err := judge(t, fakeImages{digestOf("1.2.0"): "gone"}, &v1.ImagePolicy{}, "", "was not checked", now, "")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(trials.Judged).To(HaveExactElements(
-		And(HaveField("Tag", "1.2.0"), HaveField("Gate", v1.GateDigest)),
-		And(HaveField("Tag", "1.1.0"), HaveField("Verdict", explain.Unknown), HaveField("Message", "was not checked")),
-	))
+// TestJudge_IsBounded stands for thousands of images that are read by mistake.
+func TestJudge_IsBounded(t *testing.T) {
+	ranking := make([]selection.Choice, admission.Budget+1)
+	for i := range ranking {
+		ranking[i].Tag = fmt.Sprintf("1.%d.0", i)
+	}
+	in := admission.Input{Gates: admission.Gates{Rule: "rule"}}
+	trials, err := source.Judge(t.Context(), fakeImages{}, in, ranking, "")
+	if err != nil || trials.Complete || len(trials.Judged) != admission.Budget {
+		t.Errorf("got %+v, %v", trials, err)
+	}
 }

@@ -20,25 +20,24 @@ import (
 // of files. It reads nothing else.
 type Secrets struct {
 	client.Reader // of the cluster, nil for files
-	files         []found[corev1.Secret]
+	files         *Objects
 }
 
 // Secrets returns the Secrets of the cluster.
 func (c *Cluster) Secrets() *Secrets { return &Secrets{Reader: c.client} }
 
 // Secrets returns the Secrets of the files.
-func (o *Objects) Secrets() *Secrets { return &Secrets{files: o.secrets} }
+func (o *Objects) Secrets() *Secrets { return &Secrets{files: o} }
 
 // Get reads a Secret.
 func (s *Secrets) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	if s.Reader != nil {
 		return s.Reader.Get(ctx, key, into, opts...)
 	}
-	for _, secret := range s.files {
-		if to, ok := into.(*corev1.Secret); ok && secret.object.Name == key.Name && agree(secret.object.Namespace, key.Namespace) {
-			secret.object.DeepCopyInto(to)
-			return nil
-		}
+	secrets, _ := named[*corev1.Secret](s.files, key.Name, key.Namespace)
+	if to, ok := into.(*corev1.Secret); ok && len(secrets) > 0 {
+		secrets[0].object.DeepCopyInto(to)
+		return nil
 	}
 	return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 }

@@ -3,12 +3,13 @@
 package source
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/gomega"
 )
 
@@ -30,18 +31,35 @@ spec: {image: registry.example.com/app, interval: 5m}
 
 const deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\n---\n"
 
-func TestFilesHoldSeveralDocuments(t *testing.T) {
-	g := NewWithT(t)
-	file := filepath.Join(t.TempDir(), "all.yaml")
-	g.Expect(os.WriteFile(file, []byte(policyV1+deployment+repositoryV1beta2), 0o600)).To(Succeed())
-	objects, err := ReadFiles([]string{file}, nil)
-	g.Expect(err).NotTo(HaveOccurred())
-	c, err := objects.Case("", "", "")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
-	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
-	g.Expect(c.RepositoryFile).To(Equal(file))
-	g.Expect(c.Live()).To(BeFalse())
+func TestFilesThatMakeACase(t *testing.T) {
+	list := "\ufeffapiVersion: v1\nkind: List\nitems:\n"
+	for _, object := range []string{policyV1, deployment, repositoryV1beta2} {
+		list += "- " + strings.ReplaceAll(strings.Trim(object, "-\n"), "\n", "\n  ") + "\n"
+	}
+	other := strings.ReplaceAll(policyV1, "name: app,", "name: other,")
+	for _, tt := range []struct{ reason, content, name, namespace, image string }{
+		{"several documents", policyV1 + deployment + repositoryV1beta2, "", "", ""},
+		{"what kubectl get prints of several objects", list, "app", "", ""},
+		{"one of several policies is named", policyV1 + "---\n" + other, "other", "apps", "registry.example.com/app"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			file := filepath.Join(t.TempDir(), "all.yaml")
+			g.Expect(os.WriteFile(file, []byte(tt.content), 0o600)).To(Succeed())
+			objects, err := ReadFiles([]string{file}, nil)
+			g.Expect(err).NotTo(HaveOccurred())
+			c, err := objects.Case(tt.name, tt.namespace, tt.image)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(c.Policy.Name).To(Equal(cmp.Or(tt.name, "app")))
+			g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
+			g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
+			g.Expect(c.PolicyFile).To(Equal(file))
+			g.Expect(c.RepositoryFile).To(Equal(map[bool]string{true: file}[tt.image == ""]))
+			g.Expect(c.Live()).To(BeFalse())
+			_, err = objects.Case(tt.name, "elsewhere", tt.image)
+			g.Expect(err).To(HaveOccurred(), "the namespace counts where both have one")
+		})
+	}
 }
 
 func TestFilesThatMakeNoCase(t *testing.T) {
@@ -86,35 +104,6 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 	}
 }
 
-// TestListsOfObjects reads what kubectl get prints of several objects.
-func TestListsOfObjects(t *testing.T) {
-	g := NewWithT(t)
-	list := "\ufeffapiVersion: v1\nkind: List\nitems:\n"
-	for _, object := range []string{policyV1, strings.TrimPrefix(deployment, "---\n"), repositoryV1beta2} {
-		object = strings.Trim(object, "-\n")
-		list += "- " + strings.ReplaceAll(object, "\n", "\n  ") + "\n"
-	}
-	objects, err := ReadFiles([]string{Stdin}, strings.NewReader(list))
-	g.Expect(err).NotTo(HaveOccurred())
-	c, err := objects.Case("app", "", "")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(c.Policy.Spec.Policy.SemVer.Range).To(Equal("1.x"))
-	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
-}
-
-func TestOneOfSeveralPoliciesIsNamed(t *testing.T) {
-	g := NewWithT(t)
-	other := strings.ReplaceAll(policyV1, "name: app,", "name: other,")
-	objects, err := ReadFiles([]string{Stdin}, strings.NewReader(policyV1+"---\n"+other))
-	g.Expect(err).NotTo(HaveOccurred())
-	c, err := objects.Case("other", "apps", "registry.example.com/app")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(c.Policy.Name).To(Equal("other"))
-	g.Expect(c.Repository.Spec.Image).To(Equal("registry.example.com/app"))
-	_, err = objects.Case("other", "elsewhere", "")
-	g.Expect(err).To(HaveOccurred(), "the namespace counts where both say one")
-}
-
 func TestListsOfTags(t *testing.T) {
 	want := []string{"1.0.0", "latest"}
 	for reason, content := range map[string]string{
@@ -130,8 +119,8 @@ func TestListsOfTags(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", reason, err)
 		}
-		if diff := cmp.Diff(want, l.Tags); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		if !slices.Equal(l.Tags, want) {
+			t.Errorf("%s: got %q, want %q", reason, l.Tags, want)
 		}
 		if invalid := strings.Count(content, "\x1b"); l.Invalid != invalid {
 			t.Errorf("%s: got %d invalid names, want %d", reason, l.Invalid, invalid)
