@@ -78,10 +78,13 @@ type flags struct {
 }
 
 func (f *flags) bind(fs *flag.FlagSet) {
-	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "The address of the metrics for Prometheus at /metrics, and of profiles at /debug/pprof/.")
+	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080",
+		"The address of the metrics for Prometheus at /metrics, and of profiles at /debug/pprof/.")
 	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address of the probes at /healthz and /readyz.")
-	fs.StringVar(&f.eventsAddr, "events-addr", "", "The address of the notification-controller. Without it, events go to the Kubernetes API only.")
-	fs.StringVar(&f.storagePath, "storage-path", "/data", "The directory in which the tags of scanned repositories are kept. One process uses it at a time.")
+	fs.StringVar(&f.eventsAddr, "events-addr", "",
+		"The address of the notification-controller. Without it, events go to the Kubernetes API only.")
+	fs.StringVar(&f.storagePath, "storage-path", "/data",
+		"The directory in which the tags of scanned repositories are kept. One process uses it at a time.")
 	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time, over all registry hosts.")
 	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
 		"The interval at which a dependency that is not ready is looked at again.")

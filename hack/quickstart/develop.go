@@ -127,7 +127,7 @@ func (s *session) replace(ctx context.Context, built build) error {
 	_, err := s.plane.ControllerAccount(ctx, s.roleFile())
 	if err := errors.Join(err, s.plane.InstallCRDs()); err != nil {
 		s.report(fmt.Sprintf("the change can't be installed, and the controller stays as it is: %v", err))
-		return nil
+		return nil //nolint:nilerr // it is reported
 	}
 	if err := s.controller.Stop(); err != nil {
 		return err

@@ -85,40 +85,39 @@ func encodeSnapshot(key Key, s scan.Snapshot) []byte {
 	content := append(slices.Clone(snapshotMagic), make([]byte, crc32.Size)...)
 	sum := s.Sum()
 	content = append(content, sum[:]...)
-	content = binary.AppendUvarint(content, uint64(len(s.Tags)))
-	content = appendText(content, s.Image)
+	content = appendText(binary.AppendUvarint(content, uint64(len(s.Tags))), s.Image)
 	content = pack(binary.AppendUvarint(content, uint64(len(payload))), payload)
-	binary.LittleEndian.PutUint32(content[len(snapshotMagic):], crc32.Update(keyChecksum(key), castagnoli, content[len(snapshotMagic)+crc32.Size:]))
+	checksum, checked := content[len(snapshotMagic):], content[len(snapshotMagic)+crc32.Size:]
+	binary.LittleEndian.PutUint32(checksum, crc32.Update(keyChecksum(key), castagnoli, checked))
 	return content
 }
 
-// openSnapshot checks the content of a snapshot's file, and returns what it says of the tags
-// and its payload. The errors wrap errDamaged.
-func openSnapshot(key Key, content []byte) (Info, []byte, error) {
+// openSnapshot checks the content of a snapshot's file. It returns what that says of the
+// snapshot, which it decodes if asked to. The errors wrap errDamaged.
+func openSnapshot(key Key, content []byte, decode bool) (Info, scan.Snapshot, error) {
 	rest, ok := bytes.CutPrefix(content, snapshotMagic)
 	if !ok || len(rest) < crc32.Size {
-		return Info{}, nil, damaged("it has no tags, or in another format")
+		return Info{}, scan.Snapshot{}, damaged("it has no tags, or in another format")
 	}
 	in := &input{rest: rest[crc32.Size:]}
 	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, in.rest) {
-		return Info{}, nil, damaged("it does not match its checksum")
+		return Info{}, scan.Snapshot{}, damaged("it does not match its checksum")
 	}
 	var sum scan.Sum
 	copy(sum[:], in.take(len(sum)))
 	info := Info{Revision: sum.Revision(), Tags: in.bounded(MaxTags), Image: in.text(MaxTagBytes)}
 	if in.failed {
-		return Info{}, nil, errPayload
+		return Info{}, scan.Snapshot{}, errPayload
 	}
-	return info, in.rest, nil
-}
-
-// decodeSnapshot returns the snapshot of what openSnapshot returned.
-func decodeSnapshot(info Info, packed []byte) (scan.Snapshot, error) {
-	payload, err := unpack(packed)
+	if !decode {
+		return info, scan.Snapshot{}, nil
+	}
+	payload, err := unpack(in.rest)
 	if err != nil {
-		return scan.Snapshot{}, err
+		return Info{}, scan.Snapshot{}, err
 	}
-	return parsePayload(info, payload)
+	snapshot, err := parsePayload(info, payload)
+	return info, snapshot, err
 }
 
 func encodePayload(s scan.Snapshot) []byte {
@@ -202,8 +201,12 @@ func (in *input) tags(tags []string, total int) bool {
 }
 
 // Writers and readers are kept, since each has tables of some to several hundred kilobytes.
+// Better compression takes longer and saves little: what tags share is gone already.
 var (
-	writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	writers = sync.Pool{New: func() any {
+		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // an error only for a level that does not exist
+		return w
+	}}
 	readers = sync.Pool{New: func() any { return new(gzip.Reader) }}
 )
 

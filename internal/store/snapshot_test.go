@@ -67,11 +67,8 @@ func encoded(t testing.TB, key Key, s scan.Snapshot) []byte {
 }
 
 func decoded(key Key, content []byte) (scan.Snapshot, error) {
-	info, packed, err := openSnapshot(key, content)
-	if err != nil {
-		return scan.Snapshot{}, err
-	}
-	return decodeSnapshot(info, packed)
+	_, s, err := openSnapshot(key, content, true)
+	return s, err
 }
 
 func sizeAsJSON(t testing.TB, tags []string) int {
@@ -102,7 +99,7 @@ func TestSnapshot_OfRealTagsIsSmall(t *testing.T) {
 func TestSnapshot_IsBoundToItsKey(t *testing.T) {
 	content := encoded(t, testKey, testSnapshot)
 	for _, other := range []Key{{"ns", "repo", "uid2"}, {"ns", "repo2", "uid"}, {"ns2", "repo", "uid"}} {
-		if _, _, err := openSnapshot(other, content); !errors.Is(err, errDamaged) {
+		if _, _, err := openSnapshot(other, content, false); !errors.Is(err, errDamaged) {
 			t.Errorf("the file of %s is read as that of %s: %v", testKey, other, err)
 		}
 	}

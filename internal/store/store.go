@@ -185,14 +185,10 @@ func (f *folder) info() (Info, error) {
 // ErrNotFound where there is none, or where it is damaged, as then it is set aside.
 func (f *folder) snapshot(decode bool) (Info, scan.Snapshot, error) {
 	var found Info
-	var packed []byte
 	var snapshot scan.Snapshot
 	content, err := read(f.path)
 	if err == nil {
-		found, packed, err = openSnapshot(f.key, content)
-	}
-	if err == nil && decode {
-		snapshot, err = decodeSnapshot(found, packed)
+		found, snapshot, err = openSnapshot(f.key, content, decode)
 	}
 	if errors.Is(err, errDamaged) {
 		if err = f.setAside("", RecordDamaged, err); err == nil {

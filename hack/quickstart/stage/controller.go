@@ -95,7 +95,7 @@ func (c *Controller) keepMetrics() error {
 	defer cancel()
 	metrics, err := c.Get(ctx, "/metrics")
 	if err != nil {
-		return nil //nolint:nilerr // one that ends, or waits for something, serves none
+		return nil // one that ends, or waits for something, serves none
 	}
 	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -85,7 +85,7 @@ func Main(ctx context.Context, argv []string) int {
 	klog.SetLogger(logr.Discard()) // errors are returned, and printed below
 	ctrl.SetLogger(logr.Discard())
 
-	root := newRoot(program(argv[0]))
+	root := newRoot(program(argv[0])) //nolint:contextcheck // completions take the context of their command
 	root.SetArgs(arguments(argv))
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
