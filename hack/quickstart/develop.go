@@ -122,12 +122,12 @@ func (s *session) replace(ctx context.Context, built build) error {
 	s.builder.cancel = nil
 	if built.err != nil {
 		s.report(fmt.Sprintf("the change can't be built, and the controller stays as it is: %v", built.err))
-		return nil
+		return nil //nolint:nilerr // it is reported
 	}
 	_, err := s.plane.ControllerAccount(ctx, s.roleFile())
 	if err := errors.Join(err, s.plane.InstallCRDs()); err != nil {
 		s.report(fmt.Sprintf("the change can't be installed, and the controller stays as it is: %v", err))
-		return nil //nolint:nilerr // it is reported
+		return nil
 	}
 	if err := s.controller.Stop(); err != nil {
 		return err

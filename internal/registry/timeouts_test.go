@@ -143,9 +143,7 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 				for _, ctx := range []context.Context{timeout(t, patience), t.Context()} {
 					begun := time.Now()
 					err := read(ctx, c, img, auth)
-					if took := time.Since(begun); took > 20*patience || took < patience/2 {
-						t.Errorf("%s: took %v of %v", tc.reason, took, patience)
-					}
+					checkTook(t, time.Since(begun), patience)
 					checkError(t, err, v1.ReadOperationFailedReason, "did not answer in time")
 					if tc.auth == nil && !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%s: the cause of %v is not the deadline", tc.reason, err)
@@ -153,6 +151,13 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func checkTook(t *testing.T, took, patience time.Duration) {
+	t.Helper()
+	if took > 20*patience || took < patience/2 {
+		t.Errorf("took %v of %v", took, patience)
 	}
 }
 

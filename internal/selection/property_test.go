@@ -88,18 +88,24 @@ func TestAnswersAgree(t *testing.T) {
 				t.Errorf("Compare does not put %q above %q", explained.Ranked[i-1].Tag, c.Tag)
 			}
 		}
-		for _, v := range explained.Rejected {
-			if v.Accepted() || v != rule.Judge(v.Tag) {
-				t.Errorf("Explain rejects %+v, which Judge calls %+v", v, rule.Judge(v.Tag))
-			}
-		}
-		if !slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) }) {
-			t.Errorf("the rejected tags are in no order: %+v", explained.Rejected)
-		}
-		if got, want := len(explained.Ranked)+len(explained.Rejected), len(slices.Compact(slices.Sorted(slices.Values(tags)))); got != want {
-			t.Errorf("Explain tells of %d tags, want %d", got, want)
-		}
+		checkRejected(t, rule, tags, explained)
 	})
+}
+
+// checkRejected checks that Judge rejects what is explained as rejected, in order, and that no tag is missing.
+func checkRejected(t *testing.T, rule *Rule, tags []string, explained Explanation) {
+	t.Helper()
+	for _, v := range explained.Rejected {
+		if v.Accepted() || v != rule.Judge(v.Tag) {
+			t.Errorf("Explain rejects %+v, which Judge calls %+v", v, rule.Judge(v.Tag))
+		}
+	}
+	if !slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) }) {
+		t.Errorf("the rejected tags are in no order: %+v", explained.Rejected)
+	}
+	if got, want := len(explained.Ranked)+len(explained.Rejected), len(slices.Compact(slices.Sorted(slices.Values(tags)))); got != want {
+		t.Errorf("Explain tells of %d tags, want %d", got, want)
+	}
 }
 
 func TestPartsDoNotMatter(t *testing.T) {

@@ -120,7 +120,7 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 	var a artifact
 	if json.Unmarshal(manifest.Bytes, &a) != nil {
 		e.refuse("the manifest of its signature is malformed")
-		return nil, nil
+		return nil, nil //nolint:nilerr // it is refused
 	}
 	if a.Subject == nil || a.Subject.Digest != e.digest {
 		e.refuse(errOtherImage.Error())

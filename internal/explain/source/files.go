@@ -208,7 +208,9 @@ func (o *Objects) Case(name, namespace, image string) (*explain.Case, error) {
 
 // named returns the objects of a type that have a name, any where it is empty, and may be in a
 // namespace, and the names of all that are of that type.
-func named[T client.Object](o *Objects, name, namespace string) (meant []found[T], names []string) {
+func named[T client.Object](o *Objects, name, namespace string) ([]found[T], []string) {
+	var meant []found[T]
+	var names []string
 	for _, f := range o.found {
 		object, ok := f.object.(T)
 		if !ok {
