@@ -117,7 +117,7 @@ func (e *evidence) complete() error {
 	for pattern, text := range map[string]string{
 		"controllers/*/controller.log":  "DEBUG",
 		"controllers/*/metrics.txt":     "controller_runtime_reconcile_total",
-		"controllers/*/tags/*":          "",
+		"controllers/*/tags/*/*/*":      "",
 		"outputs/*":                     "registry",
 		"watches/*core-v1-EventList*":   "Warning",
 		"watches/*events-v1-EventList*": "Warning",
