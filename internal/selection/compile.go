@@ -51,9 +51,9 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	}
 }
 
-// rangeBatch is how many candidates are put in order at a time. More at a time ask for fewer
-// versions that are beaten later, and take more memory: these take some 40 KiB.
-const rangeBatch = 512
+// rangeBatch bounds the memory of a selection to some 300 KiB. It is more than the
+// releases of any list that is known: with fewer at a time, more versions are asked for.
+const rangeBatch = 4096
 
 func compileSemVer(policy *v1.SemVerPolicy, f *filter) (*Rule, error) {
 	accepted, err := compileRange(policy.Range)

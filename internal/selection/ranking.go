@@ -45,16 +45,33 @@ func (s *selector[K, O]) Best() (Choice, bool) {
 	return s.engine.choice(&s.best), s.found
 }
 
-// settle asks for the pending candidates, best first and only until one is admitted.
+// settle asks for the pending candidates, best first and only until one is admitted. That
+// is the first one as a rule, so the others are put in order only where it is not.
 func (s *selector[K, O]) settle() {
-	s.engine.sort(s.pending)
 	for i := range s.pending {
+		switch i {
+		case 0:
+			s.engine.bestFirst(s.pending)
+		case 1:
+			s.engine.sort(s.pending[1:])
+		}
 		if s.engine.order.admits(&s.pending[i].value) {
 			s.best, s.found = s.pending[i], true
 			break
 		}
 	}
 	s.pending = s.pending[:0]
+}
+
+// bestFirst exchanges the first candidate with the best one.
+func (e *engine[K, O]) bestFirst(candidates []candidate[K]) {
+	best := 0
+	for i := range candidates {
+		if e.rank(&candidates[i], &candidates[best]) > 0 {
+			best = i
+		}
+	}
+	candidates[0], candidates[best] = candidates[best], candidates[0]
 }
 
 // sort puts the best candidate first.
