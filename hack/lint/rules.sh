@@ -14,6 +14,8 @@ cat >"$copy/rows" <<'ROWS'
 internal/scan/now.go|forbidigo pure:|time|_ = time.Now()
 internal/selection/since.go|forbidigo pure:|time|_ = time.Since(time.Time{})
 internal/repository/now.go|forbidigo pure:|time|_ = time.Now()
+internal/admission/now.go|forbidigo pure:|time|_ = time.Now()
+internal/admission/images/fine.go||time|_ = time.Now()
 internal/explain/now.go|forbidigo pure:|time|_ = time.Now()
 internal/selection/http.go|depguard net/http|net/http|_ = http.MethodGet
 internal/outcome/exec.go|depguard os/exec|os/exec|_ = exec.ErrNotFound
@@ -31,6 +33,7 @@ internal/registry/auth/up.go|depguard not the other way round|github.com/fluxcd/
 internal/registry/ratelimit/up.go|depguard knows no authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
+internal/admission/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/store/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/explain/source/store.go|depguard store|github.com/fluxcd/image-reflector-controller/internal/store|store.Client()
 internal/controller/explain.go|depguard explain|github.com/fluxcd/image-reflector-controller/internal/explain|explain.Now()
