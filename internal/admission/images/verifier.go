@@ -65,7 +65,10 @@ func NewVerifier(policy *v1.ImagePolicy, secret *corev1.Secret, public *signatur
 		return nil, err
 	}
 	made, err := signature.New(rule, public)
-	return verifier{made}, err
+	if err != nil {
+		return nil, err
+	}
+	return verifier{made}, nil
 }
 
 // verifier returns verdicts in the words of a status.
