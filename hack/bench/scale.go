@@ -20,7 +20,7 @@ import (
 const (
 	// tagLists is how many kinds of tag lists there are at scale.
 	tagLists = 500
-	// usualInterval is the interval for which the steady load is told.
+	// usualInterval is the interval for which the steady load is computed.
 	usualInterval = 10 * time.Minute
 )
 

@@ -87,7 +87,7 @@ var inline = regexp.MustCompile("`((?:kubectl|kustomize|explain|image-reflector-
 // inlineCommands are those of the prose of a page.
 func (p page) inlineCommands() []command {
 	if strings.HasPrefix(p.path, "docs/design/") || p.path == "CHANGELOG.md" {
-		return nil // they tell of what was, and of what was not chosen
+		return nil // design records also describe what was replaced or not chosen
 	}
 	var found []command
 	for i, line := range p.prose() {

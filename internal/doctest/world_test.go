@@ -115,7 +115,7 @@ func (w *world) clone(binaries stage.Binaries) {
 }
 
 // environment is that of a reader who has kubectl and kustomize, and the caches of
-// Go of whoever runs the tests, but no other file of their home.
+// Go of the user who runs the tests, but no other file of their home.
 func (w *world) environment(binaries stage.Binaries) []string {
 	w.t.Helper()
 	for _, dir := range []string{"local/bin", "local/completion", "home"} {

@@ -44,7 +44,7 @@ func TestUnparsableImageStallsBoth(t *testing.T) {
 	expectRefs(s, policy, latest, nil)
 }
 
-// TestRegistryTrouble shows that a registry which fails is told of clearly, costs
+// TestRegistryTrouble shows that a registry which fails is reported clearly, costs
 // nothing that was known, and is found up again.
 func TestRegistryTrouble(t *testing.T) {
 	registry := registrytest.Start(t)

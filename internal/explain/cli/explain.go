@@ -24,13 +24,13 @@ type inquiry struct {
 	*explain.Case
 	cluster *source.Cluster // nil where there is none
 	limit   time.Duration   // of what is done in the registry at a time, 0 for the client's
-	told    explain.Options
+	request explain.Options
 	secrets *source.Secrets
 }
 
 // explain gathers, and has it explained.
 func (o *options) explain(ctx context.Context, args []string) (*explain.Result, error) {
-	q := &inquiry{options: o, told: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
+	q := &inquiry{options: o, request: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
 	var err error
 	if len(o.files) > 0 {
 		err = q.readFiles(args)
@@ -133,7 +133,7 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 // lookFor looks for the tags that the list may lack: the one of the status, and the one
 // that is asked about.
 func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
-	if doubted := q.Doubted(l.Tags, q.told.Now); doubted != "" {
+	if doubted := q.Doubted(l.Tags, q.request.Now); doubted != "" {
 		exists, err := remote.Images(nil).Exists(ctx, doubted)
 		if err != nil {
 			return err
@@ -146,7 +146,7 @@ func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain
 		return nil
 	}
 	var err error
-	q.told.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
+	q.request.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
 	return err
 }
 
@@ -172,7 +172,7 @@ func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.List
 // conclude explains the tags, and says what else there is to know. remote is nil
 // where no registry is asked.
 func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *source.Remote) *explain.Result {
-	r := q.Explain(l, q.told)
+	r := q.Explain(l, q.request)
 	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateKept {
 		var err error
 		if r.Selected.Digest, err = remote.Images(nil).Digest(ctx, r.Selected.Tag); err != nil {

@@ -20,7 +20,7 @@ func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []s
 	}
 	timed := q.Timed(tags)
 	images := remote.Images(progress.Counter("reading the images of", len(timed)))
-	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.told.Now)
+	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.request.Now)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 	if images.Verifier != nil {
 		rule = images.Verifier.Fingerprint()
 	}
-	in := q.Admission(rule, unverifiable, q.told.Now)
-	q.told.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
+	in := q.Admission(rule, unverifiable, q.request.Now)
+	q.request.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }

@@ -18,7 +18,7 @@ import (
 
 const columns = 60
 
-// onTerminal runs a command with a terminal, and returns what that is told. The
+// onTerminal runs a command with a terminal, and returns what is printed there. The
 // terminal is the output or, if wanted, where errors go.
 func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	t.Helper()
@@ -52,7 +52,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 		t.Fatal(err)
 	}
 	_ = slave.Close()
-	told := make(chan string)
+	printed := make(chan string)
 	go func() {
 		var output strings.Builder
 		buffer := make([]byte, 4096)
@@ -60,7 +60,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 			n, err := master.Read(buffer) // fails when nobody holds the other side
 			output.Write(buffer[:n])
 			if err != nil {
-				told <- output.String()
+				printed <- output.String()
 				return
 			}
 		}
@@ -68,23 +68,23 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	return strings.ReplaceAll(<-told, "\r\n", "\n")
+	return strings.ReplaceAll(<-printed, "\r\n", "\n")
 }
 
 func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	plain := run{args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}
-	told := onTerminal(t, plain.command(t), false)
-	g.Expect(told).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
-	g.Expect(told).To(ContainSubstring("…"), "a row is longer than the terminal is wide")
+	printed := onTerminal(t, plain.command(t), false)
+	g.Expect(printed).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
+	g.Expect(printed).To(ContainSubstring("…"), "a row is longer than the terminal is wide")
 
 	for reason, env := range map[string]string{"who wants no colours": "NO_COLOR=1", "who has none": "TERM=dumb"} {
 		quiet := plain
 		quiet.env = []string{env}
-		told := onTerminal(t, quiet.command(t), false)
-		g.Expect(told).NotTo(ContainSubstring("\x1b"), reason)
-		for line := range strings.Lines(told) {
+		printed := onTerminal(t, quiet.command(t), false)
+		g.Expect(printed).NotTo(ContainSubstring("\x1b"), reason)
+		for line := range strings.Lines(printed) {
 			g.Expect(text.StringWidth(strings.TrimSuffix(line, "\n"))).To(BeNumerically("<=", columns), line)
 		}
 	}
@@ -109,10 +109,10 @@ func TestProgressOfALongListing(t *testing.T) {
 	}
 	registry.PushTags(t, "app", tags...)
 	long := run{args: []string{"explain", "-f", "-"}, stdin: policy("1.x") + repository(registry.Image("app"))}
-	told := onTerminal(t, long.command(t), true)
-	g.Expect(told).To(ContainSubstring("\r\x1b[Klisting " + registry.Image("app") + ": 20 tags in 2 pages"))
-	g.Expect(told).To(ContainSubstring("55 tags in 6 pages"))
-	g.Expect(told).To(HaveSuffix("\r\x1b[K"), "nothing of it is left")
+	printed := onTerminal(t, long.command(t), true)
+	g.Expect(printed).To(ContainSubstring("\r\x1b[Klisting " + registry.Image("app") + ": 20 tags in 2 pages"))
+	g.Expect(printed).To(ContainSubstring("55 tags in 6 pages"))
+	g.Expect(printed).To(HaveSuffix("\r\x1b[K"), "nothing of it is left")
 
 	g.Expect(long.do(t).err).To(BeEmpty(), "nobody looks at a pipe")
 }

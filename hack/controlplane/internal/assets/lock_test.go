@@ -11,16 +11,16 @@ import (
 
 func TestLock_WaitsUntilReleasedOrCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	release, err := lock(t.Context(), path, func() { t.Error("nobody holds the lock, yet it waited") })
+	release, err := lock(t.Context(), path, func() { t.Error("it waited for a lock that is free") })
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
-	told := 0
-	_, err = lock(ctx, path, func() { told++; cancel() })
-	if !errors.Is(err, context.Canceled) || told != 1 {
-		t.Errorf("lock = %v, told %d times; want it cancelled after telling once", err, told)
+	waits := 0
+	_, err = lock(ctx, path, func() { waits++; cancel() })
+	if !errors.Is(err, context.Canceled) || waits != 1 {
+		t.Errorf("lock = %v, reported %d waits; want it canceled after one", err, waits)
 	}
 
 	release()

@@ -29,7 +29,7 @@ func TestStale_SaysWhatChanged(t *testing.T) {
 		"not executable": {reason: "envtest could not start it", binary: 0o644, stamp: stamp, want: "not built yet"},
 		"no stamp":       {reason: "a binary that was copied there by hand may be anything", binary: 0o755, want: "it has no stamp that says what it was built from"},
 		"other Go": {
-			reason: "a new compiler builds another program, and the developer is told why it takes minutes",
+			reason: "a new compiler builds another program, and the log explains why it takes minutes",
 			binary: 0o755, stamp: "version v1.36.3\ngo go1.26.7\n",
 			want: `go changed (is "go1.26.8")`,
 		},
