@@ -43,6 +43,7 @@ type object struct {
 	// guarded by the lock of the object's name
 	durable      bool // this process wrote the snapshot, and the disk has it
 	factsDurable bool // the same of the facts
+	named        bool // the disk has the names of the folders
 
 	info      atomic.Pointer[Info] // what the snapshot's file says, once it was checked or written
 	bytes     atomic.Int64         // of the snapshot's file, 0 where there is none
@@ -213,18 +214,22 @@ func (f *folder) write(suffix string, content []byte, offset int64) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-// syncParents makes the names of the folders durable in which a new file will be.
+// syncParents makes the names durable of the folders that the key's files are in. Once they
+// are written it costs little: the file system has written the names with them.
 func (f *folder) syncParents() error {
+	if f.state.named {
+		return nil
+	}
 	if err := syncFolder(filepath.Join(f.dir, f.key.Namespace)); err != nil {
 		return err
 	}
-	if _, durable := f.namespaces.Load(f.key.Namespace); durable {
-		return nil
+	if _, durable := f.namespaces.Load(f.key.Namespace); !durable {
+		if err := syncFolder(f.dir); err != nil {
+			return err
+		}
+		f.namespaces.Store(f.key.Namespace, true)
 	}
-	if err := syncFolder(f.dir); err != nil {
-		return err
-	}
-	f.namespaces.Store(f.key.Namespace, true)
+	f.state.named = true
 	return nil
 }
 

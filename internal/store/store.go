@@ -153,14 +153,12 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 	if err := f.followTags(before, snapshot); err != nil {
 		return err
 	}
-	if f.state.bytes.Load() == 0 { // where a snapshot was, the names of its folders are durable
-		if err := f.syncParents(); err != nil {
-			return err
-		}
-	}
 	f.state.durable = false
 	f.state.info.Store(nil)
 	if err := f.write("", content, 0); err != nil {
+		return err
+	}
+	if err := f.syncParents(); err != nil {
 		return err
 	}
 	f.state.durable = true
