@@ -129,8 +129,10 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 	if settlement.Untouched {
 		return ctrl.Result{RequeueAfter: settlement.After}, nil
 	}
-	if err := status.write(ctx, obj); err != nil {
-		return afterFailedWrite(err)
+	if err := status.write(ctx, obj); apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	} else if err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile, which is another event
 	}
 	r.publish(ctx, obj, settlement.Events, start)
 	return ctrl.Result{RequeueAfter: settlement.After}, settlement.Err
@@ -138,17 +140,6 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 
 // conflictDelay gives the cache time to see what the conflict was about.
 const conflictDelay = 100 * time.Millisecond
-
-func afterFailedWrite(err error) (ctrl.Result, error) {
-	switch {
-	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: conflictDelay}, nil
-	case apierrors.IsNotFound(err):
-		return ctrl.Result{}, nil // deleted meanwhile, which is another event
-	default:
-		return ctrl.Result{}, err
-	}
-}
 
 // publish tells the events, and logs them with the time that they took: they
 // are all that is logged of a reconcile, so that one without news is not.

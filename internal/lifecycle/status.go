@@ -93,23 +93,11 @@ func (w *statusWriter[T]) refresh(ctx context.Context, obj T) bool {
 	if err := w.live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
 		return false // the conflict is the better error
 	}
-	if live.GetUID() != obj.GetUID() || !sameStatus(live, w.written) {
+	same := equality.Semantic.DeepEqual(statusField(live).Interface(), statusField(w.written).Interface())
+	if live.GetUID() != obj.GetUID() || !same {
 		return false
 	}
 	w.written.SetResourceVersion(live.GetResourceVersion())
 	obj.SetResourceVersion(live.GetResourceVersion())
 	return true
-}
-
-func sameStatus(a, b runtime.Object) bool {
-	return equality.Semantic.DeepEqual(statusOf(a), statusOf(b))
-}
-
-// statusOf returns the status as the API server would store it.
-func statusOf(obj runtime.Object) any {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-	if err != nil {
-		return err
-	}
-	return content["status"]
 }
