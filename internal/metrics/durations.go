@@ -13,9 +13,7 @@ import (
 
 // Durations keeps how long the reconciles of each object took. It is safe for
 // concurrent use.
-type Durations struct {
-	seconds *prometheus.HistogramVec
-}
+type Durations struct{ *prometheus.HistogramVec }
 
 // NewDurations returns an empty Durations, to be registered.
 func NewDurations() *Durations {
@@ -28,16 +26,10 @@ func NewDurations() *Durations {
 
 // Observe adds a reconcile of an object.
 func (d *Durations) Observe(kind string, object types.NamespacedName, took time.Duration) {
-	d.seconds.WithLabelValues(kind, object.Name, object.Namespace).Observe(took.Seconds())
+	d.WithLabelValues(kind, object.Name, object.Namespace).Observe(took.Seconds())
 }
 
 // Forget drops what is kept of an object.
 func (d *Durations) Forget(kind string, object types.NamespacedName) {
-	d.seconds.DeleteLabelValues(kind, object.Name, object.Namespace)
+	d.DeleteLabelValues(kind, object.Name, object.Namespace)
 }
-
-// Describe implements prometheus.Collector.
-func (d *Durations) Describe(descs chan<- *prometheus.Desc) { d.seconds.Describe(descs) }
-
-// Collect implements prometheus.Collector.
-func (d *Durations) Collect(into chan<- prometheus.Metric) { d.seconds.Collect(into) }

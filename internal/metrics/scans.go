@@ -3,7 +3,6 @@
 package metrics
 
 import (
-	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -37,15 +36,6 @@ type Scans struct {
 	label   func(image.Name) string
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
-
-	mu    sync.Mutex
-	hosts map[string]scansOfHost
-}
-
-// scansOfHost spares every scan the search for its series by their labels.
-type scansOfHost struct {
-	total   map[string]prometheus.Counter // by outcome
-	seconds prometheus.Observer
 }
 
 // NewScans returns a Scans without any, to be registered. label returns what the
@@ -62,38 +52,24 @@ func NewScans(label func(image.Name) string) *Scans {
 			Help:    "How long scans took from being let in to their registry until their result was kept, or had failed.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, []string{"host"}),
-		hosts: map[string]scansOfHost{},
 	}
 }
 
 // Observe counts a scan of an image repository, and keeps how long it took: not
-// at all, as 0, where it was given up before it was let in to its registry.
+// at all, as 0, where it was given up before it was let in to its registry. The series of
+// a host all begin with its first scan, so that the first failure is seen as an increase.
 func (s *Scans) Observe(img image.Name, outcome string, took time.Duration) {
-	of := s.of(s.label(img))
-	counter, known := of.total[outcome]
-	if !known {
-		counter = of.total[v1.FailureReason]
-	}
-	counter.Inc()
-	if took > 0 {
-		of.seconds.Observe(took.Seconds())
-	}
-}
-
-// of returns the series of a host. They all begin with its first scan, so that
-// the first failure is seen as an increase.
-func (s *Scans) of(host string) scansOfHost {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	of, found := s.hosts[host]
-	if !found {
-		of = scansOfHost{total: map[string]prometheus.Counter{}, seconds: s.seconds.WithLabelValues(host)}
-		for _, outcome := range scanOutcomes {
-			of.total[outcome] = s.total.WithLabelValues(host, outcome)
+	host := s.label(img)
+	counted := s.total.WithLabelValues(host, v1.FailureReason)
+	for _, one := range scanOutcomes {
+		if series := s.total.WithLabelValues(host, one); one == outcome {
+			counted = series
 		}
-		s.hosts[host] = of
 	}
-	return of
+	counted.Inc()
+	if seconds := s.seconds.WithLabelValues(host); took > 0 {
+		seconds.Observe(took.Seconds())
+	}
 }
 
 // Describe implements prometheus.Collector.
