@@ -80,7 +80,10 @@ func WithRateLimits(rates ratelimit.Config) ClientOption { return func(c *Client
 
 // WithMetrics registers the Client's metrics.
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
-	return func(c *Client) { c.metrics.register(registerer) }
+	return func(c *Client) {
+		m := c.metrics
+		registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused)
+	}
 }
 
 // WithProgress sets a function that is called after each page of a tag list, with the

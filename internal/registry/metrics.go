@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
-	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 const (
@@ -61,10 +60,6 @@ func newMetrics() *metrics {
 	}
 }
 
-func (m *metrics) register(registerer prometheus.Registerer) {
-	registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused)
-}
-
 // label returns the label of a host.
 func (m *metrics) label(host string) string {
 	m.mu.Lock()
@@ -79,10 +74,10 @@ func (m *metrics) label(host string) string {
 	return host
 }
 
-func (m *metrics) observeRequest(o transport.Observation) {
-	host := m.label(o.Host)
-	m.requests.WithLabelValues(host, o.Outcome).Inc()
-	m.durations.WithLabelValues(host).Observe(o.Duration.Seconds())
+func (m *metrics) observeRequest(host, outcome string, took time.Duration) {
+	host = m.label(host)
+	m.requests.WithLabelValues(host, outcome).Inc()
+	m.durations.WithLabelValues(host).Observe(took.Seconds())
 }
 
 // observer returns the observer of the limiters.

@@ -137,7 +137,9 @@ func (r *Repository) admit() error {
 // describes them.
 func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
 	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
-	observed := transport.Observe(pooled, host, c.now, c.metrics.observeRequest)
+	observed := transport.Observe(pooled, c.now, func(outcome string, took time.Duration) {
+		c.metrics.observeRequest(host, outcome, took)
+	})
 	capped := transport.BodyCap(observed, c.limits.BodyBytes)
 	limited := ticket.Transport(transport.Throttle(capped, c.now))
 	return transport.UserAgent(transport.PlainHTTPGuard(limited, plainHTTP), c.userAgent)

@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -61,10 +62,12 @@ func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(req, a)
 }
 
-// send makes a request with an authorization.
+// send makes a request with an authorization. To another host that is an anonymous
+// token, or the zero value.
 func (t *authTransport) send(req *http.Request, a *authorization) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	req.URL.Scheme = a.scheme
+	req.URL.Scheme = cmp.Or(a.scheme, req.URL.Scheme)
+	req.Header.Del("Authorization")
 	if a.header != "" {
 		req.Header.Set("Authorization", a.header)
 	}
@@ -104,7 +107,7 @@ func (t *authTransport) invalidateScheme(err error) {
 func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, error) {
 	host := transport.URLHost(req.URL)
 	a := t.other(host)
-	resp, err := t.sendElsewhere(req, a)
+	resp, err := t.send(req, a)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -121,28 +124,18 @@ func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, e
 	}
 	a = &authorization{header: "Bearer " + token.value, expires: token.expires}
 	t.setOther(host, a)
-	return t.sendElsewhere(req, a)
+	return t.send(req, a)
 }
 
-// sendElsewhere makes a request to another host, with an anonymous token if a is not
-// nil.
-func (t *authTransport) sendElsewhere(req *http.Request, a *authorization) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Header.Del("Authorization")
-	if a != nil {
-		req.Header.Set("Authorization", a.header)
-	}
-	return t.inner.RoundTrip(req)
-}
-
-// other returns a valid anonymous authorization for another host, nil if there is none.
+// other returns a valid anonymous authorization for another host, the zero value if there
+// is none.
 func (s *Session) other(host string) *authorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.others[host]; s.valid(a) {
 		return a
 	}
-	return nil
+	return &authorization{}
 }
 
 func (s *Session) setOther(host string, a *authorization) {

@@ -134,24 +134,14 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Observation describes a request.
-type Observation struct {
-	// Host is the registry host, and port if it has one, on whose behalf the
-	// request was made.
-	Host string
-	// Outcome is the HTTP status code, or "canceled", "timeout" or "error" if
-	// there was no response.
-	Outcome string
-	// Duration is the time until the headers of the response.
-	Duration time.Duration
-}
-
-// Observe calls observe after each request, which is made on behalf of host.
-func Observe(inner http.RoundTripper, host string, now func() time.Time, observe func(Observation)) http.RoundTripper {
+// Observe calls observe after each request. The outcome is the HTTP status code, or
+// "canceled", "timeout" or "error" if there was no response, took is the time until the
+// headers of the response.
+func Observe(inner http.RoundTripper, now func() time.Time, observe func(outcome string, took time.Duration)) http.RoundTripper {
 	return Func(func(req *http.Request) (*http.Response, error) {
 		start := now()
 		resp, err := inner.RoundTrip(req)
-		observe(Observation{Host: host, Outcome: outcome(resp, err), Duration: now().Sub(start)})
+		observe(outcome(resp, err), now().Sub(start))
 		return resp, err
 	})
 }
