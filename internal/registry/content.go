@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -137,6 +137,5 @@ func readAtMost(body io.Reader, limit int64, what string) ([]byte, error) {
 
 // digestOf returns the digest of bytes.
 func digestOf(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(b))
 }

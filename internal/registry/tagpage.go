@@ -190,15 +190,9 @@ func (n *tagSet) valid() ([]string, int) {
 // IsTag reports whether a tag is valid by the distribution specification:
 // [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
 func IsTag(tag string) bool {
-	if tag == "" || len(tag) > 128 || tag[0] == '.' || tag[0] == '-' {
-		return false
-	}
-	for i := range len(tag) {
-		switch c := tag[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
+	return tag != "" && len(tag) <= 128 && tag[0] != '.' && tag[0] != '-' && !strings.ContainsFunc(tag, notInTag)
+}
+
+func notInTag(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-')
 }
