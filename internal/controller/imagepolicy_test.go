@@ -149,7 +149,7 @@ func TestAnImageThatIsBeingReplaced(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t)
 	var asked []string
-	w.policies.Auth = registry.AuthOptionsGetterFunc(func(_ context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
+	w.policies.Auth = registry.AuthOptionsGetter(func(_ context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
 		asked = append(asked, repo.Spec.Image)
 		return registry.AuthOptions{}, nil
 	})

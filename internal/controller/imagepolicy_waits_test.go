@@ -136,7 +136,7 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 	w.busy = &ratelimit.BusyError{Host: "ghcr.io", After: time.Second}
 	begun := func(string) { panic("nothing is begun that can't go on") }
-	failing := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+	failing := registry.AuthOptionsGetter(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
 		panic("no credentials are read in vain")
 	})
 	w.policies.Auth, w.repositories.Auth = failing, failing

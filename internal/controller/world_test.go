@@ -73,7 +73,7 @@ func newWorld(t *testing.T) *world {
 		},
 	}
 	w.policy.Spec.ImageRepositoryRef.Name = "app"
-	auth := registry.AuthOptionsGetterFunc(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+	auth := registry.AuthOptionsGetter(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
 		return registry.AuthOptions{}, nil
 	})
 	reader := newReader(t, w.repo)

@@ -22,23 +22,17 @@ func NewAuthOptions(img image.Name, config authn.AuthConfig, origin string) Auth
 }
 
 // AuthOptionsGetter finds the identities of ImageRepositories.
-type AuthOptionsGetter interface {
-	// AuthOptions returns the identity for repo's registry. It reads Secrets, so it
-	// should be called only before a request. It fails with an *Error.
-	AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
-}
+type AuthOptionsGetter func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
 
-// AuthOptionsGetterFunc is an AuthOptionsGetter made of a function.
-type AuthOptionsGetterFunc func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
-
-// AuthOptions calls f.
-func (f AuthOptionsGetterFunc) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+// AuthOptions returns the identity for repo's registry. It reads Secrets, so it
+// should be called only before a request. It fails with an *Error.
+func (f AuthOptionsGetter) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
 	return f(ctx, repo)
 }
 
 // NewAuthOptionsGetter returns an AuthOptionsGetter that uses a Resolver.
 func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
-	return AuthOptionsGetterFunc(func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
+	return func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
 		img, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 		if err != nil {
 			return AuthOptions{}, &Error{
@@ -50,5 +44,5 @@ func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
 			return AuthOptions{}, operation{verb: opCredentials, image: img}.fail(err)
 		}
 		return auth, nil
-	})
+	}
 }
