@@ -13,6 +13,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 const (
@@ -93,7 +95,9 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
 	requests := fetcher.NewDefaultFetcher()
-	requests.SetHTTPClient(&http.Client{Transport: contextTransport{ctx}})
+	requests.SetHTTPClient(&http.Client{Transport: transport.Func(func(req *http.Request) (*http.Response, error) {
+		return http.DefaultTransport.RoundTrip(req.WithContext(ctx)) // the library's requests have none
+	})})
 	client, err := tuf.New(&tuf.Options{
 		Root:              p.anchor(),
 		RepositoryBaseURL: p.mirror,
@@ -111,27 +115,15 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	return parseTrustedRoot(text)
 }
 
-// contextTransport makes requests that end with a context.
-type contextTransport struct {
-	ctx context.Context //nolint:containedctx // the library's requests have none, and each download has a transport
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t contextTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return http.DefaultTransport.RoundTrip(req.WithContext(t.ctx))
-}
-
 // unavailable says that the trusted root can't be had. The library's words
 // differ from one attempt to the next, and are left out.
 func (p *PublicRoot) unavailable(err error) error {
 	detail := fmt.Sprintf("the public trusted root of Sigstore can't be downloaded: "+
 		"let the controller reach %s, or name a Secret with a trusted root in spec.verify.trustedRootSecretRef", p.mirror)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return &UnavailableError{detail: detail, err: context.Canceled}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &UnavailableError{detail: detail, err: context.DeadlineExceeded}
-	default:
-		return &UnavailableError{detail: detail}
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			return &UnavailableError{detail: detail, err: cause}
+		}
 	}
+	return &UnavailableError{detail: detail}
 }
