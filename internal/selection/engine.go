@@ -91,7 +91,7 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 	return cmp.Compare(a.tag, b.tag)
 }
 
-func (e *engine[K, O]) judge(tag string) Verdict {
+func (e *engine[K, O]) Judge(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
 		why := e.filter.refusal(tag)
@@ -112,12 +112,12 @@ func (e *engine[K, O]) judge(tag string) Verdict {
 	return Verdict{Tag: tag, Key: shown, Reason: why.reason, Cause: why.cause}
 }
 
-func (e *engine[K, O]) considers(tag string) bool {
+func (e *engine[K, O]) Considers(tag string) bool {
 	_, considered := e.filter.key(tag)
 	return considered
 }
 
-func (e *engine[K, O]) compare(a, b string) int {
+func (e *engine[K, O]) Compare(a, b string) int {
 	var left, right candidate[K]
 	leftOK, rightOK := e.accept(a, &left), e.accept(b, &right)
 	switch {
@@ -132,7 +132,7 @@ func (e *engine[K, O]) compare(a, b string) int {
 	}
 }
 
-func (e *engine[K, O]) precedence(a, b string) string {
+func (e *engine[K, O]) Precedence(a, b string) string {
 	var left, right candidate[K]
 	if !e.accept(a, &left) || !e.accept(b, &right) || e.order.compare(&left.value, &right.value) == 0 {
 		return fmt.Sprintf("they compare as equal, and %q is greater than %q in byte order", a, b)

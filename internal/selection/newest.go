@@ -77,7 +77,3 @@ func (r *Rule) With(times Times) *Rule {
 	provided.order.times = times
 	return &Rule{ranker: &provided, text: r.text}
 }
-
-// Considers reports whether a tag is let through to be compared: it matches the
-// filter, and is not held back.
-func (r *Rule) Considers(tag string) bool { return r.considers(tag) }

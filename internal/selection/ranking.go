@@ -27,7 +27,7 @@ type selector[K any, O order[K]] struct {
 	next candidate[K]
 }
 
-func (e *engine[K, O]) selector() Selector { return &selector[K, O]{engine: e} }
+func (e *engine[K, O]) Selector() Selector { return &selector[K, O]{engine: e} }
 
 func (s *selector[K, O]) Add(tags []string) {
 	for _, tag := range tags {

@@ -85,28 +85,22 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 
 // ranker is what the kinds of policies have in common.
 type ranker interface {
-	considers(tag string) bool
-	judge(tag string) Verdict
-	selector() Selector
-	compare(a, b string) int
-	precedence(a, b string) string
+	// Considers reports whether a tag is let through to be compared: it matches the
+	// filter, and is not held back.
+	Considers(tag string) bool
+	// Judge says whether a tag is a candidate, and why not.
+	Judge(tag string) Verdict
+	// Selector returns a Selector without tags.
+	Selector() Selector
+	// Compare returns a positive number where a ranks above b, a negative one
+	// where it ranks below, and zero where both are the same tag. A rejected tag
+	// ranks below every candidate; two rejected tags compare by their bytes.
+	Compare(a, b string) int
+	// Precedence says why a ranks above b, as what follows "a ranks above b: ", for
+	// two candidates of which Compare says so.
+	Precedence(a, b string) string
 	behind(best Choice, tags []string, yield func(Choice) bool)
 }
-
-// Judge says whether a tag is a candidate, and why not.
-func (r *Rule) Judge(tag string) Verdict { return r.judge(tag) }
-
-// Selector returns a Selector without tags.
-func (r *Rule) Selector() Selector { return r.selector() }
-
-// Compare returns a positive number where a ranks above b, a negative one
-// where it ranks below, and zero where both are the same tag. A rejected tag
-// ranks below every candidate; two rejected tags compare by their bytes.
-func (r *Rule) Compare(a, b string) int { return r.compare(a, b) }
-
-// Precedence says why a ranks above b, as what follows "a ranks above b: ", for
-// two candidates of which Compare says so.
-func (r *Rule) Precedence(a, b string) string { return r.precedence(a, b) }
 
 // String describes the rule to people, such as
 //
