@@ -6,9 +6,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/fluxcd/pkg/runtime/acl"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,60 +23,47 @@ type Access struct {
 	NoCrossNamespaceRefs bool
 }
 
-// deniedError says why a policy may not use an ImageRepository.
-type deniedError struct {
-	repository types.NamespacedName
-	why        string
+// denied is the error about an ImageRepository that a policy may not use.
+func denied(repo types.NamespacedName, why string) error {
+	return acl.AccessDeniedError(fmt.Sprintf("can't access ImageRepository '%s': %s", repo, why))
 }
 
-func (e *deniedError) Error() string {
-	return fmt.Sprintf("can't access ImageRepository '%s': %s", e.repository, e.why)
-}
-
-// crossNamespace returns a deniedError where a policy in the namespace may
+// crossNamespace returns an AccessDeniedError where a policy in the namespace may
 // refer to no other namespace at all.
 func (a Access) crossNamespace(namespace string, repo types.NamespacedName) error {
 	if repo.Namespace == namespace || !a.NoCrossNamespaceRefs {
 		return nil
 	}
-	return &deniedError{repo, fmt.Sprintf(
-		"references to other namespaces are disabled for this controller; refer to one in namespace '%s'", namespace)}
+	return denied(repo, fmt.Sprintf(
+		"references to other namespaces are disabled for this controller; refer to one in namespace '%s'", namespace))
 }
 
-// granted returns a deniedError where the repository does not let a policy in
+// granted returns an AccessDeniedError where the repository does not let a policy in
 // the namespace refer to it. Other errors are of the reading.
 func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace string) error {
 	if repo.Namespace == namespace {
 		return nil
 	}
-	namespaceLabels, err := a.labels(ctx, namespace)
-	if err != nil {
+	object := namespaceMetadata()
+	if err := a.Reader.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
 		return err
 	}
-	if !repository.Admits(repo.Spec.AccessFrom, namespaceLabels) {
+	if !repository.Admits(repo.Spec.AccessFrom, object.Labels) {
 		return notShared(client.ObjectKeyFromObject(repo), namespace)
 	}
 	return nil
 }
 
-// notShared is the deniedError about a repository in another namespace. It is the
+// notShared is the AccessDeniedError about a repository in another namespace. It is the
 // same whether there is such a repository, and whomever that lets in: those who
 // are not let in must not learn that either.
 func notShared(repo types.NamespacedName, namespace string) error {
-	return &deniedError{repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
-		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a selector added there that matches", namespace)}
-}
-
-func (a Access) labels(ctx context.Context, namespace string) (labels.Set, error) {
-	object := namespaceMetadata()
-	err := a.Reader.Get(ctx, types.NamespacedName{Name: namespace}, object)
-	return object.Labels, err
+	return denied(repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
+		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a selector added there that matches", namespace))
 }
 
 // namespaceMetadata is a namespace of which only the metadata is read and
 // watched.
 func namespaceMetadata() *metav1.PartialObjectMetadata {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
-	return object
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
 }

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 )
 
 const (
@@ -40,7 +41,7 @@ type pastRevision struct {
 // replace remembers that the repository's last revision is replaced by that of
 // its status, and reports whether it had the new one not long ago.
 func (p *pastLists) replace(last string, repo *v1.ImageRepository, now time.Time) bool {
-	next := revisionOf(repo)
+	next := outcome.Revision(repo)
 	if last == "" || last == next {
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 )
 
 func TestAListThatComesBackIsNoNews(t *testing.T) {
@@ -56,7 +57,7 @@ func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
 	for generation, revision := range []string{"of one image", "of another", "of one image"} {
 		repo.Generation = int64(generation)
-		last := revisionOf(repo)
+		last := outcome.Revision(repo)
 		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
 		g.Expect(past.replace(last, repo, now)).To(BeFalse(), "generation %d", generation)
 	}

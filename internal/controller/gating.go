@@ -179,20 +179,15 @@ func (g *gatedSearch) after() time.Duration {
 
 // considered returns the tags that the rule lets through to be compared.
 func (o origin) considered(ctx context.Context, rule *selection.Rule) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.repo.GetTimeout())
-	defer cancel()
 	var considered []string
-	for some := range slices.Chunk(o.snapshot.Tags, selectStep) {
-		if err := ctx.Err(); err != nil {
-			return nil, o.unselected(err)
-		}
+	err := o.inSteps(ctx, func(some []string) {
 		for _, tag := range some {
 			if rule.Considers(tag) {
 				considered = append(considered, tag)
 			}
 		}
-	}
-	return considered, nil
+	})
+	return considered, err
 }
 
 // log says why a candidate was left out, once.

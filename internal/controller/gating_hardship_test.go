@@ -169,7 +169,7 @@ func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
 				w.put("1.0.0", "linux", "amd64", longAgo)
 				w.rescan(g, "1.0.0")
 				key := storeKey(w.repo)
-				w.policies.Auth = registry.AuthOptionsGetterFunc(func(ctx context.Context, _ *v1.ImageRepository) (registry.AuthOptions, error) {
+				w.policies.Auth = registry.AuthOptionsGetter(func(ctx context.Context, _ *v1.ImageRepository) (registry.AuthOptions, error) {
 					other := scan.Next(scan.Snapshot{}, "ghcr.io/org/other", []string{"1.0.0"}, time.Now())
 					return registry.AuthOptions{}, w.store.Put(ctx, key, other)
 				})

@@ -3,14 +3,12 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -176,7 +174,7 @@ func (w *ImagePolicies) unconfirmed(tag string, err error) error {
 	}
 	after := w.RequeueDependency
 	reason := v1.ReadOperationFailedReason
-	if failure, ok := registryFailure(err); ok {
+	if failure, ok := errors.AsType[*registry.Error](err); ok {
 		reason, after = failure.Reason(), max(after, failure.RetryAfter)
 	}
 	return outcome.KeepReady(reason, after,
@@ -217,10 +215,7 @@ func (w *ImagePolicies) judgedRef(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1
 	case v1.ReflectNever:
 		return image.NewRef(ref.Name, ref.Tag, ""), 0, nil
 	case v1.ReflectAlways:
-		if rest := w.rest(policy); rest > 0 {
-			return ref, rest, nil
-		}
-		return ref, w.interval(policy), nil
+		return ref, cmp.Or(w.rest(policy), w.interval(policy)), nil
 	default:
 		return ref, 0, nil
 	}
@@ -233,16 +228,10 @@ func (w *ImagePolicies) rest(policy *v1.ImagePolicy) time.Duration {
 		return 0
 	}
 	rest := w.rests.remaining(policy, time.Now())
-	if !readyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+	if !outcome.ReadyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}
 	return rest
-}
-
-// readyNow reports whether the policy is ready in its current generation.
-func readyNow(policy *v1.ImagePolicy) bool {
-	ready := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
-	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == policy.Generation
 }
 
 func (w *ImagePolicies) interval(policy *v1.ImagePolicy) time.Duration {

@@ -79,7 +79,7 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if !due {
 		return scanned(repo, decision.Wait()), nil
 	}
-	work := &scanning{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, last: revisionOf(repo)}
+	work := &scanning{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, last: outcome.Revision(repo)}
 	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return outcome.Result{}, err

@@ -4,7 +4,7 @@ package controller
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -18,32 +18,29 @@ import (
 
 // inbox enqueues the objects of one kind.
 type inbox struct {
-	mu    sync.Mutex
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]] // nil before it runs
 }
 
 // start is called with the kind's queue once it runs.
 func (i *inbox) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.queue = queue
+	i.queue.Store(&queue)
 	return nil
 }
 
-// running returns the queue, nil before it runs. There is nothing to enqueue
-// then: all objects are still to come.
-func (i *inbox) running() workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.queue
+// add enqueues objects. Before the queue runs there is nothing to enqueue: all
+// objects are still to come.
+func (i *inbox) add(requests ...reconcile.Request) {
+	queue := i.queue.Load()
+	if queue == nil {
+		return
+	}
+	for _, request := range requests {
+		(*queue).Add(request)
+	}
 }
 
 // Wake enqueues one object.
-func (i *inbox) Wake(name types.NamespacedName) {
-	if queue := i.running(); queue != nil {
-		queue.Add(reconcile.Request{NamespacedName: name})
-	}
-}
+func (i *inbox) Wake(name types.NamespacedName) { i.add(reconcile.Request{NamespacedName: name}) }
 
 // waiterKey identifies an object of either kind.
 type waiterKey struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
+	runtimeacl "github.com/fluxcd/pkg/runtime/acl"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,7 +87,7 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 
 // denied gives a deniedError its kind, and leaves other errors as they are.
 func (w *ImagePolicies) denied(err error) error {
-	if _, ok := errors.AsType[*deniedError](err); ok {
+	if runtimeacl.IsAccessDenied(err) {
 		return outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
 	}
 	return err
@@ -104,16 +105,12 @@ func (w *ImagePolicies) unscanned(policy *v1.ImagePolicy, repo *v1.ImageReposito
 	if repo.CreationTimestamp.After(newer) {
 		newer = repo.CreationTimestamp.Time
 	}
+	untouched := len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
 	left := patience - time.Since(newer)
-	if left > 0 && untouched(policy) && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
+	if left > 0 && untouched && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
 		return outcome.Deferred(left, problem)
 	}
 	return outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
-}
-
-// untouched reports whether no controller has written the policy's status yet.
-func untouched(policy *v1.ImagePolicy) bool {
-	return len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
 }
 
 func missingTags(repo *v1.ImageRepository) error {

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/go-logr/logr"
@@ -21,28 +22,17 @@ func migrateRefs(log logr.Logger, status *v1.ImagePolicyStatus) {
 }
 
 func migrateRef(log logr.Logger, ref *v1.ImageRef, legacy string) *v1.ImageRef {
-	if ref == nil && legacy != "" {
+	switch {
+	case ref == nil && legacy != "":
 		parsed, err := image.ParseRef(legacy)
 		if err != nil {
 			log.Info("a deprecated status field is left alone", "problem", err.Error())
-			return nil
 		}
 		return parsed
+	case ref != nil && ref.Name != ref.Image: // a writer of the one left the other empty
+		return image.NewRef(cmp.Or(ref.Name, ref.Image), ref.Tag, ref.Digest)
 	}
-	return withBothNames(ref)
-}
-
-// withBothNames fills the one of name and image that a writer of the other
-// left empty.
-func withBothNames(ref *v1.ImageRef) *v1.ImageRef {
-	if ref == nil || ref.Name == ref.Image {
-		return ref
-	}
-	name := ref.Name
-	if name == "" {
-		name = ref.Image
-	}
-	return image.NewRef(name, ref.Tag, ref.Digest)
+	return ref
 }
 
 // syncLegacy makes the deprecated fields say what the refs say. Where there is

@@ -65,7 +65,7 @@ func registryError(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return outcome.Deferred(busy.After, err)
 	}
-	failure, ok := registryFailure(err)
+	failure, ok := errors.AsType[*registry.Error](err)
 	unavailable, unverified := errors.AsType[*signature.UnavailableError](err)
 	switch {
 	case !ok && unverified:
@@ -79,8 +79,4 @@ func registryError(err error) error {
 	default:
 		return outcome.Retry(failure.Reason(), err)
 	}
-}
-
-func registryFailure(err error) (*registry.Error, bool) {
-	return errors.AsType[*registry.Error](err)
 }

@@ -73,7 +73,7 @@ func (s *scanning) outcome(err error) string {
 
 // changed reports whether a scan that succeeded found other tags than the one
 // before.
-func (s *scanning) changed() bool { return revisionOf(s.repo) != s.last }
+func (s *scanning) changed() bool { return outcome.Revision(s.repo) != s.last }
 
 // took returns for how long the scan has been under way, 0 where it was not let in.
 func (s *scanning) took() time.Duration {

@@ -61,11 +61,14 @@ type tagSearch struct {
 }
 
 func (t *tagSearch) best(ctx context.Context) (*picked, error) {
-	choice, err := t.from.selected(ctx, t.rule)
-	if choice == nil || err != nil {
+	selector := t.rule.Selector()
+	if err := t.from.inSteps(ctx, selector.Add); err != nil {
 		return nil, err
 	}
-	return &picked{tag: choice.Tag}, nil
+	if choice, found := selector.Best(); found {
+		return &picked{tag: choice.Tag}, nil
+	}
+	return nil, nil
 }
 
 func (t *tagSearch) try(_ context.Context, tag string) (*picked, error) {
@@ -91,31 +94,20 @@ func noTag(rule *selection.Rule, from origin) error {
 // filterTags.pattern can take milliseconds for each.
 const selectStep = 64
 
-// selected returns what the rule selects of the tags, nil for none. That takes no
-// longer than a scan of the repository may, and ends with ctx.
-func (o origin) selected(ctx context.Context, rule *selection.Rule) (*selection.Choice, error) {
+// inSteps looks at the tags, some of them at a time. That takes no longer than a scan of the
+// repository may, and ends with ctx.
+func (o origin) inSteps(ctx context.Context, look func(tags []string)) error {
 	ctx, cancel := context.WithTimeout(ctx, o.repo.GetTimeout())
 	defer cancel()
-	selector := rule.Selector()
 	for some := range slices.Chunk(o.snapshot.Tags, selectStep) {
-		if err := ctx.Err(); err != nil {
-			return nil, o.unselected(err)
+		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("no tag was selected within %s, the timeout of ImageRepository '%s/%s' with its %d tags: "+
+				"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository",
+				o.repo.GetTimeout(), o.repo.Namespace, o.repo.Name, len(o.snapshot.Tags))
+		} else if err != nil {
+			return err
 		}
-		selector.Add(some)
+		look(some)
 	}
-	choice, found := selector.Best()
-	if !found {
-		return nil, nil
-	}
-	return &choice, nil
-}
-
-// unselected says why the selection was not brought to its end.
-func (o origin) unselected(err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return fmt.Errorf("no tag was selected within %s, the timeout of ImageRepository '%s/%s' with its %d tags: "+
-		"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository",
-		o.repo.GetTimeout(), o.repo.Namespace, o.repo.Name, len(o.snapshot.Tags))
+	return nil
 }

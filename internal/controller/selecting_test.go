@@ -61,6 +61,6 @@ func TestSelectingEndsWithTheProcess(t *testing.T) {
 	from := origin{repo: w.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now())}
 	rule, err := selection.Compile(&w.policy.Spec)
 	g.Expect(err).NotTo(HaveOccurred())
-	_, err = from.selected(ctx, rule)
+	_, err = (&tagSearch{policy: w.policy, rule: rule, from: from}).best(ctx)
 	g.Expect(err).To(MatchError(context.Canceled))
 }

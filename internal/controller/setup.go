@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxcd/pkg/runtime/predicates"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -66,46 +67,48 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(&sweeper{reader: mgr.GetClient(), store: o.Store}); err != nil {
 		return err
 	}
-	saved := &SavedTags{dependents: dependents{mgr.GetClient()}, policies: &inbox{}}
-	if err := o.setupRepositories(mgr, saved); err != nil {
+	find, policies := dependents{mgr.GetClient()}, &inbox{}
+	if err := o.setupRepositories(mgr, find, policies); err != nil {
 		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
 	}
-	if err := o.setupPolicies(mgr, saved); err != nil {
+	if err := o.setupPolicies(mgr, find, policies); err != nil {
 		return fmt.Errorf("the ImagePolicy controller can't be set up: %w", err)
 	}
 	return nil
 }
 
-func (o Options) setupRepositories(mgr ctrl.Manager, saved *SavedTags) error {
+func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *inbox) error {
 	repositories := &inbox{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
 		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.start)).
 		WithOptions(o.controller()).
 		Complete(shell(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
-			Auth:          o.Auth,
-			Open:          o.open,
-			Store:         o.Store,
-			Saved:         saved.Notify,
+			Auth:  o.Auth,
+			Open:  o.open,
+			Store: o.Store,
+			Saved: func(ctx context.Context, repo types.NamespacedName) {
+				policies.add(find.ofRepository(ctx, repo)...)
+			},
 			Wake:          repositories.Wake,
 			Scans:         o.Scans,
 			JitterPercent: o.JitterPercent,
 		}))
 }
 
-func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
+func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *inbox) error {
 	reader := mgr.GetClient()
 	ofRepository := func(ctx context.Context, repo client.Object) []reconcile.Request {
-		return saved.dependents.ofRepository(ctx, client.ObjectKeyFromObject(repo))
+		return find.ofRepository(ctx, client.ObjectKeyFromObject(repo))
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
 		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](saved.policies.start)).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](policies.start)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
-		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(saved.dependents.ofNamespace),
-			builder.WithPredicates(labelChanges()))
+		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
+			builder.WithPredicates(onlyUpdates(predicate.LabelChangedPredicate{}.Update)))
 	}
 	return b.Complete(shell(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
 		Reader:            reader,
@@ -115,7 +118,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, saved *SavedTags) error {
 		Open:              o.open,
 		Store:             o.Store,
 		Verifiers:         o.Verifiers,
-		Wake:              saved.policies.Wake,
+		Wake:              policies.Wake,
 		RequeueDependency: o.RequeueDependency,
 		JitterPercent:     o.JitterPercent,
 	}))
@@ -141,17 +144,10 @@ func shell[T lifecycle.Object](mgr ctrl.Manager, o Options, kind string, worker 
 // ownChanges passes what an object's author changes, and not what its
 // reconciler writes.
 func ownChanges() predicate.Predicate {
-	return predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}, replacements())
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}, onlyUpdates(replaces))
 }
 
-// replacements passes updates that replace an object by another one of its
+// replaces reports whether an update replaces an object by another one of its
 // name: what becomes of a deletion and a creation while a watch is interrupted.
 // The generation is 1 before and after.
-func replacements() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc:  func(event.CreateEvent) bool { return false },
-		DeleteFunc:  func(event.DeleteEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-		UpdateFunc:  func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
-	}
-}
+func replaces(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }

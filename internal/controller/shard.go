@@ -78,13 +78,13 @@ func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo
 	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
 		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
 	left := w.RequeueDependency - w.apart.since(name, time.Now())
-	if where == arriving || left > 0 && readyNow(policy) {
+	if where == arriving || left > 0 && outcome.ReadyNow(policy) {
 		return outcome.Deferred(max(left, time.Second), problem)
 	}
 	return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
 
-// mayKnow returns a deniedError unless there is such a repository, in another
+// mayKnow returns an AccessDeniedError unless there is such a repository, in another
 // namespace, that lets a policy in the namespace refer to it.
 func (w *ImagePolicies) mayKnow(ctx context.Context, namespace string, name types.NamespacedName, where place) error {
 	if where == nowhere {

@@ -54,6 +54,3 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	}
 	return nil
 }
-
-// NeedLeaderElection says that only the leader writes to its store.
-func (s *sweeper) NeedLeaderElection() bool { return true }

@@ -8,6 +8,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
@@ -75,33 +77,18 @@ func repositoryChanges() predicate.Predicate {
 
 func concernsPolicies(before, after *v1.ImageRepository) bool {
 	return before.UID != after.UID ||
-		revisionOf(before) != revisionOf(after) ||
+		outcome.Revision(before) != outcome.Revision(after) ||
 		before.Status.ObservedImage != after.Status.ObservedImage ||
-		before.Spec.Image != after.Spec.Image ||
 		readiness(before) != readiness(after) ||
-		!equality.Semantic.DeepEqual(wayOf(before), wayOf(after)) ||
-		!equality.Semantic.DeepEqual(before.Spec.AccessFrom, after.Spec.AccessFrom)
+		!equality.Semantic.DeepEqual(beyondScans(before), beyondScans(after))
 }
 
-// wayOf is how the repository's registry is reached. It is the policy's way to
-// digests, too.
-func wayOf(repo *v1.ImageRepository) v1.ImageRepositorySpec {
-	return v1.ImageRepositorySpec{
-		SecretRef:          repo.Spec.SecretRef,
-		CertSecretRef:      repo.Spec.CertSecretRef,
-		ProxySecretRef:     repo.Spec.ProxySecretRef,
-		ServiceAccountName: repo.Spec.ServiceAccountName,
-		Provider:           repo.Spec.Provider,
-		Timeout:            repo.Spec.Timeout,
-		Insecure:           repo.Spec.Insecure,
-	}
-}
-
-func revisionOf(repo *v1.ImageRepository) string {
-	if repo.Status.LastScanResult == nil {
-		return ""
-	}
-	return repo.Status.LastScanResult.Revision
+// beyondScans is what the repository's spec has for more than its scans: who may refer to it,
+// and how its registry is reached, which is the policy's way to digests, too.
+func beyondScans(repo *v1.ImageRepository) v1.ImageRepositorySpec {
+	spec := repo.Spec
+	spec.Interval, spec.Suspend, spec.ExclusionList = metav1.Duration{}, false, nil
+	return spec
 }
 
 // readiness is what a policy tells of its repository: whether and why it is
@@ -114,28 +101,12 @@ func readiness(repo *v1.ImageRepository) string {
 	return string(ready.Status) + ready.Reason
 }
 
-// labelChanges passes the changes of an object's labels.
-func labelChanges() predicate.Predicate {
-	return predicate.And(predicate.LabelChangedPredicate{}, predicate.Funcs{
+// onlyUpdates passes some updates, and nothing else.
+func onlyUpdates(pass func(event.UpdateEvent) bool) predicate.Predicate {
+	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
-	})
-}
-
-// SavedTags enqueues the policies of an ImageRepository whose tags were saved.
-type SavedTags struct {
-	dependents dependents
-	policies   *inbox
-}
-
-// Notify enqueues the policies that refer to the ImageRepository.
-func (s *SavedTags) Notify(ctx context.Context, repo types.NamespacedName) {
-	queue := s.policies.running()
-	if queue == nil {
-		return
-	}
-	for _, request := range s.dependents.ofRepository(ctx, repo) {
-		queue.Add(request)
+		UpdateFunc:  pass,
 	}
 }

@@ -13,8 +13,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// conditions writes the conditions of one object. Each method leaves a
-// combination that kstatus understands.
+// conditions writes the conditions of one object.
 type conditions struct {
 	obj Object
 	now metav1.Time
@@ -24,32 +23,20 @@ func conditionsOf(obj Object, now time.Time) conditions {
 	return conditions{obj: obj, now: metav1.NewTime(now).Rfc3339Copy()}
 }
 
-func (c conditions) ready(message string) {
-	c.set(meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
-	c.remove(meta.ReconcilingCondition, meta.StalledCondition)
-}
+// abnormal is the one of the conditions Reconciling and Stalled that an object has beside
+// Ready, with its reason. The zero value is neither.
+type abnormal struct{ kind, reason string }
 
-func (c conditions) notReady(reason, message string) {
-	c.set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
-	c.remove(meta.ReconcilingCondition, meta.StalledCondition)
-}
-
-func (c conditions) stalled(reason, message string) {
-	c.set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
-	c.set(meta.StalledCondition, metav1.ConditionTrue, reason, message)
-	c.remove(meta.ReconcilingCondition)
-}
-
-func (c conditions) retrying(reason, message string) {
-	c.set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
-	c.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, message)
-	c.remove(meta.StalledCondition)
-}
-
-func (c conditions) progressing(message string) {
-	c.set(meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, message)
-	c.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, message)
-	c.remove(meta.StalledCondition)
+// ready sets the condition Ready, and an abnormal one. kstatus understands that.
+func (c conditions) ready(status metav1.ConditionStatus, reason, message string, beside abnormal) {
+	c.set(meta.ReadyCondition, status, reason, message)
+	for _, kind := range []string{meta.ReconcilingCondition, meta.StalledCondition} {
+		if kind == beside.kind {
+			c.set(kind, metav1.ConditionTrue, beside.reason, message)
+		} else {
+			c.remove(kind)
+		}
+	}
 }
 
 // maxMessage is the API server's bound of a condition's message, in bytes at
@@ -72,11 +59,9 @@ func (c conditions) set(kind string, status metav1.ConditionStatus, reason, mess
 	c.obj.SetConditions(list)
 }
 
-func (c conditions) remove(kinds ...string) {
+func (c conditions) remove(kind string) {
 	list := c.obj.GetConditions()
-	for _, kind := range kinds {
-		apimeta.RemoveStatusCondition(&list, kind)
-	}
+	apimeta.RemoveStatusCondition(&list, kind)
 	c.obj.SetConditions(list)
 }
 
@@ -86,18 +71,14 @@ func readyOf(obj Object) *metav1.Condition {
 
 // observe notes the generation and the reconcile request that were handled.
 func observe(obj Object) {
-	generation := obj.GetGeneration()
-	request, requested := meta.ReconcileAnnotationValue(obj.GetAnnotations())
+	var handled *meta.ReconcileRequestStatus
 	switch o := obj.(type) {
 	case *v1.ImageRepository:
-		o.Status.ObservedGeneration = generation
-		if requested {
-			o.Status.SetLastHandledReconcileRequest(request)
-		}
+		o.Status.ObservedGeneration, handled = o.Generation, &o.Status.ReconcileRequestStatus
 	case *v1.ImagePolicy:
-		o.Status.ObservedGeneration = generation
-		if requested {
-			o.Status.SetLastHandledReconcileRequest(request)
-		}
+		o.Status.ObservedGeneration, handled = o.Generation, &o.Status.ReconcileRequestStatus
+	}
+	if request, requested := meta.ReconcileAnnotationValue(obj.GetAnnotations()); requested && handled != nil {
+		handled.SetLastHandledReconcileRequest(request)
 	}
 }

@@ -64,14 +64,15 @@ func recovered(before Object) bool {
 func changed(before, after Object) bool {
 	switch after := after.(type) {
 	case *v1.ImageRepository:
-		return revision(before.(*v1.ImageRepository)) != revision(after)
+		return Revision(before.(*v1.ImageRepository)) != Revision(after)
 	case *v1.ImagePolicy:
 		return !sameRef(before.(*v1.ImagePolicy).Status.LatestRef, after.Status.LatestRef)
 	}
 	return false
 }
 
-func revision(repo *v1.ImageRepository) string {
+// Revision returns the revision of the last scan, empty where there was none.
+func Revision(repo *v1.ImageRepository) string {
 	if repo.Status.LastScanResult == nil {
 		return ""
 	}
@@ -88,7 +89,7 @@ func sameRef(a, b *v1.ImageRef) bool {
 func metadata(obj Object) map[string]string {
 	switch obj := obj.(type) {
 	case *v1.ImageRepository:
-		return map[string]string{revisionKey: revision(obj)}
+		return map[string]string{revisionKey: Revision(obj)}
 	case *v1.ImagePolicy:
 		ref := obj.Status.LatestRef
 		if ref == nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -59,22 +60,22 @@ func Settle(before, after Object, result Result, err error, now time.Time) Settl
 
 func settle(c conditions, before Object, result Result, err error) Settlement {
 	if err == nil {
-		c.ready(result.Message)
+		c.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
 		return Settlement{After: result.After}
 	}
 	if stalled, ok := errors.AsType[*StalledError](err); ok {
-		c.stalled(stalled.Reason, err.Error())
+		c.ready(metav1.ConditionFalse, stalled.Reason, err.Error(), abnormal{meta.StalledCondition, stalled.Reason})
 		return Settlement{}
 	}
 	if waiting, ok := errors.AsType[*WaitingError](err); ok {
-		if waiting.KeepReady && readyNow(before) {
-			c.ready(result.Message)
+		if waiting.KeepReady && ReadyNow(before) {
+			c.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
 		} else {
-			c.notReady(waiting.Reason, err.Error())
+			c.ready(metav1.ConditionFalse, waiting.Reason, err.Error(), abnormal{})
 		}
 		return Settlement{After: waiting.After}
 	}
-	c.retrying(Reason(err), err.Error())
+	c.ready(metav1.ConditionFalse, Reason(err), err.Error(), abnormal{meta.ReconcilingCondition, meta.ProgressingWithRetryReason})
 	return Settlement{Err: err}
 }
 
@@ -86,12 +87,13 @@ func Begin(obj Object, message string, now time.Time) bool {
 	if ready != nil && ready.ObservedGeneration == obj.GetGeneration() {
 		return false
 	}
-	conditionsOf(obj, now).progressing(message)
+	conditionsOf(obj, now).ready(metav1.ConditionUnknown, meta.ProgressingReason, message,
+		abnormal{meta.ReconcilingCondition, meta.ProgressingReason})
 	return true
 }
 
-// readyNow reports whether the object is ready for its current generation.
-func readyNow(obj Object) bool {
+// ReadyNow reports whether the object is ready for its current generation.
+func ReadyNow(obj Object) bool {
 	ready := readyOf(obj)
 	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == obj.GetGeneration()
 }

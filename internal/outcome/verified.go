@@ -27,8 +27,7 @@ func (c conditions) verified(err error) {
 			c.verdict(policy.Status.Candidates[i])
 		}
 	case noneSelected(err):
-		i := slices.IndexFunc(policy.Status.Candidates, isUnverified)
-		if i >= 0 {
+		if i := slices.IndexFunc(policy.Status.Candidates, isUnverified); i >= 0 {
 			c.verdict(policy.Status.Candidates[i])
 		}
 	}
@@ -37,15 +36,14 @@ func (c conditions) verified(err error) {
 // verdict tells of the image that was selected, or of the best one that was not.
 func (c conditions) verdict(of v1.JudgedCandidate) {
 	image := of.Tag + "@" + of.Digest
-	if of.Verdict == v1.CandidateKept {
+	switch {
+	case of.Verdict == v1.CandidateKept:
 		c.keptVerdict(of)
-		return
-	}
-	if isUnverified(of) {
+	case isUnverified(of):
 		c.set(v1.SourceVerifiedCondition, metav1.ConditionFalse, v1.VerificationErrorReason, fmt.Sprintf("%s %s", image, of.Message))
-		return
+	default:
+		c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, fmt.Sprintf("%s is verified: %s", image, of.Message))
 	}
-	c.set(v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, fmt.Sprintf("%s is verified: %s", image, of.Message))
 }
 
 // keptVerdict tells of an image that passed before its tag was moved.
