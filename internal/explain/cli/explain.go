@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
@@ -25,7 +26,7 @@ type inquiry struct {
 	cluster *source.Cluster // nil where there is none
 	limit   time.Duration   // of what is done in the registry at a time, 0 for the client's
 	request explain.Options
-	secrets *source.Secrets
+	secrets client.Reader
 }
 
 // explain gathers, and has it explained.
@@ -67,7 +68,7 @@ func (q *inquiry) readFiles(args []string) error {
 	if err != nil {
 		return err
 	}
-	q.secrets = objects.Secrets()
+	q.secrets = objects
 	name := ""
 	if len(args) > 0 {
 		name = args[0]
@@ -81,7 +82,7 @@ func (q *inquiry) readCluster(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	q.cluster, q.secrets = cluster, cluster.Secrets()
+	q.cluster, q.secrets = cluster, cluster
 	q.Case, err = cluster.Case(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	if err == nil {
 		q.limit = q.Repository.GetTimeout()

@@ -36,7 +36,7 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 	images, rule, unverifiable := remote.Images(nil), "", ""
 	var err error
 	if q.Policy.Spec.Verify != nil {
-		if images.Verifier, unverifiable, err = q.secrets.Verifier(ctx, q.Policy); err != nil {
+		if images.Verifier, unverifiable, err = source.Verifier(ctx, q.secrets, q.Policy); err != nil {
 			return err
 		}
 	}

@@ -127,9 +127,6 @@ func exitCode(err error) int {
 // failedError is a failure that is not the user's mistake.
 type failedError struct{ error }
 
-// Unwrap returns the failure.
-func (e *failedError) Unwrap() error { return e.error }
-
 // classified tells mistakes and failures apart.
 func classified(err error) error {
 	if _, invalid := errors.AsType[*source.InvalidError](err); invalid || err == nil {

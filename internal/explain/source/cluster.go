@@ -27,7 +27,7 @@ import (
 )
 
 // Cluster reads objects as the user who runs the command.
-type Cluster struct{ client client.Client }
+type Cluster struct{ client.Client }
 
 // OpenCluster returns the cluster of a configuration.
 func OpenCluster(config *rest.Config) (*Cluster, error) {
@@ -40,7 +40,7 @@ func OpenCluster(config *rest.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the cluster can't be used: %w", err)
 	}
-	return &Cluster{client: c}, nil
+	return &Cluster{c}, nil
 }
 
 // Case reads a policy, and the repository that it refers to.
@@ -56,7 +56,7 @@ func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain
 }
 
 func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedName, into client.Object) error {
-	err := c.client.Get(ctx, name, into)
+	err := c.Get(ctx, name, into)
 	switch {
 	case err == nil:
 		return nil
@@ -74,8 +74,8 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 // Identity returns the identity under which the controller reaches the
 // repository's registry, as far as the user may read it.
 func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
-	cloud := credentials.Cloud{Client: c.client, ObjectLevel: true}
-	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.client, credentials.WithCloud(cloud))).AuthOptions(ctx, repo)
+	cloud := credentials.Cloud{Client: c.Client, ObjectLevel: true}
+	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.Client, credentials.WithCloud(cloud))).AuthOptions(ctx, repo)
 }
 
 // Admits reports whether the accessFrom of a repository lets policies of a
@@ -83,7 +83,7 @@ func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (regis
 func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespace string) (bool, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
-	if err := c.client.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
+	if err := c.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
 		return false, err
 	}
 	return repository.Admits(repo.Spec.AccessFrom, object.Labels), nil
@@ -93,7 +93,7 @@ func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespac
 func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, namespace string) ([]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind)
-	err := c.client.List(ctx, list, client.InNamespace(namespace))
+	err := c.List(ctx, list, client.InNamespace(namespace))
 	names := make([]string, len(list.Items))
 	for i, item := range list.Items {
 		names[i] = item.Name

@@ -31,8 +31,9 @@ const Stdin = "-"
 
 // Objects are the policies, the repositories and the Secrets of some files.
 type Objects struct {
-	found  []found[client.Object]
-	others []string // kinds
+	client.Reader // of nothing but what Get reads
+	found         []found[client.Object]
+	others        []string // kinds
 }
 
 // found is an object and where it was found.

@@ -16,25 +16,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
-// Secrets reads the Secrets of a cluster, as the user who runs the command, or those
-// of files. It reads nothing else.
-type Secrets struct {
-	client.Reader // of the cluster, nil for files
-	files         *Objects
-}
-
-// Secrets returns the Secrets of the cluster.
-func (c *Cluster) Secrets() *Secrets { return &Secrets{Reader: c.client} }
-
-// Secrets returns the Secrets of the files.
-func (o *Objects) Secrets() *Secrets { return &Secrets{files: o} }
-
-// Get reads a Secret.
-func (s *Secrets) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
-	if s.Reader != nil {
-		return s.Reader.Get(ctx, key, into, opts...)
-	}
-	secrets, _ := named[*corev1.Secret](s.files, key.Name, key.Namespace)
+// Get reads a Secret of the files, and nothing else.
+func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	secrets, _ := named[*corev1.Secret](o, key.Name, key.Namespace)
 	if to, ok := into.(*corev1.Secret); ok && len(secrets) > 0 {
 		secrets[0].object.DeepCopyInto(to)
 		return nil
@@ -43,11 +27,13 @@ func (s *Secrets) Get(ctx context.Context, key client.ObjectKey, into client.Obj
 }
 
 // Verifier returns the verifier of a policy that has spec.verify, or else why its signatures
-// can't be verified here: files may lack the Secret that it names.
-func (s *Secrets) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, string, error) {
-	secret, err := images.Secret(ctx, s, policy)
+// can't be verified here: files may lack the Secret that it names. The Secrets are those of
+// *Objects, or of a *Cluster, as the user who runs the command may read them.
+func Verifier(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) (images.Verifier, string, error) {
+	secret, err := images.Secret(ctx, secrets, policy)
+	_, inFiles := secrets.(*Objects)
 	switch {
-	case errors.Is(err, images.ErrNoSecret) && s.Reader == nil:
+	case errors.Is(err, images.ErrNoSecret) && inFiles:
 		return nil, "passes the other gates, but its signatures were not checked: " +
 			fmt.Sprintf("the files hold no Secret '%s' that can be read, add --filename with it", images.SecretRef(policy).Name), nil
 	case errors.Is(err, images.ErrNoSecret):
