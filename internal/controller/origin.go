@@ -85,7 +85,7 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 	return repo, nil
 }
 
-// denied gives a deniedError its kind, and leaves other errors as they are.
+// denied gives an AccessDeniedError its kind, and leaves other errors as they are.
 func (w *ImagePolicies) denied(err error) error {
 	if runtimeacl.IsAccessDenied(err) {
 		return outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)

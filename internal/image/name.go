@@ -89,6 +89,3 @@ func (n Name) Host() string { return n.repo.RegistryStr() }
 
 // Repository returns the name as the registry client wants it.
 func (n Name) Repository() name.Repository { return n.repo }
-
-// Tag returns the reference of one tag in the repository.
-func (n Name) Tag(tag string) name.Tag { return n.repo.Tag(tag) }
