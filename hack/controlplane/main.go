@@ -17,16 +17,12 @@ import (
 	"syscall"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/assets"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/staging"
 )
-
-//go:generate go run . replaces
 
 const usage = `usage: controlplane <command> [flags]
 
   build [-bin folder]     make the programs ready, building what is missing, and print their folder
-  path [-bin folder]      print the folder of the programs; fails where they are not ready
-  replaces [-check]       write (or only check) the replace lists of apiserver/go.mod and kubectl/go.mod`
+  path [-bin folder]      print the folder of the programs; fails where they are not ready`
 
 func main() {
 	// By each of these signals, a build stops its compilers and removes its unfinished files.
@@ -45,7 +41,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	bin := flags.String("bin", "../../bin", "`folder` below which controlplane/<version>/ is kept")
-	check := flags.Bool("check", false, "change nothing; fail where a list is out of date")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -58,17 +53,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	finder := assets.New(here, filepath.Join(here, "../tools"), folder)
-	server, kubectl := filepath.Join(here, "apiserver"), filepath.Join(here, "kubectl")
 	switch args[0] {
 	case "build":
 		folder, err = finder.Build(ctx)
 	case "path":
 		folder, err = finder.Path(ctx)
-	case "replaces":
-		if *check {
-			return staging.Check(ctx, server, kubectl)
-		}
-		return staging.Write(ctx, server, kubectl)
 	default:
 		return fmt.Errorf("unknown command %q\n%s", args[0], usage)
 	}
