@@ -10,7 +10,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,7 +26,7 @@ const usage = `usage: controlplane <command> [flags]
 func main() {
 	// By each of these signals, a build stops its compilers and removes its unfinished files.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane:", err)
@@ -35,34 +34,21 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
-	if len(args) == 0 {
-		return fmt.Errorf("no command given\n%s", usage)
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] != "build" && args[0] != "path" {
+		return fmt.Errorf("no such command: %q\n%s", args, usage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	bin := flags.String("bin", "../../bin", "`folder` below which controlplane/<version>/ is kept")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	here, err := os.Getwd()
-	if err != nil {
-		return err
-	}
 	folder, err := filepath.Abs(*bin)
-	if err != nil {
-		return err
-	}
-	finder := assets.New(here, filepath.Join(here, "../tools"), folder)
-	switch args[0] {
-	case "build":
-		folder, err = finder.Build(ctx)
-	case "path":
-		folder, err = finder.Path(ctx)
-	default:
-		return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+	if err == nil {
+		folder, err = assets.New(folder).Find(ctx, args[0] == "build")
 	}
 	if err == nil {
-		_, err = fmt.Fprintln(stdout, folder)
+		_, err = fmt.Println(folder)
 	}
 	return err
 }
