@@ -18,7 +18,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -26,6 +25,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -51,9 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c.created = time.Unix(*created, 0).UTC()
-	if err := c.setBinaries(flags.Args()); err != nil {
-		return err
-	}
+	c.binaries = flags.Args()
 	if *folder == "" && *reference == "" {
 		return errors.New("-layout or -push must say where the image goes")
 	}
@@ -66,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if *folder != "" {
-		if err := write(*folder, index); err != nil {
+		if _, err := layout.Write(*folder, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index})); err != nil {
 			return fmt.Errorf("the image could not be written to %s: %w", *folder, err)
 		}
 		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
@@ -78,30 +76,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
 	}
 	return nil
-}
-
-// setBinaries takes arguments such as "amd64=bin/amd64".
-func (c *contents) setBinaries(args []string) error {
-	for _, arg := range args {
-		architecture, file, found := strings.Cut(arg, "=")
-		if !found || architecture == "" || file == "" {
-			return fmt.Errorf("%q is no binary: write it as amd64=FILE", arg)
-		}
-		c.binaries = append(c.binaries, binary{architecture: architecture, file: file})
-	}
-	if len(c.binaries) == 0 {
-		return errors.New("no binary is named: write amd64=FILE for each architecture")
-	}
-	return nil
-}
-
-// write makes a folder anew that has the index.
-func write(folder string, index v1.ImageIndex) error {
-	path, err := layout.Write(folder, empty.Index)
-	if err != nil {
-		return err
-	}
-	return path.AppendIndex(index)
 }
 
 // push pushes the index by a name with a registry and a tag.
