@@ -39,7 +39,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil {
 		return err
 	}
-	return c.launch(ctx, filepath.Join(c.Dir, "controller.log"), 2, c.command, "/readyz", http.StatusOK)
+	return c.launch(ctx, c.LogFile(), 2, c.command, "/readyz", http.StatusOK)
 }
 
 // Stop ends the controller as Kubernetes does.
@@ -59,6 +59,9 @@ func (c *Controller) Restart(ctx context.Context) error {
 	}
 	return c.Start(ctx)
 }
+
+// LogFile is the file that all its runs write their output to.
+func (c *Controller) LogFile() string { return filepath.Join(c.Dir, "controller.log") }
 
 // StoragePath is where the controller keeps its tags.
 func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
