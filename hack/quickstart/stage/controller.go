@@ -52,14 +52,6 @@ func (c *Controller) Kill() error {
 	return errors.Join(c.keepMetrics(), c.program.Kill())
 }
 
-// Restart stops the controller, and starts it again with all that it had.
-func (c *Controller) Restart(ctx context.Context) error {
-	if err := c.Stop(); err != nil {
-		return err
-	}
-	return c.Start(ctx)
-}
-
 // LogFile is the file that all its runs write their output to.
 func (c *Controller) LogFile() string { return filepath.Join(c.Dir, "controller.log") }
 
@@ -73,9 +65,6 @@ func (c *Controller) MetricsURL() string { return "http://" + c.addr(1) + "/metr
 func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
 	return get(ctx, "http://"+c.addr(1)+path, http.StatusOK)
 }
-
-// HealthURL is where its probes are, without the path of the probe.
-func (c *Controller) HealthURL() string { return "http://" + c.addr(0) }
 
 func (c *Controller) command() *exec.Cmd {
 	cmd := exec.Command(c.Binary, append([]string{

@@ -173,10 +173,9 @@ func (p *program) signal(signal syscall.Signal, within time.Duration) (bool, err
 func (p *program) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd == nil {
-		closed := make(chan struct{})
-		close(closed)
-		return closed
+	if p.ended == nil { // it was never started
+		p.ended = make(chan struct{})
+		close(p.ended)
 	}
 	return p.ended
 }
