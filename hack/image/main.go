@@ -22,7 +22,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -70,22 +69,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
 	}
 	if *reference != "" {
-		if err := push(ctx, *reference, index); err != nil {
-			return err
+		tag, err := name.NewTag(*reference, name.StrictValidation)
+		if err != nil {
+			return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", *reference, err)
+		}
+		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			return fmt.Errorf("the image could not be pushed: %w", err)
 		}
 		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
-	}
-	return nil
-}
-
-// push pushes the index by a name with a registry and a tag.
-func push(ctx context.Context, reference string, index v1.ImageIndex) error {
-	tag, err := name.NewTag(reference, name.StrictValidation)
-	if err != nil {
-		return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", reference, err)
-	}
-	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-		return fmt.Errorf("the image could not be pushed: %w", err)
 	}
 	return nil
 }
