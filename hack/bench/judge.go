@@ -22,15 +22,6 @@ type series struct {
 	values []float64
 }
 
-// add appends the figure as it is now, in its unit.
-func (s *series) add(gauges map[string]float64) {
-	value := gauges[s.gauge]
-	if s.unit == "MiB" {
-		value = mebi(value)
-	}
-	s.values = append(s.values, value)
-}
-
 // floor returns what a figure is when nothing special happens: its lower quartile. It
 // rises with a leak, and not with the requests that a fault keeps open.
 func floor(values []float64) float64 {

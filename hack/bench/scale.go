@@ -135,20 +135,26 @@ func (s settings) printSizes(sizes []size) error {
 //go:embed plot.svg.tmpl
 var plotTemplate string
 
+var plot = template.Must(template.New("plot").Parse(plotTemplate))
+
 // drawSizes draws how cost grows: a small diagram for each column that has a title, both
 // of whose axes are logarithmic.
 func drawSizes(file string, sizes []size) error {
-	type point struct{ Size, Figure, X, Y float64 }
+	type point struct {
+		Size, Figure float64
+		X, Y         string
+	}
 	type panel struct {
-		Title  string
-		Points []point
+		Title     string
+		Left, Top int
+		Points    []point
 	}
 	var panels []panel
 	for _, column := range columns {
 		if column.plot == "" {
 			continue
 		}
-		p := panel{Title: column.plot}
+		p := panel{Title: column.plot, Left: 50 + len(panels)%2*390, Top: 75 + len(panels)/2*275}
 		low, high := math.Inf(1), 0.0
 		for _, z := range sizes {
 			low, high = min(low, column.value(z)), max(high, column.value(z))
@@ -156,22 +162,14 @@ func drawSizes(file string, sizes []size) error {
 		for _, z := range sizes {
 			p.Points = append(p.Points, point{
 				Size: z.pairs, Figure: column.value(z),
-				X: fraction(z.pairs, sizes[0].pairs, sizes[len(sizes)-1].pairs), Y: fraction(column.value(z), low/1.5, high*1.5),
+				X: fmt.Sprintf("%.1f", 340*(0.06+0.86*fraction(z.pairs, sizes[0].pairs, sizes[len(sizes)-1].pairs))),
+				Y: fmt.Sprintf("%.1f", 200*(1-0.82*fraction(column.value(z), low/1.5, high*1.5))), // below the title
 			})
 		}
 		panels = append(panels, p)
 	}
-	drawing, err := template.New("plot").Funcs(template.FuncMap{
-		"x":    func(p point) string { return fmt.Sprintf("%.1f", 340*(0.06+0.86*p.X)) },
-		"y":    func(p point) string { return fmt.Sprintf("%.1f", 200*(1-0.82*p.Y)) }, // below the title
-		"left": func(panel int) int { return 50 + panel%2*390 },
-		"top":  func(panel int) int { return 75 + panel/2*275 },
-	}).Parse(plotTemplate)
-	if err != nil {
-		return err
-	}
 	var text strings.Builder
-	if err := drawing.Execute(&text, map[string]any{"Machine": machine(), "Panels": panels}); err != nil {
+	if err := plot.Execute(&text, map[string]any{"Machine": machine(), "Panels": panels}); err != nil {
 		return err
 	}
 	return os.WriteFile(file, []byte(text.String()), 0o644)

@@ -161,8 +161,12 @@ func (k *soaking) sample(ctx context.Context) error {
 	}
 	gauges[storeGauge] = size
 	k.samples++
-	for i := range k.series {
-		k.series[i].add(gauges)
+	for i, s := range k.series {
+		value := gauges[s.gauge]
+		if s.unit == "MiB" {
+			value = mebi(value)
+		}
+		k.series[i].values = append(s.values, value)
 	}
 	return k.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
 		if ref := policy.Status.LatestRef; ref == nil || ref.Digest != digestOf(repositoryOf(pair), ref.Tag) {

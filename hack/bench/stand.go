@@ -15,10 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
-	toolswatch "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -177,24 +173,21 @@ func (s *stand) setInterval(ctx context.Context, interval time.Duration) error {
 // returns the time since start. It watches, which costs the API server less than asking.
 func (s *stand) await(ctx context.Context, n int, start time.Time, match func(*v1.ImagePolicy) bool) (time.Duration, error) {
 	resolved := map[string]bool{}
-	policies := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			list := &v1.ImagePolicyList{}
-			return list, s.api.List(ctx, list, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
-		},
-	}
-	_, err := toolswatch.UntilWithSync(ctx, policies, &v1.ImagePolicy{}, nil, func(event watch.Event) (bool, error) {
-		policy, ok := event.Object.(*v1.ImagePolicy)
-		if ok && policy.Status.LatestRef != nil && policy.Status.LatestRef.Digest != "" && match(policy) {
-			resolved[policy.Name] = true
+	for len(resolved) < n {
+		policies, err := s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace)) // it begins with those that are there
+		if err != nil {
+			return 0, fmt.Errorf("with %d of %d policies resolved: %w", len(resolved), n, err)
 		}
-		return len(resolved) >= n, nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("with %d of %d policies resolved: %w", len(resolved), n, err)
+		for event := range policies.ResultChan() {
+			policy, ok := event.Object.(*v1.ImagePolicy)
+			if ok && policy.Status.LatestRef != nil && policy.Status.LatestRef.Digest != "" && match(policy) {
+				resolved[policy.Name] = true
+			}
+			if len(resolved) >= n {
+				break
+			}
+		}
+		policies.Stop()
 	}
 	return time.Since(start), nil
 }

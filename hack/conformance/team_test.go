@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/registry"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -104,7 +105,7 @@ func (s *team) retag(from, to string) {
 // tags are the tags that the registry has, those of signatures included.
 func (s *team) tags() []string {
 	s.t.Helper()
-	tags, err := s.registry.Tags(s.t.Context(), s.repository())
+	tags, err := crane.ListTags(s.registry.Image(s.repository()), crane.WithContext(s.t.Context()), crane.Insecure)
 	s.Expect(err).NotTo(HaveOccurred())
 	return tags
 }

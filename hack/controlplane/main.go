@@ -10,28 +10,23 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/assets"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/staging"
 )
-
-//go:generate go run . replaces
 
 const usage = `usage: controlplane <command> [flags]
 
   build [-bin folder]     make the programs ready, building what is missing, and print their folder
-  path [-bin folder]      print the folder of the programs; fails where they are not ready
-  replaces [-check]       write (or only check) the replace lists of apiserver/go.mod and kubectl/go.mod`
+  path [-bin folder]      print the folder of the programs; fails where they are not ready`
 
 func main() {
 	// By each of these signals, a build stops its compilers and removes its unfinished files.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane:", err)
@@ -39,41 +34,21 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
-	if len(args) == 0 {
-		return fmt.Errorf("no command given\n%s", usage)
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] != "build" && args[0] != "path" {
+		return fmt.Errorf("no such command: %q\n%s", args, usage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	bin := flags.String("bin", "../../bin", "`folder` below which controlplane/<version>/ is kept")
-	check := flags.Bool("check", false, "change nothing; fail where a list is out of date")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	here, err := os.Getwd()
-	if err != nil {
-		return err
-	}
 	folder, err := filepath.Abs(*bin)
-	if err != nil {
-		return err
-	}
-	finder := assets.New(here, filepath.Join(here, "../tools"), folder)
-	server, kubectl := filepath.Join(here, "apiserver"), filepath.Join(here, "kubectl")
-	switch args[0] {
-	case "build":
-		folder, err = finder.Build(ctx)
-	case "path":
-		folder, err = finder.Path(ctx)
-	case "replaces":
-		if *check {
-			return staging.Check(ctx, server, kubectl)
-		}
-		return staging.Write(ctx, server, kubectl)
-	default:
-		return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+	if err == nil {
+		folder, err = assets.New(folder).Find(ctx, args[0] == "build")
 	}
 	if err == nil {
-		_, err = fmt.Fprintln(stdout, folder)
+		_, err = fmt.Println(folder)
 	}
 	return err
 }

@@ -5,10 +5,13 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"testing/fstest"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -25,17 +28,12 @@ const (
 	user = "65532:65532"
 )
 
-// binary is the program for one architecture.
-type binary struct {
-	architecture, file string
-}
-
 // contents is all that an image depends on.
 type contents struct {
 	version, commit string
 	created         time.Time
-	license         string // a path
-	binaries        []binary
+	license         string   // a path
+	binaries        []string // such as "amd64=bin/amd64"
 }
 
 // annotations describe the image, its index and its configuration.
@@ -54,85 +52,72 @@ func (c *contents) annotations() map[string]string {
 // index returns one image for each binary. A file that can't be read is an
 // error.
 func (c *contents) index() (v1.ImageIndex, error) {
+	if len(c.binaries) == 0 {
+		return nil, errors.New("no binary is named: write amd64=FILE for each architecture")
+	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for _, b := range c.binaries {
-		image, err := c.image(b)
+	for _, binary := range c.binaries {
+		architecture, file, found := strings.Cut(binary, "=")
+		if !found || architecture == "" || file == "" {
+			return nil, fmt.Errorf("%q is no binary: write it as amd64=FILE", binary)
+		}
+		image, err := c.image(architecture, file)
 		if err != nil {
-			return nil, fmt.Errorf("the image for %s can't be made: %w", b.architecture, err)
+			return nil, fmt.Errorf("the image for %s can't be made: %w", architecture, err)
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add:        image,
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: b.architecture}},
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
 		})
 	}
 	return mutate.Annotations(index, c.annotations()).(v1.ImageIndex), nil
 }
 
-func (c *contents) image(b binary) (v1.Image, error) {
-	layer, err := c.layer(b)
+func (c *contents) image(architecture, file string) (v1.Image, error) {
+	layer, err := c.layer(file)
 	if err != nil {
 		return nil, err
 	}
-	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err = mutate.Append(image, mutate.Addendum{
-		Layer:   layer,
-		History: v1.History{Created: v1.Time{Time: c.created}, CreatedBy: "hack/image"},
+	created := v1.Time{Time: c.created}
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS:           "linux",
+		Architecture: architecture,
+		Created:      created,
+		RootFS:       v1.RootFS{Type: "layers"},
+		Config: v1.Config{
+			User:         user,
+			Entrypoint:   []string{program},
+			ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9440/tcp": {}},
+			Labels:       c.annotations(),
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", b.architecture
-	config.Created = v1.Time{Time: c.created}
-	config.Config = v1.Config{
-		User:         user,
-		Entrypoint:   []string{program},
-		ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9440/tcp": {}},
-		Labels:       c.annotations(),
-	}
-	image, err = mutate.ConfigFile(image, config)
-	if err != nil {
-		return nil, err
-	}
-	return mutate.Annotations(image, c.annotations()).(v1.Image), nil
+	image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image = mutate.Annotations(image, c.annotations()).(v1.Image)
+	return mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: created, CreatedBy: "hack/image"}})
 }
 
 // layer returns the one layer: the program and the licence, owned by root, which is not the user that the program runs as.
-func (c *contents) layer(b binary) (v1.Layer, error) {
+func (c *contents) layer(binary string) (v1.Layer, error) {
+	files := fstest.MapFS{}
+	for _, folder := range []string{"licenses", "usr", "usr/local", "usr/local/bin"} {
+		files[folder] = &fstest.MapFile{Mode: fs.ModeDir | 0o755, ModTime: c.created}
+	}
+	for _, file := range []struct {
+		name, source string
+		mode         fs.FileMode
+	}{{licenseFile, c.license, 0o644}, {program, binary, 0o755}} {
+		content, err := os.ReadFile(file.source)
+		if err != nil {
+			return nil, err
+		}
+		files[strings.TrimPrefix(file.name, "/")] = &fstest.MapFile{Data: content, Mode: file.mode, ModTime: c.created}
+	}
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
-	for _, entry := range []struct {
-		name, source string // a folder has no source
-		mode         int64
-	}{
-		{"licenses/", "", 0o755},
-		{licenseFile, c.license, 0o644},
-		{"usr/", "", 0o755},
-		{"usr/local/", "", 0o755},
-		{"usr/local/bin/", "", 0o755},
-		{program, b.file, 0o755},
-	} {
-		var content []byte
-		if entry.source != "" {
-			var err error
-			if content, err = os.ReadFile(entry.source); err != nil {
-				return nil, err
-			}
-		}
-		// A name that ends with a slash is that of a folder.
-		header := &tar.Header{Name: strings.TrimPrefix(entry.name, "/"), Mode: entry.mode, Size: int64(len(content)), ModTime: c.created}
-		if err := writer.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := writer.Write(content); err != nil {
-			return nil, err
-		}
-	}
-	if err := writer.Close(); err != nil {
+	if err := errors.Join(writer.AddFS(files), writer.Close()); err != nil {
 		return nil, err
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {

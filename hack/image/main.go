@@ -18,14 +18,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -51,9 +50,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c.created = time.Unix(*created, 0).UTC()
-	if err := c.setBinaries(flags.Args()); err != nil {
-		return err
-	}
+	c.binaries = flags.Args()
 	if *folder == "" && *reference == "" {
 		return errors.New("-layout or -push must say where the image goes")
 	}
@@ -66,52 +63,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if *folder != "" {
-		if err := write(*folder, index); err != nil {
+		if _, err := layout.Write(*folder, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index})); err != nil {
 			return fmt.Errorf("the image could not be written to %s: %w", *folder, err)
 		}
 		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
 	}
 	if *reference != "" {
-		if err := push(ctx, *reference, index); err != nil {
-			return err
+		tag, err := name.NewTag(*reference, name.StrictValidation)
+		if err != nil {
+			return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", *reference, err)
+		}
+		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			return fmt.Errorf("the image could not be pushed: %w", err)
 		}
 		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
-	}
-	return nil
-}
-
-// setBinaries takes arguments such as "amd64=bin/amd64".
-func (c *contents) setBinaries(args []string) error {
-	for _, arg := range args {
-		architecture, file, found := strings.Cut(arg, "=")
-		if !found || architecture == "" || file == "" {
-			return fmt.Errorf("%q is no binary: write it as amd64=FILE", arg)
-		}
-		c.binaries = append(c.binaries, binary{architecture: architecture, file: file})
-	}
-	if len(c.binaries) == 0 {
-		return errors.New("no binary is named: write amd64=FILE for each architecture")
-	}
-	return nil
-}
-
-// write makes a folder anew that has the index.
-func write(folder string, index v1.ImageIndex) error {
-	path, err := layout.Write(folder, empty.Index)
-	if err != nil {
-		return err
-	}
-	return path.AppendIndex(index)
-}
-
-// push pushes the index by a name with a registry and a tag.
-func push(ctx context.Context, reference string, index v1.ImageIndex) error {
-	tag, err := name.NewTag(reference, name.StrictValidation)
-	if err != nil {
-		return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", reference, err)
-	}
-	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-		return fmt.Errorf("the image could not be pushed: %w", err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ const unknown = "unknown"
 func (m module) licenses() []string {
 	var ids []string
 	for _, f := range m.files {
-		if f.notice {
+		if noticeFile.MatchString(f.name) {
 			continue
 		}
 		coverage := licensecheck.Scan(f.text)
@@ -60,9 +60,9 @@ func (m module) licenses() []string {
 // check fails where a module has a licence that is not allowed.
 func (m module) check() error {
 	for _, id := range m.licenses() {
-		if allowed[id] == "" && exceptions[m.path][id] == "" {
+		if allowed[id] == "" && exceptions[m.Path][id] == "" {
 			return fmt.Errorf("%s %s has the licence %s, which is not allowed: do without the module, or allow the licence "+
-				"in hack/licenses/check.go, with the reason (%s)", m.path, m.version, id, m.dir)
+				"in hack/licenses/check.go, with the reason (%s)", m.Path, m.Version, id, m.Dir)
 		}
 	}
 	return nil
@@ -73,9 +73,9 @@ func writeNotice(path string, modules []module) error {
 	var b strings.Builder
 	b.WriteString("The image-reflector-controller contains software of others, under the licences below.\n")
 	for _, m := range modules {
-		fmt.Fprintf(&b, "\n%s\n%s %s: %s\n", strings.Repeat("=", 80), m.path, m.version, strings.Join(m.licenses(), ", "))
+		fmt.Fprintf(&b, "\n%s\n%s %s: %s\n", strings.Repeat("=", 80), m.Path, m.Version, strings.Join(m.licenses(), ", "))
 		if slices.Contains(m.licenses(), "MPL-2.0") {
-			fmt.Fprintf(&b, "Its source is at https://proxy.golang.org/%s/@v/%s.zip\n", m.path, m.version)
+			fmt.Fprintf(&b, "Its source is at https://proxy.golang.org/%s/@v/%s.zip\n", m.Path, m.Version)
 		}
 		for _, f := range m.files {
 			fmt.Fprintf(&b, "\n--- %s\n\n%s\n", f.name, strings.TrimRight(string(f.text), "\n"))

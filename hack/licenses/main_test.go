@@ -45,16 +45,16 @@ func TestOnlyAllowedLicensesPass(t *testing.T) {
 		want  string // in the error
 	}{
 		"allowed":         {[]file{{name: "LICENSE", text: []byte(mit)}}, ""},
-		"with a notice":   {[]file{{name: "LICENSE", text: []byte(mit)}, {name: "NOTICE", text: []byte("made by us"), notice: true}}, ""},
+		"with a notice":   {[]file{{name: "LICENSE", text: []byte(mit)}, {name: "NOTICE", text: []byte("made by us")}}, ""},
 		"none":            {nil, unknown},
-		"a notice alone":  {[]file{{name: "NOTICE", text: []byte(mit), notice: true}}, unknown},
+		"a notice alone":  {[]file{{name: "NOTICE", text: []byte(mit)}}, unknown},
 		"nobody knows it": {[]file{{name: "LICENSE", text: []byte("you may look at it")}}, unknown},
 		"forbidden":       {[]file{{name: "COPYING", text: []byte(forbidden)}}, "AGPL"},
 		"two of which one is forbidden": {[]file{
 			{name: "LICENSE", text: []byte(mit)}, {name: "LICENSE.agpl", text: []byte(forbidden)}}, "AGPL"},
 		"more text beside it": {[]file{{name: "LICENSE", text: []byte(mit + strings.Repeat("except on Sundays, and not for bakers. ", 100))}}, unknown},
 	} {
-		err := module{path: "example.com/x", files: tc.files}.check()
+		err := module{Path: "example.com/x", files: tc.files}.check()
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}

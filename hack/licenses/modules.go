@@ -15,17 +15,16 @@ import (
 	"strings"
 )
 
-// module is a module that is linked, with its licence files.
+// module is a module that is linked, as the go command describes it, with its licence files.
 type module struct {
-	path, version, dir string
+	Path, Version, Dir string
 	files              []file
 }
 
 // file is a file with a licence, or with notices that go with one.
 type file struct {
-	name   string
-	text   []byte
-	notice bool
+	name string
+	text []byte
 }
 
 // licenseFile and noticeFile are what files with licences and notices are called.
@@ -46,39 +45,31 @@ func linked(ctx context.Context, program string) ([]module, error) {
 	if err != nil {
 		return nil, err
 	}
-	modules := []module{{path: "Go", version: info.GoVersion, dir: strings.TrimSpace(string(root))}}
-	var names []string
+	args := []string{"mod", "download", "-json"}
 	for _, dep := range info.Deps {
 		if dep.Replace != nil {
 			dep = dep.Replace
 		}
 		if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
-			names = append(names, dep.Path+"@"+dep.Version)
+			args = append(args, dep.Path+"@"+dep.Version)
 		}
 	}
-	found, err := cached(ctx, names)
-	modules = append(modules, found...)
-	for i := range modules {
-		if err == nil {
-			modules[i].files, err = licenseFiles(modules[i].dir)
-		}
-	}
-	return modules, err
-}
-
-// cached returns modules with their folders in the module cache.
-func cached(ctx context.Context, names []string) ([]module, error) {
-	out, err := output(ctx, append([]string{"mod", "download", "-json"}, names...)...)
+	cached, err := output(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
-	var modules []module
-	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
-		var m struct{ Path, Version, Dir string }
+	modules := []module{{Path: "Go", Version: info.GoVersion, Dir: strings.TrimSpace(string(root))}}
+	for decoder := json.NewDecoder(bytes.NewReader(cached)); decoder.More(); {
+		var m module
 		if err := decoder.Decode(&m); err != nil {
 			return nil, err
 		}
-		modules = append(modules, module{path: m.Path, version: m.Version, dir: m.Dir})
+		modules = append(modules, m)
+	}
+	for i := range modules {
+		if modules[i].files, err = licenseFiles(modules[i].Dir); err != nil {
+			return nil, err
+		}
 	}
 	return modules, nil
 }
@@ -101,15 +92,15 @@ func licenseFiles(dir string) ([]file, error) {
 	}
 	var files []file
 	for _, entry := range entries {
-		notice := noticeFile.MatchString(entry.Name())
-		if !entry.Type().IsRegular() || strings.HasSuffix(entry.Name(), ".go") || !notice && !licenseFile.MatchString(entry.Name()) {
+		wanted := licenseFile.MatchString(entry.Name()) || noticeFile.MatchString(entry.Name())
+		if !wanted || !entry.Type().IsRegular() || strings.HasSuffix(entry.Name(), ".go") {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{name: entry.Name(), text: text, notice: notice})
+		files = append(files, file{name: entry.Name(), text: text})
 	}
 	return files, nil
 }

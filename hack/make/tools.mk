@@ -75,8 +75,8 @@ controlplane-test: ## Test the command that builds the control plane.
 
 .PHONY: controlplane-replaces
 controlplane-replaces: ## Write the replace lists that k8s.io/kubernetes needs.
-	@$(CONTROLPLANE) replaces
+	@$(HACK)/controlplane/replaces.sh
 
 .PHONY: controlplane-check
 controlplane-check: ## Fail where these lists do not fit the pinned version.
-	@$(CONTROLPLANE) replaces -check
+	@$(HACK)/controlplane/replaces.sh -check

@@ -72,23 +72,21 @@ func execute(base, name string, args []string) error {
 
 // pick returns the slot of the number, or the only one where it is zero.
 func pick(held []slot, number int) (slot, error) {
-	if len(held) == 0 {
-		return slot{}, errors.New("nothing runs: start it with make run")
-	}
-	if number == 0 && len(held) == 1 {
-		return held[0], nil
-	}
 	var numbers []string
 	for _, one := range held {
-		if one.number == number {
+		if one.number == number || number == 0 && len(held) == 1 {
 			return one, nil
 		}
 		numbers = append(numbers, strconv.Itoa(one.number))
 	}
-	if number == 0 {
+	switch {
+	case len(held) == 0:
+		return slot{}, errors.New("nothing runs: start it with make run")
+	case number == 0:
 		return slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
+	default:
+		return slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
 	}
-	return slot{}, fmt.Errorf("there is no run %d: choose one of %s", number, strings.Join(numbers, ", "))
 }
 
 // push pushes a new image, different from all others, to the registry of a run.

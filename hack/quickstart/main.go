@@ -64,7 +64,7 @@ func run(args []string) error {
 	return start(root, args)
 }
 
-// start runs everything.
+// start runs everything, in a folder that no other run uses.
 func start(root string, args []string) error {
 	o := options{root: root, screen: newScreen(os.Stdout)}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
@@ -85,24 +85,18 @@ func start(root string, args []string) error {
 	if o.once && o.develop {
 		return errors.New("-once ends by itself, and -dev waits for changes: choose one of them")
 	}
-	var err error
-	if o.binaries, err = stage.BinariesFromEnv(); err != nil {
+	base, err := filepath.Abs(*dir)
+	if err != nil {
 		return err
 	}
-	return runInSlot(*dir, o)
-}
-
-// runInSlot runs everything in a folder that no other run uses.
-func runInSlot(base string, o options) error {
-	ctx, interrupt := context.WithCancel(context.Background())
-	defer interrupt()
-	base, err := filepath.Abs(base)
-	if err != nil {
+	if o.binaries, err = stage.BinariesFromEnv(); err != nil {
 		return err
 	}
 	if o.slot, err = acquire(base); err != nil {
 		return err
 	}
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
 	go handleSignals(o, interrupt)
 	err = newSession(o).run(ctx)
 	if err != nil {

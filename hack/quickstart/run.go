@@ -108,9 +108,7 @@ func (s *session) start(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := s.step(ctx, "samples", func(ctx context.Context) error {
-		return s.state().applySamples(ctx, s.cluster, filepath.Join(s.root, "config/samples"), filepath.Join(s.slot.dir, "samples"))
-	}); err != nil {
+	if err := s.step(ctx, "samples", s.applySamples); err != nil {
 		return err
 	}
 	if err := s.step(ctx, "controller", s.controller.Start); err != nil {

@@ -3,19 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -35,10 +33,7 @@ func (i sampleImage) reference() string { return i.repository + ":" + i.tag }
 
 // artifact makes the image.
 func (i sampleImage) artifact() (stage.Artifact, error) {
-	content := i.repository + " " + i.content
-	if i.content == "" {
-		content = i.reference()
-	}
+	content := i.repository + " " + cmp.Or(i.content, i.tag)
 	if len(i.architectures) > 0 {
 		return stage.Index(content, i.architectures...)
 	}
@@ -161,29 +156,21 @@ spec: {host: %q, privateHost: %q, insecure: true}
 
 // applySamples applies a copy of the samples in a folder, with the registries of the
 // run, and the credentials of the private one.
-func (s state) applySamples(ctx context.Context, cluster client.Client, samples, scratch string) error {
-	if err := os.CopyFS(scratch, os.DirFS(samples)); err != nil {
+func (s *session) applySamples(ctx context.Context) error {
+	run, samples := s.state(), filepath.Join(s.slot.dir, "samples")
+	if err := os.CopyFS(samples, os.DirFS(filepath.Join(s.root, "config/samples"))); err != nil {
 		return err
 	}
-	registry := fmt.Sprintf(sampleRegistry, s.PublicHost, s.PrivateHost)
-	if err := os.WriteFile(filepath.Join(scratch, "registry.yaml"), []byte(registry), 0o644); err != nil {
+	registry := fmt.Sprintf(sampleRegistry, run.PublicHost, run.PrivateHost)
+	if err := os.WriteFile(filepath.Join(samples, "registry.yaml"), []byte(registry), 0o644); err != nil {
 		return err
 	}
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), scratch)
+	output, err := exec.CommandContext(ctx, filepath.Join(s.binaries.Assets, "kubectl"), "--kubeconfig="+run.Kubeconfig,
+		"--cache-dir="+filepath.Join(s.slot.dir, "kubectl"), "apply", "--server-side", "-k", samples).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("the samples can't be built: %w", err)
+		return fmt.Errorf("kubectl apply: %w\n%s", err, output)
 	}
-	for _, resource := range resources.Resources() {
-		content, err := resource.Map()
-		if err != nil {
-			return err
-		}
-		object := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: content})
-		if err := cluster.Apply(ctx, object, client.FieldOwner("quickstart"), client.ForceOwnership); err != nil {
-			return fmt.Errorf("%s could not be applied: %w", resource.CurId(), err)
-		}
-	}
-	return cluster.Create(ctx, s.credentials())
+	return s.cluster.Create(ctx, run.credentials())
 }
 
 // credentials returns the Secret of the private registry, as "kubectl create secret

@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
@@ -20,7 +19,7 @@ func (s *scene) stored() []store.Key {
 	return s.storedBy(s.controller)
 }
 
-func (s *scene) storedBy(controller *stage.Controller) []store.Key {
+func (s *scene) storedBy(controller *recorded) []store.Key {
 	s.t.Helper()
 	s.Expect(controller.Stop()).To(Succeed())
 	tags := store.New(controller.StoragePath(), store.Options{})

@@ -25,9 +25,9 @@ var electing = []string{
 }
 
 // replicas starts replicas of a controller.
-func (s *scene) replicas(n int, flags ...string) []*stage.Controller {
+func (s *scene) replicas(n int, flags ...string) []*recorded {
 	s.t.Helper()
-	var all []*stage.Controller
+	var all []*recorded
 	for range n {
 		all = append(all, s.start(s.replica(append(electing, flags...)...)))
 	}
@@ -35,9 +35,9 @@ func (s *scene) replicas(n int, flags ...string) []*stage.Controller {
 }
 
 // leader waits until one of the replicas leads, and returns it and another one.
-func (s *scene) leader(replicas []*stage.Controller) (leader, other *stage.Controller) { //nolint:nonamedreturns // they are of one type
+func (s *scene) leader(replicas []*recorded) (leader, other *recorded) { //nolint:nonamedreturns // they are of one type
 	s.t.Helper()
-	s.Eventually(func() *stage.Controller {
+	s.Eventually(func() *recorded {
 		leader, other = nil, nil
 		for _, replica := range replicas {
 			if s.leads(replica) {
@@ -52,7 +52,7 @@ func (s *scene) leader(replicas []*stage.Controller) (leader, other *stage.Contr
 }
 
 // leads reports whether the controller runs and is the leader.
-func (s *scene) leads(controller *stage.Controller) bool {
+func (s *scene) leads(controller *recorded) bool {
 	s.t.Helper()
 	select {
 	case <-controller.Done():
@@ -176,7 +176,7 @@ func TestReplicasOfOneVolume(t *testing.T) {
 	ready(s, policy)
 	s.Eventually(func() int { return len(s.events(repo)) + len(s.events(policy)) }).Should(Equal(2))
 	s.proxy.asked("")
-	for _, end := range []func(*stage.Controller) error{(*stage.Controller).Stop, (*stage.Controller).Kill} {
+	for _, end := range []func(*recorded) error{(*recorded).Stop, (*recorded).Kill} {
 		leader, other := s.leader(replicas)
 		s.Expect(end(leader)).To(Succeed())
 		s.Eventually(func() float64 { return s.metricOf(other, "controller_runtime_reconcile_total") }).Should(BeNumerically(">=", 2))

@@ -17,13 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // scrape returns the metrics of a controller as Prometheus sees them. One that is
 // ready may not serve them yet.
-func (s *scene) scrape(controller *stage.Controller) string {
+func (s *scene) scrape(controller *recorded) string {
 	s.t.Helper()
 	var text []byte
 	s.Eventually(func() error {
@@ -44,7 +43,7 @@ func (s *scene) metric(name string, labels ...string) float64 {
 	return s.metricOf(s.controller, name, labels...)
 }
 
-func (s *scene) metricOf(controller *stage.Controller, name string, labels ...string) float64 {
+func (s *scene) metricOf(controller *recorded, name string, labels ...string) float64 {
 	s.t.Helper()
 	sum := 0.0
 	for line := range strings.Lines(s.scrape(controller)) {

@@ -89,7 +89,8 @@ func TestMigrationOfOldStatus(t *testing.T) {
 	for _, c := range cases {
 		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)
 	}
-	s.Expect(s.controller.Restart(s.ctx)).To(Succeed())
+	s.Expect(s.controller.Stop()).To(Succeed())
+	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
 	for _, c := range cases {
 		request(s, policies[c.name])
 		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)

@@ -4,11 +4,13 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -41,7 +43,7 @@ type scene struct {
 	ctx        context.Context
 	namespace  string
 	kubeconfig string
-	controller *stage.Controller // where there is but one
+	controller *recorded // where there is but one
 	// proxy stands between the controller and the registry, and counts.
 	proxy *countingProxy
 }
@@ -68,25 +70,54 @@ func emptyScene(t *testing.T) *scene {
 
 // replica is a controller with further flags and a storage of its own, which
 // watches the objects of the scene once it is started.
-func (s *scene) replica(flags ...string) *stage.Controller {
+func (s *scene) replica(flags ...string) *recorded {
 	s.t.Helper()
 	dir := suite.evidence.folderOf(s.t)
-	return &stage.Controller{
-		Binary:      suite.binaries.Controller,
-		Dir:         dir,
-		Kubeconfig:  s.kubeconfig,
-		MetricsFile: filepath.Join(dir, "metrics.txt"),
+	return &recorded{Controller: &stage.Controller{
+		Binary:     suite.binaries.Controller,
+		Dir:        dir,
+		Kubeconfig: s.kubeconfig,
 		Args: append([]string{
 			"--log-level=debug",
 			"--watch-label-selector=" + shardLabel + "=" + s.namespace,
 			"--requeue-dependency=1s",
 			"--max-retry-delay=2s",
 		}, flags...),
+	}}
+}
+
+// recorded is a controller whose metrics are appended to a file, as they are each time before it is ended.
+type recorded struct{ *stage.Controller }
+
+// Stop ends the controller as Kubernetes does.
+func (r *recorded) Stop() error { return errors.Join(r.keepMetrics(), r.Controller.Stop()) }
+
+// Kill ends the controller as a crash does.
+func (r *recorded) Kill() error { return errors.Join(r.keepMetrics(), r.Controller.Kill()) }
+
+// keepMetrics appends the metrics to the file. A controller that does not run has none.
+func (r *recorded) keepMetrics() error {
+	select {
+	case <-r.Done():
+		return nil
+	default:
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	metrics, err := r.Get(ctx, "/metrics")
+	if err != nil {
+		return nil // one that ends, or waits for something, serves none
+	}
+	file, err := os.OpenFile(filepath.Join(r.Dir, "metrics.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(metrics)
+	return errors.Join(err, file.Close())
 }
 
 // start starts a controller, which is stopped when the test ends.
-func (s *scene) start(controller *stage.Controller) *stage.Controller {
+func (s *scene) start(controller *recorded) *recorded {
 	s.t.Helper()
 	s.Expect(controller.Start(s.ctx)).To(Succeed())
 	s.t.Cleanup(func() {

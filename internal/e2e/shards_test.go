@@ -10,14 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
 // shardKey is the label by which a scene's objects are spread.
 const shardKey = "sharding.fluxcd.io/key"
 
 // shard is a controller of the scene's objects with a value of the shard label.
-func (s *scene) shard(name string) *stage.Controller {
+func (s *scene) shard(name string) *recorded {
 	s.t.Helper()
 	selector := shardLabel + "=" + s.namespace + "," + shardKey + "=" + name
 	return s.replica(append(electing, "--watch-label-selector="+selector, "--requeue-dependency=5s")...)
@@ -34,7 +33,7 @@ func inShard[T client.Object](name string) func(T) {
 
 // reconciled is how often a controller worked on the object of a name of either
 // kind, as far as its metrics still tell.
-func (s *scene) reconciled(controller *stage.Controller, name string) float64 {
+func (s *scene) reconciled(controller *recorded, name string) float64 {
 	s.t.Helper()
 	return s.metricOf(controller, "gotk_reconcile_duration_seconds_count", `name="`+name+`"`)
 }

@@ -20,7 +20,7 @@ const (
 
 // Binaries says where the programs are.
 type Binaries struct {
-	// Assets is the folder of etcd and kube-apiserver.
+	// Assets is the folder of etcd, kube-apiserver and kubectl.
 	Assets string
 	// Registry is the registry of CNCF Distribution.
 	Registry string
@@ -37,7 +37,7 @@ func BinariesFromEnv() (Binaries, error) {
 		Controller: os.Getenv(ControllerVariable),
 	}
 	if err := errors.Join(
-		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver"),
+		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver", "kubectl"),
 		check(RegistryVariable, binaries.Registry, ""),
 		check(ControllerVariable, binaries.Controller, ""),
 	); err != nil {

@@ -4,12 +4,10 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 )
 
 // Controller is the image-reflector-controller, run as its users run it: as a
@@ -26,9 +24,6 @@ type Controller struct {
 	Args []string
 	// Env is set in addition to the environment.
 	Env []string
-	// MetricsFile, where there is one, gets the metrics appended as they are
-	// each time before the controller is ended.
-	MetricsFile string
 
 	program
 }
@@ -39,26 +34,11 @@ func (c *Controller) Start(ctx context.Context) error {
 	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil {
 		return err
 	}
-	return c.launch(ctx, filepath.Join(c.Dir, "controller.log"), 2, c.command, "/readyz", http.StatusOK)
+	return c.launch(ctx, c.LogFile(), 2, c.command, "/readyz", http.StatusOK)
 }
 
-// Stop ends the controller as Kubernetes does.
-func (c *Controller) Stop() error {
-	return errors.Join(c.keepMetrics(), c.program.Stop())
-}
-
-// Kill ends the controller as a crash does.
-func (c *Controller) Kill() error {
-	return errors.Join(c.keepMetrics(), c.program.Kill())
-}
-
-// Restart stops the controller, and starts it again with all that it had.
-func (c *Controller) Restart(ctx context.Context) error {
-	if err := c.Stop(); err != nil {
-		return err
-	}
-	return c.Start(ctx)
-}
+// LogFile is the file that all its runs write their output to.
+func (c *Controller) LogFile() string { return filepath.Join(c.Dir, "controller.log") }
 
 // StoragePath is where the controller keeps its tags.
 func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
@@ -71,9 +51,6 @@ func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
 	return get(ctx, "http://"+c.addr(1)+path, http.StatusOK)
 }
 
-// HealthURL is where its probes are, without the path of the probe.
-func (c *Controller) HealthURL() string { return "http://" + c.addr(0) }
-
 func (c *Controller) command() *exec.Cmd {
 	cmd := exec.Command(c.Binary, append([]string{
 		"--storage-path=" + c.StoragePath(),
@@ -83,24 +60,4 @@ func (c *Controller) command() *exec.Cmd {
 	}, c.Args...)...)
 	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "RUNTIME_NAMESPACE="+Namespace), c.Env...)
 	return cmd
-}
-
-// keepMetrics appends the metrics to MetricsFile. A controller that does not run
-// has none.
-func (c *Controller) keepMetrics() error {
-	if c.MetricsFile == "" || isClosed(c.Done()) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	metrics, err := c.Get(ctx, "/metrics")
-	if err != nil {
-		return nil // one that ends, or waits for something, serves none
-	}
-	file, err := os.OpenFile(c.MetricsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(metrics)
-	return errors.Join(err, file.Close())
 }

@@ -30,17 +30,44 @@ type ControlPlane struct {
 	// Audit has the API server note every request in the file AuditLog.
 	Audit bool
 
-	env  *envtest.Environment
-	logs []*os.File
+	env *envtest.Environment
 }
 
 // Start starts both, and installs the CRDs. Where it returns an error, nothing
 // is left running.
 func (p *ControlPlane) Start(ctx context.Context) error {
-	if err := p.prepare(); err != nil {
+	certificates := filepath.Join(p.Dir, "kube-apiserver")
+	if err := os.MkdirAll(certificates, 0o700); err != nil {
 		return err
 	}
-	_, err := p.env.Start() // it takes no context: to end it halfway would leave processes
+	etcdLog, err := openLog(filepath.Join(p.Dir, "etcd.log"))
+	if err != nil {
+		return err
+	}
+	defer etcdLog.Close()
+	apiserverLog, err := openLog(filepath.Join(p.Dir, "kube-apiserver.log"))
+	if err != nil {
+		return err
+	}
+	defer apiserverLog.Close() // the processes have their own descriptors of them
+	p.env = &envtest.Environment{
+		CRDDirectoryPaths:        p.CRDs,
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  stopTimeout,
+	}
+	p.env.ControlPlane.Etcd = &envtest.Etcd{
+		Path: filepath.Join(p.Assets, "etcd"), DataDir: filepath.Join(p.Dir, "etcd"), Out: etcdLog, Err: etcdLog,
+	}
+	apiserver := p.env.ControlPlane.GetAPIServer()
+	apiserver.Path, apiserver.CertDir = filepath.Join(p.Assets, "kube-apiserver"), certificates
+	apiserver.Out, apiserver.Err = apiserverLog, apiserverLog
+	if p.Audit {
+		if err := p.audit(filepath.Join(certificates, "audit-policy.json")); err != nil {
+			return err
+		}
+	}
+	_, err = p.env.Start() // it takes no context: to end it halfway would leave processes
 	if err == nil {
 		err = os.WriteFile(p.Kubeconfig(), p.env.KubeConfig, 0o600)
 	}
@@ -51,31 +78,6 @@ func (p *ControlPlane) Start(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("the control plane did not start: %w", err), p.Stop())
 	}
 	return nil
-}
-
-func (p *ControlPlane) prepare() error {
-	etcd, apiserver := filepath.Join(p.Dir, "etcd"), filepath.Join(p.Dir, "kube-apiserver")
-	for _, dir := range []string{etcd, apiserver} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	p.env = &envtest.Environment{
-		BinaryAssetsDirectory:    p.Assets,
-		CRDDirectoryPaths:        p.CRDs,
-		ErrorIfCRDPathMissing:    true,
-		ControlPlaneStartTimeout: startTimeout,
-		ControlPlaneStopTimeout:  stopTimeout,
-	}
-	p.env.ControlPlane.Etcd = &envtest.Etcd{Path: filepath.Join(p.Assets, "etcd"), DataDir: etcd}
-	p.env.ControlPlane.GetAPIServer().Path = filepath.Join(p.Assets, "kube-apiserver")
-	p.env.ControlPlane.GetAPIServer().CertDir = apiserver
-	if p.Audit {
-		if err := p.audit(filepath.Join(apiserver, "audit-policy.json")); err != nil {
-			return err
-		}
-	}
-	return p.openLogs()
 }
 
 // audit writes the policy that asks for a line for each request, with who asked
@@ -92,20 +94,6 @@ func (p *ControlPlane) audit(policyFile string) error {
 // an event of audit.k8s.io/v1 on each line.
 func (p *ControlPlane) AuditLog() string { return filepath.Join(p.Dir, "audit.log") }
 
-func (p *ControlPlane) openLogs() error {
-	for _, name := range []string{"etcd.log", "kube-apiserver.log"} {
-		file, err := os.OpenFile(filepath.Join(p.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			return err
-		}
-		p.logs = append(p.logs, file)
-	}
-	etcd, apiserver := p.env.ControlPlane.Etcd, p.env.ControlPlane.GetAPIServer()
-	etcd.Out, etcd.Err = p.logs[0], p.logs[0]
-	apiserver.Out, apiserver.Err = p.logs[1], p.logs[1]
-	return nil
-}
-
 // InstallCRDs brings the CRDs of the cluster to what their files say now.
 func (p *ControlPlane) InstallCRDs() error {
 	_, err := envtest.InstallCRDs(p.Config(), envtest.CRDInstallOptions{Paths: p.CRDs, ErrorIfPathMissing: true})
@@ -117,12 +105,9 @@ func (p *ControlPlane) Stop() error {
 	if p.env == nil {
 		return nil
 	}
-	errs := []error{p.env.Stop()}
-	for _, file := range p.logs {
-		errs = append(errs, file.Close())
-	}
-	p.env, p.logs = nil, nil
-	return errors.Join(errs...)
+	err := p.env.Stop()
+	p.env = nil
+	return err
 }
 
 // Config says how to reach the control plane as an administrator.

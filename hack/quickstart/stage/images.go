@@ -42,17 +42,12 @@ func imageFor(content string, platform v1.Platform) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err = mutate.AppendLayers(image, layer)
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS: platform.OS, Architecture: platform.Architecture, Created: v1.Time{Time: time.Unix(0, 0).UTC()}, RootFS: v1.RootFS{Type: "layers"},
+	})
 	if err != nil {
 		return nil, err
 	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = platform.OS, platform.Architecture
-	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
-	return mutate.ConfigFile(image, config)
+	image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	return mutate.AppendLayers(image, layer)
 }

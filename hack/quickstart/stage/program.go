@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -43,9 +42,8 @@ const (
 // started anew. It has a process group of its own, so that Ctrl-C reaches only the one
 // who started it, who then ends everything in order. The zero value does not run.
 type program struct {
-	mu      sync.Mutex
-	addrs   []string // that it listens on
-	logFile string
+	mu    sync.Mutex
+	addrs []string // that it listens on
 	// cmd is the process that was started last, nil where there was none. ended is closed
 	// when it has ended, and exit says how.
 	cmd   *exec.Cmd
@@ -62,7 +60,6 @@ func (p *program) launch(ctx context.Context, logFile string, addresses int, com
 	if p.cmd != nil && !isClosed(p.ended) {
 		return fmt.Errorf("%s runs already", p.cmd.Path)
 	}
-	p.logFile = logFile
 	kept := p.addrs != nil
 	var err error
 	for range startAttempts {
@@ -71,32 +68,25 @@ func (p *program) launch(ctx context.Context, logFile string, addresses int, com
 				return fmt.Errorf("no free port: %w", err)
 			}
 		}
-		var log string
-		if log, err = p.start(ctx, command(), "http://"+p.addrs[0]+path, statuses); kept || !strings.Contains(log, "address already in use") {
+		err = p.start(ctx, logFile, command(), "http://"+p.addrs[0]+path, statuses)
+		if err == nil || kept || !strings.Contains(err.Error(), "address already in use") {
 			break
 		}
 	}
 	return err
 }
 
-// start starts the process, and waits until it is ready. Where it does not get so, it
-// returns what the process logged, too.
-func (p *program) start(ctx context.Context, cmd *exec.Cmd, url string, statuses []int) (string, error) {
-	if err := os.MkdirAll(filepath.Dir(p.logFile), 0o755); err != nil {
-		return "", err
-	}
-	log, err := os.OpenFile(p.logFile, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
+// start starts the process, and waits until it is ready. Where it does not get so, the error
+// ends with what it logged.
+func (p *program) start(ctx context.Context, logFile string, cmd *exec.Cmd, url string, statuses []int) error {
+	log, err := openLog(logFile)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer log.Close() // the process has its own descriptor of it
-	before, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return "", err
-	}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, ownGroup()
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("%s could not be started: %w", cmd.Path, err)
+		return fmt.Errorf("%s could not be started: %w", cmd.Path, err)
 	}
 	ended := make(chan struct{})
 	p.cmd, p.ended = cmd, ended
@@ -108,13 +98,11 @@ func (p *program) start(ctx context.Context, cmd *exec.Cmd, url string, statuses
 		}
 		close(ended)
 	}()
-	if err = p.await(ctx, url, statuses); err == nil {
-		return "", nil
+	if err := p.await(ctx, url, statuses); err != nil {
+		err = fmt.Errorf("%s did not start: %w", cmd.Path, err)
+		return errors.Join(err, p.kill(), fmt.Errorf("the end of %s:\n%s", logFile, Tail(logFile, tailLines)))
 	}
-	err = fmt.Errorf("%s did not start: %w", cmd.Path, err)
-	err = errors.Join(err, p.kill(), fmt.Errorf("the end of %s:\n%s", p.logFile, Tail(p.logFile, tailLines)))
-	content, failure := io.ReadAll(io.NewSectionReader(log, before, 1<<20))
-	return string(content), errors.Join(err, failure)
+	return nil
 }
 
 // await returns when the process answers. It gives up when the process ends.
@@ -185,10 +173,9 @@ func (p *program) signal(signal syscall.Signal, within time.Duration) (bool, err
 func (p *program) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd == nil {
-		closed := make(chan struct{})
-		close(closed)
-		return closed
+	if p.ended == nil { // it was never started
+		p.ended = make(chan struct{})
+		close(p.ended)
 	}
 	return p.ended
 }
@@ -208,13 +195,6 @@ func (p *program) PID() int {
 		return 0
 	}
 	return p.cmd.Process.Pid
-}
-
-// LogFile is the file that all runs of the program wrote their output to.
-func (p *program) LogFile() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.logFile
 }
 
 // addr returns one of the addresses that the program listens on, none before it was started.
@@ -263,6 +243,11 @@ func get(ctx context.Context, url string, wanted ...int) ([]byte, error) {
 		return nil, fmt.Errorf("%s answers %s", url, response.Status)
 	}
 	return io.ReadAll(response.Body)
+}
+
+// openLog opens a file for a program to append to.
+func openLog(file string) (*os.File, error) {
+	return os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
 // Tail returns the last lines of a file, indented.

@@ -113,11 +113,6 @@ func (r *Registry) Digest(ctx context.Context, reference string) (string, error)
 	return crane.Digest(r.Image(reference), r.options(ctx)...)
 }
 
-// Tags returns the tags of a repository.
-func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error) {
-	return crane.ListTags(r.Image(repository), r.options(ctx)...)
-}
-
 // Retag has a tag point to what another reference points to, and returns the
 // digest of that.
 func (r *Registry) Retag(ctx context.Context, from, to string) (string, error) {

@@ -74,14 +74,14 @@ func TestControllerOnControlPlane(t *testing.T) {
 	controller := &stage.Controller{Binary: programs.Controller, Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig}
 	g.Expect(controller.Start(ctx)).To(Succeed())
 	t.Cleanup(func() { g.Expect(controller.Stop()).To(Succeed()) })
-	first, health := controller.PID(), controller.HealthURL()
+	first, metrics := controller.PID(), controller.MetricsURL()
 	g.Expect(controller.Start(ctx)).To(MatchError(ContainSubstring("runs already")))
 
 	g.Expect(controller.Kill()).To(Succeed())
 	g.Expect(controller.Exit()).To(MatchError(ContainSubstring("signal: killed")))
-	g.Expect(controller.Restart(ctx)).To(Succeed())
+	g.Expect(controller.Start(ctx)).To(Succeed())
 	g.Expect(controller.PID()).NotTo(Equal(first))
-	g.Expect(controller.HealthURL()).To(Equal(health))
+	g.Expect(controller.MetricsURL()).To(Equal(metrics))
 
 	g.Expect(controller.Stop()).To(Succeed())
 	g.Expect(controller.Exit()).To(MatchError(ContainSubstring("exit status 0")))

@@ -25,41 +25,30 @@ const (
 
 // Finder finds the programs, or builds them.
 type Finder struct {
-	modules string // the folder of the modules that pin the programs
+	modules string // the folder of the modules that pin the programs, "" for the working directory
 	bin     string // <version>/ is made below it
-	getenv  func(string) string
 	log     func(line string)
 
-	build    func(ctx context.Context, plan build.Plan, folder string) error
+	build    func(plan build.Plan, ctx context.Context, folder string, log func(line string)) error
 	download func(ctx context.Context, version string, installedOnly bool) (string, error)
 }
 
-// New returns a Finder that logs to standard error.
-func New(modules, tools, bin string) *Finder {
+// New returns a Finder that logs to standard error. It runs in the folder of the modules, and keeps what it makes below another.
+func New(bin string) *Finder {
 	bin = filepath.Join(bin, "controlplane")
-	log := func(line string) { fmt.Fprintln(os.Stderr, line) }
 	return &Finder{
-		modules: modules,
-		bin:     bin,
-		getenv:  os.Getenv,
-		log:     log,
-		build: func(ctx context.Context, plan build.Plan, folder string) error {
-			return plan.Build(ctx, folder, log)
-		},
+		bin:   bin,
+		log:   func(line string) { fmt.Fprintln(os.Stderr, line) },
+		build: build.Plan.Build,
 		download: func(ctx context.Context, version string, installedOnly bool) (string, error) {
-			return setupEnvtest(ctx, filepath.Join(tools, "setup-envtest"), filepath.Join(bin, "prebuilt"), version, installedOnly)
+			return setupEnvtest(ctx, "../tools/setup-envtest", filepath.Join(bin, "prebuilt"), version, installedOnly)
 		},
 	}
 }
 
-// Path returns the folder of the programs. It fails where they are not ready.
-func (f *Finder) Path(ctx context.Context) (string, error) { return f.find(ctx, false) }
-
-// Build returns the folder of the programs, and builds those that are not ready.
-func (f *Finder) Build(ctx context.Context) (string, error) { return f.find(ctx, true) }
-
-func (f *Finder) find(ctx context.Context, mayBuild bool) (string, error) {
-	if folder := f.getenv(folderEnv); folder != "" {
+// Find returns the folder of the programs. It builds those that are not ready where it may, and fails otherwise.
+func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
+	if folder := os.Getenv(folderEnv); folder != "" {
 		err := complete(folder)
 		if err == nil {
 			return folder, nil
@@ -74,8 +63,11 @@ func (f *Finder) find(ctx context.Context, mayBuild bool) (string, error) {
 	if err != nil || reason == "" {
 		return folder, err
 	}
-	if f.getenv(prebuiltEnv) == "1" {
-		found, err := f.prebuilt(ctx, filepath.Base(folder), !mayBuild)
+	if os.Getenv(prebuiltEnv) == "1" {
+		found, err := f.download(ctx, filepath.Base(folder), !mayBuild)
+		if err == nil {
+			err = complete(found)
+		}
 		if err == nil {
 			return found, nil
 		}
@@ -114,14 +106,6 @@ func stale(plans []build.Plan, folder string) (string, error) {
 	return "", nil
 }
 
-func (f *Finder) prebuilt(ctx context.Context, version string, installedOnly bool) (string, error) {
-	folder, err := f.download(ctx, version, installedOnly)
-	if err != nil {
-		return "", err
-	}
-	return folder, complete(folder)
-}
-
 // buildStale builds what has to be built, in one process at a time. One that had to wait finds the programs built.
 func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -141,7 +125,7 @@ func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder stri
 			continue
 		}
 		f.log(fmt.Sprintf("building %s %s: %s", plan.Name, plan.Version, reason))
-		if err := f.build(ctx, plan, folder); err != nil {
+		if err := f.build(plan, ctx, folder, f.log); err != nil {
 			return err
 		}
 	}

@@ -15,10 +15,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
 )
 
-// world is a Finder whose environment, builds and downloads are made up.
+// world is a Finder whose builds and downloads are made up.
 type world struct {
 	*Finder
-	env    map[string]string
 	mu     sync.Mutex
 	built  []string
 	logged []string
@@ -26,13 +25,16 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{env: map[string]string{}}
+	t.Setenv(folderEnv, "")
+	t.Setenv(prebuiltEnv, "")
+	w := &world{}
 	w.Finder = &Finder{
 		modules: pins(t),
 		bin:     t.TempDir(),
-		getenv:  func(name string) string { return w.env[name] },
 		log:     func(line string) { w.mu.Lock(); defer w.mu.Unlock(); w.logged = append(w.logged, line) },
-		build:   w.install,
+		build: func(plan build.Plan, _ context.Context, folder string, _ func(string)) error {
+			return w.install(plan, folder)
+		},
 		download: func(context.Context, string, bool) (string, error) {
 			return "", errors.New("no network")
 		},
@@ -65,7 +67,7 @@ func write(t *testing.T, path, content string, mode os.FileMode) {
 }
 
 // install is a build that takes no time.
-func (w *world) install(_ context.Context, plan build.Plan, folder string) error {
+func (w *world) install(plan build.Plan, folder string) error {
 	w.mu.Lock()
 	w.built = append(w.built, plan.Name)
 	w.mu.Unlock()
@@ -118,15 +120,15 @@ func TestBuild_FindsBeforeItBuilds(t *testing.T) {
 			folders := map[string]string{"built": filepath.Join(w.bin, "v1.36.3")}
 			if tc.named != nil {
 				folders["named"] = readyMade(t, tc.named...)
-				w.env[folderEnv] = folders["named"]
+				t.Setenv(folderEnv, folders["named"])
 			}
 			if tc.download != nil {
 				folders["downloaded"] = readyMade(t, tc.download...)
 				w.download = func(context.Context, string, bool) (string, error) { return folders["downloaded"], nil }
 			}
-			w.env[prebuiltEnv] = tc.prebuilt
+			t.Setenv(prebuiltEnv, tc.prebuilt)
 
-			got, err := w.Build(t.Context())
+			got, err := w.Find(t.Context(), true)
 			if err != nil || got != folders[tc.want] {
 				t.Errorf("Build = %q, %v; want the %s folder %q: %s", got, err, tc.want, folders[tc.want], tc.reason)
 			}
@@ -136,7 +138,7 @@ func TestBuild_FindsBeforeItBuilds(t *testing.T) {
 			if log := strings.Join(w.logged, "\n"); !strings.Contains(log, tc.logs) {
 				t.Errorf("logged %q; want %q: %s", log, tc.logs, tc.reason)
 			}
-			if path, err := w.Path(t.Context()); err != nil || path != got {
+			if path, err := w.Find(t.Context(), false); err != nil || path != got {
 				t.Errorf("Path = %q, %v; want the folder that Build made ready", path, err)
 			}
 		})
@@ -147,7 +149,7 @@ func TestBuild_FindsBeforeItBuilds(t *testing.T) {
 func TestBuild_RebuildsWhatChangedAndWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	build := func() string {
-		folder, err := w.Build(t.Context())
+		folder, err := w.Find(t.Context(), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +158,7 @@ func TestBuild_RebuildsWhatChangedAndWhatIsMissing(t *testing.T) {
 	build()
 	folder := build()
 	write(t, filepath.Join(w.modules, "etcd", "go.sum"), "changed\n", 0o644)
-	if _, err := w.Path(t.Context()); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
+	if _, err := w.Find(t.Context(), false); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
 		t.Errorf("Path = %v; want it to say that etcd is out of date", err)
 	}
 	build()
@@ -176,7 +178,7 @@ func TestBuild_IsDoneOnceByParallelRuns(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, err := w.Build(t.Context()); err != nil {
+			if _, err := w.Find(t.Context(), true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -189,7 +191,7 @@ func TestBuild_IsDoneOnceByParallelRuns(t *testing.T) {
 
 func TestPath_BuildsNothing(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.Path(t.Context())
+	_, err := w.Find(t.Context(), false)
 	if err == nil || !strings.Contains(err.Error(), "make controlplane") {
 		t.Errorf("Path = %v; want it to say how to get the binaries", err)
 	}

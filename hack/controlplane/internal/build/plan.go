@@ -5,6 +5,7 @@ package build
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,12 +30,24 @@ type Plan struct {
 // NewPlan reads the pin of a program from its module, below the given folder.
 func NewPlan(ctx context.Context, modules string, program Program) (Plan, error) {
 	plan := Plan{Program: program, dir: filepath.Join(modules, program.Folder)}
-	file, err := gocmd.ReadModFile(ctx, filepath.Join(plan.dir, "go.mod"))
+	// The go command parses go.mod, so that this module depends on nothing.
+	out, err := gocmd.Output(ctx, plan.dir, "mod", "edit", "-json")
 	if err != nil {
 		return Plan{}, err
 	}
-	if plan.Version, err = file.Version(program.Module); err != nil {
+	var file struct {
+		Require []struct{ Path, Version string }
+	}
+	if err := json.Unmarshal([]byte(out), &file); err != nil {
 		return Plan{}, err
+	}
+	for _, required := range file.Require {
+		if required.Path == program.Module {
+			plan.Version = required.Version
+		}
+	}
+	if plan.Version == "" {
+		return Plan{}, fmt.Errorf("%s/go.mod does not require %s", plan.dir, program.Module)
 	}
 	// Asked in the module's folder: its go.mod may select another toolchain than the one this program was built with.
 	goVersion, err := gocmd.Output(ctx, plan.dir, "env", "GOVERSION")

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const staging = `replace (
+	k8s.io/client-go => ./staging/src/k8s.io/client-go
+	k8s.io/api => ./staging/src/k8s.io/api
+	github.com/some/fork => github.com/some/fork v1.0.0
+)`
+
+// modules makes a module proxy that has kubernetes at a version with replaces, and the two modules that require it, of which the
+// second is out of date. It returns their folder, and has the go command ask that proxy.
+func modules(t *testing.T, version, replaces string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"proxy/k8s.io/kubernetes/@v/" + version + ".info": `{"Version":"` + version + `"}`,
+		"proxy/k8s.io/kubernetes/@v/" + version + ".mod":  "module k8s.io/kubernetes\n\n" + replaces + "\n",
+		"apiserver/go.mod": "module m\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes " + version + "\n",
+		"kubectl/go.mod": `module m
+
+go 1.26.0
+
+require k8s.io/kubernetes v1.36.2
+
+replace k8s.io/api => k8s.io/api v0.36.2
+
+replace (
+	k8s.io/gone => k8s.io/gone v0.36.2
+	k8s.io/kube-openapi => ../fork
+	github.com/google/cel-go => github.com/google/cel-go v0.26.0
+)
+`,
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("GOPROXY", "file://"+dir+"/proxy")
+	t.Setenv("GOSUMDB", "off")
+	t.Setenv("GOFLAGS", "-modcacherw")
+	t.Setenv("GOMODCACHE", filepath.Join(dir, "cache"))
+	t.Setenv("MODULES", dir)
+	return dir
+}
+
+func replaces(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "./replaces.sh", args...).CombinedOutput()
+	return string(output), err
+}
+
+func TestReplaces_AreThePublishedVersions(t *testing.T) {
+	for version, want := range map[string]string{"v1.36.3": "v0.36.3", "v1.37.0-rc.1": "v0.37.0-rc.1"} {
+		dir := modules(t, version, staging)
+		if output, err := replaces(t, "-check"); err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
+			t.Errorf("%s: the check says %q, %v", version, output, err)
+		}
+		if output, err := replaces(t); err != nil {
+			t.Fatalf("%s: %v\n%s", version, err, output)
+		}
+		for _, folder := range []string{"apiserver", "kubectl"} {
+			content, err := os.ReadFile(filepath.Join(dir, folder, "go.mod"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range []string{"k8s.io/api => k8s.io/api " + want, "k8s.io/client-go => k8s.io/client-go " + want} {
+				if !strings.Contains(string(content), line+"\n") {
+					t.Errorf("%s: %s/go.mod lacks %q:\n%s", version, folder, line, content)
+				}
+			}
+			if strings.Contains(string(content), "some/fork") {
+				t.Errorf("%s: what kubernetes replaces besides says nothing about a library's version:\n%s", version, content)
+			}
+			byHand := strings.Contains(string(content), "../fork") && strings.Contains(string(content), "cel-go v0.26.0")
+			if byHand != (folder == "kubectl") || strings.Contains(string(content), "k8s.io/gone") {
+				t.Errorf("%s: %s/go.mod has lost a replace written by hand, or kept one that is gone:\n%s", version, folder, content)
+			}
+		}
+	}
+}
+
+func TestReplaces_AreLeftAloneWhereKubernetesChangedHowItWorks(t *testing.T) {
+	for _, tc := range []struct{ reason, version, replaces, want string }{
+		{"an empty list would lose the old one", "v1.36.3", "", "replaces nothing by its staging folder"},
+		{"how libraries of v2 would be numbered is not known", "v2.0.0+incompatible", staging, "libraries are published for v1 only"},
+	} {
+		dir := modules(t, tc.version, tc.replaces)
+		if output, err := replaces(t); err == nil || !strings.Contains(output, tc.want) {
+			t.Errorf("%s: it says %q, %v", tc.reason, output, err)
+		}
+		if content, err := os.ReadFile(filepath.Join(dir, "kubectl", "go.mod")); err != nil || !strings.Contains(string(content), "k8s.io/api v0.36.2") {
+			t.Errorf("%s: go.mod is changed: %v\n%s", tc.reason, err, content)
+		}
+	}
+}
