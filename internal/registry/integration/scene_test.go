@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -48,9 +49,7 @@ func newScene(t *testing.T, host string, secrets ...*corev1.Secret) *scene {
 	s.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	s.repo.Spec.Image = host + "/team/app"
 	for _, secret := range secrets {
-		if err := s.k8s.Create(t.Context(), secret); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(s.k8s.Create(t.Context(), secret)).To(Succeed())
 		ref := &meta.LocalObjectReference{Name: secret.Name}
 		switch secret.Name {
 		case "login":
