@@ -14,6 +14,7 @@ import (
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -78,15 +79,12 @@ func TestStatuses(t *testing.T) {
 				auth = AuthOptions{}
 			}
 			c := newTestClient(t)
+			g := NewWithT(t)
 			_, first := c.ListTags(t.Context(), img, auth)
 			checkError(t, first, tc.wantReason, tc.words...)
-			if e := errorOf(t, first); e.StatusCode != tc.wantStatus || e.RetryAfter != tc.wantRetry {
-				t.Errorf("%s: got status %d and pause %v, want %d and %v", tc.reason, e.StatusCode, e.RetryAfter, tc.wantStatus, tc.wantRetry)
-			}
+			g.Expect(errorOf(t, first)).To(And(HaveField("StatusCode", tc.wantStatus), HaveField("RetryAfter", tc.wantRetry)), tc.reason)
 			_, second := c.ListTags(t.Context(), img, auth)
-			if first.Error() != second.Error() {
-				t.Errorf("%s: the text changes from try to try:\n%v\n%v", tc.reason, first, second)
-			}
+			g.Expect(second).To(MatchError(first.Error()), "%s: the text changes from try to try", tc.reason)
 		})
 	}
 }
@@ -164,9 +162,7 @@ func TestNetworkFailures(t *testing.T) {
 			_, first := c.Digest(timeout(t, 10*time.Second), img, "1.0.0", login(img))
 			checkError(t, first, v1.ReadOperationFailedReason, tc.words...)
 			_, second := c.Digest(timeout(t, 10*time.Second), img, "1.0.0", login(img))
-			if first.Error() != second.Error() {
-				t.Errorf("%s: the text changes from try to try:\n%v\n%v", tc.reason, first, second)
-			}
+			NewWithT(t).Expect(second).To(MatchError(first.Error()), "%s: the text changes from try to try", tc.reason)
 		})
 	}
 }
@@ -195,9 +191,7 @@ func TestTextsAreOurOwn(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			want := "failed to list the tags of ghcr.io/org/app: " + tc.want
-			if got := op.fail(tc.err).Error(); got != want {
-				t.Errorf("%s:\ngot  %s\nwant %s", tc.reason, got, want)
-			}
+			NewWithT(t).Expect(op.fail(tc.err).Error()).To(Equal(want), tc.reason)
 		})
 	}
 }

@@ -5,7 +5,7 @@ package registry
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -14,10 +14,10 @@ import (
 // checkFresh checks tags of a list that was compared against those of one that is not.
 func checkFresh(t *testing.T, c *testClient, img image.Name, tags []string) {
 	t.Helper()
+	g := NewWithT(t)
 	fresh, err := c.List(t.Context(), img, AuthOptions{}, "")
-	if diff := cmp.Diff(fresh.Tags, tags); err != nil || diff != "" {
-		t.Errorf("a list that is compared has other tags than one that is not, error %v, -want +got:\n%s", err, diff)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "a list that is compared has other tags than one that is not")
+	g.Expect(tags).To(BeComparableTo(fresh.Tags), "a list that is compared has other tags than one that is not")
 }
 
 // TestKnownLists lists twice, and changes the repository in between.

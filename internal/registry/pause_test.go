@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
@@ -32,15 +34,14 @@ func TestPausesOfBothKinds(t *testing.T) {
 		for operation, read := range readers {
 			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
 				t.Run(name+"/"+operation+"/"+string(kind), func(t *testing.T) {
+					g := NewWithT(t)
 					reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 					clock := registrytest.NewClock()
 					c := newTestClient(t, withClock(clock))
 					heal := reg.Inject(kind, registrytest.RetryAfter(tc.code, tc.header))
 					err := read(t.Context(), c, img, login(img))
 					checkError(t, err, tc.wantReason)
-					if got := errorOf(t, err).RetryAfter; got != tc.want {
-						t.Fatalf("%s: got a pause of %v, want %v", tc.reason, got, tc.want)
-					}
+					g.Expect(errorOf(t, err).RetryAfter).To(Equal(tc.want), "%s: the pause", tc.reason)
 					heal()
 					reg.Reset()
 					clock.Advance(tc.want - time.Millisecond)
@@ -51,15 +52,11 @@ func TestPausesOfBothKinds(t *testing.T) {
 							t.Errorf("%s: %s is to come back after %v", tc.reason, other, got)
 						}
 					}
-					if n := reg.Count(registrytest.Any); n != 0 {
-						t.Errorf("%s: %d requests were made before its end", tc.reason, n)
-					}
+					g.Expect(reg.Count(registrytest.Any)).To(BeZero(), "%s: requests were made before its end", tc.reason)
 					clock.Advance(time.Millisecond)
 					for other, read := range readers {
 						clock.Advance(time.Second) // there is no burst after a pause
-						if err := read(t.Context(), c, img, login(img)); err != nil {
-							t.Errorf("%s: %s afterwards: %v", tc.reason, other, err)
-						}
+						g.Expect(read(t.Context(), c, img, login(img))).To(Succeed(), "%s: %s afterwards", tc.reason, other)
 					}
 				})
 			}

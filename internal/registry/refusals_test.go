@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -49,9 +51,7 @@ func TestSession_DropsARefusedToken(t *testing.T) {
 			_, err := c.ListTags(t.Context(), img, login(img))
 			_ = errorOf(t, err)
 			requests := requestsOfAList(t, c, reg, img, login(img))
-			if n := requests[registrytest.Tags]; n != 1 {
-				t.Errorf("%s: the refused token was sent again: %v", tc.reason, requests)
-			}
+			NewWithT(t).Expect(requests[registrytest.Tags]).To(Equal(1), "%s: the refused token was sent again: %v", tc.reason, requests)
 		})
 	}
 }

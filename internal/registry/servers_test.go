@@ -8,6 +8,8 @@ import (
 	"log"
 	"net"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // discard swallows what servers log about clients that fail on purpose.
@@ -17,9 +19,7 @@ var discard = log.New(io.Discard, "", 0)
 func unusedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
 }
@@ -36,9 +36,7 @@ func failingDialer(err error) func(context.Context, string, string) (net.Conn, e
 func greeter(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	var conns []net.Conn
 	done := make(chan struct{})
 	go func() {

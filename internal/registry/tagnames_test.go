@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 )
 
 // FuzzWellFormedTag compares it with the expression of the specification.
@@ -53,17 +53,18 @@ func FuzzPlainStrings(f *testing.F) {
 }
 
 func TestPlainStringsReadsPlainStrings(t *testing.T) {
+	g := NewWithT(t)
 	for array, want := range map[string][]string{`[]`: {}, `["a"]`: {"a"}, "[ \"a\" ,\n\t\"\" ]": {"a", ""}} {
 		got, plain := plainStrings([]byte(array))
-		if diff := cmp.Diff(want, got); !plain || diff != "" {
-			t.Errorf("%s: plain %t, -want +got:\n%s", array, plain, diff)
-		}
+		g.Expect(plain).To(BeTrue(), "%s: plain", array)
+		g.Expect(got).To(BeComparableTo(want), "%s: plain", array)
 	}
 }
 
 // TestNamesAreDistinct compares names with the obvious way, for lists that
 // ascend, or not, or from some page on no more.
 func TestNamesAreDistinct(t *testing.T) {
+	g := NewWithT(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		var n tagSet
@@ -83,12 +84,9 @@ func TestNamesAreDistinct(t *testing.T) {
 					want = append(want, name)
 				}
 			}
-			if fresh := n.add(slices.Clone(page)); fresh != (len(want) > before) {
-				t.Fatalf("%v: fresh is %t", page, fresh)
-			}
+			g.Expect(n.add(slices.Clone(page))).To(Equal(len(want) > before), "%v: fresh", page)
 		}
-		if !slices.Equal(n.list, want) || n.len() != len(want) {
-			t.Fatalf("got %v, want %v", n.list, want)
-		}
+		g.Expect(n.list).To(Equal(want))
+		g.Expect(n.len()).To(Equal(len(want)))
 	}
 }

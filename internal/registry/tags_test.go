@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -70,6 +70,7 @@ func TestPageSizes(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg := registrytest.Start(t, tc.opts...)
 			want := numbered(tc.tags)
 			reg.PushTags(t, "app", want...)
@@ -79,29 +80,21 @@ func TestPageSizes(t *testing.T) {
 			c := newTestClient(t)
 			for _, pages := range []int{tc.first, tc.then} {
 				reg.Reset()
-				got, err := c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})
-				if diff := cmp.Diff(want, got); err != nil || diff != "" {
-					t.Fatalf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
-				}
-				if n := reg.Count(registrytest.Tags); n != pages {
-					t.Errorf("%s: got %d requests, want %d", tc.reason, n, pages)
-				}
+				g.Expect(c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})).To(BeComparableTo(want), tc.reason)
+				g.Expect(reg.Count(registrytest.Tags)).To(Equal(pages), "%s: requests", tc.reason)
 			}
 		})
 	}
 }
 
 func TestProgressIsTold(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t)
 	reg.PushTags(t, "app", numbered(2500)...) // next to the two that it has
 	var told [][2]int
 	client := newTestClient(t, WithProgress(func(pages, tags int) { told = append(told, [2]int{pages, tags}) }))
-	if _, err := client.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}, told); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	g.Expect(client.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
+	g.Expect(told).To(BeComparableTo([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}))
 }
 
 func TestListTagsOfOddPages(t *testing.T) {
@@ -117,12 +110,10 @@ func TestListTagsOfOddPages(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg, img := start(t)
 			reg.Inject(registrytest.Tags, registrytest.Body("application/json", tc.body))
-			got, err := newTestClient(t).ListTags(t.Context(), img, AuthOptions{})
-			if diff := cmp.Diff(tc.want, got); err != nil || diff != "" {
-				t.Errorf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
-			}
+			g.Expect(newTestClient(t).ListTags(t.Context(), img, AuthOptions{})).To(BeComparableTo(tc.want), tc.reason)
 		})
 	}
 }
@@ -159,9 +150,7 @@ func TestListTagsIsNeverPartial(t *testing.T) {
 				reg.Inject(registrytest.Tags, tc.fault)
 			}
 			tags, err := newTestClient(t, withLimits(tc.limits)).ListTags(t.Context(), img, AuthOptions{})
-			if tags != nil {
-				t.Errorf("%s: got tags %v beside the error", tc.reason, tags)
-			}
+			NewWithT(t).Expect(tags).To(BeNil(), "%s: tags beside an error", tc.reason)
 			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to list the tags of "+img.String())...)
 		})
 	}

@@ -5,6 +5,8 @@ package registry
 import (
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
@@ -37,14 +39,10 @@ func TestNobodyReadsTheControllersCredentials(t *testing.T) {
 		}
 		before := len(c.asked)
 		_, err := g.AuthOptions(t.Context(), repository(spec))
-		if (err != nil) != tc.wantError {
-			t.Errorf("%s: got %v", name, err)
-		}
+		NewWithT(t).Expect(err != nil).To(Equal(tc.wantError), name)
 		if tc.wantError {
 			checkError(t, err, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" and the ca.crt of Secret "ca" together could read`)
-			if len(c.asked) != before {
-				t.Errorf("%s: the cloud was asked", name)
-			}
+			NewWithT(t).Expect(c.asked).To(HaveLen(before), "%s: the cloud was asked", name)
 		}
 	}
 }

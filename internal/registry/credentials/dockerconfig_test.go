@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 )
 
 // TestWhichEntryIsUsed tests each rule by which entries are matched: the entries'
@@ -71,9 +72,7 @@ func TestWhichEntryIsUsed(t *testing.T) {
 				entries = append(entries, fmt.Sprintf("%q:{%q:%q,%q:%q}", key, "username", key, "password", canary))
 			}
 			config, err := parseDockerConfig([]byte(`{"auths":{` + strings.Join(entries, ",") + `}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			match, found, err := config.find(parse(t, tc.image))
 			if err != nil || match.credentials.Username != tc.want || found != (tc.want != "") {
 				t.Errorf("%s: got %q (found %v, error %v), want %q", tc.reason, match.credentials.Username, found, err, tc.want)
@@ -108,9 +107,7 @@ func TestWhatAnEntryHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// The broken entry of another registry is in nobody's way.
 			config, err := parseDockerConfig([]byte(`{"auths":{"ghcr.io":` + tc.entry + `,"quay.io":"broken"}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			match, found, err := config.find(parse(t, "ghcr.io/org/app"))
 			if (err != nil) != tc.wantErr || err != nil && strings.Contains(err.Error(), canary) {
 				t.Fatalf("%s: got error %v", tc.reason, err)
@@ -148,9 +145,7 @@ func TestDockerConfig_ManyEntries(t *testing.T) {
 					t.Errorf("%s: got %v, %v", tc.reason, found, err)
 				}
 			})
-			if allocations > entries*each {
-				t.Errorf("%s: got %v allocations for %d entries, want at most %d", tc.reason, allocations, entries, entries*each)
-			}
+			NewWithT(t).Expect(allocations).To(BeNumerically("<=", entries*each), "%s: got %v allocations for %d entries, want at most %d", tc.reason, allocations, entries, entries*each)
 		})
 	}
 }
