@@ -5,7 +5,7 @@ package apitest
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,11 +14,10 @@ import (
 // TestFluxOverlay puts the controller into an installation of Flux, and expects
 // its image and its CRDs to be other ones, and nothing else.
 func TestFluxOverlay(t *testing.T) {
+	g := NewWithT(t)
 	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
 	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")
-	if diff := cmp.Diff(before.names(), after.names()); diff != "" {
-		t.Fatalf("other objects (-before +after):\n%s", diff)
-	}
+	g.Expect(after.names()).To(BeComparableTo(before.names()), "other objects (-before +after)")
 	definitions := build(t, "../../config/crd")
 	for _, name := range after.names() {
 		want := before[name]
@@ -33,20 +32,14 @@ func TestFluxOverlay(t *testing.T) {
 			after.into(t, name, &deployment)
 			after[name] = toUnstructured(t, &deployment)
 		}
-		if diff := cmp.Diff(want.Object, after[name].Object); diff != "" {
-			t.Errorf("%s is not what it should be (-want +got):\n%s", name, diff)
-		}
+		g.Expect(after[name].Object).To(BeComparableTo(want.Object), "%s is not what it should be", name)
 	}
-	if len(definitions) != 2 {
-		t.Errorf("config/crd has %v", definitions.names())
-	}
+	g.Expect(definitions).To(HaveLen(2), "config/crd has %v", definitions.names())
 }
 
 func toUnstructured(t *testing.T, obj any) *unstructured.Unstructured {
 	t.Helper()
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return &unstructured.Unstructured{Object: fields}
 }

@@ -47,8 +47,7 @@ func TestTagFilterAdmission(t *testing.T) {
 			rejected: []string{"spec.filterTags.pattern", "missing closing ): `^(v1`", "pattern must be a valid regular expression in RE2 syntax"}},
 		"lookahead": {reason: "RE2 has no lookahead", spec: policy + `filterTags: {pattern: '^(?!rc).*'}`,
 			rejected: []string{"spec.filterTags.pattern", "invalid or unsupported Perl syntax: `(?!`", "pattern must be a valid regular expression in RE2 syntax"}},
-		"extract without pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {extract: $1}`,
-			rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
+		"extract without pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {extract: $1}`, rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
 		"extract with an empty pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {pattern: '', extract: $1}`,
 			rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
 	})

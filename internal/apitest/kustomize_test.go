@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -27,24 +28,19 @@ func build(t *testing.T, folder string) built {
 // buildFile builds a kustomization of one file and nothing else.
 func buildFile(t *testing.T, file string) built {
 	t.Helper()
+	g := NewWithT(t)
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	fs := filesys.MakeFsInMemory()
-	err = errors.Join(fs.WriteFile("/objects.yaml", content), fs.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(errors.Join(fs.WriteFile("/objects.yaml", content), fs.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))).To(Succeed())
 	return buildIn(t, fs, "/")
 }
 
 func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
 	t.Helper()
+	g := NewWithT(t)
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	objects := built{}
 	for _, resource := range resources.Resources() {
 		obj := &unstructured.Unstructured{}
@@ -52,9 +48,7 @@ func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
 		if err == nil {
 			err = obj.UnmarshalJSON(content)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		objects[obj.GetKind()+"/"+obj.GetName()] = obj
 	}
 	return objects
@@ -66,10 +60,7 @@ func (b built) names() []string { return slices.Sorted(maps.Keys(b)) }
 // into writes an object that must be there into a typed one.
 func (b built) into(t *testing.T, name string, obj any) {
 	t.Helper()
-	if b[name] == nil {
-		t.Fatalf("there is no %s among %v", name, b.names())
-	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true); err != nil {
-		t.Fatal(err)
-	}
+	g := NewWithT(t)
+	g.Expect(b[name]).NotTo(BeNil(), "there is no %s among %v", name, b.names())
+	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true)).To(Succeed())
 }
