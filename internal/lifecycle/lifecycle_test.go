@@ -186,7 +186,7 @@ func TestNothingIsWrittenWhereTheWorkIsDeferred(t *testing.T) {
 		p.Status.LatestImage = "half-done"
 		return outcome.Result{}, outcome.Deferred(3*time.Second, errors.New("busy"))
 	})
-	g.Expect(b.reconcile()).To(HaveField("RequeueAfter", Equal(3 * time.Second)), "a delay is no failure")
+	g.Expect(b.reconcile()).To(HaveField("RequeueAfter", Equal(3*time.Second)), "a delay is no failure")
 	g.Expect(b.writes).To(BeZero())
 	g.Expect(b.events).To(BeEmpty())
 }
