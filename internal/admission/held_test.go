@@ -98,10 +98,10 @@ func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
 // comesTo walks once, and expects verdicts.
 func (w *world) comesTo(now time.Time, want string) admission.Result {
 	w.t.Helper()
+	g := NewWithT(w.t)
 	walk, err := w.evaluate(now)
-	if err != nil || verdicts(walk) != want {
-		w.t.Errorf("%v, %q, want %q", err, verdicts(walk), want)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(verdicts(walk)).To(Equal(want))
 	return walk
 }
 
