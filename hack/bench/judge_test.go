@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // made returns a series of a hundred samples.
@@ -48,12 +50,11 @@ func TestJudgeLogFindsErrors(t *testing.T) {
 		"2026-01-01T00:00:00Z\tERROR\tthe controller ended\t{}",
 		"panic: runtime error",
 	}, "\n")
-	if got := judgeLog(log); len(got) != 2 {
-		t.Errorf("found %q", got)
-	}
+	NewWithT(t).Expect(judgeLog(log)).To(HaveLen(2), "found")
 }
 
 func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
+	g := NewWithT(t)
 	r := newSyntheticRegistry(1, 1, 0)
 	defer r.close()
 	r.churn()
@@ -67,16 +68,12 @@ func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
 		return answer
 	}
 	var list struct{ Tags []string }
-	if err := json.NewDecoder(get("tags/list").Body).Decode(&list); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(json.NewDecoder(get("tags/list").Body).Decode(&list)).To(Succeed())
 	newest := r.newest("team/app-1")
 	if newest != "1.199.0" || len(list.Tags) != churnTags-2*churnLacking || slices.Contains(list.Tags, newest) {
 		t.Errorf("lists %d tags, the newest of all is %s", len(list.Tags), newest)
 	}
 	for tag, want := range map[string]int{newest: http.StatusOK, "1.200.0": http.StatusNotFound} {
-		if got := get("manifests/" + tag).Code; got != want {
-			t.Errorf("%s: status %d, want %d", tag, got, want)
-		}
+		g.Expect(get("manifests/"+tag).Code).To(Equal(want), "%s: status", tag)
 	}
 }

@@ -75,14 +75,8 @@ func TestKeysOfOtherKinds_AreUsed(t *testing.T) {
 			reason: "cosign hashes by the size of the curve in one format, and by SHA-256 in the other",
 			make:   func() (crypto.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) },
 		},
-		"P-521": {
-			reason: "the longest curve has the longest hash",
-			make:   func() (crypto.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P521(), rand.Reader) },
-		},
-		"RSA": {
-			reason: "RSA has two paddings, of which cosign uses that of PKCS #1",
-			make:   func() (crypto.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) },
-		},
+		"P-521": {reason: "the longest curve has the longest hash", make: func() (crypto.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P521(), rand.Reader) }},
+		"RSA":   {reason: "RSA has two paddings, of which cosign uses that of PKCS #1", make: func() (crypto.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) }},
 		"Ed25519": {
 			reason: "Ed25519 signs a message or its hash",
 			make: func() (crypto.PrivateKey, error) {
@@ -240,11 +234,7 @@ func TestAttachedArtifact_IsNoSignature(t *testing.T) {
 			cli:    oras, want: malformed,
 			attach: func(s *team, digest string) { s.attach(digest, bundleType, "sbom.json:"+bundleType) },
 		},
-		"attestation": {
-			reason: "what the right key states of an image need not be in its favour",
-			cli:    cosign, want: attested,
-			attach: func(s *team, digest string) { s.attest(digest) },
-		},
+		"attestation": {reason: "what the right key states of an image need not be in its favour", cli: cosign, want: attested, attach: func(s *team, digest string) { s.attest(digest) }},
 	} {
 		t.Run(tc.cli.version(t)+"/"+name, func(t *testing.T) {
 			t.Parallel()

@@ -98,8 +98,7 @@ func (s *team) retag(from, to string) {
 	if strings.Contains(from, ":") {
 		separator = "@"
 	}
-	_, err := s.registry.Retag(s.t.Context(), s.repository()+separator+from, s.repository()+":"+to)
-	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(s.registry.Retag(s.t.Context(), s.repository()+separator+from, s.repository()+":"+to)).Error().NotTo(HaveOccurred())
 }
 
 // tags are the tags that the registry has, those of signatures included.

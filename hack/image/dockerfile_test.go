@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 const root = "../.."
@@ -22,6 +24,7 @@ const builtFiles = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir
 // TestDockerfile_AgreesWithTheImage has the Dockerfile copy all that the controller is built from, as there is no daemon that
 // would build it, and make an image with the same user and entry point.
 func TestDockerfile_AgreesWithTheImage(t *testing.T) {
+	g := NewWithT(t)
 	dockerfile, ignored := lines(t, "Dockerfile"), lines(t, ".dockerignore")
 	copied := copiedBy(dockerfile)
 	for _, source := range copied {
@@ -30,13 +33,10 @@ func TestDockerfile_AgreesWithTheImage(t *testing.T) {
 		}
 	}
 	for _, file := range append(sources(t), "go.mod", "go.sum", "api/go.mod", "api/go.sum", "LICENSE") {
-		if !slices.ContainsFunc(copied, func(source string) bool { return covers(source, file) }) {
-			t.Errorf("the Dockerfile does not copy %s, from which the controller is built", file)
-		}
+		g.Expect(slices.ContainsFunc(copied, func(source string) bool { return covers(source, file) })).To(BeTrue(), "the Dockerfile does not copy %s, from which the controller is built", file)
 	}
-	if !slices.Contains(dockerfile, "USER "+user) || !slices.Contains(dockerfile, `ENTRYPOINT ["`+program+`"]`) {
-		t.Error("the Dockerfile has another user or entry point than make image")
-	}
+	g.Expect(dockerfile).To(ContainElement("USER "+user), "the Dockerfile has another user or entry point than make image")
+	g.Expect(dockerfile).To(ContainElement(`ENTRYPOINT ["`+program+`"]`), "the Dockerfile has another user or entry point than make image")
 }
 
 // copiedBy returns what a Dockerfile copies from the sources.
@@ -60,33 +60,26 @@ func covers(source, file string) bool {
 func lines(t *testing.T, file string) []string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, file))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return strings.Split(string(content), "\n")
 }
 
 // sources returns the files of this repository that the controller is built from.
 func sources(t *testing.T) []string {
 	t.Helper()
+	g := NewWithT(t)
 	dir, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", builtFiles, ".")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS=linux")
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	var found []string
 	for file := range strings.FieldsSeq(string(out)) {
 		if rest, own := strings.CutPrefix(file, dir+"/"); own {
 			found = append(found, rest)
 		}
 	}
-	if len(found) == 0 {
-		t.Fatal("the controller is built from no file")
-	}
+	g.Expect(found).NotTo(BeEmpty(), "the controller is built from no file")
 	return found
 }

@@ -15,12 +15,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -29,9 +29,7 @@ import (
 func controllerFile(t *testing.T) string {
 	t.Helper()
 	file := os.Getenv(stage.ControllerVariable)
-	if file == "" {
-		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
-	}
+	NewWithT(t).Expect(file).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
 	return file
 }
 
@@ -40,9 +38,7 @@ func controllerFile(t *testing.T) string {
 func arguments(t *testing.T, more ...string) []string {
 	t.Helper()
 	other := filepath.Join(t.TempDir(), "other")
-	if err := os.WriteFile(other, []byte("no program"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(other, []byte("no program"), 0o600)).To(Succeed())
 	args := append([]string{"-version", "v1.2.3", "-commit", "abc", "-created", "1700000000", "-license", "../../LICENSE"}, more...)
 	return append(args, runtime.GOARCH+"="+controllerFile(t), "other="+other)
 }
@@ -50,9 +46,7 @@ func arguments(t *testing.T, more ...string) []string {
 func startRegistry(t *testing.T) *stage.Registry {
 	t.Helper()
 	registry := &stage.Registry{Binary: os.Getenv(stage.RegistryVariable), Dir: t.TempDir()}
-	if err := registry.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(registry.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
 		if err := registry.Stop(); err != nil {
 			t.Error(err)
@@ -63,44 +57,34 @@ func startRegistry(t *testing.T) *stage.Registry {
 
 // TestPush pushes the image twice, pulls it, and runs what is in it.
 func TestPush(t *testing.T) {
+	g := NewWithT(t)
 	registry := startRegistry(t)
 	var digests []string
 	for _, reference := range []string{"reflector:one", "reflector:two"} {
 		var out bytes.Buffer
-		if err := run(t.Context(), arguments(t, "-push", registry.Image(reference)), &out); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(run(t.Context(), arguments(t, "-push", registry.Image(reference)), &out)).To(Succeed())
 		digest, err := registry.Digest(t.Context(), reference)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		if want := "pushed " + registry.Image(reference) + "@" + digest + "\n"; out.String() != want {
 			t.Errorf("it said %q, want %q", out.String(), want)
 		}
 		digests = append(digests, digest)
 	}
-	if digests[0] != digests[1] {
-		t.Errorf("the same input made two digests: %v", digests)
-	}
+	g.Expect(digests[0]).To(Equal(digests[1]), "the same input made two digests: %v", digests)
 
 	ref, err := name.ParseReference(registry.Image("reflector:one"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	image, err := remote.Image(ref, remote.WithContext(t.Context()), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	checkConfig(t, image)
 	checkProgram(t, image)
 }
 
 func checkConfig(t *testing.T, image v1.Image) {
 	t.Helper()
+	g := NewWithT(t)
 	config, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	if config.Config.User != "65532:65532" || config.Architecture != runtime.GOARCH || config.OS != "linux" {
 		t.Errorf("the user is %q, on %s/%s", config.Config.User, config.OS, config.Architecture)
 	}
@@ -113,13 +97,9 @@ func checkConfig(t *testing.T, image v1.Image) {
 		"org.opencontainers.image.created":     "2023-11-14T22:13:20Z",
 	}
 	manifest, err := image.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	for what, got := range map[string]map[string]string{"labels": config.Config.Labels, "annotations": manifest.Annotations} {
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("other %s (-want +got):\n%s", what, diff)
-		}
+		g.Expect(got).To(BeComparableTo(want), "other %s", what)
 	}
 }
 
@@ -127,19 +107,14 @@ func checkConfig(t *testing.T, image v1.Image) {
 // for the licence.
 func checkProgram(t *testing.T, image v1.Image) {
 	t.Helper()
+	g := NewWithT(t)
 	dir := t.TempDir()
 	files := extract(t, image, dir)
-	if diff := cmp.Diff([]string{"licenses/LICENSE 644", "usr/local/bin/image-reflector-controller 755"}, files); diff != "" {
-		t.Errorf("other files (-want +got):\n%s", diff)
-	}
+	g.Expect(files).To(BeComparableTo([]string{"licenses/LICENSE 644", "usr/local/bin/image-reflector-controller 755"}), "other files")
 	config, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	got, err := exec.CommandContext(t.Context(), filepath.Join(dir, config.Config.Entrypoint[0]), "--version").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, got)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, got)
 	want, err := exec.CommandContext(t.Context(), controllerFile(t), "--version").Output()
 	if err != nil || !strings.HasPrefix(string(want), "image-reflector-controller ") || !bytes.Equal(got, want) {
 		t.Errorf("it says %q, and outside of the image %q (%v)", got, want, err)
@@ -150,6 +125,7 @@ func checkProgram(t *testing.T, image v1.Image) {
 // and modes.
 func extract(t *testing.T, image v1.Image, dir string) []string {
 	t.Helper()
+	g := NewWithT(t)
 	content := mutate.Extract(image)
 	defer content.Close()
 	var files []string
@@ -158,60 +134,42 @@ func extract(t *testing.T, image v1.Image, dir string) []string {
 		if errors.Is(err, io.EOF) {
 			return files
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if header.Uid != 0 || header.Gid != 0 {
-			t.Errorf("%s is owned by %d:%d, who may change it", header.Name, header.Uid, header.Gid)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(header.Uid).To(BeZero(), "%s is owned by", header.Name)
+		g.Expect(header.Gid).To(BeZero(), "%s is owned by", header.Name)
 		if header.Typeflag == tar.TypeDir {
 			continue
 		}
 		data, err := io.ReadAll(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		file, mode := filepath.Join(dir, header.Name), os.FileMode(header.Mode)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, data, mode)); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, data, mode))).To(Succeed())
 		files = append(files, fmt.Sprintf("%s %o", header.Name, mode))
 	}
 }
 
 // TestLayout writes the image to a folder, as the same index for both platforms.
 func TestLayout(t *testing.T) {
+	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "oci")
 	var out bytes.Buffer
-	if err := run(t.Context(), arguments(t, "-layout", dir), &out); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(run(t.Context(), arguments(t, "-layout", dir), &out)).To(Succeed())
 	root, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	manifest, err := root.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	index, err := root.ImageIndex(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	if want := "wrote " + dir + "@" + manifest.Manifests[0].Digest.String() + "\n"; out.String() != want {
 		t.Errorf("it said %q, want %q", out.String(), want)
 	}
 	platforms, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	var got []string
 	for _, each := range platforms.Manifests {
 		got = append(got, each.Platform.String())
 	}
-	if diff := cmp.Diff([]string{"linux/" + runtime.GOARCH, "linux/other"}, got); diff != "" {
-		t.Errorf("other platforms (-want +got):\n%s", diff)
-	}
+	g.Expect(got).To(BeComparableTo([]string{"linux/" + runtime.GOARCH, "linux/other"}), "other platforms")
 }
 
 func TestMistakes(t *testing.T) {
@@ -226,8 +184,6 @@ func TestMistakes(t *testing.T) {
 		{"a name without a registry would go to Docker Hub", "does not say where to push", []string{"-license", "../../LICENSE", "-push", "reflector:dev", "amd64=/dev/null"}},
 		{"a name without a tag would overwrite latest", "does not say where to push", []string{"-license", "../../LICENSE", "-push", "localhost:1/reflector", "amd64=/dev/null"}},
 	} {
-		if err := run(t.Context(), tc.args, io.Discard); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: got the error %v, want %q", tc.reason, err, tc.want)
-		}
+		NewWithT(t).Expect(run(t.Context(), tc.args, io.Discard)).To(MatchError(ContainSubstring(tc.want)), tc.reason)
 	}
 }

@@ -82,9 +82,7 @@ func (o object) empty() *unstructured.Unstructured {
 // TestDeploy_InstallsAndRemoves runs the targets in the order in which a user does.
 func TestDeploy_InstallsAndRemoves(t *testing.T) {
 	g := NewWithT(t)
-	if out := mustMake(t, "install", "deploy", "IMG="+image); strings.Contains(out, "Warning") {
-		t.Error("the API server warns: is the Pod Security level exceeded?")
-	}
+	g.Expect(mustMake(t, "install", "deploy", "IMG="+image)).NotTo(ContainSubstring("Warning"), "the API server warns: is the Pod Security level exceeded?")
 	all := slices.Concat(definitions, deployed)
 	first := live(t, all)
 	g.Expect(slices.Collect(maps.Keys(first))).To(ConsistOf(all))
@@ -110,9 +108,7 @@ func TestDeploy_InstallsAndRemoves(t *testing.T) {
 func deployment(t *testing.T) *appsv1.Deployment {
 	t.Helper()
 	found := &appsv1.Deployment{}
-	if err := cluster.Get(t.Context(), client.ObjectKey{Namespace: system, Name: controller}, found); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(cluster.Get(t.Context(), client.ObjectKey{Namespace: system, Name: controller}, found)).To(Succeed())
 	return found
 }
 
@@ -121,9 +117,7 @@ func setImage(t *testing.T, image string) {
 	t.Helper()
 	changed := deployment(t)
 	changed.Spec.Template.Spec.Containers[0].Image = image
-	if err := cluster.Update(t.Context(), changed, client.FieldOwner("another")); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(cluster.Update(t.Context(), changed, client.FieldOwner("another"))).To(Succeed())
 }
 
 // checkDeployment checks what others rely on.
@@ -227,14 +221,8 @@ func TestDeploy_NamesMistakes(t *testing.T) {
 			reason: "kubectl would speak of a connection to localhost that was refused", want: "no cluster is configured",
 			args: []string{"install", "KUBECONFIG=" + filepath.Join(t.TempDir(), "missing")},
 		},
-		"image without a tag": {
-			reason: "it would silently get the tag of the default", want: "which has no tag",
-			args: []string{"deploy", "IMG=localhost:5000/reflector"},
-		},
-		"cluster that does not answer": {
-			reason: "kubectl's own words name the address", want: "127.0.0.1:1",
-			args: []string{"install", "KUBECONFIG=" + kubeconfig(t, unreachable)},
-		},
+		"image without a tag":          {reason: "it would silently get the tag of the default", want: "which has no tag", args: []string{"deploy", "IMG=localhost:5000/reflector"}},
+		"cluster that does not answer": {reason: "kubectl's own words name the address", want: "127.0.0.1:1", args: []string{"install", "KUBECONFIG=" + kubeconfig(t, unreachable)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if out, err := runMake(t, tc.args...); err == nil || !strings.Contains(out, tc.want) {

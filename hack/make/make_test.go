@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -71,8 +72,6 @@ func runMake(t *testing.T, args ...string) (string, error) {
 func mustMake(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := runMake(t, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return out
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 const changelog = `# Changelog
@@ -29,9 +31,7 @@ The format is that of [Keep a Changelog](https://keepachangelog.com/en/1.1.0/).
 func TestReleaseNotes_AreTheSectionOfTheVersion(t *testing.T) {
 	const files = "https://github.com/fluxcd/image-reflector-controller/blob/"
 	file := filepath.Join(t.TempDir(), "CHANGELOG.md")
-	if err := os.WriteFile(file, []byte(changelog), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(file, []byte(changelog), 0o600)).To(Succeed())
 	for name, tc := range map[string]struct {
 		reason, version, want string
 		fails                 bool
@@ -59,8 +59,8 @@ func TestReleaseNotes_AreTheSectionOfTheVersion(t *testing.T) {
 }
 
 func TestReleaseNotes_OfTheChangelog(t *testing.T) {
+	g := NewWithT(t)
 	got := mustMake(t, "release-notes", "VERSION=Unreleased")
-	if strings.Contains(got, "\n## ") || !strings.Contains(got, "](https://github.com/") {
-		t.Errorf("these are no notes of one version, with links to its files:\n%s", got)
-	}
+	g.Expect(got).NotTo(ContainSubstring("\n## "), "these are no notes of one version, with links to its files")
+	g.Expect(got).To(ContainSubstring("](https://github.com/"), "these are no notes of one version, with links to its files")
 }

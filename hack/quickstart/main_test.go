@@ -151,19 +151,14 @@ func launch(t *testing.T, dir string, args ...string) *launched {
 // launchIn runs the program with a root of its own.
 func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 	t.Helper()
-	if _, err := stage.BinariesFromEnv(); err != nil {
-		t.Fatal(err)
-	}
+	g := NewWithT(t)
+	g.Expect(stage.BinariesFromEnv()).Error().NotTo(HaveOccurred())
 	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
 	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAs+"=main")
 	pipe, err := l.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	l.cmd.Stderr = l.cmd.Stdout
-	if err := l.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(l.cmd.Start()).To(Succeed())
 	t.Cleanup(func() { _ = l.cmd.Process.Signal(syscall.SIGTERM) })
 	go func() {
 		defer close(l.lines)
@@ -215,16 +210,13 @@ func expectNothingLeft(g *WithT, dir string) {
 // copyOfRoot returns a copy of files and folders of the repository.
 func copyOfRoot(t *testing.T, patterns ...string) string {
 	t.Helper()
+	g := NewWithT(t)
 	root, err := stage.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	dir := t.TempDir()
 	for _, pattern := range patterns {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		for _, path := range found {
 			if output, err := exec.Command("cp", "-R", path, dir).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %s", path, output)

@@ -62,16 +62,13 @@ func TestAcquire_KillsOnlyProgramsOfDeadRuns(t *testing.T) {
 // started starts a process with that name and argument, which waits for its input to end.
 func started(t *testing.T, name, argument string) *exec.Cmd {
 	t.Helper()
+	g := NewWithT(t)
 	cmd := exec.Command(os.Args[0], argument)
 	cmd.Args[0] = name
 	cmd.Env = append(os.Environ(), actAs+"=nothing")
 	input, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { input.Close() })
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(cmd.Start()).To(Succeed())
 	return cmd
 }

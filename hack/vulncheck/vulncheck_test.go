@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 func TestHowACheckEnds(t *testing.T) {
@@ -33,12 +35,11 @@ func TestHowACheckEnds(t *testing.T) {
 		"another failure":             {"dial tcp", "2", 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			dir := t.TempDir()
 			tool, skipped := filepath.Join(dir, "govulncheck"), filepath.Join(dir, "skipped")
 			script := "#!/bin/sh\necho '" + tc.says + "' >&2\nexit " + tc.exits + "\n"
-			if err := os.WriteFile(tool, []byte(script), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(os.WriteFile(tool, []byte(script), 0o700)).To(Succeed())
 			cmd := exec.CommandContext(t.Context(), "bash", "vulncheck.sh", tool)
 			cmd.Env = append(os.Environ(), "SKIPPED="+skipped)
 			out, err := cmd.CombinedOutput()
@@ -48,9 +49,8 @@ func TestHowACheckEnds(t *testing.T) {
 			if got := cmd.ProcessState.ExitCode(); got != tc.want {
 				t.Errorf("ended with %d, want %d: %s", got, tc.want, out)
 			}
-			if !strings.Contains(string(out), tc.says) || strings.Contains(string(out), "NOTHING WAS CHECKED") != tc.skipped {
-				t.Errorf("it said %s", out)
-			}
+			g.Expect(string(out)).To(ContainSubstring(tc.says), "it said %s", out)
+			g.Expect(strings.Contains(string(out), "NOTHING WAS CHECKED")).To(Equal(tc.skipped), "it said %s", out)
 			if _, err := os.Stat(skipped); (err == nil) != tc.skipped {
 				t.Errorf("CI is told that it was skipped: %v, want %v", err == nil, tc.skipped)
 			}

@@ -5,6 +5,8 @@ package admission
 import (
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 const (
@@ -127,9 +129,7 @@ func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
 		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if got := tt.candidate.CreationTime(); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
-			}
+			NewWithT(t).Expect(tt.candidate.CreationTime()).To(Equal(tt.want))
 		})
 	}
 }

@@ -10,44 +10,38 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
 // TestWalkDown asks of the best candidate first, and of no more than that takes.
 func TestWalkDown(t *testing.T) {
+	g := NewWithT(t)
 	w := newWorld(t, "3", "2", "1")
 	w.asker.push("3", "c", bad)
 	w.asker.push("2", "b", good)
 	w.asker.push("1", "a", good)
 	walk := w.picks(began, "2@b", "digest 3", "image c", "digest 2", "image b")
-	if got := verdicts(walk); got != "3 c Rejected platforms; 2 b Passed" {
-		t.Error(got)
-	}
+	g.Expect(verdicts(walk)).To(Equal("3 c Rejected platforms; 2 b Passed"))
 	w.picks(began.Add(time.Second), "2@b", "digest 2") // what it points at is confirmed
 	w.held = admission.Held{Tag: "2", Digest: "b"}
 	w.picks(began.Add(2*time.Second), "2@b")
 	w.held.Look = true
-	if walk := w.picks(began.Add(3*time.Second), "2@b", "digest 2"); !walk.Looked {
-		t.Error("it is not reported that the tag was looked at")
-	}
+	g.Expect(w.picks(began.Add(3*time.Second), "2@b", "digest 2").Looked).To(BeTrue(), "it is not reported that the tag was looked at")
 }
 
 // TestWalkOfAll: the digest that is picked is the one that was judged.
 func TestWalkOfAll(t *testing.T) {
+	g := NewWithT(t)
 	w := newWorld(t, "3", "2")
 	w.gates.Rule, w.gates.MinimumAge = "r", time.Hour
 	w.asker.push("3", "c", good)
 	w.asker.push("2", "b", good)
 	w.asker.unsigned["c"] = "has no signature"
 	walk := w.picks(began.Add(time.Hour), "2@b", "digest 3", "image c", "image c", "verify c", "digest 2", "image b", "image b", "verify b")
-	if got := verdicts(walk); got != "3 c Rejected verify; 2 b Passed" {
-		t.Error(got)
-	}
-	if got := walk.Judged[1].Message; got != "signed by ann" {
-		t.Error(got)
-	}
+	g.Expect(verdicts(walk)).To(Equal("3 c Rejected verify; 2 b Passed"))
+	g.Expect(walk.Judged[1].Message).To(Equal("signed by ann"))
 }
 
 // TestBudget: a walk that asks about as many candidates as it may is gone on with.
@@ -79,9 +73,7 @@ func TestBudget(t *testing.T) {
 			t.Fatalf("%d candidates by %d: picked %q, want %q, %v", n, budget, got, want, err)
 		}
 		requests := w.asker.requests()
-		if once := slices.Compact(slices.Sorted(slices.Values(requests))); len(once) != len(requests) {
-			t.Fatalf("%d candidates by %d: something was asked twice: %q", n, budget, requests)
-		}
+		NewWithT(t).Expect(slices.Compact(slices.Sorted(slices.Values(requests)))).To(HaveLen(len(requests)), "%d candidates by %d: something was asked twice: %q", n, budget, requests)
 		if most := n/budget + 1; walks > most {
 			t.Fatalf("%d candidates by %d took %d walks", n, budget, walks)
 		}
@@ -106,9 +98,7 @@ func TestRejectedOnesAreLookedAtEverLess(t *testing.T) {
 	for pause := 2 * interval; len(want) < 14; pause *= 2 {
 		want = append(want, min(pause, 24*time.Hour))
 	}
-	if diff := cmp.Diff(want, pauses); diff != "" {
-		t.Errorf("pauses (-want +got):\n%s", diff)
-	}
+	NewWithT(t).Expect(pauses).To(BeComparableTo(want), "pauses")
 	w.asker.push("1", "a2", good)
 	w.picks(walk.Next, "1@a2", "digest 1", "image a2")
 }
@@ -122,15 +112,15 @@ func TestALookThatWasAskedFor(t *testing.T) {
 	w.picks(began.Add(time.Minute), "")
 	w.again = began.Add(2 * time.Minute)
 	w.budget = 1
-	if _, err := w.evaluate(began.Add(2 * time.Minute)); !errors.Is(err, admission.ErrUnfinished) {
-		t.Fatal(err)
-	}
+	_, err := w.evaluate(began.Add(2 * time.Minute))
+	NewWithT(t).Expect(err).To(MatchError(admission.ErrUnfinished))
 	w.picks(began.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
 	w.picks(began.Add(3*time.Minute), "")
 }
 
 // TestSignaturesThatComeLate: who signs after the push need not push again.
 func TestSignaturesThatComeLate(t *testing.T) {
+	g := NewWithT(t)
 	w := newWorld(t, "1")
 	w.gates = admission.Gates{Rule: "r"}
 	w.asker.push("1", "a", good)
@@ -145,10 +135,7 @@ func TestSignaturesThatComeLate(t *testing.T) {
 	w.asker.failing = nil
 	delete(w.asker.unsigned, "a")
 	result, err := w.evaluate(walk.Next.Add(time.Second))
-	if err != nil || picked(result) != "1@a" {
-		t.Errorf("got %q, %v", picked(result), err)
-	}
-	if got := w.asker.requests(); !slices.Contains(got, "verify a") {
-		t.Errorf("what was rejected passes unasked: %q", got)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(picked(result)).To(Equal("1@a"))
+	g.Expect(w.asker.requests()).To(ContainElement("verify a"), "what was rejected passes unasked")
 }

@@ -3,13 +3,13 @@
 package admission
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"testing/quick"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -18,6 +18,7 @@ import (
 // TestPlatform: the cases are those of containerd's normalisation, and what others
 // write.
 func TestPlatform(t *testing.T) {
+	g := NewWithT(t)
 	for _, tt := range []struct{ os, architecture, variant, want string }{
 		{"linux", "amd64", "", "linux/amd64"},
 		{"linux", "amd64", "v1", "linux/amd64"},
@@ -66,12 +67,8 @@ func TestPlatform(t *testing.T) {
 		{"linux", "amd64", strings.Repeat("v", 33), ""},
 	} {
 		got := Platform(tt.os, tt.architecture, tt.variant)
-		if got != tt.want {
-			t.Errorf("Platform(%q, %q, %q): got %q, want %q", tt.os, tt.architecture, tt.variant, got, tt.want)
-		}
-		if again := ParsePlatform(got); again != got {
-			t.Errorf("%q is not its own spelling, but %q", got, again)
-		}
+		g.Expect(got).To(Equal(tt.want), "Platform(%q, %q, %q)", tt.os, tt.architecture, tt.variant)
+		g.Expect(ParsePlatform(got)).To(Equal(got), "what is not its own spelling, but")
 	}
 }
 
@@ -80,9 +77,7 @@ func TestParsePlatform(t *testing.T) {
 		"linux/amd64": "linux/amd64", "linux/arm64/v8": "linux/arm64", "linux/arm/7": "linux/arm/v7",
 		"linux": "", "": "", "/": "", "linux/": "", "/amd64": "", "linux/arm/v7/x": "", "a/b/c/d": "",
 	} {
-		if got := ParsePlatform(text); got != want {
-			t.Errorf("%q: got %q, want %q", text, got, want)
-		}
+		NewWithT(t).Expect(ParsePlatform(text)).To(Equal(want), "%q", text)
 	}
 }
 
@@ -98,9 +93,7 @@ func TestCompile(t *testing.T) {
 		`spec.platforms[1] "linux" is invalid`: {Platforms: []string{"linux/amd64", "linux"}},
 		"spec.minimumAge is invalid":           {MinimumAge: &metav1.Duration{Duration: -time.Hour}},
 	} {
-		if _, err := Compile(&spec); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		NewWithT(t).Expect(Compile(&spec)).Error().To(MatchError(ContainSubstring(want)))
 	}
 }
 
@@ -143,14 +136,12 @@ func TestJudge(t *testing.T) {
 		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
 			ripening(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
 				"and is old enough at 2001-09-21T01:46:40Z")},
-		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}),
-			Judgement{Verdict: v1.CandidatePassed}},
+		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}), Judgement{Verdict: v1.CandidatePassed}},
 		{"it does not say when", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: CreatedUnsaid}), ripening(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
 		{"moved since the first scan", age, first(Fact{Digest: "d", Seen: now.Unix(), Moved: true, Created: 1}), ripening(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Fact: seen(0), Held: true},
-			Judgement{Verdict: v1.CandidatePassed}},
+		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Fact: seen(0), Held: true}, Judgement{Verdict: v1.CandidatePassed}},
 
 		{"too young, whatever else", gates, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
@@ -159,19 +150,15 @@ func TestJudge(t *testing.T) {
 			rejected(v1.GatePlatforms, "does not provide linux/arm64, only linux/amd64")},
 		{"both are", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64, only windows/amd64 and linux/s390x")},
-		{"it names none", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true}),
-			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
+		{"it names none", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true}), rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
 		{"not verified yet", gates, fresh(all), Judgement{Need: NeedVerdict}},
 		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), Judgement{Need: NeedVerdict}},
 		{"signed", gates, fresh(verdict(all, "ann", "")), Judgement{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
 		{"not signed", gates, fresh(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
-		{"what is selected must be signed", gates, Candidate{Held: true, Fact: verdict(all, "", "has no signature")},
-			rejected(v1.GateVerify, "has no signature")},
+		{"what is selected must be signed", gates, Candidate{Held: true, Fact: verdict(all, "", "has no signature")}, rejected(v1.GateVerify, "has no signature")},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, tt.gates.Judge(tt.candidate, now)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			NewWithT(t).Expect(tt.gates.Judge(tt.candidate, now)).To(BeComparableTo(tt.want))
 		})
 	}
 }
@@ -196,26 +183,19 @@ func TestRipensOnce(t *testing.T) {
 		}
 		return g.Judge(c, j.Ripe.Add(-time.Second)).Verdict == v1.CandidateRipening && g.Judge(c, j.Ripe).Verdict == v1.CandidatePassed
 	}
-	if err := quick.Check(property, &quick.Config{MaxCount: 5000}); err != nil {
-		t.Error(err)
-	}
+	NewWithT(t).Expect(quick.Check(property, &quick.Config{MaxCount: 5000})).To(Succeed())
 }
 
 // TestAt: of another image nothing is known, and the same one stays as it is.
 func TestAt(t *testing.T) {
+	g := NewWithT(t)
 	now := time.Unix(then, 0)
 	f := Fact{}.At("a", now)
-	if diff := cmp.Diff(Fact{Digest: "a", Seen: then}, f); diff != "" {
-		t.Errorf("a first image (-want +got):\n%s", diff)
-	}
+	g.Expect(f).To(BeComparableTo(Fact{Digest: "a", Seen: then}), "a first image")
 	f.Created, f.Read, f.Platforms = 7, true, []string{"linux/amd64"}
 	f = f.WithVerdict("r", "ann", "", now)
-	if diff := cmp.Diff(f, f.At("a", now.Add(time.Hour))); diff != "" {
-		t.Errorf("the same image (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(Fact{Digest: "b", Seen: then + 3600, Moved: true}, f.At("b", now.Add(time.Hour))); diff != "" {
-		t.Errorf("another image (-want +got):\n%s", diff)
-	}
+	g.Expect(f.At("a", now.Add(time.Hour))).To(BeComparableTo(f), "the same image")
+	g.Expect(f.At("b", now.Add(time.Hour))).To(BeComparableTo(Fact{Digest: "b", Seen: then + 3600, Moved: true}), "another image")
 }
 
 func TestVerdicts(t *testing.T) {
@@ -237,15 +217,14 @@ func TestVerdicts(t *testing.T) {
 	for _, v := range f.Verdicts {
 		rules = append(rules, v.Rule)
 	}
-	if !slices.Equal(rules, []string{"b", "c", "d", "e"}) {
-		t.Errorf("the oldest makes way: %q", rules)
-	}
+	NewWithT(t).Expect(rules).To(Equal([]string{"b", "c", "d", "e"}), "the oldest makes way")
 	if _, found := f.VerdictOf("a"); found || len(before.Verdicts) != 1 {
 		t.Error("a fact that others hold was changed")
 	}
 }
 
 func TestList(t *testing.T) {
+	g := NewWithT(t)
 	for want, items := range map[string][]string{
 		"a":                                 {"a"},
 		"a and b":                           {"a", "b"},
@@ -253,13 +232,9 @@ func TestList(t *testing.T) {
 		"a, b, c, d, e, f, g and h":         strings.Split("abcdefgh", ""),
 		"a, b, c, d, e, f, g, h and others": strings.Split("abcdefghi", ""),
 	} {
-		if got := list(items); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		g.Expect(list(items)).To(Equal(want))
 	}
 	items := strings.Split("abcdefghij", "")
 	list(items)
-	if items[8] != "i" {
-		t.Error("the caller's list was changed")
-	}
+	g.Expect(items[8]).To(Equal("i"), "the caller's list was changed")
 }

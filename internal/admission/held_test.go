@@ -3,12 +3,13 @@
 package admission_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
@@ -31,21 +32,14 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 		moved(t, good).picks(began, "2@b2", "digest 2", "image b2")
 	})
 	t.Run("to one that does not", func(t *testing.T) {
+		g := NewWithT(t)
 		w := moved(t, bad)
 		w.held.Verdict = v1.CandidatePassed
 		walk := w.picks(began, "2@b", "digest 2", "image b2")
-		if got := verdicts(walk); got != "2 b2 Kept platforms" {
-			t.Error(got)
-		}
-		if got := walk.Judged[0].Message; got != "does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected" {
-			t.Error(got)
-		}
-		if w.facts["2"].Digest != "b2" {
-			t.Errorf("the facts are about %q, which the tag does not point at", w.facts["2"].Digest)
-		}
-		if walk.Next.IsZero() {
-			t.Error("it is never looked at again")
-		}
+		g.Expect(verdicts(walk)).To(Equal("2 b2 Kept platforms"))
+		g.Expect(walk.Judged[0].Message).To(Equal("does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected"))
+		g.Expect(w.facts["2"].Digest).To(Equal("b2"), "the facts are about")
+		g.Expect(walk.Next.IsZero()).To(BeFalse(), "it is never looked at again")
 		w.held.Look = false
 		w.picks(began.Add(time.Second), "2@b")
 	})
@@ -56,9 +50,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 		if got := verdicts(walk); got != "2 b2 Kept minimumAge" || !walk.Judged[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
 			t.Errorf("%s, eligible at %s", got, walk.Judged[0].EligibleAt)
 		}
-		if !walk.Next.Equal(began.Add(61 * time.Minute)) {
-			t.Errorf("the next walk is at %s", walk.Next)
-		}
+		NewWithT(t).Expect(walk.Next.Equal(began.Add(61*time.Minute))).To(BeTrue(), "the next walk is at %s", walk.Next)
 		w.picks(walk.Next, "2@b2", "digest 2", "image b2")
 	})
 	t.Run("and the gates were changed, so that neither passes", func(t *testing.T) {
@@ -85,9 +77,7 @@ func TestHeldIsJudgedByNewGates(t *testing.T) {
 	w.picks(began, "2@b")
 	w.gates.Platforms = []string{good}
 	walk := w.picks(began, "", "image b", "digest 1")
-	if got := verdicts(walk); got != "2 b Rejected platforms; 1 a Ripening minimumAge" {
-		t.Error(got)
-	}
+	NewWithT(t).Expect(verdicts(walk)).To(Equal("2 b Rejected platforms; 1 a Ripening minimumAge"))
 }
 
 // rejectedByNewKeys is a world in which nothing is signed by new keys, what is selected
@@ -108,10 +98,10 @@ func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
 // comesTo walks once, and expects verdicts.
 func (w *world) comesTo(now time.Time, want string) admission.Result {
 	w.t.Helper()
+	g := NewWithT(w.t)
 	walk, err := w.evaluate(now)
-	if err != nil || verdicts(walk) != want {
-		w.t.Errorf("%v, %q, want %q", err, verdicts(walk), want)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(verdicts(walk)).To(Equal(want))
 	return walk
 }
 
@@ -183,9 +173,7 @@ func TestGoneTags(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.asker.push("1", "a", good)
 	walk := w.picks(began, "1@a", "digest 2", "digest 1", "image a")
-	if got := verdicts(walk); got != "2  Rejected digest; 1 a Passed" {
-		t.Error(got)
-	}
+	NewWithT(t).Expect(verdicts(walk)).To(Equal("2  Rejected digest; 1 a Passed"))
 	w.asker.push("2", "b", good)
 	w.picks(walk.Next, "2@b", "digest 2", "image b")
 }
@@ -195,6 +183,7 @@ func TestGoneTags(t *testing.T) {
 func TestErrorsAreNoVerdicts(t *testing.T) {
 	for _, failing := range []string{"digest 2", "image b", "verify b", "digest 1", "image a", "verify a"} {
 		t.Run(failing, func(t *testing.T) {
+			g := NewWithT(t)
 			w := newWorld(t, "2", "1")
 			w.gates.Rule = "r"
 			w.asker.push("2", "b", good)
@@ -202,18 +191,16 @@ func TestErrorsAreNoVerdicts(t *testing.T) {
 			w.asker.unsigned["b"] = "has no signature"
 			w.asker.failing = []string{failing}
 			result, err := w.evaluate(began)
-			if result.Pick != nil || !errors.Is(err, errNoNet) {
-				t.Errorf("got %v, %v", result.Pick, err)
-			}
+			g.Expect(result.Pick).To(BeNil())
+			g.Expect(err).To(MatchError(errNoNet))
 			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(result), tag+" ") {
 				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(result))
 			}
 			known := w.asker.requests()
 			w.asker.failing = nil
 			result, err = w.evaluate(began.Add(time.Second))
-			if err != nil || picked(result) != "1@a" {
-				t.Errorf("got %q, %v", picked(result), err)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(picked(result)).To(Equal("1@a"))
 			for _, request := range w.asker.requests() {
 				if request != failing && !strings.HasPrefix(request, "digest") && slices.Contains(known, request) {
 					t.Errorf("%q was asked again", request)

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
@@ -40,9 +40,7 @@ func TestReadCreated_KeepsFactsOfTheSameImage(t *testing.T) {
 		"04": {Digest: "d04", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
 		"07": {Seen: began.Unix(), Created: admission.CreatedUnsaid},
 	} {
-		if diff := cmp.Diff(want, learned[tag]); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tag, diff)
-		}
+		NewWithT(t).Expect(learned[tag]).To(BeComparableTo(want), "%s", tag)
 	}
 }
 
@@ -67,9 +65,7 @@ func TestReadCreated_FailsWithTheFirstError(t *testing.T) {
 	tags := []string{"0", "1", "2", "3", "4", "5"}
 	for range 50 {
 		_, err := admission.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)
-		if err == nil || err.Error() != "no 0" {
-			t.Fatalf("got %v, want the error about the first one", err)
-		}
+		NewWithT(t).Expect(err).To(MatchError("no 0"), "want the error about the first one")
 	}
 }
 

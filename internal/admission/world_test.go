@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -150,9 +150,7 @@ func (w *world) evaluate(now time.Time) (admission.Result, error) {
 			}
 		}
 	})
-	if diff := cmp.Diff(before, w.facts); diff != "" {
-		w.t.Errorf("the facts that are known were changed:\n%s", diff)
-	}
+	NewWithT(w.t).Expect(w.facts).To(BeComparableTo(before), "the facts that are known were changed")
 	maps.Copy(w.facts, result.Facts)
 	if err != nil {
 		looks := admission.Looks{}
@@ -168,16 +166,11 @@ func (w *world) evaluate(now time.Time) (admission.Result, error) {
 // picks walks once, and expects a pick, "" for none, and the requests.
 func (w *world) picks(now time.Time, want string, requests ...string) admission.Result {
 	w.t.Helper()
+	g := NewWithT(w.t)
 	result, err := w.evaluate(now)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if got := picked(result); got != want {
-		w.t.Errorf("picked %q, want %q", got, want)
-	}
-	if diff := cmp.Diff(requests, w.asker.requests()); diff != "" {
-		w.t.Errorf("requests (-want +got):\n%s", diff)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(picked(result)).To(Equal(want), "picked")
+	g.Expect(w.asker.requests()).To(BeComparableTo(requests), "requests")
 	return result
 }
 

@@ -5,11 +5,10 @@ package apitest
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
@@ -24,14 +23,13 @@ var plurals = map[string]string{"ImageRepository": "imagerepositories", "ImagePo
 func TestVersionsAgree(t *testing.T) {
 	for kind, plural := range plurals {
 		t.Run(kind, func(t *testing.T) {
+			g := NewWithT(t)
 			spec := definition(t, plural)
 			if strategy, _, _ := unstructured.NestedString(spec, "conversion", "strategy"); strategy != "None" {
 				t.Errorf("the conversion strategy is %q, want None", strategy)
 			}
 			served, _, _ := unstructured.NestedSlice(spec, "versions")
-			if len(served) != len(versions) {
-				t.Fatalf("%d versions are served, want %v", len(served), versions)
-			}
+			g.Expect(served).To(HaveLen(len(versions)), "%d versions are served, want %v", len(served), versions)
 			first := served[0].(map[string]any)
 			for _, each := range served {
 				version := each.(map[string]any)
@@ -39,9 +37,7 @@ func TestVersionsAgree(t *testing.T) {
 					t.Errorf("%v: storage is %v, served %v, deprecated %v", version["name"], version["storage"], version["served"], version["deprecated"])
 				}
 				for _, field := range []string{"schema", "subresources", "additionalPrinterColumns"} {
-					if !reflect.DeepEqual(version[field], first[field]) {
-						t.Errorf("%s of %v differs from that of %v", field, version["name"], first["name"])
-					}
+					g.Expect(version[field]).To(Equal(first[field]), "%s of %v differs from that of %v", field, version["name"], first["name"])
 				}
 			}
 		})
@@ -54,13 +50,12 @@ func definition(t *testing.T, plural string) map[string]any {
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
-	if err := server.Get(t.Context(), client.ObjectKey{Name: plural + "." + group}, crd); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(server.Get(t.Context(), client.ObjectKey{Name: plural + "." + group}, crd)).To(Succeed())
 	return crd.Object["spec"].(map[string]any)
 }
 
 func TestNames(t *testing.T) {
+	g := NewWithT(t)
 	short := map[string][]string{"imagerepositories": {"imgrepo", "imagerepo"}, "imagepolicies": {"imgpol", "imagepol"}}
 	for _, version := range versions {
 		var list metav1.APIResourceList
@@ -70,16 +65,12 @@ func TestNames(t *testing.T) {
 				continue
 			}
 			want := short[resource.Name]
-			if len(want) == 0 || !slices.Equal(resource.ShortNames, want) {
-				t.Errorf("%s %s has the short names %v, want %v", version, resource.Name, resource.ShortNames, want)
-			}
-			if !slices.Contains(resource.Categories, "fluxcd") || !slices.Contains(resource.Categories, "all") {
-				t.Errorf("%s %s is in the categories %v, want all and fluxcd", version, resource.Name, resource.Categories)
-			}
+			g.Expect(want).NotTo(BeEmpty(), "the short names of %s %s", version, resource.Name)
+			g.Expect(resource.ShortNames).To(Equal(want), "the short names of %s %s", version, resource.Name)
+			g.Expect(resource.Categories).To(ContainElement("fluxcd"), "the categories of %s %s", version, resource.Name)
+			g.Expect(resource.Categories).To(ContainElement("all"), "the categories of %s %s", version, resource.Name)
 		}
-		if len(list.APIResources) != 4 {
-			t.Errorf("%s has %d resources, want two kinds with their status", version, len(list.APIResources))
-		}
+		g.Expect(list.APIResources).To(HaveLen(4), "resources of %s", version)
 	}
 }
 
@@ -113,9 +104,7 @@ func TestColumns(t *testing.T) {
 		obj := newObject(t, "v1", kind, "columns", tc.spec)
 		create(t, obj)
 		obj.Object["status"] = tc.status
-		if err := server.Status().Update(t.Context(), obj); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(server.Status().Update(t.Context(), obj)).To(Succeed())
 		for _, version := range versions {
 			t.Run(version+"/"+kind, func(t *testing.T) {
 				var table metav1.Table
@@ -131,9 +120,8 @@ func TestColumns(t *testing.T) {
 // checkColumns compares the columns of a priority.
 func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cells []string) {
 	t.Helper()
-	if len(table.Rows) != 1 {
-		t.Fatalf("the table has %d rows, want 1", len(table.Rows))
-	}
+	g := NewWithT(t)
+	g.Expect(table.Rows).To(HaveLen(1), "the table has")
 	var gotColumns, gotCells []string
 	for i, column := range table.ColumnDefinitions {
 		if column.Priority != priority {
@@ -146,23 +134,19 @@ func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cel
 		}
 		gotCells = append(gotCells, cell)
 	}
-	if !slices.Equal(gotColumns, columns) || !slices.Equal(gotCells, cells) {
-		t.Errorf("columns of priority %d:\n%q\n%q\nwant\n%q\n%q", priority, gotColumns, gotCells, columns, cells)
-	}
+	g.Expect(gotColumns).To(Equal(columns), "columns of priority %d", priority)
+	g.Expect(gotCells).To(Equal(cells), "columns of priority %d", priority)
 }
 
 // get reads from the API server what no client has a method for.
 func get(t *testing.T, path, accept string, into any) {
 	t.Helper()
+	g := NewWithT(t)
 	discovered, err := discovery.NewDiscoveryClientForConfig(server.config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	body, err := discovered.RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).DoRaw(t.Context())
 	if err == nil {
 		err = json.Unmarshal(body, into)
 	}
-	if err != nil {
-		t.Fatalf("%s: %v: %s", path, err, body)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "%s: %v: %s", path, err, body)
 }

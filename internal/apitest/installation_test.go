@@ -5,10 +5,10 @@ package apitest
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -44,25 +44,20 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 func TestInstallation(t *testing.T) {
 	for _, folder := range []string{"../../config/default", replicas} {
 		t.Run(folder, func(t *testing.T) {
+			g := NewWithT(t)
 			objects := build(t, folder)
 			createNamespace(t, objects)
 			warned := &warnings{}
 			config := rest.CopyConfig(server.config)
 			config.WarningHandlerWithContext = warned
 			c, err := client.New(config, client.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
 			for _, name := range objects.names() {
 				err := client.WithFieldValidation(c, "Strict").Apply(t.Context(),
 					client.ApplyConfigurationFromUnstructured(objects[name]), client.DryRunAll, client.ForceOwnership, client.FieldOwner("apitest"))
-				if err != nil {
-					t.Errorf("the API server rejects %s: %v", name, err)
-				}
+				g.Expect(err).NotTo(HaveOccurred(), "the API server rejects %s", name)
 			}
-			if len(warned.text) > 0 {
-				t.Errorf("the API server warns: %q", warned.text)
-			}
+			g.Expect(warned.text).To(BeEmpty(), "the API server warns")
 		})
 	}
 }
@@ -72,9 +67,7 @@ func createNamespace(t *testing.T, objects built) {
 	t.Helper()
 	var namespace corev1.Namespace
 	objects.into(t, "Namespace/"+system, &namespace)
-	if got := namespace.Labels["pod-security.kubernetes.io/enforce"]; got != "restricted" {
-		t.Errorf("the namespace enforces the Pod Security level %q", got)
-	}
+	NewWithT(t).Expect(namespace.Labels["pod-security.kubernetes.io/enforce"]).To(Equal("restricted"), "the namespace enforces the Pod Security level")
 	if err := server.Create(t.Context(), &namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
@@ -99,9 +92,7 @@ func TestPodIsAdmitted(t *testing.T) {
 	objects := build(t, "../../config/default")
 	createNamespace(t, objects)
 	pod := podOf(t, objects)
-	if err := server.Create(t.Context(), pod); err != nil {
-		t.Fatalf("the Pod of the Deployment is not admitted: %v", err)
-	}
+	NewWithT(t).Expect(server.Create(t.Context(), pod)).To(Succeed(), "the Pod of the Deployment is not admitted")
 	t.Cleanup(func() {
 		if err := server.Delete(context.Background(), pod, client.GracePeriodSeconds(0)); err != nil {
 			t.Error(err)
@@ -119,32 +110,30 @@ func TestPodIsAdmitted(t *testing.T) {
 		"host network":         func(spec *corev1.PodSpec, _ *corev1.SecurityContext) { spec.HostNetwork = true },
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			pod := podOf(t, objects)
 			pod.Name = "exceeding"
 			exceed(&pod.Spec, pod.Spec.Containers[0].SecurityContext)
 			err := server.Create(t.Context(), pod, client.DryRunAll)
-			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `violates PodSecurity "restricted`) {
-				t.Errorf("got %v, want it refused by the Pod Security level", err)
-			}
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "got %v, want it refused by the Pod Security level", err)
+			g.Expect(err.Error()).To(ContainSubstring(`violates PodSecurity "restricted`), "got %v, want it refused by the Pod Security level", err)
 		})
 	}
 }
 
 // TestContainer looks at what no Pod Security level asks for.
 func TestContainer(t *testing.T) {
+	g := NewWithT(t)
 	container := podOf(t, build(t, "../../config/default")).Spec.Containers[0]
 	if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
 		t.Error("the container may write to its image")
 	}
 	for _, amount := range []corev1.ResourceList{container.Resources.Requests, container.Resources.Limits} {
-		if amount.Memory().IsZero() || amount.Cpu().IsZero() {
-			t.Errorf("memory or CPU is missing: %v", amount)
-		}
+		g.Expect(amount.Memory().IsZero()).To(BeFalse(), "memory or CPU is missing: %v", amount)
+		g.Expect(amount.Cpu().IsZero()).To(BeFalse(), "memory or CPU is missing: %v", amount)
 	}
 	i := slices.IndexFunc(container.Env, func(v corev1.EnvVar) bool { return v.Name == "GOMEMLIMIT" })
-	if i < 0 {
-		t.Fatal("GOMEMLIMIT is not set")
-	}
+	g.Expect(i).To(BeNumerically(">=", 0), "GOMEMLIMIT is not set")
 	from := container.Env[i].ValueFrom.ResourceFieldRef
 	if from == nil || from.Resource != "limits.memory" || from.ContainerName != container.Name || !from.Divisor.IsZero() {
 		t.Errorf("GOMEMLIMIT is %v, want the container's limit in bytes", container.Env[i].ValueFrom)
@@ -180,9 +169,7 @@ func TestSelectors(t *testing.T) {
 		}
 	}
 	for _, name := range ports {
-		if !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == name }) {
-			t.Errorf("the container has no port %q", name)
-		}
+		NewWithT(t).Expect(slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == name })).To(BeTrue(), "the container has no port %q", name)
 	}
 	if egress := network.Spec.Egress; len(egress) != 1 || len(egress[0].To) != 0 || len(egress[0].Ports) != 0 {
 		t.Errorf("the NetworkPolicy restricts what goes out: registries are anywhere: %v", egress)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -27,24 +29,19 @@ func build(t *testing.T, folder string) built {
 // buildFile builds a kustomization of one file and nothing else.
 func buildFile(t *testing.T, file string) built {
 	t.Helper()
+	g := NewWithT(t)
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	fs := filesys.MakeFsInMemory()
-	err = errors.Join(fs.WriteFile("/objects.yaml", content), fs.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(errors.Join(fs.WriteFile("/objects.yaml", content), fs.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))).To(Succeed())
 	return buildIn(t, fs, "/")
 }
 
 func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
 	t.Helper()
+	g := NewWithT(t)
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	objects := built{}
 	for _, resource := range resources.Resources() {
 		obj := &unstructured.Unstructured{}
@@ -52,9 +49,7 @@ func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
 		if err == nil {
 			err = obj.UnmarshalJSON(content)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		objects[obj.GetKind()+"/"+obj.GetName()] = obj
 	}
 	return objects
@@ -66,10 +61,40 @@ func (b built) names() []string { return slices.Sorted(maps.Keys(b)) }
 // into writes an object that must be there into a typed one.
 func (b built) into(t *testing.T, name string, obj any) {
 	t.Helper()
-	if b[name] == nil {
-		t.Fatalf("there is no %s among %v", name, b.names())
+	g := NewWithT(t)
+	g.Expect(b[name]).NotTo(BeNil(), "there is no %s among %v", name, b.names())
+	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true)).To(Succeed())
+}
+
+// TestFluxOverlay puts the controller into an installation of Flux, and expects
+// its image and its CRDs to be other ones, and nothing else.
+func TestFluxOverlay(t *testing.T) {
+	g := NewWithT(t)
+	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
+	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")
+	g.Expect(after.names()).To(BeComparableTo(before.names()), "other objects (-before +after)")
+	definitions := build(t, "../../config/crd")
+	for _, name := range after.names() {
+		want := before[name]
+		if definitions[name] != nil {
+			want = definitions[name]
+		}
+		if name == ours {
+			var deployment appsv1.Deployment
+			before.into(t, name, &deployment)
+			deployment.Spec.Template.Spec.Containers[0].Image = image
+			want = toUnstructured(t, &deployment)
+			after.into(t, name, &deployment)
+			after[name] = toUnstructured(t, &deployment)
+		}
+		g.Expect(after[name].Object).To(BeComparableTo(want.Object), "%s is not what it should be", name)
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(definitions).To(HaveLen(2), "config/crd has %v", definitions.names())
+}
+
+func toUnstructured(t *testing.T, obj any) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return &unstructured.Unstructured{Object: fields}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,9 +32,7 @@ func newObject(t *testing.T, version, kind, name, spec string) *unstructured.Uns
 // create creates the object for as long as the test runs.
 func create(t *testing.T, obj *unstructured.Unstructured) {
 	t.Helper()
-	if err := server.Create(t.Context(), obj); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(server.Create(t.Context(), obj)).To(Succeed())
 	t.Cleanup(func() {
 		if err := server.Delete(context.WithoutCancel(t.Context()), obj); client.IgnoreNotFound(err) != nil {
 			t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -16,14 +17,10 @@ func TestDefaults(t *testing.T) {
 		path               []string
 		want               any
 	}{
-		"exclusion list": {reason: "signatures are left out", kind: "ImageRepository", spec: scanned,
-			path: []string{"spec", "exclusionList"}, want: []any{`^.*\.sig$`}},
-		"exclusion list given": {reason: "what a user says counts", kind: "ImageRepository", spec: scanned + "exclusionList: [^a$]",
-			path: []string{"spec", "exclusionList"}, want: []any{"^a$"}},
-		"provider": {reason: "credentials come from Secrets", kind: "ImageRepository", spec: scanned,
-			path: []string{"spec", "provider"}, want: "generic"},
-		"repository status": {reason: "kstatus must not take a new object for a current one", kind: "ImageRepository", spec: scanned,
-			path: []string{"status", "observedGeneration"}, want: int64(-1)},
+		"exclusion list":       {reason: "signatures are left out", kind: "ImageRepository", spec: scanned, path: []string{"spec", "exclusionList"}, want: []any{`^.*\.sig$`}},
+		"exclusion list given": {reason: "what a user says counts", kind: "ImageRepository", spec: scanned + "exclusionList: [^a$]", path: []string{"spec", "exclusionList"}, want: []any{"^a$"}},
+		"provider":             {reason: "credentials come from Secrets", kind: "ImageRepository", spec: scanned, path: []string{"spec", "provider"}, want: "generic"},
+		"repository status":    {reason: "kstatus must not take a new object for a current one", kind: "ImageRepository", spec: scanned, path: []string{"status", "observedGeneration"}, want: int64(-1)},
 		"digest reflection": {reason: "digests are fetched on request", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
 			path: []string{"spec", "digestReflectionPolicy"}, want: "Never"},
 		"alphabetical order": {reason: "the last is the latest", kind: "ImagePolicy", spec: repository + "policy: {alphabetical: {}}",
@@ -38,12 +35,12 @@ func TestDefaults(t *testing.T) {
 	for _, version := range versions {
 		for name, tc := range cases {
 			t.Run(version+"/"+name, func(t *testing.T) {
+				g := NewWithT(t)
 				obj := newObject(t, version, tc.kind, "defaults", tc.spec)
 				create(t, obj)
 				got, _, err := unstructured.NestedFieldNoCopy(obj.Object, tc.path...)
-				if err != nil || !reflect.DeepEqual(got, tc.want) {
-					t.Errorf("%v is %#v (%v), want %#v: %s", tc.path, got, err, tc.want, tc.reason)
-				}
+				g.Expect(err).NotTo(HaveOccurred(), tc.reason)
+				g.Expect(reflect.DeepEqual(got, tc.want)).To(BeTrue(), "%v is %#v, want %#v: %s", tc.path, got, tc.want, tc.reason)
 			})
 		}
 	}
@@ -71,13 +68,9 @@ func TestOldStatus(t *testing.T) {
 			old := newObject(t, "v1beta2", "ImagePolicy", "old", repository+"policy: {numerical: {}}")
 			create(t, old)
 			old.Object["status"] = tc.status
-			if err := server.Status().Update(t.Context(), old); err != nil {
-				t.Fatalf("rejected: %v: %s", err, tc.reason)
-			}
+			NewWithT(t).Expect(server.Status().Update(t.Context(), old)).To(Succeed(), tc.reason)
 			for _, version := range versions {
-				if got := read(t, version, old).Object["status"]; !reflect.DeepEqual(got, any(tc.status)) {
-					t.Errorf("read as %s it is %v, want %v: %s", version, got, tc.status, tc.reason)
-				}
+				NewWithT(t).Expect(read(t, version, old).Object["status"]).To(Equal(tc.status), "as %s: %s", version, tc.reason)
 			}
 		})
 	}
@@ -95,9 +88,7 @@ func TestRoundTrip(t *testing.T) {
 				written := newObject(t, version, kind, "round-trip", spec)
 				create(t, written)
 				for _, other := range versions {
-					if got := read(t, other, written); !reflect.DeepEqual(got.Object["spec"], written.Object["spec"]) {
-						t.Errorf("written as %s it is\n%v\nread as %s\n%v", version, written.Object["spec"], other, got.Object["spec"])
-					}
+					NewWithT(t).Expect(read(t, other, written).Object["spec"]).To(Equal(written.Object["spec"]), "written as %s and read as %s", version, other)
 				}
 			})
 		}
@@ -110,8 +101,6 @@ func read(t *testing.T, version string, obj *unstructured.Unstructured) *unstruc
 	got := &unstructured.Unstructured{}
 	got.SetAPIVersion(group + "/" + version)
 	got.SetKind(obj.GetKind())
-	if err := server.Get(t.Context(), client.ObjectKeyFromObject(obj), got); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(server.Get(t.Context(), client.ObjectKeyFromObject(obj), got)).To(Succeed())
 	return got
 }

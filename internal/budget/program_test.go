@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 const howToRaise = "do without it, or raise the budget in internal/budget/budget_test.go, with the reason"
@@ -18,14 +20,11 @@ const howToRaise = "do without it, or raise the budget in internal/budget/budget
 // program returns the program that make builds, and what it says it is built of.
 func program(t *testing.T) (string, *debug.BuildInfo) {
 	t.Helper()
+	g := NewWithT(t)
 	path := os.Getenv("CONTROLLER")
-	if path == "" {
-		t.Fatal(`CONTROLLER is not set: run "make test", or make build and set it to bin/image-reflector-controller`)
-	}
+	g.Expect(path).NotTo(BeEmpty(), `CONTROLLER is not set: run "make test", or make build and set it to bin/image-reflector-controller`)
 	info, err := buildinfo.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	return path, info
 }
 
@@ -39,23 +38,19 @@ func linked(t *testing.T) []string {
 			paths = append(paths, dep.Path)
 		}
 	}
-	if len(paths) < 50 {
-		t.Fatalf("only %d modules are found, so this tests nothing", len(paths))
-	}
+	NewWithT(t).Expect(len(paths)).To(BeNumerically(">=", 50), "only")
 	return paths
 }
 
 func TestLinkedModules(t *testing.T) {
+	g := NewWithT(t)
 	paths := linked(t)
 	t.Logf("%d of %d modules", len(paths), mostModules)
-	if len(paths) > mostModules {
-		t.Errorf("%d modules are linked, and %d may be: %s. They are:\n%s", len(paths), mostModules, howToRaise, strings.Join(paths, "\n"))
-	}
+	g.Expect(len(paths)).To(BeNumerically("<=", mostModules), "%d modules are linked, and %d may be: %s. They are:\n%s", len(paths), mostModules, howToRaise, strings.Join(paths, "\n"))
 	for _, path := range paths {
 		for prefix, why := range forbidden {
-			if path == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/") {
-				t.Errorf("%s is linked, but %s: go mod why -m %s tells who brings it", path, why, path)
-			}
+			g.Expect(path).NotTo(Equal(strings.TrimSuffix(prefix, "/")), "%s is linked, but %s: go mod why -m %s tells who brings it", path, why, path)
+			g.Expect(path).NotTo(HavePrefix(strings.TrimSuffix(prefix, "/")+"/"), "%s is linked, but %s: go mod why -m %s tells who brings it", path, why, path)
 		}
 	}
 }
@@ -63,19 +58,16 @@ func TestLinkedModules(t *testing.T) {
 // TestDirectModules compares the modules that go.mod requires directly, and that
 // are linked, with the list: those for tests and for hack are not of the program.
 func TestDirectModules(t *testing.T) {
+	g := NewWithT(t)
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", "../../go.mod").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	var file struct {
 		Require []struct {
 			Path     string
 			Indirect bool
 		}
 	}
-	if err := json.Unmarshal(out, &file); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(json.Unmarshal(out, &file)).To(Succeed())
 	inProgram := linked(t)
 	var found []string
 	for _, require := range file.Require {
@@ -83,38 +75,31 @@ func TestDirectModules(t *testing.T) {
 			continue
 		}
 		found = append(found, require.Path)
-		if direct[require.Path] == "" {
-			t.Errorf("%s is a new direct dependency: %s", require.Path, howToRaise)
-		}
+		g.Expect(direct[require.Path]).NotTo(BeEmpty(), "%s is a new direct dependency: %s", require.Path, howToRaise)
 	}
 	for path := range direct {
-		if !slices.Contains(found, path) {
-			t.Errorf("%s is no direct dependency that is linked any more: take it off the list", path)
-		}
+		g.Expect(found).To(ContainElement(path), "what is no direct dependency that is linked any more: take it off the list")
 	}
 }
 
 func TestSizeOfTheProgram(t *testing.T) {
+	g := NewWithT(t)
 	path, _ := program(t)
 	stat, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	t.Logf("%.1f of %d MiB", float64(stat.Size())/(1<<20), mostBytes>>20)
-	if stat.Size() > mostBytes {
-		t.Errorf("the program has %d bytes, and may have %d: %s; go version -m says what is linked", stat.Size(), mostBytes, howToRaise)
-	}
+	g.Expect(stat.Size()).To(BeNumerically("<=", mostBytes), "the program has %d bytes, and may have %d: %s; go version -m says what is linked", stat.Size(), mostBytes, howToRaise)
 }
 
 // TestHowTheProgramIsBuilt tests that it needs no C library, which an image
 // without any files has not.
 func TestHowTheProgramIsBuilt(t *testing.T) {
+	g := NewWithT(t)
 	_, info := program(t)
 	settings := map[string]string{}
 	for _, setting := range info.Settings {
 		settings[setting.Key] = setting.Value
 	}
-	if settings["CGO_ENABLED"] != "0" || settings["-trimpath"] != "true" {
-		t.Errorf("it is built with cgo or with paths of the machine: %v", settings)
-	}
+	g.Expect(settings["CGO_ENABLED"]).To(Equal("0"), "it is built with cgo or with paths of the machine: %v", settings)
+	g.Expect(settings["-trimpath"]).To(Equal("true"), "it is built with cgo or with paths of the machine: %v", settings)
 }

@@ -28,10 +28,8 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 	}{
 		{"no such repository", func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" },
 			meta.DependencyNotReadyReason, "ImageRepository 'ns/none' not found: create it, or correct spec.imageRepositoryRef"},
-		{"never scanned", func(*world) {},
-			meta.DependencyNotReadyReason, "a scan is still to come"},
-		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true },
-			meta.DependencyNotReadyReason, "its scans are suspended"},
+		{"never scanned", func(*world) {}, meta.DependencyNotReadyReason, "a scan is still to come"},
+		{"never scanned and suspended", func(w *world) { w.repo.Spec.Suspend = true }, meta.DependencyNotReadyReason, "its scans are suspended"},
 		{"other namespace that shares nothing", func(w *world) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
 			acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
 		{"other namespaces are forbidden", func(w *world) {

@@ -33,8 +33,7 @@ func (w *world) scan() (outcome.Result, error) {
 
 // scans expects a scan to succeed.
 func (w *world) scans(g Gomega) {
-	_, err := w.scan()
-	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(w.scan()).Error().NotTo(HaveOccurred())
 }
 
 func TestScan(t *testing.T) {
@@ -52,9 +51,7 @@ func TestScan(t *testing.T) {
 	g.Expect(status.ObservedExclusionList).To(Equal([]string{v1.DefaultExclusion}))
 	g.Expect(result.Message).To(Equal("successful scan: found 2 tags with checksum " + status.LastScanResult.Revision))
 
-	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(snapshot.Tags).To(Equal([]string{"1.0.0", "1.0.1"}))
+	g.Expect(w.store.Get(context.Background(), storeKey(w.repo))).To(HaveField("Tags", Equal([]string{"1.0.0", "1.0.1"})))
 
 	again, err := w.scan()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -81,18 +78,15 @@ func TestWhatMakesAScanDue(t *testing.T) {
 			g := NewWithT(t)
 			w := newWorld(t)
 			w.tags = []string{"1.0.0"}
-			_, err := w.scan()
-			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(w.scan()).Error().NotTo(HaveOccurred())
 			tc.change(w)
-			_, err = w.scan()
-			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(w.scan()).Error().NotTo(HaveOccurred())
 			asked := []string{"list", "list"}
 			if tc.known {
 				asked = append(asked, "unchanged")
 			}
 			g.Expect(w.asked()).To(Equal(asked))
-			_, err = w.scan()
-			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(w.scan()).Error().NotTo(HaveOccurred())
 			g.Expect(w.asked()).To(BeEmpty(), "one scan is enough")
 		})
 	}
@@ -140,9 +134,7 @@ func TestAFailedScanLosesNothing(t *testing.T) {
 	_, err := w.scan()
 	g.Expect(err).To(MatchError(w.down))
 	g.Expect(w.repo.Status.LastScanResult).To(Equal(before.Status.LastScanResult))
-	snapshot, err := w.store.Get(context.Background(), storeKey(w.repo))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(snapshot.Tags).To(Equal([]string{"1.0.0"}))
+	g.Expect(w.store.Get(context.Background(), storeKey(w.repo))).To(HaveField("Tags", Equal([]string{"1.0.0"})))
 }
 
 func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {

@@ -60,8 +60,6 @@ func TestWhatOfARepositoryConcernsItsPolicies(t *testing.T) {
 		}
 		after := before.DeepCopy()
 		tc.change(after)
-		if got := repositoryChanges().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != tc.concerns {
-			t.Errorf("%s: concerns the policies: %t, want %t", name, got, tc.concerns)
-		}
+		NewWithT(t).Expect(repositoryChanges().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(Equal(tc.concerns), "%s: concerns the policies", name)
 	}
 }

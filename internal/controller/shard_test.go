@@ -49,13 +49,11 @@ func TestARepositoryOfAnotherShard(t *testing.T) {
 		waits   bool
 		asked   int
 	}{
-		"belongs to another one": {labels.Set{"shard": "b"}, nil,
-			"ImageRepository 'ns/app' belongs to another controller than this ImagePolicy: its labels don't match 'shard=a'", true, 1},
-		"belongs to none":    {nil, nil, "give both the same labels", true, 1},
-		"does not exist":     {nil, func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" }, "'ns/none' not found: create it", true, 1},
-		"is about to arrive": {labels.Set{"shard": "a"}, nil, "", false, 1},
-		"all are of one": {labels.Set{"shard": "b"}, func(w *world) { w.policies.Shard.Selector = labels.Everything() },
-			"'ns/app' not found: create it", true, 0},
+		"belongs to another one": {labels.Set{"shard": "b"}, nil, "ImageRepository 'ns/app' belongs to another controller than this ImagePolicy: its labels don't match 'shard=a'", true, 1},
+		"belongs to none":        {nil, nil, "give both the same labels", true, 1},
+		"does not exist":         {nil, func(w *world) { w.policy.Spec.ImageRepositoryRef.Name = "none" }, "'ns/none' not found: create it", true, 1},
+		"is about to arrive":     {labels.Set{"shard": "a"}, nil, "", false, 1},
+		"all are of one":         {labels.Set{"shard": "b"}, func(w *world) { w.policies.Shard.Selector = labels.Everything() }, "'ns/app' not found: create it", true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -46,9 +46,8 @@ func TestStrangersDontLearnWhatExists(t *testing.T) {
 			w.policies.Reader, w.policies.Shard.Live = newReader(t), reader
 		}
 		waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
-		if !ok || waiting.Reason != acl.AccessDeniedReason {
-			t.Fatalf("got %v, want %s", waiting, acl.AccessDeniedReason)
-		}
+		NewWithT(t).Expect(ok).To(BeTrue(), "got %v", waiting)
+		NewWithT(t).Expect(waiting.Reason).To(Equal(acl.AccessDeniedReason), "got %v", waiting)
 		for i := range w.policy.Status.Conditions {
 			w.policy.Status.Conditions[i].LastTransitionTime = metav1.Time{}
 		}

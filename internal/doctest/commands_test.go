@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // shell is the info string of blocks with commands that readers type.
@@ -31,9 +33,7 @@ func TestEveryBlockSaysWhatItIs(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks() {
 			info, _, _ := strings.Cut(b.info, " ")
-			if infos[info] == "" {
-				t.Errorf("%s:%d is a block of the kind '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, infos)
-			}
+			NewWithT(t).Expect(infos[info]).NotTo(BeEmpty(), "%s:%d is a block of the kind '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, infos)
 			if info == "console" && p.path != screensPage {
 				t.Errorf("%s:%d shows what a command prints, which is tested on %s only", p.path, b.line, screensPage)
 			}

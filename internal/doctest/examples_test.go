@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -31,9 +32,7 @@ type example struct {
 // TestExamples creates the examples on an API server.
 func TestExamples(t *testing.T) {
 	api, err := client.New(startPlane(t).Config(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	server := client.WithFieldValidation(api, "Strict")
 	for _, e := range examples(t) {
 		t.Run(e.where, func(t *testing.T) { e.check(t, server) })
@@ -70,19 +69,16 @@ func examples(t *testing.T) []example {
 // knows.
 func parse(t *testing.T, where, text, invalid string) []example {
 	t.Helper()
+	g := NewWithT(t)
 	var found []example
 	for document := range strings.SplitSeq(text, "\n---\n") {
 		fields := map[string]any{}
-		if err := yaml.UnmarshalStrict([]byte(document), &fields); err != nil {
-			t.Fatalf("%s is no YAML: %v", where, err)
-		}
+		g.Expect(yaml.UnmarshalStrict([]byte(document), &fields)).To(Succeed(), "%s is no YAML", where)
 		object := &unstructured.Unstructured{Object: fields}
 		switch object.GroupVersionKind().Group {
 		case v1.GroupVersion.Group:
 		case "":
-			if object.GetKind() == "" {
-				t.Fatalf("%s has no kind: write whole objects, or mark the block as something else than yaml", where)
-			}
+			g.Expect(object.GetKind()).NotTo(BeEmpty(), "%s has no kind: write whole objects, or mark the block as something else than yaml", where)
 		default:
 			continue
 		}
@@ -101,9 +97,7 @@ func (e example) check(t *testing.T, server client.Client) {
 	case e.invalid == "" && err != nil:
 		t.Fatalf("the API server rejects this example: %v", err)
 	case e.invalid != "":
-		if err == nil || !strings.Contains(err.Error(), e.invalid) {
-			t.Errorf("the API server returns the error %v\nand not %q", err, e.invalid)
-		}
+		NewWithT(t).Expect(err).To(MatchError(ContainSubstring(e.invalid)), "the API server returns the")
 		return
 	}
 	if e.object.Object["status"] != nil {
@@ -131,18 +125,15 @@ var claim = regexp.MustCompile(`Of the tags (.+?),? it selects (\S+)\.`)
 // checkSelection has the policy select from the tags that its comment names.
 func (e example) checkSelection(t *testing.T) {
 	t.Helper()
+	g := NewWithT(t)
 	m := claim.FindStringSubmatch(comments(e.source))
 	if m == nil {
 		return
 	}
 	policy := &v1.ImagePolicy{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(e.object.Object, policy); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(e.object.Object, policy)).To(Succeed())
 	rule, err := selection.Compile(&policy.Spec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	tags := strings.Split(strings.ReplaceAll(m[1], " and ", ", "), ", ")
 	if choice, _ := rule.Select(tags); choice.Tag != m[2] {
 		t.Errorf("of the tags %q the policy selects %q, and not %q", tags, choice.Tag, m[2])

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -16,9 +17,7 @@ func TestFields(t *testing.T) {
 		path := "docs/spec/v1/" + plural + ".md"
 		described := content(t, path)
 		for _, field := range fields(t, content(t, "config/crd/bases/image.toolkit.fluxcd.io_"+plural+".yaml")) {
-			if !strings.Contains(described, "`"+field+"`") {
-				t.Errorf("%s does not describe `%s`", path, field)
-			}
+			NewWithT(t).Expect(described).To(ContainSubstring("`"+field+"`"), "%s does not describe `%s`", path, field)
 		}
 	}
 }
@@ -27,10 +26,9 @@ func TestFields(t *testing.T) {
 // version of a CRD.
 func fields(t *testing.T, manifest string) []string {
 	t.Helper()
+	g := NewWithT(t)
 	var crd apiextensionsv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict([]byte(manifest), &crd); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(yaml.UnmarshalStrict([]byte(manifest), &crd)).To(Succeed())
 	var paths []string
 	for _, version := range crd.Spec.Versions {
 		if version.Storage {
@@ -38,9 +36,7 @@ func fields(t *testing.T, manifest string) []string {
 			paths = append(walk(".spec", properties["spec"]), walk(".status", properties["status"])...)
 		}
 	}
-	if len(paths) < 2 {
-		t.Fatalf("the CRD has only the fields %q", paths)
-	}
+	g.Expect(len(paths)).To(BeNumerically(">=", 2), "the CRD has only the fields %q", paths)
 	return paths
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 // TestGuides types the commands of every page, as printed.
@@ -30,9 +32,7 @@ func TestGuides_FollowEveryPage(t *testing.T) {
 	for _, p := range pages(t) {
 		i := slices.IndexFunc(guides, func(g guide) bool { return g.page == p.path })
 		if i < 0 {
-			if len(p.commands()) > 0 {
-				t.Errorf("%s has commands: add it to guides", p.path)
-			}
+			NewWithT(t).Expect(p.commands()).To(BeEmpty(), "%s has commands: add it to guides", p.path)
 			continue
 		}
 		gone := maps.Clone(guides[i].steps)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -31,9 +33,7 @@ type block struct {
 func root(t *testing.T) string {
 	t.Helper()
 	dir, err := stage.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return dir
 }
 
@@ -53,9 +53,7 @@ func pages(t *testing.T) []page {
 			return err
 		}))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	var found []page
 	for _, path := range paths {
 		found = append(found, pageAt(t, path))

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -62,9 +64,7 @@ func TestNames_ExistWherePagesUseThem(t *testing.T) {
 				}
 			}
 		}
-		if uses == 0 {
-			t.Errorf("no page names any %s", kind)
-		}
+		NewWithT(t).Expect(uses).NotTo(BeZero(), "no page names any %s", kind)
 	}
 }
 
@@ -73,9 +73,7 @@ const securityPage = "docs/security.md"
 
 func TestThreats_NameTheirTests(t *testing.T) {
 	threats := regexp.MustCompile(`(?m)^\| *(?:[^-|].*?)\|.*\|(.*)\|$`).FindAllStringSubmatch(content(t, securityPage), -1)
-	if len(threats) < 20 {
-		t.Errorf("only %d threats are found: has the page changed its form?", len(threats))
-	}
+	NewWithT(t).Expect(len(threats)).To(BeNumerically(">=", 20), "only")
 	for _, threat := range threats {
 		if !strings.HasPrefix(threat[0], "| could try") && !strings.Contains(threat[1], "`Test") && !strings.Contains(threat[1], "`Fuzz") {
 			t.Errorf("a threat names no test in its third column: %s", threat[0])
@@ -95,17 +93,15 @@ func found(expression, text string) map[string]bool {
 // content returns the files of the repository that match the patterns.
 func content(t *testing.T, patterns ...string) string {
 	t.Helper()
+	g := NewWithT(t)
 	var text strings.Builder
 	for _, pattern := range patterns {
 		files, err := filepath.Glob(filepath.Join(root(t), pattern))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no file is %s: %v", pattern, err)
-		}
+		g.Expect(err).NotTo(HaveOccurred(), "no file is %s", pattern)
+		g.Expect(files).NotTo(BeEmpty(), "no file is %s", pattern)
 		for _, file := range files {
 			one, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
 			text.Write(one)
 		}
 	}
@@ -118,17 +114,13 @@ func output(t *testing.T, program string, args ...string) string {
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = root(t)
 	printed, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", cmd, err, printed)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "%s: %v\n%s", cmd, err, printed)
 	return string(printed)
 }
 
 func controllerFromEnv(t *testing.T) string {
 	t.Helper()
 	controller := os.Getenv(stage.ControllerVariable)
-	if controller == "" {
-		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
-	}
+	NewWithT(t).Expect(controller).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
 	return controller
 }

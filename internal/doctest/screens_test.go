@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 )
 
 var updateScreens = flag.Bool("update-screens", false, "write what commands print into the pages that show it")
@@ -40,9 +41,7 @@ func TestScreens(t *testing.T) {
 				p.path, b.line, diff)
 		}
 	}
-	if shown == 0 {
-		t.Errorf("%s shows no command", screensPage)
-	}
+	NewWithT(t).Expect(shown).NotTo(BeZero(), "%s shows no command", screensPage)
 	if *updateScreens {
 		write(t, filepath.Join(root(t), p.path), text)
 	}
@@ -53,9 +52,7 @@ func workspace(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"image-reflector-controller", "kubectl-imagepolicy", "flux-imagepolicy"} {
-		if err := os.Symlink(controllerFromEnv(t), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(os.Symlink(controllerFromEnv(t), filepath.Join(dir, name))).To(Succeed())
 	}
 	tags := regexp.MustCompile(`(?m)\t.*$`).ReplaceAllString(content(t, "internal/selection/testdata/tags/node.tsv"), "")
 	write(t, filepath.Join(dir, "tags.txt"), tags)
@@ -77,7 +74,5 @@ func printed(t *testing.T, dir, command string) string {
 
 func write(t *testing.T, file, content string) {
 	t.Helper()
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(file, []byte(content), 0o600)).To(Succeed())
 }

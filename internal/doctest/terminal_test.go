@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 // terminal is a shell that stays open from one command to the next, as that of
@@ -40,9 +42,7 @@ func openTerminal(t *testing.T, dir string, env []string) *terminal {
 	in, err := cmd.StdinPipe()
 	out, failed := cmd.StdoutPipe()
 	cmd.Stderr = cmd.Stdout
-	if err := errors.Join(err, failed, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(errors.Join(err, failed, cmd.Start())).To(Succeed())
 	t.Cleanup(func() {
 		defer cancel()
 		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {

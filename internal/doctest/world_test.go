@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -59,14 +61,11 @@ func newWorld(t *testing.T) *world {
 // startPlane starts a control plane with the CRDs.
 func startPlane(t *testing.T) *stage.ControlPlane {
 	t.Helper()
+	g := NewWithT(t)
 	assets := os.Getenv(stage.AssetsVariable)
-	if assets == "" {
-		t.Fatalf("%s is not set, and this test needs a control plane: run make test", stage.AssetsVariable)
-	}
+	g.Expect(assets).NotTo(BeEmpty(), "%s is not set, and this test needs a control plane: run make test", stage.AssetsVariable)
 	plane := &stage.ControlPlane{Assets: assets, Dir: t.TempDir(), CRDs: []string{filepath.Join(root(t), "config/crd/bases")}}
-	if err := plane.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(plane.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
 		if err := plane.Stop(); err != nil {
 			t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,9 +68,7 @@ func (e *evidence) folderOf(t *testing.T) string {
 	t.Helper()
 	//nolint:usetesting // it outlives the test
 	dir, err := os.MkdirTemp(filepath.Join(e.dir, "controllers"), unfit.ReplaceAllString(t.Name(), "-")+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return dir
 }
 
@@ -77,9 +76,7 @@ func (e *evidence) folderOf(t *testing.T) string {
 func (e *evidence) printed(t *testing.T, texts ...string) {
 	t.Helper()
 	name := fmt.Sprintf("%s-%d.txt", unfit.ReplaceAllString(t.Name(), "-"), e.outputs.Add(1))
-	if err := os.WriteFile(filepath.Join(e.dir, "outputs", name), []byte(strings.Join(texts, "\n")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(filepath.Join(e.dir, "outputs", name), []byte(strings.Join(texts, "\n")), 0o600)).To(Succeed())
 }
 
 // check searches everything once the tests are over. A whole run must have left

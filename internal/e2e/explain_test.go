@@ -132,8 +132,7 @@ func (s *scene) checkGates(private *stage.Registry) {
 	one, err := stage.Image("shop")
 	s.Expect(err).NotTo(HaveOccurred())
 	for tag, artifact := range map[string]stage.Artifact{"1.0.0": both, "1.1.0": both, "1.2.0": one, "1.3.0": both} {
-		_, err := private.Push(s.ctx, "org/shop:"+tag, artifact)
-		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(private.Push(s.ctx, "org/shop:"+tag, artifact)).Error().NotTo(HaveOccurred())
 	}
 	ready(s, s.repository("shop", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.SecretRef = private.Image("org/shop"), &meta.LocalObjectReference{Name: "private"}

@@ -123,8 +123,7 @@ func TestFailOverUnderLoad(t *testing.T) {
 		before := -1
 		for _, ref := range h.of(name(i)) {
 			var minor int
-			_, err := fmt.Sscanf(ref.Tag, "1.%d.0", &minor)
-			s.Expect(err).NotTo(HaveOccurred())
+			s.Expect(fmt.Sscanf(ref.Tag, "1.%d.0", &minor)).Error().NotTo(HaveOccurred())
 			s.Expect(minor).To(BeNumerically(">", before), "%s went through %v", name(i), h.tags(name(i)))
 			s.Expect(ref.Digest).To(Equal(pushed[name(i)][ref.Tag]), "of %s", ref.Tag)
 			before = minor
@@ -139,8 +138,7 @@ func TestStorageInUse(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
-	_, err := holder.Keys(s.ctx)
-	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(holder.Keys(s.ctx)).Error().NotTo(HaveOccurred())
 	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
 	s.start(controller)
 	s.Eventually(controller.Done()).Should(BeClosed())
@@ -154,8 +152,7 @@ func TestStopWhileTheStorageIsInUse(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
-	_, err := holder.Keys(s.ctx)
-	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(holder.Keys(s.ctx)).Error().NotTo(HaveOccurred())
 	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
 	s.repository("app")
 	s.Expect(controller.Start(s.ctx)).To(Succeed())

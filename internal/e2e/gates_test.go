@@ -12,10 +12,8 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
@@ -75,7 +73,7 @@ func TestPlatforms(t *testing.T) {
 	both := s.pushIndex("app", "1.0.0", "amd64", "arm64")
 	s.pushIndex("app", "1.1.0", "amd64")
 	s.push("app", "1.2.0", "one platform")
-	repo := s.repository("app")
+	s.repository("app")
 	policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64", "linux/arm64/v8"} }))
 	single := s.policy("single", gated(func(spec *v1.ImagePolicySpec) {
 		spec.ImageRepositoryRef.Name, spec.Platforms = "app", []string{"linux/amd64/v1"}
@@ -86,29 +84,6 @@ func TestPlatforms(t *testing.T) {
 	s.Expect(candidates(policy)).To(Equal([]string{"1.2.0 Rejected platforms", "1.1.0 Rejected platforms", "1.0.0 Passed"}))
 	s.Expect(policy.Status.Candidates[0].Message).To(Equal("does not provide linux/arm64, only linux/amd64"))
 	s.Expect(ready(s, single).Status.LatestRef.Tag).To(Equal("1.2.0"))
-
-	old := &v1beta2.ImagePolicy{}
-	s.Expect(suite.api.Get(s.ctx, client.ObjectKeyFromObject(policy), old)).To(Succeed())
-	s.Expect(old.Spec).To(Equal(policy.Spec))
-	s.Expect(old.Status.Candidates).To(Equal(policy.Status.Candidates))
-
-	s.proxy.asked("")
-	s.push("app", "0.1.0", "a scan that changes nothing for the policies")
-	request(s, repo)
-	s.Eventually(func() int { return refresh(s, repo).Status.LastScanResult.TagCount }).Should(Equal(4))
-	s.settledSoon()
-	s.Expect(s.proxy.asked("")).To(HaveLen(1), "the list alone: what was judged is known")
-
-	edit(s, policy, reflecting(v1.ReflectAlways))
-	ready(s, policy)
-	s.Expect(s.proxy.asked("")).To(Equal([]string{"HEAD /v2/" + s.namespace + "/app/manifests/1.0.0"}), "an unchanged winner costs one request")
-
-	versions := refresh(s, policy).ResourceVersion
-	s.Expect(s.controller.Stop()).To(Succeed())
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	s.settled()
-	s.Expect(s.proxy.asked("")).To(BeEmpty(), "a restart asks for nothing")
-	s.Expect(refresh(s, policy).ResourceVersion).To(Equal(versions))
 }
 
 // TestMinimumAge tests that a tag is selected when it has been there for long enough,

@@ -102,8 +102,6 @@ func TestMetrics(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	s.Expect(err).NotTo(HaveOccurred())
 	for _, problem := range problems {
-		if ownMetric.MatchString(problem.Metric) {
-			t.Errorf("%s: %s", problem.Metric, problem.Text)
-		}
+		NewWithT(t).Expect(ownMetric.MatchString(problem.Metric)).To(BeFalse(), "%s: %s", problem.Metric, problem.Text)
 	}
 }

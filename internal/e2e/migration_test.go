@@ -43,58 +43,18 @@ func TestMigrationOfOldStatus(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0", "2.0.0")
 	app := s.image("app")
-	ref := image.NewRef
 	s.Expect(s.controller.Stop()).To(Succeed())
 	s.repository("app")
 
-	cases := []struct {
-		name             string
-		status           map[string]any
-		latest, previous *v1.ImageRef
-	}{{
-		name:   "first-result",
-		status: map[string]any{"latestImage": app + ":2.0.0"},
-		latest: ref(app, "2.0.0", ""),
-	}, {
-		name:     "both-and-nothing-changes",
-		status:   map[string]any{"latestImage": app + ":2.0.0", "observedPreviousImage": app + ":1.0.0"},
-		latest:   ref(app, "2.0.0", ""),
-		previous: ref(app, "1.0.0", ""),
-	}, {
-		name:     "and-then-it-moves",
-		status:   map[string]any{"latestImage": app + ":1.0.0", "observedPreviousImage": app + ":0.9.0"},
-		latest:   ref(app, "2.0.0", ""),
-		previous: ref(app, "1.0.0", ""),
-	}, {
-		name:     "port-and-digest",
-		status:   map[string]any{"latestImage": app + ":1.0.0@" + oldDigest},
-		latest:   ref(app, "2.0.0", ""),
-		previous: ref(app, "1.0.0", oldDigest),
-	}, {
-		name:   "unparsable",
-		status: map[string]any{"latestImage": "localhost:5000/no-tag"},
-		latest: ref(app, "2.0.0", ""),
-	}, {
-		name:     "refs-of-the-other-spelling",
-		status:   map[string]any{"latestRef": map[string]any{"image": app, "tag": "1.0.0"}},
-		latest:   ref(app, "2.0.0", ""),
-		previous: ref(app, "1.0.0", ""),
-	}}
-	policies := map[string]*v1.ImagePolicy{}
-	for _, c := range cases {
-		policies[c.name] = s.oldPolicy(c.name, c.status)
-	}
+	policy := s.oldPolicy("old", map[string]any{"latestImage": app + ":1.0.0@" + oldDigest, "observedPreviousImage": app + ":0.9.0"})
+	latest, previous := image.NewRef(app, "2.0.0", ""), image.NewRef(app, "1.0.0", oldDigest)
 
 	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	for _, c := range cases {
-		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)
-	}
+	expectRefs(s, ready(s, policy), latest, previous)
 	s.Expect(s.controller.Stop()).To(Succeed())
 	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	for _, c := range cases {
-		request(s, policies[c.name])
-		expectRefs(s, ready(s, policies[c.name]), c.latest, c.previous)
-	}
+	request(s, policy)
+	expectRefs(s, ready(s, policy), latest, previous)
 }
 
 // TestMigrationWithoutARepository shows that old fields are migrated before

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,9 +54,7 @@ func newCase(t *testing.T, latest string, scanned ...string) *explain.Case {
 // explained compiles the case, and explains and compares the tags.
 func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listing) *explain.Result {
 	t.Helper()
-	if err := c.Compile(); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(c.Compile()).To(Succeed())
 	o.Now = now
 	if l.Source == "" {
 		l.Source = explain.FromRegistry
@@ -68,19 +65,14 @@ func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listi
 }
 
 func TestExplainCountsWhatBecomesOfEveryTag(t *testing.T) {
+	g := NewWithT(t)
 	tags := []string{"1.2.0", "1.10.0", "1.0.0", "2.0.0", "1.11.0-rc.1", "latest", "dev-1", "dev-2", "a.sig", "1.0.0"}
 	r := explained(t, newCase(t, "1.10.0"), explain.Options{Top: 1, All: true}, explain.Listing{Tags: tags, Invalid: 2})
 	want := explain.Tags{Source: explain.FromRegistry, Complete: true, Listed: 9, Invalid: 2, Excluded: 3, Candidates: 3, Rejected: 3,
 		Revision: r.Tags.Revision}
-	if diff := cmp.Diff(want, r.Tags); diff != "" {
-		t.Errorf("tags (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(&explain.Candidate{Rank: 1, Tag: "1.10.0", Key: "1.10.0"}, r.Selected); diff != "" {
-		t.Errorf("selected (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]explain.Candidate{{Rank: 2, Tag: "1.2.0", Key: "1.2.0"}}, r.RunnersUp); diff != "" {
-		t.Errorf("one runner-up was asked for (-want +got):\n%s", diff)
-	}
+	g.Expect(r.Tags).To(BeComparableTo(want), "tags")
+	g.Expect(r.Selected).To(BeComparableTo(&explain.Candidate{Rank: 1, Tag: "1.10.0", Key: "1.10.0"}), "selected")
+	g.Expect(r.RunnersUp).To(BeComparableTo([]explain.Candidate{{Rank: 2, Tag: "1.2.0", Key: "1.2.0"}}), "one runner-up was asked for")
 	groups := []explain.Rejection{
 		{Cause: explain.CauseExcluded, Item: new(0), Reason: `excluded by spec.exclusionList[0] "^dev-"`, Count: 2, Examples: []string{"dev-2", "dev-1"}},
 		{Cause: explain.CauseExcluded, Item: new(1), Reason: `excluded by spec.exclusionList[1] "\\.sig$"`, Count: 1, Examples: []string{"a.sig"}},
@@ -88,17 +80,13 @@ func TestExplainCountsWhatBecomesOfEveryTag(t *testing.T) {
 		{Cause: "Prerelease", Reason: `a prerelease, and the range "1.x" takes none`, Count: 1, Examples: []string{"1.11.0-rc.1"}},
 		{Cause: "OutOfRange", Reason: `outside the range "1.x"`, Count: 1, Examples: []string{"2.0.0"}},
 	}
-	if diff := cmp.Diff(groups, r.Rejections); diff != "" {
-		t.Errorf("rejections (-want +got):\n%s", diff)
-	}
+	g.Expect(r.Rejections).To(BeComparableTo(groups), "rejections")
 	var rejected []string
 	for _, tag := range r.Rejected {
 		rejected = append(rejected, tag.Tag+" "+string(tag.Cause))
 	}
-	if diff := cmp.Diff([]string{"1.11.0-rc.1 Prerelease", "2.0.0 OutOfRange", "a.sig Excluded", "dev-1 Excluded", "dev-2 Excluded",
-		"latest NoVersion"}, rejected); diff != "" {
-		t.Errorf("all rejected tags (-want +got):\n%s", diff)
-	}
+	g.Expect(rejected).To(BeComparableTo([]string{"1.11.0-rc.1 Prerelease", "2.0.0 OutOfRange", "a.sig Excluded", "dev-1 Excluded", "dev-2 Excluded",
+		"latest NoVersion"}), "all rejected tags")
 }
 
 // TestEveryCauseHasWords: each cause that selection knows has words of its own,
@@ -144,9 +132,7 @@ func TestStory(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			tt.want.Tag = tt.tag
 			r := explained(t, newCase(t, "v1.10.0"), explain.Options{Tag: tt.tag, TagExists: tt.exists}, explain.Listing{Tags: tags})
-			if diff := cmp.Diff(&tt.want, r.Tag); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			NewWithT(t).Expect(r.Tag).To(BeComparableTo(&tt.want))
 		})
 	}
 }
@@ -267,8 +253,7 @@ func TestCompileNamesObjectFileAndField(t *testing.T) {
 		want   []string
 	}{
 		{"a range", func(c *explain.Case) { c.Policy.Spec.Policy.SemVer.Range = "one" }, []string{"p.yaml: ImagePolicy 'apps/app': spec.policy.semver.range"}},
-		{"an exclusion", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"("} },
-			[]string{"r.yaml: ImageRepository 'apps/app': ", "spec.exclusionList[0]"}},
+		{"an exclusion", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"("} }, []string{"r.yaml: ImageRepository 'apps/app': ", "spec.exclusionList[0]"}},
 		{"an image", func(c *explain.Case) { c.Repository.Spec.Image = "https://x/y" }, []string{"r.yaml: ImageRepository", `remove "https://"`}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -280,5 +265,30 @@ func TestCompileNamesObjectFileAndField(t *testing.T) {
 				NewWithT(t).Expect(err).To(MatchError(ContainSubstring(want)))
 			}
 		})
+	}
+}
+
+// TestExplain_TellsReferrersFromImages stands for tags that are missing without a reason: of a
+// signature that an item of the list matches, too, of an attestation, and of one not listed.
+func TestExplain_TellsReferrersFromImages(t *testing.T) {
+	digest := "sha256-" + strings.Repeat("0a", 32)
+	const reason = "is the tag of a signature, attestation or referrers list of another image, not an image: it is never selected"
+	tags := []string{"1.2.0", digest, digest + ".att", digest + ".sig", "a.sig", "sha256-abc"}
+	for tag, want := range map[string]explain.Story{
+		digest:           {Verdict: explain.Excluded, Cause: "Referrer", Reason: reason},
+		digest + ".sig":  {Verdict: explain.Excluded, Cause: "Referrer", Reason: reason},
+		digest + ".sbom": {Verdict: explain.NotListed, Cause: "Referrer", Reason: "is not in the registry; it " + reason},
+		"sha256-abc":     {Verdict: explain.Rejected, Cause: "NoVersion", Reason: "is not a version: it does not start with a number (MAJOR.MINOR.PATCH is needed)"},
+	} {
+		g := NewWithT(t)
+		r := explained(t, newCase(t, "1.2.0"), explain.Options{Tag: tag, All: true}, explain.Listing{Tags: tags})
+		want.Tag = tag
+		g.Expect(*r.Tag).To(Equal(want))
+		g.Expect(r.Tags).To(And(HaveField("Listed", 6), HaveField("Excluded", 4), HaveField("Candidates", 1), HaveField("Rejected", 1)))
+		g.Expect(r.Rejections[0]).To(Equal(explain.Rejection{
+			Cause: "Referrer", Reason: "of a signature, attestation or referrers list of another image", Count: 3,
+			Examples: []string{digest + ".sig", digest + ".att", digest},
+		}))
+		g.Expect(r.Rejected).To(ContainElement(explain.RejectedTag{Tag: digest, Cause: "Referrer", Reason: reason}))
 	}
 }

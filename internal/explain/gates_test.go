@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -78,31 +77,23 @@ func TestVerdictsOfTheStatus(t *testing.T) {
 		by     explain.JudgedBy
 		notes  []string
 	}{
-		{"a lower one passed", gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), all,
-			"1 1.2.0 Rejected, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
-		{"one ripens", gated(t, "1.1.0", ripening("1.2.0"), passed("1.1.0")), all,
-			"1 1.2.0 Ripening, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
-		{"the best one passed", gated(t, "1.2.0", passed("1.2.0")), all,
-			"selected 1 1.2.0 Passed, 2 1.1.0, 3 1.0.0", true, explain.ByController, nil},
+		{"a lower one passed", gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), all, "1 1.2.0 Rejected, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
+		{"one ripens", gated(t, "1.1.0", ripening("1.2.0"), passed("1.1.0")), all, "1 1.2.0 Ripening, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
+		{"the best one passed", gated(t, "1.2.0", passed("1.2.0")), all, "selected 1 1.2.0 Passed, 2 1.1.0, 3 1.0.0", true, explain.ByController, nil},
 		{"none passed", gated(t, "", rejected("1.2.0"), rejected("1.1.0"), rejected("1.0.0")), all,
 			"1 1.2.0 Rejected, 2 1.1.0 Rejected, 3 1.0.0 Rejected, nothing", true, explain.ByController, []string{explain.NoteNothingReflected}},
 		{"a new one was not judged yet", gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), append(all, "1.3.0"),
 			"selected 1 1.3.0 Unjudged, 2 1.2.0, 3 1.1.0, 4 1.0.0", false, explain.ByController,
 			[]string{explain.NoteNotJudged, explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanToCome}},
-		{"the controller has not judged anything", gated(t, "1.2.0"), all,
-			"selected 1 1.2.0 Unjudged, 2 1.1.0, 3 1.0.0", true, explain.ByNobody, []string{explain.NoteNotJudged}},
+		{"the controller has not judged anything", gated(t, "1.2.0"), all, "selected 1 1.2.0 Unjudged, 2 1.1.0, 3 1.0.0", true, explain.ByNobody, []string{explain.NoteNotJudged}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
 			r := explained(t, tt.c, explain.Options{Top: 5}, explain.Listing{Tags: tt.tags})
-			if diff := cmp.Diff(tt.want, parted(r)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.notes, noted(r)); diff != "" {
-				t.Errorf("notes (-want +got):\n%s", diff)
-			}
-			if *r.Policy.Agrees != tt.agrees || r.Gates.JudgedBy != tt.by {
-				t.Errorf("agrees: %t, judged by %s", *r.Policy.Agrees, r.Gates.JudgedBy)
-			}
+			g.Expect(parted(r)).To(BeComparableTo(tt.want))
+			g.Expect(noted(r)).To(BeComparableTo(tt.notes), "notes")
+			g.Expect(*r.Policy.Agrees).To(Equal(tt.agrees), "agrees")
+			g.Expect(r.Gates.JudgedBy).To(Equal(tt.by), "agrees")
 		})
 	}
 }
@@ -116,15 +107,12 @@ func TestVerdictsThatDoNotCount(t *testing.T) {
 		"there are none, as in any new": func(c *explain.Case) { c.Policy.Status.Candidates = nil },
 	} {
 		t.Run(reason, func(t *testing.T) {
+			g := NewWithT(t)
 			c := gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0"))
 			change(c)
-			if err := c.Compile(); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(c.Compile()).To(Succeed())
 			r := c.Explain(explain.Listing{Source: explain.FromRegistry, Tags: []string{"1.1.0", "1.2.0"}}, explain.Options{Now: now, Top: 5})
-			if got := parted(r); got != "selected 1 1.2.0 Unjudged, 2 1.1.0" {
-				t.Error(got)
-			}
+			g.Expect(parted(r)).To(Equal("selected 1 1.2.0 Unjudged, 2 1.1.0"))
 		})
 	}
 }
@@ -175,6 +163,7 @@ func TestKept(t *testing.T) {
 }
 
 func TestGatesInWords(t *testing.T) {
+	g := NewWithT(t)
 	secret := &meta.LocalObjectReference{Name: "keys"}
 	for _, tt := range []struct {
 		verify v1.ImageVerification
@@ -192,21 +181,18 @@ func TestGatesInWords(t *testing.T) {
 		c.Policy.Spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour}
 		r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
 		want := &explain.Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: tt.want, JudgedBy: explain.ByNobody}
-		if diff := cmp.Diff(want, r.Gates); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		g.Expect(r.Gates).To(BeComparableTo(want))
 	}
 	for d, want := range map[time.Duration]string{time.Hour: "1h", 90 * time.Minute: "1h30m", time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Hour: "10h"} {
 		c := gated(t, "")
 		c.Policy.Spec.MinimumAge = &metav1.Duration{Duration: d}
-		if r := explained(t, c, explain.Options{}, explain.Listing{}); r.Gates.MinimumAge != want {
-			t.Errorf("got %q, want %q", r.Gates.MinimumAge, want)
-		}
+		g.Expect(explained(t, c, explain.Options{}, explain.Listing{}).Gates.MinimumAge).To(Equal(want))
 	}
 }
 
 // TestWhyNotWithGates tells what the gates made of the tag that is asked about.
 func TestWhyNotWithGates(t *testing.T) {
+	g := NewWithT(t)
 	c := func() *explain.Case {
 		c := gated(t, "1.1.0", rejected("1.4.0"), ripening("1.3.0"), passed("1.1.0"))
 		c.Policy.Spec.Exclude = []string{"1.5.0"}
@@ -227,15 +213,12 @@ func TestWhyNotWithGates(t *testing.T) {
 		{"1.0.1", explain.NotListed, `is not in the registry; it would be a candidate, behind 1.1.0: "1.1.0" is a higher version than "1.0.1"`},
 	} {
 		r := explained(t, c(), explain.Options{Tag: tt.tag}, explain.Listing{Tags: tags})
-		if r.Tag.Verdict != tt.verdict || r.Tag.Reason != tt.reason {
-			t.Errorf("%s: got %s, %q", tt.tag, r.Tag.Verdict, r.Tag.Reason)
-		}
+		g.Expect(r.Tag.Verdict).To(Equal(tt.verdict), "%s", tt.tag)
+		g.Expect(r.Tag.Reason).To(Equal(tt.reason), "%s", tt.tag)
 	}
 	r := explained(t, c(), explain.Options{}, explain.Listing{Tags: tags})
 	want := []explain.Rejection{{Cause: "HeldBack", Reason: "held back by spec.exclude", Count: 1, Examples: []string{"1.5.0"}}}
-	if diff := cmp.Diff(want, r.Rejections); diff != "" {
-		t.Errorf("rejections (-want +got):\n%s", diff)
-	}
+	g.Expect(r.Rejections).To(BeComparableTo(want), "rejections")
 }
 
 // TestTrialsOfTheCommand count in place of what the status says.
@@ -261,9 +244,7 @@ func newest(t *testing.T, by v1.TimeSource, latest string) *explain.Case {
 	c := newCase(t, latest, "a", "b", "c")
 	c.Policy.Spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: by}}
 	c.Policy.Spec.FilterTags = &v1.TagFilter{Pattern: "^[a-y]$"}
-	if err := c.Compile(); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(c.Compile()).To(Succeed())
 	return c
 }
 

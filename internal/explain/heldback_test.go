@@ -5,6 +5,8 @@ package explain_test
 import (
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
@@ -31,9 +33,7 @@ func TestNotHeldBack(t *testing.T) {
 					got += note.Message
 				}
 			}
-			if got != tc.want {
-				t.Errorf("it is noted %q, want %q", got, tc.want)
-			}
+			NewWithT(t).Expect(got).To(Equal(tc.want), "it is noted")
 		})
 	}
 }

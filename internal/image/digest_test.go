@@ -5,6 +5,8 @@ package image
 import (
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 func TestIsDigest(t *testing.T) {
@@ -14,8 +16,6 @@ func TestIsDigest(t *testing.T) {
 		"":               false, hash: false, "sha256:": false, "sha256:" + hash[1:]: false, "sha256:" + hash + "0": false, "sha512:" + hash: false,
 		"sha256:" + strings.ToUpper(hash): false, " sha256:" + hash: false, "sha256:" + hash + "\n": false,
 	} {
-		if got := IsDigest(s); got != want {
-			t.Errorf("%q: got %v", s, got)
-		}
+		NewWithT(t).Expect(IsDigest(s)).To(Equal(want), "%q", s)
 	}
 }

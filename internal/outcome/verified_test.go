@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -36,18 +37,15 @@ func TestSourceVerified(t *testing.T) {
 		{"nor where something fails", []v1.JudgedCandidate{unsigned}, errors.New("no network"), ""},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
 			policy := &v1.ImagePolicy{Spec: v1.ImagePolicySpec{Verify: &v1.ImageVerification{}}}
 			policy.Status.LatestRef = &v1.ImageRef{Tag: "1", Digest: "a"}
 			policy.Status.Candidates = tt.candidates
 			Settle(policy.DeepCopy(), policy, Result{Message: "m"}, tt.err, noon)
-			if got := told(policy); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
+			g.Expect(told(policy)).To(Equal(tt.want))
 			policy.Spec.Verify = nil
 			Settle(policy.DeepCopy(), policy, Result{Message: "m"}, nil, noon.Add(time.Minute))
-			if got := told(policy); got != "" {
-				t.Errorf("without spec.verify: got %q", got)
-			}
+			g.Expect(told(policy)).To(BeEmpty(), "without spec.verify")
 		})
 	}
 }

@@ -4,8 +4,14 @@ package registry
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -16,21 +22,18 @@ import (
 // with a proxy or certificates of its own, keep a bounded number of connections
 // and files.
 func TestClient_ManyTransportsAreBounded(t *testing.T) {
+	g := NewWithT(t)
 	const maxTransports = 64 // of transport.Pool
 	checkGoroutines(t)
 	reg, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	files := openFiles(t)
 	for i := range 10_000 {
-		if _, err := c.Digest(t.Context(), img, "1.0.0", via(fmt.Sprint(i), nil, nil)); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(c.Digest(t.Context(), img, "1.0.0", via(fmt.Sprint(i), nil, nil))).Error().NotTo(HaveOccurred())
 	}
 	// One was used after the other, so each keeps one connection. A few more may
 	// be on their way to the end.
-	if n := reg.PeakConnections(); n > maxTransports+32 {
-		t.Errorf("%d connections were open at a time", n)
-	}
+	g.Expect(reg.PeakConnections()).To(BeNumerically("<=", maxTransports+32), "connections were open at a time")
 	if more := openFiles(t) - files; more > 2*(maxTransports+32) { // the registry has the other ends
 		t.Errorf("%d files were opened and not closed", more)
 	}
@@ -47,9 +50,7 @@ func TestClient_ManyHostsAreBounded(t *testing.T) {
 	c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
 	for i := range 2048 {
 		img := parse(t, fmt.Sprintf("10.1.%d.%d:5000/app", i/256, i%256)) // reached over plain HTTP
-		if _, err := c.Digest(t.Context(), img, "1.0.0", AuthOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(c.Digest(t.Context(), img, "1.0.0", AuthOptions{})).Error().NotTo(HaveOccurred())
 		clock.Advance(time.Second)
 	}
 	if n := reg.PeakConnections(); n > c.pool.Transport(transport.Config{}).MaxIdleConns+32 {
@@ -60,18 +61,66 @@ func TestClient_ManyHostsAreBounded(t *testing.T) {
 // TestClient_SessionsAreBounded tests that what is learned about repositories,
 // and their tokens, is bounded too.
 func TestClient_SessionsAreBounded(t *testing.T) {
+	g := NewWithT(t)
 	c := newTestClient(t)
 	before := heap()
 	for i := range maxSessions + 10_000 {
 		c.session(parse(t, fmt.Sprintf("registry.example.com/app-%d", i)), AuthOptions{}).capabilities.noSize.Store(true)
 	}
-	if n := len(c.sessions.Values()); n != maxSessions {
-		t.Errorf("got %d sessions, want %d", n, maxSessions)
+	g.Expect(len(c.sessions.Values())).To(Equal(maxSessions), "sessions")
+	g.Expect((heap()-before)/maxSessions).To(BeNumerically("<=", 3000), "a session without a token takes")
+	g.Expect(c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}).capabilities.noSize.Load()).To(BeFalse(), "the oldest session is still cached")
+}
+
+// TestBuffersAreNobodyElses lists repositories of many sizes at once, some of
+// which fail in between, and holds on to all that was returned: nothing of it
+// may change when the buffers of its bodies are used by others.
+func TestBuffersAreNobodyElses(t *testing.T) {
+	const workers, rounds = 16, 20
+	reg := registrytest.Start(t, registrytest.WithMaxPage(100))
+	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		if strings.Contains(req.URL.Path, "cut") && req.URL.Query().Has("last") {
+			registrytest.Truncate(30)(w, req, next)
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
+	wants, lists := make([][]string, workers), make([][]TagList, workers)
+	var all sync.WaitGroup
+	for worker := range workers {
+		repo := fmt.Sprintf("%s%d", []string{"app", "app", "app", "cut"}[worker%4], worker)
+		for i := range 3 + 37*worker {
+			wants[worker] = append(wants[worker], fmt.Sprintf("%s-%06d", repo, i))
+		}
+		reg.PushTags(t, repo, wants[worker]...)
+		lists[worker] = make([]TagList, rounds)
+		all.Go(func() {
+			for round := range rounds {
+				var known Fingerprint
+				if round%2 == 1 {
+					known = lists[worker][round-1].Fingerprint
+				}
+				list, err := c.List(t.Context(), parse(t, reg.Image(repo)), AuthOptions{}, known)
+				if cut := worker%4 == 3; (err != nil) != cut || !cut && list.Unchanged != (round%2 == 1) {
+					t.Errorf("worker %d, round %d: unchanged %v: %v", worker, round, list.Unchanged, err)
+				}
+				lists[worker][round] = list
+			}
+		})
 	}
-	if each := (heap() - before) / maxSessions; each > 3000 {
-		t.Errorf("a session without a token takes %d bytes", each)
-	}
-	if s := c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}); s.capabilities.noSize.Load() {
-		t.Error("the oldest session is still cached")
+	all.Wait()
+	checkLists(t, wants, lists)
+}
+
+// checkLists checks the lists of each worker whose repository never fails.
+func checkLists(t *testing.T, wants [][]string, lists [][]TagList) {
+	t.Helper()
+	for worker, want := range wants {
+		for round, list := range lists[worker] {
+			if diff := cmp.Diff(want, list.Tags); worker%4 != 3 && !list.Unchanged && diff != "" {
+				t.Errorf("worker %d, round %d: -want +got:\n%s", worker, round, diff)
+			}
+		}
 	}
 }

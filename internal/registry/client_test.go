@@ -7,10 +7,9 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -24,21 +23,19 @@ func trust(c *testClient, pool *x509.CertPool) {
 }
 
 func TestUserAgentIsSetInEveryRequest(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t, WithUserAgent("image-reflector-controller/v9"))
-	if _, err := c.ListTags(t.Context(), img, login(img)); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(c.ListTags(t.Context(), img, login(img))).Error().NotTo(HaveOccurred())
 	for _, req := range reg.Requests() {
-		if ua := req.Header.Get("User-Agent"); !strings.HasPrefix(ua, "image-reflector-controller/v9") {
-			t.Errorf("%s %s: got user agent %q", req.Method, req.Path, ua)
-		}
+		g.Expect(req.Header.Get("User-Agent")).To(HavePrefix("image-reflector-controller/v9"), "%s %s: got user agent", req.Method, req.Path)
 	}
 }
 
 // TestPlainHTTPOnlyWhereAllowed tests that a registry whose name doesn't allow
 // plain HTTP is never asked over it, and that spec.insecure allows it.
 func TestPlainHTTPOnlyWhereAllowed(t *testing.T) {
+	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	reg.Push(t, "app", "1.0.0")
 	// A name that go-containerregistry does not take for a local one, which it
@@ -49,18 +46,14 @@ func TestPlainHTTPOnlyWhereAllowed(t *testing.T) {
 		c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
 		reg.Reset()
 		img, err := image.Parse(name, insecure)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		_, err = c.Digest(t.Context(), img, "1.0.0", AuthOptions{})
 		switch {
 		case insecure && err != nil:
 			t.Error(err)
 		case !insecure:
 			checkError(t, err, v1.ReadOperationFailedReason, "plain HTTP", "spec.insecure")
-			if n := reg.Count(registrytest.Any); n != 0 {
-				t.Errorf("got %d requests over plain HTTP, want none", n)
-			}
+			g.Expect(reg.Count(registrytest.Any)).To(BeZero(), "requests over plain HTTP, want none")
 		}
 	}
 }
@@ -76,16 +69,12 @@ func TestCredentialsStayBehind(t *testing.T) {
 	t.Cleanup(elsewhere.Close)
 
 	t.Run("Redirect", func(t *testing.T) {
+		g := NewWithT(t)
 		leaked = nil
 		reg, img := start(t, registrytest.WithBasicAuth("user", canary))
 		reg.Inject(registrytest.Tags, registrytest.Redirect(elsewhere.URL+"/v2/app/tags/list"))
-		tags, err := newTestClient(t).ListTags(t.Context(), img, login(img))
-		if diff := cmp.Diff([]string{"1.0.0"}, tags); err != nil || diff != "" {
-			t.Errorf("a list that moved is followed: error %v, -want +got:\n%s", err, diff)
-		}
-		if diff := cmp.Diff([]string{""}, leaked); diff != "" {
-			t.Errorf("Authorization headers that the other host got, -want +got:\n%s", diff)
-		}
+		g.Expect(newTestClient(t).ListTags(t.Context(), img, login(img))).To(BeComparableTo([]string{"1.0.0"}), "a list that moved is followed")
+		g.Expect(leaked).To(BeComparableTo([]string{""}), "Authorization headers that the other host")
 	})
 	t.Run("AwayFromTLS", func(t *testing.T) {
 		leaked = nil
@@ -98,16 +87,12 @@ func TestCredentialsStayBehind(t *testing.T) {
 		img := parse(t, "registry.example.com/app")
 		_, err := c.ListTags(t.Context(), img, login(img))
 		checkError(t, err, v1.ReadOperationFailedReason, "without TLS")
-		if len(leaked) != 0 {
-			t.Errorf("the address without TLS was asked")
-		}
+		NewWithT(t).Expect(leaked).To(BeEmpty(), "the address without TLS was asked")
 	})
 	t.Run("AnotherRegistry", func(t *testing.T) {
 		reg, img := start(t)
 		_, err := newTestClient(t).ListTags(t.Context(), img, login(parse(t, "ghcr.io/org/app")))
 		checkError(t, err, v1.ReadOperationFailedReason, "another registry")
-		if n := reg.Count(registrytest.Any); n != 0 {
-			t.Errorf("got %d requests with credentials for another registry, want none", n)
-		}
+		NewWithT(t).Expect(reg.Count(registrytest.Any)).To(BeZero(), "requests with credentials for another registry, want none")
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -32,17 +34,14 @@ func TestManifest(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg.Reset()
 			got, err := c.Manifest(t.Context(), img, tc.reference, AuthOptions{})
 			if err != nil || got.Digest != tc.wantDigest || got.MediaType != tc.wantType {
 				t.Errorf("got %s of type %s, error %v, want %s of type %s", got.Digest, got.MediaType, err, tc.wantDigest, tc.wantType)
 			}
-			if digestOf(got.Bytes) != tc.wantDigest {
-				t.Errorf("the bytes are not those of the manifest: %s", got.Bytes)
-			}
-			if n := reg.Count(registrytest.ManifestGet); n != 1 {
-				t.Errorf("got %d requests for the manifest, want 1", n)
-			}
+			g.Expect(digestOf(got.Bytes)).To(Equal(tc.wantDigest), "the bytes are not those of the manifest: %s", got.Bytes)
+			g.Expect(reg.Count(registrytest.ManifestGet)).To(Equal(1), "requests for the manifest, want 1")
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/auth"
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,18 +47,14 @@ func TestCloudCredentials(t *testing.T) {
 			identities := map[string]bool{}
 			for range 3 {
 				got, err := g.AuthOptions(t.Context(), repository(cloudSpec(tc.image, tc.provider, named)))
-				if err != nil {
-					t.Fatalf("%s: %v", tc.reason, err)
-				}
+				NewWithT(t).Expect(err).NotTo(HaveOccurred(), tc.reason)
 				config, err := got.Authenticator().Authorization()
 				if err != nil || config.Username != tc.wantUsername || config.Password == "" || got.String() != tc.wantOrigin {
 					t.Errorf("%s: got %q of %s, %v", tc.reason, config.Username, got, err)
 				}
 				identities[got.Identity()] = true
 			}
-			if len(identities) != 1 {
-				t.Errorf("%s: the identity changed although nothing did", tc.reason)
-			}
+			NewWithT(t).Expect(identities).To(HaveLen(1), "%s: the identity changed although nothing did", tc.reason)
 			c.checkAskedOnce(t, tc.wantAsked)
 		})
 	}
@@ -79,9 +75,7 @@ func (c *clouds) checkAskedOnce(t *testing.T, hosts []string) {
 	for _, host := range hosts {
 		want[host] = 1
 	}
-	if diff := cmp.Diff(want, asked); diff != "" {
-		t.Errorf("requests by address, -want +got:\n%s", diff)
-	}
+	NewWithT(t).Expect(asked).To(BeComparableTo(want), "requests by address")
 }
 
 // TestTheControllersOwnIdentity tests the identity that is used where objects
@@ -97,9 +91,8 @@ func TestTheControllersOwnIdentity(t *testing.T) {
 	if err != nil || got.IsAnonymous() || got.String() != `spec.provider "aws"` {
 		t.Fatalf("got %v, %v", got, err)
 	}
-	if c.count("sts.eu-west-1.amazonaws.com") != 0 || c.count("api.ecr.eu-west-1.amazonaws.com") != 1 {
-		t.Errorf("asked %v", c.asked)
-	}
+	NewWithT(t).Expect(c.count("sts.eu-west-1.amazonaws.com")).To(BeZero(), "asked %v", c.asked)
+	NewWithT(t).Expect(c.count("api.ecr.eu-west-1.amazonaws.com")).To(Equal(1), "asked %v", c.asked)
 }
 
 // TestAChangedAccountIsSomebodyElse tests that tokens are not kept beyond what
@@ -110,23 +103,15 @@ func TestAChangedAccountIsSomebodyElse(t *testing.T) {
 	g := newCloudGetter(t, k, nil)
 	ask := func() {
 		t.Helper()
-		if _, err := g.AuthOptions(t.Context(), repository(cloudSpec(imageAWS, "aws", "aws"))); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(g.AuthOptions(t.Context(), repository(cloudSpec(imageAWS, "aws", "aws")))).Error().NotTo(HaveOccurred())
 	}
 	ask()
 	account := accounts()[0]
-	if err := k.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(k.Get(t.Context(), client.ObjectKeyFromObject(account), account)).To(Succeed())
 	account.Annotations["eks.amazonaws.com/role-arn"] = "arn:aws:iam::123456789012:role/other"
-	if err := k.Update(t.Context(), account); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(k.Update(t.Context(), account)).To(Succeed())
 	ask()
-	if got := c.count("sts.eu-west-1.amazonaws.com"); got != 2 {
-		t.Errorf("roles were assumed %d times, want once for each", got)
-	}
+	NewWithT(t).Expect(c.count("sts.eu-west-1.amazonaws.com")).To(Equal(2), "roles were assumed")
 }
 
 func TestWhoseCredentialsCount(t *testing.T) {
@@ -151,13 +136,8 @@ func TestWhoseCredentialsCount(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			before := len(c.proxy.Targets())
-			got, err := g.AuthOptions(t.Context(), repository(tc.spec))
-			if err != nil || got.String() != tc.wantOrigin {
-				t.Errorf("%s: got %v, %v", tc.reason, got, err)
-			}
-			if asked := len(c.proxy.Targets()) > before; asked != tc.wantAsked {
-				t.Errorf("%s: the cloud was asked: %v", tc.reason, asked)
-			}
+			NewWithT(t).Expect(g.AuthOptions(t.Context(), repository(tc.spec))).To(HaveField("String()", Equal(tc.wantOrigin)), tc.reason)
+			NewWithT(t).Expect(len(c.proxy.Targets()) > before).To(Equal(tc.wantAsked), "%s: the cloud was asked", tc.reason)
 		})
 	}
 }
@@ -199,9 +179,7 @@ func TestCloudsAreNotAsked(t *testing.T) {
 				reason = v1.AuthenticationFailedReason
 			}
 			checkError(t, err, reason, tc.words...)
-			if asked := c.proxy.Targets(); len(asked) > 0 {
-				t.Errorf("%s: asked %v", tc.reason, asked)
-			}
+			NewWithT(t).Expect(c.proxy.Targets()).To(BeEmpty(), "%s: who was asked", tc.reason)
 		})
 	}
 }
@@ -260,9 +238,7 @@ func TestCloudErrors(t *testing.T) {
 				checkError(t, err, v1.AuthenticationFailedReason, append(tc.words, "gave no credentials")...)
 				texts[err.Error()] = true
 			}
-			if len(texts) != 1 {
-				t.Errorf("%s: the text changes from try to try: %v", tc.reason, texts)
-			}
+			NewWithT(t).Expect(texts).To(HaveLen(1), "%s: the text changes from try to try", tc.reason)
 		})
 	}
 }
@@ -291,11 +267,44 @@ func TestTheTimeoutSpansTheCloud(t *testing.T) {
 	g := newCloudGetter(t, cloudCluster(nil, c.secret()), nil)
 	_, err := g.AuthOptions(timeout(t, 200*time.Millisecond), repository(cloudSpec(imageAWS, "aws", "aws")))
 	checkError(t, err, v1.AuthenticationFailedReason, "no answer in time", "spec.timeout")
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want the cause", err)
-	}
+	NewWithT(t).Expect(err).To(MatchError(context.DeadlineExceeded), "want the cause")
 	release()
-	if !auth.IsObjectLevelWorkloadIdentityEnabled() {
-		t.Error("the library must know of the feature gate")
+	NewWithT(t).Expect(auth.IsObjectLevelWorkloadIdentityEnabled()).To(BeTrue(), "the library must know of the feature gate")
+}
+
+// TestNobodyReadsTheControllersCredentials tests that whoever writes an
+// ImageRepository can't bring both a proxy and the authority that it needs to
+// read what passes, where what passes is not theirs.
+func TestNobodyReadsTheControllersCredentials(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AK")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CA_BUNDLE", "") // of this machine
+	c := startClouds(t)
+	ca := dataSecret("ca", map[string][]byte{"ca.crt": validPair(t).cert})
+	g := newCloudGetter(t, cloudCluster(nil, c.secret(), ca), nil)
+	for name, tc := range map[string]struct {
+		account   string
+		cert      bool
+		wantError bool
+	}{
+		"proxy and authority":             {cert: true, wantError: true},
+		"proxy":                           {},
+		"their own account":               {account: "aws", cert: true},
+		"their own account and the proxy": {account: "aws"},
+	} {
+		spec := func(s *v1.ImageRepositorySpec) {
+			cloudSpec(imageAWS, "aws", tc.account)(s)
+			if tc.cert {
+				s.CertSecretRef = secretRef("ca")
+			}
+		}
+		before := len(c.asked)
+		_, err := g.AuthOptions(t.Context(), repository(spec))
+		NewWithT(t).Expect(err != nil).To(Equal(tc.wantError), name)
+		if tc.wantError {
+			checkError(t, err, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" and the ca.crt of Secret "ca" together could read`)
+			NewWithT(t).Expect(c.asked).To(HaveLen(before), "%s: the cloud was asked", name)
+		}
 	}
 }

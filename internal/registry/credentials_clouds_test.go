@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluxcd/pkg/auth"
@@ -216,9 +217,7 @@ func newCloudGetter(t *testing.T, c client.Client, change func(*credentials.Clou
 	auth.EnableObjectLevelWorkloadIdentity()
 	t.Cleanup(auth.DisableObjectLevelWorkloadIdentity)
 	tokens, err := credentials.NewTokenCache(100, time.Hour, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	cloud := credentials.Cloud{Client: c, Tokens: tokens, ObjectLevel: true}
 	if change != nil {
 		change(&cloud)

@@ -5,10 +5,10 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
@@ -32,9 +32,7 @@ func TestIdentity(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if same := tc.auth.Identity() == base.Identity(); same != tc.same {
-				t.Errorf("%s: got same identity %v, want %v", tc.reason, same, tc.same)
-			}
+			NewWithT(t).Expect(tc.auth.Identity() == base.Identity()).To(Equal(tc.same), "%s: the identity", tc.reason)
 		})
 	}
 	if a, b := credentials.AnonymousBecause("a"), (AuthOptions{}); a.Identity() != b.Identity() || !a.IsAnonymous() {
@@ -43,18 +41,16 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestNoVerbPrintsCredentials(t *testing.T) {
+	g := NewWithT(t)
 	auth := NewAuthOptions(parse(t, "ghcr.io/org/app"), authn.AuthConfig{Username: "u", Password: canary, Auth: canary}, "")
 	encoded, err := json.Marshal(map[string]any{"auth": auth})
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	texts := []string{string(encoded)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		texts = append(texts, fmt.Sprintf(verb, auth), fmt.Sprintf(verb, &auth), fmt.Sprintf(verb, []AuthOptions{auth}))
 	}
 	for _, text := range texts {
-		if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
-			t.Errorf("credentials are printed: %s", text)
-		}
+		g.Expect(text).NotTo(ContainSubstring(canary), "credentials are printed")
+		g.Expect(text).NotTo(ContainSubstring(fmt.Sprintf("%x", canary)), "credentials are printed")
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -59,21 +59,18 @@ func TestProxies(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			c := newCluster([]*corev1.Secret{proxySecret("proxy", tc.address, tc.username, tc.password)}, nil)
 			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("proxy") }))
 			if tc.wantErr != "" {
 				checkError(t, err, v1.AuthenticationFailedReason, `Secret "proxy" of spec.proxySecretRef `, tc.wantErr)
 				return
 			}
-			if err != nil {
-				t.Fatalf("%s: %v", tc.reason, err)
-			}
+			g.Expect(err).NotTo(HaveOccurred(), tc.reason)
 			if got := auth.Transport.Proxy.String(); got != tc.want || auth.Identity() == "" || !auth.IsAnonymous() {
 				t.Errorf("%s: got %s", tc.reason, got)
 			}
-			if printed := fmt.Sprintf("%v %+v %#v", auth, auth, auth); strings.Contains(printed, "proxy.example.com") {
-				t.Errorf("%s: the identity prints as %s", tc.reason, printed)
-			}
+			g.Expect(fmt.Sprintf("%v %+v %#v", auth, auth, auth)).NotTo(ContainSubstring("proxy.example.com"), "%s: the identity prints as", tc.reason)
 		})
 	}
 }
@@ -126,17 +123,13 @@ func TestIdentityOfWays(t *testing.T) {
 				spec(s)
 			}
 		}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		return auth.Identity()
 	}
 	want := identity(t, nil, nil)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if same := identity(t, tc.spec, tc.change) == want; same != tc.same {
-				t.Errorf("%s: got the same identity: %v", tc.reason, same)
-			}
+			NewWithT(t).Expect(identity(t, tc.spec, tc.change) == want).To(Equal(tc.same), "%s: the identity", tc.reason)
 		})
 	}
 }
@@ -151,9 +144,7 @@ func TestOneSecretForAll(t *testing.T) {
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
 		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("all"), secretRef("all"), secretRef("all")
 	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	if auth.IsAnonymous() || auth.Transport.TLS == nil || auth.Transport.Proxy == nil || len(c.read) != 1 {
 		t.Errorf("got %v with %+v, of the Secrets %v", auth, auth.Transport.Key, c.read)
 	}

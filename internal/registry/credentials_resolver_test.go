@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,21 +130,16 @@ func TestAuthOptions(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			c := newCluster(secrets, accounts)
 			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(tc.spec))
-			if err != nil {
-				t.Fatalf("%s: %v", tc.reason, err)
-			}
+			g.Expect(err).NotTo(HaveOccurred(), tc.reason)
 			config, err := auth.Authenticator().Authorization()
 			if err != nil || config.Username != tc.wantUsername || auth.IsAnonymous() != (tc.wantUsername == "") {
 				t.Errorf("%s: got username %q, error %v, want %q", tc.reason, config.Username, err, tc.wantUsername)
 			}
-			if auth.String() != tc.wantOrigin {
-				t.Errorf("%s: got origin %q, want %q", tc.reason, auth, tc.wantOrigin)
-			}
-			if diff := cmp.Diff(tc.wantRead, c.read); diff != "" {
-				t.Errorf("%s: objects read, -want +got:\n%s", tc.reason, diff)
-			}
+			g.Expect(auth.String()).To(Equal(tc.wantOrigin), "%s: got origin %q", tc.reason, auth)
+			g.Expect(c.read).To(BeComparableTo(tc.wantRead), "%s: objects read", tc.reason)
 		})
 	}
 }
@@ -208,7 +203,5 @@ func TestAnonymousAccessThatWasRefusedSaysWhy(t *testing.T) {
 	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: credentials.AnonymousBecause(`no credentials for ghcr.io are in Secret "quay"`)}
 	got := op.describeRefusal("ghcr.io", "401 UNAUTHORIZED")
 	want := `registry ghcr.io refused anonymous access (401 UNAUTHORIZED), and no credentials for ghcr.io are in Secret "quay"`
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
+	NewWithT(t).Expect(got).To(Equal(want))
 }

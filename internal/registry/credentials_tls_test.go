@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -76,22 +76,19 @@ func TestCertificates(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			c := newCluster([]*corev1.Secret{dataSecret("certs", tc.data)}, nil)
 			auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("certs") }))
 			if tc.wantErr != "" {
 				checkError(t, err, v1.AuthenticationFailedReason, `Secret "certs" of spec.certSecretRef `+tc.wantErr)
 				return
 			}
-			if err != nil {
-				t.Fatalf("%s: %v", tc.reason, err)
-			}
+			g.Expect(err).NotTo(HaveOccurred(), tc.reason)
 			config := auth.Transport.TLS
-			if config.MinVersion != tls.VersionTLS12 || config.InsecureSkipVerify {
-				t.Error("no server may be trusted with less")
-			}
-			if (config.RootCAs != nil) != tc.wantCA || (len(config.Certificates) > 0) != tc.wantClient {
-				t.Errorf("%s: got authorities %v and client certificates %d", tc.reason, config.RootCAs, len(config.Certificates))
-			}
+			g.Expect(config.MinVersion).To(BeEquivalentTo(tls.VersionTLS12), "no server may be trusted with less")
+			g.Expect(config.InsecureSkipVerify).To(BeFalse(), "no server may be trusted with less")
+			g.Expect(config.RootCAs != nil).To(Equal(tc.wantCA), "%s: got authorities %v and client certificates %d", tc.reason, config.RootCAs, len(config.Certificates))
+			g.Expect(len(config.Certificates) > 0).To(Equal(tc.wantClient), "%s: got authorities %v and client certificates %d", tc.reason, config.RootCAs, len(config.Certificates))
 			if !auth.IsAnonymous() || auth.Identity() == "" || auth.CertOrigin != `Secret "certs"` {
 				t.Errorf("%s: got %q of %q, which must have an identity", tc.reason, auth.Identity(), auth.CertOrigin)
 			}
@@ -103,9 +100,7 @@ func TestCertificates_SystemRootsStayTrusted(t *testing.T) {
 	own := validPair(t)
 	c := newCluster([]*corev1.Secret{dataSecret("ca", map[string][]byte{"ca.crt": own.cert})}, nil)
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("ca") }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	want, err := x509.SystemCertPool()
 	if err != nil {
 		t.Skip("this machine has no roots")
@@ -127,9 +122,7 @@ func TestCertificates_OldKeysAreWarnedOfOnce(t *testing.T) {
 		t.Helper()
 		repo := repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef(secret) })
 		repo.UID = uid
-		if _, err := g.AuthOptions(t.Context(), repo); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(g.AuthOptions(t.Context(), repo)).Error().NotTo(HaveOccurred())
 	}
 	const message = `Secret "old" has the deprecated keys caFile, keyFile: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile`
 	steps := []struct {
@@ -147,8 +140,6 @@ func TestCertificates_OldKeysAreWarnedOfOnce(t *testing.T) {
 	for _, step := range steps {
 		told = nil
 		step.do()
-		if diff := cmp.Diff(step.want, told); diff != "" {
-			t.Errorf("%s: -want +got:\n%s", step.reason, diff)
-		}
+		NewWithT(t).Expect(told).To(BeComparableTo(step.want), step.reason)
 	}
 }

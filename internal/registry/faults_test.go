@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -152,6 +154,7 @@ func TestFaults(t *testing.T) {
 		for way, option := range logins {
 			for operation, read := range readers {
 				t.Run(name+"/"+way+"/"+operation, func(t *testing.T) {
+					g := NewWithT(t)
 					checkGoroutines(t)
 					reg, img := start(t, option)
 					injectAnswers(reg, tc.fault(reg))
@@ -161,23 +164,17 @@ func TestFaults(t *testing.T) {
 						patience = 500 * time.Millisecond
 					}
 					err := read(timeout(t, patience), c, img, login(img))
-					if n := reg.Count(registrytest.Any); n > 60 {
-						t.Errorf("%s: got %d requests, want an end", tc.reason, n)
-					}
+					g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: requests, want an end", tc.reason)
 					want, special := tc.others[operation]
 					if !special {
 						want = tc.all
 					}
 					if want.reason == "" {
-						if err != nil {
-							t.Errorf("%s: %v", tc.reason, err)
-						}
+						g.Expect(err).NotTo(HaveOccurred(), tc.reason)
 						return
 					}
 					checkError(t, err, want.reason, want.words, img.String())
-					if e := errorOf(t, err); e.StatusCode != want.status {
-						t.Errorf("%s: got status %d, want %d", tc.reason, e.StatusCode, want.status)
-					}
+					g.Expect(errorOf(t, err).StatusCode).To(Equal(want.status), "%s: the status", tc.reason)
 				})
 			}
 		}

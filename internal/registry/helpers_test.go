@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -154,9 +157,7 @@ func checkGoroutines(t *testing.T) {
 func parse(t testing.TB, spelling string) image.Name {
 	t.Helper()
 	img, err := image.Parse(spelling, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return img
 }
 
@@ -186,31 +187,77 @@ func timeout(t testing.TB, d time.Duration) context.Context {
 // some words, no secret and no port other than the registry's.
 func checkError(t *testing.T, err error, reason string, words ...string) {
 	t.Helper()
+	g := NewWithT(t)
 	e := errorOf(t, err)
-	if e.Reason() != reason {
-		t.Errorf("got reason %s, want %s, of: %v", e.Reason(), reason, err)
-	}
+	g.Expect(e.Reason()).To(Equal(reason), "got reason %s, want %s, of: %v", e.Reason(), reason, err)
 	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("%q is missing in: %v", word, err)
-		}
+		g.Expect(err.Error()).To(ContainSubstring(word), "%q is missing in: %v", word, err)
 	}
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		if strings.Contains(cause.Error(), canary) {
-			t.Errorf("the error holds a secret: %v", cause)
-		}
+		g.Expect(cause.Error()).NotTo(ContainSubstring(canary), "the error holds a secret: %v", cause)
 	}
-	if text := strings.ReplaceAll(err.Error(), e.Host, "HOST"); strings.Contains(text, "127.0.0.1:") {
-		t.Errorf("the error holds an ephemeral address: %v", err)
-	}
+	g.Expect(strings.ReplaceAll(err.Error(), e.Host, "HOST")).NotTo(ContainSubstring("127.0.0.1:"), "the error holds an ephemeral address: %v", err)
 }
 
 // errorOf returns the *Error that err must be.
 func errorOf(t *testing.T, err error) *Error {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got error %v (%T), want an *Error", err, err)
-	}
+	NewWithT(t).Expect(errors.As(err, &e)).To(BeTrue(), "got error %v (%T), want an *Error", err, err)
 	return e
+}
+
+// discard swallows what servers log about clients that fail on purpose.
+var discard = log.New(io.Discard, "", 0)
+
+// unusedAddress returns a loopback address on which nobody listens.
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// failingDialer returns a dialer that reaches nothing.
+func failingDialer(err error) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+	}
+}
+
+// greeter listens, takes connections, and sends each a text and no more. It returns its
+// address.
+func greeter(t *testing.T, text string) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	var conns []net.Conn
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte(text))
+			conns = append(conns, conn)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	})
+	return listener.Addr().String()
+}
+
+// dialTo returns a dialer that reaches one address, whatever is asked for.
+func dialTo(address string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
 }

@@ -60,9 +60,7 @@ func TestNothingLeaks(t *testing.T) {
 		"Routed":  func(*testing.T) AuthOptions { return via("routed", nil, nil) },
 		"Proxied": func(t *testing.T) AuthOptions {
 			proxy, err := url.Parse(proxytest.StartHTTP(t).Address())
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			return via("proxied", nil, proxy)
 		},
 	}

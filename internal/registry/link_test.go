@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 func TestNextLink(t *testing.T) {
@@ -34,16 +36,13 @@ func TestNextLink(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			got, found, err := nextLink(tc.headers)
-			if (err != nil) != tc.wantErr {
-				t.Fatalf("%s: got error %v", tc.reason, err)
-			}
+			g.Expect(err != nil).To(Equal(tc.wantErr), "%s: got error %v", tc.reason, err)
 			if !found {
 				got = ""
 			}
-			if got != tc.want {
-				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
-			}
+			g.Expect(got).To(Equal(tc.want), tc.reason)
 		})
 	}
 }
@@ -80,9 +79,7 @@ func TestResolvePage(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			page, err := url.Parse(tc.page)
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			got, err := resolvePage(page, tc.target)
 			switch {
 			case tc.want == "" && err == nil:

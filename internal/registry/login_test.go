@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -31,9 +33,7 @@ func withClock(clock *registrytest.Clock) ClientOption {
 func requestsOfAList(t *testing.T, c *testClient, reg *registrytest.Registry, img image.Name, auth AuthOptions) counts {
 	t.Helper()
 	reg.Reset()
-	if _, err := c.ListTags(t.Context(), img, auth); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(c.ListTags(t.Context(), img, auth)).Error().NotTo(HaveOccurred())
 	return reg.Counts()
 }
 
@@ -54,21 +54,18 @@ func TestTokensAreUsedUntilTheyExpire(t *testing.T) {
 	}
 	for _, step := range steps {
 		clock.Advance(step.after)
-		if diff := cmp.Diff(step.want, requestsOfAList(t, c, reg, img, login(img))); diff != "" {
-			t.Errorf("%s: -want +got:\n%s", step.reason, diff)
-		}
+		NewWithT(t).Expect(requestsOfAList(t, c, reg, img, login(img))).To(BeComparableTo(step.want), step.reason)
 	}
 }
 
 func TestARevokedTokenIsRenewed(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t)
 	requestsOfAList(t, c, reg, img, login(img))
 	reg.ExpireTokens()
 	want := counts{registrytest.Token: 1, registrytest.Tags: 2}
-	if diff := cmp.Diff(want, requestsOfAList(t, c, reg, img, login(img))); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	g.Expect(requestsOfAList(t, c, reg, img, login(img))).To(BeComparableTo(want))
 	// One that is never taken is not renewed for ever.
 	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		reg.ExpireTokens()
@@ -77,34 +74,27 @@ func TestARevokedTokenIsRenewed(t *testing.T) {
 	reg.Reset()
 	_, err := c.ListTags(t.Context(), img, login(img))
 	checkError(t, err, v1.AuthenticationFailedReason)
-	if diff := cmp.Diff(want, reg.Counts()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	g.Expect(reg.Counts()).To(BeComparableTo(want))
 }
 
 // TestWhatIsShared tests that each registry is pinged once, and that each
 // identity and repository has a session of its own.
 func TestWhatIsShared(t *testing.T) {
+	g := NewWithT(t)
 	reg, app := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Push(t, "other", "1.0.0")
 	c := newTestClient(t)
 	requestsOfAList(t, c, reg, app, login(app))
 
 	other := parse(t, reg.Image("other"))
-	if diff := cmp.Diff(counts{registrytest.Token: 1, registrytest.Tags: 1}, requestsOfAList(t, c, reg, other, login(other))); diff != "" {
-		t.Errorf("another repository of a known host: -want +got:\n%s", diff)
-	}
+	g.Expect(requestsOfAList(t, c, reg, other, login(other))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "another repository of a known host")
 	wrong := NewAuthOptions(app, authn.AuthConfig{Username: "user", Password: "new"}, "")
 	_, err := c.ListTags(t.Context(), app, wrong)
 	checkError(t, err, v1.AuthenticationFailedReason)
-	if diff := cmp.Diff(counts{registrytest.Tags: 1}, requestsOfAList(t, c, reg, app, login(app))); diff != "" {
-		t.Errorf("the old password still counts for who has it: -want +got:\n%s", diff)
-	}
+	g.Expect(requestsOfAList(t, c, reg, app, login(app))).To(BeComparableTo(counts{registrytest.Tags: 1}), "the old password still counts for who has it")
 	reg.Push(t, "third", "1.0.0")
 	third := parse(t, reg.Image("third"))
-	if diff := cmp.Diff(counts{registrytest.Token: 1, registrytest.Tags: 1}, requestsOfAList(t, c, reg, third, login(third))); diff != "" {
-		t.Errorf("a wrong password costs others a ping: -want +got:\n%s", diff)
-	}
+	g.Expect(requestsOfAList(t, c, reg, third, login(third))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "a wrong password costs others a ping")
 }
 
 // TestManyAtOnce tests that those who come at the same time get one pass, and
@@ -155,4 +145,48 @@ func TestAWaiterGivesUp(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestListTags_ALoginThatFailsIsNoRefusalOfASize tests that a token server whose error
+// has the status by which registries refuse the size of a page is asked once.
+func TestListTags_ALoginThatFailsIsNoRefusalOfASize(t *testing.T) {
+	for _, status := range []int{400, 405, 413, 416, 422} {
+		reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+		reg.Inject(registrytest.Token, registrytest.Status(status, ""))
+		_, err := newTestClient(t).ListTags(t.Context(), img, login(img))
+		if e := errorOf(t, err); e.StatusCode != status || reg.Count(registrytest.Token) != 1 {
+			t.Errorf("%d: got %v, and %d requests for a token", status, err, reg.Count(registrytest.Token))
+		}
+	}
+}
+
+// TestSession_DropsARefusedToken tests that an operation which can't renew its token
+// does not keep the next ones from getting one: the challenge names a scope that the
+// token server refuses, another token server that is gone, or none at all.
+func TestSession_DropsARefusedToken(t *testing.T) {
+	cases := map[string]struct{ reason, challenge string }{
+		"Scope": {reason: "a placeholder (cloudflare/serverless-registry#148)", challenge: `Bearer realm="http://HOST/token",service="registrytest",scope="placeholder"`},
+		"Realm": {reason: "a realm that has no token server", challenge: `Bearer realm="http://HOST/gone"`},
+		"None":  {reason: "no realm", challenge: "Bearer"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
+			c := newTestClient(t)
+			requestsOfAList(t, c, reg, img, login(img))
+			reg.ExpireTokens()
+			reg.Inject(registrytest.Tags, registrytest.Times(1, challenge(strings.Replace(tc.challenge, "HOST", img.Host(), 1))))
+			reg.Inject(registrytest.Token, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+				if req.FormValue("scope") == "placeholder" {
+					w.WriteHeader(http.StatusBadRequest)
+					return
+				}
+				next.ServeHTTP(w, req)
+			})
+			_, err := c.ListTags(t.Context(), img, login(img))
+			_ = errorOf(t, err)
+			requests := requestsOfAList(t, c, reg, img, login(img))
+			NewWithT(t).Expect(requests[registrytest.Tags]).To(Equal(1), "%s: the refused token was sent again: %v", tc.reason, requests)
+		})
+	}
 }

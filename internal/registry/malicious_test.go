@@ -14,23 +14,22 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // bomb is a compressed body of 256 MiB.
 func bomb(t *testing.T) []byte {
 	t.Helper()
+	g := NewWithT(t)
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	block := bytes.Repeat([]byte{' '}, 1<<20)
 	for range 256 {
-		if _, err := w.Write(block); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(w.Write(block)).Error().NotTo(HaveOccurred())
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(w.Close()).To(Succeed())
 	return b.Bytes()
 }
 
@@ -143,6 +142,7 @@ func TestHostileRegistries(t *testing.T) {
 		"AbsurdRetryAfter": {registrytest.RetryAfter(429, strings.Repeat("9", 300)), "limits the rate of requests (429)"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			checkGoroutines(t)
 			for operation, read := range readers {
 				reg, img := start(t, registrytest.WithTokenAuth("user", canary))
@@ -155,9 +155,8 @@ func TestHostileRegistries(t *testing.T) {
 				ctx := timeout(t, patience)
 				took, err := allocated(func() error { return read(ctx, c, img, login(img)) })
 				t.Logf("%-7s %8d KiB %3d requests: %v", operation, took>>10, reg.Count(registrytest.Any), err)
-				if took > allowed || reg.Count(registrytest.Any) > 60 {
-					t.Errorf("%s: %d bytes were allocated, and %d requests made", operation, took, reg.Count(registrytest.Any))
-				}
+				g.Expect(took).To(BeNumerically("<=", allowed), "%s: bytes were allocated", operation)
+				g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: bytes were allocated", operation)
 				if patience > time.Second && errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s: only the timeout ended it", operation)
 				}
@@ -214,6 +213,7 @@ func TestHostileTokenServers(t *testing.T) {
 		"FileAfter":     {registrytest.Redirect("file:///etc/passwd"), "at an address that is not allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			checkGoroutines(t)
 			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 			reg.Inject(registrytest.Token, tc.fault)
@@ -227,9 +227,8 @@ func TestHostileTokenServers(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.words) || strings.ContainsAny(err.Error(), "\r\n") {
 				t.Errorf("got %v, want %q", err, tc.words)
 			}
-			if took > 32<<20 || reg.Count(registrytest.Any) > 10 {
-				t.Errorf("%d bytes were allocated, and %d requests made", took, reg.Count(registrytest.Any))
-			}
+			g.Expect(took).To(BeNumerically("<=", 32<<20), "bytes were allocated")
+			g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 10), "bytes were allocated")
 		})
 	}
 }
@@ -250,6 +249,7 @@ func TestHostileTags(t *testing.T) {
 // TestHostileDigests tests digests that a registry names and that are none of
 // sha256: the digest is that of the manifest then.
 func TestHostileDigests(t *testing.T) {
+	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	want := reg.Push(t, "app", "1.0.0")
 	img := parse(t, reg.Image("app"))
@@ -259,9 +259,6 @@ func TestHostileDigests(t *testing.T) {
 	} {
 		reg.Heal()
 		reg.Inject(registrytest.ManifestHead, registrytest.SetHeader(digestHeader, named))
-		got, err := newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})
-		if err != nil || got != want {
-			t.Errorf("%q: got %q, error %v, want %q", named, got, err, want)
-		}
+		g.Expect(newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})).To(Equal(want), "%q", named)
 	}
 }

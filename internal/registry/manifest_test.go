@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -51,33 +51,26 @@ func TestDigest(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg := registrytest.Start(t)
 			want := reg.PushIndex(t, "app", "1.0.0", "linux/amd64", "linux/arm64")
 			for kind, fault := range tc.faults {
 				reg.Inject(kind, fault)
 			}
-			got, err := newTestClient(t).Digest(t.Context(), parse(t, reg.Image("app")), "1.0.0", AuthOptions{})
-			if err != nil || got != want {
-				t.Errorf("%s: got %s, error %v, want the digest of the index, %s", tc.reason, got, err, want)
-			}
-			if diff := gocmp.Diff(tc.wantRequests, reg.Counts()); diff != "" {
-				t.Errorf("%s: requests, -want +got:\n%s", tc.reason, diff)
-			}
+			g.Expect(newTestClient(t).Digest(t.Context(), parse(t, reg.Image("app")), "1.0.0", AuthOptions{})).To(Equal(want), tc.reason)
+			g.Expect(reg.Counts()).To(BeComparableTo(tc.wantRequests), "%s: requests", tc.reason)
 		})
 	}
 }
 
 func TestDigestAsksForIndexesFirst(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t)
 	reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
-	if _, err := newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})).Error().NotTo(HaveOccurred())
 	for _, req := range reg.Requests()[1:] {
 		accept := req.Header.Get("Accept")
-		if !strings.HasPrefix(accept, "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, ") {
-			t.Errorf("%s accepts %q", req.Method, accept)
-		}
+		g.Expect(accept).To(HavePrefix("application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "), "%s accepts", req.Method)
 	}
 }
 
@@ -97,14 +90,12 @@ func TestExists(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg, img := start(t)
 			if tc.fault != nil {
 				reg.Inject(registrytest.ManifestHead, tc.fault)
 			}
-			got, err := newTestClient(t).Exists(t.Context(), img, tc.tag, AuthOptions{})
-			if err != nil || got != tc.want {
-				t.Errorf("%s: got %v, error %v, want %v", tc.reason, got, err, tc.want)
-			}
+			g.Expect(newTestClient(t).Exists(t.Context(), img, tc.tag, AuthOptions{})).To(Equal(tc.want), tc.reason)
 			if heads, gets := reg.Count(registrytest.ManifestHead), reg.Count(registrytest.ManifestGet); heads != 1 || gets != tc.wantGets {
 				t.Errorf("%s: got %d HEADs and %d GETs, want 1 and %d", tc.reason, heads, gets, tc.wantGets)
 			}
@@ -115,15 +106,12 @@ func TestExists(t *testing.T) {
 // TestMalformedTagsDontExist tests that what is no tag is given up without a
 // question, so that it can't keep a policy forever.
 func TestMalformedTagsDontExist(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t)
 	for _, tag := range []string{"", "a b", "../other", strings.Repeat("a", 129)} {
-		if found, err := newTestClient(t).Exists(t.Context(), img, tag, AuthOptions{}); err != nil || found {
-			t.Errorf("%q: got %v, error %v", tag, found, err)
-		}
+		g.Expect(newTestClient(t).Exists(t.Context(), img, tag, AuthOptions{})).To(BeFalse(), "%q", tag)
 	}
-	if heads := reg.Count(registrytest.ManifestHead); heads != 0 {
-		t.Errorf("got %d HEADs, want none", heads)
-	}
+	g.Expect(reg.Count(registrytest.ManifestHead)).To(BeZero(), "HEADs, want none")
 }
 
 // TestExistsNeverGuesses tests that a failure, or a 404 of another server on the way,

@@ -4,13 +4,13 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
@@ -20,6 +20,7 @@ import (
 // TestFewAnswersAreLargeAtATime tests that large lists wait for each other, that
 // others don't wait for them, and that all are read in the end.
 func TestFewAnswersAreLargeAtATime(t *testing.T) {
+	g := NewWithT(t)
 	checkGoroutines(t)
 	reg, small := start(t)
 	begun, goOn := make(chan struct{}, 3*maxLarge), make(chan struct{})
@@ -45,30 +46,24 @@ func TestFewAnswersAreLargeAtATime(t *testing.T) {
 	for range maxLarge {
 		<-begun
 	}
-	if c.large.TryAcquire(1) {
-		t.Errorf("fewer than %d are large", maxLarge)
-	}
-	if tags, err := c.ListTags(t.Context(), small, AuthOptions{}); err != nil || len(tags) != 2 {
-		t.Errorf("a small list waits: got %q, error %v", tags, err)
-	}
+	g.Expect(c.large.TryAcquire(1)).To(BeFalse(), "fewer than %d are large", maxLarge)
+	g.Expect(c.ListTags(t.Context(), small, AuthOptions{})).To(HaveLen(2), "a small list waits")
 	if n := len(begun); n != 0 {
 		t.Errorf("%d more than %d large lists were read", n, maxLarge)
 	}
 	close(goOn)
 	all.Wait()
-	if !c.large.TryAcquire(maxLarge) {
-		t.Error("not all were released")
-	}
+	g.Expect(c.large.TryAcquire(maxLarge)).To(BeTrue(), "not all were released")
 }
 
 // TestALargeAnswerGivesUp tests that waiting ends with the operation's time.
 func TestALargeAnswerGivesUp(t *testing.T) {
+	g := NewWithT(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := readBudget{ctx: ctx, large: semaphore.NewWeighted(0)}
 	n, err := io.Copy(io.Discard, b.reader(strings.NewReader(strings.Repeat("x", 2*largeRead))))
-	if !errors.Is(err, context.Canceled) || n < largeRead {
-		t.Errorf("read %d bytes, error %v", n, err)
-	}
+	g.Expect(err).To(MatchError(context.Canceled), "read")
+	g.Expect(n).To(BeNumerically(">=", largeRead), "read")
 	b.release()
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -41,9 +41,7 @@ func tokenRequests(t *testing.T, zoo *registrytest.Zoo) []url.Values {
 	for _, r := range zoo.Requests() {
 		if r.Kind == registrytest.Token {
 			query, err := url.ParseQuery(r.Query)
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			queries = append(queries, query)
 		}
 	}
@@ -60,15 +58,12 @@ func TestScope_IsNeverThatOfAPing(t *testing.T) {
 		"ghcr.io": "stefanprodan/podinfo", "gitea.example.com": "team/app", "public.ecr.aws": "docker/library/nginx", "europe-docker.pkg.dev": "project/team/app",
 	} {
 		t.Run(host, func(t *testing.T) {
+			g := NewWithT(t)
 			zoo.Registry(host).Push(t, repo, "1.0.0")
 			zoo.Reset()
-			if _, err := c.ListTags(t.Context(), parse(t, host+"/"+repo), AuthOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(c.ListTags(t.Context(), parse(t, host+"/"+repo), AuthOptions{})).Error().NotTo(HaveOccurred())
 			for _, query := range tokenRequests(t, zoo) {
-				if diff := cmp.Diff([]string{"repository:" + repo + ":pull"}, query["scope"]); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
+				g.Expect(query["scope"]).To(BeComparableTo([]string{"repository:" + repo + ":pull"}))
 			}
 		})
 	}
@@ -80,6 +75,7 @@ func TestScope_IsNeverThatOfAPing(t *testing.T) {
 func TestScope_IsThatOfTheRefusal(t *testing.T) {
 	for _, asked := range []string{"repository:docker-local/app:pull", "repository:app:pull,push", "repository:app:metadata_read"} {
 		t.Run(asked, func(t *testing.T) {
+			g := NewWithT(t)
 			var scopes [][]string
 			reg, img := start(t, registrytest.WithTokenAuth("", "any"))
 			reg.Inject(registrytest.Token, func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
@@ -100,15 +96,11 @@ func TestScope_IsThatOfTheRefusal(t *testing.T) {
 			clock := registrytest.NewClock()
 			c := newTestClient(t, withClock(clock))
 			for range 2 {
-				if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-					t.Fatal(err)
-				}
+				g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
 				clock.Advance(50 * time.Minute) // the token expires, the ping does not
 			}
 			want := [][]string{{"repository:app:pull"}, {asked}, {asked}}
-			if diff := cmp.Diff(want, scopes); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			g.Expect(scopes).To(BeComparableTo(want))
 		})
 	}
 }
@@ -134,21 +126,13 @@ func TestRedirect_ToAnotherRegistry(t *testing.T) {
 		"Password":  NewAuthOptions(img, quayPassword(), ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			tags, err := c.ListTags(t.Context(), img, auth)
-			if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" {
-				t.Fatalf("error %v, tags -want +got:\n%s", err, diff)
-			}
+			g := NewWithT(t)
+			g.Expect(c.ListTags(t.Context(), img, auth)).To(BeComparableTo([]string{"1.0.0", "1.1.0"}), "tags")
 			digest, err := c.Digest(t.Context(), img, "1.1.0", auth)
-			if err != nil {
-				t.Error(err)
-			}
-			if m, err := c.Manifest(t.Context(), img, digest, auth); err != nil || m.Digest != digest {
-				t.Errorf("got %s, error %v, want %s", m.Digest, err, digest)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(c.Manifest(t.Context(), img, digest, auth)).To(HaveField("Digest", digest))
 			zoo.Reset()
-			if _, err := c.ListTags(t.Context(), img, auth); err != nil {
-				t.Error(err)
-			}
+			g.Expect(c.ListTags(t.Context(), img, auth)).Error().NotTo(HaveOccurred())
 			if n := len(zoo.Requests()); n != 2 {
 				t.Errorf("a scan with a known token took %d requests, want 2: %v", n, zoo.Requests())
 			}
@@ -179,9 +163,7 @@ func TestRedirect_HostThatAsksForMore(t *testing.T) {
 			zoo.Registry("quay.io").Inject(registrytest.Tags, registrytest.RedirectHost("ghcr.io"))
 			zoo.Registry("ghcr.io").Inject(registrytest.Tags, challenge(tc.challenge))
 			_, err := c.ListTags(t.Context(), img, NewAuthOptions(img, quayPassword(), ""))
-			if err == nil || !strings.Contains(err.Error(), tc.words) {
-				t.Errorf("%s: got %v, want %q", tc.reason, err, tc.words)
-			}
+			NewWithT(t).Expect(err).To(MatchError(ContainSubstring(tc.words)), tc.reason)
 		})
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
@@ -51,13 +51,11 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 		"an address of its own":             {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			u, err := url.Parse(tc.target)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := transport.CheckRedirect(tc.host, tc.plain)(&http.Request{URL: u}, nil); !errors.Is(got, tc.want) {
-				t.Errorf("got %v, want %v", got, tc.want)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
+			err = transport.CheckRedirect(tc.host, tc.plain)(&http.Request{URL: u}, nil)
+			g.Expect(errors.Is(err, tc.want)).To(BeTrue(), "got %v, want %v", err, tc.want)
 		})
 	}
 }
@@ -65,6 +63,7 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 // TestRedirectsIntoThePrivateNetworkAreNotFollowed tests the same with all
 // requests that the client makes.
 func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
+	g := NewWithT(t)
 	for _, kind := range append([]registrytest.Kind{registrytest.Ping}, answers...) {
 		for _, target := range []string{"https://127.0.0.1:1/", "https://10.0.0.1/", "https://169.254.169.254/latest/"} {
 			reg := registrytest.Start(t, registrytest.WithTLS())
@@ -85,9 +84,8 @@ func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
 			}
 			checkError(t, read(t.Context(), c, img, AuthOptions{}), v1.ReadOperationFailedReason, "it redirects to an address that is not allowed")
 			for _, request := range reg.Requests() {
-				if strings.HasPrefix(request.Path, "/latest") || request.Path == "/" {
-					t.Errorf("%s was followed to %s", kind, target)
-				}
+				g.Expect(request.Path).NotTo(HavePrefix("/latest"), "%s was followed to %s", kind, target)
+				g.Expect(request.Path).NotTo(Equal("/"), "%s was followed to %s", kind, target)
 			}
 		}
 	}
@@ -96,15 +94,14 @@ func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
 // TestAProxyOfOnesOwnHoldsNobodyUp tests that whoever brings a proxy makes only
 // those wait who come through it: its answers may be its own.
 func TestAProxyOfOnesOwnHoldsNobodyUp(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		registrytest.RetryAfter(http.StatusTooManyRequests, "3600")(w, req, nil)
 	}))
 	defer proxy.Close()
 	address, err := url.Parse(proxy.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	c := newTestClient(t, withClock(registrytest.NewClock()), WithRateLimits(ratelimit.Config{InFlight: 1}))
 	theirs := via("theirs", nil, address)
 	for range 2 {
@@ -113,9 +110,7 @@ func TestAProxyOfOnesOwnHoldsNobodyUp(t *testing.T) {
 	}
 	mine := c.Open(Access{Image: img, Proxy: "mine"})
 	defer mine.Close()
-	if err := mine.admit(); err != nil {
-		t.Fatalf("the limiter of another proxy is paused: %v", err)
-	}
+	g.Expect(mine.admit()).To(Succeed(), "the limiter of another proxy is paused")
 	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
 	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || reg.Count(registrytest.Tags) != 1 {
 		t.Errorf("everybody waits: error %v, -want +got:\n%s", err, diff)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -27,20 +27,15 @@ func TestReferrersByTag(t *testing.T) {
 	check := func(want []Referrer, asked int) {
 		t.Helper()
 		reg.Reset()
-		got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("error %v, -want +got:\n%s", err, diff)
-		}
-		if n, tag := reg.Count(registrytest.Referrers), reg.Count(registrytest.ManifestGet); n != asked || tag != 1 {
-			t.Errorf("the API was asked %d times and the tag %d times, want %d and 1", n, tag, asked)
-		}
+		g := NewWithT(t)
+		g.Expect(c.Referrers(t.Context(), img, subject, AuthOptions{})).To(BeComparableTo(want))
+		g.Expect(reg.Count(registrytest.Referrers)).To(Equal(asked), "requests of the API")
+		g.Expect(reg.Count(registrytest.ManifestGet)).To(Equal(1), "requests of the tag")
 	}
 	check(nil, 1)
 	referrer := Referrer{MediaType: manifestType, Digest: subject, Size: 7, ArtifactType: "application/x", Annotations: map[string]string{"a": "b"}}
 	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": indexType, "manifests": []Referrer{referrer}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, index)
 	check([]Referrer{referrer}, 0)
 	clock = clock.Add(noReferrersFor + time.Second)
@@ -48,6 +43,7 @@ func TestReferrersByTag(t *testing.T) {
 }
 
 func TestReferrersByPages(t *testing.T) {
+	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	subject := reg.Push(t, "app", "1.0.0")
 	pages := 0
@@ -59,10 +55,7 @@ func TestReferrersByPages(t *testing.T) {
 		}
 		_, _ = fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[{"digest":"d%d"}]}`, pages)
 	})
-	got, err := newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})
-	if diff := cmp.Diff([]Referrer{{Digest: "d1"}, {Digest: "d2"}}, got); err != nil || diff != "" {
-		t.Errorf("error %v, -want +got:\n%s", err, diff)
-	}
+	g.Expect(newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})).To(BeComparableTo([]Referrer{{Digest: "d1"}, {Digest: "d2"}}))
 }
 
 // TestReferrerErrors tests that a list which can't be read is never taken for
@@ -109,10 +102,7 @@ func TestReferrerErrors(t *testing.T) {
 			if tc.reason == "" {
 				tc.reason = v1.ReadOperationFailedReason
 			}
-			got, err := newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})
-			if err == nil {
-				t.Fatalf("got %v", got)
-			}
+			_, err := newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})
 			checkError(t, err, tc.reason, append(tc.words, "failed to list the referrers of", subject)...)
 		})
 	}
@@ -151,6 +141,7 @@ func TestReferrers_AbsentAPI(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg := registrytest.Start(t)
 			subject := reg.PushIndex(t, "app", "1.0.0", "linux/amd64")
 			if tc.api != nil {
@@ -161,9 +152,8 @@ func TestReferrers_AbsentAPI(t *testing.T) {
 			}
 			c, img := newTestClient(t), parse(t, reg.Image("app"))
 			got, err := c.Referrers(t.Context(), img, subject, AuthOptions{})
-			if err != nil || len(got) != 0 {
-				t.Errorf("%s: got %v, error %v", tc.reason, got, err)
-			}
+			g.Expect(err).NotTo(HaveOccurred(), tc.reason)
+			g.Expect(got).To(BeEmpty(), tc.reason)
 			reg.Heal()
 			if tc.api != nil {
 				reg.Inject(registrytest.Referrers, tc.api)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
@@ -35,9 +37,7 @@ func TestRepository_BlockedCredentialsHoldUpNoOtherOperation(t *testing.T) {
 	_, err = repo.Digest(timeout(t, 1), "1.0.0")
 	checkError(t, err, v1.ReadOperationFailedReason, "in time")
 	close(goOn)
-	if err := <-first; err != nil {
-		t.Error(err)
-	}
+	NewWithT(t).Expect(<-first).To(Succeed())
 	repo.Close()
 }
 
@@ -56,7 +56,5 @@ func TestRepository_CredentialsThatPanicLeaveNothingBehind(t *testing.T) {
 		defer repo.Close()
 		_, _ = repo.List(t.Context(), "")
 	}()
-	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-		t.Error(err)
-	}
+	NewWithT(t).Expect(c.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
@@ -188,9 +190,7 @@ func checkSecrets(t *testing.T, place int, target string, tempts bool) {
 	img := parse(t, lureRegistry+"/app")
 	_, err := c.ListTags(t.Context(), img, login(img))
 	for _, u := range l.shown {
-		if !l.mayBeShown(u) {
-			t.Errorf("%q in place %d: a secret was shown to %s", target, l.place, u)
-		}
+		NewWithT(t).Expect(l.mayBeShown(u)).To(BeTrue(), "%q in place %d: a secret was shown to %s", target, l.place, u)
 	}
 	if err != nil && (strings.Contains(err.Error(), canary) || strings.Contains(fmt.Sprintf("%+v", err), canary)) {
 		t.Errorf("the error holds a secret: %v", err)

@@ -13,11 +13,11 @@ import (
 	"net/url"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
@@ -49,15 +49,14 @@ func via(key string, config *tls.Config, proxy *url.URL) AuthOptions {
 }
 
 func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTLS())
 	c := newTestClient(t)
 	_, err := c.ListTags(t.Context(), img, AuthOptions{})
 	checkError(t, err, v1.ReadOperationFailedReason, "unknown authority")
 	trusting := via("trusting", &tls.Config{RootCAs: reg.CertPool(), MinVersion: tls.VersionTLS12}, nil)
 	for range 2 {
-		if _, err := c.ListTags(t.Context(), img, trusting); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(c.ListTags(t.Context(), img, trusting)).Error().NotTo(HaveOccurred())
 	}
 	_, err = c.ListTags(t.Context(), img, via("other", &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}, nil))
 	checkError(t, err, v1.ReadOperationFailedReason, "unknown authority")
@@ -73,22 +72,19 @@ func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
 	defer proxy.Close()
 	address, _ := url.Parse(proxy.URL)
 	_, _ = c.ListTags(t.Context(), parse(t, "10.1.2.3:5000/app"), via("proxy", nil, address))
-	if !slices.Contains(proxied, "http://10.1.2.3:5000/v2/") {
-		t.Errorf("the proxy saw %v", proxied)
-	}
+	g.Expect(proxied).To(ContainElement("http://10.1.2.3:5000/v2/"), "the proxy saw")
 }
 
 // TestDroppedRoutesCutNobody tests that a transport which is dropped ends the
 // requests that are under way well, and keeps no connection after them.
 func TestDroppedRoutesCutNobody(t *testing.T) {
+	g := NewWithT(t)
 	checkGoroutines(t)
 	reg, img := start(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	c := newTestClient(t)
 	defer c.Close()
-	if _, err := c.ListTags(t.Context(), img, via("slow", nil, nil)); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(c.ListTags(t.Context(), img, via("slow", nil, nil))).Error().NotTo(HaveOccurred())
 	reg.Inject(registrytest.Tags, registrytest.Times(1, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		close(arrived)
 		<-release
@@ -101,17 +97,14 @@ func TestDroppedRoutesCutNobody(t *testing.T) {
 	}()
 	<-arrived
 	for i := range 128 {
-		if _, err := c.ListTags(t.Context(), img, via(fmt.Sprint(i), nil, nil)); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(c.ListTags(t.Context(), img, via(fmt.Sprint(i), nil, nil))).Error().NotTo(HaveOccurred())
 	}
 	close(release)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	g.Expect(<-done).To(Succeed())
 }
 
 func TestRepository_IsAdmittedOnce(t *testing.T) {
+	g := NewWithT(t)
 	_, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
 	admitted, read := 0, 0
@@ -124,34 +117,26 @@ func TestRepository_IsAdmittedOnce(t *testing.T) {
 	_, err := repo.List(t.Context(), "")
 	checkError(t, err, v1.ImageURLInvalidReason)
 	for range 2 { // an admitted repository may do several operations
-		if _, err := repo.List(t.Context(), ""); err != nil {
-			t.Error(err)
-		}
-		if _, err := repo.Digest(t.Context(), "1.0.0"); err != nil {
-			t.Error(err)
-		}
+		g.Expect(repo.List(t.Context(), "")).Error().NotTo(HaveOccurred())
+		g.Expect(repo.Digest(t.Context(), "1.0.0")).Error().NotTo(HaveOccurred())
 	}
-	if admitted != 1 || read != 2 {
-		t.Errorf("admitted %d times, want 1; credentials read %d times, want 2: again after a failure, then no more", admitted, read)
-	}
+	g.Expect(admitted).To(Equal(1), "admitted")
+	g.Expect(read).To(Equal(2), "admitted")
 	_, err = c.ListTags(t.Context(), img, AuthOptions{})
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); !ok || busy.Host != img.Host() {
 		t.Errorf("got %v, want a BusyError", err)
 	}
 	repo.Close()
-	if _, err := c.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-		t.Error(err)
-	}
+	g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
 }
 
 func TestMetrics(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	registerer := prometheus.NewRegistry()
 	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock), WithMetrics(registerer))
-	if _, err := c.Exists(t.Context(), img, "9.9.9", login(img)); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(c.Exists(t.Context(), img, "9.9.9", login(img))).Error().NotTo(HaveOccurred())
 	reg.Inject(registrytest.Any, registrytest.Status(799, ""))
 	_, _ = c.ListTags(t.Context(), img, login(img))
 	reg.Inject(registrytest.Any, registrytest.RetryAfter(429, "60"))
@@ -170,9 +155,7 @@ func TestMetrics(t *testing.T) {
 		"image_reflector_registry_in_flight" + host + "}":                         0,
 		"image_reflector_registry_throttled_until_timestamp_seconds" + host + "}": float64(clock.Now().Add(time.Minute).Unix()),
 	} {
-		if got := gather(t, registerer)[name]; got != want {
-			t.Errorf("%s: got %v, want %v", name, got, want)
-		}
+		g.Expect(gather(t, registerer)[name]).To(Equal(want), name)
 	}
 
 	for i := range 2 * maxHostLabels {
@@ -184,9 +167,7 @@ func TestMetrics(t *testing.T) {
 			hosts++
 		}
 	}
-	if hosts != maxHostLabels+1 {
-		t.Errorf("got %d hosts, want %d and all others as one", hosts, maxHostLabels)
-	}
+	g.Expect(hosts).To(Equal(maxHostLabels+1), "got %d hosts, want %d and all others as one", hosts, maxHostLabels)
 }
 
 // gather returns the values of counters and gauges, and the counts of
@@ -194,9 +175,7 @@ func TestMetrics(t *testing.T) {
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	values := map[string]float64{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {

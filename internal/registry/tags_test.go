@@ -3,15 +3,20 @@
 package registry
 
 import (
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
@@ -70,6 +75,7 @@ func TestPageSizes(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg := registrytest.Start(t, tc.opts...)
 			want := numbered(tc.tags)
 			reg.PushTags(t, "app", want...)
@@ -79,29 +85,21 @@ func TestPageSizes(t *testing.T) {
 			c := newTestClient(t)
 			for _, pages := range []int{tc.first, tc.then} {
 				reg.Reset()
-				got, err := c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})
-				if diff := cmp.Diff(want, got); err != nil || diff != "" {
-					t.Fatalf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
-				}
-				if n := reg.Count(registrytest.Tags); n != pages {
-					t.Errorf("%s: got %d requests, want %d", tc.reason, n, pages)
-				}
+				g.Expect(c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})).To(BeComparableTo(want), tc.reason)
+				g.Expect(reg.Count(registrytest.Tags)).To(Equal(pages), "%s: requests", tc.reason)
 			}
 		})
 	}
 }
 
 func TestProgressIsTold(t *testing.T) {
+	g := NewWithT(t)
 	reg, img := start(t)
 	reg.PushTags(t, "app", numbered(2500)...) // next to the two that it has
 	var told [][2]int
 	client := newTestClient(t, WithProgress(func(pages, tags int) { told = append(told, [2]int{pages, tags}) }))
-	if _, err := client.ListTags(t.Context(), img, AuthOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}, told); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	g.Expect(client.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
+	g.Expect(told).To(BeComparableTo([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}))
 }
 
 func TestListTagsOfOddPages(t *testing.T) {
@@ -117,12 +115,10 @@ func TestListTagsOfOddPages(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			reg, img := start(t)
 			reg.Inject(registrytest.Tags, registrytest.Body("application/json", tc.body))
-			got, err := newTestClient(t).ListTags(t.Context(), img, AuthOptions{})
-			if diff := cmp.Diff(tc.want, got); err != nil || diff != "" {
-				t.Errorf("%s: error %v, -want +got:\n%s", tc.reason, err, diff)
-			}
+			g.Expect(newTestClient(t).ListTags(t.Context(), img, AuthOptions{})).To(BeComparableTo(tc.want), tc.reason)
 		})
 	}
 }
@@ -159,10 +155,145 @@ func TestListTagsIsNeverPartial(t *testing.T) {
 				reg.Inject(registrytest.Tags, tc.fault)
 			}
 			tags, err := newTestClient(t, withLimits(tc.limits)).ListTags(t.Context(), img, AuthOptions{})
-			if tags != nil {
-				t.Errorf("%s: got tags %v beside the error", tc.reason, tags)
-			}
+			NewWithT(t).Expect(tags).To(BeNil(), "%s: tags beside an error", tc.reason)
 			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to list the tags of "+img.String())...)
 		})
+	}
+}
+
+// checkFresh checks tags of a list that was compared against those of one that is not.
+func checkFresh(t *testing.T, c *testClient, img image.Name, tags []string) {
+	t.Helper()
+	g := NewWithT(t)
+	fresh, err := c.List(t.Context(), img, AuthOptions{}, "")
+	g.Expect(err).NotTo(HaveOccurred(), "a list that is compared has other tags than one that is not")
+	g.Expect(tags).To(BeComparableTo(fresh.Tags), "a list that is compared has other tags than one that is not")
+}
+
+// TestKnownLists lists twice, and changes the repository in between.
+func TestKnownLists(t *testing.T) {
+	dropLinks := func(reg *registrytest.Registry) {
+		reg.Inject(registrytest.Tags, registrytest.DropHeader("Link"))
+	}
+	for name, tc := range map[string]struct {
+		reason    string
+		tags      int
+		prepare   func(*registrytest.Registry)
+		push      []string
+		then      func(*registrytest.Registry) // beside what is pushed
+		unchanged bool
+		wantTags  int
+	}{
+		"OnePage":           {reason: "nothing changed", tags: 3, unchanged: true},
+		"NoTags":            {reason: "also where there are no tags", tags: 1, unchanged: true},
+		"Pages":             {reason: "nothing changed on any page", tags: 25, unchanged: true},
+		"PagesWithoutLinks": {reason: "pages that no link leads to are compared too", tags: 2500, prepare: dropLinks, unchanged: false, wantTags: 2500},
+		"FirstPage":         {reason: "a tag is new on the first page", tags: 25, push: []string{"a"}, wantTags: 26},
+		"LastPage":          {reason: "a tag is new on the last page, so those of the pages before are told too", tags: 25, push: []string{"z"}, wantTags: 26},
+		"Shorter":           {reason: "it begins as the one that is known, and is another", tags: 20, then: dropLinks, wantTags: 10},
+		"OneMorePage":       {reason: "a page is new", tags: 30, push: []string{"z"}, wantTags: 31},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg := registrytest.Start(t, registrytest.WithMaxPage(10))
+			if tc.prepare != nil {
+				reg = registrytest.Start(t)
+				tc.prepare(reg)
+			}
+			reg.PushTags(t, "app", numbered(tc.tags)...)
+			c, img := newTestClient(t), parse(t, reg.Image("app"))
+			first, err := c.List(t.Context(), img, AuthOptions{}, "")
+			if err != nil || first.Unchanged || len(first.Tags) != tc.tags {
+				t.Fatalf("%s: first list: %d tags, unchanged %t, %v", tc.reason, len(first.Tags), first.Unchanged, err)
+			}
+			reg.PushTags(t, "app", tc.push...)
+			if tc.then != nil {
+				tc.then(reg)
+			}
+			second, err := c.List(t.Context(), img, AuthOptions{}, first.Fingerprint)
+			if err != nil || second.Unchanged != tc.unchanged || len(second.Tags) != tc.wantTags {
+				t.Fatalf("%s: second list: %d tags, unchanged %t, %v", tc.reason, len(second.Tags), second.Unchanged, err)
+			}
+			if !tc.unchanged {
+				checkFresh(t, c, img, second.Tags)
+			}
+		})
+	}
+}
+
+// FuzzWellFormedTag compares it with the expression of the specification.
+func FuzzWellFormedTag(f *testing.F) {
+	for _, tag := range []string{"", "a", "_", ".a", "-a", "a.-_", "a b", "a\n", "é", "a\x00", strings.Repeat("a", 128), strings.Repeat("a", 129)} {
+		f.Add(tag)
+	}
+	specified := regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
+	f.Fuzz(func(t *testing.T, tag string) {
+		if got, want := IsTag(tag), specified.MatchString(tag); got != want {
+			t.Errorf("%q: got %t, want %t", tag, got, want)
+		}
+	})
+}
+
+// FuzzPlainStrings compares it with encoding/json.
+func FuzzPlainStrings(f *testing.F) {
+	for _, array := range []string{
+		`[]`, `["a"]`, `[ "a" ,\n"b" ]`, `["a",1]`, `[1,"a"]`, `[null]`, `["a",null]`, `null`, `"a"`, `1`, `[["a"]]`, `["a",["b"]]`, `[[],"a"]`,
+		`["\u0041"]`, `["é"]`, `["]"]`, `["[",","]`, `{"a":"b"}`, `[{"a":"b"}]`, "[\"\xff\"]", `["",""]`, `[true]`, `[[[]]]`, `["a",[]]`,
+	} {
+		f.Add(array)
+	}
+	f.Fuzz(func(t *testing.T, array string) {
+		if !json.Valid([]byte(array)) {
+			return
+		}
+		got, plain := plainStrings([]byte(array))
+		if !plain {
+			return
+		}
+		var want []string
+		if err := json.Unmarshal([]byte(array), &want); err != nil {
+			t.Fatalf("%s was read as %q, and is no list of strings: %v", array, got, err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", array, got, want)
+		}
+	})
+}
+
+func TestPlainStringsReadsPlainStrings(t *testing.T) {
+	g := NewWithT(t)
+	for array, want := range map[string][]string{`[]`: {}, `["a"]`: {"a"}, "[ \"a\" ,\n\t\"\" ]": {"a", ""}} {
+		got, plain := plainStrings([]byte(array))
+		g.Expect(plain).To(BeTrue(), "%s: plain", array)
+		g.Expect(got).To(BeComparableTo(want), "%s: plain", array)
+	}
+}
+
+// TestNamesAreDistinct compares names with the obvious way, for lists that
+// ascend, or not, or from some page on no more.
+func TestNamesAreDistinct(t *testing.T) {
+	g := NewWithT(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var n tagSet
+		var want []string
+		last := 0
+		for range random.IntN(4) {
+			var page []string
+			for range random.IntN(4) {
+				if last++; random.IntN(8) == 0 {
+					last = random.IntN(10)
+				}
+				page = append(page, string(rune('a'+last)))
+			}
+			before := len(want)
+			for _, name := range page {
+				if !slices.Contains(want, name) {
+					want = append(want, name)
+				}
+			}
+			g.Expect(n.add(slices.Clone(page))).To(Equal(len(want) > before), "%v: fresh", page)
+		}
+		g.Expect(n.list).To(Equal(want))
+		g.Expect(n.len()).To(Equal(len(want)))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -156,9 +157,9 @@ func TestTheTimeoutSpansEverything(t *testing.T) {
 
 func checkTook(t *testing.T, took, patience time.Duration) {
 	t.Helper()
-	if took > 20*patience || took < patience/2 {
-		t.Errorf("took %v of %v", took, patience)
-	}
+	g := NewWithT(t)
+	g.Expect(took).To(BeNumerically("<=", 20*patience), "took %v of %v", took, patience)
+	g.Expect(took).To(BeNumerically(">=", patience/2), "took %v of %v", took, patience)
 }
 
 // deaf is a Kubernetes API that never answers.

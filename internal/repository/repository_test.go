@@ -42,9 +42,7 @@ func TestAdmits(t *testing.T) {
 func TestDoubtful(t *testing.T) {
 	const img = "registry.example.com/app"
 	rule, err := selection.Compile(&v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for _, tt := range []struct {
 		reason  string
 		current *v1.ImageRef

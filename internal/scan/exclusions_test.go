@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // TestExclusionsMatchAsTheirExpressions compares the short cut for endings with
 // the expressions themselves.
 func TestExclusionsMatchAsTheirExpressions(t *testing.T) {
+	g := NewWithT(t)
 	tags := []string{
 		"", "a", ".sig", "sig", "xsig", "1.0.sig", "1.0.SIG", "1.0.sig.att", "sha256-ab.sig", ".sig.sig", "a.sigb", "1.0.att", "x.sig-1", ".", "g",
 	}
@@ -23,36 +26,26 @@ func TestExclusionsMatchAsTheirExpressions(t *testing.T) {
 		`^sha256-.*\.(sig|att)$`, `\.sig$$`, `^^.*\.sig$`,
 	} {
 		exclusions, err := CompileExclusions([]string{expression})
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		if exclusions.patterns[0].suffix != "" {
 			short++
 		}
 		for _, tag := range tags {
-			if got, want := exclusions.Exclude(tag), regexp.MustCompile(expression).MatchString(tag); got != want {
-				t.Errorf("%q excludes %q: %t, want %t", expression, tag, got, want)
-			}
+			NewWithT(t).Expect(exclusions.Exclude(tag)).To(Equal(regexp.MustCompile(expression).MatchString(tag)), "%q excludes %q", expression, tag)
 		}
 	}
-	if short < 6 {
-		t.Errorf("only %d of the expressions take the short cut", short)
-	}
+	g.Expect(short).To(BeNumerically(">=", 6), "only")
 }
 
 func TestInvalidExclusionIsNamed(t *testing.T) {
 	_, err := CompileExclusions([]string{"a", "(b"})
 	const want = `invalid spec.exclusionList[1] "(b": correct the regular expression: error parsing regexp: missing closing ): ` + "`(b`"
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
+	NewWithT(t).Expect(err).To(MatchError(want))
 }
 
 func TestMatch_ReturnsTheFirstItemThatMatches(t *testing.T) {
 	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug", "1"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	if item, excluded := exclusions.Match("1-debug"); item != 1 || !excluded {
 		t.Errorf("got item %d, %t, want item 1", item, excluded)
 	}
@@ -64,6 +57,7 @@ func TestMatch_ReturnsTheFirstItemThatMatches(t *testing.T) {
 // TestWorstExclusionsTakeBoundedMemory tests the most and longest expressions that
 // are admitted.
 func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
+	g := NewWithT(t)
 	for name, tc := range map[string]struct {
 		item    string
 		refused bool
@@ -79,25 +73,21 @@ func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		took := after.TotalAlloc - before.TotalAlloc
 		t.Logf("%-25s %6d KiB: %.150v", name, took>>10, err)
-		if (err != nil) != tc.refused || took > 32<<20 {
-			t.Errorf("%s: %d bytes were allocated, error %v", name, took, err)
-		}
+		g.Expect(err != nil).To(Equal(tc.refused), "%s: %d bytes were allocated, error %v", name, took, err)
+		g.Expect(took).To(BeNumerically("<=", 32<<20), "%s: %d bytes were allocated, error %v", name, took, err)
 	}
 }
 
 // TestExclusions_LeaveReferrersOut stands for signatures and attestations that a list of the
 // user's own lets through: with the default list, another one, or none.
 func TestExclusions_LeaveReferrersOut(t *testing.T) {
+	g := NewWithT(t)
 	digest := "sha256-" + strings.Repeat("0a", 32)
 	tags := []string{"1.0.0", digest, digest + ".att", digest + ".sbom", digest + ".sig", digest + "0", "sha256-abc"}
 	for _, list := range [][]string{{`^.*\.sig$`}, {"^rc"}, nil} {
 		exclusions, err := CompileExclusions(list)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		want := []string{"1.0.0", digest + "0", "sha256-abc"}
-		if got := exclusions.AppendKept(nil, tags); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q, want %q", list, got, want)
-		}
+		g.Expect(exclusions.AppendKept(nil, tags)).To(Equal(want), "%q", list)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // admissionRule is how the API server checks a range.
@@ -27,10 +29,9 @@ var (
 // version of the API.
 func admissionRules(tb testing.TB) []admissionRule {
 	tb.Helper()
+	g := NewWithT(tb)
 	crd, err := os.ReadFile("../../config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	var rules []admissionRule
 	for _, quoted := range yamlRule.FindAllSubmatch(crd, -1) {
 		folded := strings.Join(strings.Fields(string(quoted[1])), " ")
@@ -38,9 +39,7 @@ func admissionRules(tb testing.TB) []admissionRule {
 			rules = append(rules, admissionRule{beginnings: m[1:3], pattern: regexp.MustCompile(m[3])})
 		}
 	}
-	if len(rules) == 0 {
-		tb.Fatal("the CRD has no rule for ranges: has it changed its form?")
-	}
+	g.Expect(rules).NotTo(BeEmpty(), "the CRD has no rule for ranges: has it changed its form?")
 	return rules
 }
 
@@ -96,9 +95,7 @@ func TestAdmissionLetsValidRangesIn(t *testing.T) {
 func TestAdmissionKeepsInvalidRangesOut(t *testing.T) {
 	for _, rule := range admissionRules(t) {
 		for _, text := range []string{"", "latest", ">>1", "1.2.3.4", "1 ||", "|| 1", "1 | 2", ">=1 && <2", "^", "1.2.", "(1)"} {
-			if rule.admits(text) {
-				t.Errorf("the CRD lets the range %q in, which Compile rejects", text)
-			}
+			NewWithT(t).Expect(rule.admits(text)).To(BeFalse(), "the CRD lets the range %q in, which Compile rejects", text)
 		}
 	}
 }

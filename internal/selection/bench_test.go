@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Masterminds/semver/v3"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -64,9 +65,7 @@ func generated(n int) ([]string, []string) {
 func plainVersions(tb testing.TB, text string) func([]string) string {
 	tb.Helper()
 	constraints, err := semver.NewConstraint(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	return func(tags []string) string {
 		latest := semver.New(0, 0, 0, "0", "")
 		for _, tag := range tags {
@@ -152,9 +151,7 @@ func TestSelectAllocates(t *testing.T) {
 		{"numbers", compiled(t, numerical("desc"), nil), numbers, 2},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if got := testing.AllocsPerRun(3, func() { tt.rule.Select(tt.tags) }); got > tt.limit {
-				t.Errorf("%.0f allocations, want at most %.0f", got, tt.limit)
-			}
+			NewWithT(t).Expect(testing.AllocsPerRun(3, func() { tt.rule.Select(tt.tags) })).To(BeNumerically("<=", tt.limit), "allocations, want at most")
 		})
 	}
 }

@@ -4,10 +4,9 @@ package selection
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -19,10 +18,7 @@ func TestCompileRejects(t *testing.T) {
 		filter *v1.TagFilter
 		want   InvalidError
 	}{
-		{
-			reason: "a policy has to be chosen",
-			want:   InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"},
-		},
+		{reason: "a policy has to be chosen", want: InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}},
 		{
 			reason: "two policies may have two answers",
 			choice: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "*"}, Numerical: &v1.NumericalPolicy{}},
@@ -102,17 +98,13 @@ func TestCompileRejects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
 			rule, err := compileParts(tt.choice, tt.filter)
 			var got *InvalidError
-			if !errors.As(err, &got) {
-				t.Fatalf("Compile returned %v and %v, want an InvalidError", rule, err)
-			}
-			if diff := cmp.Diff(tt.want, *got); diff != "" {
-				t.Errorf("InvalidError (-want +got):\n%s", diff)
-			}
-			if !strings.Contains(err.Error(), tt.want.Field) || !strings.Contains(err.Error(), tt.want.Problem) {
-				t.Errorf("message lacks the field or the problem: %s", err)
-			}
+			g.Expect(errors.As(err, &got)).To(BeTrue(), "Compile returned %v and %v, want an InvalidError", rule, err)
+			g.Expect(*got).To(BeComparableTo(tt.want), "InvalidError")
+			g.Expect(err.Error()).To(ContainSubstring(tt.want.Field), "message lacks the field or the problem: %s", err)
+			g.Expect(err.Error()).To(ContainSubstring(tt.want.Problem), "message lacks the field or the problem: %s", err)
 		})
 	}
 }
@@ -124,60 +116,24 @@ func TestCompileAccepts(t *testing.T) {
 		filter *v1.TagFilter
 		want   string
 	}{
-		{
-			reason: "a range is described as it is written",
-			choice: semVer("^1.2 || 3.x"),
-			want:   `highest version in the range "^1.2 || 3.x"`,
-		},
-		{
-			reason: "no order is ascending",
-			choice: numerical(""),
-			want:   "greatest number",
-		},
-		{
-			reason: "descending numbers",
-			choice: numerical("desc"),
-			want:   "least number",
-		},
-		{
-			reason: "ascending texts, with an empty filter that filters nothing",
-			choice: alphabetical("asc"),
-			filter: filtered("", ""),
-			want:   "last in alphabetical order",
-		},
-		{
-			reason: "descending texts of some tags",
-			choice: alphabetical("desc"),
-			filter: filtered("^main-", ""),
-			want:   `first in alphabetical order, of the tags that match "^main-"`,
-		},
-		{
-			reason: "part of a tag",
-			choice: numerical("asc"),
-			filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"),
-			want:   `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`,
-		},
+		{reason: "a range is described as it is written", choice: semVer("^1.2 || 3.x"), want: `highest version in the range "^1.2 || 3.x"`},
+		{reason: "no order is ascending", choice: numerical(""), want: "greatest number"},
+		{reason: "descending numbers", choice: numerical("desc"), want: "least number"},
+		{reason: "ascending texts, with an empty filter that filters nothing", choice: alphabetical("asc"), filter: filtered("", ""), want: "last in alphabetical order"},
+		{reason: "descending texts of some tags", choice: alphabetical("desc"), filter: filtered("^main-", ""), want: `first in alphabetical order, of the tags that match "^main-"`},
+		{reason: "part of a tag", choice: numerical("asc"), filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"), want: `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`},
 		{
 			reason: "a dollar sign that no name follows, two of them, and text without groups mean themselves",
 			choice: alphabetical("asc"),
 			filter: filtered("^a", "1.0.0$-$$-${-$"),
 			want:   `last in alphabetical order, of the tags that match "^a", compared by "1.0.0$-$$-${-$"`,
 		},
-		{
-			reason: "|| needs no spaces where no hyphen range is near",
-			choice: semVer("1.x||>=3 <4"),
-			want:   `highest version in the range "1.x||>=3 <4"`,
-		},
+		{reason: "|| needs no spaces where no hyphen range is near", choice: semVer("1.x||>=3 <4"), want: `highest version in the range "1.x||>=3 <4"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
-			rule, err := compileParts(tt.choice, tt.filter)
-			if err != nil {
-				t.Fatalf("Compile: %v", err)
-			}
-			if diff := cmp.Diff(tt.want, rule.String()); diff != "" {
-				t.Errorf("String (-want +got):\n%s", diff)
-			}
+			g := NewWithT(t)
+			g.Expect(compileParts(tt.choice, tt.filter)).To(HaveField("String()", BeComparableTo(tt.want)), "String")
 		})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
@@ -24,6 +26,7 @@ func allocated(do func()) uint64 {
 // is admitted: they are refused with what to change, or are compiled, and then used
 // for every tag, within bounded memory.
 func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
+	g := NewWithT(t)
 	const length, allowed = 1024, 16 << 20
 	repeat := func(piece string) string { return strings.Repeat(piece, length/len(piece)) }
 	tag := strings.Repeat("x", 128)
@@ -51,18 +54,12 @@ func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
 			rule, err = compileParts(v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{}}, &v1.TagFilter{Pattern: tc.pattern})
 		})
 		t.Logf("%-22s %6d KiB to compile: %.120v", name, took>>10, err)
-		if took > allowed {
-			t.Errorf("%s: %d bytes were allocated to compile it", name, took)
-		}
-		if (err != nil) != tc.refused {
-			t.Errorf("%s: got %v, want an error: %v", name, err, tc.refused)
-		}
+		g.Expect(took).To(BeNumerically("<=", allowed), "%s: bytes were allocated to compile it", name)
+		g.Expect(err != nil).To(Equal(tc.refused), "%s", name, err)
 		if err != nil {
 			continue
 		}
-		if took := allocated(func() { rule.Judge(tag) }); took > allowed {
-			t.Errorf("%s: %d bytes were allocated for a tag", name, took)
-		}
+		g.Expect(allocated(func() { rule.Judge(tag) })).To(BeNumerically("<=", allowed), "%s: bytes were allocated for a tag", name)
 	}
 }
 
@@ -70,6 +67,7 @@ func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
 // length that is admitted lets them have, and of more: explain reads files that
 // nobody admitted.
 func TestWorstRangesTakeBoundedMemory(t *testing.T) {
+	g := NewWithT(t)
 	for n, refused := range map[int]bool{32: false, 33: true, 10_000: true} {
 		alternatives := make([]string, n)
 		for i := range alternatives {
@@ -80,9 +78,8 @@ func TestWorstRangesTakeBoundedMemory(t *testing.T) {
 		var err error
 		took := allocated(func() { rule, err = compileParts(v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: text}}, nil) })
 		t.Logf("%d alternatives: %d KiB to compile", n, took>>10)
-		if (err != nil) != refused || took > 1<<20 {
-			t.Errorf("%d alternatives: %d bytes were allocated, error %v", n, took, err)
-		}
+		g.Expect(err != nil).To(Equal(refused), "%d alternatives: %d bytes were allocated, error %v", n, took, err)
+		g.Expect(took).To(BeNumerically("<=", 1<<20), "%d alternatives: %d bytes were allocated, error %v", n, took, err)
 		if err != nil {
 			continue
 		}
@@ -91,8 +88,6 @@ func TestWorstRangesTakeBoundedMemory(t *testing.T) {
 				t.Errorf("got %v, %v", choice, ok)
 			}
 		})
-		if took > 1<<20 {
-			t.Errorf("%d bytes were allocated to select of two tags", took)
-		}
+		g.Expect(took).To(BeNumerically("<=", 1<<20), "bytes were allocated to select of two tags")
 	}
 }

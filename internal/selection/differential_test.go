@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -114,9 +114,7 @@ func TestRealListsAgreeWithReference(t *testing.T) {
 				p := randomPolicy(rnd, tags)
 				want := referenceRanking(t, p.choice, p.filter, tags)
 				got := slices.Collect(compiled(t, p.choice, p.filter).Ranking(tags))
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s: ranking differs from the reference (-want +got):\n%s", describe(p.choice, p.filter), diff)
-				}
+				NewWithT(t).Expect(got).To(BeComparableTo(want), "%s: ranking differs from the reference", describe(p.choice, p.filter))
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
@@ -33,9 +35,7 @@ func filtered(pattern, extract string) *v1.TagFilter {
 func compiled(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter) *Rule {
 	tb.Helper()
 	rule, err := compileParts(choice, filter)
-	if err != nil {
-		tb.Fatalf("Compile: %v", err)
-	}
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred(), "Compile")
 	return rule
 }
 
@@ -46,9 +46,7 @@ var realLists = []string{"alpine", "debian", "golang", "nginx", "node", "postgre
 func realTags(tb testing.TB, image string) []string {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "tags", image+".tsv"))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	var tags []string
 	for line := range strings.Lines(string(data)) {
 		tag, _, _ := strings.Cut(line, "\t")

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -132,9 +132,7 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			tt.want.Tag = tt.tag
 			got := compiled(t, tt.choice, tt.filter).Judge(tt.tag)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("Judge(%q) (-want +got):\n%s", tt.tag, diff)
-			}
+			NewWithT(t).Expect(got).To(BeComparableTo(tt.want), "Judge(%q)", tt.tag)
 		})
 	}
 }
@@ -145,7 +143,5 @@ func TestJudgeRejectsLongVersions(t *testing.T) {
 	if got := rule.Judge(longest); !got.Accepted() {
 		t.Errorf("a version of %d bytes is rejected: it %s", len(longest), got.Reason)
 	}
-	if got := rule.Judge(longest + "x").Reason; got != notVersionLength {
-		t.Errorf("reason for a version of %d bytes: got %q, want %q", len(longest)+1, got, notVersionLength)
-	}
+	NewWithT(t).Expect(rule.Judge(longest+"x").Reason).To(Equal(notVersionLength), "reason for a version of %d bytes", len(longest)+1)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 )
 
 // oddTags are added to every list: none of them may get in the way.
@@ -54,32 +54,26 @@ func ask(rule *Rule, tags []string) answer {
 
 func TestOrderOfTagsDoesNotMatter(t *testing.T) {
 	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
+		g := NewWithT(t)
 		selected, explained := ask(rule, tags), rule.Explain(tags)
 		for range 5 {
 			shuffle(rnd, tags)
-			if diff := cmp.Diff(selected, ask(rule, tags)); diff != "" {
-				t.Fatalf("Select depends on the order of tags:\n%s", diff)
-			}
-			if diff := cmp.Diff(explained, rule.Explain(tags)); diff != "" {
-				t.Fatalf("Explain depends on the order of tags:\n%s", diff)
-			}
+			g.Expect(ask(rule, tags)).To(BeComparableTo(selected), "Select depends on the order of tags")
+			g.Expect(rule.Explain(tags)).To(BeComparableTo(explained), "Explain depends on the order of tags")
 		}
 	})
 }
 
 func TestAnswersAgree(t *testing.T) {
 	property(t, func(t *testing.T, _ *rand.Rand, rule *Rule, tags []string) {
+		g := NewWithT(t)
 		explained := rule.Explain(tags)
-		if diff := cmp.Diff(explained.Ranked, slices.Collect(rule.Ranking(tags))); diff != "" {
-			t.Errorf("Explain and Ranking differ (-explain +ranking):\n%s", diff)
-		}
+		g.Expect(slices.Collect(rule.Ranking(tags))).To(BeComparableTo(explained.Ranked), "Explain and Ranking differ (-explain +ranking)")
 		want := answer{}
 		if len(explained.Ranked) > 0 {
 			want = answer{Choice: explained.Ranked[0], Found: true}
 		}
-		if diff := cmp.Diff(want, ask(rule, tags)); diff != "" {
-			t.Errorf("Explain and Select differ (-explain +select):\n%s", diff)
-		}
+		g.Expect(ask(rule, tags)).To(BeComparableTo(want), "Explain and Select differ (-explain +select)")
 		for i, c := range explained.Ranked {
 			if v := rule.Judge(c.Tag); !v.Accepted() || v.Key != c.Key {
 				t.Errorf("Judge does not accept the ranked %+v: %+v", c, v)
@@ -95,17 +89,13 @@ func TestAnswersAgree(t *testing.T) {
 // checkRejected checks that Judge rejects what is explained as rejected, in order, and that no tag is missing.
 func checkRejected(t *testing.T, rule *Rule, tags []string, explained Explanation) {
 	t.Helper()
+	g := NewWithT(t)
 	for _, v := range explained.Rejected {
-		if v.Accepted() || v != rule.Judge(v.Tag) {
-			t.Errorf("Explain rejects %+v, which Judge calls %+v", v, rule.Judge(v.Tag))
-		}
+		g.Expect(v.Accepted()).To(BeFalse(), "Explain rejects")
+		g.Expect(v).To(Equal(rule.Judge(v.Tag)), "Explain rejects")
 	}
-	if !slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) }) {
-		t.Errorf("the rejected tags are in no order: %+v", explained.Rejected)
-	}
-	if got, want := len(explained.Ranked)+len(explained.Rejected), len(slices.Compact(slices.Sorted(slices.Values(tags)))); got != want {
-		t.Errorf("Explain tells of %d tags, want %d", got, want)
-	}
+	g.Expect(slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })).To(BeTrue(), "the rejected tags are in no order: %+v", explained.Rejected)
+	g.Expect(slices.Compact(slices.Sorted(slices.Values(tags)))).To(HaveLen(len(explained.Ranked)+len(explained.Rejected)), "Explain tells of each tag")
 }
 
 func TestPartsDoNotMatter(t *testing.T) {
@@ -118,9 +108,7 @@ func TestPartsDoNotMatter(t *testing.T) {
 				selector.Add(part)
 			}
 			choice, found := selector.Best()
-			if diff := cmp.Diff(want, answer{Choice: choice, Found: found}); diff != "" {
-				t.Errorf("Select and a Selector in parts of %d differ (-select +selector):\n%s", size, diff)
-			}
+			NewWithT(t).Expect(answer{Choice: choice, Found: found}).To(BeComparableTo(want), "Select and a Selector in parts of %d differ (-select +selector)", size)
 		}
 	})
 }

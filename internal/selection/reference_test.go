@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/Masterminds/semver/v3"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -57,9 +58,7 @@ var threeNumbers = regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+([-+]|$)`)
 func referenceVersions(tb testing.TB, text string, candidates []Choice) []Choice {
 	tb.Helper()
 	constraints, err := semver.NewConstraint(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	return referenceSort(candidates, 1,
 		func(key string) (*semver.Version, bool) {
 			v, err := semver.NewVersion(key)

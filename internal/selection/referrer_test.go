@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
@@ -53,15 +55,12 @@ var imageTags = map[string]string{
 }
 
 func TestIsReferrerTag_TellsThemFromTagsOfImages(t *testing.T) {
+	g := NewWithT(t)
 	for tag, reason := range referrerTags {
-		if !IsReferrerTag(tag) {
-			t.Errorf("%s (%s) is one", tag, reason)
-		}
+		g.Expect(IsReferrerTag(tag)).To(BeTrue(), "%s (%s) is one", tag, reason)
 	}
 	for tag, reason := range imageTags {
-		if IsReferrerTag(tag) {
-			t.Errorf("%s (%s) is none", tag, reason)
-		}
+		g.Expect(IsReferrerTag(tag)).To(BeFalse(), "%s (%s) is none", tag, reason)
 	}
 }
 
@@ -102,9 +101,7 @@ func TestReferrerTags_AreAsIfNotThere(t *testing.T) {
 			if got != want || !found || !stillFound {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
-			if ranked := slices.Collect(rule.Ranking(all)); !slices.Equal(ranked, slices.Collect(rule.Ranking(images))) {
-				t.Errorf("ranked %v", ranked)
-			}
+			NewWithT(t).Expect(slices.Collect(rule.Ranking(all))).To(Equal(slices.Collect(rule.Ranking(images))), "ranked")
 			selector := rule.Selector()
 			for some := range slices.Chunk(all, 3) {
 				selector.Add(some)

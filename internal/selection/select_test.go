@@ -3,9 +3,11 @@
 package selection
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -31,48 +33,18 @@ func TestRanking(t *testing.T) {
 			tags:   []string{"1.0.0-alpine", "1.0.0-slim", "v1.0.0-alpine", "1.0.1-alpine"},
 			want:   []string{"1.0.1-alpine", "v1.0.0-alpine", "1.0.0-slim", "1.0.0-alpine"},
 		},
-		{
-			reason: "one odd tag costs nobody else the place",
-			choice: semVer("*"),
-			tags:   []string{"latest", "1.0.0", "", "v", "1.0.0-\xff", "99999999999999999999.0.0"},
-			want:   []string{"1.0.0"},
-		},
+		{reason: "one odd tag costs nobody else the place", choice: semVer("*"), tags: []string{"latest", "1.0.0", "", "v", "1.0.0-\xff", "99999999999999999999.0.0"}, want: []string{"1.0.0"}},
 		{
 			reason: "numbers beyond what a float64 tells apart",
 			choice: numerical("asc"),
 			tags:   []string{"9007199254740993", "9007199254740992", "9007199254740992.5", "100000000000000000000000000000000000001", "100000000000000000000000000000000000000"},
 			want:   []string{"100000000000000000000000000000000000001", "100000000000000000000000000000000000000", "9007199254740993", "9007199254740992.5", "9007199254740992"},
 		},
-		{
-			reason: "a short commit is no number of 12,345 digits",
-			choice: numerical("asc"),
-			tags:   []string{"7e12345", "41", "42", "1E9"},
-			want:   []string{"42", "41"},
-		},
-		{
-			reason: "equal numbers fall back to the bytes of the tags",
-			choice: numerical("asc"),
-			tags:   []string{"7", "07", "7.0", "+7"},
-			want:   []string{"7.0", "7", "07", "+7"},
-		},
-		{
-			reason: "and in the same direction where the order is descending",
-			choice: numerical("desc"),
-			tags:   []string{"8", "7", "07"},
-			want:   []string{"7", "07", "8"},
-		},
-		{
-			reason: "texts by their bytes, not as people sort them",
-			choice: alphabetical("asc"),
-			tags:   []string{"a", "B", "b10", "b9", ""},
-			want:   []string{"b9", "b10", "a", "B", ""},
-		},
-		{
-			reason: "the least text is the latest where the order is descending",
-			choice: alphabetical("desc"),
-			tags:   []string{"b", "a", "c"},
-			want:   []string{"a", "b", "c"},
-		},
+		{reason: "a short commit is no number of 12,345 digits", choice: numerical("asc"), tags: []string{"7e12345", "41", "42", "1E9"}, want: []string{"42", "41"}},
+		{reason: "equal numbers fall back to the bytes of the tags", choice: numerical("asc"), tags: []string{"7", "07", "7.0", "+7"}, want: []string{"7.0", "7", "07", "+7"}},
+		{reason: "and in the same direction where the order is descending", choice: numerical("desc"), tags: []string{"8", "7", "07"}, want: []string{"7", "07", "8"}},
+		{reason: "texts by their bytes, not as people sort them", choice: alphabetical("asc"), tags: []string{"a", "B", "b10", "b9", ""}, want: []string{"b9", "b10", "a", "B", ""}},
+		{reason: "the least text is the latest where the order is descending", choice: alphabetical("desc"), tags: []string{"b", "a", "c"}, want: []string{"a", "b", "c"}},
 		{
 			reason: "equal texts that were extracted fall back to the bytes of the tags, in both orders",
 			choice: alphabetical("desc"),
@@ -80,21 +52,9 @@ func TestRanking(t *testing.T) {
 			tags:   []string{"1-a", "2-a", "1-b"},
 			want:   []string{"2-a", "1-a", "1-b"},
 		},
-		{
-			reason: "a tag that is listed twice is there once",
-			choice: numerical("asc"),
-			tags:   []string{"1", "2", "2", "1", "2"},
-			want:   []string{"2", "1"},
-		},
-		{
-			reason: "no tags, no candidates",
-			choice: alphabetical("asc"),
-		},
-		{
-			reason: "no candidate among the tags",
-			choice: semVer("^2"),
-			tags:   []string{"latest", "1.0.0", "3.0.0"},
-		},
+		{reason: "a tag that is listed twice is there once", choice: numerical("asc"), tags: []string{"1", "2", "2", "1", "2"}, want: []string{"2", "1"}},
+		{reason: "no tags, no candidates", choice: alphabetical("asc")},
+		{reason: "no candidate among the tags", choice: semVer("^2"), tags: []string{"latest", "1.0.0", "3.0.0"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -103,9 +63,7 @@ func TestRanking(t *testing.T) {
 			for choice := range rule.Ranking(tt.tags) {
 				got = append(got, choice.Tag)
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("Ranking (-want +got):\n%s", diff)
-			}
+			NewWithT(t).Expect(got).To(BeComparableTo(tt.want), "Ranking")
 			best, found := rule.Select(tt.tags)
 			if found != (len(tt.want) > 0) || found && best.Tag != tt.want[0] {
 				t.Errorf("Select returned %+v and %t, want the first of %q", best, found, tt.want)
@@ -123,9 +81,7 @@ func TestRankingStopsAndStartsAgain(t *testing.T) {
 				break
 			}
 		}
-		if diff := cmp.Diff([]string{"3", "2", "1"}[:limit], got); diff != "" {
-			t.Errorf("first %d of the ranking (-want +got):\n%s", limit, diff)
-		}
+		NewWithT(t).Expect(got).To(BeComparableTo([]string{"3", "2", "1"}[:limit]), "first %d of the ranking", limit)
 	}
 }
 
@@ -144,13 +100,10 @@ func TestCompare(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
 			rule := compiled(t, tt.choice, nil)
-			if got := rule.Compare(tt.a, tt.b); got != tt.want {
-				t.Errorf("Compare(%q, %q): got %d, want %d", tt.a, tt.b, got, tt.want)
-			}
-			if got := rule.Compare(tt.b, tt.a); got != -tt.want {
-				t.Errorf("Compare(%q, %q): got %d, want %d", tt.b, tt.a, got, -tt.want)
-			}
+			g.Expect(rule.Compare(tt.a, tt.b)).To(Equal(tt.want), "Compare(%q, %q)", tt.a, tt.b)
+			g.Expect(rule.Compare(tt.b, tt.a)).To(Equal(-tt.want), "Compare(%q, %q)", tt.b, tt.a)
 		})
 	}
 }
@@ -163,22 +116,45 @@ func TestPrecedence(t *testing.T) {
 		want   string
 	}{
 		{"versions by precedence", compiled(t, semVer("*"), nil), "1.10.0", "1.9.0", `"1.10.0" is a higher version than "1.9.0"`},
-		{"equal versions by bytes", compiled(t, semVer("*"), nil), "v1.0.0", "1.0.0",
-			`they compare as equal, and "v1.0.0" is greater than "1.0.0" in byte order`},
+		{"equal versions by bytes", compiled(t, semVer("*"), nil), "v1.0.0", "1.0.0", `they compare as equal, and "v1.0.0" is greater than "1.0.0" in byte order`},
 		{"numbers by value", compiled(t, numerical("asc"), nil), "10", "9", `"10" is a greater number than "9"`},
 		{"numbers the other way", compiled(t, numerical("desc"), nil), "9", "10", `"9" is a lesser number than "10"`},
 		{"texts by bytes", compiled(t, alphabetical("asc"), nil), "b", "a", `"b" comes after "a"`},
 		{"texts the other way", compiled(t, alphabetical("desc"), nil), "a", "b", `"a" comes before "b"`},
-		{"what is compared is the key", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b",
-			`"10" is a greater number than "9"`},
+		{"what is compared is the key", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b", `"10" is a greater number than "9"`},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if tt.rule.Compare(tt.a, tt.b) <= 0 {
-				t.Fatalf("%q does not rank above %q", tt.a, tt.b)
-			}
-			if got := tt.rule.Precedence(tt.a, tt.b); got != tt.want {
-				t.Errorf("Precedence(%q, %q): got %q, want %q", tt.a, tt.b, got, tt.want)
-			}
+			g := NewWithT(t)
+			g.Expect(tt.rule.Compare(tt.a, tt.b)).To(BeNumerically(">", 0), "%q does not rank above %q", tt.a, tt.b)
+			g.Expect(tt.rule.Precedence(tt.a, tt.b)).To(Equal(tt.want), "Precedence(%q, %q)", tt.a, tt.b)
 		})
 	}
+}
+
+// Explanation is what a Rule makes of a list of tags. It depends on the set of
+// tags alone, not on their order.
+type Explanation struct {
+	// Ranked holds the candidates, best first: the first one is what Select
+	// returns.
+	Ranked []Choice
+	// Rejected holds the tags that are no candidates, with reasons, in
+	// ascending byte order.
+	Rejected []Verdict
+}
+
+// Explain ranks all candidates, and says of every other tag why it is none.
+// It is Select's own engine, at length.
+func (r *Rule) Explain(tags []string) Explanation {
+	return Explanation{Ranked: slices.Collect(r.Ranking(tags)), Rejected: r.rejected(tags)}
+}
+
+func (r *Rule) rejected(tags []string) []Verdict {
+	var rejected []Verdict
+	for _, tag := range tags {
+		if verdict := r.Judge(tag); !verdict.Accepted() {
+			rejected = append(rejected, verdict)
+		}
+	}
+	slices.SortFunc(rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
+	return slices.Compact(rejected)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -113,9 +115,7 @@ func (s *scene) requestsOf(t *testing.T, rule Rule) int {
 		next.ServeHTTP(w, req)
 	})()
 	s.verify(t, s.verifier(t, rule))
-	if n < 2 {
-		t.Fatalf("a verification makes %d requests", n)
-	}
+	NewWithT(t).Expect(n).To(BeNumerically(">=", 2), "requests of a verification")
 	return n
 }
 
@@ -127,9 +127,7 @@ func (s *scene) checkFailure(t *testing.T, rule Rule, nth int, fault registrytes
 	repo := client.Open(registry.Access{Image: s.img})
 	defer repo.Close()
 	v, err := New(rule, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	var seen atomic.Int64
 	heal := s.reg.Inject(registrytest.Any, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if s.mayFail(req) && seen.Add(1) > int64(nth) {
@@ -161,9 +159,7 @@ func TestMissingPartsAreNoAnswer(t *testing.T) {
 	v := s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key}))
 	list := func(referrers ...signaturetest.Descriptor) {
 		text, err := json.Marshal(map[string]any{"schemaVersion": 2, "manifests": referrers})
-		if err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		s.reg.Inject(registrytest.Referrers, registrytest.Body(signaturetest.IndexType, string(text)))
 	}
 	list(gone)
@@ -171,7 +167,5 @@ func TestMissingPartsAreNoAnswer(t *testing.T) {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}
 	list(gone, signed)
-	if got := s.verify(t, v); !got.Passed() {
-		t.Errorf("rejected for %q", got.Reason())
-	}
+	NewWithT(t).Expect(s.verify(t, v)).To(HaveField("Passed()", BeTrue()))
 }

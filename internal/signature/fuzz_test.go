@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
@@ -59,9 +61,7 @@ func newFuzzed(t testing.TB) (*fakeRepository, *Verifier) {
 	t.Helper()
 	held := &fakeRepository{}
 	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return held, v
 }
 
@@ -70,9 +70,7 @@ func newFuzzed(t testing.TB) (*fakeRepository, *Verifier) {
 func warmUp(f *testing.F, held *fakeRepository, v *Verifier) {
 	f.Helper()
 	img, err := image.Parse("registry.test/app", false)
-	if err != nil {
-		f.Fatal(err)
-	}
+	NewWithT(f).Expect(err).NotTo(HaveOccurred())
 	payload := signaturetest.Payload(fuzzedDigest)
 	manifest := fmt.Appendf(nil, `{"layers":[{"mediaType":%q,"digest":%q}],"subject":{"digest":%q}}`, signaturetest.BundleType, layerDigest, fuzzedDigest)
 	for _, content := range []fakeRepository{
@@ -89,17 +87,13 @@ func warmUp(f *testing.F, held *fakeRepository, v *Verifier) {
 // fuzzedVerdict returns the verdict about what a registry holds, which there must be.
 func fuzzedVerdict(t *testing.T, held *fakeRepository, v *Verifier) Verdict {
 	t.Helper()
+	g := NewWithT(t)
 	img, err := image.Parse("registry.test/app", false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	verdict, err := v.Verify(t.Context(), held, img, fuzzedDigest)
-	if err != nil {
-		t.Fatalf("content that was checked led to the error %v", err)
-	}
-	if verdict.Passed() == (verdict.Reason() != "") || len(verdict.Reason()) > 6*maxReason*maxReasons {
-		t.Errorf("got the verdict %+v", verdict)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "content that was checked")
+	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "got the verdict %+v", verdict)
+	g.Expect(len(verdict.Reason())).To(BeNumerically("<=", 6*maxReason*maxReasons), "got the verdict %+v", verdict)
 	return verdict
 }
 

@@ -4,10 +4,10 @@ package signature
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -37,9 +37,7 @@ func newScene(t testing.TB, opts ...registrytest.Option) *scene {
 	t.Helper()
 	reg := registrytest.Start(t, opts...)
 	img, err := image.Parse(reg.Image("app"), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	s := &scene{reg: reg, img: img, client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{}))}
 	t.Cleanup(s.client.Close)
 	s.app, s.other = s.push(t, "1.0.0"), s.push(t, "2.0.0")
@@ -58,9 +56,7 @@ func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
 	t.Helper()
 	digest := s.reg.Push(t, "app", tag)
 	m, err := s.open(t).Manifest(t.Context(), digest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return signaturetest.Descriptor{MediaType: m.MediaType, Digest: digest, Size: len(m.Bytes)}
 }
 
@@ -68,9 +64,7 @@ func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
 func (s *scene) verifier(t testing.TB, rule Rule) *Verifier {
 	t.Helper()
 	v, err := New(rule, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return v
 }
 
@@ -103,9 +97,7 @@ var secretRef = &meta.LocalObjectReference{Name: "signers"}
 func ruleOf(t testing.TB, verify v1.ImageVerification, data map[string][]byte) Rule {
 	t.Helper()
 	rule, err := RuleOf(&verify, data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return rule
 }
 
@@ -122,13 +114,10 @@ func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCI
 // verify returns the verdict about the image, which there must be.
 func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
 	t.Helper()
+	g := NewWithT(t)
 	verdict, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest)
-	if err != nil {
-		t.Fatalf("there is no verdict: %v", err)
-	}
-	if verdict.Passed() == (verdict.Reason() != "") {
-		t.Errorf("passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "there is no verdict")
+	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
 	return verdict
 }
 
@@ -145,16 +134,14 @@ func checkAttacks(t *testing.T, cases map[string]attack, rule Rule, requests int
 	t.Helper()
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			s := newScene(t, registrytest.WithReferrers())
 			tc.attack(t, s)
 			s.reg.Reset()
 			got := s.verify(t, s.verifier(t, rule))
-			if got.Passed() || !strings.Contains(got.Reason(), tc.want) {
-				t.Errorf("%s: passed is %v, the reason is %q, want %q", tc.reason, got.Passed(), got.Reason(), tc.want)
-			}
-			if n := s.reg.Count(registrytest.Any); n > requests {
-				t.Errorf("%s: it cost %d requests", tc.reason, n)
-			}
+			g.Expect(got.Passed()).To(BeFalse(), tc.reason)
+			g.Expect(got.Reason()).To(ContainSubstring(tc.want), tc.reason)
+			g.Expect(s.reg.Count(registrytest.Any)).To(BeNumerically("<=", requests), "%s: the requests that it cost", tc.reason)
 		})
 	}
 }
@@ -175,9 +162,7 @@ func (s *scene) list(t testing.TB, referrers ...signaturetest.Descriptor) {
 func parse(t testing.TB, text []byte) map[string]any {
 	t.Helper()
 	var parts map[string]any
-	if err := json.Unmarshal(text, &parts); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(json.Unmarshal(text, &parts)).To(Succeed())
 	return parts
 }
 

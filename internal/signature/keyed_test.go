@@ -7,7 +7,7 @@ import (
 	"crypto"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
@@ -35,11 +35,7 @@ func TestSignedByKey(t *testing.T) {
 		opts       []registrytest.Option
 		cold, warm counts
 	}{
-		"Legacy": {
-			sign: legacy,
-			cold: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1},
-			warm: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1},
-		},
+		"Legacy": {sign: legacy, cold: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1}, warm: counts{registrytest.ManifestGet: 1, registrytest.Blob: 1}},
 		"Bundle": {
 			sign: bundle, opts: []registrytest.Option{registrytest.WithReferrers()},
 			cold: counts{registrytest.ManifestGet: 2, registrytest.Referrers: 1, registrytest.Blob: 1},
@@ -50,11 +46,7 @@ func TestSignedByKey(t *testing.T) {
 			cold: counts{registrytest.ManifestGet: 2, registrytest.Referrers: 1, registrytest.Blob: 1},
 			warm: counts{registrytest.ManifestGet: 1, registrytest.Referrers: 1, registrytest.Blob: 1},
 		},
-		"BundleByTag": {
-			sign: tagged,
-			cold: counts{registrytest.ManifestGet: 3, registrytest.Referrers: 1, registrytest.Blob: 1},
-			warm: counts{registrytest.ManifestGet: 2, registrytest.Blob: 1},
-		},
+		"BundleByTag": {sign: tagged, cold: counts{registrytest.ManifestGet: 3, registrytest.Referrers: 1, registrytest.Blob: 1}, warm: counts{registrytest.ManifestGet: 2, registrytest.Blob: 1}},
 	}
 	for name, format := range formats {
 		for _, kind := range []string{"ecdsa", "ecdsa384", "rsa", "ed25519", "ed25519ph"} {
@@ -64,12 +56,8 @@ func TestSignedByKey(t *testing.T) {
 				v := s.verifier(t, keys(t, map[string]signaturetest.Key{"other.pub": signaturetest.NewKey(t, "ecdsa"), "team.pub": key}))
 				for _, want := range []counts{format.cold, format.warm} {
 					s.reg.Reset()
-					if got := s.verify(t, v); got.Signer() != `key "team.pub"` {
-						t.Errorf("signed by %s, rejected for %q", got.Signer(), got.Reason())
-					}
-					if diff := cmp.Diff(want, s.reg.Counts()); diff != "" {
-						t.Errorf("requests, -want +got:\n%s", diff)
-					}
+					NewWithT(t).Expect(s.verify(t, v)).To(HaveField("Signer()", `key "team.pub"`))
+					NewWithT(t).Expect(s.reg.Counts()).To(BeComparableTo(want), "requests")
 				}
 			})
 		}
@@ -81,9 +69,7 @@ func TestSignedByKey(t *testing.T) {
 func TestHashesOfCurves(t *testing.T) {
 	s, key := newScene(t, registrytest.WithReferrers()), signaturetest.NewKey(t, "ecdsa384")
 	s.pushBundle(t, key.BundleByHash(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate), crypto.SHA384))
-	if got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key}))); !got.Passed() {
-		t.Errorf("rejected for %q", got.Reason())
-	}
+	NewWithT(t).Expect(s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key})))).To(HaveField("Passed()", BeTrue()))
 }
 
 // TestOneOfSeveralSignaturesIsEnough tests images that others signed too, and
@@ -97,12 +83,8 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 		signaturetest.Signature{Payload: payload},
 		key.Sign(t, payload))
 	s.reg.Reset()
-	if got := s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key}))); !got.Passed() {
-		t.Errorf("rejected for %q", got.Reason())
-	}
-	if n := s.reg.Count(registrytest.Blob); n != 1 {
-		t.Errorf("the payload was fetched %d times", n)
-	}
+	NewWithT(t).Expect(s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key})))).To(HaveField("Passed()", BeTrue()))
+	NewWithT(t).Expect(s.reg.Count(registrytest.Blob)).To(Equal(1), "the payload was fetched")
 }
 
 // TestLegacyAttacks tests legacy signatures that must not let the image pass.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
@@ -36,9 +38,7 @@ func TestSignedByIdentity(t *testing.T) {
 			if want := `"release@example.com" (issuer "https://issuer.example")`; got.Signer() != want {
 				t.Errorf("signed by %q, rejected for %q, want %s", got.Signer(), got.Reason(), want)
 			}
-			if n := s.reg.Count(registrytest.Any); n > 4 {
-				t.Errorf("it cost %d requests", n)
-			}
+			NewWithT(t).Expect(s.reg.Count(registrytest.Any)).To(BeNumerically("<=", 4), "the requests that it cost")
 		})
 	}
 }
@@ -65,9 +65,7 @@ func TestIdentityExpressions(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got := s.verify(t, s.verifier(t, identities(t, sigstore, tc.identities...)))
-			if got.Passed() != tc.want {
-				t.Errorf("passed is %v for %q, want %v", got.Passed(), got.Reason(), tc.want)
-			}
+			NewWithT(t).Expect(got.Passed()).To(Equal(tc.want), "passed is %v for %q, want %v", got.Passed(), got.Reason(), tc.want)
 			if words := `signed by "release@example.com" (issuer "https://issuer.example"), which no entry`; !tc.want && !strings.Contains(got.Reason(), words) {
 				t.Errorf("the reason %q does not say who signed", got.Reason())
 			}
@@ -173,9 +171,7 @@ func TestWhatTrustedRootsDemand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			verify := v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: ".*", Subject: ".*"}}, TrustedRootSecretRef: secretRef}
 			rule := ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, tc.parts)})
-			if got := s.verify(t, s.verifier(t, rule)); got.Passed() != tc.want {
-				t.Errorf("passed is %v for %q, want %v", got.Passed(), got.Reason(), tc.want)
-			}
+			NewWithT(t).Expect(s.verify(t, s.verifier(t, rule))).To(HaveField("Passed()", tc.want))
 		})
 	}
 }

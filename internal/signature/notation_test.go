@@ -6,11 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -46,13 +45,11 @@ func TestSignedByNotation(t *testing.T) {
 			opts: []registrytest.Option{registrytest.WithReferrers()}, certificates: map[string][]byte{"ca.crt": notary.PEM()},
 			want: counts{registrytest.Referrers: 1, registrytest.ManifestGet: 2, registrytest.Blob: 1},
 		},
-		"Tag": {
-			certificates: map[string][]byte{"ca.pem": notary.DER()},
-			want:         counts{registrytest.Referrers: 1, registrytest.ManifestGet: 3, registrytest.Blob: 1},
-		},
+		"Tag": {certificates: map[string][]byte{"ca.pem": notary.DER()}, want: counts{registrytest.Referrers: 1, registrytest.ManifestGet: 3, registrytest.Blob: 1}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			s := newScene(t, tc.opts...)
 			referrer := s.pushEnvelope(t, notary.Sign(t, s.app, 0))
 			if tc.opts == nil {
@@ -60,12 +57,8 @@ func TestSignedByNotation(t *testing.T) {
 			}
 			s.reg.Reset()
 			got := s.verify(t, s.verifier(t, notarized(t, strict, tc.certificates)))
-			if !strings.Contains(got.Signer(), "CN=release") {
-				t.Errorf("signed by %q, rejected for %q", got.Signer(), got.Reason())
-			}
-			if diff := cmp.Diff(tc.want, s.reg.Counts()); diff != "" {
-				t.Errorf("requests, -want +got:\n%s", diff)
-			}
+			g.Expect(got.Signer()).To(ContainSubstring("CN=release"), "signed by %q, rejected for %q", got.Signer(), got.Reason())
+			g.Expect(s.reg.Counts()).To(BeComparableTo(tc.want), "requests")
 		})
 	}
 }
@@ -115,23 +108,21 @@ func TestExpiredNotation(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond)
 	for level, want := range map[string]bool{"strict": false, "permissive": true} {
 		policy := signaturetest.TrustPolicy(t, level, "*")
-		if got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()}))); got.Passed() != want {
-			t.Errorf("%s: passed is %v for %q, want %v", level, got.Passed(), got.Reason(), want)
-		}
+		NewWithT(t).Expect(s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()})))).To(HaveField("Passed()", want), level)
 	}
 }
 
 // TestExpiredCertificate tests a signature whose certificate has expired since,
 // and of which nobody says when it was made.
 func TestExpiredCertificate(t *testing.T) {
+	g := NewWithT(t)
 	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", ValidFor: 3 * time.Second}), newScene(t, registrytest.WithReferrers())
 	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
 	time.Sleep(3500 * time.Millisecond)
 	v := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "strict", "*"), map[string][]byte{"ca.crt": notary.PEM()}))
 	first := s.verify(t, v)
-	if first.Passed() || !strings.Contains(first.Reason(), "not valid") {
-		t.Errorf("passed is %v, the reason is %q", first.Passed(), first.Reason())
-	}
+	g.Expect(first.Passed()).To(BeFalse())
+	g.Expect(first.Reason()).To(ContainSubstring("not valid"))
 	time.Sleep(1100 * time.Millisecond)
 	if again := s.verify(t, v); again != first {
 		t.Errorf("the reason was %q, and is now %q", first.Reason(), again.Reason())
@@ -154,12 +145,12 @@ func TestScopesOfTrustPolicies(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			s.reg.Reset()
 			policy := signaturetest.TrustPolicy(t, tc.level, tc.scope)
 			got := s.verify(t, s.verifier(t, notarized(t, policy, map[string][]byte{"ca.crt": notary.PEM()})))
-			if got.Passed() != (tc.want == "") || !strings.Contains(got.Reason(), tc.want) {
-				t.Errorf("passed is %v for %q, want %q", got.Passed(), got.Reason(), tc.want)
-			}
+			g.Expect(got.Passed()).To(Equal(tc.want == ""))
+			g.Expect(got.Reason()).To(ContainSubstring(tc.want))
 			if n := s.reg.Count(registrytest.Any); tc.want != "" && n != 0 {
 				t.Errorf("%d requests were made in vain", n)
 			}
@@ -184,11 +175,7 @@ func TestRevocation(t *testing.T) {
 	if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}
-	if asked == 0 {
-		t.Error("nobody was asked")
-	}
+	NewWithT(t).Expect(asked).NotTo(BeZero(), "nobody was asked")
 	permissive := s.verifier(t, notarized(t, signaturetest.TrustPolicy(t, "permissive", "*"), certificates))
-	if got := s.verify(t, permissive); !got.Passed() {
-		t.Errorf("rejected for %q", got.Reason())
-	}
+	NewWithT(t).Expect(s.verify(t, permissive)).To(HaveField("Passed()", BeTrue()))
 }

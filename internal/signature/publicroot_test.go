@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
@@ -37,17 +39,14 @@ func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOpti
 // TestPublicRoot tests that the public root is downloaded when it is needed,
 // once for everybody, and then once a day.
 func TestPublicRoot(t *testing.T) {
+	g := NewWithT(t)
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
 	public, clock := mirrored(t, mirror)
 	v, err := New(ruleOf(t, v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "issuer", Subject: "release"}}}, nil), public)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	s.pushBundle(t, sigstore.Bundle(t, subjectName, issuerName, statement(s.app), logged))
-	if n := mirror.Asked(); n != 0 {
-		t.Errorf("%d requests were made before the root was needed", n)
-	}
+	g.Expect(mirror.Asked()).To(BeZero(), "requests were made before the root was needed")
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -58,19 +57,14 @@ func TestPublicRoot(t *testing.T) {
 	}
 	all.Wait()
 	once := mirror.Asked()
-	if once == 0 || once > 8 {
-		t.Errorf("%d requests were made for one download", once)
-	}
+	g.Expect(once).NotTo(BeZero(), "requests were made for one download")
+	g.Expect(once).To(BeNumerically("<=", 8), "requests were made for one download")
 	*clock = clock.Add(rootFresh - time.Second)
 	s.verify(t, v)
-	if n := mirror.Asked(); n != 0 {
-		t.Errorf("%d requests were made on the same day", n)
-	}
+	g.Expect(mirror.Asked()).To(BeZero(), "requests were made on the same day")
 	*clock = clock.Add(2 * time.Second)
 	s.verify(t, v)
-	if n := mirror.Asked(); n != once {
-		t.Errorf("%d requests were made on the next day, want %d", n, once)
-	}
+	g.Expect(mirror.Asked()).To(Equal(once), "requests were made on the next day")
 }
 
 // TestPublicRootFailures tests that a public root which can't be had, or not be
@@ -106,6 +100,7 @@ func TestPublicRootFailures(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			if tc.life == 0 {
 				tc.life = time.Hour
 			}
@@ -123,12 +118,8 @@ func TestPublicRootFailures(t *testing.T) {
 			}
 			before := mirror.Asked()
 			*clock = clock.Add(rootPause)
-			if _, err := public.Get(t.Context()); err == nil {
-				t.Error("the second download worked")
-			}
-			if n := mirror.Asked(); n != before {
-				t.Errorf("%d requests were made for one failure, and then %d", before, n)
-			}
+			g.Expect(public.Get(t.Context())).Error().To(HaveOccurred(), "the second download worked")
+			g.Expect(mirror.Asked()).To(Equal(before), "requests were made for one failure, and then")
 		})
 	}
 }
@@ -136,11 +127,10 @@ func TestPublicRootFailures(t *testing.T) {
 // TestStalePublicRoot tests that a root which was had before is used for a while
 // where no newer one can be had.
 func TestStalePublicRoot(t *testing.T) {
+	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	public, clock := mirrored(t, mirror)
-	if _, err := public.Get(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred())
 	start := *clock
 	mirror.Fail(http.NotFound)
 	for _, age := range []time.Duration{rootFresh, rootFresh + time.Second, rootStale - time.Second} {
@@ -157,49 +147,39 @@ func TestStalePublicRoot(t *testing.T) {
 	}
 	mirror.Fail(nil)
 	*clock = clock.Add(rootPause)
-	if _, err := public.Get(t.Context()); err != nil {
-		t.Errorf("it did not recover: %v", err)
-	}
+	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "it did not recover")
 }
 
 // TestPublicRootIsNotWaitedFor tests that a download lasts no longer than its
 // caller, and that others may try then.
 func TestPublicRootIsNotWaitedFor(t *testing.T) {
+	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	public, _ := mirrored(t, mirror)
 	mirror.Fail(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := public.Get(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got the error %v", err)
-	}
+	g.Expect(public.Get(ctx)).Error().To(MatchError(context.DeadlineExceeded))
 	mirror.Fail(nil)
-	if _, err := public.Get(t.Context()); err != nil {
-		t.Errorf("nobody else may try: %v", err)
-	}
+	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "nobody else may try")
 }
 
 // TestFolderOfPublicRoot tests that what was downloaded is kept over restarts, and
 // that nobody is trusted who can write to the folder.
 func TestFolderOfPublicRoot(t *testing.T) {
+	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	server := httptest.NewServer(mirror)
 	t.Cleanup(server.Close)
 	folder := t.TempDir()
 	var asked []int
 	for range 2 {
-		if _, err := NewPublicRoot(withMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(NewPublicRoot(withMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context())).Error().NotTo(HaveOccurred())
 		asked = append(asked, mirror.Asked())
 	}
-	if asked[1] >= asked[0] {
-		t.Errorf("the first download made %d requests, and the one after a restart %d", asked[0], asked[1])
-	}
+	g.Expect(asked[1]).To(BeNumerically("<", asked[0]), "requests of the first download")
 	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
-	if _, err := NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context()); err == nil {
-		t.Error("the folder is believed whatever the anchor is")
-	}
+	g.Expect(NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context())).Error().To(HaveOccurred(), "the folder is believed whatever the anchor is")
 }
 
 // TestEmbeddedAnchor tests that the anchor of the public Sigstore is there.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -83,21 +85,19 @@ func TestInvalidRules(t *testing.T) {
 // shortRSA returns a key of a size that is not safe any more.
 func shortRSA(t *testing.T) []byte {
 	t.Helper()
+	g := NewWithT(t)
 	t.Setenv("GODEBUG", "rsa1024min=0")
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 // TestFingerprints tests that a verdict may be kept for a fingerprint: it is the
 // same for the same rule, and another one for each other rule.
 func TestFingerprints(t *testing.T) {
+	g := NewWithT(t)
 	type data = map[string][]byte
 	anyOf := func(names ...string) []v1.OIDCIdentityMatch {
 		var all []v1.OIDCIdentityMatch
@@ -131,29 +131,21 @@ func TestFingerprints(t *testing.T) {
 	seen := map[string]string{}
 	for name, rule := range rules {
 		sum := ruleOf(t, rule.verify, rule.data).fingerprint()
-		if other := seen[sum]; other != "" {
-			t.Errorf("%s and %s have the same fingerprint", name, other)
-		}
+		g.Expect(seen[sum]).To(BeEmpty(), name)
 		seen[sum] = name
 		withMore := maps.Clone(rule.data)
 		if withMore != nil {
 			withMore["README"] = []byte("not read")
 		}
-		if again := ruleOf(t, rule.verify, withMore).fingerprint(); again != sum {
-			t.Errorf("%s has the fingerprints %s and %s", name, sum, again)
-		}
+		g.Expect(ruleOf(t, rule.verify, withMore).fingerprint()).To(Equal(sum), "%s has the fingerprints", name)
 	}
 	rule := ruleOf(t, byKey, data{"a.pub": signaturetest.NewKey(t, "ecdsa").PublicPEM(t)})
-	if v, err := New(rule, nil); err != nil || v.Fingerprint() != rule.fingerprint() {
-		t.Errorf("the Verifier has another fingerprint than its rule, error %v", err)
-	}
+	g.Expect(New(rule, nil)).To(HaveField("Fingerprint()", rule.fingerprint()), "the Verifier has that of its rule")
 }
 
 // TestZeroVerdict tests that a verdict which nobody gave lets nothing pass.
 func TestZeroVerdict(t *testing.T) {
-	if (Verdict{}).Passed() {
-		t.Error("the zero verdict passes")
-	}
+	NewWithT(t).Expect((Verdict{}).Passed()).To(BeFalse(), "the zero verdict passes")
 }
 
 // TestUnknownDigest tests that nothing is asked for where the digest is none.
@@ -167,7 +159,5 @@ func TestUnknownDigest(t *testing.T) {
 			t.Errorf("%q: got the verdict %+v and the error %v", digest, verdict, err)
 		}
 	}
-	if n := len(s.reg.Requests()); n != 0 {
-		t.Errorf("%d requests were made", n)
-	}
+	NewWithT(t).Expect(len(s.reg.Requests())).To(BeZero(), "requests were made")
 }

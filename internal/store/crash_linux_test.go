@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
@@ -199,9 +201,7 @@ func TestKill(t *testing.T) {
 			early++
 		}
 		extra, err := world.verify(t)
-		if err != nil {
-			t.Fatalf("round %d (seed %d): %v", round, seed, err)
-		}
+		NewWithT(t).Expect(err).NotTo(HaveOccurred(), "round %d (seed %d)", round, seed)
 		more += extra
 	}
 	t.Logf("%d kills, %d of them before the first write was acknowledged; %d writes were acknowledged, %d were not but are there",
@@ -211,6 +211,7 @@ func TestKill(t *testing.T) {
 // kill lets a writer run for some time and notes what it acknowledges.
 func (w *crashWorld) kill(t *testing.T, after time.Duration) {
 	t.Helper()
+	g := NewWithT(t)
 	var from []string
 	for _, n := range w.next {
 		from = append(from, strconv.Itoa(n))
@@ -219,12 +220,8 @@ func (w *crashWorld) kill(t *testing.T, after time.Duration) {
 	writer.Env = append(os.Environ(), crashDir+"="+w.dir, crashFrom+"="+strings.Join(from, ","))
 	writer.Stderr = os.Stderr
 	out, err := writer.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Start(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(writer.Start()).To(Succeed())
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -37,6 +38,7 @@ func damages(content []byte, use func(reason string, damaged []byte)) {
 
 // TestDamagedSnapshot_IsSetAsideAlone has all kinds of damage in one of two files.
 func TestDamagedSnapshot_IsSetAsideAlone(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ns/repo/uid")
 	tags, reports := opened(t, dir)
@@ -47,32 +49,25 @@ func TestDamagedSnapshot_IsSetAsideAlone(t *testing.T) {
 		*reports = nil
 		write(t, path, damaged)
 		for range 2 { // it is reported once
-			if got, err := tags.Get(t.Context(), testKey); !errors.Is(err, ErrNotFound) {
-				t.Errorf("%s: Get() = %v, %v, want ErrNotFound", reason, got, err)
-			}
-			if _, err := tags.Info(t.Context(), testKey); !errors.Is(err, ErrNotFound) {
-				t.Errorf("%s: Info() = %v, want ErrNotFound", reason, err)
-			}
+			g.Expect(tags.Get(t.Context(), testKey)).Error().To(MatchError(ErrNotFound), "%s: Get()", reason)
+			g.Expect(tags.Info(t.Context(), testKey)).Error().To(MatchError(ErrNotFound), "%s: Info()", reason)
 		}
 		wantKinds(t, *reports, RecordDamaged)
 		if got := (*reports)[0]; got.Key != testKey || got.Paths[0] != path+asideSuffix || !errors.Is(got.Err, errDamaged) {
 			t.Errorf("%s: the report is %+v", reason, got)
 		}
-		if aside := readFile(t, path+asideSuffix); !bytes.Equal(aside, damaged) {
-			t.Errorf("%s: what was set aside is another file", reason)
-		}
+		g.Expect(readFile(t, path+asideSuffix)).To(Equal(damaged), "%s: what was set aside is another file", reason)
 		mustPut(t, tags, testKey, testSnapshot)
 		wantFacts(t, tags, testKey, testFacts())
 	})
 	wantHeld(t, tags, testKey, testSnapshot)
 	wantHeld(t, tags, numbered(1), testSnapshot)
-	if got := files(t, dir); len(got) != 4 {
-		t.Errorf("the files are %v", got)
-	}
+	g.Expect(files(t, dir)).To(HaveLen(4), "the files")
 }
 
 // TestDamagedSnapshot_ThatIsNoFile has folders and other things in place of a snapshot.
 func TestDamagedSnapshot_ThatIsNoFile(t *testing.T) {
+	g := NewWithT(t)
 	for reason, place := range map[string]func(path string) error{
 		"a folder": func(path string) error { return os.MkdirAll(filepath.Join(path, "sub"), 0o700) },
 		"a link":   func(path string) error { return os.Symlink("/etc/passwd", path) },
@@ -81,12 +76,8 @@ func TestDamagedSnapshot_ThatIsNoFile(t *testing.T) {
 		path := filepath.Join(dir, "ns/repo/uid")
 		tags, reports := opened(t, dir)
 		wantWorks(t, tags)
-		if err := errors.Join(os.Remove(path), place(path)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tags.Get(t.Context(), testKey); !errors.Is(err, ErrNotFound) {
-			t.Errorf("Get() of %s = %v", reason, err)
-		}
+		g.Expect(errors.Join(os.Remove(path), place(path))).To(Succeed())
+		g.Expect(tags.Get(t.Context(), testKey)).Error().To(MatchError(ErrNotFound), "Get() of %s", reason)
 		wantKinds(t, *reports, RecordDamaged)
 		wantWorks(t, tags)
 	}
@@ -146,6 +137,7 @@ func TestFacts_OfAnotherObjectAreSetAside(t *testing.T) {
 // TestFewFacts_AmongManyAreASmallWrite writes some facts of very many, and removes some
 // tags, again and again.
 func TestFewFacts_AmongManyAreASmallWrite(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
 	size := func() int { return len(readFile(t, path)) }
@@ -170,9 +162,7 @@ func TestFewFacts_AmongManyAreASmallWrite(t *testing.T) {
 	if grown := size() - full; grown > 50*200+2*5000*20 {
 		t.Errorf("50 facts and 5,000 tags that went and came back took %d bytes, and all facts %d", grown, full)
 	}
-	if files(t, dir)["ns/repo/uid.facts"].inode != inode {
-		t.Error("the file was written anew for a few facts")
-	}
+	g.Expect(files(t, dir)["ns/repo/uid.facts"].inode).To(Equal(inode), "the file was written anew for a few facts")
 	for i := range 5 { // a log that grows is written anew in the end
 		for tag, fact := range want {
 			fact.Seen += int64(i)
@@ -180,9 +170,7 @@ func TestFewFacts_AmongManyAreASmallWrite(t *testing.T) {
 		}
 		mustPutFacts(t, tags, testKey, want)
 	}
-	if size() > 3*full {
-		t.Errorf("%d bytes became %d", full, size())
-	}
+	g.Expect(size()).To(BeNumerically("<=", 3*full), "%d bytes became", full)
 	wantFacts(t, tags, testKey, want)
 }
 
@@ -194,9 +182,7 @@ func TestFacts_AreBounded(t *testing.T) {
 	mustPut(t, tags, testKey, scan.Snapshot{Image: "image", Tags: []string{"a", "b", "c", "d"}, FirstSeen: make([]int64, 4)})
 	mustPutFacts(t, tags, testKey, facts)
 	for range 2 {
-		if err := tags.PutFacts(t.Context(), testKey, factMap{"e": someFact(5)}); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("PutFacts() of one too many = %v, want ErrTooLarge", err)
-		}
+		NewWithT(t).Expect(tags.PutFacts(t.Context(), testKey, factMap{"e": someFact(5)})).To(MatchError(ErrTooLarge), "PutFacts() of one too many")
 		wantFacts(t, tags, testKey, facts)
 	}
 	mustPut(t, tags, testKey, scan.Snapshot{Image: "image", Tags: []string{"b", "e"}, FirstSeen: make([]int64, 2)})
@@ -242,15 +228,14 @@ func FuzzFacts(f *testing.F) {
 
 // TestMetrics opens a store beside another storage, with a file that is damaged.
 func TestMetrics(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "MANIFEST"), nil)
 	write(t, filepath.Join(dir, "ns/other/uid"), []byte("damaged"))
 	registry := prometheus.NewPedanticRegistry()
 	tags := New(dir, Options{Metrics: registry})
 	wantWorks(t, tags)
-	if _, err := tags.Get(t.Context(), Key{"ns", "other", "uid"}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Get() = %v", err)
-	}
+	g.Expect(tags.Get(t.Context(), Key{"ns", "other", "uid"})).Error().To(MatchError(ErrNotFound), "Get()")
 	size := len(readFile(t, filepath.Join(dir, "ns/repo/uid"))) + len(readFile(t, filepath.Join(dir, "ns/repo/uid.facts")))
 	want := fmt.Sprintf(`
 # HELP image_reflector_store_facts %s
@@ -268,11 +253,7 @@ image_reflector_store_reports_total{kind="record_damaged"} 1
 # TYPE image_reflector_store_size_bytes gauge
 image_reflector_store_size_bytes %d
 `, "The tags of whose images the tag store knows something, of repositories that it was asked about since it was opened.", size)
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
-		t.Error(err)
-	}
-	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
-		t.Errorf("the metrics have problems: %v, %v", problems, err)
-	}
+	g.Expect(testutil.GatherAndCompare(registry, strings.NewReader(want))).To(Succeed())
+	g.Expect(testutil.GatherAndLint(registry)).To(BeEmpty(), "the metrics have problems")
 	closed(t, tags)
 }

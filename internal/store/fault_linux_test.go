@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,10 +30,7 @@ var writes = map[string]struct {
 		func(t *testing.T, tags *Store) error { return tags.Put(t.Context(), testKey, random(20_000, 2)) },
 		func(t *testing.T, tags *Store) { wantHeld(t, tags, testKey, random(20_000, 2)) },
 	},
-	"facts": {
-		func(t *testing.T, tags *Store) error { return tags.PutFacts(t.Context(), testKey, moreFacts()) },
-		func(t *testing.T, tags *Store) { wantFacts(t, tags, testKey, moreFacts()) },
-	},
+	"facts": {func(t *testing.T, tags *Store) error { return tags.PutFacts(t.Context(), testKey, moreFacts()) }, func(t *testing.T, tags *Store) { wantFacts(t, tags, testKey, moreFacts()) }},
 }
 
 // moreFacts are those that wantWorks puts, and many more.
@@ -82,12 +80,11 @@ func TestFaults_OfWrites(t *testing.T) {
 			}
 		}
 	})
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, out)
 }
 
 func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(call) syscall.Errno) {
+	g := NewWithT(t)
 	f.set(nil)
 	dir := t.TempDir()
 	tags, reports := opened(t, dir)
@@ -104,12 +101,8 @@ func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(ca
 		}
 	}
 	f.set(nil)
-	if _, err := tags.Get(t.Context(), testKey); err != nil {
-		t.Errorf("Get() = %v", err)
-	}
-	if err := writes[what].write(t, tags); err != nil {
-		t.Fatalf("without the fault, a write = %v", err)
-	}
+	g.Expect(tags.Get(t.Context(), testKey)).Error().NotTo(HaveOccurred(), "Get()")
+	g.Expect(writes[what].write(t, tags)).To(Succeed(), "without the fault, a write")
 	closed(t, tags)
 	again, more := opened(t, dir)
 	writes[what].want(t, again)
@@ -137,9 +130,7 @@ func TestFaults_OfReadsAreNoDamage(t *testing.T) {
 			"Put":      func() error { return tags.Put(t.Context(), testKey, random(1, 1)) },
 			"PutFacts": func() error { return tags.PutFacts(t.Context(), testKey, manyFacts(1)) },
 		} {
-			if err := read(); !errors.Is(err, ErrVolume) {
-				t.Errorf("%s() = %v, want ErrVolume", what, err)
-			}
+			NewWithT(t).Expect(read()).To(MatchError(ErrVolume), "%s()", what)
 		}
 		f.set(nil)
 		wantHeld(t, tags, testKey, testSnapshot)
@@ -147,9 +138,7 @@ func TestFaults_OfReadsAreNoDamage(t *testing.T) {
 		wantKinds(t, *reports)
 		closed(t, tags)
 	})
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, out)
 }
 
 // smallVolume mounts a volume of some bytes, which takes the right to do so.
@@ -169,26 +158,21 @@ func smallVolume(t *testing.T, options string) string {
 
 // TestVolume_ThatIsFull fills a volume with another file.
 func TestVolume_ThatIsFull(t *testing.T) {
+	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
 	tags, reports := opened(t, dir)
 	wantWorks(t, tags)
 	ballast := filepath.Join(dir, "ballast")
 	file, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	for err == nil {
 		_, err = file.Write(make([]byte, 4096))
 	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
+	g.Expect(err).To(MatchError(syscall.ENOSPC))
 	closeErr := file.Close()
 	for range 3 {
 		for what, w := range writes {
-			if err := w.write(t, tags); !errors.Is(err, ErrNoSpace) {
-				t.Fatalf("writing %s on a full volume = %v, want ErrNoSpace", what, err)
-			}
+			g.Expect(w.write(t, tags)).To(MatchError(ErrNoSpace), "writing %s on a full volume", what)
 		}
 		wantHeld(t, tags, testKey, testSnapshot)
 		wantFacts(t, tags, testKey, testFacts())
@@ -197,28 +181,21 @@ func TestVolume_ThatIsFull(t *testing.T) {
 	tags, more := opened(t, dir) // what is there can be opened and read
 	wantHeld(t, tags, testKey, testSnapshot)
 	wantFacts(t, tags, testKey, testFacts())
-	if err := errors.Join(closeErr, os.Remove(ballast)); err != nil {
-		t.Fatal(err)
-	}
-	if err := writes["a new snapshot"].write(t, tags); err != nil {
-		t.Errorf("with space again, Put() = %v", err)
-	}
+	g.Expect(errors.Join(closeErr, os.Remove(ballast))).To(Succeed())
+	g.Expect(writes["a new snapshot"].write(t, tags)).To(Succeed(), "with space again, Put()")
 	writes["a new snapshot"].want(t, tags)
 	wantKinds(t, append(*reports, *more...))
 }
 
 // TestVolume_ThatIsReadOnly mounts a volume again, so that it can't be written.
 func TestVolume_ThatIsReadOnly(t *testing.T) {
+	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
 	tags, _ := opened(t, dir)
 	wantWorks(t, tags)
 	closed(t, tags)
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, "")).To(Succeed())
 	tags = New(dir, Options{})
-	if _, err := tags.Get(t.Context(), testKey); !errors.Is(err, ErrVolume) {
-		t.Errorf("Get() on a volume that can't be written = %v, want ErrVolume", err)
-	}
+	g.Expect(tags.Get(t.Context(), testKey)).Error().To(MatchError(ErrVolume), "Get() on a volume that can't be written")
 	closed(t, tags)
 }

@@ -9,12 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
@@ -65,36 +64,27 @@ func opened(t testing.TB, dir string) (*Store, *[]Report) {
 	t.Helper()
 	var reports []Report
 	tags := New(dir, Options{Report: func(r Report) { reports = append(reports, r) }})
-	if _, err := tags.Keys(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(tags.Keys(t.Context())).Error().NotTo(HaveOccurred())
 	t.Cleanup(func() { closed(t, tags) })
 	return tags, &reports
 }
 
 func closed(t testing.TB, tags *Store) {
 	t.Helper()
-	if err := tags.Close(); err != nil {
-		t.Errorf("Close() = %v", err)
-	}
+	NewWithT(t).Expect(tags.Close()).To(Succeed(), "Close()")
 }
 
 func write(t testing.TB, path string, content []byte) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	g := NewWithT(t)
+	g.Expect(os.MkdirAll(filepath.Dir(path), 0o700)).To(Succeed())
+	g.Expect(os.WriteFile(path, content, 0o600)).To(Succeed())
 }
 
 func readFile(t testing.TB, path string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return content
 }
 
@@ -119,24 +109,18 @@ func files(t testing.TB, dir string) map[string]written {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return found
 }
 
 func mustPut(t testing.TB, tags *Store, key Key, s scan.Snapshot) {
 	t.Helper()
-	if err := tags.Put(t.Context(), key, s); err != nil {
-		t.Fatalf("Put(%s) = %v", key, err)
-	}
+	NewWithT(t).Expect(tags.Put(t.Context(), key, s)).To(Succeed(), "Put(%s)", key)
 }
 
 func mustPutFacts(t testing.TB, tags *Store, key Key, facts factMap) {
 	t.Helper()
-	if err := tags.PutFacts(t.Context(), key, facts); err != nil {
-		t.Fatalf("PutFacts(%s) = %v", key, err)
-	}
+	NewWithT(t).Expect(tags.PutFacts(t.Context(), key, facts)).To(Succeed(), "PutFacts(%s)", key)
 }
 
 func wantHeld(t testing.TB, tags *Store, key Key, want scan.Snapshot) {
@@ -166,14 +150,11 @@ func wantWorks(t testing.TB, tags *Store) {
 // wantKinds expects reports of these kinds.
 func wantKinds(t testing.TB, reports []Report, want ...ReportKind) {
 	t.Helper()
+	g := NewWithT(t)
 	var got []ReportKind
 	for _, r := range reports {
 		got = append(got, r.Kind)
-		if !strings.Contains(r.String(), r.Paths[0]) {
-			t.Errorf("the report %q does not say where", r)
-		}
+		g.Expect(r.String()).To(ContainSubstring(r.Paths[0]), "the report %q does not say where", r)
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("reports are %v, want %v", reports, want)
-	}
+	g.Expect(got).To(Equal(want), "reports are %v", reports)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // killAt names the variable with the number of the system call at which a
@@ -20,6 +22,7 @@ const killAt = "STORE_KILL_AT"
 // TestKilledAtEveryCall kills a process at each of the system calls with which
 // it makes a store, writes and removes, one after the other.
 func TestKilledAtEveryCall(t *testing.T) {
+	g := NewWithT(t)
 	stride := 8
 	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil && n >= 200 {
 		stride = 1
@@ -40,9 +43,8 @@ func TestKilledAtEveryCall(t *testing.T) {
 		}
 		if err == nil { // it came to its end
 			t.Logf("%d calls, of which every %d. was the last", at, stride)
-			if at < 100 || world.steps != livesSteps {
-				t.Errorf("%d calls and %d steps were made", at, world.steps)
-			}
+			g.Expect(at).To(BeNumerically(">=", 100), "calls and steps")
+			g.Expect(world.steps).To(Equal(livesSteps), "calls and steps")
 			return
 		}
 	}

@@ -4,14 +4,14 @@ package store
 
 import (
 	"context"
-	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 // TestRestart_KeepsAllThatIsHeld opens a folder again and again, whose path has what a
@@ -44,6 +44,7 @@ func TestRestart_KeepsAllThatIsHeld(t *testing.T) {
 // TestRestart_ReadsNoFiles opens a folder with 10,000 objects, whose files are damaged: one
 // that is read is set aside.
 func TestRestart_ReadsNoFiles(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	tags, _ := opened(t, dir)
 	wantWorks(t, tags)
@@ -57,9 +58,8 @@ func TestRestart_ReadsNoFiles(t *testing.T) {
 	tags, reports := opened(t, dir)
 	keys, err := tags.Keys(t.Context())
 	t.Logf("it took %s to open a store of %d objects", time.Since(start), len(keys))
-	if err != nil || len(keys) != objects+1 {
-		t.Errorf("Keys() = %d keys, %v", len(keys), err)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "Keys()")
+	g.Expect(keys).To(HaveLen(objects+1), "Keys()")
 	wantKinds(t, *reports)
 	wantHeld(t, tags, testKey, testSnapshot)
 }
@@ -71,12 +71,8 @@ func TestUnchanged_IsNotWritten(t *testing.T) {
 	before := files(t, dir)
 	wantWorks(t, tags)
 	mustPutFacts(t, tags, testKey, factMap{"1": someFact(1)})
-	if err := tags.Delete(t.Context(), Key{"ns", "other", "uid"}); err != nil {
-		t.Fatal(err)
-	}
-	if after := files(t, dir); !maps.Equal(after, before) {
-		t.Errorf("files were written: %v became %v", before, after)
-	}
+	NewWithT(t).Expect(tags.Delete(t.Context(), Key{"ns", "other", "uid"})).To(Succeed())
+	NewWithT(t).Expect(files(t, dir)).To(Equal(before), "files were written")
 }
 
 func TestDelete_LeavesNothing(t *testing.T) {
@@ -86,9 +82,7 @@ func TestDelete_LeavesNothing(t *testing.T) {
 	for _, suffix := range []string{".corrupt", ".facts.corrupt", ".unfinished", ".facts.unfinished"} {
 		write(t, filepath.Join(dir, "ns/repo/uid"+suffix), nil)
 	}
-	if err := tags.Delete(t.Context(), testKey); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(tags.Delete(t.Context(), testKey)).To(Succeed())
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 || entries[0].Name() != lockName {
 		t.Errorf("the folder has %v (%v)", entries, err)
@@ -104,14 +98,13 @@ func TestUnfinished_IsRemovedByAStart(t *testing.T) {
 	tags, reports := opened(t, dir)
 	wantWorks(t, tags)
 	wantKinds(t, *reports)
-	if left := files(t, dir); len(left) != 2 {
-		t.Errorf("the folder has %v", left)
-	}
+	NewWithT(t).Expect(files(t, dir)).To(HaveLen(2), "what the folder has")
 }
 
 // TestForeign_IsLeftAlone has folders and files of others in the storage, and removes all
 // that the store has.
 func TestForeign_IsLeftAlone(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	reported := []string{"000001.vlog", "000002.sst", "00001.mem", "MANIFEST", "KEYREGISTRY", "DISCARD",
 		"tags.db", "tags.db.corrupt-1", "tags.db.unfinished"}
@@ -123,9 +116,7 @@ func TestForeign_IsLeftAlone(t *testing.T) {
 	for _, name := range slices.Concat(reported, others, []string{"backups/of/yesterday"}) {
 		write(t, filepath.Join(dir, name), []byte("not of the store"))
 	}
-	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(os.Symlink(t.TempDir(), filepath.Join(dir, "link"))).To(Succeed())
 	before := files(t, dir)
 	tags, reports := opened(t, dir)
 	wantWorks(t, tags)
@@ -137,39 +128,31 @@ func TestForeign_IsLeftAlone(t *testing.T) {
 		t.Errorf("%v is reported, want %v", got, want)
 	}
 	keys, err := tags.Keys(t.Context())
-	if err != nil || !slices.Equal(keys, []Key{{"backups", "of", "yesterday"}, testKey}) {
-		t.Errorf("Keys() = %v, %v", keys, err)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "Keys()")
+	g.Expect(keys).To(Equal([]Key{{"backups", "of", "yesterday"}, testKey}), "Keys()")
 	for _, key := range keys {
-		if err := tags.Delete(t.Context(), key); err != nil {
-			t.Error(err)
-		}
+		g.Expect(tags.Delete(t.Context(), key)).To(Succeed())
 	}
-	if after := files(t, dir); !maps.Equal(after, before) {
-		t.Errorf("files are %v, and were %v", after, before)
-	}
+	g.Expect(files(t, dir)).To(Equal(before))
 	wantKinds(t, *reports, LeftoversFound, LeftoversFound)
 }
 
 // TestFolder_ThatIsNoneOrMayNotBeUsed has what an administrator may get wrong.
 func TestFolder_ThatIsNoneOrMayNotBeUsed(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), nil)
 	write(t, filepath.Join(dir, "taken", lockName, "file"), nil)
 	for path, want := range map[string]error{"file": syscall.ENOTDIR, "taken": syscall.EISDIR} {
 		tags := New(filepath.Join(dir, path), Options{})
 		for range 2 {
-			if err := tags.Put(t.Context(), testKey, testSnapshot); !errors.Is(err, want) {
-				t.Errorf("Put() in %q = %v, want %v", path, err, want)
-			}
+			g.Expect(tags.Put(t.Context(), testKey, testSnapshot)).To(MatchError(want), "Put() in %q", path)
 		}
 		closed(t, tags)
 	}
 	tags, _ := opened(t, filepath.Join(dir, "used"))
 	write(t, filepath.Join(dir, "used", "blocked"), nil)
-	if err := tags.Put(t.Context(), Key{"blocked", "a", "1"}, testSnapshot); !errors.Is(err, syscall.ENOTDIR) {
-		t.Errorf("Put() where a file is in the way = %v", err)
-	}
+	g.Expect(tags.Put(t.Context(), Key{"blocked", "a", "1"}, testSnapshot)).To(MatchError(syscall.ENOTDIR), "Put() where a file is in the way")
 	wantWorks(t, tags)
 }
 
@@ -179,9 +162,7 @@ func TestLock_IsHeldByOneStore(t *testing.T) {
 	second := New(dir, Options{})
 	second.patience = 10 * time.Millisecond
 	for range 2 { // the process ends by the first error, and does not try again
-		if _, err := second.Keys(t.Context()); !errors.Is(err, ErrLocked) {
-			t.Fatalf("Keys() of a folder in use = %v, want ErrLocked", err)
-		}
+		NewWithT(t).Expect(second.Keys(t.Context())).Error().To(MatchError(ErrLocked), "Keys() of a folder in use")
 	}
 	closed(t, second)
 	time.AfterFunc(100*time.Millisecond, func() { _ = first.Close() })
@@ -192,16 +173,13 @@ func TestLock_IsHeldByOneStore(t *testing.T) {
 // TestOpening_IsDoneByTheFirstUse shows that a replica which stands by neither makes nor
 // locks the folder, and finds what the leader left once it uses it.
 func TestOpening_IsDoneByTheFirstUse(t *testing.T) {
+	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "made")
 	standby := New(dir, Options{})
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := standby.Keys(over); !errors.Is(err, context.Canceled) {
-		t.Errorf("Keys() = %v", err)
-	}
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder was made (%v)", err)
-	}
+	g.Expect(standby.Keys(over)).Error().To(MatchError(context.Canceled), "Keys()")
+	g.Expect(os.Stat(dir)).Error().To(MatchError(os.ErrNotExist), "the folder was made")
 	leader, _ := opened(t, dir)
 	wantWorks(t, leader)
 	closed(t, leader)
@@ -210,40 +188,31 @@ func TestOpening_IsDoneByTheFirstUse(t *testing.T) {
 
 	unused := New(filepath.Join(dir, "unused"), Options{})
 	closed(t, unused)
-	if _, err := unused.Keys(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("Keys() = %v", err)
-	}
+	g.Expect(unused.Keys(t.Context())).Error().To(MatchError(ErrClosed), "Keys()")
 }
 
 // TestOpening_ThatWaits shows that neither a caller nor Close waits as long as another
 // process has the folder, and that a store stays open though its first caller is gone.
 func TestOpening_ThatWaits(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	holder, _ := opened(t, dir)
 	waiting := New(dir, Options{})
 	waiting.patience = time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := waiting.Keys(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Keys() = %v", err)
-	}
+	g.Expect(waiting.Keys(ctx)).Error().To(MatchError(context.DeadlineExceeded), "Keys()")
 	start := time.Now()
 	closed(t, waiting)
 	closed(t, waiting)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("Close() took %s", took)
-	}
-	if _, err := waiting.Keys(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("Keys() = %v", err)
-	}
+	g.Expect(time.Since(start)).To(BeNumerically("<=", 10*time.Second), "the time that it took")
+	g.Expect(waiting.Keys(t.Context())).Error().To(MatchError(ErrClosed), "Keys()")
 
 	patient := New(dir, Options{})
 	patient.patience = time.Minute
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := patient.Keys(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Keys() = %v", err)
-	}
+	g.Expect(patient.Keys(ctx)).Error().To(MatchError(context.DeadlineExceeded), "Keys()")
 	closed(t, holder)
 	wantWorks(t, patient)
 	closed(t, patient)

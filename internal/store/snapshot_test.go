@@ -3,7 +3,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -17,16 +16,18 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
 // realSnapshots returns the snapshots of real images, by their names.
 func realSnapshots(t testing.TB) map[string]scan.Snapshot {
 	t.Helper()
+	g := NewWithT(t)
 	files, err := filepath.Glob("testdata/*.tsv")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no tag lists in testdata: %v", err)
-	}
+	g.Expect(err).NotTo(HaveOccurred(), "no tag lists in testdata")
+	g.Expect(files).NotTo(BeEmpty(), "no tag lists in testdata")
 	snapshots := map[string]scan.Snapshot{}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".tsv")
@@ -39,31 +40,21 @@ func realSnapshots(t testing.TB) map[string]scan.Snapshot {
 // scans have seconds, each day gets a time of its own.
 func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
 	t.Helper()
+	g := NewWithT(t)
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	slices.Sort(lines)
 	s := scan.Snapshot{Image: image, Since: 1_400_000_000}
 	for _, line := range lines {
 		tag, date, _ := strings.Cut(line, "\t")
 		day, err := time.Parse(time.DateOnly, date)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		s.Tags = append(s.Tags, tag)
 		s.FirstSeen = append(s.FirstSeen, day.Unix()+day.Unix()/86400*7919%86400)
 	}
-	if err := validate(s); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(validate(s)).To(Succeed())
 	return s
-}
-
-func encoded(t testing.TB, key Key, s scan.Snapshot) []byte {
-	t.Helper()
-	return encodeSnapshot(key, s)
 }
 
 func decoded(key Key, content []byte) (scan.Snapshot, error) {
@@ -74,38 +65,33 @@ func decoded(key Key, content []byte) (scan.Snapshot, error) {
 func sizeAsJSON(t testing.TB, tags []string) int {
 	t.Helper()
 	b, err := json.Marshal(tags)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return len(b)
 }
 
 func TestSnapshot_OfRealTagsIsSmall(t *testing.T) {
+	g := NewWithT(t)
 	for image, want := range realSnapshots(t) {
-		content := encoded(t, testKey, want)
+		content := encodeSnapshot(testKey, want)
 		got, err := decoded(testKey, content)
-		if err != nil || !got.Equal(want) {
-			t.Errorf("%s: decoding returned another snapshot, error %v", image, err)
-		}
+		g.Expect(err).NotTo(HaveOccurred(), "%s: decoding returned another snapshot", image)
+		g.Expect(got.Equal(want)).To(BeTrue(), "%s: decoding returned another snapshot", image)
 		if limit := sizeAsJSON(t, want.Tags) / 5; len(content) > limit {
 			t.Errorf("%s: the file has %d bytes, more than a fifth of the tags as JSON (%d)", image, len(content), limit)
 		}
-		if again := encoded(t, testKey, got); !bytes.Equal(again, content) {
-			t.Errorf("%s: encoding is not deterministic", image)
-		}
+		g.Expect(encodeSnapshot(testKey, got)).To(Equal(content), "%s: encoding is not deterministic", image)
 	}
 }
 
 func TestSnapshot_IsBoundToItsKey(t *testing.T) {
-	content := encoded(t, testKey, testSnapshot)
+	content := encodeSnapshot(testKey, testSnapshot)
 	for _, other := range []Key{{"ns", "repo", "uid2"}, {"ns", "repo2", "uid"}, {"ns2", "repo", "uid"}} {
-		if _, _, err := openSnapshot(other, content, false); !errors.Is(err, errDamaged) {
-			t.Errorf("the file of %s is read as that of %s: %v", testKey, other, err)
-		}
+		NewWithT(t).Expect(openSnapshot(other, content, false)).Error().To(MatchError(errDamaged), "the file of %s is read as that of %s", testKey, other)
 	}
 }
 
 func TestSnapshot_DecodingAllocatesOnceForAllTags(t *testing.T) {
+	g := NewWithT(t)
 	s := realSnapshots(t)["golang"]
 	payload, info := encodePayload(s), Info{Tags: len(s.Tags)}
 	allocs := testing.AllocsPerRun(10, func() {
@@ -113,9 +99,7 @@ func TestSnapshot_DecodingAllocatesOnceForAllTags(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 5 {
-		t.Errorf("decoding a payload allocates %v times", allocs)
-	}
+	g.Expect(allocs).To(BeNumerically("<=", 5), "allocations to decode a payload")
 }
 
 func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
@@ -144,35 +128,28 @@ func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
 		{"tags are equal", 2, append(numbers(0, 2, 0, 1, 1, 0, 0, 0), 'a')},
 		{"something comes after the end", 1, append(numbers(0, 1, 0, 1, 0), "ab"...)},
 	} {
-		if s, err := parsePayload(Info{Tags: test.tags}, test.payload); !errors.Is(err, errDamaged) {
-			t.Errorf("%s: the payload was read as %d tags, %v", test.reason, len(s.Tags), err)
-		}
+		NewWithT(t).Expect(parsePayload(Info{Tags: test.tags}, test.payload)).Error().To(MatchError(errDamaged), test.reason)
 	}
 }
 
 func TestUnpack_TrustsNoSize(t *testing.T) {
 	bomb := pack(nil, make([]byte, 1<<20))
 	for _, claimed := range []uint64{1<<20 + 1, maxPayload, maxPayload + 1, 1 << 63} {
-		if _, err := unpack(append(binary.AppendUvarint(nil, claimed), bomb...)); !errors.Is(err, errDamaged) {
-			t.Errorf("%d bytes were inflated as %d: %v", 1<<20, claimed, err)
-		}
+		NewWithT(t).Expect(unpack(append(binary.AppendUvarint(nil, claimed), bomb...))).Error().To(MatchError(errDamaged), "%d bytes were inflated as %d", 1<<20, claimed)
 	}
 }
 
 func TestValidate_Limits(t *testing.T) {
+	g := NewWithT(t)
 	for reason, s := range map[string]scan.Snapshot{
 		"too many tags": {Tags: make([]string, MaxTags+1), FirstSeen: make([]int64, MaxTags+1)},
 		"too long tags": {Image: "i", Tags: []string{strings.Repeat("a", MaxTagBytes)}, FirstSeen: []int64{0}},
 	} {
-		if err := validate(s); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("%s: validate() = %v, want ErrTooLarge", reason, err)
-		}
+		g.Expect(validate(s)).To(MatchError(ErrTooLarge), "%s: validate()", reason)
 	}
 	longest := scan.Snapshot{Tags: []string{strings.Repeat("a", MaxTagBytes)}, FirstSeen: []int64{0}}
-	if err := validate(longest); err != nil {
-		t.Errorf("validate() of the longest tags = %v", err)
-	}
-	if got, err := decoded(testKey, encoded(t, testKey, longest)); err != nil || !got.Equal(longest) {
+	g.Expect(validate(longest)).To(Succeed(), "validate() of the longest tags")
+	if got, err := decoded(testKey, encodeSnapshot(testKey, longest)); err != nil || !got.Equal(longest) {
 		t.Errorf("the longest tags do not come back: %v", err)
 	}
 }
@@ -186,7 +163,7 @@ func FuzzSnapshot(f *testing.F) {
 		{Tags: []string{strings.Repeat("a", 20), strings.Repeat("a", 40)}, FirstSeen: []int64{0, 0}},
 	} {
 		f.Add(len(s.Tags), encodePayload(s))
-		f.Add(0, encoded(f, testKey, s)[len(snapshotMagic)+crc32.Size:])
+		f.Add(0, encodeSnapshot(testKey, s)[len(snapshotMagic)+crc32.Size:])
 	}
 	f.Fuzz(func(t *testing.T, tags int, data []byte) {
 		if tags >= 0 && tags <= MaxTags {
@@ -207,7 +184,7 @@ func wantReversible(t *testing.T, s scan.Snapshot, err error) {
 	if err := validate(s); err != nil && !errors.Is(err, ErrTooLarge) {
 		t.Fatalf("decoded snapshot is invalid: %v", err)
 	}
-	if again, err := decoded(testKey, encoded(t, testKey, s)); err != nil || !again.Equal(s) {
+	if again, err := decoded(testKey, encodeSnapshot(testKey, s)); err != nil || !again.Equal(s) {
 		t.Fatalf("decoded snapshot does not come back: %v", err)
 	}
 }
@@ -217,7 +194,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	snapshots := realSnapshots(b)
 	for _, name := range slices.Sorted(maps.Keys(snapshots)) {
 		s := snapshots[name]
-		content := encoded(b, testKey, s)
+		content := encodeSnapshot(testKey, s)
 		for what, work := range map[string]func() error{
 			"encode": func() error { encodeSnapshot(testKey, s); return nil },
 			"decode": func() error { _, err := decoded(testKey, content); return err },

@@ -21,9 +21,7 @@ func TestClean_SpellsOutWhatATerminalObeys(t *testing.T) {
 		"bytes \xff\x9b":             `bytes \xff\x9b`,
 		"\x7f":                       `\x7f`,
 	} {
-		if got := Clean(in); got != want {
-			t.Errorf("Clean(%q): got %q, want %q", in, got, want)
-		}
+		NewWithT(t).Expect(Clean(in)).To(Equal(want), "Clean(%q)", in)
 	}
 }
 

@@ -27,9 +27,7 @@ func TestMain(m *testing.M) {
 func binaries(t *testing.T) stage.Binaries {
 	t.Helper()
 	binaries, err := stage.BinariesFromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return binaries
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
@@ -22,9 +22,7 @@ func start(t *testing.T) (*registrytest.Registry, images.Source) {
 	t.Helper()
 	reg := registrytest.Start(t)
 	name, err := image.Parse(reg.Image("app"), true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	client := registry.NewClient()
 	t.Cleanup(client.Close)
 	repo := client.Open(registry.Access{Image: name})
@@ -135,12 +133,10 @@ func TestImages(t *testing.T) {
 	}{
 		{"an image says all of it in its configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
 			both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
-		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
+		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) }, both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
 		{"an annotation goes before", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
 			both, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 1, 1},
-		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			created, nil, in2020, admission.CreatedByAnnotation, true, 1, 0},
+		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) }, created, nil, in2020, admission.CreatedByAnnotation, true, 1, 0},
 		{"one that is no time does not", func(p pusher) string {
 			return p.manifest("t", ociManifest, config2021, map[string]string{annotated: "yesterday"})
 		}, created, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
@@ -152,12 +148,10 @@ func TestImages(t *testing.T) {
 		}, both, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"an artifact has another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
 			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) },
-			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
 		{"or one that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
 			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
-		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) },
-			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 
 		{"an index has the platforms of its images", func(p pusher) string {
@@ -212,17 +206,12 @@ func TestImages(t *testing.T) {
 // checkRead reads what was pushed, by its tag and by its digest, and counts the requests.
 func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.Fact, manifests, blobs int) {
 	t.Helper()
+	g := NewWithT(t)
 	reg, from := start(t)
 	want.Digest = push(pusher{t, reg})
 	for _, reference := range []string{"t", want.Digest} {
 		reg.Reset()
-		got, err := images.Read(t.Context(), from, reference, wants)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", reference, diff)
-		}
+		g.Expect(images.Read(t.Context(), from, reference, wants)).To(BeComparableTo(want), "%s", reference)
 		if m, b := reg.Count(registrytest.ManifestGet), reg.Count(registrytest.Blob); m != manifests || b != blobs {
 			t.Errorf("%s: %d manifests and %d blobs were asked for, want %d and %d", reference, m, b, manifests, blobs)
 		}
@@ -255,13 +244,13 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 		}, "none", false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
+			g := NewWithT(t)
 			reg, from := start(t)
 			tt.push(pusher{t, reg})
 			reg.Inject(tt.fault, registrytest.Status(500, ""))
 			got, err := images.Read(t.Context(), from, "t", both)
-			if err == nil || errors.Is(err, registry.ErrNotFound) != tt.missing {
-				t.Errorf("got %+v, %v", got, err)
-			}
+			g.Expect(err).To(HaveOccurred(), "got %+v", got)
+			g.Expect(errors.Is(err, registry.ErrNotFound)).To(Equal(tt.missing), "got %+v", got)
 		})
 	}
 }
@@ -275,17 +264,14 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 		"an odd annotation":       `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "annotations": {"` + annotated + `": 7}, "layers": []}`,
 	} {
 		t.Run(reason, func(t *testing.T) {
+			g := NewWithT(t)
 			reg, from := start(t)
 			pusher{t, reg}.manifest("t", ociManifest, "", nil)
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
 			got, err := images.Read(t.Context(), from, "t", both)
-			if err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
 			want := admission.Fact{Digest: got.Digest, Read: true, Created: admission.CreatedUnsaid}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			g.Expect(got).To(BeComparableTo(want))
 		})
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
 
@@ -38,9 +40,7 @@ type result struct {
 func binary(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv(stage.ControllerVariable)
-	if path == "" {
-		t.Fatalf("%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
-	}
+	NewWithT(t).Expect(path).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
 	return path
 }
 
@@ -51,9 +51,7 @@ func (r run) command(t *testing.T) *exec.Cmd {
 	path := binary(t)
 	if r.name != "" {
 		link := filepath.Join(t.TempDir(), r.name)
-		if err := os.Symlink(path, link); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(os.Symlink(path, link)).To(Succeed())
 		path = link
 	}
 	cmd := exec.CommandContext(t.Context(), path, r.args...)
@@ -81,9 +79,7 @@ func files(t *testing.T, contents map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range contents {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600)).To(Succeed())
 	}
 	return dir
 }

@@ -61,8 +61,7 @@ func TestGatesOfFiles(t *testing.T) {
 		{"no file says since when an image is there", of("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
 			explain.Unknown, "since when its age counts is known to the controller only"},
 		{"a policy without gates has none to judge", of("", "--gates"), "1.3.0", nil, "", ""},
-		{"no file has the keys", of("  verify: {secretRef: {name: keys}}\n", "--gates"), "1.3.0", nil, explain.Unknown,
-			"its signatures were not checked: the files hold no Secret 'keys'"},
+		{"no file has the keys", of("  verify: {secretRef: {name: keys}}\n", "--gates"), "1.3.0", nil, explain.Unknown, "its signatures were not checked: the files hold no Secret 'keys'"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)

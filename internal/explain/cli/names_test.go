@@ -75,9 +75,7 @@ func TestWanted(t *testing.T) {
 		{"kubectl_complete-imagepolicy explain", true},
 		{"", false},
 	} {
-		if got := cli.Wanted(strings.Fields(tt.argv)); got != tt.want {
-			t.Errorf("Wanted(%q): got %t", tt.argv, got)
-		}
+		NewWithT(t).Expect(cli.Wanted(strings.Fields(tt.argv))).To(Equal(tt.want), "Wanted(%q)", tt.argv)
 	}
 }
 

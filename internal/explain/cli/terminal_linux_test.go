@@ -22,13 +22,12 @@ const columns = 60
 // terminal is the output or, if wanted, where errors go.
 func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	t.Helper()
+	g := NewWithT(t)
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if os.IsNotExist(err) {
 		t.Skip("there are no terminals here")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	defer master.Close()
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	if err == nil {
@@ -37,20 +36,14 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	if err == nil {
 		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	cmd.Stdout, cmd.Stderr = slave, slave
 	if errorsOnly {
 		cmd.Stdout = nil
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(cmd.Start()).To(Succeed())
 	_ = slave.Close()
 	printed := make(chan string)
 	go func() {
@@ -65,9 +58,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 			}
 		}
 	}()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	g.Expect(cmd.Wait()).To(Succeed())
 	return strings.ReplaceAll(<-printed, "\r\n", "\n")
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/jedib0t/go-pretty/v6/text"
+	. "github.com/onsi/gomega"
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -120,23 +120,16 @@ func TestGolden(t *testing.T) {
 		"story.json":      {story(), render.JSON, terminal.Style{}},
 	} {
 		t.Run(file, func(t *testing.T) {
+			g := NewWithT(t)
 			var got bytes.Buffer
-			if err := render.Write(&got, tt.result, tt.format, tt.style); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(render.Write(&got, tt.result, tt.format, tt.style)).To(Succeed())
 			path := filepath.Join("testdata", file)
 			if *update {
-				if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				g.Expect(os.WriteFile(path, got.Bytes(), 0o600)).To(Succeed())
 			}
 			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("%s (-want +got), to accept it: go test ./internal/explain/render -update\n%s", path, diff)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got.String()).To(BeComparableTo(string(want)), "%s (-want +got), to accept it: go test ./internal/explain/render -update", path)
 			checkHarmless(t, got.String(), tt.style)
 		})
 	}
@@ -164,22 +157,17 @@ func checkHarmless(t *testing.T, printed string, style terminal.Style) {
 
 // TestProgramsReadWhatIsWritten: JSON and YAML hold the whole result.
 func TestProgramsReadWhatIsWritten(t *testing.T) {
+	g := NewWithT(t)
 	for format, read := range map[string]func([]byte, *explain.Result) error{
 		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },
 		render.YAML: func(b []byte, r *explain.Result) error { return yaml.UnmarshalStrict(b, r) },
 	} {
 		for _, want := range []*explain.Result{result(), gated(), unjudged()} {
 			var out bytes.Buffer
-			if err := render.Write(&out, want, format, terminal.Style{}); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(render.Write(&out, want, format, terminal.Style{})).To(Succeed())
 			var got explain.Result
-			if err := read(out.Bytes(), &got); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, &got); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", format, diff)
-			}
+			g.Expect(read(out.Bytes(), &got)).To(Succeed())
+			g.Expect(&got).To(BeComparableTo(want), "%s", format)
 		}
 	}
 }

@@ -53,9 +53,7 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also s
 	t.Helper()
 	c := &explain.Case{Policy: policy, Repository: &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "example.com/app"}}}
 	policy.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
-	if err := c.Compile(); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(c.Compile()).To(Succeed())
 	ranking := c.Ranking(explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
 	return source.Judge(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
 }
@@ -87,14 +85,10 @@ func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
 		change func(latest *v1.ImageRef, told *v1.JudgedCandidate)
 		want   []v1.CandidateVerdict
 	}{
-		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImageRef, *v1.JudgedCandidate) {},
-			[]v1.CandidateVerdict{v1.CandidateRipening, v1.CandidatePassed}},
-		{"it is old enough as soon as the status said it would be", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.EligibleAt.Time = now },
-			[]v1.CandidateVerdict{v1.CandidatePassed}},
-		{"another image at the tag has no age that is known", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Digest = old },
-			[]v1.CandidateVerdict{explain.Unknown}},
-		{"nor has one that the status does not name", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Tag = "1.0.0" },
-			[]v1.CandidateVerdict{explain.Unknown}},
+		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImageRef, *v1.JudgedCandidate) {}, []v1.CandidateVerdict{v1.CandidateRipening, v1.CandidatePassed}},
+		{"it is old enough as soon as the status said it would be", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.EligibleAt.Time = now }, []v1.CandidateVerdict{v1.CandidatePassed}},
+		{"another image at the tag has no age that is known", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Digest = old }, []v1.CandidateVerdict{explain.Unknown}},
+		{"nor has one that the status does not name", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Tag = "1.0.0" }, []v1.CandidateVerdict{explain.Unknown}},
 		{"one that failed a later gate was old enough", func(_ *v1.ImageRef, told *v1.JudgedCandidate) {
 			told.EligibleAt, told.Verdict, told.Gate = nil, v1.CandidateRejected, v1.GatePlatforms
 		}, []v1.CandidateVerdict{v1.CandidatePassed}},

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -78,15 +77,12 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 		{"nothing", "", "", "", "hold no ImagePolicy"},
 		{"something else", deployment, "", "", "hold no ImagePolicy, but Deployment"},
 		{"two of them", policyV1 + "---\n" + other, "", "", "name one of them: apps/app, apps/other"},
-		{"the same one twice", policyV1 + "---\n" + policyV1, "", "",
-			"ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
+		{"the same one twice", policyV1 + "---\n" + policyV1, "", "", "ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
 		{"another name", policyV1, "web", "", "no such ImagePolicy, but apps/app"},
-		{"a mistake in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "",
-			`document 1: items[1]: unknown field "spce"`},
+		{"a mistake in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "", `document 1: items[1]: unknown field "spce"`},
 		{"a list that is none", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicyList\nitems: 1\n", "", "", "document 1: "},
 		{"a list of nothing", "kind: List\n", "", "", "hold no ImagePolicy"},
-		{"another repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "",
-			"refers to the ImageRepository 'web', but the files hold app"},
+		{"another repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "", "refers to the ImageRepository 'web', but the files hold app"},
 		{"another namespace", policyV1 + strings.Replace(repositoryV1beta2, "name: app", "name: app, namespace: x", 1), "", "", "refers to the ImageRepository"},
 		{"two repositories", policyV1 + repositoryV1beta2 + repositoryV1beta2, "", "", "may refer to the ImageRepository 'app' in standard input or to that"},
 		{"no repository is named", strings.Replace(policyV1, "name: app}\n  pol", "namespace: x}\n  pol", 1), "", "", "spec.imageRepositoryRef.name is missing"},
@@ -105,6 +101,7 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 }
 
 func TestListsOfTags(t *testing.T) {
+	g := NewWithT(t)
 	want := []string{"1.0.0", "latest"}
 	for reason, content := range map[string]string{
 		"lines":                          "1.0.0\n\n  latest\r\n",
@@ -116,12 +113,8 @@ func TestListsOfTags(t *testing.T) {
 		"what no tag can be is left out": "1.0.0\nlatest\n\x1b[2J\n",
 	} {
 		l, err := ReadTags(Stdin, strings.NewReader(content))
-		if err != nil {
-			t.Errorf("%s: %v", reason, err)
-		}
-		if !slices.Equal(l.Tags, want) {
-			t.Errorf("%s: got %q, want %q", reason, l.Tags, want)
-		}
+		g.Expect(err).NotTo(HaveOccurred(), reason)
+		g.Expect(l.Tags).To(Equal(want), reason)
 		if invalid := strings.Count(content, "\x1b"); l.Invalid != invalid {
 			t.Errorf("%s: got %d invalid names, want %d", reason, l.Invalid, invalid)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
@@ -72,11 +73,10 @@ func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
 // TestEndpoint_NamesThatLookLocalArePingedWithTLS tests that no request without TLS is
 // made to hosts that go-containerregistry takes for loopback addresses.
 func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
+	g := NewWithT(t)
 	for _, host := range []string{"[2001:db8::1]:5000", "127.0.0.1.example.com", "x127.0.0.1:5000"} {
 		repo, err := name.NewRepository(host + "/app")
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		refused := errors.New("connection refused")
 		inner := transport.Func(func(req *http.Request) (*http.Response, error) {
 			if req.URL.Scheme != "https" {
@@ -85,14 +85,13 @@ func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
 			return nil, refused
 		})
 		_, err = NewEndpoints(time.Now).NewSession(repo, "", authn.Anonymous).endpoint.ping(t.Context(), inner)
-		if !errors.Is(err, refused) {
-			t.Errorf("%s: got error %v, want that of the connection", host, err)
-		}
+		g.Expect(err).To(MatchError(refused), "%s: want that of the connection", host)
 	}
 }
 
 func checkPing(t *testing.T, tls transport.Func, want string, after time.Duration, reason string) {
 	t.Helper()
+	g := NewWithT(t)
 	plain := 0
 	inner := transport.Func(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Scheme == "https" {
@@ -102,18 +101,12 @@ func checkPing(t *testing.T, tls transport.Func, want string, after time.Duratio
 		return answer(200, 0)(req)
 	})
 	repo, err := name.NewRepository("r.example.com/app", name.Insecure)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	begun := time.Now()
 	got, err := NewEndpoints(time.Now).NewSession(repo, "", authn.Anonymous).endpoint.ping(context.Background(), inner)
 	if (err == nil) != (want != "") || err == nil && got.scheme != want {
 		t.Errorf("%s: got %v, error %v, want the scheme %q", reason, got, err, want)
 	}
-	if (plain > 0) != (want == "http") {
-		t.Errorf("%s: got %d requests without TLS", reason, plain)
-	}
-	if took := time.Since(begun); took != after {
-		t.Errorf("%s: it took %v, want %v", reason, took, after)
-	}
+	g.Expect(plain > 0).To(Equal(want == "http"), "%s: got %d requests without TLS", reason, plain)
+	g.Expect(time.Since(begun)).To(Equal(after), "%s: the time that it took", reason)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
@@ -101,10 +102,10 @@ func TestParseToken(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			got, err := parseToken([]byte(tc.body), date, begun)
-			if !errors.Is(err, tc.err) || got.value != tc.want {
-				t.Fatalf("%s: got %q, %v", tc.reason, got.value, err)
-			}
+			g.Expect(errors.Is(err, tc.err)).To(BeTrue(), "%s: %v", tc.reason, err)
+			g.Expect(got.value).To(Equal(tc.want), tc.reason)
 			if err == nil && got.expires.Sub(begun) != tc.life {
 				t.Errorf("%s: it is used for %v, want %v", tc.reason, got.expires.Sub(begun), tc.life)
 			}
@@ -166,9 +167,7 @@ func TestExchange_RealmsThatAreAllowed(t *testing.T) {
 			if tc.want != "" {
 				want = []string{tc.want}
 			}
-			if diff := cmp.Diff(want, asked); diff != "" {
-				t.Errorf("%s: error %v, requests -want +got:\n%s", tc.reason, err, diff)
-			}
+			NewWithT(t).Expect(asked).To(BeComparableTo(want), "%s: error %v, requests", tc.reason, err)
 		})
 	}
 }
@@ -192,6 +191,7 @@ func TestExchange_CredentialsByMethodAndHost(t *testing.T) {
 		"RedirectElsewhere": {reason: "one to another host does not", credentials: authn.AuthConfig{Username: "u", Password: "p"}, status: 302, location: "https://other.example/next", want: []string{"GET /token" + basic, "GET /next"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			var got []string
 			e := &exchange{host: "r.example.com", scheme: "https", now: time.Now}
 			e.inner = transport.Func(func(req *http.Request) (*http.Response, error) {
@@ -211,12 +211,8 @@ func TestExchange_CredentialsByMethodAndHost(t *testing.T) {
 				return resp, nil
 			})
 			c := &ggcr.Challenge{Scheme: schemeBearer, Parameters: map[string]string{"realm": "https://auth.example.com/token", "service": "s&p=q"}}
-			if _, err := e.token(t.Context(), authn.FromConfig(tc.credentials), c, "repository:app:pull"); err != nil {
-				t.Fatalf("%s: %v", tc.reason, err)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s: requests, -want +got:\n%s", tc.reason, diff)
-			}
+			g.Expect(e.token(t.Context(), authn.FromConfig(tc.credentials), c, "repository:app:pull")).Error().NotTo(HaveOccurred(), tc.reason)
+			g.Expect(got).To(BeComparableTo(tc.want), "%s: requests", tc.reason)
 		})
 	}
 }

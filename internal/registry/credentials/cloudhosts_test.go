@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
@@ -65,9 +67,7 @@ func TestCloudHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			host, _ := transport.ParseHost(tc.host)
 			for provider := range cloudHosts {
-				if got := isCloudHost(provider, host); got != (provider == tc.want) {
-					t.Errorf("%s: %s is a host of %s: %v", tc.reason, tc.host, provider, got)
-				}
+				NewWithT(t).Expect(isCloudHost(provider, host)).To(Equal(provider == tc.want), "%s: %s is a host of %s", tc.reason, tc.host, provider)
 			}
 		})
 	}
@@ -88,23 +88,18 @@ func TestAzureOfOnesOwn(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			file := filepath.Join(t.TempDir(), "environment.json")
-			if err := os.WriteFile(file, []byte(tc.file), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			g.Expect(os.WriteFile(file, []byte(tc.file), 0o600)).To(Succeed())
 			t.Setenv(azureEnvironment, file)
 			host, _ := transport.ParseHost(tc.host)
-			if got := isCloudHost(providerAzure, host); got != tc.want {
-				t.Errorf("%s: got %v", tc.reason, got)
-			}
+			g.Expect(isCloudHost(providerAzure, host)).To(Equal(tc.want), tc.reason)
 		})
 	}
 	t.Run("NoFile", func(t *testing.T) {
 		t.Setenv(azureEnvironment, filepath.Join(t.TempDir(), "gone"))
 		host, _ := transport.ParseHost("x.azurecr.local.example")
-		if isCloudHost(providerAzure, host) {
-			t.Error("a file that is not there says nothing")
-		}
+		NewWithT(t).Expect(isCloudHost(providerAzure, host)).To(BeFalse(), "a file that is not there says nothing")
 	})
 }
 

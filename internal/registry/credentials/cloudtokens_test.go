@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/cache"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -28,9 +29,7 @@ func tokenOf(username string, d time.Duration) *auth.ArtifactRegistryCredentials
 func newTokens(t *testing.T, size int, maxDuration time.Duration) *TokenCache {
 	t.Helper()
 	c, err := NewTokenCache(size, maxDuration, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return c
 }
 
@@ -55,34 +54,30 @@ func TestTokensAreKept(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
 				c, fetched := newTokens(t, tc.size, tc.maxDuration), 0
 				get := func() {
 					got, err := c.get(t.Context(), "key", func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
 						fetched++
 						return tokenOf("user", tc.lifetime), nil
 					})
-					if err != nil || got.Username != "user" {
-						t.Fatalf("%s: got %q, %v", tc.reason, got.Username, err)
-					}
+					g.Expect(err).NotTo(HaveOccurred(), tc.reason)
+					g.Expect(got.Username).To(Equal("user"), tc.reason)
 				}
 				get()
 				time.Sleep(tc.wait)
 				get()
-				if kept := fetched == 1; kept != tc.wantKept {
-					t.Errorf("%s: fetched %d times", tc.reason, fetched)
-				}
+				g.Expect(fetched == 1).To(Equal(tc.wantKept), "%s: fetched %d times", tc.reason, fetched)
 			})
 		})
 	}
 }
 
 func TestTokensOfOthersAreNotMixedUp(t *testing.T) {
+	g := NewWithT(t)
 	c := newTokens(t, 10, time.Hour)
 	for _, key := range []string{"a", "b", "a", "b"} {
-		got, err := c.get(t.Context(), key, func(context.Context) (*auth.ArtifactRegistryCredentials, error) { return tokenOf(key, time.Hour), nil })
-		if err != nil || got.Username != key {
-			t.Errorf("got %q of %q, %v", got.Username, key, err)
-		}
+		g.Expect(c.get(t.Context(), key, func(context.Context) (*auth.ArtifactRegistryCredentials, error) { return tokenOf(key, time.Hour), nil })).To(HaveField("Username", Equal(key)))
 	}
 }
 
@@ -111,9 +106,7 @@ func TestACloudThatHangsHoldsUpNobodyElse(t *testing.T) {
 		if _, err := c.get(t.Context(), "hangs", hang); !errors.Is(err, context.DeadlineExceeded) || asked.Load() != 1 {
 			t.Errorf("got %v of %d requests, want one that ends by itself", err, asked.Load())
 		}
-		if took := time.Since(begin); took != tokenTimeout {
-			t.Errorf("the request took %v", took)
-		}
+		NewWithT(t).Expect(time.Since(begin)).To(Equal(tokenTimeout), "the time that it took")
 	})
 }
 
@@ -135,9 +128,7 @@ func TestManyWhoWantTheSameTokenAskOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
-		if asked.Load() != 1 {
-			t.Errorf("asked %d times", asked.Load())
-		}
+		NewWithT(t).Expect(asked.Load()).To(BeEquivalentTo(1), "who was asked")
 	})
 }
 
@@ -154,7 +145,5 @@ func TestAFailureIsNotKept(t *testing.T) {
 		t.Errorf("got %v, want the panic as an error that does not quote it", err)
 	}
 	failing = false
-	if got, err := c.get(t.Context(), "key", fetch); err != nil || got.Username != "user" {
-		t.Errorf("got %q, %v", got.Username, err)
-	}
+	NewWithT(t).Expect(c.get(t.Context(), "key", fetch)).To(HaveField("Username", "user"))
 }

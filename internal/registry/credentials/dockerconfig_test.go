@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 )
 
 // TestWhichEntryIsUsed tests each rule by which entries are matched: the entries'
@@ -71,9 +73,7 @@ func TestWhichEntryIsUsed(t *testing.T) {
 				entries = append(entries, fmt.Sprintf("%q:{%q:%q,%q:%q}", key, "username", key, "password", canary))
 			}
 			config, err := parseDockerConfig([]byte(`{"auths":{` + strings.Join(entries, ",") + `}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			match, found, err := config.find(parse(t, tc.image))
 			if err != nil || match.credentials.Username != tc.want || found != (tc.want != "") {
 				t.Errorf("%s: got %q (found %v, error %v), want %q", tc.reason, match.credentials.Username, found, err, tc.want)
@@ -108,9 +108,7 @@ func TestWhatAnEntryHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// The broken entry of another registry is in nobody's way.
 			config, err := parseDockerConfig([]byte(`{"auths":{"ghcr.io":` + tc.entry + `,"quay.io":"broken"}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 			match, found, err := config.find(parse(t, "ghcr.io/org/app"))
 			if (err != nil) != tc.wantErr || err != nil && strings.Contains(err.Error(), canary) {
 				t.Fatalf("%s: got error %v", tc.reason, err)
@@ -148,9 +146,7 @@ func TestDockerConfig_ManyEntries(t *testing.T) {
 					t.Errorf("%s: got %v, %v", tc.reason, found, err)
 				}
 			})
-			if allocations > entries*each {
-				t.Errorf("%s: got %v allocations for %d entries, want at most %d", tc.reason, allocations, entries, entries*each)
-			}
+			NewWithT(t).Expect(allocations).To(BeNumerically("<=", entries*each), "%s: got %v allocations for %d entries, want at most %d", tc.reason, allocations, entries, entries*each)
 		})
 	}
 }
@@ -178,4 +174,41 @@ func FuzzDockerConfig(f *testing.F) {
 			t.Fatalf("got the entry of %v", match.key)
 		}
 	})
+}
+
+// FuzzWhichEntryIsUsed tests that the entry of a docker config is used for an
+// image only if it names the image's registry.
+func FuzzWhichEntryIsUsed(f *testing.F) {
+	for _, seed := range []string{
+		"ghcr.io", "GHCR.IO", "ghcr.io/", "ghcr.io/org", "ghcr.io/org/app", "ghcr.io/or", "ghcr.io/org/app2", "https://ghcr.io", "https://ghcr.io/v2/",
+		"http://ghcr.io/v1/org", "ghcr.io:443", "ghcr.io.", "ghcr.io.evil.example", "evilghcr.io", "evil.example/ghcr.io", "ghcr.io@evil.example",
+		"evil.example@ghcr.io", "ghcr.io:80@evil.example", "ghcr.io\\@evil.example", "ghcr.io?x", "ghcr.io#x", "*.io", "gh*.io", "g?cr.io", "*.*", "*", "gh*.i?/org", "", "/", "\uff47hcr.io", "ghcr\u3002io",
+	} {
+		f.Add(seed)
+	}
+	img := parse(f, "ghcr.io/org/app")
+	f.Fuzz(func(t *testing.T, name string) {
+		_, found, err := dockerConfig{name: json.RawMessage(`{"username":"u","password":"p"}`)}.find(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found && !namesHost(name, "ghcr.io") {
+			t.Fatalf("the entry %q is used for ghcr.io", name)
+		}
+		if name == "ghcr.io" && !found {
+			t.Fatal("nothing is ever found, so this tests nothing")
+		}
+	})
+}
+
+// namesHost reports whether a name, which may be an address, names a host, by
+// globs or letter by letter, and nothing but a path beside it.
+func namesHost(name, host string) bool {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "https://"), "http://")
+	named, _, _ := strings.Cut(name, "/")
+	if strings.ContainsFunc(named, func(r rune) bool { return r > 127 }) {
+		return false
+	}
+	expression := strings.NewReplacer(`\*`, `[^.]*`, `\?`, `[^.]`).Replace(regexp.QuoteMeta(named))
+	return regexp.MustCompile("(?i)^" + expression + "$").MatchString(host)
 }

@@ -5,6 +5,8 @@ package credentials
 import (
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
@@ -15,8 +17,6 @@ const canary = "canary-5ecret"
 func parse(t testing.TB, spelling string) image.Name {
 	t.Helper()
 	img, err := image.Parse(spelling, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return img
 }

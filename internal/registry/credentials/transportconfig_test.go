@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,7 +20,5 @@ func TestOldKeys_WarningsAreBounded(t *testing.T) {
 		repo.UID = types.UID(strconv.Itoa(i))
 		o.report(repo, &corev1.Secret{}, []string{"caFile"})
 	}
-	if n := o.warned.Len(); n > maxWarned {
-		t.Errorf("%d are remembered", n)
-	}
+	NewWithT(t).Expect(o.warned.Len()).To(BeNumerically("<=", maxWarned), "what are remembered")
 }

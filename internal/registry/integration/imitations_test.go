@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -67,9 +68,7 @@ func TestImitations_AnswerAsTheirProducts(t *testing.T) {
 func comparedImages(t *testing.T) map[string]v1.Image {
 	t.Helper()
 	oci, err := stage.Image("content") // what startRegistry pushes as 1.0.0 and 1.1.0
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	docker := mutate.ConfigMediaType(mutate.MediaType(oci, types.DockerManifestSchema2), types.DockerConfigJSON)
 	return map[string]v1.Image{"1.0.0": oci, "1.1.0": oci, "1.2.0": docker}
 }
@@ -94,14 +93,11 @@ type probe struct {
 // probes are the requests.
 func probes(t *testing.T, images map[string]v1.Image) []probe {
 	t.Helper()
+	g := NewWithT(t)
 	digest, err := images["1.2.0"].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	config, err := images["1.2.0"].ConfigName()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	docker, oci := string(types.DockerManifestSchema2), string(types.OCIManifestSchema1)
 	missing := "sha256:" + strings.Repeat("0123", 16)
 	return []probe{

@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
 )
@@ -74,9 +75,7 @@ http: {addr: "127.0.0.1:0", secret: s, tls: {%s}}
 func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
 	t.Helper()
 	config, r := filepath.Join(t.TempDir(), "config.yml"), &server{log: filepath.Join(t.TempDir(), "log")}
-	if err := os.WriteFile(config, fmt.Appendf(nil, configuration, s.tls, s.auth), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(config, fmt.Appendf(nil, configuration, s.tls, s.auth), 0o600)).To(Succeed())
 	r.run(t, os.Getenv(cmp.Or(s.program, stage.RegistryVariable)), config)
 	r.push(t, s.tls == "", push)
 	return r
@@ -85,17 +84,14 @@ func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
 // run runs a program until the test ends.
 func (r *server) run(t *testing.T, binary, config string) {
 	t.Helper()
+	g := NewWithT(t)
 	log, err := os.Create(r.log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	defer log.Close()
 	cmd := exec.Command(binary, "serve", config)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(cmd.Start()).To(Succeed())
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait()
@@ -132,26 +128,21 @@ func (r *server) await(ctx context.Context) error {
 
 func (r *server) push(t *testing.T, insecure bool, opts []remote.Option) {
 	t.Helper()
+	g := NewWithT(t)
 	image, err := stage.Image("content")
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	var how []name.Option
 	if insecure {
 		how = append(how, name.Insecure)
 	}
 	for _, tag := range []string{"1.0.0", "1.1.0"} {
 		ref, err := name.NewTag(r.addr+"/team/app:"+tag, how...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		if err := remote.Write(ref, image, append(opts, remote.WithContext(t.Context()))...); err != nil {
 			t.Fatalf("%s could not be pushed: %v\n%s", ref, err, stage.Tail(r.log, 20))
 		}
 	}
 	digest, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	r.digest = digest.String()
 }

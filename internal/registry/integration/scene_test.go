@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -48,9 +48,7 @@ func newScene(t *testing.T, host string, secrets ...*corev1.Secret) *scene {
 	s.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	s.repo.Spec.Image = host + "/team/app"
 	for _, secret := range secrets {
-		if err := s.k8s.Create(t.Context(), secret); err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(s.k8s.Create(t.Context(), secret)).To(Succeed())
 		ref := &meta.LocalObjectReference{Name: secret.Name}
 		switch secret.Name {
 		case "login":
@@ -67,12 +65,11 @@ func newScene(t *testing.T, host string, secrets ...*corev1.Secret) *scene {
 // read lists the tags and looks at one of them, as the two reconcilers do.
 func (s *scene) read() ([]string, string, error) {
 	s.t.Helper()
+	g := NewWithT(s.t)
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
 	img, err := image.Parse(s.repo.Spec.Image, s.repo.Spec.Insecure)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	repo := s.reg.Open(registry.Access{Image: img, Auth: func(ctx context.Context) (registry.AuthOptions, error) {
 		return s.auth.AuthOptions(ctx, s.repo)
 	}})
@@ -81,9 +78,7 @@ func (s *scene) read() ([]string, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if found, err := repo.Exists(ctx, "9.9.9"); err != nil || found {
-		s.t.Errorf("found a tag that is not there: %v, %v", found, err)
-	}
+	g.Expect(repo.Exists(ctx, "9.9.9")).To(BeFalse(), "found a tag that is not there")
 	digest, err := repo.Digest(ctx, "1.1.0")
 	return list.Tags, digest, err
 }
@@ -101,41 +96,32 @@ func (s *scene) succeeds(want *server) {
 // telling a secret, and is told in the same way the next time.
 func (s *scene) fails(reason string, words ...string) {
 	s.t.Helper()
+	g := NewWithT(s.t)
 	texts := map[string]bool{}
 	for range 2 {
 		_, _, err := s.read()
 		var failure *registry.Error
-		if !errors.As(err, &failure) || failure.Reason() != reason {
-			s.t.Fatalf("got %v, want the reason %s", err, reason)
-		}
+		g.Expect(errors.As(err, &failure)).To(BeTrue(), "got %v, want the reason", err)
+		g.Expect(failure.Reason()).To(Equal(reason), "got %v, want the reason", err)
 		for _, word := range words {
-			if !strings.Contains(err.Error(), word) {
-				s.t.Errorf("%q is missing in: %v", word, err)
-			}
+			g.Expect(err.Error()).To(ContainSubstring(word), "%q is missing in: %v", word, err)
 		}
 		for _, secret := range []string{password, "BEGIN"} {
-			if strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), secret) {
-				s.t.Errorf("the error holds a secret: %v", err)
-			}
+			g.Expect(fmt.Sprintf("%v %+v", err, errors.Unwrap(err))).NotTo(ContainSubstring(secret), "the error holds a secret: %v", err)
 		}
 		texts[err.Error()] = true
 	}
-	if len(texts) != 1 {
-		s.t.Errorf("the text changes from try to try: %v", texts)
-	}
+	g.Expect(texts).To(HaveLen(1), "the text changes from try to try")
 }
 
 // change changes a Secret, which counts from the next request on.
 func (s *scene) change(secret *corev1.Secret) {
 	s.t.Helper()
+	g := NewWithT(s.t)
 	old := &corev1.Secret{}
-	if err := s.k8s.Get(s.t.Context(), client.ObjectKeyFromObject(secret), old); err != nil {
-		s.t.Fatal(err)
-	}
+	g.Expect(s.k8s.Get(s.t.Context(), client.ObjectKeyFromObject(secret), old)).To(Succeed())
 	old.Data = secret.Data
-	if err := s.k8s.Update(s.t.Context(), old); err != nil {
-		s.t.Fatal(err)
-	}
+	g.Expect(s.k8s.Update(s.t.Context(), old)).To(Succeed())
 }
 
 func secretOf(name string, data map[string]string) *corev1.Secret {

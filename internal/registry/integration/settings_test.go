@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	. "github.com/onsi/gomega"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -34,9 +35,7 @@ func files(t *testing.T, c registrytest.Certificate) (string, string) {
 func file(t *testing.T, base string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), base)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(os.WriteFile(path, content, 0o600)).To(Succeed())
 	return path
 }
 
@@ -56,9 +55,7 @@ func htpasswd(t *testing.T) string {
 func htpasswdOf(t *testing.T, realm, username, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return fmt.Sprintf("auth: {htpasswd: {realm: %q, path: %q}}", realm, file(t, "htpasswd", []byte(username+":"+string(hash)+"\n")))
 }
 

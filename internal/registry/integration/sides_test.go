@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
@@ -44,10 +45,9 @@ var compared = []string{"WWW-Authenticate", "Link", "Docker-Content-Digest", "Co
 
 func (s *side) answer(t *testing.T, p probe) answer {
 	t.Helper()
+	g := NewWithT(t)
 	req, err := http.NewRequestWithContext(t.Context(), cmp.Or(p.method, http.MethodGet), s.url+"/v2/"+p.path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	if p.accept != "" {
 		req.Header.Set("Accept", p.accept)
 	}
@@ -60,9 +60,7 @@ func (s *side) answer(t *testing.T, p probe) answer {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	a := answer{Status: resp.StatusCode, Header: map[string]string{}, Body: shape(body)}
 	for _, name := range compared {
 		a.Header[name] = resp.Header.Get(name)
@@ -96,9 +94,7 @@ func product(t *testing.T, wanted string, images map[string]v1.Image) (registryt
 	t.Helper()
 	products := registrytest.Products()
 	i := slices.IndexFunc(products, func(p registrytest.Product) bool { return p.Name == wanted })
-	if i < 0 {
-		t.Fatalf("there is no %s", wanted)
-	}
+	NewWithT(t).Expect(i).To(BeNumerically(">=", 0), "there is no %s", wanted)
 	p, z := products[i], registrytest.StartZoo(t)
 	for tag, image := range images {
 		z.Registry(p.Host).PushImage(t, "team/app", tag, image)
@@ -189,14 +185,11 @@ func (s *side) token(t *testing.T, realm string, p registrytest.Product, scope s
 // genuineSide returns the side of a server, to which it pushes the images.
 func genuineSide(t *testing.T, addr string, images map[string]v1.Image, header func(int, string) string, push ...remote.Option) *side {
 	t.Helper()
+	g := NewWithT(t)
 	for tag, image := range images {
 		ref, err := name.NewTag(addr+"/team/app:"+tag, name.Insecure)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(ref, image, append(push, remote.WithContext(t.Context()))...); err != nil {
-			t.Fatalf("push %s: %v", ref, err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(remote.Write(ref, image, append(push, remote.WithContext(t.Context()))...)).To(Succeed(), "push %s", ref)
 	}
 	return &side{client: http.DefaultClient, url: "http://" + addr, header: header}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/authn"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -156,23 +157,20 @@ func newFixture(t *testing.T, p registrytest.Product, login authn.AuthConfig) *f
 func parse(t *testing.T, name string) image.Name {
 	t.Helper()
 	img, err := image.Parse(name, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return img
 }
 
 // push pushes two tags, of which one is signed, and a long list.
 func (f *fixture) push(t *testing.T, p registrytest.Product) {
 	t.Helper()
+	g := NewWithT(t)
 	reg, key := f.zoo.Registry(p.Host), signaturetest.NewKey(t, "ecdsa")
 	reg.Push(t, p.Repository, "1.0.0")
 	f.digest = reg.Push(t, p.Repository, "1.1.0")
 	manifest := reg.Manifest(t, p.Repository, f.digest)
 	var parsed struct{ Config struct{ Digest string } }
-	if err := json.Unmarshal(manifest, &parsed); err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(json.Unmarshal(manifest, &parsed)).To(Succeed())
 	f.config, f.tags = parsed.Config.Digest, []string{"1.0.0", "1.1.0"}
 	if p.Referrers {
 		subject := signaturetest.Image(f.digest, len(manifest))
@@ -193,18 +191,15 @@ func (f *fixture) push(t *testing.T, p registrytest.Product) {
 	if err == nil {
 		f.verifier, err = signature.New(rule, nil)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 }
 
 // setCredentials makes the Secrets, and the ImageRepository that names them.
 func (f *fixture) setCredentials(t *testing.T, p registrytest.Product, login authn.AuthConfig) {
 	t.Helper()
+	g := NewWithT(t)
 	certificate, err := os.ReadFile(f.zoo.CertFile(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	f.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	f.repo.Spec = v1.ImageRepositorySpec{
 		Image:          f.image.String(),
@@ -219,9 +214,7 @@ func (f *fixture) setCredentials(t *testing.T, p registrytest.Product, login aut
 		config, err := json.Marshal(map[string]any{"auths": map[string]any{p.Host: map[string]string{
 			"username": login.Username, "password": login.Password, "identitytoken": login.IdentityToken,
 		}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(err).NotTo(HaveOccurred())
 		objects = append(objects, secret("login", map[string][]byte{corev1.DockerConfigJsonKey: config}))
 		f.repo.Spec.SecretRef = &meta.LocalObjectReference{Name: "login"}
 	}
@@ -269,6 +262,7 @@ func TestMatrix(t *testing.T) {
 
 // row makes the operations, and returns the cells with the requests of each.
 func row(t *testing.T, p registrytest.Product, login authn.AuthConfig) string {
+	g := NewWithT(t)
 	f, cells := newFixture(t, p, login), ""
 	for _, operation := range operations {
 		f.zoo.Reset()
@@ -277,13 +271,9 @@ func row(t *testing.T, p registrytest.Product, login authn.AuthConfig) string {
 		if known[p.Name][operation.name] != "" {
 			note = " [^" + footnote(p.Name) + "]"
 		}
-		if (err != nil) != (note != "") {
-			t.Errorf("%s: %v, after %s", operation.name, err, requests(f.zoo))
-		}
+		g.Expect(err != nil).To(Equal(note != ""), "%s: %v, after %s", operation.name, err, requests(f.zoo))
 		repo.Close()
-		if leaks := f.zoo.Leaks(); len(leaks) > 0 {
-			t.Errorf("%s: credentials were sent to other hosts: %q", operation.name, leaks)
-		}
+		g.Expect(f.zoo.Leaks()).To(BeEmpty(), "%s: credentials were sent to other hosts", operation.name)
 		cells += fmt.Sprintf(" %d%s |", len(f.zoo.Requests()), note)
 	}
 	return cells

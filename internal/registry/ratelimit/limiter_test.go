@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/gomega"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
@@ -100,9 +100,7 @@ func TestLimiter_WakesInOrder(t *testing.T) {
 	c.Release()
 	s.wokenAre("d")
 	s.in("d")
-	if s.inFlight != 2 {
-		t.Errorf("%d are in flight, want 2", s.inFlight)
-	}
+	NewWithT(t).Expect(s.inFlight).To(Equal(2), "what are in flight, want 2")
 }
 
 func TestLimiter_LostWakeUpBlocksNoOther(t *testing.T) {
@@ -129,27 +127,23 @@ func TestLimiter_WithoutWakeFunctionPolls(t *testing.T) {
 	if busy, ok := errors.AsType[*BusyError](err); !ok || busy.After > 2*pollDelay || busy.After < pollDelay/2 {
 		t.Errorf("got %v", err)
 	}
-	if n := s.queue.len(); n != 0 {
-		t.Errorf("%d are in line, want none", n)
-	}
+	NewWithT(t).Expect(s.queue.len()).To(BeZero(), "what are in line, want none")
 }
 
 func TestLimiter_Rate(t *testing.T) {
+	g := NewWithT(t)
 	s := newFixture(t, Config{PerSecond: 10, Burst: 3})
 	request := func(v *Ticket) {
 		t.Helper()
-		if err := v.count(); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(v.count()).To(Succeed())
 	}
 	a := s.in("a")
 	request(a) // the first request was counted at admission
 	s.in("b")
 	s.in("c")
 	first, second := s.off("d"), s.off("e")
-	if first < 100*time.Millisecond || second < first+80*time.Millisecond {
-		t.Errorf("appointments after %v and %v, want them an interval apart", first, second)
-	}
+	g.Expect(first).To(BeNumerically(">=", 100*time.Millisecond), "appointments after")
+	g.Expect(second).To(BeNumerically(">=", first+80*time.Millisecond), "appointments after")
 	s.clock.Advance(100 * time.Millisecond)
 	d := s.in("d")
 	request(d)
@@ -219,33 +213,24 @@ func TestLimiter_OperationsDoNotSpin(t *testing.T) {
 	left.Wait()
 	queue.ShutDown()
 	running.Wait()
-	if tries.Load() > callers*5/2 || most.Load() > 4 {
-		t.Errorf("%d tries of %d callers, %d at a time", tries.Load(), callers, most.Load())
-	}
+	NewWithT(t).Expect(tries.Load()).To(BeNumerically("<=", callers*5/2), "%d tries of %d callers, %d at a time", tries.Load(), callers, most.Load())
+	NewWithT(t).Expect(most.Load()).To(BeNumerically("<=", 4), "%d tries of %d callers, %d at a time", tries.Load(), callers, most.Load())
 }
 
 func TestLimiters_AreBounded(t *testing.T) {
 	clock := registrytest.NewClock()
 	g := New(Config{InFlight: 1, PerSecond: 10, Burst: 10}, clock.Now, silent())
 	busy, err := g.Acquire(Key{Host: "busy.example.com"}, Waiter{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for i := range 3 * manyLimiters {
 		v, err := g.Acquire(Key{Host: fmt.Sprintf("host-%d.example.com", i)}, Waiter{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		_ = v.count()
 		v.Release()
 		clock.Advance(time.Millisecond)
 	}
-	if len(g.hosts) > manyLimiters {
-		t.Errorf("%d limiters, want at most %d", len(g.hosts), manyLimiters)
-	}
-	if _, err := g.Acquire(Key{Host: "busy.example.com"}, Waiter{}); err == nil {
-		t.Error("a limiter that is in use was removed")
-	}
+	NewWithT(t).Expect(len(g.hosts)).To(BeNumerically("<=", manyLimiters), "limiters, want at most")
+	NewWithT(t).Expect(g.Acquire(Key{Host: "busy.example.com"}, Waiter{})).Error().To(HaveOccurred(), "a limiter that is in use was removed")
 	busy.Release()
 }
 
@@ -268,9 +253,7 @@ func TestConfig_Check(t *testing.T) {
 			if err := tc.config.Check(); err != nil {
 				got = err.Error()
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s: -want +got:\n%s", tc.reason, diff)
-			}
+			NewWithT(t).Expect(got).To(BeComparableTo(tc.want), tc.reason)
 		})
 	}
 }

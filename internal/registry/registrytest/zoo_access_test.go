@@ -10,10 +10,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	. "github.com/onsi/gomega"
 )
 
 // TestProducts_RefuseWhoMayNotPull stands for imitations that are laxer than
@@ -26,6 +26,7 @@ func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
 			continue // all that it has is public
 		}
 		t.Run(p.Name, func(t *testing.T) {
+			g := NewWithT(t)
 			z := StartZoo(t)
 			r := z.Registry(p.Host)
 			r.Push(t, p.Repository, "1.0.0")
@@ -34,19 +35,13 @@ func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
 			if l != nil && l.lenient {
 				r.SetPrivate(p.Repository) // wrong credentials are as good as none
 			}
-			if err := list(t, z, p, wrong); err == nil {
-				t.Error("a wrong password was taken")
-			}
+			g.Expect(list(t, z, p, wrong)).To(HaveOccurred(), "a wrong password was taken")
 			if l != nil && l.unbound {
 				return // its tokens admit to everything
 			}
 			r.SetPrivate(p.Repository)
-			if err := list(t, z, p, authn.AuthConfig{}); err == nil {
-				t.Error("a private repository was listed without credentials")
-			}
-			if err := list(t, z, p, p.Password); err != nil {
-				t.Error(err)
-			}
+			g.Expect(list(t, z, p, authn.AuthConfig{})).To(HaveOccurred(), "a private repository was listed without credentials")
+			g.Expect(list(t, z, p, p.Password)).To(Succeed())
 		})
 	}
 }
@@ -73,9 +68,7 @@ func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
 			r.ExpireTokens()
 			header := http.Header{"Authorization": {"Bearer " + token}}
 			got["expired"], _ = fetch(t, z, http.MethodGet, "https://"+p.Host+"/v2/"+p.Repository+"/tags/list", header)
-			if diff := cmp.Diff(map[string]int{p.Repository: 200, "other/app": 401, "expired": 401}, got); diff != "" {
-				t.Errorf("statuses, -want +got:\n%s", diff)
-			}
+			NewWithT(t).Expect(got).To(BeComparableTo(map[string]int{p.Repository: 200, "other/app": 401, "expired": 401}), "statuses")
 		})
 	}
 }
@@ -98,30 +91,25 @@ func TestZoo_ReportsLeaks(t *testing.T) {
 		{"another product must not see it", "https://quay.io/v2/", password(ghcr()), []string{"GET quay.io/v2/: GHCR"}},
 		{"a blob store is reached by a signed URL, not with a token", "https://pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1",
 			token, []string{"GET pkg-containers.githubusercontent.com/ghcr1/blobs/sha256:1: GHCR"}},
-		{"an identity token in a query is as secret as in a header", "https://ghcr.io/token?refresh_token=distribution-3-identity",
-			none, []string{"GET ghcr.io/token: Distribution 3"}},
+		{"an identity token in a query is as secret as in a header", "https://ghcr.io/token?refresh_token=distribution-3-identity", none, []string{"GET ghcr.io/token: Distribution 3"}},
 		{"lscr.io passes on the tokens of GHCR, whose challenge it shows", "https://lscr.io/v2/", token, nil},
 	} {
 		z := StartZoo(t)
 		fetch(t, z, http.MethodGet, c.url, http.Header{"Authorization": {c.authorization(z)}})
-		if diff := cmp.Diff(c.want, z.Leaks()); diff != "" {
-			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
-		}
+		NewWithT(t).Expect(z.Leaks()).To(BeComparableTo(c.want), c.reason)
 	}
 }
 
 // TestZoo_RefusesWhatItIsNot stands for clients that go astray without being
 // noticed: to an unknown host and to another port. Its proxy dials in the same way.
 func TestZoo_RefusesWhatItIsNot(t *testing.T) {
+	g := NewWithT(t)
 	z := StartZoo(t)
 	_, err := z.Dial(t.Context(), "tcp", "registry.example.net:443")
 	var notFound *net.DNSError
-	if !errors.As(err, &notFound) || !notFound.IsNotFound {
-		t.Errorf("unknown host: got %v, want a host that is not found", err)
-	}
-	if _, err := z.Dial(t.Context(), "tcp", "ghcr.io:80"); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("other port: got %v, want a refused connection", err)
-	}
+	g.Expect(errors.As(err, &notFound)).To(BeTrue(), "unknown host: got %v, want a host that is not found", err)
+	g.Expect(notFound.IsNotFound).To(BeTrue(), "unknown host: got %v, want a host that is not found", err)
+	g.Expect(z.Dial(t.Context(), "tcp", "ghcr.io:80")).Error().To(MatchError(syscall.ECONNREFUSED), "other port")
 }
 
 // basic is the header with a username and a password.
@@ -135,9 +123,7 @@ func basic(account authn.AuthConfig) http.Header {
 func list(t *testing.T, z *Zoo, p Product, account authn.AuthConfig) error {
 	t.Helper()
 	repository, err := name.NewRepository(p.Host + "/" + p.Repository)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	_, err = remote.List(repository, remote.WithTransport(zooTransport(t, z)), remote.WithAuth(authn.FromConfig(account)), remote.WithRetryStatusCodes())
 	return err
 }
@@ -154,17 +140,14 @@ func zooTransport(t *testing.T, z *Zoo) *http.Transport {
 // without its body.
 func fetch(t *testing.T, z *Zoo, method, url string, header http.Header) (int, http.Header) {
 	t.Helper()
+	g := NewWithT(t)
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	for name, values := range header {
 		req.Header[name] = values
 	}
 	resp, err := zooTransport(t, z).RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	_ = resp.Body.Close()
 	return resp.StatusCode, resp.Header
 }

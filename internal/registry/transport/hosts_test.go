@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 func TestParseHost(t *testing.T) {
@@ -49,6 +51,7 @@ func TestParseHost(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			host, ok := ParseHost(tc.host)
 			got := strings.Join(host.Labels, "|")
 			if host.Port != "" {
@@ -57,9 +60,8 @@ func TestParseHost(t *testing.T) {
 			if !ok {
 				got = ""
 			}
-			if got != tc.want || ok != (tc.want != "") {
-				t.Errorf("%s: got %q (%v), want %q", tc.reason, got, ok, tc.want)
-			}
+			g.Expect(got).To(Equal(tc.want), tc.reason)
+			g.Expect(ok).To(Equal(tc.want != ""), tc.reason)
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+
+	. "github.com/onsi/gomega"
 )
 
 // TestPool_ProxyOfTheEnvironment tests that the environment's proxies are used
@@ -28,11 +30,9 @@ func TestPool_ProxyOfTheEnvironment(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			req := &http.Request{URL: &url.URL{Scheme: "https", Host: "registry.example.com"}}
-			got, err := newTransport(tc.config).Proxy(req)
-			if err != nil || got.String() != tc.want {
-				t.Errorf("%s: got %v, error %v, want %s", tc.reason, got, err, tc.want)
-			}
+			g.Expect(newTransport(tc.config).Proxy(req)).To(HaveField("String()", Equal(tc.want)), tc.reason)
 		})
 	}
 }

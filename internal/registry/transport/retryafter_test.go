@@ -5,6 +5,8 @@ package transport
 import (
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -28,9 +30,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := retryAfter(tc.header, now); got != tc.want {
-				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
-			}
+			NewWithT(t).Expect(retryAfter(tc.header, now)).To(Equal(tc.want), tc.reason)
 		})
 	}
 }

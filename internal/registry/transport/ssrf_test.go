@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	. "github.com/onsi/gomega"
 )
 
 // TestPlainHTTP tests that no host is taken for one of this machine or of a private
@@ -32,17 +33,14 @@ func TestPlainHTTP(t *testing.T) {
 	}
 	for title, tc := range cases {
 		t.Run(title, func(t *testing.T) {
+			g := NewWithT(t)
 			var opts []name.Option
 			if tc.insecure {
 				opts = append(opts, name.Insecure)
 			}
 			registry, err := name.NewRegistry(tc.host, opts...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := PlainHTTP(registry); got != tc.want {
-				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
-			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(PlainHTTP(registry)).To(Equal(tc.want), tc.reason)
 		})
 	}
 }

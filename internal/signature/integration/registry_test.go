@@ -7,11 +7,11 @@ package integration_test
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
@@ -42,9 +42,7 @@ in the root of the repository, and then this again
 func start(t *testing.T) signaturetest.Remote {
 	t.Helper()
 	server := &stage.Registry{Binary: binary, Dir: t.TempDir()}
-	if err := server.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(server.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
 		if err := server.Stop(); err != nil {
 			t.Errorf("the registry did not stop well: %v", err)
@@ -64,9 +62,7 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	store := start(t)
 	img, err := image.Parse(string(store)+"/team/app", true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	s := &scene{store: store, img: img, client: registry.NewClient()}
 	t.Cleanup(s.client.Close)
 	return s
@@ -84,25 +80,20 @@ func (s *scene) push(t *testing.T, tag string) signaturetest.Descriptor {
 // verify returns the verdict about an image.
 func (s *scene) verify(t *testing.T, rule signature.Rule, app signaturetest.Descriptor) signature.Verdict {
 	t.Helper()
+	g := NewWithT(t)
 	v, err := signature.New(rule, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	repo := s.client.Open(registry.Access{Image: s.img})
 	defer repo.Close()
 	verdict, err := v.Verify(t.Context(), repo, s.img, app.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Expect(err).NotTo(HaveOccurred())
 	return verdict
 }
 
 func ruleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) signature.Rule {
 	t.Helper()
 	rule, err := signature.RuleOf(&verify, data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return rule
 }
 
@@ -151,15 +142,9 @@ func TestRealRegistry(t *testing.T) {
 			signed, unsigned, forged := s.push(t, name+"-signed"), s.push(t, name+"-unsigned"), s.push(t, name+"-forged")
 			tc.sign(signed, signed)
 			tc.sign(forged, signed)
-			if got := s.verify(t, tc.rule, signed); !got.Passed() {
-				t.Errorf("the signed image was rejected: %s", got.Reason())
-			}
-			if got := s.verify(t, tc.rule, unsigned); got.Passed() || !strings.HasPrefix(got.Reason(), "it has no") {
-				t.Errorf("the unsigned image: passed is %v, the reason %q", got.Passed(), got.Reason())
-			}
-			if got := s.verify(t, tc.rule, forged); got.Passed() || !strings.Contains(got.Reason(), "of another image") {
-				t.Errorf("the forged image: passed is %v, the reason %q", got.Passed(), got.Reason())
-			}
+			NewWithT(t).Expect(s.verify(t, tc.rule, signed)).To(HaveField("Passed()", BeTrue()))
+			NewWithT(t).Expect(s.verify(t, tc.rule, unsigned)).To(And(HaveField("Passed()", BeFalse()), HaveField("Reason()", HavePrefix("it has no"))))
+			NewWithT(t).Expect(s.verify(t, tc.rule, forged)).To(And(HaveField("Passed()", BeFalse()), HaveField("Reason()", ContainSubstring("of another image"))))
 		})
 	}
 }

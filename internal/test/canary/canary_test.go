@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
@@ -45,9 +47,7 @@ func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
 		for before := range 4 {
 			for after := range 4 {
 				text := encode(strings.Repeat("\x00", before) + secret + strings.Repeat("?", after))
-				if found := canary.New(secret).In([]byte("some line\nlevel=info " + text + " end\n")); len(found) == 0 {
-					t.Errorf("%s after %d and before %d bytes: not found in %q", name, before, after, text)
-				}
+				NewWithT(t).Expect(canary.New(secret).In([]byte("some line\nlevel=info "+text+" end\n"))).NotTo(BeEmpty(), "%s after %d and before %d bytes: not found in %q", name, before, after, text)
 			}
 		}
 	}
@@ -56,31 +56,24 @@ func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
 func TestNothingElseIsFound(t *testing.T) {
 	s := canary.New(secret)
 	for _, text := range []string{"", secret[:len(secret)-1], secret[1:], strings.ToUpper(secret), base64.StdEncoding.EncodeToString([]byte("s3cret+canary/2 and more"))} {
-		if found := s.In([]byte(text)); len(found) > 0 {
-			t.Errorf("%q: %q", text, found)
-		}
+		NewWithT(t).Expect(s.In([]byte(text))).To(BeEmpty(), "%q", text)
 	}
 }
 
 func TestFilesAreSearched(t *testing.T) {
+	g := NewWithT(t)
 	dir := t.TempDir()
 	s := canary.New(secret)
 	for name, content := range map[string]string{"a/b/clean.log": "nothing", "a/b/tags.db": "\x00\x01" + secret, "late.log": "one more of them: another-secret"} {
 		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		g.Expect(os.MkdirAll(filepath.Dir(path), 0o755)).To(Succeed())
+		g.Expect(os.WriteFile(path, []byte(content), 0o600)).To(Succeed())
 	}
 	found, read, err := s.Files(dir)
 	if err != nil || len(found) != 1 || !strings.Contains(found[0], "tags.db: a secret (plain) in line 1") || read == 0 {
 		t.Errorf("got %q, %d bytes, error %v", found, read, err)
 	}
-	if strings.Contains(strings.Join(found, ""), secret) {
-		t.Error("what is found is not told once more")
-	}
+	g.Expect(strings.Join(found, "")).NotTo(ContainSubstring(secret), "what is found is not told once more")
 	s.Add("another-secret")
 	if found, _, err := s.Files(dir); err != nil || len(found) != 2 {
 		t.Errorf("got %q, error %v", found, err)

@@ -88,9 +88,7 @@ func TestRepositoryThatIsReadyWasScanned(t *testing.T) {
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
 	repo.Status.ObservedGeneration = 1
 	repo.Status.Conditions = []metav1.Condition{condition("Ready", "True", "Succeeded", 1)}
-	state, err := conformance.ReadTyped(repo, v1.ImageRepositoryKind)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(state.Violations()).To(ConsistOf(ContainSubstring("was not scanned")))
+	g.Expect(conformance.ReadTyped(repo, v1.ImageRepositoryKind)).To(HaveField("Violations()", ConsistOf(ContainSubstring("was not scanned"))))
 }
 
 func TestChangesCanBeWrong(t *testing.T) {

@@ -14,12 +14,8 @@ func TestKubernetesVersion_SetsWhatIsAnswered(t *testing.T) {
 		version string
 		want    []string
 	}{
-		"release": {reason: "discovery and feature gates read major and minor", version: "v1.36.3", want: []string{".gitVersion=v1.36.3", ".gitMajor=1", ".gitMinor=36", ".gitCommit="}},
-		"candidate": {
-			reason:  "the suffix belongs to the version, not to the minor",
-			version: "v1.37.0-rc.1",
-			want:    []string{".gitVersion=v1.37.0-rc.1", ".gitMajor=1", ".gitMinor=37", ".gitCommit="},
-		},
+		"release":   {reason: "discovery and feature gates read major and minor", version: "v1.36.3", want: []string{".gitVersion=v1.36.3", ".gitMajor=1", ".gitMinor=36", ".gitCommit="}},
+		"candidate": {reason: "the suffix belongs to the version, not to the minor", version: "v1.37.0-rc.1", want: []string{".gitVersion=v1.37.0-rc.1", ".gitMajor=1", ".gitMinor=37", ".gitCommit="}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -19,14 +19,8 @@ func TestProgress_LogsHowFarABuildIs(t *testing.T) {
 		text   []string
 		want   []string
 	}{
-		"downloading": {
-			reason: "the first build begins with downloads", since: logInterval,
-			text: []string{"go: downloading k8s.io/api v0.36.3\n"}, want: []string{"etcd v3: 1 modules downloaded"},
-		},
-		"compiling": {
-			reason: "packages are counted of those that the cache lacks", total: 4, since: logInterval,
-			text: []string{"runtime\n"}, want: []string{"etcd v3: 1 of 4 packages compiled"},
-		},
+		"downloading": {reason: "the first build begins with downloads", since: logInterval, text: []string{"go: downloading k8s.io/api v0.36.3\n"}, want: []string{"etcd v3: 1 modules downloaded"}},
+		"compiling":   {reason: "packages are counted of those that the cache lacks", total: 4, since: logInterval, text: []string{"runtime\n"}, want: []string{"etcd v3: 1 of 4 packages compiled"}},
 		"split lines": {
 			reason: "a pipe breaks lines anywhere, and half a line may become anything", total: 4, since: logInterval,
 			text: []string{"k8s.io/a", "pi/core/v1\nrunt"}, want: []string{"etcd v3: 1 of 4 packages compiled"},
