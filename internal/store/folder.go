@@ -220,17 +220,14 @@ func (f *folder) syncParents() error {
 	if f.state.named {
 		return nil
 	}
-	if err := syncFolder(filepath.Join(f.dir, f.key.Namespace)); err != nil {
-		return err
-	}
-	if _, durable := f.namespaces.Load(f.key.Namespace); !durable {
-		if err := syncFolder(f.dir); err != nil {
-			return err
+	err := syncFolder(filepath.Join(f.dir, f.key.Namespace))
+	if _, durable := f.namespaces.Load(f.key.Namespace); err == nil && !durable {
+		if err = syncFolder(f.dir); err == nil {
+			f.namespaces.Store(f.key.Namespace, true)
 		}
-		f.namespaces.Store(f.key.Namespace, true)
 	}
-	f.state.named = true
-	return nil
+	f.state.named = err == nil
+	return err
 }
 
 // syncFolder makes the names in a folder durable, where the file system can.
