@@ -8,19 +8,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
+	goruntime "runtime"
 	"runtime/debug"
-	"time"
 
-	"github.com/fluxcd/pkg/auth"
-	"github.com/fluxcd/pkg/cache"
-	"github.com/fluxcd/pkg/runtime/acl"
 	"github.com/fluxcd/pkg/runtime/client"
 	kube "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/events"
-	"github.com/fluxcd/pkg/runtime/features"
-	"github.com/fluxcd/pkg/runtime/jitter"
-	"github.com/fluxcd/pkg/runtime/leaderelection"
 	"github.com/fluxcd/pkg/runtime/logger"
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
@@ -38,12 +34,14 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
+	"github.com/fluxcd/image-reflector-controller/internal/options"
 	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
-	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
@@ -55,163 +53,67 @@ const deprecatedSecretKeys = "DeprecatedSecretKeys"
 
 var setupLog = ctrl.Log.WithName("setup")
 
-// flags holds what the command line says.
-type flags struct {
-	metricsAddr, healthAddr, eventsAddr string
-	storagePath                         string
-	version                             bool
-	concurrent                          int
-	requeueDependency                   time.Duration
-	defaultServiceAccount               string
-	objectLevelIdentity                 bool // is a feature gate
-
-	client         client.Options
-	logger         logger.Options
-	leaderElection leaderelection.Options
-	rateLimiter    kube.RateLimiterOptions
-	features       features.FeatureGates
-	watch          kube.WatchOptions
-	interval       jitter.IntervalOptions
-	acl            acl.Options
-	tokenCache     cache.TokenFlags
-	rateLimits     ratelimit.Config
-}
-
-func (f *flags) bind(fs *flag.FlagSet) {
-	fs.StringVar(&f.metricsAddr, "metrics-addr", ":8080",
-		"The address of the metrics for Prometheus at /metrics, and of profiles at /debug/pprof/.")
-	fs.StringVar(&f.healthAddr, "health-addr", ":9440", "The address of the probes at /healthz and /readyz.")
-	fs.StringVar(&f.eventsAddr, "events-addr", "",
-		"The address of the notification-controller. Without it, events go to the Kubernetes API only.")
-	fs.StringVar(&f.storagePath, "storage-path", "/data",
-		"The directory in which the tags of scanned repositories are kept. One process uses it at a time.")
-	fs.IntVar(&f.concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time, over all registry hosts.")
-	fs.DurationVar(&f.requeueDependency, "requeue-dependency", 30*time.Second,
-		"The interval at which a dependency that is not ready is looked at again.")
-	fs.StringVar(&f.defaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
-		"The ServiceAccount, in the namespace of each object, whose cloud identity is used where the object names none. "+
-			"It needs the feature gate ObjectLevelWorkloadIdentity.")
-	fs.BoolVar(&f.version, "version", false, "Print the version and the commit, and end. The log has them at each start, too.")
-	f.client.BindFlags(fs)
-	f.logger.BindFlags(fs)
-	f.leaderElection.BindFlags(fs)
-	f.rateLimiter.BindFlags(fs)
-	f.features.BindFlags(fs)
-	f.watch.BindFlags(fs)
-	f.interval.BindFlags(fs)
-	f.acl.BindFlags(fs)
-	f.tokenCache.BindFlags(fs, 100)
-	f.rateLimits.BindFlags(fs)
-	bindUnused(fs)
-}
-
-// unusedFlags are passed by existing installations, and have no meaning here.
-var unusedFlags = map[string]string{
-	"storage-value-log-file-size": "the storage of this controller has no value log",
-	"gc-interval":                 "the storage of this controller needs no garbage collection",
-	"aws-autologin-for-ecr":       "set spec.provider of the ImageRepository to aws instead",
-	"azure-autologin-for-acr":     "set spec.provider of the ImageRepository to azure instead",
-	"gcp-autologin-for-gcr":       "set spec.provider of the ImageRepository to gcp instead",
-}
-
-func bindUnused(fs *flag.FlagSet) {
-	for name, why := range unusedFlags {
-		fs.String(name, "", "Ignored: "+why+".")
-		fs.Lookup(name).NoOptDefVal = "true" // some of them are switches
-	}
-	fs.Lookup("watch-configs-label-selector").Usage = "Without effect: Secrets are read when they are needed, and not watched."
-}
-
-func warnOfUnused(fs *flag.FlagSet) {
-	for name, why := range unusedFlags {
-		if fs.Changed(name) {
-			setupLog.Info("the flag --" + name + " is ignored: " + why)
-		}
-	}
-	if fs.Changed("watch-configs-label-selector") {
-		setupLog.Info("the flag --watch-configs-label-selector has no effect: Secrets are read when they are needed, and not watched")
-	}
-}
+// version and commit are set by the linker: see the Makefile and the Dockerfile.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
 
 // gcPercent trades a little CPU for memory: what a scan allocates is garbage
 // when it ends, and with Go's default of 100 that garbage may double the heap.
 const gcPercent = 50
 
 func main() {
-	explainIfWanted()
+	if cli.Wanted(os.Args) {
+		os.Exit(cli.Main(context.Background(), os.Args))
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	var f flags
-	f.bind(flag.CommandLine)
+	flag.Usage = func() { cli.Usage(os.Stderr, os.Args[0], flag.PrintDefaults) }
+	var o options.Options
+	o.BindFlags(flag.CommandLine)
 	flag.Parse()
-	if f.version {
+	if o.Version {
 		printVersion(os.Stdout)
 		return
 	}
-	logger.SetLogger(logger.NewLogger(f.logger))
+	logger.SetLogger(logger.NewLogger(o.Logger))
 
-	if err := run(ctrl.SetupSignalHandler(), &f); err != nil {
-		setupLog.Error(err, "the controller ended")
+	if err := run(ctrl.SetupSignalHandler(), &o); err != nil {
+		setupLog.Error(err, "the controller failed")
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, f *flags) error {
-	warnOfUnused(flag.CommandLine)
-	if err := f.check(); err != nil {
+// printVersion prints the version, the commit and the platform on one line.
+func printVersion(out io.Writer) {
+	fmt.Fprintf(out, "%s %s (commit %s, %s, %s/%s)\n",
+		controllerName, version, commit, goruntime.Version(), goruntime.GOOS, goruntime.GOARCH)
+}
+
+// run starts the controller, and returns when ctx ends or the manager fails.
+func run(ctx context.Context, o *options.Options) error {
+	options.LogIgnored(flag.CommandLine, setupLog)
+	if err := o.Check(setupLog); err != nil {
 		return err
 	}
-	mgr, err := f.newManager()
+	mgr, err := newManager(o)
 	if err != nil {
 		return err
 	}
 	probes.SetupChecks(mgr, setupLog)
 
-	tags := store.New(f.storagePath, store.Options{Report: reportStore, Metrics: ctrlmetrics.Registry})
+	tags := store.New(o.StoragePath, store.Options{Report: reportStore, Metrics: ctrlmetrics.Registry})
 	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
-		registry.WithRateLimits(f.rateLimits), registry.WithMetrics(ctrlmetrics.Registry))
+		registry.WithRateLimits(o.RateLimits), registry.WithMetrics(ctrlmetrics.Registry))
 	defer registryClient.Close()
 
-	if err := f.setup(ctx, mgr, tags, registryClient); err != nil {
+	if err := setup(ctx, o, mgr, tags, registryClient); err != nil {
 		return errors.Join(err, tags.Close())
 	}
-	setupLog.Info("starting", "version", version, "commit", commit, "storage", f.storagePath)
+	setupLog.Info("starting", "version", version, "commit", commit, "storage", o.StoragePath)
 	return errors.Join(mgr.Start(ctx), tags.Close())
-}
-
-// check finds the settings that can't be used before anything is started.
-func (f *flags) check() error {
-	gates := map[string]bool{kube.FeatureGateCacheSecretsAndConfigMaps: false}
-	auth.SetFeatureGates(gates)
-	if err := f.features.WithLogger(setupLog).SupportedFeatures(gates); err != nil {
-		return err
-	}
-	if err := f.setUpIdentity(); err != nil {
-		return err
-	}
-	if err := f.interval.SetGlobalJitter(nil); err != nil {
-		return fmt.Errorf("--interval-jitter-percentage is %d: %w", f.interval.Percentage, err)
-	}
-	if f.concurrent < 1 {
-		return fmt.Errorf("--concurrent is %d: it must be 1 or more", f.concurrent)
-	}
-	return errors.Join(f.rateLimits.Check(), f.checkDelays())
-}
-
-// checkDelays finds the delays with which a failure would be retried without
-// any, or never.
-func (f *flags) checkDelays() error {
-	for name, delay := range map[string]time.Duration{
-		"min-retry-delay":    f.rateLimiter.MinRetryDelay,
-		"max-retry-delay":    f.rateLimiter.MaxRetryDelay,
-		"requeue-dependency": f.requeueDependency,
-	} {
-		if delay <= 0 {
-			return fmt.Errorf("--%s is %s: it must be more than 0s", name, delay)
-		}
-	}
-	return nil
 }
 
 // reportStore logs what the store reports.
@@ -223,12 +125,13 @@ func reportStore(report store.Report) {
 	ctrl.Log.WithName("store").Info(report.String(), fields...)
 }
 
-func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, tags *store.Store, registryClient *registry.Client) error {
-	recorder, err := events.NewRecorder(mgr, ctrl.Log, f.eventsAddr, controllerName)
+// setup adds the reconcilers and what they share to the manager.
+func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *store.Store, registryClient *registry.Client) error {
+	recorder, err := events.NewRecorder(mgr, ctrl.Log, o.EventsAddr, controllerName)
 	if err != nil {
 		return fmt.Errorf("--events-addr is no address: %w", err)
 	}
-	shard, err := f.selector()
+	shard, err := o.Selector()
 	if err != nil {
 		return err
 	}
@@ -238,40 +141,41 @@ func (f *flags) setup(ctx context.Context, mgr ctrl.Manager, tags *store.Store, 
 	}
 	durations, scans := metrics.NewDurations(), metrics.NewScans(registryClient.HostLabel)
 	ctrlmetrics.Registry.MustRegister(durations, scans, &metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()})
-	identities, err := f.newIdentities(mgr, queue)
+	auth, err := newAuthOptionsGetter(o, mgr, queue)
 	if err != nil {
 		return err
 	}
 	return controller.Setup(ctx, mgr, controller.Options{
-		Auth:                 identities,
+		Auth:                 auth,
 		Registry:             registryClient,
 		Store:                tags,
-		Verifiers:            f.newVerifiers(mgr),
+		Verifiers:            newVerifiers(o, mgr),
 		Publisher:            queue,
 		Durations:            durations,
 		Scans:                scans,
 		Shard:                shard,
-		NoCrossNamespaceRefs: f.acl.NoCrossNamespaceRefs || !f.watch.AllNamespaces,
-		Concurrent:           f.concurrent,
-		RequeueDependency:    f.requeueDependency,
-		JitterPercent:        f.interval.Percentage,
+		NoCrossNamespaceRefs: o.ACL.NoCrossNamespaceRefs || !o.Watch.AllNamespaces,
+		Concurrent:           o.Concurrent,
+		RequeueDependency:    o.RequeueDependency,
+		JitterPercent:        o.Interval.Percentage,
 		RateLimiter: func() workqueue.TypedRateLimiter[reconcile.Request] {
-			return kube.GetRateLimiter(f.rateLimiter)
+			return kube.GetRateLimiter(o.RateLimiter)
 		},
 	})
 }
 
-// newIdentities returns the one place that knows how registries are reached.
-func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (registry.AuthOptionsGetter, error) {
-	tokens, err := credentials.NewTokenCache(f.tokenCache.MaxSize, f.tokenCache.MaxDuration, ctrlmetrics.Registry)
+// newAuthOptionsGetter returns the credentials and transport settings of registries, for both
+// reconcilers.
+func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher lifecycle.Publisher) (registry.AuthOptionsGetter, error) {
+	tokens, err := credentials.NewTokenCache(o.TokenCache.MaxSize, o.TokenCache.MaxDuration, ctrlmetrics.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("the token cache can't be made: %w", err)
 	}
 	cloud := credentials.Cloud{
 		Client:                mgr.GetClient(),
 		Tokens:                tokens,
-		ObjectLevel:           f.objectLevelIdentity,
-		DefaultServiceAccount: f.defaultServiceAccount,
+		ObjectLevel:           o.ObjectLevelIdentity,
+		DefaultServiceAccount: o.DefaultServiceAccount,
 	}
 	warn := func(repo *v1.ImageRepository, message string) {
 		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
@@ -280,43 +184,43 @@ func (f *flags) newIdentities(mgr ctrl.Manager, publisher lifecycle.Publisher) (
 		credentials.NewResolver(mgr.GetClient(), credentials.WithCloud(cloud), credentials.WithWarnings(warn))), nil
 }
 
-func (f *flags) newManager() (ctrl.Manager, error) {
-	cacheOptions, err := f.cacheOptions()
+func newManager(o *options.Options) (ctrl.Manager, error) {
+	cacheOptions, err := o.CacheOptions()
 	if err != nil {
 		return nil, err
 	}
 	controllers := ctrlcfg.Controller{
 		RecoverPanic:            new(true),
-		MaxConcurrentReconciles: f.concurrent,
+		MaxConcurrentReconciles: o.Concurrent,
 		// its shutdown can deadlock: docs/design/0024
 		UsePriorityQueue: new(false),
 	}
-	options := ctrl.Options{
+	managerOptions := ctrl.Options{
 		Scheme:                        newScheme(),
-		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: pprof.GetHandlers()},
-		HealthProbeBindAddress:        f.healthAddr,
-		LeaderElection:                f.leaderElection.Enable,
-		LeaderElectionReleaseOnCancel: f.leaderElection.ReleaseOnCancel,
-		LeaseDuration:                 &f.leaderElection.LeaseDuration,
-		RenewDeadline:                 &f.leaderElection.RenewDeadline,
-		RetryPeriod:                   &f.leaderElection.RetryPeriod,
-		LeaderElectionID:              f.leaderElectionID(),
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr, ExtraHandlers: pprof.GetHandlers()},
+		HealthProbeBindAddress:        o.HealthAddr,
+		LeaderElection:                o.LeaderElection.Enable,
+		LeaderElectionReleaseOnCancel: o.LeaderElection.ReleaseOnCancel,
+		LeaseDuration:                 &o.LeaderElection.LeaseDuration,
+		RenewDeadline:                 &o.LeaderElection.RenewDeadline,
+		RetryPeriod:                   &o.LeaderElection.RetryPeriod,
+		LeaderElectionID:              o.LeaderElectionID(controllerName),
 		LeaderElectionNamespace:       os.Getenv(kube.EnvRuntimeNamespace),
 		Logger:                        ctrl.Log,
 		Cache:                         cacheOptions,
-		Client:                        clientOptions(),
+		Client:                        options.ClientOptions(),
 		Controller:                    controllers,
 	}
-	return ctrl.NewManager(client.GetConfigOrDie(f.client), options)
+	return ctrl.NewManager(client.GetConfigOrDie(o.Client), managerOptions)
 }
 
-// leaderElectionID keeps the shards of a cluster apart.
-func (f *flags) leaderElectionID() string {
-	id := controllerName + "-leader-election"
-	if f.watch.LabelSelector != "" {
-		return leaderelection.GenerateID(id, f.watch.LabelSelector)
+// newVerifiers returns the factory of signature verifiers.
+func newVerifiers(o *options.Options, mgr ctrl.Manager) controller.Verifiers {
+	return &controller.Signatures{
+		Reader: mgr.GetClient(),
+		Public: signature.NewPublicRoot(signature.WithFolder(filepath.Join(o.StoragePath, "sigstore"))),
+		Retry:  o.RequeueDependency,
 	}
-	return id
 }
 
 func newScheme() *runtime.Scheme {

@@ -3,32 +3,127 @@
 package main
 
 import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
 	flag "github.com/spf13/pflag"
+
+	"github.com/fluxcd/image-reflector-controller/internal/metrics"
+	"github.com/fluxcd/image-reflector-controller/internal/options"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
+	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
 
-func TestDelaysMustBePositive(t *testing.T) {
-	for _, tc := range []struct {
-		reason, arg, want string
-	}{
-		{"the defaults are good", "--concurrent=4", ""},
-		{"a registry that is down must not be asked in a loop", "--max-retry-delay=0s", "--max-retry-delay is 0s"},
-		{"nor by the first retries", "--min-retry-delay=-1s", "--min-retry-delay is -1s"},
-		{"what is waited for must be looked at again", "--requeue-dependency=0s", "--requeue-dependency is 0s"},
+func TestPrintVersion(t *testing.T) {
+	g := NewWithT(t)
+	var out strings.Builder
+	printVersion(&out)
+	g.Expect(out.String()).To(MatchRegexp(`^image-reflector-controller dev \(commit unknown, go\S+, \w+/\w+\)\n$`))
+}
+
+// TestSystemCertPool_HasFallbackRoots checks that certificate authorities are trusted on a system
+// without any, as in the container image. It runs in a new process: the pool is loaded once.
+func TestSystemCertPool_HasFallbackRoots(t *testing.T) {
+	g := NewWithT(t)
+	const nowhere = "/no/such/path"
+	if os.Getenv("SSL_CERT_FILE") != nowhere {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+nowhere, "SSL_CERT_DIR="+nowhere)
+		out, err := cmd.CombinedOutput()
+		g.Expect(err).NotTo(HaveOccurred(), string(out))
+		return
+	}
+	authorities, err := x509.SystemCertPool()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(authorities.Equal(x509.NewCertPool())).To(BeFalse(), "certificate authorities")
+}
+
+// TestDocs_ListEveryFlag compares docs/flags.md with the flags of the controller.
+func TestDocs_ListEveryFlag(t *testing.T) {
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	(&options.Options{}).BindFlags(fs)
+	var table strings.Builder
+	table.WriteString("| flag | default | meaning |\n|---|---|---|\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		value := "none"
+		if f.DefValue != "" && f.DefValue != "[]" {
+			value = code(f.DefValue)
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", code("--"+f.Name), value, f.Usage)
+	})
+	page.Generated(t, "docs/flags.md", "flags", table.String())
+}
+
+// TestDocs_ListEveryMetric compares docs/metrics.md with the collectors that the
+// controller registers.
+func TestDocs_ListEveryMetric(t *testing.T) {
+	g := NewWithT(t)
+	objects, scans, registries, stored := descriptions{}, descriptions{}, descriptions{}, descriptions{}
+	objects.MustRegister(metrics.NewDurations(), &metrics.Objects{})
+	scans.MustRegister(metrics.NewScans(nil))
+	registry.NewClient(registry.WithMetrics(registries)).Close()
+	tags := store.New(t.TempDir(), store.Options{Metrics: stored})
+	g.Expect(tags.Keys(t.Context())).To(BeEmpty()) // opens it
+	g.Expect(tags.Close()).To(Succeed())
+	for name, of := range map[string]descriptions{
+		"objects": objects, "scans": scans, "registries": registries, "store": stored,
 	} {
-		t.Run(tc.reason, func(t *testing.T) {
-			g := NewWithT(t)
-			var f flags
-			fs := flag.NewFlagSet("test", flag.ContinueOnError)
-			f.bind(fs)
-			g.Expect(fs.Parse([]string{tc.arg})).To(Succeed())
-			if tc.want == "" {
-				g.Expect(f.checkDelays()).To(Succeed())
-				return
-			}
-			g.Expect(f.checkDelays()).To(MatchError(ContainSubstring(tc.want)))
-		})
+		page.Generated(t, "docs/metrics.md", name, of.table())
 	}
 }
+
+// descriptions are the help and the labels of metrics by name. It is a
+// prometheus.Registerer that keeps no collector.
+type descriptions map[string][2]string
+
+// described matches the String of a prometheus.Desc, which has no accessors.
+var described = regexp.MustCompile(`^Desc{fqName: "(.+)", help: "(.+)", constLabels: {}, variableLabels: {(.*)}}$`)
+
+func (d descriptions) Register(c prometheus.Collector) error {
+	descs := make(chan *prometheus.Desc, 100)
+	c.Describe(descs)
+	close(descs)
+	for desc := range descs {
+		m := described.FindStringSubmatch(desc.String())
+		if m == nil {
+			return fmt.Errorf("a metric is described as %s", desc)
+		}
+		d[m[1]] = [2]string{m[2], m[3]}
+	}
+	return nil
+}
+
+func (d descriptions) MustRegister(collectors ...prometheus.Collector) {
+	for _, c := range collectors {
+		if err := d.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (d descriptions) Unregister(prometheus.Collector) bool { return false }
+
+func (d descriptions) table() string {
+	var table strings.Builder
+	table.WriteString("| metric | labels | meaning |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		help, labels := d[name][0], ""
+		if d[name][1] != "" {
+			labels = code(strings.ReplaceAll(d[name][1], ",", "`, `"))
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", code(name), labels, help)
+	}
+	return table.String()
+}
+
+func code(text string) string { return "`" + text + "`" }

@@ -27,7 +27,7 @@ func TestDevelopment(t *testing.T) {
 	first := look(t.Context(), g, dir)
 
 	change(g, root, "config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml", "controller-gen.kubebuilder.io/version: ", "example.com/changed: ")
-	change(g, root, "version.go", `"dev"`, `"changed"`)
+	change(g, root, "main.go", `"dev"`, `"changed"`)
 	run.awaitOutput(g, "the new controller runs")
 	second := look(t.Context(), g, dir)
 	g.Expect(second.ControllerPID).NotTo(Equal(first.ControllerPID))
@@ -36,13 +36,13 @@ func TestDevelopment(t *testing.T) {
 	g.Expect(second.cluster).To(Equal(first.cluster), "the control plane is the same")
 	g.Expect(second.changedCRD).To(BeTrue())
 
-	change(g, root, "version.go", "var (", "var [")
+	change(g, root, "main.go", "var (", "var [")
 	run.awaitOutput(g, "the change can't be built, and the controller stays as it is")
-	run.awaitOutput(g, "version.go:")
+	run.awaitOutput(g, "main.go:")
 	g.Expect(look(t.Context(), g, dir)).To(Equal(second))
 	g.Expect(syscall.Kill(second.ControllerPID, 0)).To(Succeed(), "it runs on")
 
-	change(g, root, "version.go", "var [", "func init() { panic(\"no start\") }\n\nvar (")
+	change(g, root, "main.go", "var [", "func init() { panic(\"no start\") }\n\nvar (")
 	run.awaitOutput(g, "the new controller does not start, and the one before it comes back")
 	run.awaitOutput(g, "the controller runs again")
 	third := look(t.Context(), g, dir)
