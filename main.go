@@ -64,7 +64,7 @@ var (
 const gcPercent = 50
 
 func main() {
-	if cli.Wanted(os.Args) {
+	if cli.IsExplain(os.Args) {
 		os.Exit(cli.Main(context.Background(), os.Args))
 	}
 	if os.Getenv("GOGC") == "" {
@@ -215,8 +215,8 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 }
 
 // newVerifiers returns the factory of signature verifiers.
-func newVerifiers(o *options.Options, mgr ctrl.Manager) controller.Verifiers {
-	return &controller.Signatures{
+func newVerifiers(o *options.Options, mgr ctrl.Manager) controller.VerifierFactory {
+	return &controller.SignatureVerifiers{
 		Reader: mgr.GetClient(),
 		Public: signature.NewPublicRoot(signature.WithFolder(filepath.Join(o.StoragePath, "sigstore"))),
 		Retry:  o.RequeueDependency,

@@ -90,22 +90,22 @@ type OIDCIdentityMatch struct {
 }
 
 // CandidateVerdict is what became of a candidate.
-// +kubebuilder:validation:Enum=Passed;Kept;Rejected;Ripening
+// +kubebuilder:validation:Enum=Passed;Retained;Rejected;Pending
 type CandidateVerdict string
 
 const (
 	// CandidatePassed is that of the candidate which passed every gate.
 	CandidatePassed CandidateVerdict = "Passed"
 
-	// CandidateKept is that of a tag whose digest moved to one that does not
+	// CandidateRetained is that of a tag whose digest moved to one that does not
 	// pass yet: the one that passed before stays selected.
-	CandidateKept CandidateVerdict = "Kept"
+	CandidateRetained CandidateVerdict = "Retained"
 
 	// CandidateRejected is that of a candidate which does not pass a gate.
 	CandidateRejected CandidateVerdict = "Rejected"
 
-	// CandidateRipening is that of a candidate which is too young by now.
-	CandidateRipening CandidateVerdict = "Ripening"
+	// CandidatePending is that of a candidate which is too young by now.
+	CandidatePending CandidateVerdict = "Pending"
 )
 
 // What a candidate may fail, in the order in which it is asked for. All but the first
@@ -124,8 +124,8 @@ const (
 	GateVerify = "verify"
 )
 
-// JudgedCandidate is a tag that the policy ranked, and what became of it.
-type JudgedCandidate struct {
+// CandidateStatus is a tag that the policy ranked, and what became of it.
+type CandidateStatus struct {
 	// Tag is the tag.
 	// +required
 	Tag string `json:"tag"`
@@ -134,8 +134,8 @@ type JudgedCandidate struct {
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
-	// Verdict says what became of the candidate: Passed, Kept, Rejected or
-	// Ripening.
+	// Verdict says what became of the candidate: Passed, Retained, Rejected or
+	// Pending.
 	// +required
 	Verdict CandidateVerdict `json:"verdict"`
 
@@ -155,8 +155,8 @@ type JudgedCandidate struct {
 }
 
 // IsSelected reports whether the candidate is the one that the policy selects.
-func (in JudgedCandidate) IsSelected() bool {
-	return in.Verdict == CandidatePassed || in.Verdict == CandidateKept
+func (in CandidateStatus) IsSelected() bool {
+	return in.Verdict == CandidatePassed || in.Verdict == CandidateRetained
 }
 
 // HasGates reports whether the policy judges images, and not tags alone.

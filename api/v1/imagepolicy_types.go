@@ -243,7 +243,7 @@ type ImagePolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	// +optional
-	Candidates []JudgedCandidate `json:"candidates,omitempty"`
+	Candidates []CandidateStatus `json:"candidates,omitempty"`
 
 	// ObservedGeneration is the last generation that was reconciled.
 	// +optional

@@ -52,8 +52,8 @@ type ImageVerification = v1.ImageVerification
 // OIDCIdentityMatch is v1's.
 type OIDCIdentityMatch = v1.OIDCIdentityMatch
 
-// JudgedCandidate is v1's.
-type JudgedCandidate = v1.JudgedCandidate
+// CandidateStatus is v1's.
+type CandidateStatus = v1.CandidateStatus
 
 // CandidateVerdict is v1's.
 type CandidateVerdict = v1.CandidateVerdict

@@ -80,10 +80,10 @@ func (s Statements) Created() (int64, CreatedBy) {
 // others.
 func (c Candidate) CreationTime() int64 {
 	switch {
-	case c.Fact.Created > 0:
-		return c.Fact.Created
-	case c.Fact.Moved:
-		return c.Fact.Seen
+	case c.Info.Created > 0:
+		return c.Info.Created
+	case c.Info.DigestChanged:
+		return c.Info.DigestSince
 	case c.FirstSeen > c.Since:
 		return c.FirstSeen
 	default:

@@ -12,7 +12,7 @@ import (
 const (
 	proper  = "2026-01-01T00:00:00Z"
 	earlier = "2025-01-01T00:00:00Z"
-	unix    = 1767225600 // of proper
+	unix    = 1767225600 // evaluator proper
 )
 
 // TestCreated_ReadsOneTimeFromEachSpelling stands for times that are ignored for the way in
@@ -114,19 +114,19 @@ func TestCreated_AsksTheSourcesInOrder(t *testing.T) {
 // TestCreationTime_FallsBackToTheFirstSight stands for images that can't be ordered, and for
 // those of the first scan that would rank first because they are seen last.
 func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
-	unsaid := Fact{Digest: "d", Seen: then + 9, Created: CreatedUnsaid}
-	stated := Fact{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
+	unsaid := ImageInfo{Digest: "d", DigestSince: then + 9, Created: CreatedUnsaid}
+	stated := ImageInfo{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
 	moved := unsaid
-	moved.Moved = true
+	moved.DigestChanged = true
 	for _, tt := range []struct {
 		reason    string
 		candidate Candidate
 		want      int64
 	}{
-		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Fact: stated}, unix},
-		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Fact: unsaid}, then + 5},
-		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Fact: moved}, then + 9},
-		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Fact: unsaid}, 0},
+		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Info: stated}, unix},
+		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Info: unsaid}, then + 5},
+		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Info: moved}, then + 9},
+		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Info: unsaid}, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			NewWithT(t).Expect(tt.candidate.CreationTime()).To(Equal(tt.want))

@@ -25,10 +25,10 @@ func TestWalkDown(t *testing.T) {
 	walk := w.picks(began, "2@b", "digest 3", "image c", "digest 2", "image b")
 	g.Expect(verdicts(walk)).To(Equal("3 c Rejected platforms; 2 b Passed"))
 	w.picks(began.Add(time.Second), "2@b", "digest 2") // what it points at is confirmed
-	w.held = admission.Held{Tag: "2", Digest: "b"}
+	w.held = admission.Current{Tag: "2", Digest: "b"}
 	w.picks(began.Add(2*time.Second), "2@b")
-	w.held.Look = true
-	g.Expect(w.picks(began.Add(3*time.Second), "2@b", "digest 2").Looked).To(BeTrue(), "it is not reported that the tag was looked at")
+	w.held.CheckDigest = true
+	g.Expect(w.picks(began.Add(3*time.Second), "2@b", "digest 2").CurrentChecked).To(BeTrue(), "it is not reported that the tag was looked at")
 }
 
 // TestWalkOfAll: the digest that is picked is the one that was judged.
@@ -41,7 +41,7 @@ func TestWalkOfAll(t *testing.T) {
 	w.asker.unsigned["c"] = "has no signature"
 	walk := w.picks(began.Add(time.Hour), "2@b", "digest 3", "image c", "image c", "verify c", "digest 2", "image b", "image b", "verify b")
 	g.Expect(verdicts(walk)).To(Equal("3 c Rejected verify; 2 b Passed"))
-	g.Expect(walk.Judged[1].Message).To(Equal("signed by ann"))
+	g.Expect(walk.Evaluated[1].Message).To(Equal("signed by ann"))
 }
 
 // TestBudget: a walk that asks about as many candidates as it may is gone on with.
@@ -66,7 +66,7 @@ func TestBudget(t *testing.T) {
 		}
 		walks := 1
 		result, err := w.evaluate(began)
-		for ; errors.Is(err, admission.ErrUnfinished); walks++ {
+		for ; errors.Is(err, admission.ErrBudgetExceeded); walks++ {
 			result, err = w.evaluate(began.Add(time.Duration(walks) * time.Millisecond))
 		}
 		if got := picked(result); err != nil || got != want {
@@ -113,7 +113,7 @@ func TestALookThatWasAskedFor(t *testing.T) {
 	w.again = began.Add(2 * time.Minute)
 	w.budget = 1
 	_, err := w.evaluate(began.Add(2 * time.Minute))
-	NewWithT(t).Expect(err).To(MatchError(admission.ErrUnfinished))
+	NewWithT(t).Expect(err).To(MatchError(admission.ErrBudgetExceeded))
 	w.picks(began.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
 	w.picks(began.Add(3*time.Minute), "")
 }
@@ -128,8 +128,8 @@ func TestSignaturesThatComeLate(t *testing.T) {
 	walk := w.picks(began, "", "digest 1", "verify a")
 	w.picks(began.Add(time.Minute), "")
 	w.asker.failing = []string{"verify"}
-	if result, err := w.evaluate(walk.Next); result.Pick != nil || !errors.Is(err, errNoNet) {
-		t.Fatalf("got %v, %v", result.Pick, err)
+	if result, err := w.evaluate(walk.Next); result.Selected != nil || !errors.Is(err, errNoNet) {
+		t.Fatalf("got %v, %v", result.Selected, err)
 	}
 	w.asker.requests()
 	w.asker.failing = nil

@@ -17,42 +17,42 @@ const (
 	CreatedUnsaid int64 = -1
 )
 
-// Fact is what was learned of the image that a tag points at. One fact is kept of a tag: that
+// ImageInfo is what was learned of the image that a tag points at. One fact is kept of a tag: that
 // of the digest which it pointed at when it was last looked at.
-type Fact struct {
+type ImageInfo struct {
 	// Digest is what the tag pointed at, "sha256:…". It is empty where the registry lists the
 	// tag and has no image for it.
 	Digest string `cbor:"1,keyasint,omitempty"`
-	// Seen is when the tag was first seen to point at it, in seconds since the epoch.
-	Seen int64 `cbor:"2,keyasint,omitempty"`
-	// Moved reports that the tag pointed at another image before.
-	Moved bool `cbor:"3,keyasint,omitempty"`
+	// DigestSince is when the tag was first seen to point at it, in seconds since the epoch.
+	DigestSince int64 `cbor:"2,keyasint,omitempty"`
+	// DigestChanged reports that the tag pointed at another image before.
+	DigestChanged bool `cbor:"3,keyasint,omitempty"`
 	// Created is when the image states that it was created, in seconds since the epoch,
 	// CreatedUnread or CreatedUnsaid.
 	Created int64 `cbor:"4,keyasint,omitempty"`
 	// CreatedBy is the source of Created.
 	CreatedBy CreatedBy `cbor:"5,keyasint,omitempty"`
-	// Read reports that the platforms are known.
-	Read bool `cbor:"6,keyasint,omitempty"`
+	// PlatformsKnown reports that the platforms are known.
+	PlatformsKnown bool `cbor:"6,keyasint,omitempty"`
 	// Platforms are those that the image provides, each in its one spelling.
 	Platforms []string `cbor:"7,keyasint,omitempty"`
 	// Verdicts are the results of verifications by the last MaxVerdicts rules.
 	Verdicts []Verdict `cbor:"8,keyasint,omitempty"`
 }
 
-// At returns what is known when the tag is seen to point at a digest: nothing of what was
+// WithDigest returns what is known when the tag is seen to point at a digest: nothing of what was
 // known of another one.
-func (f Fact) At(digest string, now time.Time) Fact {
+func (f ImageInfo) WithDigest(digest string, now time.Time) ImageInfo {
 	if f.Digest == digest {
 		return f
 	}
-	return Fact{Digest: digest, Seen: now.Unix(), Moved: f.Digest != ""}
+	return ImageInfo{Digest: digest, DigestSince: now.Unix(), DigestChanged: f.Digest != ""}
 }
 
-// With returns the fact with the platforms and the time of creation that were read of its image.
-func (f Fact) With(read Fact) Fact {
-	if read.Read {
-		f.Read, f.Platforms = true, read.Platforms
+// Merge returns the fact with the platforms and the time of creation that were read of its image.
+func (f ImageInfo) Merge(read ImageInfo) ImageInfo {
+	if read.PlatformsKnown {
+		f.PlatformsKnown, f.Platforms = true, read.Platforms
 	}
 	if read.Created != CreatedUnread {
 		f.Created, f.CreatedBy = read.Created, read.CreatedBy
@@ -61,7 +61,7 @@ func (f Fact) With(read Fact) Fact {
 }
 
 // VerdictOf returns the result of the verification by a rule, and whether there was one.
-func (f Fact) VerdictOf(rule string) (Verdict, bool) {
+func (f ImageInfo) VerdictOf(rule string) (Verdict, bool) {
 	i := slices.IndexFunc(f.Verdicts, func(v Verdict) bool { return v.Rule == rule })
 	if i < 0 {
 		return Verdict{}, false
@@ -71,8 +71,8 @@ func (f Fact) VerdictOf(rule string) (Verdict, bool) {
 
 // WithVerdict returns the fact with the result of a verification. Verdicts of other rules make
 // way for it, the oldest first.
-func (f Fact) WithVerdict(rule, signer, problem string, now time.Time) Fact {
-	v := Verdict{Rule: rule, Signer: short(signer), Problem: short(problem), Since: now.Unix(), At: now.Unix()}
+func (f ImageInfo) WithVerdict(rule, signer, problem string, now time.Time) ImageInfo {
+	v := Verdict{Rule: rule, Signer: truncate(signer), Problem: truncate(problem), Since: now.Unix(), At: now.Unix()}
 	if old, found := f.VerdictOf(rule); found && old.Problem == v.Problem && old.Signer == v.Signer {
 		v.Since = old.Since
 	}
@@ -104,8 +104,8 @@ func (v Verdict) Passed() bool { return v.Problem == "" }
 // maxText is how many bytes are kept of a text that is made of what is in an image.
 const maxText = 768
 
-// short returns a text without what exceeds maxText.
-func short(text string) string {
+// truncate returns a text without what exceeds maxText.
+func truncate(text string) string {
 	if len(text) <= maxText {
 		return text
 	}

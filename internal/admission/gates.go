@@ -25,7 +25,7 @@ type Gates struct {
 	Unverifiable string
 	// Age judges in place of MinimumAge where it is not nil: without the facts of the
 	// controller, it is not known since when the age of an image counts.
-	Age func(c Candidate, now time.Time) Judgement
+	Age func(c Candidate, now time.Time) Decision
 }
 
 // Compile returns the gates of a policy, but for the rule of its verification.
@@ -56,16 +56,16 @@ type Candidate struct {
 	// FirstSeen is when a scan first found the tag, and Since when the first scan of the
 	// repository ended, in seconds since the epoch.
 	FirstSeen, Since int64
-	// Fact is what is known of the tag's image: nothing where it has no digest.
-	Fact Fact
-	// Held reports that the image is selected already.
-	Held bool
+	// ImageInfo is what is known of the tag's image: nothing where it has no digest.
+	Info ImageInfo
+	// Current reports that the image is selected already.
+	Current bool
 }
 
 // NewCandidate returns the candidate of a tag. One that is not listed was first seen at the epoch.
-func NewCandidate(tag string, snapshot scan.Snapshot, fact Fact) Candidate {
+func NewCandidate(tag string, snapshot scan.Snapshot, fact ImageInfo) Candidate {
 	firstSeen, _ := snapshot.FirstSeenAt(tag)
-	return Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Fact: fact}
+	return Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Info: fact}
 }
 
 // Need is what has to be learned of a candidate before it can be judged.
@@ -89,46 +89,46 @@ const (
 // can't be. No status has it.
 const Unknown v1.CandidateVerdict = "Unknown"
 
-// Judgement is the result of judging a candidate.
-type Judgement struct {
+// Decision is the result of judging a candidate.
+type Decision struct {
 	// Need is what is to be learned first. Nothing else counts beside it.
 	Need Need
-	// Verdict is Passed, Rejected, Ripening or Unknown.
+	// Verdict is Passed, Rejected, Pending or Unknown.
 	Verdict v1.CandidateVerdict
 	// Gate is the one that was not passed.
 	Gate string
 	// Message is the reason, or who signed.
 	Message string
-	// Ripe is when a ripening candidate is old enough.
-	Ripe time.Time
+	// EligibleAt is when a pending candidate is old enough.
+	EligibleAt time.Time
 }
 
-// Stops reports whether a verdict keeps a candidate from being selected.
-func Stops(verdict v1.CandidateVerdict) bool {
-	return verdict == v1.CandidateRejected || verdict == v1.CandidateRipening
+// Blocks reports whether a verdict keeps a candidate from being selected.
+func Blocks(verdict v1.CandidateVerdict) bool {
+	return verdict == v1.CandidateRejected || verdict == v1.CandidatePending
 }
 
 // passed is the judgement of a gate on what it lets through.
-var passed = Judgement{Verdict: v1.CandidatePassed}
+var passed = Decision{Verdict: v1.CandidatePassed}
 
-func rejected(gate, message string) Judgement {
-	return Judgement{Verdict: v1.CandidateRejected, Gate: gate, Message: message}
+func rejected(gate, message string) Decision {
+	return Decision{Verdict: v1.CandidateRejected, Gate: gate, Message: message}
 }
 
-// Judge judges a candidate by all gates, in their order, or returns what has to be learned
+// Evaluate judges a candidate by all gates, in their order, or returns what has to be learned
 // before that can be done.
-func (g Gates) Judge(c Candidate, now time.Time) Judgement {
-	if c.Fact.Digest == "" {
-		return Judgement{Need: NeedDigest}
+func (g Gates) Evaluate(c Candidate, now time.Time) Decision {
+	if c.Info.Digest == "" {
+		return Decision{Need: NeedDigest}
 	}
 	age := g.Age
 	if age == nil {
 		age = g.age
 	}
 	result := passed
-	for _, gate := range []func(Candidate, time.Time) Judgement{age, g.platforms, g.signature} {
+	for _, gate := range []func(Candidate, time.Time) Decision{age, g.platforms, g.signature} {
 		j := gate(c, now)
-		if j.Need != NoNeed || Stops(j.Verdict) {
+		if j.Need != NoNeed || Blocks(j.Verdict) {
 			return j
 		}
 		if j.Verdict == Unknown || result.Verdict == v1.CandidatePassed {
@@ -141,60 +141,60 @@ func (g Gates) Judge(c Candidate, now time.Time) Judgement {
 // age judges by the time at which the tag was first seen with its digest. Of a tag that was
 // there at the first scan that is not known: what counts then is when its image states that it
 // was created, unless that is after it was seen. What is selected already is old enough.
-func (g Gates) age(c Candidate, now time.Time) Judgement {
-	if g.MinimumAge == 0 || c.Held {
+func (g Gates) age(c Candidate, now time.Time) Decision {
+	if g.MinimumAge == 0 || c.Current {
 		return passed
 	}
-	since, known, source := c.Fact.Seen, "first seen", ""
-	if c.FirstSeen <= c.Since && !c.Fact.Moved {
+	since, known, source := c.Info.DigestSince, "first seen", ""
+	if c.FirstSeen <= c.Since && !c.Info.DigestChanged {
 		switch {
-		case c.Fact.Created == CreatedUnread:
-			return Judgement{Need: NeedCreated}
-		case c.Fact.Created != CreatedUnsaid && c.Fact.Created <= c.Fact.Seen:
-			since, known, source = c.Fact.Created, "created", " according to "+c.Fact.CreatedBy.String()
+		case c.Info.Created == CreatedUnread:
+			return Decision{Need: NeedCreated}
+		case c.Info.Created != CreatedUnsaid && c.Info.Created <= c.Info.DigestSince:
+			since, known, source = c.Info.Created, "created", " according to "+c.Info.CreatedBy.String()
 		}
 	}
 	ripe := time.Unix(since, 0).Add(g.MinimumAge)
 	if !ripe.After(now) {
 		return passed
 	}
-	return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: ripe,
-		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", known, stamp(time.Unix(since, 0)), source, stamp(ripe))}
+	return Decision{Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge, EligibleAt: ripe,
+		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", known, formatTime(time.Unix(since, 0)), source, formatTime(ripe))}
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func (g Gates) platforms(c Candidate, _ time.Time) Judgement {
+func (g Gates) platforms(c Candidate, _ time.Time) Decision {
 	if len(g.Platforms) == 0 {
 		return passed
 	}
-	if !c.Fact.Read {
-		return Judgement{Need: NeedPlatforms}
+	if !c.Info.PlatformsKnown {
+		return Decision{Need: NeedPlatforms}
 	}
-	lacking := missing(g.Platforms, c.Fact.Platforms)
+	lacking := missing(g.Platforms, c.Info.Platforms)
 	switch {
 	case len(lacking) == 0:
 		return passed
-	case len(c.Fact.Platforms) == 0:
+	case len(c.Info.Platforms) == 0:
 		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(lacking)))
 	default:
-		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Fact.Platforms)))
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Info.Platforms)))
 	}
 }
 
-func (g Gates) signature(c Candidate, _ time.Time) Judgement {
+func (g Gates) signature(c Candidate, _ time.Time) Decision {
 	if g.Unverifiable != "" {
-		return Judgement{Verdict: Unknown, Gate: v1.GateVerify, Message: g.Unverifiable}
+		return Decision{Verdict: Unknown, Gate: v1.GateVerify, Message: g.Unverifiable}
 	}
 	if g.Rule == "" {
 		return passed
 	}
-	verdict, found := c.Fact.VerdictOf(g.Rule)
+	verdict, found := c.Info.VerdictOf(g.Rule)
 	switch {
 	case !found:
-		return Judgement{Need: NeedVerdict}
+		return Decision{Need: NeedVerdict}
 	case verdict.Passed():
-		return Judgement{Verdict: v1.CandidatePassed, Message: "signed by " + verdict.Signer}
+		return Decision{Verdict: v1.CandidatePassed, Message: "signed by " + verdict.Signer}
 	default:
 		return rejected(v1.GateVerify, verdict.Problem)
 	}

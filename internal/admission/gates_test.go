@@ -106,59 +106,59 @@ func TestJudge(t *testing.T) {
 	now := time.Unix(then+10*day, 0)
 	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, Rule: "r"}
 	age := Gates{MinimumAge: 72 * time.Hour}
-	seen := func(ago int64) Fact { return Fact{Digest: "d", Seen: now.Unix() - ago} }
-	all := Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"}}
-	fresh := func(f Fact) Candidate { return Candidate{FirstSeen: then + 1, Since: then, Fact: f} }
-	first := func(f Fact) Candidate { return Candidate{FirstSeen: then, Since: then, Fact: f} }
-	verdict := func(f Fact, signer, problem string) Fact { return f.WithVerdict("r", signer, problem, now) }
-	ripening := func(at int64, message string) Judgement {
-		return Judgement{Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge, Ripe: time.Unix(at, 0), Message: message}
+	seen := func(ago int64) ImageInfo { return ImageInfo{Digest: "d", DigestSince: now.Unix() - ago} }
+	all := ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"}}
+	fresh := func(f ImageInfo) Candidate { return Candidate{FirstSeen: then + 1, Since: then, Info: f} }
+	first := func(f ImageInfo) Candidate { return Candidate{FirstSeen: then, Since: then, Info: f} }
+	verdict := func(f ImageInfo, signer, problem string) ImageInfo { return f.WithVerdict("r", signer, problem, now) }
+	pending := func(at int64, message string) Decision {
+		return Decision{Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge, EligibleAt: time.Unix(at, 0), Message: message}
 	}
 	for _, tt := range []struct {
 		reason    string
 		gates     Gates
 		candidate Candidate
-		want      Judgement
+		want      Decision
 	}{
-		{"nothing is known", gates, fresh(Fact{}), Judgement{Need: NeedDigest}},
-		{"no gates want a digest all the same", Gates{}, fresh(Fact{}), Judgement{Need: NeedDigest}},
-		{"no gates pass everything", Gates{}, fresh(seen(0)), Judgement{Verdict: v1.CandidatePassed}},
+		{"nothing is known", gates, fresh(ImageInfo{}), Decision{Need: NeedDigest}},
+		{"no gates want a digest all the same", Gates{}, fresh(ImageInfo{}), Decision{Need: NeedDigest}},
+		{"no gates pass everything", Gates{}, fresh(seen(0)), Decision{Verdict: v1.CandidatePassed}},
 
-		{"seen just now", age, fresh(seen(0)), ripening(now.Unix()+3*day,
+		{"seen just now", age, fresh(seen(0)), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"a second is lacking", age, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
+		{"a second is lacking", age, fresh(seen(3*day - 1)), pending(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
-		{"old enough to the second", age, fresh(seen(3 * day)), Judgement{Verdict: v1.CandidatePassed}},
-		{"a publisher can't backdate", age, fresh(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), ripening(now.Unix()+3*day,
+		{"old enough to the second", age, fresh(seen(3 * day)), Decision{Verdict: v1.CandidatePassed}},
+		{"a publisher can't backdate", age, fresh(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"there at the first scan", age, first(seen(0)), Judgement{Need: NeedCreated}},
-		{"created long before", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: 1}), Judgement{Verdict: v1.CandidatePassed}},
-		{"created lately", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
-			ripening(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
+		{"there at the first scan", age, first(seen(0)), Decision{Need: NeedCreated}},
+		{"created long before", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), Decision{Verdict: v1.CandidatePassed}},
+		{"created lately", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
+			pending(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
 				"and is old enough at 2001-09-21T01:46:40Z")},
-		{"created in the future, which can't be", age, first(Fact{Digest: "d", Seen: now.Unix() - 4*day, Created: now.Unix() + 1}), Judgement{Verdict: v1.CandidatePassed}},
-		{"it does not say when", age, first(Fact{Digest: "d", Seen: now.Unix(), Created: CreatedUnsaid}), ripening(now.Unix()+3*day,
+		{"created in the future, which can't be", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix() - 4*day, Created: now.Unix() + 1}), Decision{Verdict: v1.CandidatePassed}},
+		{"it does not say when", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: CreatedUnsaid}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"moved since the first scan", age, first(Fact{Digest: "d", Seen: now.Unix(), Moved: true, Created: 1}), ripening(now.Unix()+3*day,
+		{"moved since the first scan", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), DigestChanged: true, Created: 1}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Fact: seen(0), Held: true}, Judgement{Verdict: v1.CandidatePassed}},
+		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Info: seen(0), Current: true}, Decision{Verdict: v1.CandidatePassed}},
 
-		{"too young, whatever else", gates, fresh(seen(3*day - 1)), ripening(now.Unix()+1,
+		{"too young, whatever else", gates, fresh(seen(3*day - 1)), pending(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
-		{"its platforms are not known", gates, fresh(seen(4 * day)), Judgement{Need: NeedPlatforms}},
-		{"one platform is lacking", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"linux/amd64"}}),
+		{"its platforms are not known", gates, fresh(seen(4 * day)), Decision{Need: NeedPlatforms}},
+		{"one platform is lacking", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/arm64, only linux/amd64")},
-		{"both are", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
+		{"both are", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64, only windows/amd64 and linux/s390x")},
-		{"it names none", gates, fresh(Fact{Digest: "d", Seen: 1, Read: true}), rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
-		{"not verified yet", gates, fresh(all), Judgement{Need: NeedVerdict}},
-		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), Judgement{Need: NeedVerdict}},
-		{"signed", gates, fresh(verdict(all, "ann", "")), Judgement{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
+		{"it names none", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true}), rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
+		{"not verified yet", gates, fresh(all), Decision{Need: NeedVerdict}},
+		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), Decision{Need: NeedVerdict}},
+		{"signed", gates, fresh(verdict(all, "ann", "")), Decision{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
 		{"not signed", gates, fresh(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
-		{"what is selected must be signed", gates, Candidate{Held: true, Fact: verdict(all, "", "has no signature")}, rejected(v1.GateVerify, "has no signature")},
+		{"what is selected must be signed", gates, Candidate{Current: true, Info: verdict(all, "", "has no signature")}, rejected(v1.GateVerify, "has no signature")},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			NewWithT(t).Expect(tt.gates.Judge(tt.candidate, now)).To(BeComparableTo(tt.want))
+			NewWithT(t).Expect(tt.gates.Evaluate(tt.candidate, now)).To(BeComparableTo(tt.want))
 		})
 	}
 }
@@ -168,20 +168,20 @@ func TestJudge(t *testing.T) {
 func TestRipensOnce(t *testing.T) {
 	property := func(age, seen, created uint32, first, moved bool) bool {
 		g := Gates{MinimumAge: time.Duration(age%(30*day)+1) * time.Second}
-		c := Candidate{Since: then, FirstSeen: then + 1, Fact: Fact{
-			Digest: "d", Seen: then + int64(seen%day), Moved: moved, Created: int64(created) - 1,
+		c := Candidate{Since: then, FirstSeen: then + 1, Info: ImageInfo{
+			Digest: "d", DigestSince: then + int64(seen%day), DigestChanged: moved, Created: int64(created) - 1,
 		}}
 		if first {
 			c.FirstSeen = then
 		}
-		if c.Fact.Created == CreatedUnread {
-			c.Fact.Created = CreatedUnsaid
+		if c.Info.Created == CreatedUnread {
+			c.Info.Created = CreatedUnsaid
 		}
-		j := g.Judge(c, time.Unix(then+day, 0))
+		j := g.Evaluate(c, time.Unix(then+day, 0))
 		if j.Verdict == v1.CandidatePassed {
 			return true
 		}
-		return g.Judge(c, j.Ripe.Add(-time.Second)).Verdict == v1.CandidateRipening && g.Judge(c, j.Ripe).Verdict == v1.CandidatePassed
+		return g.Evaluate(c, j.EligibleAt.Add(-time.Second)).Verdict == v1.CandidatePending && g.Evaluate(c, j.EligibleAt).Verdict == v1.CandidatePassed
 	}
 	NewWithT(t).Expect(quick.Check(property, &quick.Config{MaxCount: 5000})).To(Succeed())
 }
@@ -190,17 +190,17 @@ func TestRipensOnce(t *testing.T) {
 func TestAt(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(then, 0)
-	f := Fact{}.At("a", now)
-	g.Expect(f).To(BeComparableTo(Fact{Digest: "a", Seen: then}), "a first image")
-	f.Created, f.Read, f.Platforms = 7, true, []string{"linux/amd64"}
+	f := ImageInfo{}.WithDigest("a", now)
+	g.Expect(f).To(BeComparableTo(ImageInfo{Digest: "a", DigestSince: then}), "a first image")
+	f.Created, f.PlatformsKnown, f.Platforms = 7, true, []string{"linux/amd64"}
 	f = f.WithVerdict("r", "ann", "", now)
-	g.Expect(f.At("a", now.Add(time.Hour))).To(BeComparableTo(f), "the same image")
-	g.Expect(f.At("b", now.Add(time.Hour))).To(BeComparableTo(Fact{Digest: "b", Seen: then + 3600, Moved: true}), "another image")
+	g.Expect(f.WithDigest("a", now.Add(time.Hour))).To(BeComparableTo(f), "the same image")
+	g.Expect(f.WithDigest("b", now.Add(time.Hour))).To(BeComparableTo(ImageInfo{Digest: "b", DigestSince: then + 3600, DigestChanged: true}), "another image")
 }
 
 func TestVerdicts(t *testing.T) {
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0) }
-	f := Fact{}.WithVerdict("a", "", "bad", at(1))
+	f := ImageInfo{}.WithVerdict("a", "", "bad", at(1))
 	f = f.WithVerdict("a", "", "bad", at(5))
 	if v, _ := f.VerdictOf("a"); v.Since != 1 || v.At != 5 || v.Passed() {
 		t.Errorf("the same again: %+v", v)

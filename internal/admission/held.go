@@ -9,27 +9,27 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// Held is the image that a policy has selected. Its Digest is empty where the tag was selected
+// Current is the image that a policy has selected. Its Digest is empty where the tag was selected
 // before there were gates, and the registry was not asked for the digest.
-type Held struct {
+type Current struct {
 	Tag, Digest string
-	// Look reports that it is time to look whether the tag still points at it.
-	Look bool
+	// Recheck reports that it is time to look whether the tag still points at it.
+	CheckDigest bool
 	// Verdict is the last one by the same gates, Passed with Message or Rejected, and empty
 	// where there was none. What was rejected is a candidate like any other.
 	Verdict v1.CandidateVerdict
 	Message string
 }
 
-// HeldBy returns the image that a policy has selected of a repository with the image name.
+// CurrentOf returns the image that a policy has selected of a repository with the image name.
 // Where the policy reflects no digest, the candidates of its status have it.
-func HeldBy(policy *v1.ImagePolicy, name string) Held {
+func CurrentOf(policy *v1.ImagePolicy, name string) Current {
 	latest := policy.Status.LatestRef
 	if latest == nil || latest.Name != name {
-		return Held{}
+		return Current{}
 	}
-	held := Held{Tag: latest.Tag, Digest: latest.Digest, Look: policy.GetDigestReflectionPolicy() == v1.ReflectAlways}
-	i := slices.IndexFunc(policy.Status.Candidates, func(c v1.JudgedCandidate) bool {
+	held := Current{Tag: latest.Tag, Digest: latest.Digest, CheckDigest: policy.GetDigestReflectionPolicy() == v1.ReflectAlways}
+	i := slices.IndexFunc(policy.Status.Candidates, func(c v1.CandidateStatus) bool {
 		return c.Tag == latest.Tag && c.Verdict == v1.CandidatePassed
 	})
 	if held.Digest == "" && i >= 0 {
@@ -45,12 +45,12 @@ func HeldBy(policy *v1.ImagePolicy, name string) Held {
 const MaxReported = 8
 
 // Reported returns the candidates that a status has: the best ones, and the one that is selected.
-func Reported(all []v1.JudgedCandidate) []v1.JudgedCandidate {
+func Reported(all []v1.CandidateStatus) []v1.CandidateStatus {
 	if len(all) <= MaxReported {
 		return all
 	}
 	best := slices.Clone(all[:MaxReported])
-	if i := slices.IndexFunc(all, v1.JudgedCandidate.IsSelected); i >= MaxReported {
+	if i := slices.IndexFunc(all, v1.CandidateStatus.IsSelected); i >= MaxReported {
 		best[MaxReported-1] = all[i]
 	}
 	return best

@@ -25,7 +25,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 		w.asker.push("1", "a", good)
 		w.picks(began, "2@b", "digest 2", "image b")
 		w.asker.push("2", "b2", platform)
-		w.held = admission.Held{Tag: "2", Digest: "b", Look: true}
+		w.held = admission.Current{Tag: "2", Digest: "b", CheckDigest: true}
 		return w
 	}
 	t.Run("to one that passes", func(t *testing.T) {
@@ -36,19 +36,19 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 		w := moved(t, bad)
 		w.held.Verdict = v1.CandidatePassed
 		walk := w.picks(began, "2@b", "digest 2", "image b2")
-		g.Expect(verdicts(walk)).To(Equal("2 b2 Kept platforms"))
-		g.Expect(walk.Judged[0].Message).To(Equal("does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected"))
+		g.Expect(verdicts(walk)).To(Equal("2 b2 Retained platforms"))
+		g.Expect(walk.Evaluated[0].Message).To(Equal("does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected"))
 		g.Expect(w.facts["2"].Digest).To(Equal("b2"), "the facts are about")
 		g.Expect(walk.Next.IsZero()).To(BeFalse(), "it is never looked at again")
-		w.held.Look = false
+		w.held.CheckDigest = false
 		w.picks(began.Add(time.Second), "2@b")
 	})
 	t.Run("to one that is too young", func(t *testing.T) {
 		w := moved(t, good)
 		w.gates.MinimumAge, w.held.Verdict = time.Hour, v1.CandidatePassed
 		walk := w.picks(began.Add(time.Minute), "2@b", "digest 2")
-		if got := verdicts(walk); got != "2 b2 Kept minimumAge" || !walk.Judged[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
-			t.Errorf("%s, eligible at %s", got, walk.Judged[0].EligibleAt)
+		if got := verdicts(walk); got != "2 b2 Retained minimumAge" || !walk.Evaluated[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
+			t.Errorf("%s, eligible at %s", got, walk.Evaluated[0].EligibleAt)
 		}
 		NewWithT(t).Expect(walk.Next.Equal(began.Add(61*time.Minute))).To(BeTrue(), "the next walk is at %s", walk.Next)
 		w.picks(walk.Next, "2@b2", "digest 2", "image b2")
@@ -61,7 +61,7 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 	})
 	t.Run("nobody looks where that is not wanted", func(t *testing.T) {
 		w := moved(t, bad)
-		w.held.Look, w.held.Verdict = false, v1.CandidatePassed
+		w.held.CheckDigest, w.held.Verdict = false, v1.CandidatePassed
 		w.picks(began, "2@b")
 	})
 }
@@ -72,12 +72,12 @@ func TestHeldIsJudgedByNewGates(t *testing.T) {
 	w.late = true
 	w.asker.push("2", "b", bad)
 	w.asker.push("1", "a", good)
-	w.held = admission.Held{Tag: "2", Digest: "b"}
+	w.held = admission.Current{Tag: "2", Digest: "b"}
 	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.picks(began, "2@b")
 	w.gates.Platforms = []string{good}
 	walk := w.picks(began, "", "image b", "digest 1")
-	NewWithT(t).Expect(verdicts(walk)).To(Equal("2 b Rejected platforms; 1 a Ripening minimumAge"))
+	NewWithT(t).Expect(verdicts(walk)).To(Equal("2 b Rejected platforms; 1 a Pending minimumAge"))
 }
 
 // rejectedByNewKeys is a world in which nothing is signed by new keys, what is selected
@@ -88,9 +88,9 @@ func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
 	w.gates = admission.Gates{Rule: "new keys", MinimumAge: time.Hour}
 	w.asker.push("2", "b", good)
 	w.asker.unsigned["b"] = "has no signature"
-	w.held = admission.Held{Tag: "2", Digest: "b", Look: look}
+	w.held = admission.Current{Tag: "2", Digest: "b", CheckDigest: look}
 	walk := w.comesTo(began, "2 b Rejected verify")
-	w.held = walk.Held
+	w.held = walk.Current
 	w.asker.requests()
 	return w, walk.Next
 }
@@ -129,28 +129,28 @@ func TestHeldThatIsRejectedIsLookedAtAgain(t *testing.T) {
 		t.Run(fmt.Sprintf("moved to one that is too young, look %v", look), func(t *testing.T) {
 			w, next := rejectedByNewKeys(t, look)
 			w.asker.push("2", "c", good)
-			walk := w.comesTo(next, "2 c Ripening minimumAge")
+			walk := w.comesTo(next, "2 c Pending minimumAge")
 			w.comesTo(walk.Next, "2 c Passed")
 		})
 	}
 }
 
-// TestRipening costs nothing until it is over. Then what the tag points at counts.
-func TestRipening(t *testing.T) {
+// TestPending costs nothing until it is over. Then what the tag points at counts.
+func TestPending(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.late = true
 	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.asker.push("2", "b", good)
 	w.asker.push("1", "a", good)
-	w.held = admission.Held{Tag: "1", Digest: "a"}
+	w.held = admission.Current{Tag: "1", Digest: "a"}
 	walk := w.picks(began, "1@a", "digest 2")
-	if got := verdicts(walk); got != "2 b Ripening minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(time.Hour)) {
+	if got := verdicts(walk); got != "2 b Pending minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(time.Hour)) {
 		t.Errorf("%s, next at %s", got, walk.Next)
 	}
 	w.picks(began.Add(time.Hour-time.Second), "1@a")
 	w.asker.push("2", "b2", good)
 	walk = w.picks(began.Add(time.Hour), "1@a", "digest 2")
-	if got := verdicts(walk); got != "2 b2 Ripening minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(2*time.Hour)) {
+	if got := verdicts(walk); got != "2 b2 Pending minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(2*time.Hour)) {
 		t.Errorf("another image is as young as it is: %s, next at %s", got, walk.Next)
 	}
 	w.picks(began.Add(2*time.Hour), "2@b2", "digest 2")
@@ -191,7 +191,7 @@ func TestErrorsAreNoVerdicts(t *testing.T) {
 			w.asker.unsigned["b"] = "has no signature"
 			w.asker.failing = []string{failing}
 			result, err := w.evaluate(began)
-			g.Expect(result.Pick).To(BeNil())
+			g.Expect(result.Selected).To(BeNil())
 			g.Expect(err).To(MatchError(errNoNet))
 			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(result), tag+" ") {
 				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(result))

@@ -16,8 +16,8 @@ const readers = 4
 // ReadCreated reads when the images of some tags were created, and returns what was learned:
 // also beside an error, after which no other image is begun. Of several errors that is the one
 // about the first of the tags, so that the same failure has the same message each time.
-func ReadCreated(ctx context.Context, images Images, tags []string, facts map[string]Fact, now time.Time) (map[string]Fact, error) {
-	read, errs := make([]Fact, len(tags)), make([]error, len(tags))
+func ReadCreated(ctx context.Context, images Images, tags []string, facts map[string]ImageInfo, now time.Time) (map[string]ImageInfo, error) {
+	read, errs := make([]ImageInfo, len(tags)), make([]error, len(tags))
 	group, failed := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	begun := 0
@@ -29,7 +29,7 @@ func ReadCreated(ctx context.Context, images Images, tags []string, facts map[st
 		})
 	}
 	_ = group.Wait() // the first error in time
-	learned := make(map[string]Fact, begun)
+	learned := make(map[string]ImageInfo, begun)
 	var first error
 	for i := range begun {
 		if errs[i] == nil {
@@ -44,10 +44,10 @@ func ReadCreated(ctx context.Context, images Images, tags []string, facts map[st
 	return learned, first
 }
 
-func readCreated(ctx context.Context, images Images, tag string, fact Fact, now time.Time) (Fact, error) {
+func readCreated(ctx context.Context, images Images, tag string, fact ImageInfo, now time.Time) (ImageInfo, error) {
 	read, err := images.Read(ctx, tag, Wants{Created: true})
-	if errors.Is(err, ErrGone) {
-		return Fact{Seen: now.Unix(), Created: CreatedUnsaid}, nil
+	if errors.Is(err, ErrNotFound) {
+		return ImageInfo{DigestSince: now.Unix(), Created: CreatedUnsaid}, nil
 	}
-	return fact.At(read.Digest, now).With(read), err
+	return fact.WithDigest(read.Digest, now).Merge(read), err
 }

@@ -29,16 +29,16 @@ func numbered(n int) (*fake, []string) {
 func TestReadCreated_KeepsFactsOfTheSameImage(t *testing.T) {
 	images, tags := numbered(20)
 	delete(images.tags, "07")
-	known := map[string]admission.Fact{"03": {Digest: "d03", Seen: 5, Read: true}, "04": {Digest: "old", Seen: 5, Created: 9}}
+	known := map[string]admission.ImageInfo{"03": {Digest: "d03", DigestSince: 5, PlatformsKnown: true}, "04": {Digest: "old", DigestSince: 5, Created: 9}}
 	learned, err := admission.ReadCreated(t.Context(), images, tags, known, began)
 	if err != nil || len(learned) != len(tags) || len(images.requests()) != len(tags) {
 		t.Fatalf("%d are known, %v", len(learned), err)
 	}
-	for tag, want := range map[string]admission.Fact{
-		"01": {Digest: "d01", Seen: began.Unix(), Created: began.Unix() - 1},
-		"03": {Digest: "d03", Seen: 5, Read: true, Created: began.Unix() - 1},
-		"04": {Digest: "d04", Seen: began.Unix(), Moved: true, Created: began.Unix() - 1},
-		"07": {Seen: began.Unix(), Created: admission.CreatedUnsaid},
+	for tag, want := range map[string]admission.ImageInfo{
+		"01": {Digest: "d01", DigestSince: began.Unix(), Created: began.Unix() - 1},
+		"03": {Digest: "d03", DigestSince: 5, PlatformsKnown: true, Created: began.Unix() - 1},
+		"04": {Digest: "d04", DigestSince: began.Unix(), DigestChanged: true, Created: began.Unix() - 1},
+		"07": {DigestSince: began.Unix(), Created: admission.CreatedUnsaid},
 	} {
 		NewWithT(t).Expect(learned[tag]).To(BeComparableTo(want), "%s", tag)
 	}
@@ -75,12 +75,12 @@ type failingImages struct {
 	others atomic.Int32
 }
 
-func (f *failingImages) Read(_ context.Context, reference string, _ admission.Wants) (admission.Fact, error) {
+func (f *failingImages) Read(_ context.Context, reference string, _ admission.Wants) (admission.ImageInfo, error) {
 	if reference != "0" {
 		f.others.Add(1)
 	}
 	for reference == "0" && f.others.Load() == 0 {
 		runtime.Gosched()
 	}
-	return admission.Fact{}, errors.New("no " + reference)
+	return admission.ImageInfo{}, errors.New("no " + reference)
 }

@@ -9,120 +9,120 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// trial is a candidate that is being judged.
-type trial struct {
+// newEvaluation is a candidate that is being judged.
+type evaluation struct {
 	Candidate
-	of *evaluation
-	// fresh reports that the registry was asked what the tag points at, and verified that its
+	evaluator *evaluator
+	// digestChecked reports that the registry was asked what the tag points at, and verified that its
 	// signatures were verified.
-	fresh, verified bool
-	// apart reports that the fact is about another image than the tag points at, as far as is
+	digestChecked, verified bool
+	// detached reports that the fact is about another image than the tag points at, as far as is
 	// known.
-	apart bool
-	// asked reports that the registry was asked about the candidate.
-	asked bool
+	detached bool
+	// requested reports that the registry was asked about the candidate.
+	requested bool
 }
 
-func (e *evaluation) trial(tag string) *trial {
-	fact, learned := e.result.Facts[tag]
+func (e *evaluator) newEvaluation(tag string) *evaluation {
+	fact, learned := e.result.Learned[tag]
 	if !learned {
-		fact = e.Facts[tag]
+		fact = e.Known[tag]
 	}
-	t := &trial{of: e, Candidate: NewCandidate(tag, e.Snapshot, fact)}
-	if held := e.result.Held; tag == held.Tag && held.Digest != "" && !held.Look && held.Verdict != v1.CandidateRejected {
-		t.hold()
+	t := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, fact)}
+	if held := e.result.Current; tag == held.Tag && held.Digest != "" && !held.CheckDigest && held.Verdict != v1.CandidateRejected {
+		t.useCurrent()
 	}
 	return t
 }
 
-// hold makes it a trial of the image that is held.
-func (t *trial) hold() {
-	held := t.of.result.Held.Digest
-	t.apart = t.Fact.Digest != "" && t.Fact.Digest != held
-	t.Fact = t.Fact.At(held, t.of.Now)
-	t.Held = true
+// useCurrent makes it a trial of the image that is held.
+func (t *evaluation) useCurrent() {
+	held := t.evaluator.result.Current.Digest
+	t.detached = t.Info.Digest != "" && t.Info.Digest != held
+	t.Info = t.Info.WithDigest(held, t.evaluator.Now)
+	t.Current = true
 }
 
-// anew returns the trial of what the tag points at, after that of the image that is held. The
+// retry returns the trial of what the tag points at, after that of the image that is held. The
 // registry is not asked again for what is known already.
-func (t *trial) anew() *trial {
-	next := t.of.trial(t.Tag)
-	next.fresh, next.verified, next.asked = t.fresh && t.Fact.Digest != "", t.verified && !t.apart, t.asked
+func (t *evaluation) retry() *evaluation {
+	next := t.evaluator.newEvaluation(t.Tag)
+	next.digestChecked, next.verified, next.requested = t.digestChecked && t.Info.Digest != "", t.verified && !t.detached, t.requested
 	return next
 }
 
-// isMoved reports whether the tag is that of the image that is held, which passed or was not
+// replacesCurrent reports whether the tag is that of the image that is held, which passed or was not
 // judged, and points at another image.
-func (t *trial) isMoved() bool {
-	held := t.of.result.Held
+func (t *evaluation) replacesCurrent() bool {
+	held := t.evaluator.result.Current
 	return t.Tag == held.Tag && held.Digest != "" && held.Verdict != v1.CandidateRejected &&
-		t.Fact.Digest != "" && t.Fact.Digest != held.Digest
+		t.Info.Digest != "" && t.Info.Digest != held.Digest
 }
 
-// judge judges the candidate, and learns what that takes.
-func (t *trial) judge(ctx context.Context) (Judgement, error) {
-	if look, seen := t.of.Recheck.Looks[t.Tag]; seen && look.Digest == "" && !t.Held && !t.due() {
-		return t.gone(), nil
+// run judges the candidate, and learns what that takes.
+func (t *evaluation) run(ctx context.Context) (Decision, error) {
+	if look, seen := t.evaluator.RecheckPolicy.Previous[t.Tag]; seen && look.Digest == "" && !t.Current && !t.isRecheckDue() {
+		return t.notFound(), nil
 	}
-	err := t.lookAtHeld(ctx)
+	err := t.checkCurrent(ctx)
 	for err == nil {
-		j := t.judgement()
+		j := t.evaluate()
 		need := j.Need
 		if need == NoNeed {
-			need = t.again(j)
+			need = t.recheckNeed(j)
 		}
 		if need == NoNeed {
 			return j, nil
 		}
-		err = t.ask(ctx, need)
+		err = t.request(ctx, need)
 	}
-	if errors.Is(err, ErrGone) {
-		t.fresh = true
-		return t.gone(), nil
+	if errors.Is(err, ErrNotFound) {
+		t.digestChecked = true
+		return t.notFound(), nil
 	}
-	return Judgement{}, err
+	return Decision{}, err
 }
 
-// lookAtHeld looks whether the tag of the image that is held still points at it, where it is
+// checkCurrent looks whether the tag of the image that is held still points at it, where it is
 // time to.
-func (t *trial) lookAtHeld(ctx context.Context) error {
-	held := t.of.result.Held
-	if t.Tag != held.Tag || !held.Look || t.Held || t.fresh {
+func (t *evaluation) checkCurrent(ctx context.Context) error {
+	held := t.evaluator.result.Current
+	if t.Tag != held.Tag || !held.CheckDigest || t.Current || t.digestChecked {
 		return nil
 	}
-	err := t.ask(ctx, NeedDigest)
-	t.of.result.Looked = err == nil
-	t.Held = err == nil && t.Fact.Digest == held.Digest && held.Verdict != v1.CandidateRejected
+	err := t.request(ctx, NeedDigest)
+	t.evaluator.result.CurrentChecked = err == nil
+	t.Current = err == nil && t.Info.Digest == held.Digest && held.Verdict != v1.CandidateRejected
 	return err
 }
 
-// gone is the judgement of a candidate for which the registry has no image.
-func (t *trial) gone() Judgement {
-	t.Fact = Fact{}
+// notFound is the judgement of a candidate for which the registry has no image.
+func (t *evaluation) notFound() Decision {
+	t.Info = ImageInfo{}
 	return rejected(v1.GateDigest, "is listed, but the registry has no image for it")
 }
 
-// judgement is the one by what is known of the candidate.
-func (t *trial) judgement() Judgement {
-	held, c := t.of.result.Held, t.Candidate
-	if t.Held && held.Verdict == v1.CandidatePassed {
-		return Judgement{Verdict: v1.CandidatePassed, Message: held.Message}
+// evaluate is the one by what is known of the candidate.
+func (t *evaluation) evaluate() Decision {
+	held, c := t.evaluator.result.Current, t.Candidate
+	if t.Current && held.Verdict == v1.CandidatePassed {
+		return Decision{Verdict: v1.CandidatePassed, Message: held.Message}
 	}
 	// which image a tag had that was selected without a digest is not known
-	c.Held = c.Held || c.Tag == held.Tag && (held.Digest == "" || held.Digest == c.Fact.Digest)
-	return t.of.Gates.Judge(c, t.of.Now)
+	c.Current = c.Current || c.Tag == held.Tag && (held.Digest == "" || held.Digest == c.Info.Digest)
+	return t.evaluator.Gates.Evaluate(c, t.evaluator.Now)
 }
 
-// again returns what has to be looked at again. What the tag pointed at some time ago is
+// recheckNeed returns what has to be looked at again. What the tag pointed at some time ago is
 // confirmed before another image is selected. Now and then a rejected candidate is looked at:
 // the tag may have been moved, or a signature added.
-func (t *trial) again(j Judgement) Need {
+func (t *evaluation) recheckNeed(j Decision) Need {
 	switch {
-	case t.Held:
-	case !Stops(j.Verdict) && !t.fresh:
+	case t.Current:
+	case !Blocks(j.Verdict) && !t.digestChecked:
 		return NeedDigest
-	case j.Verdict != v1.CandidateRejected || !t.due():
-	case !t.fresh:
+	case j.Verdict != v1.CandidateRejected || !t.isRecheckDue():
+	case !t.digestChecked:
 		return NeedDigest
 	case j.Gate == v1.GateVerify && !t.verified:
 		return NeedVerdict
@@ -130,42 +130,42 @@ func (t *trial) again(j Judgement) Need {
 	return NoNeed
 }
 
-func (t *trial) due() bool { return t.of.Recheck.due(t.Tag, t.of.Now) }
+func (t *evaluation) isRecheckDue() bool { return t.evaluator.RecheckPolicy.due(t.Tag, t.evaluator.Now) }
 
-// ask asks the registry for what has to be learned.
-func (t *trial) ask(ctx context.Context, need Need) error {
-	if !t.asked && t.of.asked >= t.of.Budget {
-		return ErrUnfinished
+// request asks the registry for what has to be learned.
+func (t *evaluation) request(ctx context.Context, need Need) error {
+	if !t.requested && t.evaluator.requested >= t.evaluator.Budget {
+		return ErrBudgetExceeded
 	}
-	if !t.asked {
-		t.asked = true
-		t.of.asked++
+	if !t.requested {
+		t.requested = true
+		t.evaluator.requested++
 	}
-	fact, err := t.answer(ctx, need)
+	fact, err := t.fetch(ctx, need)
 	if err != nil {
 		return err
 	}
-	t.Fact = fact
-	t.fresh = t.fresh || need == NeedDigest
+	t.Info = fact
+	t.digestChecked = t.digestChecked || need == NeedDigest
 	t.verified = t.verified || need == NeedVerdict
-	if !t.apart {
-		t.of.result.Facts[t.Tag] = fact
+	if !t.detached {
+		t.evaluator.result.Learned[t.Tag] = fact
 	}
 	return nil
 }
 
-// answer returns the fact with what has to be learned.
-func (t *trial) answer(ctx context.Context, need Need) (Fact, error) {
-	images, now := t.of.images, t.of.Now
+// fetch returns the fact with what has to be learned.
+func (t *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
+	images, now := t.evaluator.images, t.evaluator.Now
 	switch need {
 	case NeedDigest:
 		digest, err := images.Digest(ctx, t.Tag)
-		return t.Fact.At(digest, now), err
+		return t.Info.WithDigest(digest, now), err
 	case NeedVerdict:
-		signer, problem, err := images.Verify(ctx, t.Fact.Digest)
-		return t.Fact.WithVerdict(t.of.Gates.Rule, signer, problem, now), err
+		signer, problem, err := images.Verify(ctx, t.Info.Digest)
+		return t.Info.WithVerdict(t.evaluator.Gates.Rule, signer, problem, now), err
 	default:
-		read, err := images.Read(ctx, t.Fact.Digest, Wants{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
-		return t.Fact.With(read), err
+		read, err := images.Read(ctx, t.Info.Digest, Wants{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
+		return t.Info.Merge(read), err
 	}
 }

@@ -34,7 +34,7 @@ var (
 type fake struct {
 	mu     sync.Mutex
 	tags   map[string]string // to digests
-	images map[string]admission.Fact
+	images map[string]admission.ImageInfo
 	// unsigned are digests, and what is wrong with their signatures.
 	unsigned map[string]string
 	// failing fails the requests that begin with one of these.
@@ -43,13 +43,13 @@ type fake struct {
 }
 
 func newFake() *fake {
-	return &fake{tags: map[string]string{}, images: map[string]admission.Fact{}, unsigned: map[string]string{}}
+	return &fake{tags: map[string]string{}, images: map[string]admission.ImageInfo{}, unsigned: map[string]string{}}
 }
 
 // push pushes an image under a tag. Its digest is that of its name.
 func (f *fake) push(tag, digest, platform string) {
 	f.tags[tag] = digest
-	f.images[digest] = admission.Fact{Digest: digest, Read: true, Platforms: []string{platform}, Created: began.Unix() - 1}
+	f.images[digest] = admission.ImageInfo{Digest: digest, PlatformsKnown: true, Platforms: []string{platform}, Created: began.Unix() - 1}
 }
 
 func (f *fake) ask(request string) error {
@@ -75,24 +75,24 @@ func (f *fake) Digest(_ context.Context, tag string) (string, error) {
 	}
 	digest, found := f.tags[tag]
 	if !found {
-		return "", admission.ErrGone
+		return "", admission.ErrNotFound
 	}
 	return digest, nil
 }
 
-func (f *fake) Read(_ context.Context, reference string, wants admission.Wants) (admission.Fact, error) {
+func (f *fake) Read(_ context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
 	if err := f.ask("image " + reference); err != nil {
-		return admission.Fact{}, err
+		return admission.ImageInfo{}, err
 	}
 	if digest, isTag := f.tags[reference]; isTag {
 		reference = digest
 	}
 	img, found := f.images[reference]
 	if !found {
-		return admission.Fact{}, admission.ErrGone
+		return admission.ImageInfo{}, admission.ErrNotFound
 	}
 	if !wants.Platforms {
-		img.Read, img.Platforms = false, nil
+		img.PlatformsKnown, img.Platforms = false, nil
 	}
 	if !wants.Created {
 		img.Created = admission.CreatedUnread
@@ -116,9 +116,9 @@ type world struct {
 	asker  *fake
 	gates  admission.Gates
 	tags   []string // best first
-	facts  map[string]admission.Fact
-	looks  admission.Looks
-	held   admission.Held
+	facts  map[string]admission.ImageInfo
+	looks  admission.Rechecks
+	held   admission.Current
 	budget int
 	again  time.Time
 	// late are tags that came after the first scan.
@@ -127,7 +127,7 @@ type world struct {
 
 func newWorld(t *testing.T, tags ...string) *world {
 	t.Helper()
-	return &world{t: t, asker: newFake(), tags: tags, facts: map[string]admission.Fact{}, budget: 16,
+	return &world{t: t, asker: newFake(), tags: tags, facts: map[string]admission.ImageInfo{}, budget: 16,
 		gates: admission.Gates{Platforms: []string{good}}}
 }
 
@@ -141,8 +141,8 @@ func (w *world) evaluate(now time.Time) (admission.Result, error) {
 		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, began), "app", slices.Clone(w.tags), began.Add(time.Second))
 	}
 	before := maps.Clone(w.facts)
-	in := admission.Input{Gates: w.gates, Snapshot: snapshot, Facts: w.facts, Held: w.held, Budget: w.budget, Now: now,
-		Recheck: admission.Recheck{Looks: w.looks, Interval: interval, Before: w.again}}
+	in := admission.Input{Gates: w.gates, Snapshot: snapshot, Known: w.facts, Current: w.held, Budget: w.budget, Now: now,
+		RecheckPolicy: admission.RecheckPolicy{Previous: w.looks, Interval: interval, RenewBefore: w.again}}
 	result, err := admission.Evaluate(w.t.Context(), w.asker, in, func(yield func(selection.Choice) bool) {
 		for _, tag := range w.tags {
 			if !yield(selection.Choice{Tag: tag}) {
@@ -151,14 +151,14 @@ func (w *world) evaluate(now time.Time) (admission.Result, error) {
 		}
 	})
 	NewWithT(w.t).Expect(w.facts).To(BeComparableTo(before), "the facts that are known were changed")
-	maps.Copy(w.facts, result.Facts)
+	maps.Copy(w.facts, result.Learned)
 	if err != nil {
-		looks := admission.Looks{}
+		looks := admission.Rechecks{}
 		maps.Copy(looks, w.looks)
-		maps.Copy(looks, result.Looks)
+		maps.Copy(looks, result.Rechecks)
 		w.looks = looks
 	} else {
-		w.looks, w.again = result.Looks, time.Time{}
+		w.looks, w.again = result.Rechecks, time.Time{}
 	}
 	return result, err
 }
@@ -176,15 +176,15 @@ func (w *world) picks(now time.Time, want string, requests ...string) admission.
 
 // picked returns the tag and the digest of the pick, "" for none.
 func picked(result admission.Result) string {
-	if result.Pick == nil {
+	if result.Selected == nil {
 		return ""
 	}
-	return result.Pick.Tag + "@" + result.Pick.Digest
+	return result.Selected.Tag + "@" + result.Selected.Digest
 }
 
 func verdicts(result admission.Result) string {
 	var all []string
-	for _, c := range result.Judged {
+	for _, c := range result.Evaluated {
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", c.Tag, c.Digest, c.Verdict, c.Gate)))
 	}
 	return strings.Join(all, "; ")

@@ -27,7 +27,7 @@ func (worker) New() *v1.ImagePolicy                               { return &v1.I
 func (worker) Suspended(*v1.ImagePolicy) bool                     { return false }
 func (worker) Forget(context.Context, types.NamespacedName) error { return nil }
 
-func (w worker) Work(ctx context.Context, policy *v1.ImagePolicy, _ lifecycle.Begin) (outcome.Result, error) {
+func (w worker) Work(ctx context.Context, policy *v1.ImagePolicy, _ lifecycle.ProgressFunc) (outcome.Result, error) {
 	return outcome.Result{Message: "done"}, w(ctx, policy)
 }
 
@@ -73,7 +73,7 @@ func (s *statuses) get() *v1.ImagePolicy {
 }
 
 func (s *statuses) reconcile(work worker) ctrl.Result {
-	r := &lifecycle.Reconciler[*v1.ImagePolicy]{Client: s.api, Live: s.api, Worker: work, Publisher: silence{}, Kind: v1.ImagePolicyKind}
+	r := &lifecycle.Reconciler[*v1.ImagePolicy]{Client: s.api, APIReader: s.api, Worker: work, Publisher: silence{}, Kind: v1.ImagePolicyKind}
 	result, err := r.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key})
 	s.Expect(err).NotTo(HaveOccurred())
 	return result

@@ -28,9 +28,9 @@ func denied(repo types.NamespacedName, why string) error {
 	return acl.AccessDeniedError(fmt.Sprintf("can't access ImageRepository '%s': %s", repo, why))
 }
 
-// crossNamespace returns an AccessDeniedError where a policy in the namespace may
+// checkCrossNamespace returns an AccessDeniedError where a policy in the namespace may
 // refer to no other namespace at all.
-func (a Access) crossNamespace(namespace string, repo types.NamespacedName) error {
+func (a Access) checkCrossNamespace(namespace string, repo types.NamespacedName) error {
 	if repo.Namespace == namespace || !a.NoCrossNamespaceRefs {
 		return nil
 	}
@@ -38,9 +38,9 @@ func (a Access) crossNamespace(namespace string, repo types.NamespacedName) erro
 		"references to other namespaces are disabled for this controller; refer to one in namespace '%s'", namespace))
 }
 
-// granted returns an AccessDeniedError where the repository does not let a policy in
+// check returns an AccessDeniedError where the repository does not let a policy in
 // the namespace refer to it. Other errors are of the reading.
-func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace string) error {
+func (a Access) check(ctx context.Context, repo *v1.ImageRepository, namespace string) error {
 	if repo.Namespace == namespace {
 		return nil
 	}
@@ -48,16 +48,16 @@ func (a Access) granted(ctx context.Context, repo *v1.ImageRepository, namespace
 	if err := a.Reader.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
 		return err
 	}
-	if !repository.Admits(repo.Spec.AccessFrom, object.Labels) {
-		return notShared(client.ObjectKeyFromObject(repo), namespace)
+	if !repository.AllowsNamespace(repo.Spec.AccessFrom, object.Labels) {
+		return notSharedError(client.ObjectKeyFromObject(repo), namespace)
 	}
 	return nil
 }
 
-// notShared is the AccessDeniedError about a repository in another namespace. It is the
+// notSharedError is the AccessDeniedError about a repository in another namespace. It is the
 // same whether there is such a repository, and whomever that lets in: those who
 // are not let in must not learn that either.
-func notShared(repo types.NamespacedName, namespace string) error {
+func notSharedError(repo types.NamespacedName, namespace string) error {
 	return denied(repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
 		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a selector added there that matches", namespace))
 }

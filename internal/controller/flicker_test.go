@@ -17,12 +17,12 @@ import (
 
 func TestAListThatComesBackIsNoNews(t *testing.T) {
 	g := NewWithT(t)
-	past, now := pastLists{}, time.Now()
+	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
 	last := ""
 	scan := func(revision string) bool {
 		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
-		again := past.replace(last, repo, now)
+		again := past.record(last, repo, now)
 		last = revision
 		return again
 	}
@@ -35,14 +35,14 @@ func TestAListThatComesBackIsNoNews(t *testing.T) {
 		g.Expect(scan("short")).To(BeTrue(), "flickers")
 	}
 	g.Expect(scan("new")).To(BeFalse(), "a new tag is news")
-	now = now.Add(flickerTime + time.Second)
+	now = now.Add(revisionTTL + time.Second)
 	g.Expect(scan("short")).To(BeFalse(), "it was replaced long ago")
 
-	for i := range 2 * flickerLists {
+	for i := range 2 * maxRevisions {
 		g.Expect(scan(fmt.Sprint(i))).To(BeFalse())
 	}
 	g.Expect(past.values).To(HaveLen(1))
-	g.Expect(past.values[client.ObjectKeyFromObject(repo)].revisions).To(HaveLen(flickerLists))
+	g.Expect(past.values[client.ObjectKeyFromObject(repo)].revisions).To(HaveLen(maxRevisions))
 	g.Expect(scan("short")).To(BeFalse(), "what is remembered is bounded")
 
 	repo.UID = "b"
@@ -53,20 +53,20 @@ func TestAListThatComesBackIsNoNews(t *testing.T) {
 
 func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
 	g := NewWithT(t)
-	past, now := pastLists{}, time.Now()
+	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
 	for generation, revision := range []string{"of one image", "of another", "of one image"} {
 		repo.Generation = int64(generation)
 		last := outcome.Revision(repo)
 		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
-		g.Expect(past.replace(last, repo, now)).To(BeFalse(), "generation %d", generation)
+		g.Expect(past.record(last, repo, now)).To(BeFalse(), "generation %d", generation)
 	}
 }
 
 func TestAScanThatIsRepeatedIsTold(t *testing.T) {
 	g := NewWithT(t)
-	past, now := pastLists{}, time.Now()
+	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: "next"}}}
-	g.Expect(past.replace("last", repo, now)).To(BeFalse())
-	g.Expect(past.replace("last", repo, now)).To(BeFalse(), "the status of the first try could not be written")
+	g.Expect(past.record("last", repo, now)).To(BeFalse())
+	g.Expect(past.record("last", repo, now)).To(BeFalse(), "the status of the first try could not be written")
 }

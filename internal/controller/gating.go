@@ -22,29 +22,29 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// judged is what is remembered of the candidates of a policy.
-type judged struct {
+// evaluations is what is remembered of the candidates of a policy.
+type evaluationMemory struct {
 	uid   types.UID
-	looks admission.Looks
-	// again is when a reconcile was requested, which renews all looks, zero where that is done.
-	again time.Time
-	// held is the image that is selected, with the verdict of the gates with this key.
-	held  admission.Held
-	gates string
+	rechecks admission.Rechecks
+	// renewBefore is when a reconcile was requested, which renews all looks, zero where that is done.
+	renewBefore time.Time
+	// current is the image that is selected, with the verdict of the gates with this key.
+	current  admission.Current
+	gatesKey string
 }
 
-// gatedSearch looks for the best candidate that passes the gates of a policy.
-type gatedSearch struct {
-	*tagSearch
-	policies *ImagePolicies
+// gatedSelector looks for the best candidate that passes the gates of a policy.
+type gatedSelector struct {
+	*plainSelector
+	worker *ImagePolicies
 	images   admission.Images
-	in       admission.Input
+	input       admission.Input
 	result   admission.Result
 }
 
-// gated begins a search among images. It takes the facts that are known from the store.
-func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remoteTags) (*gatedSearch, error) {
-	policy, from := tags.policy, tags.from
+// newGatedSelector begins a search among images. It takes the facts that are known from the store.
+func (w *ImagePolicies) newGatedSelector(ctx context.Context, tags *plainSelector, remote *registryReader) (*gatedSelector, error) {
+	policy, from := tags.policy, tags.source
 	gates, err := admission.Compile(&policy.Spec)
 	if err != nil {
 		return nil, outcome.Stalled(v1.InvalidPolicyReason, err)
@@ -60,33 +60,33 @@ func (w *ImagePolicies) gated(ctx context.Context, tags *tagSearch, remote *remo
 	if err != nil {
 		return nil, err
 	}
-	known := w.remembered(policy)
+	known := w.previousEvaluation(policy)
 	in := admission.Input{
 		Gates:    gates,
 		Snapshot: from.snapshot,
-		Facts:    facts,
-		Held:     admission.HeldBy(policy, from.snapshot.Image),
-		Recheck:  admission.Recheck{Looks: known.looks, Interval: from.repo.GetRequeueAfter(), Before: known.again},
+		Known:    facts,
+		Current:     admission.CurrentOf(policy, from.snapshot.Image),
+		RecheckPolicy:  admission.RecheckPolicy{Previous: known.rechecks, Interval: from.repo.GetRequeueAfter(), RenewBefore: known.renewBefore},
 		Budget:   admission.Budget,
 		Now:      time.Now(),
 	}
-	if known.again.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
-		in.Recheck.Before = in.Now
+	if known.renewBefore.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+		in.RecheckPolicy.RenewBefore = in.Now
 	}
-	in.Held.Look = in.Held.Look && w.rest(policy) == 0 && !from.replaced()
-	if in.Held.Digest != "" && in.Held.Digest == known.held.Digest && gatesKey(gates) == known.gates {
-		in.Held.Verdict, in.Held.Message = known.held.Verdict, known.held.Message
+	in.Current.CheckDigest = in.Current.CheckDigest && w.digestDelay(policy) == 0 && !from.imageChanged()
+	if in.Current.Digest != "" && in.Current.Digest == known.current.Digest && gatesKey(gates) == known.gatesKey {
+		in.Current.Verdict, in.Current.Message = known.current.Verdict, known.current.Message
 	}
-	asked := remote.Remote
+	asked := remote.RegistryImages
 	asked.Verifier = verifier
-	return &gatedSearch{tagSearch: tags, policies: w, images: asked, in: in}, nil
+	return &gatedSelector{plainSelector: tags, worker: w, images: asked, input: in}, nil
 }
 
-// remembered returns what is remembered of the candidates of a policy.
-func (w *ImagePolicies) remembered(policy *v1.ImagePolicy) judged {
-	known := w.judged.get(client.ObjectKeyFromObject(policy))
+// previousEvaluation returns what is remembered of the candidates of a policy.
+func (w *ImagePolicies) previousEvaluation(policy *v1.ImagePolicy) evaluationMemory {
+	known := w.evaluations.get(client.ObjectKeyFromObject(policy))
 	if known.uid != policy.UID { // of another object with this name
-		return judged{}
+		return evaluationMemory{}
 	}
 	return known
 }
@@ -96,89 +96,89 @@ func gatesKey(gates admission.Gates) string {
 	return gates.Rule + " " + strings.Join(gates.Platforms, " ")
 }
 
-// best returns the best candidate that passes, nil where none does. What was learned is kept,
+// selectBest returns the best candidate that passes, nil where none does. What was learned is kept,
 // also where the search ends with an error.
-func (g *gatedSearch) best(ctx context.Context) (*picked, error) {
-	considered, err := g.from.considered(ctx, g.rule)
+func (g *gatedSelector) selectBest(ctx context.Context) (*selected, error) {
+	considered, err := g.source.candidates(ctx, g.rule)
 	if err != nil {
 		return nil, err
 	}
-	g.result, err = admission.Evaluate(ctx, g.images, g.in, g.rule.Ranking(considered))
-	return g.end(ctx, err)
+	g.result, err = admission.Evaluate(ctx, g.images, g.input, g.rule.Ranking(considered))
+	return g.finish(ctx, err)
 }
 
-// try returns the candidate of one tag if it passes. That tag ranks above all others.
-func (g *gatedSearch) try(ctx context.Context, tag string) (*picked, error) {
-	above, err := admission.Evaluate(ctx, g.images, g.in, slices.Values([]selection.Choice{{Tag: tag}}))
-	g.result = above.Above(g.result)
-	return g.end(ctx, err)
+// selectTag returns the candidate of one tag if it passes. That tag ranks above all others.
+func (g *gatedSelector) selectTag(ctx context.Context, tag string) (*selected, error) {
+	above, err := admission.Evaluate(ctx, g.images, g.input, slices.Values([]selection.Choice{{Tag: tag}}))
+	g.result = above.Merge(g.result)
+	return g.finish(ctx, err)
 }
 
-// end keeps what a search has learned. One that came to its bound goes on at once, behind
+// finish keeps what a search has learned. One that came to its bound goes on at once, behind
 // others.
-func (g *gatedSearch) end(ctx context.Context, err error) (*picked, error) {
-	if unsaved := g.policies.save(ctx, g.from, g.result.Facts); unsaved != nil {
+func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error) {
+	if unsaved := g.worker.saveFacts(ctx, g.source, g.result.Learned); unsaved != nil {
 		err = unsaved // not to go on at once: it would ask for the same again
 	}
-	g.remember(err == nil)
-	if errors.Is(err, admission.ErrUnfinished) {
-		return nil, outcome.Deferred(goOn, err)
+	g.store(err == nil)
+	if errors.Is(err, admission.ErrBudgetExceeded) {
+		return nil, outcome.Deferred(yieldDelay, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	g.log(ctx)
-	g.policy.Status.Candidates = admission.Reported(g.result.Judged)
-	pick := g.result.Pick
+	g.logRejected(ctx)
+	g.policy.Status.Candidates = admission.Reported(g.result.Evaluated)
+	pick := g.result.Selected
 	if pick == nil {
 		return nil, nil
 	}
-	return &picked{tag: pick.Tag, digest: pick.Digest, after: g.after()}, nil
+	return &selected{tag: pick.Tag, digest: pick.Digest, after: g.nextCheck()}, nil
 }
 
-// goOn is how long work waits that could go on at once, but lets others go first.
-const goOn = time.Millisecond
+// yieldDelay is how long work waits that could go on at once, but lets others go first.
+const yieldDelay = time.Millisecond
 
-// remember notes the result for the next search, which goes on with this one where it did
+// store notes the result for the next search, which goes on with this one where it did
 // not end.
-func (g *gatedSearch) remember(ended bool) {
-	now := judged{uid: g.policy.UID, looks: g.result.Looks, held: g.result.Held, gates: gatesKey(g.in.Gates)}
+func (g *gatedSelector) store(ended bool) {
+	now := evaluationMemory{uid: g.policy.UID, rechecks: g.result.Rechecks, current: g.result.Current, gatesKey: gatesKey(g.input.Gates)}
 	if !ended {
-		now.again, now.looks = g.in.Recheck.Before, admission.Looks{}
-		maps.Copy(now.looks, g.in.Recheck.Looks)
-		maps.Copy(now.looks, g.result.Looks)
+		now.renewBefore, now.rechecks = g.input.RecheckPolicy.RenewBefore, admission.Rechecks{}
+		maps.Copy(now.rechecks, g.input.RecheckPolicy.Previous)
+		maps.Copy(now.rechecks, g.result.Rechecks)
 	}
-	g.policies.judged.update(client.ObjectKeyFromObject(g.policy), func(judged, bool) judged { return now })
-	if g.result.Looked {
-		g.policies.rests.end(g.policy)
+	g.worker.evaluations.update(client.ObjectKeyFromObject(g.policy), func(evaluationMemory, bool) evaluationMemory { return now })
+	if g.result.CurrentChecked {
+		g.worker.digestDelays.clear(g.policy)
 	}
 }
 
-// nothing says which candidates did not pass.
-func (g *gatedSearch) nothing() error {
-	if len(g.result.Judged) == 0 {
-		return g.tagSearch.nothing()
+// noneSelected says which candidates did not pass.
+func (g *gatedSelector) noneSelected() error {
+	if len(g.result.Evaluated) == 0 {
+		return g.plainSelector.noneSelected()
 	}
-	best := g.result.Judged[0]
-	return outcome.Waiting(v1.NoTagSelectedReason, g.after(), fmt.Errorf(
+	best := g.result.Evaluated[0]
+	return outcome.Waiting(v1.NoTagSelectedReason, g.nextCheck(), fmt.Errorf(
 		"no tag selected: none of the %d tags of image '%s' that the policy accepts passes its gates: '%s', which ranks highest, %s",
-		len(g.result.Judged), g.from.snapshot.Image, best.Tag, best.Message))
+		len(g.result.Evaluated), g.source.snapshot.Image, best.Tag, best.Message))
 }
 
-// after returns the time until another search may come to something else.
-func (g *gatedSearch) after() time.Duration {
+// nextCheck returns the time until another search may come to something else.
+func (g *gatedSelector) nextCheck() time.Duration {
 	var after time.Duration
 	if !g.result.Next.IsZero() {
 		after = max(time.Until(g.result.Next), time.Second)
 	}
-	if g.in.Gates.Rule != "" { // no watch sees that keys change
-		after = sooner(after, g.from.repo.GetRequeueAfter())
+	if g.input.Gates.Rule != "" { // no watch sees that keys change
+		after = earlier(after, g.source.repo.GetRequeueAfter())
 	}
 	return after
 }
 
-// considered returns the tags that the rule lets through to be compared.
-func (o origin) considered(ctx context.Context, rule *selection.Rule) ([]string, error) {
+// candidates returns the tags that the rule lets through to be compared.
+func (o tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]string, error) {
 	var considered []string
 	err := o.inSteps(ctx, func(some []string) {
 		for _, tag := range some {
@@ -190,11 +190,11 @@ func (o origin) considered(ctx context.Context, rule *selection.Rule) ([]string,
 	return considered, err
 }
 
-// log says why a candidate was left out, once.
-func (g *gatedSearch) log(ctx context.Context) {
+// logRejected says why a candidate was left out, once.
+func (g *gatedSelector) logRejected(ctx context.Context) {
 	before := g.policy.Status.Candidates
-	for _, c := range g.result.Judged {
-		same := func(b v1.JudgedCandidate) bool {
+	for _, c := range g.result.Evaluated {
+		same := func(b v1.CandidateStatus) bool {
 			return b.Tag == c.Tag && b.Digest == c.Digest && b.Verdict == c.Verdict
 		}
 		if c.Verdict != v1.CandidatePassed && !slices.ContainsFunc(before, same) {

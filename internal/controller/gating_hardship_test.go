@@ -26,7 +26,7 @@ type fullStore struct{ TagStore }
 
 var errFull = errors.New("no space left on device")
 
-func (fullStore) PutFacts(context.Context, store.Key, map[string]admission.Fact) error {
+func (fullStore) PutFacts(context.Context, store.Key, map[string]admission.ImageInfo) error {
 	return errFull
 }
 
@@ -42,7 +42,7 @@ func expectRetry(g *WithT, err error) {
 func TestFactsThatCantBeStored(t *testing.T) {
 	many := func(g *WithT, w *world) {
 		var tags []string
-		for i := range max(admission.Budget, timesBudget) + 1 {
+		for i := range max(admission.Budget, maxTimeReads) + 1 {
 			tags = append(tags, fmt.Sprintf("1.%d.0", i))
 			w.put(tags[i], "linux", "amd64", longAgo)
 		}
@@ -115,11 +115,11 @@ func TestAKeptImageCostsAHead(t *testing.T) {
 		w.rescan(g, "1.0.0")
 		g.Expect(w.settle()).To(Succeed())
 		w.put("1.0.0", "linux", "amd64", longAgo.Add(time.Hour))
-		w.policies.rests.end(w.policy)
+		w.policies.digestDelays.clear(w.policy)
 		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Kept verify"))
+		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 
-		w.policies.judged = perObject[judged]{} // a new process
+		w.policies.evaluations = perObject[evaluationMemory]{} // a new process
 		w.asked()
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.0.0", "verify"}), "whether what is kept still passes, is looked at once")
@@ -127,7 +127,7 @@ func TestAKeptImageCostsAHead(t *testing.T) {
 			pass(time.Second)
 			g.Expect(w.settle()).To(Succeed())
 		}
-		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Kept verify"))
+		g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.0.0", "digest 1.0.0", "digest 1.0.0"}))
 	})
 }
@@ -189,13 +189,13 @@ func TestAForgedStatus(t *testing.T) {
 		w.signed = map[string]string{good: "alice"}
 		w.rescan(g, "1.0.0", "1.1.0")
 		g.Expect(w.settle()).To(Succeed())
-		for _, forged := range []v1.JudgedCandidate{
+		for _, forged := range []v1.CandidateStatus{
 			{Tag: "1.1.0", Digest: bad}, {Tag: "1.0.0", Digest: bad}, {Tag: "9.9.9", Digest: good},
 			{Tag: "1.0.0", Digest: "sha512:abc"}, {Tag: "1.0.0", Digest: "nonsense"}, {Tag: "1.0.0"},
 		} {
 			forged.Verdict, forged.Message = v1.CandidatePassed, "signed by me"
 			w.policy.Status.LatestRef.Tag, w.policy.Status.LatestRef.Digest = forged.Tag, forged.Digest
-			w.policy.Status.Candidates = []v1.JudgedCandidate{forged}
+			w.policy.Status.Candidates = []v1.CandidateStatus{forged}
 			_ = w.settle() // which may find that nothing passes, before it looks at what the tag points at
 			pass(time.Hour)
 			g.Expect(w.settle()).To(Succeed())

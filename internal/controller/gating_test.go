@@ -49,7 +49,7 @@ func (w *world) told() string {
 	return text
 }
 
-// gated runs a test in a world whose policy reflects digests, while no time passes
+// newGatedSelector runs a test in a world whose policy reflects digests, while no time passes
 // by itself.
 func gated(t *testing.T, change func(*v1.ImagePolicySpec), test func(g *WithT, w *world)) {
 	t.Helper()
@@ -73,12 +73,12 @@ func TestOnlyTheBestIsAskedFor(t *testing.T) {
 		g.Expect(w.told()).To(Equal("1.2.0; 1.2.0 Passed"))
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0", "manifest " + w.images["1.2.0"].digest, "blob"}))
 		g.Expect(w.settle()).To(Succeed())
-		w.policies.judged = perObject[judged]{} // a new process
+		w.policies.evaluations = perObject[evaluationMemory]{} // a new process
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.asked()).To(BeEmpty(), "what passed is known")
 
 		w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
-		w.policies.rests.end(w.policy)
+		w.policies.digestDelays.clear(w.policy)
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0"}), "Always looks whether the tag moved")
 		w.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
@@ -101,7 +101,7 @@ func TestAgeRipens(t *testing.T) {
 		w.put("1.1.0", "linux", "amd64", young)
 		w.rescan(g, "1.0.0", "1.1.0")
 		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Ripening minimumAge; 1.0.0 Passed"), "the first scan goes by what images say")
+		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Pending minimumAge; 1.0.0 Passed"), "the first scan goes by what images say")
 		g.Expect(w.policy.Status.Candidates[0].EligibleAt.Time).To(BeTemporally("~", young.Add(72*time.Hour), time.Second))
 
 		pass(10 * time.Hour)
@@ -110,14 +110,14 @@ func TestAgeRipens(t *testing.T) {
 		w.asked()
 		result, err := w.policies.Work(context.Background(), w.policy, noBegin)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.2.0 Ripening minimumAge; 1.1.0 Ripening minimumAge; 1.0.0 Passed"))
+		g.Expect(w.told()).To(Equal("1.0.0; 1.2.0 Pending minimumAge; 1.1.0 Pending minimumAge; 1.0.0 Passed"))
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0"}), "it was seen, and needs not be read")
 		g.Expect(result.After).To(BeNumerically("~", 61*time.Hour, time.Second), "when 1.1.0 is old enough")
 
 		pass(result.After)
 		result, err = w.policies.Work(context.Background(), w.policy, noBegin)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Ripening minimumAge; 1.1.0 Passed"))
+		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"))
 		g.Expect(w.asked()).To(Equal([]string{"digest 1.1.0"}), "is it still the same?")
 		g.Expect(result.After).To(BeNumerically("~", 11*time.Hour, 2*time.Second))
 
@@ -125,7 +125,7 @@ func TestAgeRipens(t *testing.T) {
 		moved := w.put("1.2.0", "linux", "arm64", longAgo)
 		pass(result.After)
 		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Ripening minimumAge; 1.1.0 Passed"), "it was moved meanwhile, and begins anew")
+		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"), "it was moved meanwhile, and begins anew")
 		pass(72 * time.Hour)
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
@@ -196,7 +196,7 @@ func TestATagThatMovesToWhatIsNotSigned(t *testing.T) {
 		for range 5 {
 			pass(time.Hour)
 			g.Expect(w.settle()).To(Succeed())
-			g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Kept verify"))
+			g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 			g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(good))
 		}
 		g.Expect(w.asked()).To(Equal([]string{

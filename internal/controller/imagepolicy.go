@@ -40,8 +40,8 @@ type ImagePolicies struct {
 	Open OpenRepository
 	// Store holds the tags to select from, and what was learned of their images.
 	Store TagStore
-	// Verifiers check signatures.
-	Verifiers Verifiers
+	// VerifierFactory check signatures.
+	Verifiers VerifierFactory
 	// Wake enqueues an object that waited for its turn at a registry.
 	Wake func(name types.NamespacedName)
 	// RequeueDependency is the time between two looks at a dependency that is
@@ -51,17 +51,17 @@ type ImagePolicies struct {
 	// were made together are not looked at together forever.
 	JitterPercent uint8
 
-	rests  rests
-	apart  absences
-	judged perObject[judged]
+	digestDelays  digestDelays
+	missing  missingSince
+	evaluations perObject[evaluationMemory]
 }
 
 // TagStore is the part of a store.Store that a policy needs.
 type TagStore interface {
 	Get(ctx context.Context, key store.Key) (scan.Snapshot, error)
 	Info(ctx context.Context, key store.Key) (store.Info, error)
-	Facts(ctx context.Context, key store.Key) (map[string]admission.Fact, error)
-	PutFacts(ctx context.Context, key store.Key, facts map[string]admission.Fact) error
+	Facts(ctx context.Context, key store.Key) (map[string]admission.ImageInfo, error)
+	PutFacts(ctx context.Context, key store.Key, facts map[string]admission.ImageInfo) error
 }
 
 var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}
@@ -74,9 +74,9 @@ func (w *ImagePolicies) Suspended(policy *v1.ImagePolicy) bool { return policy.S
 
 // Forget drops what is remembered of a policy that is gone.
 func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) error {
-	w.rests.forget(name)
-	w.apart.forget(name)
-	w.judged.forget(name)
+	w.digestDelays.forget(name)
+	w.missing.forget(name)
+	w.evaluations.forget(name)
 	if w.Verifiers != nil {
 		w.Verifiers.Forget(name)
 	}
@@ -84,91 +84,91 @@ func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) err
 }
 
 // Work selects the latest image and notes it in the status.
-func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin lifecycle.Begin) (outcome.Result, error) {
+func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin lifecycle.ProgressFunc) (outcome.Result, error) {
 	migrateRefs(ctrl.LoggerFrom(ctx), &policy.Status)
 	rule, err := selection.Compile(&policy.Spec)
 	if err != nil {
 		return outcome.Result{}, outcome.Stalled(v1.InvalidPolicyReason, err)
 	}
-	from, err := w.gather(ctx, policy)
+	from, err := w.load(ctx, policy)
 	if err != nil {
-		return kept(policy, err), err
+		return keptResult(policy, err), err
 	}
-	remote := w.remote(policy, from, begin)
-	if rule, err = w.timed(ctx, rule, from, remote); err != nil {
-		return kept(policy, err), err
+	remote := w.newRegistryReader(policy, from, begin)
+	if rule, err = w.withTimes(ctx, rule, from, remote); err != nil {
+		return keptResult(policy, err), err
 	}
-	pick, err := w.choose(ctx, policy, rule, from, remote)
+	pick, err := w.selectLatest(ctx, policy, rule, from, remote)
 	if err != nil {
-		return kept(policy, err), err
+		return keptResult(policy, err), err
 	}
-	ref, after, err := w.reflected(ctx, policy, image.NewRef(from.snapshot.Image, pick.tag, pick.digest), remote)
+	ref, after, err := w.reflectDigest(ctx, policy, image.NewRef(from.snapshot.Image, pick.tag, pick.digest), remote)
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	after = sooner(after, pick.after)
+	after = earlier(after, pick.after)
 	if !from.snapshot.Has(pick.tag) { // no watch tells when a tag that is not listed vanishes
-		after = sooner(after, from.repo.GetRequeueAfter())
+		after = earlier(after, from.repo.GetRequeueAfter())
 	}
 	setLatest(&policy.Status, ref)
-	return outcome.Result{Message: readyMessage(policy.Status) + caveat(from.repo), After: after}, nil
+	return outcome.Result{Message: readyMessage(policy.Status) + staleTagsNote(from.repo), After: after}, nil
 }
 
-// sooner returns the shorter of two times, of which zero means never.
-func sooner(a, b time.Duration) time.Duration {
+// earlier returns the shorter of two times, of which zero means never.
+func earlier(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return max(a, b)
 	}
 	return min(a, b)
 }
 
-// kept is the result of a policy that stays ready in spite of err.
-func kept(policy *v1.ImagePolicy, err error) outcome.Result {
+// keptResult is the result of a policy that stays ready in spite of err.
+func keptResult(policy *v1.ImagePolicy, err error) outcome.Result {
 	return outcome.Result{Message: keptMessage(policy.Status, err.Error())}
 }
 
-// caveat tells people of a selection from tags that may be out of date.
-func caveat(repo *v1.ImageRepository) string {
-	if failure(repo) == "" {
+// staleTagsNote tells people of a selection from tags that may be out of date.
+func staleTagsNote(repo *v1.ImageRepository) string {
+	if failureMessage(repo) == "" {
 		return ""
 	}
 	return fmt.Sprintf(" (of the tags known so far: the scans of ImageRepository '%s/%s' fail)", repo.Namespace, repo.Name)
 }
 
-// choose returns what the rule selects, of the tags that pass the policy's gates. A
+// selectLatest returns what the rule selects, of the tags that pass the policy's gates. A
 // tag that is missing from the list although the rule and the exclusions accept it
 // is given up for a lower one only if the registry says that it is gone:
 // registries sometimes answer with lists that lack tags.
-func (w *ImagePolicies) choose(
-	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
-) (*picked, error) {
-	search, err := w.search(ctx, policy, rule, from, remote)
+func (w *ImagePolicies) selectLatest(
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from tagSource, remote *registryReader,
+) (*selected, error) {
+	search, err := w.newSelector(ctx, policy, rule, from, remote)
 	if err != nil {
 		return nil, err
 	}
-	pick, err := search.best(ctx)
+	pick, err := search.selectBest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if current := policy.Status.LatestRef; repository.Doubtful(rule, from.repo, from.snapshot, pick.choice(), current) {
+	if current := policy.Status.LatestRef; repository.NeedsConfirmation(rule, from.repo, from.snapshot, pick.choice(), current) {
 		exists, err := remote.Exists(ctx, current.Tag)
 		if err != nil {
-			return nil, w.unconfirmed(current.Tag, err)
+			return nil, w.keepUnconfirmed(current.Tag, err)
 		}
 		if exists {
-			if unlisted, err := search.try(ctx, current.Tag); unlisted != nil || err != nil {
+			if unlisted, err := search.selectTag(ctx, current.Tag); unlisted != nil || err != nil {
 				return unlisted, err
 			}
 		}
 	}
 	if pick == nil {
-		return nil, search.nothing()
+		return nil, search.noneSelected()
 	}
 	return pick, nil
 }
 
-// unconfirmed keeps the current tag until the registry can be asked.
-func (w *ImagePolicies) unconfirmed(tag string, err error) error {
+// keepUnconfirmed keeps the current tag until the registry can be asked.
+func (w *ImagePolicies) keepUnconfirmed(tag string, err error) error {
 	if _, deferred := errors.AsType[*outcome.DeferredError](err); deferred {
 		return err
 	}
@@ -181,18 +181,18 @@ func (w *ImagePolicies) unconfirmed(tag string, err error) error {
 		fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
 }
 
-// reflected returns ref with the digest that the policy wants in it, and the
+// reflectDigest returns ref with the digest that the policy wants in it, and the
 // time until it is due to be looked at again.
-func (w *ImagePolicies) reflected(
-	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *remoteTags,
+func (w *ImagePolicies) reflectDigest(
+	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *registryReader,
 ) (*v1.ImageRef, time.Duration, error) {
 	if ref.Digest != "" {
-		return w.judgedRef(policy, ref)
+		return w.reflectAdmitted(policy, ref)
 	}
-	rest := w.rest(policy)
+	rest := w.digestDelay(policy)
 	held := policy.Status.LatestRef
 	// a digest of an image that is being replaced is not worth asking for
-	resting := rest > 0 || remote.from.replaced()
+	resting := rest > 0 || remote.source.imageChanged()
 	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, resting) {
 	case keepDigest:
 		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
@@ -201,33 +201,33 @@ func (w *ImagePolicies) reflected(
 		if err != nil {
 			return nil, 0, err
 		}
-		w.rests.end(policy)
+		w.digestDelays.clear(policy)
 		return image.NewRef(ref.Name, ref.Tag, digest), w.interval(policy), nil
 	default:
 		return ref, 0, nil
 	}
 }
 
-// judgedRef returns ref, whose digest passed the policy's gates: that one is
+// reflectAdmitted returns ref, whose digest passed the policy's gates: that one is
 // reflected, unless none is wanted.
-func (w *ImagePolicies) judgedRef(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
+func (w *ImagePolicies) reflectAdmitted(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
 	switch policy.GetDigestReflectionPolicy() {
 	case v1.ReflectNever:
 		return image.NewRef(ref.Name, ref.Tag, ""), 0, nil
 	case v1.ReflectAlways:
-		return ref, cmp.Or(w.rest(policy), w.interval(policy)), nil
+		return ref, cmp.Or(w.digestDelay(policy), w.interval(policy)), nil
 	default:
 		return ref, 0, nil
 	}
 }
 
-// rest returns how long the digest of a policy that was up to date before the
+// digestDelay returns how long the digest of a policy that was up to date before the
 // process started is still left as it is.
-func (w *ImagePolicies) rest(policy *v1.ImagePolicy) time.Duration {
+func (w *ImagePolicies) digestDelay(policy *v1.ImagePolicy) time.Duration {
 	if policy.GetDigestReflectionPolicy() != v1.ReflectAlways {
 		return 0
 	}
-	rest := w.rests.remaining(policy, time.Now())
+	rest := w.digestDelays.remaining(policy, time.Now())
 	if !outcome.ReadyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}

@@ -71,7 +71,7 @@ func TestAlwaysRestsAfterAStart(t *testing.T) {
 	g.Expect(w.settle()).To(Succeed())
 	g.Expect(w.asked()).To(HaveLen(1))
 
-	w.policies.rests = rests{} // as a new process begins
+	w.policies.digestDelays = digestDelays{} // as a new process begins
 	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(w.asked()).To(BeEmpty(), "it was up to date")

@@ -54,7 +54,7 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 
 func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
 	now := metav1.Now()
-	long := metav1.NewTime(now.Add(-2 * patience))
+	long := metav1.NewTime(now.Add(-2 * initialGracePeriod))
 	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason}}
 	for _, tc := range []struct {
 		name   string
@@ -80,7 +80,7 @@ func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
 			deferred, quiet := errors.AsType[*outcome.DeferredError](w.settle())
 			g.Expect(quiet).To(Equal(tc.quiet))
 			if quiet {
-				g.Expect(deferred.After).To(BeNumerically("~", patience, time.Minute))
+				g.Expect(deferred.After).To(BeNumerically("~", initialGracePeriod, time.Minute))
 			}
 		})
 	}

@@ -43,8 +43,8 @@ type ImageRepositories struct {
 	// were made together are not scanned together forever.
 	JitterPercent uint8
 
-	seen seenLists
-	past pastLists
+	lists listCache
+	recent recentRevisions
 }
 
 var _ lifecycle.Worker[*v1.ImageRepository] = &ImageRepositories{}
@@ -57,13 +57,13 @@ func (w *ImageRepositories) Suspended(repo *v1.ImageRepository) bool { return re
 
 // Forget drops the tags of an ImageRepository that is gone.
 func (w *ImageRepositories) Forget(ctx context.Context, name types.NamespacedName) error {
-	w.seen.forget(name)
-	w.past.forget(name)
+	w.lists.forget(name)
+	w.recent.forget(name)
 	return w.Store.Forget(ctx, name, "")
 }
 
 // Work scans the image repository where a scan is due.
-func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, begin lifecycle.Begin) (outcome.Result, error) {
+func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, begin lifecycle.ProgressFunc) (outcome.Result, error) {
 	name, exclusions, err := parseRepository(repo)
 	if err != nil {
 		return outcome.Result{}, err
@@ -74,22 +74,22 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	decision := scan.Decide(scan.FactsOf(repo, w.interval(repo), held(stored), time.Now()))
+	decision := scan.Decide(scan.StateOf(repo, w.interval(repo), storedOf(stored), time.Now()))
 	reason, due := decision.Due()
 	if !due {
-		return scanned(repo, decision.Wait()), nil
+		return readyResult(repo, decision.Wait()), nil
 	}
-	work := &scanning{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, last: outcome.Revision(repo)}
+	work := &scanOperation{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: outcome.Revision(repo)}
 	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return outcome.Result{}, err
 	}
 	if log := ctrl.LoggerFrom(ctx).V(1); log.Enabled() {
 		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !work.changed(),
-			"invalid", list.Invalid, "duration", work.took().String())
+			"invalid", list.Invalid, "duration", work.duration().String())
 	}
-	result := scanned(repo, w.interval(repo))
-	result.Quiet = w.past.replace(work.last, repo, time.Now())
+	result := readyResult(repo, w.interval(repo))
+	result.SuppressEvent = w.recent.record(work.lastRevision, repo, time.Now())
 	return result, nil
 }
 
@@ -115,8 +115,8 @@ func (w *ImageRepositories) stored(ctx context.Context, repo *v1.ImageRepository
 	return info, err
 }
 
-func held(stored store.Info) scan.Held {
-	return scan.Held{Image: stored.Image, Revision: stored.Revision}
+func storedOf(stored store.Info) scan.Stored {
+	return scan.Stored{Image: stored.Image, Revision: stored.Revision}
 }
 
 // interval returns the time between the last scan and the next.
@@ -128,8 +128,8 @@ func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
 }
 
-// scanned is the result of an object whose tags are up to date.
-func scanned(repo *v1.ImageRepository, wait time.Duration) outcome.Result {
+// readyResult is the result of an object whose tags are up to date.
+func readyResult(repo *v1.ImageRepository, wait time.Duration) outcome.Result {
 	last := repo.Status.LastScanResult
 	return outcome.Result{
 		Message: fmt.Sprintf("successful scan: found %d tags with checksum %s", last.TagCount, last.Revision),

@@ -27,7 +27,7 @@ import (
 func (w *world) scan() (outcome.Result, error) {
 	before := w.repo.DeepCopy()
 	result, err := w.repositories.Work(context.Background(), w.repo, noBegin)
-	outcome.Settle(before, w.repo, result, err, time.Now())
+	outcome.Apply(before, w.repo, result, err, time.Now())
 	return result, err
 }
 
@@ -119,7 +119,7 @@ func TestAnotherObjectKnowsNoList(t *testing.T) {
 	w.scans(g)
 	g.Expect(w.asked()).To(Equal([]string{"list", "list"}))
 	g.Expect(w.repositories.Forget(context.Background(), types.NamespacedName{Namespace: "ns", Name: "app"})).To(Succeed())
-	g.Expect(w.repositories.seen.values).To(BeEmpty())
+	g.Expect(w.repositories.lists.values).To(BeEmpty())
 }
 
 func TestAFailedScanLosesNothing(t *testing.T) {
@@ -199,7 +199,7 @@ func TestSweep(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(w.store.Put(context.Background(), gone, snapshot)).To(Succeed())
 
-	sweep := &sweeper{reader: newReader(t, w.repo), store: w.store}
+	sweep := &storeCleaner{reader: newReader(t, w.repo), store: w.store}
 	g.Expect(sweep.Start(context.Background())).To(Succeed())
 	g.Expect(w.store.Keys(context.Background())).To(ConsistOf(storeKey(w.repo)))
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
-// inbox enqueues the objects of one kind.
-type inbox struct {
+// requestQueue enqueues the objects of one kind.
+type requestQueue struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]] // nil before it runs
 }
 
-// start is called with the kind's queue once it runs.
-func (i *inbox) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+// setQueue is called with the kind's queue once it runs.
+func (i *requestQueue) setQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	i.queue.Store(&queue)
 	return nil
 }
 
 // add enqueues objects. Before the queue runs there is nothing to enqueue: all
 // objects are still to come.
-func (i *inbox) add(requests ...reconcile.Request) {
+func (i *requestQueue) add(requests ...reconcile.Request) {
 	queue := i.queue.Load()
 	if queue == nil {
 		return
@@ -40,7 +40,7 @@ func (i *inbox) add(requests ...reconcile.Request) {
 }
 
 // Wake enqueues one object.
-func (i *inbox) Wake(name types.NamespacedName) { i.add(reconcile.Request{NamespacedName: name}) }
+func (i *requestQueue) Wake(name types.NamespacedName) { i.add(reconcile.Request{NamespacedName: name}) }
 
 // waiterKey identifies an object of either kind.
 type waiterKey struct {

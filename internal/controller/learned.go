@@ -12,9 +12,9 @@ import (
 
 var errImageReplaced = errors.New("the ImageRepository has the tags of another image by now")
 
-// save keeps what was learned of the images of an origin. Where the tags of another
+// saveFacts keeps what was learned of the images of an origin. Where the tags of another
 // image took their place meanwhile, it is about none that is known, and all begins anew.
-func (w *ImagePolicies) save(ctx context.Context, from origin, learned map[string]admission.Fact) error {
+func (w *ImagePolicies) saveFacts(ctx context.Context, from tagSource, learned map[string]admission.ImageInfo) error {
 	if len(learned) == 0 {
 		return nil
 	}
@@ -24,7 +24,7 @@ func (w *ImagePolicies) save(ctx context.Context, from origin, learned map[strin
 		return err
 	}
 	if info.Image != from.snapshot.Image {
-		return outcome.Deferred(goOn, errImageReplaced)
+		return outcome.Deferred(yieldDelay, errImageReplaced)
 	}
 	return w.Store.PutFacts(ctx, key, learned)
 }

@@ -24,42 +24,42 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// origin is what a policy selects from.
-type origin struct {
+// tagSource is what a policy selects from.
+type tagSource struct {
 	repo     *v1.ImageRepository
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
 	name image.Name
 }
 
-// gather reads what the policy selects from.
-func (w *ImagePolicies) gather(ctx context.Context, policy *v1.ImagePolicy) (origin, error) {
+// load reads what the policy selects from.
+func (w *ImagePolicies) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, error) {
 	repo, err := w.repository(ctx, policy)
 	if err != nil {
-		return origin{}, err
+		return tagSource{}, err
 	}
 	if _, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure); err != nil {
-		return origin{}, outcome.Stalled(v1.ImageURLInvalidReason,
+		return tagSource{}, outcome.Stalled(v1.ImageURLInvalidReason,
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
 	snapshot, err := w.Store.Get(ctx, storeKey(repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return origin{}, err
+		return tagSource{}, err
 	}
-	if err != nil || !(scan.Held{Image: snapshot.Image, Revision: snapshot.Revision()}).OfLastScan(repo) {
-		return origin{}, w.unscanned(policy, repo)
+	if err != nil || !(scan.Stored{Image: snapshot.Image, Revision: snapshot.Revision()}).MatchesLastScan(repo) {
+		return tagSource{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
-	return origin{repo: repo, snapshot: snapshot, name: name}, err
+	return tagSource{repo: repo, snapshot: snapshot, name: name}, err
 }
 
-// replaced reports whether the repository names another image by now, whose
+// replacedAt reports whether the repository names another image by now, whose
 // tags are still to be scanned.
-func (o origin) replaced() bool { return o.snapshot.Image != o.repo.Spec.Image }
+func (o tagSource) imageChanged() bool { return o.snapshot.Image != o.repo.Spec.Image }
 
-// asScanned returns the repository as it was when its tags were scanned: the
+// scannedRepository returns the repository as it was when its tags were scanned: the
 // credentials for its image are found by the image's name.
-func (o origin) asScanned() *v1.ImageRepository {
+func (o tagSource) scannedRepository() *v1.ImageRepository {
 	repo := *o.repo
 	repo.Spec.Image = o.snapshot.Image
 	return &repo
@@ -67,19 +67,19 @@ func (o origin) asScanned() *v1.ImageRepository {
 
 // repository returns the policy's ImageRepository if the policy may use it.
 func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
-	key := repository.Of(policy)
-	if err := w.Access.crossNamespace(policy.Namespace, key); err != nil {
+	key := repository.KeyOf(policy)
+	if err := w.Access.checkCrossNamespace(policy.Namespace, key); err != nil {
 		return nil, w.denied(err)
 	}
 	repo := &v1.ImageRepository{}
 	if err := w.Reader.Get(ctx, key, repo); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil, w.absent(ctx, policy, key)
+			return nil, w.notCached(ctx, policy, key)
 		}
 		return nil, err
 	}
-	w.apart.forget(client.ObjectKeyFromObject(policy))
-	if err := w.Access.granted(ctx, repo, policy.Namespace); err != nil {
+	w.missing.forget(client.ObjectKeyFromObject(policy))
+	if err := w.Access.check(ctx, repo, policy.Namespace); err != nil {
 		return nil, w.denied(err)
 	}
 	return repo, nil
@@ -93,9 +93,9 @@ func (w *ImagePolicies) denied(err error) error {
 	return err
 }
 
-// patience is how long a new policy says nothing while nothing is said about
+// initialGracePeriod is how long a new policy says nothing while nothing is said about
 // its new ImageRepository either.
-const patience = 5 * time.Minute
+const initialGracePeriod = 5 * time.Minute
 
 // unscanned says why there are no tags to select from. What is applied together
 // is scanned before anybody could read of it: such a policy just waits for the watch.
@@ -106,7 +106,7 @@ func (w *ImagePolicies) unscanned(policy *v1.ImagePolicy, repo *v1.ImageReposito
 		newer = repo.CreationTimestamp.Time
 	}
 	untouched := len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
-	left := patience - time.Since(newer)
+	left := initialGracePeriod - time.Since(newer)
 	if left > 0 && untouched && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
 		return outcome.Deferred(left, problem)
 	}
@@ -114,7 +114,7 @@ func (w *ImagePolicies) unscanned(policy *v1.ImagePolicy, repo *v1.ImageReposito
 }
 
 func missingTags(repo *v1.ImageRepository) error {
-	problem := failure(repo)
+	problem := failureMessage(repo)
 	switch {
 	case repo.Spec.Suspend:
 		problem = "its scans are suspended, resume it"
@@ -124,8 +124,8 @@ func missingTags(repo *v1.ImageRepository) error {
 	return fmt.Errorf("no tags of ImageRepository '%s/%s' are known: %s", repo.Namespace, repo.Name, problem)
 }
 
-// failure returns what is wrong with the repository, nothing if it is well.
-func failure(repo *v1.ImageRepository) string {
+// failureMessage returns what is wrong with the repository, nothing if it is well.
+func failureMessage(repo *v1.ImageRepository) string {
 	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 	if ready == nil || ready.Status != metav1.ConditionFalse {
 		return ""

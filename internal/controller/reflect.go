@@ -36,32 +36,32 @@ func reflect(policy v1.ReflectionPolicy, held *v1.ImageRef, name, tag string, re
 	return fetchDigest
 }
 
-// rests remembers which policies rest after a start of the process. Digests
+// digestDelays remembers which policies rest after a start of the process. Digests
 // that were up to date before it are not all fetched again at once: each is
 // due at some time within its interval.
-type rests struct {
-	perObject[rest]
+type digestDelays struct {
+	perObject[digestDelay]
 }
 
-type rest struct {
+type digestDelay struct {
 	uid   types.UID
 	until time.Time
 }
 
 // remaining returns how long the policy still rests, zero for not at all. One
 // that is seen for the first time rests for a part of its interval.
-func (r *rests) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
-	known := r.update(client.ObjectKeyFromObject(policy), func(known rest, found bool) rest {
+func (r *digestDelays) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
+	known := r.update(client.ObjectKeyFromObject(policy), func(known digestDelay, found bool) digestDelay {
 		if found && known.uid == policy.UID {
 			return known
 		}
 		pause := time.Duration(scan.Fraction(string(policy.UID)) * float64(policy.GetInterval()))
-		return rest{uid: policy.UID, until: now.Add(pause)}
+		return digestDelay{uid: policy.UID, until: now.Add(pause)}
 	})
 	return max(0, known.until.Sub(now))
 }
 
-// end ends the rest of a policy whose digest was fetched.
-func (r *rests) end(policy *v1.ImagePolicy) {
-	r.update(client.ObjectKeyFromObject(policy), func(rest, bool) rest { return rest{uid: policy.UID} })
+// finish ends the rest of a policy whose digest was fetched.
+func (r *digestDelays) clear(policy *v1.ImagePolicy) {
+	r.update(client.ObjectKeyFromObject(policy), func(digestDelay, bool) digestDelay { return digestDelay{uid: policy.UID} })
 }

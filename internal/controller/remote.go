@@ -32,19 +32,19 @@ var _ Repository = &registry.Repository{}
 // OpenRepository opens an image repository, without a request.
 type OpenRepository func(registry.Access) Repository
 
-// remoteTags is the tags and the images of one origin in the registry.
-type remoteTags struct {
-	images.Remote
-	from origin
+// registryReader is the tags and the images of one origin in the registry.
+type registryReader struct {
+	images.RegistryImages
+	source tagSource
 }
 
-// remote returns the tags of an origin. Each question needs one admission to the registry, and
+// newRegistryReader returns the tags of an origin. Each question needs one admission to the registry, and
 // credentials are read only when a request will be made. The repository's timeout spans all of
 // that.
-func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecycle.Begin) *remoteTags {
+func (w *ImagePolicies) newRegistryReader(policy *v1.ImagePolicy, from tagSource, begin lifecycle.ProgressFunc) *registryReader {
 	var mu sync.Mutex // guards begin: images may be read some at a time
 	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
-		access := accessOf(w.Auth, from.asScanned(), from.name)
+		access := accessOf(w.Auth, from.scannedRepository(), from.name)
 		access.Waiter = waiterOf(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
 		access.Admitted = func() {
 			mu.Lock()
@@ -55,13 +55,13 @@ func (w *ImagePolicies) remote(policy *v1.ImagePolicy, from origin, begin lifecy
 		defer repo.Close()
 		ctx, cancel := context.WithTimeout(ctx, from.repo.GetTimeout())
 		defer cancel()
-		return registryError(do(ctx, repo))
+		return classifyRegistryError(do(ctx, repo))
 	}
-	return &remoteTags{Remote: images.Remote{Name: from.name, Session: session}, from: from}
+	return &registryReader{RegistryImages: images.RegistryImages{Name: from.name, Session: session}, source: from}
 }
 
-// registryError gives an error of the packages registry and signature its kind.
-func registryError(err error) error {
+// classifyRegistryError gives an error of the packages registry and signature its kind.
+func classifyRegistryError(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return outcome.Deferred(busy.After, err)
 	}

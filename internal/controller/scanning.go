@@ -21,15 +21,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// scanning is one scan of an image repository.
-type scanning struct {
+// scanOperation is one scan of an image repository.
+type scanOperation struct {
 	*ImageRepositories
 	repo       *v1.ImageRepository
 	name       image.Name
 	exclusions scan.Exclusions
 	stored     store.Info // of the scan before
-	last       string     // the revision of the scan before
-	begun      time.Time  // when it was let in, zero where it was not
+	lastRevision       string     // the revision of the scan before
+	started      time.Time  // when it was let in, zero where it was not
 }
 
 // Scans is told of scans.
@@ -39,28 +39,28 @@ type Scans interface {
 }
 
 // scan lists the tags and notes what it found.
-func (s *scanning) scan(ctx context.Context, begin func()) (registry.TagList, error) {
+func (s *scanOperation) scan(ctx context.Context, begin func()) (registry.TagList, error) {
 	list, err := s.list(ctx, func() {
-		s.begun = time.Now()
+		s.started = time.Now()
 		begin()
 	})
 	if err == nil {
-		err = s.note(ctx, list)
+		err = s.record(ctx, list)
 	}
-	if s.Scans != nil && !s.undecided(ctx, err) {
-		s.Scans.Observe(s.name, s.outcome(err), s.took())
+	if s.Scans != nil && !s.isDeferred(ctx, err) {
+		s.Scans.Observe(s.name, s.outcome(err), s.duration())
 	}
 	return list, err
 }
 
-// undecided reports whether the scan is still to come, or was ended by the end
+// isDeferred reports whether the scan is still to come, or was ended by the end
 // of the process.
-func (s *scanning) undecided(ctx context.Context, err error) bool {
+func (s *scanOperation) isDeferred(ctx context.Context, err error) bool {
 	_, deferred := errors.AsType[*outcome.DeferredError](err)
 	return deferred || err != nil && ctx.Err() != nil
 }
 
-func (s *scanning) outcome(err error) string {
+func (s *scanOperation) outcome(err error) string {
 	switch {
 	case err != nil:
 		return outcome.Reason(err)
@@ -73,19 +73,19 @@ func (s *scanning) outcome(err error) string {
 
 // changed reports whether a scan that succeeded found other tags than the one
 // before.
-func (s *scanning) changed() bool { return outcome.Revision(s.repo) != s.last }
+func (s *scanOperation) changed() bool { return outcome.Revision(s.repo) != s.lastRevision }
 
-// took returns for how long the scan has been under way, 0 where it was not let in.
-func (s *scanning) took() time.Duration {
-	if s.begun.IsZero() {
+// duration returns for how long the scan has been under way, 0 where it was not let in.
+func (s *scanOperation) duration() time.Duration {
+	if s.started.IsZero() {
 		return 0
 	}
-	return time.Since(s.begun)
+	return time.Since(s.started)
 }
 
 // list lists the tags, less the excluded ones, once it is let in. The timeout
 // spans all of it, credentials and exclusions included.
-func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, error) {
+func (s *scanOperation) list(ctx context.Context, begin func()) (registry.TagList, error) {
 	access := accessOf(s.Auth, s.repo, s.name)
 	access.Waiter = waiterOf(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.Wake)
 	access.Admitted = begin
@@ -93,42 +93,42 @@ func (s *scanning) list(ctx context.Context, begin func()) (registry.TagList, er
 	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
 	defer cancel()
-	list, err := repo.List(ctx, s.known())
+	list, err := repo.List(ctx, s.knownFingerprint())
 	if err != nil {
-		return registry.TagList{}, registryError(err)
+		return registry.TagList{}, classifyRegistryError(err)
 	}
 	list.Tags, err = filter(ctx, list.Tags, s.exclusions)
 	return list, err
 }
 
-// known is the fingerprint of the list whose tags both the store and the status have.
-func (s *scanning) known() registry.Fingerprint {
-	if s.stored.Image != s.repo.Spec.Image || !held(s.stored).OfLastScan(s.repo) ||
+// knownFingerprint is the fingerprint of the list whose tags both the store and the status have.
+func (s *scanOperation) knownFingerprint() registry.Fingerprint {
+	if s.stored.Image != s.repo.Spec.Image || !storedOf(s.stored).MatchesLastScan(s.repo) ||
 		!slices.Equal(s.repo.Status.ObservedExclusionList, s.repo.GetExclusionList()) {
 		return ""
 	}
-	return s.seen.known(s.repo, s.stored.Revision)
+	return s.lists.fingerprint(s.repo, s.stored.Revision)
 }
 
-// filterStep is how many tags are filtered between two looks at the clock: an
+// filterBatch is how many tags are filtered between two looks at the clock: an
 // expression can take milliseconds for each.
-const filterStep = 16
+const filterBatch = 16
 
 // filter leaves the excluded tags out, for as long as ctx allows.
 func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
 	kept := tags[:0] // a list is long, and the caller's own
-	for some := range slices.Chunk(tags, filterStep) {
+	for some := range slices.Chunk(tags, filterBatch) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
 				"simplify its regular expressions, or raise spec.timeout", len(tags))
 		}
-		kept = exclusions.AppendKept(kept, some)
+		kept = exclusions.AppendRemaining(kept, some)
 	}
 	return kept, nil
 }
 
-// note notes in the store and the status what the scan found.
-func (s *scanning) note(ctx context.Context, list registry.TagList) error {
+// record notes in the store and the status what the scan found.
+func (s *scanOperation) record(ctx context.Context, list registry.TagList) error {
 	now := time.Now()
 	if list.Unchanged {
 		s.repo.Status.LastScanResult.ScanTime = metav1.NewTime(now).Rfc3339Copy()
@@ -137,13 +137,13 @@ func (s *scanning) note(ctx context.Context, list registry.TagList) error {
 	if err := s.save(ctx, list.Tags, now); err != nil {
 		return err
 	}
-	s.seen.note(s.repo, list.Fingerprint)
+	s.lists.put(s.repo, list.Fingerprint)
 	return nil
 }
 
-// save stores the tags before it notes them in the status, so that a status
+// saveFacts stores the tags before it notes them in the status, so that a status
 // never tells of tags that the store lacks.
-func (s *scanning) save(ctx context.Context, tags []string, now time.Time) error {
+func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) error {
 	previous, err := s.Store.Get(ctx, storeKey(s.repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -160,15 +160,15 @@ func (s *scanning) save(ctx context.Context, tags []string, now time.Time) error
 			return fmt.Errorf("tags could not be stored: %w", err)
 		}
 	}
-	if silent := s.tell(next, now); silent && changed && s.Saved != nil {
+	if silent := s.setStatus(next, now); silent && changed && s.Saved != nil {
 		s.Saved(ctx, client.ObjectKeyFromObject(s.repo))
 	}
 	return nil
 }
 
-// tell notes the tags in the status, and reports whether it says the same of them
+// setStatus notes the tags in the status, and reports whether it says the same of them
 // as before.
-func (s *scanning) tell(next scan.Snapshot, now time.Time) bool {
+func (s *scanOperation) setStatus(next scan.Snapshot, now time.Time) bool {
 	status := &s.repo.Status
 	result := &v1.ScanResult{
 		Revision:   next.Revision(),

@@ -12,48 +12,48 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// seenLists remembers the tag lists that were seen last, by their fingerprints. A
+// listCache remembers the tag lists that were seen last, by their fingerprints. A
 // registry that sends the same list again tells nothing new, and its tags need
 // not be read, filtered, sorted and compared to know that.
-type seenLists struct {
-	perObject[seenList]
+type listCache struct {
+	perObject[cachedList]
 }
 
-// seenList is a list, and what was made of it.
-type seenList struct {
+// cachedList is a list, and what was made of it.
+type cachedList struct {
 	fingerprint registry.Fingerprint
-	from        listOrigin
+	source        listSource
 	exclusions  []string
 	revision    string // of the tags that were kept of it
 }
 
-// listOrigin is where a list comes from.
-type listOrigin struct {
+// listSource is where a list comes from.
+type listSource struct {
 	uid      types.UID
 	image    string
 	insecure bool
 }
 
-func originOf(repo *v1.ImageRepository) listOrigin {
-	return listOrigin{uid: repo.UID, image: repo.Spec.Image, insecure: repo.Spec.Insecure}
+func listSourceOf(repo *v1.ImageRepository) listSource {
+	return listSource{uid: repo.UID, image: repo.Spec.Image, insecure: repo.Spec.Insecure}
 }
 
-// known returns the fingerprint of the list whose tags are those with a revision, that
+// knownFingerprint returns the fingerprint of the list whose tags are those with a revision, that
 // of no list where none is known.
-func (s *seenLists) known(repo *v1.ImageRepository, revision string) registry.Fingerprint {
+func (s *listCache) fingerprint(repo *v1.ImageRepository, revision string) registry.Fingerprint {
 	seen := s.get(client.ObjectKeyFromObject(repo))
-	if seen.from != originOf(repo) || seen.revision != revision || !slices.Equal(seen.exclusions, repo.GetExclusionList()) {
+	if seen.source != listSourceOf(repo) || seen.revision != revision || !slices.Equal(seen.exclusions, repo.GetExclusionList()) {
 		return ""
 	}
 	return seen.fingerprint
 }
 
-// note remembers the list that the repository's status tells of.
-func (s *seenLists) note(repo *v1.ImageRepository, fingerprint registry.Fingerprint) {
-	s.update(client.ObjectKeyFromObject(repo), func(seenList, bool) seenList {
-		return seenList{
+// record remembers the list that the repository's status tells of.
+func (s *listCache) put(repo *v1.ImageRepository, fingerprint registry.Fingerprint) {
+	s.update(client.ObjectKeyFromObject(repo), func(cachedList, bool) cachedList {
+		return cachedList{
 			fingerprint: fingerprint,
-			from:        originOf(repo),
+			source:        listSourceOf(repo),
 			exclusions:  slices.Clone(repo.GetExclusionList()),
 			revision:    repo.Status.LastScanResult.Revision,
 		}

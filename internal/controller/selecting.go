@@ -14,72 +14,72 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// search looks for the best tag of a policy.
-type search interface {
-	// best returns it, nil where there is none.
-	best(ctx context.Context) (*picked, error)
-	// try returns a tag that is not listed, nil where it does not pass.
-	try(ctx context.Context, tag string) (*picked, error)
-	// nothing says why there is none.
-	nothing() error
+// selector looks for the best tag of a policy.
+type selector interface {
+	// selectBest returns it, nil where there is none.
+	selectBest(ctx context.Context) (*selected, error)
+	// selectTag returns a tag that is not listed, nil where it does not pass.
+	selectTag(ctx context.Context, tag string) (*selected, error)
+	// noneSelected says why there is none.
+	noneSelected() error
 }
 
-// picked is what a policy selects.
-type picked struct {
+// selected is what a policy selects.
+type selected struct {
 	tag string
 	// digest is the one that was judged, empty where none was.
 	digest string
-	// after is when something else may be selected, zero where only a watch tells.
+	// nextCheck is when something else may be selected, zero where only a watch tells.
 	after time.Duration
 }
 
-func (p *picked) choice() *selection.Choice {
+func (p *selected) choice() *selection.Choice {
 	if p == nil {
 		return nil
 	}
 	return &selection.Choice{Tag: p.tag}
 }
 
-// search begins a search. Where there are no gates, no image is judged, and nothing
+// selector begins a search. Where there are no gates, no image is judged, and nothing
 // but the tags counts.
-func (w *ImagePolicies) search(
-	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from origin, remote *remoteTags,
-) (search, error) {
-	tags := &tagSearch{policy: policy, rule: rule, from: from}
+func (w *ImagePolicies) newSelector(
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from tagSource, remote *registryReader,
+) (selector, error) {
+	tags := &plainSelector{policy: policy, rule: rule, source: from}
 	if policy.Spec.HasGates() {
-		return w.gated(ctx, tags, remote)
+		return w.newGatedSelector(ctx, tags, remote)
 	}
 	policy.Status.Candidates = nil
 	return tags, nil
 }
 
-// tagSearch looks for the tag that the rule selects.
-type tagSearch struct {
+// plainSelector looks for the tag that the rule selects.
+type plainSelector struct {
 	policy *v1.ImagePolicy
 	rule   *selection.Rule
-	from   origin
+	source   tagSource
 }
 
-func (t *tagSearch) best(ctx context.Context) (*picked, error) {
+func (t *plainSelector) selectBest(ctx context.Context) (*selected, error) {
 	selector := t.rule.Selector()
-	if err := t.from.inSteps(ctx, selector.Add); err != nil {
+	if err := t.source.inSteps(ctx, selector.Add); err != nil {
 		return nil, err
 	}
 	if choice, found := selector.Best(); found {
-		return &picked{tag: choice.Tag}, nil
+		return &selected{tag: choice.Tag}, nil
 	}
 	return nil, nil
 }
 
-func (t *tagSearch) try(_ context.Context, tag string) (*picked, error) {
-	return &picked{tag: tag}, nil
+func (t *plainSelector) selectTag(_ context.Context, tag string) (*selected, error) {
+	return &selected{tag: tag}, nil
 }
 
-func (t *tagSearch) nothing() error {
-	return outcome.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.from))
+func (t *plainSelector) noneSelected() error {
+	return outcome.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.source))
 }
 
-func noTag(rule *selection.Rule, from origin) error {
+func noTag(rule *selection.Rule, from tagSource) error {
 	if len(from.snapshot.Tags) == 0 {
 		return fmt.Errorf("no tag selected: image '%s' has no tags of images, or spec.exclusionList of ImageRepository '%s/%s' "+
 			"leaves all of them out", from.snapshot.Image, from.repo.Namespace, from.repo.Name)
@@ -90,16 +90,16 @@ func noTag(rule *selection.Rule, from origin) error {
 		len(from.snapshot.Tags), from.snapshot.Image, rule, example.Tag, example.Reason)
 }
 
-// selectStep is how many tags are looked at between two looks at the clock: a
+// selectBatch is how many tags are looked at between two looks at the clock: a
 // filterTags.pattern can take milliseconds for each.
-const selectStep = 64
+const selectBatch = 64
 
 // inSteps looks at the tags, some of them at a time. That takes no longer than a scan of the
 // repository may, and ends with ctx.
-func (o origin) inSteps(ctx context.Context, look func(tags []string)) error {
+func (o tagSource) inSteps(ctx context.Context, look func(tags []string)) error {
 	ctx, cancel := context.WithTimeout(ctx, o.repo.GetTimeout())
 	defer cancel()
-	for some := range slices.Chunk(o.snapshot.Tags, selectStep) {
+	for some := range slices.Chunk(o.snapshot.Tags, selectBatch) {
 		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("no tag was selected within %s, the timeout of ImageRepository '%s/%s' with its %d tags: "+
 				"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository",

@@ -59,10 +59,10 @@ func TestSelectingEndsWithTheProcess(t *testing.T) {
 	w.scanned(g, "1.0.0")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	from := origin{repo: w.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now())}
+	from := tagSource{repo: w.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now())}
 	rule, err := selection.Compile(&w.policy.Spec)
 	g.Expect(err).NotTo(HaveOccurred())
-	_, err = (&tagSearch{policy: w.policy, rule: rule, from: from}).best(ctx)
+	_, err = (&plainSelector{policy: w.policy, rule: rule, source: from}).selectBest(ctx)
 	g.Expect(err).To(MatchError(context.Canceled))
 }
 

@@ -35,8 +35,8 @@ type Options struct {
 	Registry *registry.Client
 	// Store keeps the tags: written by the one reconciler, read by the other.
 	Store *store.Store
-	// Verifiers check the signatures of images.
-	Verifiers Verifiers
+	// VerifierFactory check the signatures of images.
+	Verifiers VerifierFactory
 	// Publisher publishes events.
 	Publisher lifecycle.Publisher
 	// Durations is told of every reconcile.
@@ -64,10 +64,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1.ImagePolicy{}, repositoryIndex, indexByRepository); err != nil {
 		return fmt.Errorf("ImagePolicies can't be indexed: %w", err)
 	}
-	if err := mgr.Add(&sweeper{reader: mgr.GetClient(), store: o.Store}); err != nil {
+	if err := mgr.Add(&storeCleaner{reader: mgr.GetClient(), store: o.Store}); err != nil {
 		return err
 	}
-	find, policies := dependents{mgr.GetClient()}, &inbox{}
+	find, policies := dependents{mgr.GetClient()}, &requestQueue{}
 	if err := o.setupRepositories(mgr, find, policies); err != nil {
 		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
 	}
@@ -77,13 +77,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *inbox) error {
-	repositories := &inbox{}
+func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *requestQueue) error {
+	repositories := &requestQueue{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.start)).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.setQueue)).
 		WithOptions(o.controller()).
-		Complete(shell(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
+		Complete(newReconciler(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
 			Auth:  o.Auth,
 			Open:  o.open,
 			Store: o.Store,
@@ -96,7 +96,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 		}))
 }
 
-func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *inbox) error {
+func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requestQueue) error {
 	reader := mgr.GetClient()
 	ofRepository := func(ctx context.Context, repo client.Object) []reconcile.Request {
 		return find.ofRepository(ctx, client.ObjectKeyFromObject(repo))
@@ -104,16 +104,16 @@ func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *inbo
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
 		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](policies.start)).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](policies.setQueue)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
 		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
 			builder.WithPredicates(onlyUpdates(predicate.LabelChangedPredicate{}.Update)))
 	}
-	return b.Complete(shell(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
+	return b.Complete(newReconciler(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
 		Reader:            reader,
 		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
-		Shard:             Shard{Selector: o.Shard, Live: mgr.GetAPIReader()},
+		Shard:             Shard{Selector: o.Shard, APIReader: mgr.GetAPIReader()},
 		Auth:              o.Auth,
 		Open:              o.open,
 		Store:             o.Store,
@@ -130,10 +130,10 @@ func (o Options) controller() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}
 }
 
-func shell[T lifecycle.Object](mgr ctrl.Manager, o Options, kind string, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
+func newReconciler[T lifecycle.Object](mgr ctrl.Manager, o Options, kind string, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
 	return &lifecycle.Reconciler[T]{
 		Client:    mgr.GetClient(),
-		Live:      mgr.GetAPIReader(),
+		APIReader:      mgr.GetAPIReader(),
 		Worker:    worker,
 		Publisher: o.Publisher,
 		Kind:      kind,

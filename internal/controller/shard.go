@@ -24,90 +24,90 @@ type Shard struct {
 	// Selector selects the shard's objects. All of them belong to it where it
 	// is nil or empty.
 	Selector labels.Selector
-	// Live reads from the API server, whatever the labels.
-	Live client.Reader
+	// APIReader reads from the API server, whatever the labels.
+	APIReader client.Reader
 }
 
-// place is where an ImageRepository is that is not in the cache.
-type place int
+// location is where an ImageRepository is that is not in the cache.
+type location int
 
 const (
-	nowhere   place = iota // it does not exist
-	elsewhere              // it belongs to another shard
-	arriving               // it belongs to this shard, and the cache lags behind
+	absent   location = iota // it does not exist
+	otherShard              // it belongs to another shard
+	pending               // it belongs to this shard, and the cache lags behind
 )
 
-// find says where an ImageRepository is that the cache does not have. It costs
+// locate says where an ImageRepository is that the cache does not have. It costs
 // a request for the object's metadata, and none where there is but one shard.
-func (s Shard) find(ctx context.Context, name types.NamespacedName) (place, error) {
+func (s Shard) locate(ctx context.Context, name types.NamespacedName) (location, error) {
 	if s.Selector == nil || s.Selector.Empty() {
-		return nowhere, nil
+		return absent, nil
 	}
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(v1.GroupVersion.WithKind(v1.ImageRepositoryKind))
-	err := s.Live.Get(ctx, name, object)
+	err := s.APIReader.Get(ctx, name, object)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nowhere, nil
+		return absent, nil
 	case err != nil:
-		return nowhere, fmt.Errorf("looking for ImageRepository '%s' in other shards: %w", name, err)
+		return absent, fmt.Errorf("looking for ImageRepository '%s' in other shards: %w", name, err)
 	case s.Selector.Matches(labels.Set(object.Labels)):
-		return arriving, nil
+		return pending, nil
 	default:
-		return elsewhere, nil
+		return otherShard, nil
 	}
 }
 
-// absent says why the policy's ImageRepository can't be had. Objects that are
+// notCached says why the policy's ImageRepository can't be had. Objects that are
 // moved to another shard get there one after the other, so a policy that is
 // ready stays as it is until its repository was found elsewhere at two looks.
-func (w *ImagePolicies) absent(ctx context.Context, policy *v1.ImagePolicy, repo types.NamespacedName) error {
-	where, err := w.Shard.find(ctx, repo)
+func (w *ImagePolicies) notCached(ctx context.Context, policy *v1.ImagePolicy, repo types.NamespacedName) error {
+	where, err := w.Shard.locate(ctx, repo)
 	if err == nil && repo.Namespace != policy.Namespace {
-		err = w.mayKnow(ctx, policy.Namespace, repo, where)
+		err = w.checkVisible(ctx, policy.Namespace, repo, where)
 	}
 	if err != nil {
 		return w.denied(err)
 	}
 	name := client.ObjectKeyFromObject(policy)
-	if where == nowhere {
-		w.apart.forget(name)
+	if where == absent {
+		w.missing.forget(name)
 		return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
 			fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", repo))
 	}
 	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
 		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
-	left := w.RequeueDependency - w.apart.since(name, time.Now())
-	if where == arriving || left > 0 && outcome.ReadyNow(policy) {
+	left := w.RequeueDependency - w.missing.duration(name, time.Now())
+	if where == pending || left > 0 && outcome.ReadyNow(policy) {
 		return outcome.Deferred(max(left, time.Second), problem)
 	}
 	return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
 
-// mayKnow returns an AccessDeniedError unless there is such a repository, in another
+// checkVisible returns an AccessDeniedError unless there is such a repository, in another
 // namespace, that lets a policy in the namespace refer to it.
-func (w *ImagePolicies) mayKnow(ctx context.Context, namespace string, name types.NamespacedName, where place) error {
-	if where == nowhere {
-		return notShared(name, namespace)
+func (w *ImagePolicies) checkVisible(ctx context.Context, namespace string, name types.NamespacedName, where location) error {
+	if where == absent {
+		return notSharedError(name, namespace)
 	}
 	repo := &v1.ImageRepository{}
-	if err := w.Shard.Live.Get(ctx, name, repo); err != nil {
+	if err := w.Shard.APIReader.Get(ctx, name, repo); err != nil {
 		if apierrors.IsNotFound(err) {
-			return notShared(name, namespace)
+			return notSharedError(name, namespace)
 		}
 		return err
 	}
-	return w.Access.granted(ctx, repo, namespace)
+	return w.Access.check(ctx, repo, namespace)
 }
 
-// absences remembers since when policies are in another shard than their
+// missingSince remembers since when policies are in another shard than their
 // repositories.
-type absences struct {
+type missingSince struct {
 	perObject[time.Time]
 }
 
-// since returns for how long the policy has been apart. The first call begins it.
-func (a *absences) since(policy types.NamespacedName, now time.Time) time.Duration {
+// duration returns for how long the policy has been apart. The first call begins it.
+func (a *missingSince) duration(policy types.NamespacedName, now time.Time) time.Duration {
 	begun := a.update(policy, func(begun time.Time, found bool) time.Time {
 		if found {
 			return begun

@@ -37,7 +37,7 @@ func sharded(t *testing.T, w *world, repository labels.Set) *int {
 			return c.Get(ctx, key, obj, opts...)
 		},
 	})
-	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), Live: live}
+	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), APIReader: live}
 	return &asked
 }
 
@@ -92,18 +92,18 @@ func TestAPolicyThatMovesStaysReady(t *testing.T) {
 
 	w.policies.Reader = here
 	g.Expect(w.settle()).To(Succeed())
-	g.Expect(w.policies.apart.values).To(BeEmpty(), "the next move has its own time")
+	g.Expect(w.policies.missing.values).To(BeEmpty(), "the next move has its own time")
 
 	sharded(t, w, labels.Set{"shard": "b"})
 	_, ok = errors.AsType[*outcome.DeferredError](w.settle())
 	g.Expect(ok).To(BeTrue())
-	w.policies.apart.values[client.ObjectKeyFromObject(w.policy)] = time.Now().Add(-30 * time.Second)
+	w.policies.missing.values[client.ObjectKeyFromObject(w.policy)] = time.Now().Add(-30 * time.Second)
 	g.Expect(w.settle()).To(HaveOccurred())
 	g.Expect(apimeta.IsStatusConditionFalse(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
 	g.Expect(w.policy.Status.LatestRef).To(Equal(before.Status.LatestRef))
 
 	g.Expect(w.policies.Forget(t.Context(), client.ObjectKeyFromObject(w.policy))).To(Succeed())
-	g.Expect(w.policies.apart.values).To(BeEmpty())
+	g.Expect(w.policies.missing.values).To(BeEmpty())
 }
 
 func TestAShardThatCantBeAskedIsRetried(t *testing.T) {
@@ -111,7 +111,7 @@ func TestAShardThatCantBeAskedIsRetried(t *testing.T) {
 	w := newWorld(t)
 	sharded(t, w, nil)
 	down := errors.New("API server down")
-	w.policies.Shard.Live = interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
+	w.policies.Shard.APIReader = interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return down
 		},

@@ -18,8 +18,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
-// Verifiers makes the verifiers of policies.
-type Verifiers interface {
+// VerifierFactory makes the verifiers of policies.
+type VerifierFactory interface {
 	// Verifier returns the one of a policy that has spec.verify. It reads Secrets.
 	Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error)
 	// Forget drops what is remembered of a policy that is gone.
@@ -34,8 +34,8 @@ func (w *ImagePolicies) verifier(ctx context.Context, policy *v1.ImagePolicy) (i
 	return w.Verifiers.Verifier(ctx, policy)
 }
 
-// Signatures makes the verifiers of policies, by the Secrets in their namespaces.
-type Signatures struct {
+// SignatureVerifiers makes the verifiers of policies, by the Secrets in their namespaces.
+type SignatureVerifiers struct {
 	// Reader reads Secrets.
 	Reader client.Reader
 	// Public is the trusted root of policies that name none.
@@ -43,11 +43,11 @@ type Signatures struct {
 	// Retry is the time between two looks at a Secret that can't be used.
 	Retry time.Duration
 
-	made perObject[madeVerifier]
+	cached perObject[cachedVerifier]
 }
 
-// madeVerifier is the verifier of a policy's generation and a Secret's version.
-type madeVerifier struct {
+// cachedVerifier is the verifier of a policy's generation and a Secret's version.
+type cachedVerifier struct {
 	uid        types.UID
 	generation int64
 	secret     string
@@ -55,7 +55,7 @@ type madeVerifier struct {
 }
 
 // Verifier implements Verifiers.
-func (s *Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
+func (s *SignatureVerifiers) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
 	secret, err := images.Secret(ctx, s.Reader, policy)
 	if errors.Is(err, images.ErrNoSecret) {
 		return nil, outcome.Waiting(v1.VerificationErrorReason, s.Retry, err)
@@ -63,24 +63,24 @@ func (s *Signatures) Verifier(ctx context.Context, policy *v1.ImagePolicy) (imag
 	if err != nil {
 		return nil, err
 	}
-	now := madeVerifier{uid: policy.UID, generation: policy.Generation, secret: string(secret.UID) + secret.ResourceVersion}
+	now := cachedVerifier{uid: policy.UID, generation: policy.Generation, secret: string(secret.UID) + secret.ResourceVersion}
 	name := client.ObjectKeyFromObject(policy)
-	made := s.made.get(name)
+	made := s.cached.get(name)
 	if now.verifier = made.verifier; made != now {
 		if now.verifier, err = images.NewVerifier(policy, secret, s.Public); err != nil {
-			return nil, s.unusable(policy, secret, err)
+			return nil, s.classifyRuleError(policy, secret, err)
 		}
-		s.made.update(name, func(madeVerifier, bool) madeVerifier { return now })
+		s.cached.update(name, func(cachedVerifier, bool) cachedVerifier { return now })
 	}
 	return now.verifier, nil
 }
 
 // Forget drops what was made for a policy that is gone.
-func (s *Signatures) Forget(policy types.NamespacedName) { s.made.forget(policy) }
+func (s *SignatureVerifiers) Forget(policy types.NamespacedName) { s.cached.forget(policy) }
 
-// unusable gives the error about a rule its kind. Where there is a Secret, it may be that,
+// classifyRuleError gives the error about a rule its kind. Where there is a Secret, it may be that,
 // whose changes no watch sees.
-func (s *Signatures) unusable(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
+func (s *SignatureVerifiers) classifyRuleError(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
 	if secret.Name == "" {
 		return outcome.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))
 	}

@@ -13,22 +13,22 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// sweeper removes the tags of objects that vanished, or went to another shard,
+// storeCleaner removes the tags of objects that vanished, or went to another shard,
 // while nobody watched. The store is this shard's alone. It runs once, when the process starts or becomes the leader.
-type sweeper struct {
+type storeCleaner struct {
 	reader client.Reader
 	store  *store.Store
 }
 
 // Start sweeps the store.
-func (s *sweeper) Start(ctx context.Context) error {
-	if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+func (s *storeCleaner) Start(ctx context.Context) error {
+	if err := s.clean(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("the tag store can't be swept: %w", err)
 	}
 	return nil // a process that ends leaves it to the next
 }
 
-func (s *sweeper) sweep(ctx context.Context) error {
+func (s *storeCleaner) clean(ctx context.Context) error {
 	// the store is read before the objects: what is stored meanwhile belongs
 	// to an object that is not on the list yet
 	stored, err := s.store.Keys(ctx)

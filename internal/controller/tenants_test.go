@@ -43,7 +43,7 @@ func TestStrangersDontLearnWhatExists(t *testing.T) {
 		}
 		w.policies.Reader, w.policies.Access.Reader = reader, reader
 		if w.policies.Shard.Selector != nil {
-			w.policies.Reader, w.policies.Shard.Live = newReader(t), reader
+			w.policies.Reader, w.policies.Shard.APIReader = newReader(t), reader
 		}
 		waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
 		NewWithT(t).Expect(ok).To(BeTrue(), "got %v", waiting)
@@ -91,7 +91,7 @@ func TestFriendsInOtherShardsAreTold(t *testing.T) {
 	w.repo.Labels = labels.Set{"shard": "b"}
 	reader := newReader(t, w.repo)
 	w.policies.Reader, w.policies.Access.Reader = newReader(t), reader
-	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), Live: reader}
+	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), APIReader: reader}
 	waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.Error()).To(ContainSubstring("belongs to another controller than this ImagePolicy"))

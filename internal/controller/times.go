@@ -16,26 +16,26 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// timesBudget is of how many images the times are read in one reconcile. Others get
+// maxTimeReads is of how many images the times are read in one reconcile. Others get
 // their turn before the next ones.
-const timesBudget = 64
+const maxTimeReads = 64
 
-var errTimesUnread = errors.New("there are more images whose times are to be read")
+var errTimesMissing = errors.New("there are more images whose times are to be read")
 
-// timed returns the rule with the times that it compares.
-func (w *ImagePolicies) timed(ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags) (*selection.Rule, error) {
+// withTimes returns the rule with the times that it compares.
+func (w *ImagePolicies) withTimes(ctx context.Context, rule *selection.Rule, from tagSource, remote *registryReader) (*selection.Rule, error) {
 	switch rule.Times() {
 	case v1.TimeFirstSeen:
-		return rule.With(firstSeen(from)), nil
+		return rule.WithTimes(firstSeen(from)), nil
 	case v1.TimeCreated:
-		facts, err := w.created(ctx, rule, from, remote)
-		return rule.With(createdOf(facts, from.snapshot)), err
+		facts, err := w.createdTimes(ctx, rule, from, remote)
+		return rule.WithTimes(createdOf(facts, from.snapshot)), err
 	default:
 		return rule, nil
 	}
 }
 
-func firstSeen(from origin) selection.Times {
+func firstSeen(from tagSource) selection.Times {
 	return func(tag string) (int64, string) {
 		at, found := from.snapshot.FirstSeenAt(tag)
 		if !found {
@@ -45,7 +45,7 @@ func firstSeen(from origin) selection.Times {
 	}
 }
 
-func createdOf(facts map[string]admission.Fact, snapshot scan.Snapshot) selection.Times {
+func createdOf(facts map[string]admission.ImageInfo, snapshot scan.Snapshot) selection.Times {
 	return func(tag string) (int64, string) {
 		fact := facts[tag]
 		switch {
@@ -58,44 +58,44 @@ func createdOf(facts map[string]admission.Fact, snapshot scan.Snapshot) selectio
 	}
 }
 
-// created returns when the images of the tags were created. Those of new tags are
+// createdTimes returns when the images of the tags were created. Those of new tags are
 // read, some of them at a time: until all are known, nothing is selected anew.
-func (w *ImagePolicies) created(
-	ctx context.Context, rule *selection.Rule, from origin, remote *remoteTags,
-) (map[string]admission.Fact, error) {
+func (w *ImagePolicies) createdTimes(
+	ctx context.Context, rule *selection.Rule, from tagSource, remote *registryReader,
+) (map[string]admission.ImageInfo, error) {
 	facts, err := w.Store.Facts(ctx, storeKey(from.repo))
 	if err != nil {
 		return nil, err
 	}
-	considered, err := from.considered(ctx, rule)
+	considered, err := from.candidates(ctx, rule)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	unread := slices.DeleteFunc(considered, func(tag string) bool { return !isUnread(facts[tag], now) })
+	unread := slices.DeleteFunc(considered, func(tag string) bool { return !needsRead(facts[tag], now) })
 	if len(unread) == 0 {
 		return facts, nil
 	}
-	some := unread[:min(len(unread), timesBudget)]
+	some := unread[:min(len(unread), maxTimeReads)]
 	learned, err := admission.ReadCreated(ctx, remote, some, facts, now)
-	if unsaved := w.save(ctx, from, learned); unsaved != nil {
+	if unsaved := w.saveFacts(ctx, from, learned); unsaved != nil {
 		err = unsaved // not to go on at once: it would ask for the same again
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(some) < len(unread):
-		return nil, outcome.Deferred(goOn, errTimesUnread)
+		return nil, outcome.Deferred(yieldDelay, errTimesMissing)
 	}
 	maps.Copy(facts, learned)
 	return facts, nil
 }
 
-// absence is how long a tag for which the registry had no image is not read again.
-const absence = 24 * time.Hour
+// notFoundTTL is how long a tag for which the registry had no image is not read again.
+const notFoundTTL = 24 * time.Hour
 
-// isUnread reports whether the image of a tag is to be read.
-func isUnread(fact admission.Fact, now time.Time) bool {
+// needsRead reports whether the image of a tag is to be read.
+func needsRead(fact admission.ImageInfo, now time.Time) bool {
 	gone := fact.Digest == "" && fact.Created == admission.CreatedUnsaid
-	return fact.Created == admission.CreatedUnread || gone && !now.Before(time.Unix(fact.Seen, 0).Add(absence))
+	return fact.Created == admission.CreatedUnread || gone && !now.Before(time.Unix(fact.DigestSince, 0).Add(notFoundTTL))
 }

@@ -117,7 +117,7 @@ func TestTimesAreReadAPartAtATime(t *testing.T) {
 			w.down = nil
 			if parts == 3 {
 				w.down = errors.New("registry down")
-				w.policies.judged = perObject[judged]{} // as a new process begins
+				w.policies.evaluations = perObject[evaluationMemory]{} // as a new process begins
 			}
 		}
 		g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-358"), "created last")

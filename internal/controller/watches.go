@@ -25,7 +25,7 @@ import (
 const repositoryIndex = ".spec.imageRepositoryRef"
 
 func indexByRepository(obj client.Object) []string {
-	return []string{repository.Of(obj.(*v1.ImagePolicy)).String()}
+	return []string{repository.KeyOf(obj.(*v1.ImagePolicy)).String()}
 }
 
 // dependents finds the policies that something else than their own change
@@ -43,7 +43,7 @@ func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName)
 // ofNamespace returns the policies whose access to an ImageRepository depends
 // on the labels of a namespace: those in it that refer to another.
 func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
-	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repository.Of(policy).Namespace != policy.Namespace },
+	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repository.KeyOf(policy).Namespace != policy.Namespace },
 		client.InNamespace(namespace.GetName()))
 }
 
@@ -70,12 +70,12 @@ func repositoryChanges() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok := e.ObjectOld.(*v1.ImageRepository)
 			after, ok2 := e.ObjectNew.(*v1.ImageRepository)
-			return ok && ok2 && concernsPolicies(before, after)
+			return ok && ok2 && affectsPolicies(before, after)
 		},
 	}
 }
 
-func concernsPolicies(before, after *v1.ImageRepository) bool {
+func affectsPolicies(before, after *v1.ImageRepository) bool {
 	return before.UID != after.UID ||
 		outcome.Revision(before) != outcome.Revision(after) ||
 		before.Status.ObservedImage != after.Status.ObservedImage ||

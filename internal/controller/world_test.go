@@ -44,7 +44,7 @@ type world struct {
 	signed map[string]string
 	key    string
 	fault  error
-	// why nobody is let in, and how many are inside
+	// reason nobody is let in, and how many are inside
 	busy   error
 	inside int
 	// requests that were made: "list", "digest TAG" or "head TAG"
@@ -183,7 +183,7 @@ func (w *world) digestOf(tag string) (string, error) {
 	return w.digest, w.down
 }
 
-// scanned makes the store hold the tags, and the status say so, whatever the
+// readyResult makes the store hold the tags, and the status say so, whatever the
 // registry has.
 func (w *world) scanned(g Gomega, tags ...string) {
 	snapshot := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, tags, time.Now())
@@ -208,7 +208,7 @@ func noBegin(string) {}
 func (w *world) settle() error {
 	before := w.policy.DeepCopy()
 	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
-	outcome.Settle(before, w.policy, result, err, time.Now())
+	outcome.Apply(before, w.policy, result, err, time.Now())
 	return err
 }
 

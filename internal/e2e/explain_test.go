@@ -141,9 +141,9 @@ func (s *scene) checkGates(private *stage.Registry) {
 		p.Spec.Platforms, p.Spec.Exclude = []string{"linux/amd64", "linux/arm64"}, []string{"1.3.0"}
 		p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
 	}))
-	for by, args := range map[explain.JudgedBy][]string{explain.ByController: nil, explain.ByExplain: {"--gates"}} {
+	for by, args := range map[explain.EvaluatedBy][]string{explain.ByController: nil, explain.ByExplain: {"--gates"}} {
 		got := s.explained(shop, args...)
-		s.Expect(got.Gates.JudgedBy).To(Equal(by))
+		s.Expect(got.Gates.EvaluatedBy).To(Equal(by))
 		s.Expect(got.PassedOver).To(ConsistOf(And(HaveField("Tag", "1.2.0"), HaveField("Gate", v1.GatePlatforms))))
 		s.Expect(got.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", shop.Status.LatestRef.Digest),
 			HaveField("Verdict", v1.CandidatePassed)))

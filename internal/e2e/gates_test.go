@@ -100,7 +100,7 @@ func TestMinimumAge(t *testing.T) {
 	s.push("app", "1.1.0", "says so too, but was not there")
 	pushed := time.Now()
 	request(s, repo)
-	s.Eventually(func() []string { return candidates(refresh(s, policy)) }).Should(Equal([]string{"1.1.0 Ripening minimumAge", "1.0.0 Passed"}))
+	s.Eventually(func() []string { return candidates(refresh(s, policy)) }).Should(Equal([]string{"1.1.0 Pending minimumAge", "1.0.0 Passed"}))
 	ripe := policy.Status.Candidates[0].EligibleAt.Time
 	s.Expect(ripe).To(BeTemporally("~", pushed.Add(age), 3*time.Second))
 

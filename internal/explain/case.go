@@ -28,10 +28,10 @@ type Case struct {
 	rule       *selection.Rule
 	gates      admission.Gates
 	exclusions scan.Exclusions
-	// timeless says that the rule compares times which are not known.
-	timeless bool
+	// needsNoTimes says that the rule compares times which are not known.
+	needsNoTimes bool
 	// created has when the images were created, nil where that was not read.
-	created map[string]admission.Fact
+	created map[string]admission.ImageInfo
 }
 
 // Live reports whether the objects were read from a cluster, which has a status.
@@ -87,9 +87,9 @@ type Listing struct {
 	Partial bool
 }
 
-// Doubted returns the tag that the registry has to be asked for, as the
+// NeedsConfirmation returns the tag that the registry has to be asked for, as the
 // controller does before a policy moves down, empty for none.
-func (c *Case) Doubted(tags []string, now time.Time) string {
+func (c *Case) NeedsConfirmation(tags []string, now time.Time) string {
 	current := c.Policy.Status.LatestRef
 	if current == nil {
 		return ""
@@ -99,7 +99,7 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best need not pass
 		choice = &best
 	}
-	if !repository.Doubtful(c.rule, c.Repository, scanned, choice, current) {
+	if !repository.NeedsConfirmation(c.rule, c.Repository, scanned, choice, current) {
 		return ""
 	}
 	return current.Tag
@@ -107,12 +107,12 @@ func (c *Case) Doubted(tags []string, now time.Time) string {
 
 // scanned returns what a scan that lists these tags finds.
 func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
-	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendKept(nil, tags), now)
+	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendRemaining(nil, tags), now)
 }
 
 // Ranking returns the candidates, best first.
 func (c *Case) Ranking(l Listing) iter.Seq[selection.Choice] {
-	considered := c.exclusions.AppendKept(nil, l.Tags)
+	considered := c.exclusions.AppendRemaining(nil, l.Tags)
 	if l.Unlisted != "" {
 		considered = append(considered, l.Unlisted)
 	}

@@ -17,19 +17,19 @@ type Options struct {
 	Tag string
 	// TagExists says that the registry has that tag, whatever it lists.
 	TagExists bool
-	// Trials are what came of judging the candidates, nil for what the status says.
-	Trials *Trials
+	// GateResults are what came of judging the candidates, nil for what the status says.
+	GateResults *GateResults
 	// Now is the time of the explanation.
 	Now time.Time
 }
 
 // Explain says what becomes of the tags, and why.
 func (c *Case) Explain(l Listing, o Options) *Result {
-	if o.Trials == nil {
-		o.Trials = new(c.Observed())
+	if o.GateResults == nil {
+		o.GateResults = new(c.Observed())
 	}
 	ranked := slices.Collect(c.Ranking(l))
-	if c.timeless && len(ranked) > 0 {
+	if c.needsNoTimes && len(ranked) > 0 {
 		ranked[0].Key = "" // it is no time that is known
 	}
 	tags := slices.Clone(l.Tags)
@@ -44,7 +44,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 		Policy:     c.policy(),
 		Repository: c.repository(o.Now),
 		Rule:       c.rule.String(),
-		Gates:      c.reportedGates(*o.Trials),
+		Gates:      c.reportedGates(*o.GateResults),
 		RunnersUp:  []Candidate{},
 		Notes:      []Note{},
 		Tags: Tags{
@@ -61,11 +61,11 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 	}
 	c.part(r, ranked, o)
 	if o.Tag != "" {
-		r.Tag = c.story(r, o, l, slices.Contains(tags, o.Tag), ranked)
+		r.Tag = c.explainTag(r, o, l, slices.Contains(tags, o.Tag), ranked)
 	}
 	c.noteHeldBack(r, ranked)
 	c.noteTimes(r, ranked)
-	c.noteGates(r, *o.Trials)
+	c.noteGates(r, *o.GateResults)
 	return r
 }
 

@@ -110,23 +110,23 @@ func TestStory(t *testing.T) {
 		reason string
 		tag    string
 		exists bool
-		want   explain.Story
+		want   explain.TagExplanation
 	}{
-		{"the winner says what it beats", "v1.10.0", false, explain.Story{Verdict: explain.Selected, Rank: 1, Key: "v1.10.0",
+		{"the winner says what it beats", "v1.10.0", false, explain.TagExplanation{Verdict: explain.Selected, Rank: 1, Key: "v1.10.0",
 			Reason: `is the winner of 4 candidates, before 1.10.0: they compare as equal, and "v1.10.0" is greater than "1.10.0" in byte order`}},
-		{"a candidate says what it is behind", "1.0.0", false, explain.Story{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
+		{"a candidate says what it is behind", "1.0.0", false, explain.TagExplanation{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
 			Reason: `is a candidate, and ranks 4 of 4, behind v1.10.0: "v1.10.0" is a higher version than "1.0.0"`}},
-		{"a rejected one says why", "2.0.0", false, explain.Story{Verdict: explain.Rejected, Cause: "OutOfRange",
+		{"a rejected one says why", "2.0.0", false, explain.TagExplanation{Verdict: explain.Rejected, Cause: "OutOfRange",
 			Reason: `is outside the range "1.x": "2.0.0" does not have same major version as "1.x"`}},
-		{"an excluded one says by what", "dev-1", false, explain.Story{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
+		{"an excluded one says by what", "dev-1", false, explain.TagExplanation{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
 			Reason: `is excluded by spec.exclusionList[0] "^dev-"`}},
-		{"what is not there would be selected", "1.11.0", false, explain.Story{Verdict: explain.NotListed,
+		{"what is not there would be selected", "1.11.0", false, explain.TagExplanation{Verdict: explain.NotListed,
 			Reason: "is not in the registry; it would be selected"}},
-		{"or not", "1.1.0", false, explain.Story{Verdict: explain.NotListed,
+		{"or not", "1.1.0", false, explain.TagExplanation{Verdict: explain.NotListed,
 			Reason: `is not in the registry; it would be a candidate, behind v1.10.0: "v1.10.0" is a higher version than "1.1.0"`}},
-		{"what would be rejected need not be pushed", "3.0.0", false, explain.Story{Verdict: explain.NotListed, Cause: "OutOfRange",
+		{"what would be rejected need not be pushed", "3.0.0", false, explain.TagExplanation{Verdict: explain.NotListed, Cause: "OutOfRange",
 			Reason: `is not in the registry; it is outside the range "1.x": "3.0.0" does not have same major version as "1.x"`}},
-		{"lists can lack tags", "1.11.0", true, explain.Story{Verdict: explain.NotListed,
+		{"lists can lack tags", "1.11.0", true, explain.TagExplanation{Verdict: explain.NotListed,
 			Reason: "is in the registry, but missing from its list of tags, which is what is selected from; it would be selected"}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -241,9 +241,9 @@ func TestDoubtedIsTheControllersDoubt(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.5.0", "1.0.0")
 	g.Expect(c.Compile()).To(Succeed())
-	g.Expect(c.Doubted([]string{"1.0.0"}, now)).To(Equal("1.5.0"))
-	g.Expect(c.Doubted([]string{"1.0.0", "1.5.0"}, now)).To(BeEmpty())
-	g.Expect(c.Doubted([]string{"1.6.0"}, now)).To(BeEmpty())
+	g.Expect(c.NeedsConfirmation([]string{"1.0.0"}, now)).To(Equal("1.5.0"))
+	g.Expect(c.NeedsConfirmation([]string{"1.0.0", "1.5.0"}, now)).To(BeEmpty())
+	g.Expect(c.NeedsConfirmation([]string{"1.6.0"}, now)).To(BeEmpty())
 }
 
 func TestCompileNamesObjectFileAndField(t *testing.T) {
@@ -274,7 +274,7 @@ func TestExplain_TellsReferrersFromImages(t *testing.T) {
 	digest := "sha256-" + strings.Repeat("0a", 32)
 	const reason = "is the tag of a signature, attestation or referrers list of another image, not an image: it is never selected"
 	tags := []string{"1.2.0", digest, digest + ".att", digest + ".sig", "a.sig", "sha256-abc"}
-	for tag, want := range map[string]explain.Story{
+	for tag, want := range map[string]explain.TagExplanation{
 		digest:           {Verdict: explain.Excluded, Cause: "Referrer", Reason: reason},
 		digest + ".sig":  {Verdict: explain.Excluded, Cause: "Referrer", Reason: reason},
 		digest + ".sbom": {Verdict: explain.NotListed, Cause: "Referrer", Reason: "is not in the registry; it " + reason},

@@ -14,54 +14,54 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// JudgedBy says whose verdicts an explanation tells.
-type JudgedBy string
+// EvaluatedBy says whose verdicts an explanation tells.
+type EvaluatedBy string
 
 // The judges.
 const (
 	// ByController are the verdicts in the status of the policy.
-	ByController JudgedBy = "Controller"
+	ByController EvaluatedBy = "Controller"
 	// ByExplain are those of the command itself.
-	ByExplain JudgedBy = "Explain"
+	ByExplain EvaluatedBy = "Explain"
 	// ByNobody says that there are none.
-	ByNobody JudgedBy = "Nobody"
+	ByNobody EvaluatedBy = "Nobody"
 )
 
 // Verdicts of candidates, beside those of the API.
 const (
-	// Unjudged is that of a candidate whose image was not judged.
-	Unjudged v1.CandidateVerdict = "Unjudged"
+	// NotEvaluated is that of a candidate whose image was not judged.
+	NotEvaluated v1.CandidateVerdict = "Unjudged"
 	// Unknown is that of a candidate which passes what could be judged here.
 	Unknown = admission.Unknown
 )
 
-// Trials are the verdicts on some candidates, by tag.
-type Trials struct {
-	By JudgedBy
-	// Judged are the candidates that were judged.
-	Judged []v1.JudgedCandidate
+// GateResults are the verdicts on some candidates, by tag.
+type GateResults struct {
+	By EvaluatedBy
+	// Evaluated are the candidates that were judged.
+	Evaluated []v1.CandidateStatus
 	// Complete says that nothing was left unjudged that could be selected.
 	Complete bool
 }
 
 // of returns the verdict on a tag.
-func (t Trials) of(tag string) (v1.JudgedCandidate, bool) {
-	i := slices.IndexFunc(t.Judged, func(c v1.JudgedCandidate) bool { return c.Tag == tag })
+func (t GateResults) of(tag string) (v1.CandidateStatus, bool) {
+	i := slices.IndexFunc(t.Evaluated, func(c v1.CandidateStatus) bool { return c.Tag == tag })
 	if i < 0 {
-		return v1.JudgedCandidate{}, false
+		return v1.CandidateStatus{}, false
 	}
-	return t.Judged[i], true
+	return t.Evaluated[i], true
 }
 
 // Observed returns what the controller judged, as far as its status says so and
 // speaks of the policy and the image as they are now.
-func (c *Case) Observed() Trials {
+func (c *Case) Observed() GateResults {
 	status := c.Policy.Status
 	ofImage := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
 	if !c.Live() || !c.Policy.Spec.HasGates() || !ofImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
-		return Trials{By: ByNobody}
+		return GateResults{By: ByNobody}
 	}
-	return Trials{By: ByController, Judged: status.Candidates, Complete: true}
+	return GateResults{By: ByController, Evaluated: status.Candidates, Complete: true}
 }
 
 // Admission returns what the candidates are judged by here. rule is the fingerprint of the rule
@@ -74,35 +74,35 @@ func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Inp
 	}
 	in := admission.Input{Gates: gates, Now: now}
 	if c.Live() {
-		in.Held = admission.HeldBy(c.Policy, c.Repository.Spec.Image)
+		in.Current = admission.CurrentOf(c.Policy, c.Repository.Spec.Image)
 	}
 	return in
 }
 
 // age judges the age of an image by the status: since when it counts is known to the controller
 // only.
-func (c *Case) age(of admission.Candidate, now time.Time) admission.Judgement {
-	j := admission.Judgement{Verdict: v1.CandidatePassed}
+func (c *Case) age(of admission.Candidate, now time.Time) admission.Decision {
+	j := admission.Decision{Verdict: v1.CandidatePassed}
 	seen, known := c.Observed().of(of.Tag)
 	switch {
-	case of.Held:
-	case !known || seen.Digest != of.Fact.Digest:
+	case of.Current:
+	case !known || seen.Digest != of.Info.Digest:
 		j.Verdict, j.Gate = Unknown, v1.GateMinimumAge
 		j.Message = "passes the other gates, but since when its age counts is known to the controller only, which has not told yet"
 	case seen.EligibleAt != nil && seen.EligibleAt.After(now):
-		j.Verdict, j.Gate, j.Ripe = v1.CandidateRipening, v1.GateMinimumAge, seen.EligibleAt.Time
+		j.Verdict, j.Gate, j.EligibleAt = v1.CandidatePending, v1.GateMinimumAge, seen.EligibleAt.Time
 		j.Message, _, _ = strings.Cut(seen.Message, "; ") // what is kept in its place is looked at here
 	}
 	return j
 }
 
 // reportedGates returns what images have to pass, nil for nothing.
-func (c *Case) reportedGates(t Trials) *Gates {
+func (c *Case) reportedGates(t GateResults) *Gates {
 	spec := &c.Policy.Spec
 	if !spec.HasGates() {
 		return nil
 	}
-	g := &Gates{Platforms: spec.Platforms, JudgedBy: t.By, Verify: verifyText(spec.Verify)}
+	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: t.By, Verify: verifyText(spec.Verify)}
 	if spec.MinimumAge != nil {
 		g.MinimumAge = durationText(spec.MinimumAge.Duration)
 	}
@@ -136,15 +136,15 @@ func verifyText(verify *v1.ImageVerification) string {
 }
 
 // judged adds a verdict to a candidate.
-func (c *Case) judged(candidate Candidate, j v1.JudgedCandidate) Candidate {
+func (c *Case) judged(candidate Candidate, j v1.CandidateStatus) Candidate {
 	candidate.Verdict, candidate.Gate, candidate.Message = j.Verdict, j.Gate, j.Message
 	if j.EligibleAt != nil {
 		candidate.EligibleAt = new(j.EligibleAt.UTC())
 	}
 	switch ref := c.Policy.Status.LatestRef; {
-	case j.Verdict == v1.CandidateKept && c.Live() && ref != nil: // the tag points at another one
+	case j.Verdict == v1.CandidateRetained && c.Live() && ref != nil: // the tag points at another one
 		candidate.Digest = ref.Digest
-	case j.Verdict != v1.CandidateKept:
+	case j.Verdict != v1.CandidateRetained:
 		candidate.Digest = j.Digest
 	}
 	return candidate
@@ -153,7 +153,7 @@ func (c *Case) judged(candidate Candidate, j v1.JudgedCandidate) Candidate {
 // part parts the ranking: those before the first candidate that is not stopped by
 // its verdict, that one, and those behind it.
 func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
-	t := o.Trials
+	t := o.GateResults
 	for i, choice := range ranked {
 		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
 		j, known := t.of(choice.Tag)
@@ -165,11 +165,11 @@ func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
 			r.RunnersUp = append(r.RunnersUp, candidate)
 		case r.Selected != nil:
 			return
-		case known && admission.Stops(j.Verdict):
+		case known && admission.Blocks(j.Verdict):
 			r.PassedOver = append(r.PassedOver, candidate)
 		case !known && t.By == ByExplain: // more than are judged at a time
 			return
-		case !known && t.untold(choice.Tag, c.rule):
+		case !known && t.unreported(choice.Tag, c.rule):
 		default:
 			r.pick(candidate)
 		}
@@ -179,34 +179,34 @@ func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
 // pick notes the candidate that is selected.
 func (r *Result) pick(candidate Candidate) {
 	if r.Gates != nil {
-		candidate.Verdict = cmp.Or(candidate.Verdict, Unjudged)
+		candidate.Verdict = cmp.Or(candidate.Verdict, NotEvaluated)
 	}
 	r.Selected = &candidate
 }
 
-// untold reports whether the status may have left out a candidate that was judged:
+// unreported reports whether the status may have left out a candidate that was judged:
 // one behind the best ones of which it tells, and before the last.
-func (t Trials) untold(tag string, rule *selection.Rule) bool {
-	if t.By != ByController || len(t.Judged) < admission.MaxReported {
+func (t GateResults) unreported(tag string, rule *selection.Rule) bool {
+	if t.By != ByController || len(t.Evaluated) < admission.MaxReported {
 		return false
 	}
-	last := t.Judged[admission.MaxReported-1]
-	if rule.Compare(t.Judged[admission.MaxReported-2].Tag, tag) < 0 {
+	last := t.Evaluated[admission.MaxReported-1]
+	if rule.Compare(t.Evaluated[admission.MaxReported-2].Tag, tag) < 0 {
 		return false
 	}
-	return admission.Stops(last.Verdict) || rule.Compare(tag, last.Tag) > 0
+	return admission.Blocks(last.Verdict) || rule.Compare(tag, last.Tag) > 0
 }
 
 // noteGates notes what is not known of the images.
-func (c *Case) noteGates(r *Result, t Trials) {
+func (c *Case) noteGates(r *Result, t GateResults) {
 	if r.Gates == nil {
 		return
 	}
 	if by := r.Selected; by != nil {
 		switch {
-		case by.Verdict == Unjudged && t.By == ByController:
+		case by.Verdict == NotEvaluated && t.By == ByController:
 			r.Note(NoteNotJudged, "the controller has not judged %s yet: whether it passes the gates is not known, --gates judges it here", by.Tag)
-		case by.Verdict == Unjudged:
+		case by.Verdict == NotEvaluated:
 			r.Note(NoteNotJudged, "no image was judged: whether %s passes the gates is not known, --gates judges it here", by.Tag)
 		case by.Verdict == Unknown:
 			r.Note(NoteNotJudged, "whether %s passes all gates is not known: it %s", by.Tag, by.Message)
@@ -238,7 +238,7 @@ func (c *Case) noteVerdicts(r *Result) {
 	}
 	for _, here := range candidates {
 		there, known := observed.of(here.Tag)
-		if !known || there.Digest != here.Digest || here.Verdict == Unknown || admission.Stops(here.Verdict) == admission.Stops(there.Verdict) {
+		if !known || there.Digest != here.Digest || here.Verdict == Unknown || admission.Blocks(here.Verdict) == admission.Blocks(there.Verdict) {
 			continue
 		}
 		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag,
@@ -248,10 +248,10 @@ func (c *Case) noteVerdicts(r *Result) {
 
 var verdictTexts = map[v1.CandidateVerdict]string{
 	v1.CandidatePassed:   "passed",
-	v1.CandidateKept:     "kept",
+	v1.CandidateRetained:     "kept",
 	v1.CandidateRejected: "rejected",
-	v1.CandidateRipening: "too young",
-	Unjudged:             "not judged",
+	v1.CandidatePending: "too young",
+	NotEvaluated:             "not judged",
 	Unknown:              "not judged by all gates",
 }
 

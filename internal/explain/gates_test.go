@@ -18,7 +18,7 @@ import (
 )
 
 // gated returns a case with gates, of which the controller told these candidates.
-func gated(t *testing.T, latest string, told ...v1.JudgedCandidate) *explain.Case {
+func gated(t *testing.T, latest string, told ...v1.CandidateStatus) *explain.Case {
 	t.Helper()
 	c := newCase(t, latest, "1.0.0", "1.1.0", "1.2.0")
 	c.Policy.Spec.Platforms = []string{"linux/amd64", "linux/arm64"}
@@ -26,17 +26,17 @@ func gated(t *testing.T, latest string, told ...v1.JudgedCandidate) *explain.Cas
 	return c
 }
 
-func passed(tag string) v1.JudgedCandidate {
-	return v1.JudgedCandidate{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidatePassed}
+func passed(tag string) v1.CandidateStatus {
+	return v1.CandidateStatus{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidatePassed}
 }
 
-func rejected(tag string) v1.JudgedCandidate {
-	return v1.JudgedCandidate{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms,
+func rejected(tag string) v1.CandidateStatus {
+	return v1.CandidateStatus{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms,
 		Message: "does not provide linux/arm64, only linux/amd64"}
 }
 
-func ripening(tag string) v1.JudgedCandidate {
-	return v1.JudgedCandidate{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge,
+func pending(tag string) v1.CandidateStatus {
+	return v1.CandidateStatus{Tag: tag, Digest: "sha256:" + tag, Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge,
 		Message: "was first seen at T, and is old enough at U", EligibleAt: new(metav1.NewTime(now.Add(time.Hour)))}
 }
 
@@ -74,11 +74,11 @@ func TestVerdictsOfTheStatus(t *testing.T) {
 		tags   []string
 		want   string
 		agrees bool
-		by     explain.JudgedBy
+		by     explain.EvaluatedBy
 		notes  []string
 	}{
 		{"a lower one passed", gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), all, "1 1.2.0 Rejected, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
-		{"one ripens", gated(t, "1.1.0", ripening("1.2.0"), passed("1.1.0")), all, "1 1.2.0 Ripening, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
+		{"one ripens", gated(t, "1.1.0", pending("1.2.0"), passed("1.1.0")), all, "1 1.2.0 Pending, selected 2 1.1.0 Passed, 3 1.0.0", true, explain.ByController, nil},
 		{"the best one passed", gated(t, "1.2.0", passed("1.2.0")), all, "selected 1 1.2.0 Passed, 2 1.1.0, 3 1.0.0", true, explain.ByController, nil},
 		{"none passed", gated(t, "", rejected("1.2.0"), rejected("1.1.0"), rejected("1.0.0")), all,
 			"1 1.2.0 Rejected, 2 1.1.0 Rejected, 3 1.0.0 Rejected, nothing", true, explain.ByController, []string{explain.NoteNothingReflected}},
@@ -93,7 +93,7 @@ func TestVerdictsOfTheStatus(t *testing.T) {
 			g.Expect(parted(r)).To(BeComparableTo(tt.want))
 			g.Expect(noted(r)).To(BeComparableTo(tt.notes), "notes")
 			g.Expect(*r.Policy.Agrees).To(Equal(tt.agrees), "agrees")
-			g.Expect(r.Gates.JudgedBy).To(Equal(tt.by), "agrees")
+			g.Expect(r.Gates.EvaluatedBy).To(Equal(tt.by), "agrees")
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestVerdictsThatDoNotCount(t *testing.T) {
 
 // TestShortStatus: a status tells of eight candidates, although more were judged.
 func TestShortStatus(t *testing.T) {
-	var told []v1.JudgedCandidate
+	var told []v1.CandidateStatus
 	for minor := 20; minor > 13; minor-- {
 		told = append(told, rejected(fmt.Sprintf("1.%d.0", minor)))
 	}
@@ -128,7 +128,7 @@ func TestShortStatus(t *testing.T) {
 		tags = append(tags, fmt.Sprintf("1.%d.0", minor))
 	}
 	for reason, tt := range map[string]struct {
-		last v1.JudgedCandidate
+		last v1.CandidateStatus
 		tags []string
 		want string
 	}{
@@ -151,11 +151,11 @@ func TestShortStatus(t *testing.T) {
 func TestKept(t *testing.T) {
 	g := NewWithT(t)
 	kept := rejected("1.2.0")
-	kept.Verdict, kept.Message = v1.CandidateKept, "does not provide linux/arm64; sha256:old, which passed before, stays selected"
+	kept.Verdict, kept.Message = v1.CandidateRetained, "does not provide linux/arm64; sha256:old, which passed before, stays selected"
 	c := gated(t, "1.2.0", kept)
 	c.Policy.Status.LatestRef.Digest = "sha256:old"
 	r := explained(t, c, explain.Options{Tag: "1.2.0"}, explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
-	g.Expect(parted(r)).To(Equal("selected 1 1.2.0 Kept"))
+	g.Expect(parted(r)).To(Equal("selected 1 1.2.0 Retained"))
 	g.Expect(r.Selected.Digest).To(Equal("sha256:old"))
 	g.Expect(*r.Policy.Agrees).To(BeTrue())
 	g.Expect(r.Tag.Verdict).To(Equal(explain.Selected))
@@ -180,7 +180,7 @@ func TestGatesInWords(t *testing.T) {
 		c.Policy.Spec.Verify = &tt.verify
 		c.Policy.Spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour}
 		r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
-		want := &explain.Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: tt.want, JudgedBy: explain.ByNobody}
+		want := &explain.Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: tt.want, EvaluatedBy: explain.ByNobody}
 		g.Expect(r.Gates).To(BeComparableTo(want))
 	}
 	for d, want := range map[time.Duration]string{time.Hour: "1h", 90 * time.Minute: "1h30m", time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Hour: "10h"} {
@@ -194,7 +194,7 @@ func TestGatesInWords(t *testing.T) {
 func TestWhyNotWithGates(t *testing.T) {
 	g := NewWithT(t)
 	c := func() *explain.Case {
-		c := gated(t, "1.1.0", rejected("1.4.0"), ripening("1.3.0"), passed("1.1.0"))
+		c := gated(t, "1.1.0", rejected("1.4.0"), pending("1.3.0"), passed("1.1.0"))
 		c.Policy.Spec.Exclude = []string{"1.5.0"}
 		return c
 	}
@@ -226,14 +226,14 @@ func TestTrialsOfTheCommand(t *testing.T) {
 	g := NewWithT(t)
 	c := gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0"))
 	tags := []string{"1.0.0", "1.1.0", "1.2.0"}
-	trials := &explain.Trials{By: explain.ByExplain, Complete: true, Judged: []v1.JudgedCandidate{passed("1.2.0")}}
-	r := explained(t, c, explain.Options{Trials: trials}, explain.Listing{Tags: tags})
+	trials := &explain.GateResults{By: explain.ByExplain, Complete: true, Evaluated: []v1.CandidateStatus{passed("1.2.0")}}
+	r := explained(t, c, explain.Options{GateResults: trials}, explain.Listing{Tags: tags})
 	g.Expect(parted(r)).To(Equal("selected 1 1.2.0 Passed"))
 	g.Expect(*r.Policy.Agrees).To(BeFalse())
 	g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("the controller judged 1.2.0 otherwise, when it last looked: rejected by spec.platforms"))))
 
-	trials = &explain.Trials{By: explain.ByExplain, Judged: []v1.JudgedCandidate{rejected("1.2.0")}}
-	r = explained(t, c, explain.Options{Trials: trials, Top: 5}, explain.Listing{Tags: tags})
+	trials = &explain.GateResults{By: explain.ByExplain, Evaluated: []v1.CandidateStatus{rejected("1.2.0")}}
+	r = explained(t, c, explain.Options{GateResults: trials, Top: 5}, explain.Listing{Tags: tags})
 	g.Expect(parted(r)).To(Equal("1 1.2.0 Rejected, nothing"), "what was not judged is not selected")
 	g.Expect(noted(r)).To(ContainElement(explain.NoteNotAllJudged))
 }
@@ -279,7 +279,7 @@ func TestTimesThatAreProvided(t *testing.T) {
 	g := NewWithT(t)
 	c := newest(t, v1.TimeCreated, "b")
 	g.Expect(c.Timed([]string{"z", "c", "dev-1", "b", "a"})).To(ConsistOf("a", "b", "c"), "what is excluded or filtered out costs nothing")
-	c.ProvideCreated(map[string]admission.Fact{
+	c.ProvideCreated(map[string]admission.ImageInfo{
 		"a": {Digest: "d", Created: 97, CreatedBy: admission.CreatedByAnnotation},
 		"b": {Digest: "d", Created: 98, CreatedBy: admission.CreatedByLabel},
 		"c": {Digest: "d", Created: admission.CreatedUnsaid},

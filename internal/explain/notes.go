@@ -65,7 +65,7 @@ func (c *Case) Compare(r *Result, l Listing) {
 	case !same:
 		r.Note(NoteDiffers, "the status names %s, and not %s", ref, chosen(r, c.Repository.Spec.Image))
 	}
-	if !l.Partial && !c.timeless {
+	if !l.Partial && !c.needsNoTimes {
 		c.noteScan(r, same)
 		if same || !c.isRankUnknown(ref) {
 			r.Policy.Agrees = new(same && c.noteDigest(r, ref))

@@ -41,8 +41,8 @@ func (c *Case) lastScan(now time.Time) *LastScan {
 		return nil
 	}
 	repo := c.Repository
-	held := scan.Held{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
-	decision := scan.Decide(scan.FactsOf(repo, repo.GetRequeueAfter(), held, now))
+	held := scan.Stored{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
+	decision := scan.Decide(scan.StateOf(repo, repo.GetRequeueAfter(), held, now))
 	told := &LastScan{
 		Time:     last.ScanTime.UTC(),
 		Age:      age(now.Sub(last.ScanTime.Time)),

@@ -44,7 +44,7 @@ type Result struct {
 	// Rejected are all tags that are no candidates, where they were asked for.
 	Rejected []RejectedTag `json:"rejected,omitempty"`
 	// Tag is the story of the tag that was asked about.
-	Tag *Story `json:"tag,omitempty"`
+	Tag *TagExplanation `json:"tag,omitempty"`
 	// Notes say what else there is to know, such as why the status differs.
 	Notes []Note `json:"notes"`
 }
@@ -139,7 +139,7 @@ type Candidate struct {
 	// Digest is what the registry says now, where it was asked, or else the digest
 	// that was judged.
 	Digest string `json:"digest,omitempty"`
-	// Verdict is what became of it by the gates: Passed, Kept, Rejected or Ripening as
+	// Verdict is what became of it by the gates: Passed, Retained, Rejected or Pending as
 	// in a status, Unjudged, or Unknown where a gate could not be judged.
 	Verdict v1.CandidateVerdict `json:"verdict,omitempty"`
 	// Gate is the field of spec that it does not pass.
@@ -156,8 +156,8 @@ type Gates struct {
 	MinimumAge string   `json:"minimumAge,omitempty"`
 	// Verify says by whom it must be signed.
 	Verify string `json:"verify,omitempty"`
-	// JudgedBy says whose verdicts are told.
-	JudgedBy JudgedBy `json:"judgedBy"`
+	// EvaluatedBy says whose verdicts are told.
+	EvaluatedBy EvaluatedBy `json:"judgedBy"`
 }
 
 // Cause is why a tag is no candidate: one of selection's, or CauseExcluded.
@@ -204,8 +204,8 @@ const (
 	Unranked Verdict = "Unranked"
 )
 
-// Story is what became of one tag, and why.
-type Story struct {
+// TagExplanation is what became of one tag, and why.
+type TagExplanation struct {
 	Tag     string  `json:"tag"`
 	Verdict Verdict `json:"verdict"`
 	// Cause is set for a tag that is no candidate although it is listed.
@@ -215,8 +215,8 @@ type Story struct {
 	Key  string `json:"key,omitempty"`
 	// Behind is the tag that is selected in its place.
 	Behind string `json:"behind,omitempty"`
-	// Judged is what became of a candidate by the gates, where it was judged.
-	Judged *v1.JudgedCandidate `json:"judged,omitempty"`
+	// Evaluated is what became of a candidate by the gates, where it was judged.
+	Judged *v1.CandidateStatus `json:"judged,omitempty"`
 	// Reason follows "the tag …".
 	Reason string `json:"reason"`
 }

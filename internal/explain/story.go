@@ -11,11 +11,11 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// story says what became of one tag. One that is not listed is judged too:
+// explainTag says what became of one tag. One that is not listed is judged too:
 // to push it would not help where it is rejected.
-func (c *Case) story(r *Result, o Options, l Listing, listed bool, ranked []selection.Choice) *Story {
+func (c *Case) explainTag(r *Result, o Options, l Listing, listed bool, ranked []selection.Choice) *TagExplanation {
 	rejected := c.rejection(o.Tag)
-	s := &Story{Tag: o.Tag, Cause: rejected.Cause, Reason: rejected.Reason}
+	s := &TagExplanation{Tag: o.Tag, Cause: rejected.Cause, Reason: rejected.Reason}
 	switch {
 	case c.isUnranked(o.Tag, s.Cause):
 		s.Verdict, s.Cause, s.Reason = Unranked, "", "is a candidate, but how it ranks is not known here"
@@ -27,7 +27,7 @@ func (c *Case) story(r *Result, o Options, l Listing, listed bool, ranked []sele
 		s.Verdict = Rejected
 	case listed:
 		c.place(s, ranked)
-		c.tell(s, r, *o.Trials)
+		c.describe(s, r, *o.GateResults)
 	default:
 		s.Reason = c.hypothesis(o.Tag, r)
 	}
@@ -52,11 +52,11 @@ func absence(o Options, l Listing) string {
 }
 
 // place says where a candidate ranks.
-func (c *Case) place(s *Story, ranked []selection.Choice) {
+func (c *Case) place(s *TagExplanation, ranked []selection.Choice) {
 	i := slices.IndexFunc(ranked, func(choice selection.Choice) bool { return choice.Tag == s.Tag })
 	s.Rank, s.Key = i+1, ranked[i].Key
 	switch {
-	case c.timeless:
+	case c.needsNoTimes:
 		s.Verdict, s.Reason = Selected, "is what the status names"
 	case i == 0:
 		s.Verdict, s.Reason = Selected, fmt.Sprintf("is the winner of %d candidates", len(ranked))
@@ -70,8 +70,8 @@ func (c *Case) place(s *Story, ranked []selection.Choice) {
 	}
 }
 
-// tell adds what the gates make of a candidate.
-func (c *Case) tell(s *Story, r *Result, t Trials) {
+// describe adds what the gates make of a candidate.
+func (c *Case) describe(s *TagExplanation, r *Result, t GateResults) {
 	if r.Gates == nil {
 		return
 	}
@@ -83,10 +83,10 @@ func (c *Case) tell(s *Story, r *Result, t Trials) {
 	case r.Selected != nil && r.Selected.Rank < s.Rank:
 		s.Verdict, s.Behind = RunnerUp, r.Selected.Tag
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d, behind %s: %s", s.Rank, s.Behind, c.rule.Precedence(s.Behind, s.Tag))
-	case known && admission.Stops(j.Verdict):
+	case known && admission.Blocks(j.Verdict):
 		s.Verdict = Stopped
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d", s.Rank)
-	case !known && t.untold(s.Tag, c.rule):
+	case !known && t.unreported(s.Tag, c.rule):
 		s.Verdict = Stopped
 		s.Reason += "; the controller passed it over, and the status is too short to say why"
 		return
@@ -107,7 +107,7 @@ func (c *Case) tell(s *Story, r *Result, t Trials) {
 
 // passes says what is known of a candidate that is selected.
 func passes(verdict v1.CandidateVerdict) string {
-	if verdict == Unjudged || verdict == Unknown {
+	if verdict == NotEvaluated || verdict == Unknown {
 		return "may pass the gates"
 	}
 	return "passes the gates"

@@ -18,14 +18,14 @@ func (c *Case) Times() v1.TimeSource { return c.rule.Times() }
 // Timed returns the tags whose times are compared: those that a scan would keep, and
 // the filter lets through.
 func (c *Case) Timed(tags []string) []string {
-	return slices.DeleteFunc(c.exclusions.AppendKept(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
+	return slices.DeleteFunc(c.exclusions.AppendRemaining(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
 }
 
 // ProvideCreated has tags compared by when their images were created, which facts tell. When
 // the controller first saw those that do not state it, is not known here.
-func (c *Case) ProvideCreated(facts map[string]admission.Fact) {
-	c.timeless, c.created = false, facts
-	c.rule = c.rule.With(func(tag string) (int64, string) {
+func (c *Case) ProvideCreated(facts map[string]admission.ImageInfo) {
+	c.needsNoTimes, c.created = false, facts
+	c.rule = c.rule.WithTimes(func(tag string) (int64, string) {
 		switch fact := facts[tag]; {
 		case fact.Digest == "":
 			return 0, "is listed, but the registry has no image for it"
@@ -47,9 +47,9 @@ func (c *Case) ProvideStatus() error {
 	if !c.Live() {
 		return c.timesMissing()
 	}
-	c.timeless = true
+	c.needsNoTimes = true
 	ref := c.Policy.Status.LatestRef
-	c.rule = c.rule.With(func(tag string) (int64, string) {
+	c.rule = c.rule.WithTimes(func(tag string) (int64, string) {
 		if ref != nil && ref.Name == c.Repository.Spec.Image && ref.Tag == tag {
 			return 1, ""
 		}
@@ -70,7 +70,7 @@ func (c *Case) timesMissing() error {
 
 // noteTimes notes by what the candidates are ordered, and what can't be told without times.
 func (c *Case) noteTimes(r *Result, ranked []selection.Choice) {
-	if !c.timeless {
+	if !c.needsNoTimes {
 		c.noteSources(r, ranked)
 		return
 	}
@@ -107,7 +107,7 @@ func (c *Case) isUnranked(tag string, cause Cause) bool {
 		return false
 	}
 	fact := c.created[tag]
-	return c.timeless || fact.Created == admission.CreatedUnsaid && fact.Digest != ""
+	return c.needsNoTimes || fact.Created == admission.CreatedUnsaid && fact.Digest != ""
 }
 
 // isRankUnknown reports whether the image of the status is one whose rank is not known here.

@@ -23,9 +23,9 @@ type Publisher interface {
 }
 
 const (
-	// lanes is how many events are published at a time. Those of one object
+	// partitions is how many events are published at a time. Those of one object
 	// share a lane, so that they keep their order.
-	lanes = 8
+	partitions = 8
 	// maxQueued bounds, for each lane, the memory that a receiver of events
 	// which is down can cost.
 	maxQueued = 512
@@ -37,7 +37,7 @@ const (
 // down must not hold up a worker. It is a manager.Runnable.
 type EventQueue struct {
 	recorder record.EventRecorder
-	lanes    [lanes]chan queuedEvent
+	partitions    [partitions]chan queuedEvent
 }
 
 type queuedEvent struct {
@@ -48,8 +48,8 @@ type queuedEvent struct {
 // NewEventQueue returns a queue in front of recorder.
 func NewEventQueue(recorder record.EventRecorder) *EventQueue {
 	q := &EventQueue{recorder: recorder}
-	for i := range q.lanes {
-		q.lanes[i] = make(chan queuedEvent, maxQueued)
+	for i := range q.partitions {
+		q.partitions[i] = make(chan queuedEvent, maxQueued)
 	}
 	return q
 }
@@ -58,7 +58,7 @@ func NewEventQueue(recorder record.EventRecorder) *EventQueue {
 // dropped.
 func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
 	select {
-	case q.laneOf(obj) <- queuedEvent{obj, event}:
+	case q.partitionOf(obj) <- queuedEvent{obj, event}:
 	default:
 		ctrl.Log.WithName("events").Info("event dropped: the receiver of events is too slow",
 			"kind", reflect.TypeOf(obj).Elem().Name(), "name", obj.GetName(), "namespace", obj.GetNamespace(),
@@ -66,16 +66,16 @@ func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
 	}
 }
 
-func (q *EventQueue) laneOf(obj client.Object) chan queuedEvent {
+func (q *EventQueue) partitionOf(obj client.Object) chan queuedEvent {
 	h := fnv.New32a()
 	h.Write([]byte(obj.GetUID())) // a hash never returns an error
-	return q.lanes[h.Sum32()%lanes]
+	return q.partitions[h.Sum32()%partitions]
 }
 
 // Start publishes until ctx ends, and then for a while what is still queued.
 func (q *EventQueue) Start(ctx context.Context) error {
 	var publishers sync.WaitGroup
-	for _, lane := range q.lanes {
+	for _, lane := range q.partitions {
 		publishers.Go(func() { q.publishAll(ctx, lane) })
 	}
 	done := make(chan struct{})

@@ -25,9 +25,9 @@ type Object interface {
 	outcome.Object
 }
 
-// Begin tells that work which may take long begins. Where it does, and the
+// ProgressFunc tells that work which may take long begins. Where it does, and the
 // object's generation is new, the object's status says so.
-type Begin func(message string)
+type ProgressFunc func(message string)
 
 // Worker does the work of one kind.
 type Worker[T Object] interface {
@@ -37,7 +37,7 @@ type Worker[T Object] interface {
 	Suspended(obj T) bool
 	// Work does the work and leaves what it found in the status, but for the
 	// conditions. The status is also written where it returns an error.
-	Work(ctx context.Context, obj T, begin Begin) (outcome.Result, error)
+	Work(ctx context.Context, obj T, begin ProgressFunc) (outcome.Result, error)
 	// Forget drops what is held for an object that is gone.
 	Forget(ctx context.Context, name types.NamespacedName) error
 }
@@ -54,8 +54,8 @@ type Durations interface {
 type Reconciler[T Object] struct {
 	// Client reads objects from the cache, and writes them.
 	Client client.Client
-	// Live reads objects from the API server.
-	Live client.Reader
+	// APIReader reads objects from the API server.
+	APIReader client.Reader
 	// Worker does the work.
 	Worker Worker[T]
 	// Publisher publishes the events.
@@ -72,17 +72,17 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	obj := r.Worker.New()
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, r.gone(ctx, req.NamespacedName)
+			return ctrl.Result{}, r.forget(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
 	}
 	deleted := !obj.GetDeletionTimestamp().IsZero()
 	if deleted { // before the finalizer is off and nobody can tell any more
-		if err := r.gone(ctx, req.NamespacedName); err != nil {
+		if err := r.forget(ctx, req.NamespacedName); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.takeOffFinalizer(ctx, obj); err != nil || deleted {
+	if err := r.removeFinalizer(ctx, obj); err != nil || deleted {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.Worker.Suspended(obj) {
@@ -94,9 +94,9 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return r.work(ctx, obj, start)
 }
 
-// takeOffFinalizer removes the finalizer that another implementation of the
+// removeFinalizer removes the finalizer that another implementation of the
 // API may have left: nobody else would, once that one is gone.
-func (r *Reconciler[T]) takeOffFinalizer(ctx context.Context, obj T) error {
+func (r *Reconciler[T]) removeFinalizer(ctx context.Context, obj T) error {
 	before := obj.DeepCopyObject().(T)
 	if !controllerutil.RemoveFinalizer(obj, v1.ImageFinalizer) {
 		return nil
@@ -104,8 +104,8 @@ func (r *Reconciler[T]) takeOffFinalizer(ctx context.Context, obj T) error {
 	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// gone drops all that is held for an object which is, or is being, deleted.
-func (r *Reconciler[T]) gone(ctx context.Context, name types.NamespacedName) error {
+// forget drops all that is held for an object which is, or is being, deleted.
+func (r *Reconciler[T]) forget(ctx context.Context, name types.NamespacedName) error {
 	if r.Durations != nil {
 		r.Durations.Forget(r.Kind, name)
 	}
@@ -114,8 +114,8 @@ func (r *Reconciler[T]) gone(ctx context.Context, name types.NamespacedName) err
 
 func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.Result, error) {
 	before := obj.DeepCopyObject().(T)
-	status := &statusWriter[T]{client: r.Client, live: r.Live, newObject: r.Worker.New, written: before}
-	progress := &progress[T]{status: status}
+	status := &statusWriter[T]{client: r.Client, apiReader: r.APIReader, newObject: r.Worker.New, written: before}
+	progress := &progressReporter[T]{status: status}
 
 	result, err := r.Worker.Work(ctx, obj, func(message string) { progress.begin(ctx, obj, message) })
 	progress.end(obj)
@@ -125,8 +125,8 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	}
-	settlement := outcome.Settle(before, obj, result, err, time.Now())
-	if settlement.Untouched {
+	settlement := outcome.Apply(before, obj, result, err, time.Now())
+	if settlement.SkipUpdate {
 		return ctrl.Result{RequeueAfter: settlement.After}, nil
 	}
 	if err := status.write(ctx, obj); apierrors.IsConflict(err) {

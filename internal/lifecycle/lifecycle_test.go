@@ -27,7 +27,7 @@ var key = types.NamespacedName{Namespace: "ns", Name: "app"}
 
 // script is a worker that does what a test wants.
 type script struct {
-	work   func(ctx context.Context, policy *v1.ImagePolicy, begin Begin) (outcome.Result, error)
+	work   func(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error)
 	works  int
 	forgot []types.NamespacedName
 }
@@ -40,7 +40,7 @@ func (s *script) Forget(_ context.Context, name types.NamespacedName) error {
 	return nil
 }
 
-func (s *script) Work(ctx context.Context, policy *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+func (s *script) Work(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 	s.works++
 	return s.work(ctx, policy, begin)
 }
@@ -57,7 +57,7 @@ type bench struct {
 	writes int
 }
 
-func newBench(t *testing.T, policy *v1.ImagePolicy, work func(context.Context, *v1.ImagePolicy, Begin) (outcome.Result, error)) *bench {
+func newBench(t *testing.T, policy *v1.ImagePolicy, work func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error)) *bench {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	NewWithT(t).Expect(v1.AddToScheme(scheme)).To(Succeed())
@@ -72,7 +72,7 @@ func newBench(t *testing.T, policy *v1.ImagePolicy, work func(context.Context, *
 			return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
 		},
 	}).Build()
-	b.Reconciler = &Reconciler[*v1.ImagePolicy]{Client: api, Live: api, Worker: b.worker, Publisher: &b.events}
+	b.Reconciler = &Reconciler[*v1.ImagePolicy]{Client: api, APIReader: api, Worker: b.worker, Publisher: &b.events}
 	return b
 }
 
@@ -90,8 +90,8 @@ func policy() *v1.ImagePolicy {
 	return &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: "u", Generation: 1}}
 }
 
-func selects(tag string) func(context.Context, *v1.ImagePolicy, Begin) (outcome.Result, error) {
-	return func(_ context.Context, p *v1.ImagePolicy, _ Begin) (outcome.Result, error) {
+func selects(tag string) func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error) {
+	return func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
 		p.Status.LatestRef = &v1.ImageRef{Name: "app", Image: "app", Tag: tag}
 		return outcome.Result{Message: tag, After: time.Minute}, nil
 	}
@@ -115,10 +115,10 @@ func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
 		g := NewWithT(t)
 		var during *v1.ImagePolicy
 		var b *bench
-		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 			begin("looking")
 			begin("looking elsewhere")
-			<-time.After(2 * announceAfter)
+			<-time.After(2 * progressDelay)
 			during = b.get(g)
 			return selects("1")(ctx, p, begin)
 		})
@@ -137,13 +137,13 @@ func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
 func TestWorkThatIsQuickIsNotAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 			begin("looking")
-			<-time.After(announceAfter / 2)
+			<-time.After(progressDelay / 2)
 			return selects("1")(ctx, p, begin)
 		})
 		g.Expect(b.reconcile()).Error().NotTo(HaveOccurred())
-		<-time.After(2 * announceAfter)
+		<-time.After(2 * progressDelay)
 		g.Expect(b.writes).To(Equal(1))
 		g.Expect(b.events).To(HaveLen(1))
 	})
@@ -153,12 +153,12 @@ func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var b *bench
-		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 			live := b.get(g)
 			live.Status.LatestRef = &v1.ImageRef{Name: "app", Tag: "newer"}
 			g.Expect(b.Client.Status().Update(ctx, live)).To(Succeed())
 			begin("looking")
-			<-time.After(2 * announceAfter)
+			<-time.After(2 * progressDelay)
 			return selects("1")(ctx, p, begin)
 		})
 		g.Expect(b.reconcile()).To(HaveField("RequeueAfter", Equal(conflictDelay)))
@@ -170,7 +170,7 @@ func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
 func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 	g := NewWithT(t)
 	broken := errors.New("broken")
-	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ Begin) (outcome.Result, error) {
+	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
 		p.Status.LatestImage = "migrated"
 		return outcome.Result{}, broken
 	})
@@ -182,7 +182,7 @@ func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 
 func TestNothingIsWrittenWhereTheWorkIsDeferred(t *testing.T) {
 	g := NewWithT(t)
-	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ Begin) (outcome.Result, error) {
+	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
 		p.Status.LatestImage = "half-done"
 		return outcome.Result{}, outcome.Deferred(3*time.Second, errors.New("busy"))
 	})
@@ -202,7 +202,7 @@ func (b *bench) edit(g Gomega, change func(*v1.ImagePolicy)) {
 func TestAnotherSpecIsNoConflict(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
-	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 		b.edit(g, func(p *v1.ImagePolicy) { p.Generation, p.Annotations = 2, map[string]string{"by": "its author"} })
 		return selects("1")(ctx, p, begin)
 	})
@@ -217,7 +217,7 @@ func TestAnotherSpecIsNoConflict(t *testing.T) {
 func TestAnotherStatusIsAConflict(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
-	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin Begin) (outcome.Result, error) {
+	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
 		live := b.get(g)
 		live.Status.LatestRef = &v1.ImageRef{Name: "app", Tag: "newer"}
 		g.Expect(b.Client.Status().Update(ctx, live)).To(Succeed())
@@ -260,7 +260,7 @@ func TestDeletion(t *testing.T) {
 func TestShutdownSaysNothingAboutTheObject(t *testing.T) {
 	g := NewWithT(t)
 	ctx, stop := context.WithCancel(context.Background())
-	b := newBench(t, policy(), func(context.Context, *v1.ImagePolicy, Begin) (outcome.Result, error) {
+	b := newBench(t, policy(), func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error) {
 		stop()
 		return outcome.Result{}, errors.New("request canceled")
 	})

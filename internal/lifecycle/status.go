@@ -17,7 +17,7 @@ import (
 // since it was written last.
 type statusWriter[T Object] struct {
 	client    client.Client
-	live      client.Reader
+	apiReader      client.Reader
 	newObject func() T
 	// written is the object as the API server is known to have it.
 	written T
@@ -42,8 +42,8 @@ func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
 // server has by now. Writes are most of what an unchanged scan costs, so only
 // the status is compared, and only metadata are asked for in return.
 func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
-	lock := client.MergeFromWithOptions(w.bare(w.written), client.MergeFromWithOptimisticLock{})
-	change, err := lock.Data(w.bare(obj))
+	lock := client.MergeFromWithOptions(w.statusOnly(w.written), client.MergeFromWithOptimisticLock{})
+	change, err := lock.Data(w.statusOnly(obj))
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
 	return nil
 }
 
-// bare returns the object with its status, and else only with what names it.
-func (w *statusWriter[T]) bare(obj T) T {
+// statusOnly returns the object with its status, and else only with what names it.
+func (w *statusWriter[T]) statusOnly(obj T) T {
 	bare := w.newObject()
 	bare.SetNamespace(obj.GetNamespace())
 	bare.SetName(obj.GetName())
@@ -90,7 +90,7 @@ func (w *statusWriter[T]) metadata(obj T) (*metav1.PartialObjectMetadata, error)
 // still the one that the work began with.
 func (w *statusWriter[T]) refresh(ctx context.Context, obj T) bool {
 	live := w.newObject()
-	if err := w.live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+	if err := w.apiReader.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
 		return false // the conflict is the better error
 	}
 	same := equality.Semantic.DeepEqual(statusField(live).Interface(), statusField(w.written).Interface())

@@ -13,14 +13,14 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// conditions writes the conditions of one object.
-type conditions struct {
+// writer writes the conditions of one object.
+type writer struct {
 	obj Object
 	now metav1.Time
 }
 
-func conditionsOf(obj Object, now time.Time) conditions {
-	return conditions{obj: obj, now: metav1.NewTime(now).Rfc3339Copy()}
+func newWriter(obj Object, now time.Time) writer {
+	return writer{obj: obj, now: metav1.NewTime(now).Rfc3339Copy()}
 }
 
 // abnormal is the one of the conditions Reconciling and Stalled that an object has beside
@@ -28,7 +28,7 @@ func conditionsOf(obj Object, now time.Time) conditions {
 type abnormal struct{ kind, reason string }
 
 // ready sets the condition Ready, and an abnormal one. kstatus understands that.
-func (c conditions) ready(status metav1.ConditionStatus, reason, message string, beside abnormal) {
+func (c writer) ready(status metav1.ConditionStatus, reason, message string, beside abnormal) {
 	c.set(meta.ReadyCondition, status, reason, message)
 	for _, kind := range []string{meta.ReconcilingCondition, meta.StalledCondition} {
 		if kind == beside.kind {
@@ -43,7 +43,7 @@ func (c conditions) ready(status metav1.ConditionStatus, reason, message string,
 // the least.
 const maxMessage = 32768
 
-func (c conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
+func (c writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	list := c.obj.GetConditions()
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
@@ -59,7 +59,7 @@ func (c conditions) set(kind string, status metav1.ConditionStatus, reason, mess
 	c.obj.SetConditions(list)
 }
 
-func (c conditions) remove(kind string) {
+func (c writer) remove(kind string) {
 	list := c.obj.GetConditions()
 	apimeta.RemoveStatusCondition(&list, kind)
 	c.obj.SetConditions(list)
@@ -69,8 +69,8 @@ func readyOf(obj Object) *metav1.Condition {
 	return apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 }
 
-// observe notes the generation and the reconcile request that were handled.
-func observe(obj Object) {
+// setObservedGeneration notes the generation and the reconcile request that were handled.
+func setObservedGeneration(obj Object) {
 	var handled *meta.ReconcileRequestStatus
 	switch o := obj.(type) {
 	case *v1.ImageRepository:

@@ -94,13 +94,13 @@ var examples = func() []path {
 }()
 
 // take leads an object along the path, as a reconcile does.
-func (p path) take(obj Object) Settlement {
+func (p path) take(obj Object) Outcome {
 	before := obj.(client.Object).DeepCopyObject().(Object)
 	trouble := errors.New("trouble")
 	var err error
 	switch p.way {
 	case announces:
-		return Settlement{Untouched: !Begin(obj, "looking", noon)}
+		return Outcome{SkipUpdate: !MarkReconciling(obj, "looking", noon)}
 	case succeeds:
 		result(obj)
 	case stalls:
@@ -116,7 +116,7 @@ func (p path) take(obj Object) Settlement {
 	case fails:
 		err = trouble
 	}
-	return Settle(before, obj, Result{Message: "well"}, err, noon)
+	return Apply(before, obj, Result{Message: "well"}, err, noon)
 }
 
 // result leaves in the status what the work of a reconcile that succeeds does.
@@ -188,7 +188,7 @@ func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, 
 	expectCompliant(g, kind, obj, last, settlement)
 	after := stateOf(g, kind, obj)
 	g.Expect(after.Change(before)).To(BeEmpty(), "from %s\nto %s", before, after)
-	if settlement.Untouched {
+	if settlement.SkipUpdate {
 		return
 	}
 	ready := obj.(fluxconditions.Getter)
@@ -202,10 +202,10 @@ func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, 
 
 // expectCompliant expects that the object is in order by the rules of this
 // repository and by those of Flux.
-func expectCompliant(g *WithT, kind string, obj Object, last path, settlement Settlement) {
+func expectCompliant(g *WithT, kind string, obj Object, last path, settlement Outcome) {
 	state := stateOf(g, kind, obj)
 	g.Expect(state.Violations()).To(BeEmpty(), "%s", state)
-	if settlement.Untouched {
+	if settlement.SkipUpdate {
 		return
 	}
 	checker := check.NewChecker(nil, &check.Conditions{NegativePolarity: []string{meta.ReconcilingCondition, meta.StalledCondition}})

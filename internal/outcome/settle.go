@@ -26,46 +26,46 @@ type Result struct {
 	Message string
 	// After is the time until the next reconcile. Zero leaves it to the watches.
 	After time.Duration
-	// Quiet says that what changed was told before, and not long ago: it makes
+	// SuppressEvent says that what changed was told before, and not long ago: it makes
 	// no event.
-	Quiet bool
+	SuppressEvent bool
 }
 
-// Settlement is what follows from a reconcile.
-type Settlement struct {
+// Outcome is what follows from a reconcile.
+type Outcome struct {
 	// After is the time until the next reconcile, zero for none.
 	After time.Duration
 	// Err, where there is one, is to be retried with a growing delay.
 	Err error
-	// Untouched says that nothing was settled: the object is not to be written.
-	Untouched bool
+	// SkipUpdate says that nothing was settled: the object is not to be written.
+	SkipUpdate bool
 	// Events are to be published once the status is written.
 	Events []Event
 }
 
-// Settle writes the conditions that follow from result or err to after, and
+// Apply writes the conditions that follow from result or err to after, and
 // returns what else follows. before is the object as it was when the reconcile
 // began, after as the work left it.
-func Settle(before, after Object, result Result, err error, now time.Time) Settlement {
+func Apply(before, after Object, result Result, err error, now time.Time) Outcome {
 	if deferred, ok := errors.AsType[*DeferredError](err); ok {
-		return Settlement{After: deferred.After, Untouched: true}
+		return Outcome{After: deferred.After, SkipUpdate: true}
 	}
-	c := conditionsOf(after, now)
-	settlement := settle(c, before, result, err)
-	c.verified(err)
-	observe(after)
-	settlement.Events = events(before, after, result.Quiet)
+	c := newWriter(after, now)
+	settlement := apply(c, before, result, err)
+	c.setVerified(err)
+	setObservedGeneration(after)
+	settlement.Events = events(before, after, result.SuppressEvent)
 	return settlement
 }
 
-func settle(c conditions, before Object, result Result, err error) Settlement {
+func apply(c writer, before Object, result Result, err error) Outcome {
 	if err == nil {
 		c.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
-		return Settlement{After: result.After}
+		return Outcome{After: result.After}
 	}
 	if stalled, ok := errors.AsType[*StalledError](err); ok {
 		c.ready(metav1.ConditionFalse, stalled.Reason, err.Error(), abnormal{meta.StalledCondition, stalled.Reason})
-		return Settlement{}
+		return Outcome{}
 	}
 	if waiting, ok := errors.AsType[*WaitingError](err); ok {
 		if waiting.KeepReady && ReadyNow(before) {
@@ -73,21 +73,21 @@ func settle(c conditions, before Object, result Result, err error) Settlement {
 		} else {
 			c.ready(metav1.ConditionFalse, waiting.Reason, err.Error(), abnormal{})
 		}
-		return Settlement{After: waiting.After}
+		return Outcome{After: waiting.After}
 	}
 	c.ready(metav1.ConditionFalse, Reason(err), err.Error(), abnormal{meta.ReconcilingCondition, meta.ProgressingWithRetryReason})
-	return Settlement{Err: err}
+	return Outcome{Err: err}
 }
 
-// Begin marks the object as being worked on where its generation is new, and
+// MarkReconciling marks the object as being worked on where its generation is new, and
 // reports whether it did. A known generation keeps its conditions, so that
 // they don't flip with every reconcile.
-func Begin(obj Object, message string, now time.Time) bool {
+func MarkReconciling(obj Object, message string, now time.Time) bool {
 	ready := readyOf(obj)
 	if ready != nil && ready.ObservedGeneration == obj.GetGeneration() {
 		return false
 	}
-	conditionsOf(obj, now).ready(metav1.ConditionUnknown, meta.ProgressingReason, message,
+	newWriter(obj, now).ready(metav1.ConditionUnknown, meta.ProgressingReason, message,
 		abnormal{meta.ReconcilingCondition, meta.ProgressingReason})
 	return true
 }

@@ -49,7 +49,7 @@ func narrate(steps []step) string {
 			s.edit(policy)
 		}
 		before.Generation, before.Annotations = policy.Generation, policy.Annotations
-		settlement := Settle(before, policy, s.result, s.err, noon.Add(time.Duration(i)*time.Minute))
+		settlement := Apply(before, policy, s.result, s.err, noon.Add(time.Duration(i)*time.Minute))
 		fmt.Fprintf(&b, "%s:\n", s.what)
 		for _, c := range policy.Status.Conditions {
 			fmt.Fprintf(&b, "  %s=%s %s %q since %s\n", c.Type, c.Status, c.Reason, c.Message, c.LastTransitionTime.UTC().Format("15:04"))
@@ -209,15 +209,15 @@ func TestDeferralLeavesTheObjectAsItWas(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
 	request(policy)
-	Settle(policy.DeepCopy(), policy, Result{Message: "resolved to 1"}, nil, noon)
+	Apply(policy.DeepCopy(), policy, Result{Message: "resolved to 1"}, nil, noon)
 	author(policy)
 	policy.Annotations[meta.ReconcileRequestAnnotation] = "later"
 	before := policy.DeepCopy()
 
 	busy := fmt.Errorf("wrapped: %w", Deferred(time.Second, errors.New("busy")))
 	for _, err := range []error{busy, KeepReady("ReadOperationFailed", time.Hour, busy)} {
-		got := Settle(before, policy, Result{Message: "stays 1"}, err, noon)
-		g.Expect(got).To(Equal(Settlement{After: time.Second, Untouched: true}))
+		got := Apply(before, policy, Result{Message: "stays 1"}, err, noon)
+		g.Expect(got).To(Equal(Outcome{After: time.Second, SkipUpdate: true}))
 		g.Expect(policy).To(Equal(before), "neither the generation nor the request counts as handled")
 	}
 }
@@ -228,37 +228,37 @@ func TestSettleTellsOfNewTags(t *testing.T) {
 		return &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: revision}}}
 	}
 	events := func(before, after *v1.ImageRepository) []Event {
-		return Settle(before, after, Result{Message: "found"}, nil, noon).Events
+		return Apply(before, after, Result{Message: "found"}, nil, noon).Events
 	}
 	g.Expect(events(&v1.ImageRepository{}, scanned("r1"))).To(HaveLen(1))
 	g.Expect(events(scanned("r1"), scanned("r1"))).To(BeEmpty(), "a scan that changed nothing is no news")
 	g.Expect(events(scanned("r1"), scanned("r2"))).To(ConsistOf(
 		Event{Reason: "Succeeded", Message: "found", Metadata: map[string]string{revisionKey: "r2"}}))
 
-	quiet := Result{Message: "found", Quiet: true}
-	g.Expect(Settle(scanned("r1"), scanned("r2"), quiet, nil, noon).Events).To(BeEmpty(), "a list that was told before")
+	quiet := Result{Message: "found", SuppressEvent: true}
+	g.Expect(Apply(scanned("r1"), scanned("r2"), quiet, nil, noon).Events).To(BeEmpty(), "a list that was told before")
 	failed := scanned("r1")
-	Settle(failed.DeepCopy(), failed, Result{}, errors.New("down"), noon)
-	g.Expect(Settle(failed, scanned("r2"), quiet, nil, noon).Events).To(HaveLen(1), "a recovery is told in any case")
+	Apply(failed.DeepCopy(), failed, Result{}, errors.New("down"), noon)
+	g.Expect(Apply(failed, scanned("r2"), quiet, nil, noon).Events).To(HaveLen(1), "a recovery is told in any case")
 }
 
 func TestBeginMarksOnlyNewGenerations(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
-	g.Expect(Begin(policy, "looking", noon)).To(BeTrue())
+	g.Expect(MarkReconciling(policy, "looking", noon)).To(BeTrue())
 	g.Expect(policy.Status.Conditions).To(ConsistOf(
 		And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", "Progressing")),
 		And(HaveField("Type", "Reconciling"), HaveField("Status", metav1.ConditionTrue)),
 	))
 	before := policy.DeepCopy()
-	g.Expect(Begin(policy, "looking again", noon)).To(BeFalse())
+	g.Expect(MarkReconciling(policy, "looking again", noon)).To(BeFalse())
 	g.Expect(policy).To(Equal(before), "a known generation keeps its conditions")
 }
 
 func TestMessagesAreBounded(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{}
-	Settle(policy, policy, Result{}, errors.New(strings.Repeat("ä", 40000)), noon)
+	Apply(policy, policy, Result{}, errors.New(strings.Repeat("ä", 40000)), noon)
 	message := policy.Status.Conditions[0].Message
 	g.Expect(len(message)).To(BeNumerically("<=", 32768))
 	g.Expect(message).To(HaveSuffix("ä…"))

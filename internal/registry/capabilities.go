@@ -27,7 +27,7 @@ const (
 // hasLinks reports whether a page without a link to a next one is the last page. It
 // finds out once, by requesting a page of one tag from a repository with more. A
 // registry that returns more than one ignores the page size, and so has no next page.
-func (l *listing) hasLinks(ctx context.Context) (bool, error) {
+func (l *listOperation) hasLinks(ctx context.Context) (bool, error) {
 	if links := l.capabilities.links.Load(); links != linksUnknown {
 		return links == linksPresent, nil
 	}

@@ -61,7 +61,7 @@ const (
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body. The result is valid until releaseBodies.
-func (l *listing) readBody(resp *http.Response) ([]byte, error) {
+func (l *listOperation) readBody(resp *http.Response) ([]byte, error) {
 	body := buffers.Get().(*bytes.Buffer)
 	l.bodies = append(l.bodies, body)
 	if length := resp.ContentLength; length > 0 && length <= trustedLength {
@@ -72,7 +72,7 @@ func (l *listing) readBody(resp *http.Response) ([]byte, error) {
 }
 
 // releaseBodies returns the buffers of all bodies to the pool.
-func (l *listing) releaseBodies() {
+func (l *listOperation) releaseBodies() {
 	l.budget.release()
 	for _, body := range l.bodies {
 		if body.Cap() <= maxPooledBuffer {

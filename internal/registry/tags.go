@@ -33,8 +33,8 @@ func (f Fingerprint) add(p page) Fingerprint {
 	return f + Fingerprint(h.Sum(nil))
 }
 
-// listing reads the pages of one tag list.
-type listing struct {
+// listOperation reads the pages of one tag list.
+type listOperation struct {
 	*reader
 	tags     tagSet
 	known    Fingerprint // the caller's
@@ -52,12 +52,12 @@ type page struct {
 	next *url.URL // nil if the registry sends no link to a next page
 }
 
-func newListing(ctx context.Context, r *reader, known Fingerprint) *listing {
-	return &listing{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{ctx: ctx, large: r.large}}
+func newListing(ctx context.Context, r *reader, known Fingerprint) *listOperation {
+	return &listOperation{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{ctx: ctx, large: r.large}}
 }
 
 // all reads the list to its end.
-func (l *listing) all(ctx context.Context) (TagList, error) {
+func (l *listOperation) all(ctx context.Context) (TagList, error) {
 	defer l.releaseBodies()
 	p, err := l.first(ctx)
 	for err == nil {
@@ -80,7 +80,7 @@ func (l *listing) all(ctx context.Context) (TagList, error) {
 
 // take adds the tags of a page, and returns the URL of the next one, nil if there is
 // none. Pages that equal the known ones are not parsed until one differs.
-func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
+func (l *listOperation) take(ctx context.Context, p page) (*url.URL, error) {
 	l.unparsed = append(l.unparsed, p)
 	if p.next != nil && strings.HasPrefix(string(l.known), string(l.current)) {
 		return p.next, nil
@@ -103,7 +103,7 @@ func (l *listing) take(ctx context.Context, p page) (*url.URL, error) {
 
 // first reads the first page. If the registry refuses the page size, it and all
 // later lists are requested without one.
-func (l *listing) first(ctx context.Context) (page, error) {
+func (l *listOperation) first(ctx context.Context) (page, error) {
 	if l.capabilities.noSize.Load() {
 		return l.page(ctx, l.pageAfter("", 0))
 	}
@@ -134,7 +134,7 @@ func refusesSize(err error) bool {
 // page of exactly that size without a link is followed by a request for the tags
 // after its last one. If there are none, the registry returns an empty page, or one
 // without new tags.
-func (l *listing) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
+func (l *listOperation) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
 		l.capabilities.links.Store(linksPresent)
@@ -150,7 +150,7 @@ func (l *listing) after(ctx context.Context, p page, tags []string, fresh bool) 
 
 // pageAfter returns the URL of the page of the given size, 0 for any, that starts
 // after the tag last.
-func (l *listing) pageAfter(last string, size int) *url.URL {
+func (l *listOperation) pageAfter(last string, size int) *url.URL {
 	u := l.url("tags/list")
 	query := url.Values{}
 	if size > 0 {
@@ -165,7 +165,7 @@ func (l *listing) pageAfter(last string, size int) *url.URL {
 
 // visit records that a page is read. It fails if the page was read before, or if
 // there are too many.
-func (l *listing) visit(u *url.URL) error {
+func (l *listOperation) visit(u *url.URL) error {
 	if l.visited[u.String()] {
 		return transport.ProtocolError("the pages of its tag list link to each other in a circle")
 	}
@@ -177,7 +177,7 @@ func (l *listing) visit(u *url.URL) error {
 }
 
 // page reads one page.
-func (l *listing) page(ctx context.Context, u *url.URL) (page, error) {
+func (l *listOperation) page(ctx context.Context, u *url.URL) (page, error) {
 	if err := l.visit(u); err != nil {
 		return page{}, err
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// Doubtful reports whether a policy would move down to a lower tag, or to none,
+// NeedsConfirmation reports whether a policy would move down to a lower tag, or to none,
 // only because the current one is missing from the list of tags: rule and
 // exclusions still accept it. Registries sometimes answer with lists that lack
 // tags, so the registry has to be asked for that tag. choice is what the rule selects
 // of the listed tags, nil for none; current may be nil, too.
-func Doubtful(
+func NeedsConfirmation(
 	rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, choice *selection.Choice, current *v1.ImageRef,
 ) bool {
 	if current == nil || current.Name != listed.Image || listed.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {

@@ -10,9 +10,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Of returns the name of the ImageRepository a policy refers to: in
+// KeyOf returns the name of the ImageRepository a policy refers to: in
 // its own namespace where it names none.
-func Of(policy *v1.ImagePolicy) types.NamespacedName {
+func KeyOf(policy *v1.ImagePolicy) types.NamespacedName {
 	ref := policy.Spec.ImageRepositoryRef
 	if ref.Namespace == "" {
 		ref.Namespace = policy.Namespace
@@ -20,9 +20,9 @@ func Of(policy *v1.ImagePolicy) types.NamespacedName {
 	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 }
 
-// Admits reports whether any of the selectors matches the labels of a
+// AllowsNamespace reports whether any of the selectors matches the labels of a
 // namespace. An empty selector matches every namespace, an empty list none.
-func Admits(from *acl.AccessFrom, namespace labels.Set) bool {
+func AllowsNamespace(from *acl.AccessFrom, namespace labels.Set) bool {
 	if from == nil {
 		return false
 	}

@@ -24,19 +24,19 @@ func TestOf(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}}
 	policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "app"}
-	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
+	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
 	policy.Spec.ImageRepositoryRef.Namespace = "shared"
-	g.Expect(repository.Of(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
+	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
 }
 
 func TestAdmits(t *testing.T) {
 	g := NewWithT(t)
 	team := &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
-	g.Expect(repository.Admits(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
-	g.Expect(repository.Admits(team, labels.Set{"team": "b"})).To(BeFalse())
-	g.Expect(repository.Admits(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
-	g.Expect(repository.Admits(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
-	g.Expect(repository.Admits(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
+	g.Expect(repository.AllowsNamespace(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
+	g.Expect(repository.AllowsNamespace(team, labels.Set{"team": "b"})).To(BeFalse())
+	g.Expect(repository.AllowsNamespace(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
+	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
+	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
 }
 
 func TestDoubtful(t *testing.T) {
@@ -66,7 +66,7 @@ func TestDoubtful(t *testing.T) {
 			if best, found := rule.Select(listed.Tags); found {
 				choice = &best
 			}
-			NewWithT(t).Expect(repository.Doubtful(rule, repo, listed, choice, tt.current)).To(Equal(tt.want))
+			NewWithT(t).Expect(repository.NeedsConfirmation(rule, repo, listed, choice, tt.current)).To(Equal(tt.want))
 		})
 	}
 }

@@ -23,8 +23,8 @@ const (
 	IntervalElapsed  Reason = "interval elapsed"
 )
 
-// Facts is all that a decision about a scan depends on.
-type Facts struct {
+// State is all that a decision about a scan depends on.
+type State struct {
 	// Now is the time of the decision.
 	Now time.Time
 	// Interval is the time between two scans.
@@ -58,7 +58,7 @@ func (d Decision) Due() (Reason, bool) { return d.reason, d.reason != "" }
 func (d Decision) Wait() time.Duration { return d.wait }
 
 // Decide decides whether a scan is due.
-func Decide(f Facts) Decision {
+func Decide(f State) Decision {
 	for _, check := range []struct {
 		due    bool
 		reason Reason

@@ -13,8 +13,8 @@ import (
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // upToDate are the facts of a repository that was scanned four minutes ago.
-func upToDate() Facts {
-	return Facts{
+func upToDate() State {
+	return State{
 		Now:      noon,
 		Interval: 10 * time.Minute,
 		Image:    "a", ObservedImage: "a",
@@ -28,15 +28,15 @@ func upToDate() Facts {
 // asks for them.
 var triggers = []struct {
 	reason Reason
-	pull   func(*Facts)
+	pull   func(*State)
 }{
-	{NeverScanned, func(f *Facts) { f.LastScan = time.Time{} }},
-	{Requested, func(f *Facts) { f.Requested = true }},
-	{ImageChanged, func(f *Facts) { f.Image = "b" }},
-	{ExclusionChanged, func(f *Facts) { f.Exclusions = nil }},
-	{StoreEmpty, func(f *Facts) { f.Stored = false }},
-	{LastScanFailed, func(f *Facts) { f.Failing = true }},
-	{IntervalElapsed, func(f *Facts) { f.Now = f.LastScan.Add(f.Interval) }},
+	{NeverScanned, func(f *State) { f.LastScan = time.Time{} }},
+	{Requested, func(f *State) { f.Requested = true }},
+	{ImageChanged, func(f *State) { f.Image = "b" }},
+	{ExclusionChanged, func(f *State) { f.Exclusions = nil }},
+	{StoreEmpty, func(f *State) { f.Stored = false }},
+	{LastScanFailed, func(f *State) { f.Failing = true }},
+	{IntervalElapsed, func(f *State) { f.Now = f.LastScan.Add(f.Interval) }},
 }
 
 func TestDecideWaits(t *testing.T) {

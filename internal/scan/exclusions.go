@@ -72,8 +72,8 @@ func (e Exclusions) Match(tag string) (int, bool) {
 	return 0, false
 }
 
-// AppendKept appends the tags that are not left out, in their order.
-func (e Exclusions) AppendKept(kept, tags []string) []string {
+// AppendRemaining appends the tags that are not left out, in their order.
+func (e Exclusions) AppendRemaining(kept, tags []string) []string {
 	for _, tag := range tags {
 		if !e.Exclude(tag) {
 			kept = append(kept, tag)

@@ -88,6 +88,6 @@ func TestExclusions_LeaveReferrersOut(t *testing.T) {
 		exclusions, err := CompileExclusions(list)
 		g.Expect(err).NotTo(HaveOccurred())
 		want := []string{"1.0.0", digest + "0", "sha256-abc"}
-		g.Expect(exclusions.AppendKept(nil, tags)).To(Equal(want), "%q", list)
+		g.Expect(exclusions.AppendRemaining(nil, tags)).To(Equal(want), "%q", list)
 	}
 }

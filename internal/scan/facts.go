@@ -13,30 +13,30 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Held tells of tags that are stored, without the tags: nothing, as the zero
+// Stored tells of tags that are stored, without the tags: nothing, as the zero
 // value, where there are none.
-type Held struct {
+type Stored struct {
 	// Image is the image whose tags they are.
 	Image string
 	// Revision is the hash of the tags.
 	Revision string
 }
 
-// OfLastScan reports whether they are the tags of the repository's last scan.
+// MatchesLastScan reports whether they are the tags of the repository's last scan.
 // Stored ones that are older, because the storage was restored or belongs to a
 // replica that did not lead for a while, may hold tags that are gone.
-func (h Held) OfLastScan(repo *v1.ImageRepository) bool {
+func (h Stored) MatchesLastScan(repo *v1.ImageRepository) bool {
 	last := repo.Status.LastScanResult
 	// a CRD of another implementation doesn't keep the observed image
 	observed := cmp.Or(repo.Status.ObservedImage, h.Image)
 	return last != nil && h.Image != "" && h.Image == observed && h.Revision == last.Revision
 }
 
-// FactsOf returns the facts about a repository that its spec and its status
+// StateOf returns the facts about a repository that its spec and its status
 // tell, with the time between two scans of it and what is held of its tags.
-func FactsOf(repo *v1.ImageRepository, interval time.Duration, held Held, now time.Time) Facts {
+func StateOf(repo *v1.ImageRepository, interval time.Duration, held Stored, now time.Time) State {
 	status := repo.Status
-	facts := Facts{
+	facts := State{
 		Now:                now,
 		Interval:           interval,
 		Image:              repo.Spec.Image,
@@ -48,7 +48,7 @@ func FactsOf(repo *v1.ImageRepository, interval time.Duration, held Held, now ti
 	}
 	if status.LastScanResult != nil {
 		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = held.OfLastScan(repo)
+		facts.Stored = held.MatchesLastScan(repo)
 	}
 	return facts
 }

@@ -16,25 +16,25 @@ import (
 func TestHeldTagsOfTheLastScan(t *testing.T) {
 	for _, tt := range []struct {
 		reason   string
-		held     Held
+		held     Stored
 		observed string
 		scanned  bool
 		want     bool
 	}{
-		{"those that the status tells of", Held{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", true, true},
-		{"nothing is held", Held{}, "ghcr.io/org/app", true, false},
-		{"nothing is held, and no image was noted", Held{}, "", true, false},
-		{"older tags", Held{"ghcr.io/org/app", "r0"}, "ghcr.io/org/app", true, false},
-		{"those of another image", Held{"ghcr.io/org/old", "r1"}, "ghcr.io/org/app", true, false},
-		{"the status has no field for the image", Held{"ghcr.io/org/app", "r1"}, "", true, true},
-		{"there was no scan", Held{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", false, false},
+		{"those that the status tells of", Stored{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", true, true},
+		{"nothing is held", Stored{}, "ghcr.io/org/app", true, false},
+		{"nothing is held, and no image was noted", Stored{}, "", true, false},
+		{"older tags", Stored{"ghcr.io/org/app", "r0"}, "ghcr.io/org/app", true, false},
+		{"those of another image", Stored{"ghcr.io/org/old", "r1"}, "ghcr.io/org/app", true, false},
+		{"the status has no field for the image", Stored{"ghcr.io/org/app", "r1"}, "", true, true},
+		{"there was no scan", Stored{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", false, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{ObservedImage: tt.observed}}
 			if tt.scanned {
 				repo.Status.LastScanResult = &v1.ScanResult{Revision: "r1"}
 			}
-			NewWithT(t).Expect(tt.held.OfLastScan(repo)).To(Equal(tt.want))
+			NewWithT(t).Expect(tt.held.MatchesLastScan(repo)).To(Equal(tt.want))
 		})
 	}
 }
@@ -43,18 +43,18 @@ func TestFactsOf(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1_000, 0)
 	repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "ghcr.io/org/app", ExclusionList: []string{"a"}}}
-	facts := FactsOf(repo, time.Minute, Held{}, now)
-	g.Expect(facts).To(Equal(Facts{Now: now, Interval: time.Minute, Image: "ghcr.io/org/app", Exclusions: []string{"a"}, Failing: true}))
+	facts := StateOf(repo, time.Minute, Stored{}, now)
+	g.Expect(facts).To(Equal(State{Now: now, Interval: time.Minute, Image: "ghcr.io/org/app", Exclusions: []string{"a"}, Failing: true}))
 
 	repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	repo.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
 	repo.Status.ObservedImage, repo.Status.ObservedExclusionList = "ghcr.io/org/old", []string{"b"}
 	repo.Status.LastScanResult = &v1.ScanResult{Revision: "r1", ScanTime: metav1.NewTime(now)}
-	g.Expect(FactsOf(repo, time.Minute, Held{"ghcr.io/org/old", "r1"}, now)).To(Equal(Facts{
+	g.Expect(StateOf(repo, time.Minute, Stored{"ghcr.io/org/old", "r1"}, now)).To(Equal(State{
 		Now: now, Interval: time.Minute, LastScan: now, Stored: true, Requested: true,
 		Image: "ghcr.io/org/app", ObservedImage: "ghcr.io/org/old",
 		Exclusions: []string{"a"}, ObservedExclusions: []string{"b"},
 	}))
 	repo.Status.LastHandledReconcileAt = "now"
-	g.Expect(FactsOf(repo, time.Minute, Held{}, now).Requested).To(BeFalse(), "it was handled")
+	g.Expect(StateOf(repo, time.Minute, Stored{}, now).Requested).To(BeFalse(), "it was handled")
 }

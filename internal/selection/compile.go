@@ -61,7 +61,7 @@ func compileSemVer(policy *v1.SemVerPolicy, f *filter) (*Rule, error) {
 		return nil, err
 	}
 	return &Rule{
-		ranker: &engine[version, versions]{filter: f, order: accepted, batch: rangeBatch},
+		ranker: &engine[version, byVersion]{filter: f, order: accepted, batch: rangeBatch},
 		text:   fmt.Sprintf("highest version in the range %q", policy.Range) + f.text(),
 	}, nil
 }
@@ -72,7 +72,7 @@ func compileNumerical(policy *v1.NumericalPolicy, f *filter) (*Rule, error) {
 		return nil, err
 	}
 	return &Rule{
-		ranker: &engine[number, numbers]{filter: f, order: numbers{direction: d}},
+		ranker: &engine[number, byNumber]{filter: f, order: byNumber{direction: d}},
 		text:   d.text("greatest number", "least number") + f.text(),
 	}, nil
 }
@@ -83,7 +83,7 @@ func compileAlphabetical(policy *v1.AlphabeticalPolicy, f *filter) (*Rule, error
 		return nil, err
 	}
 	return &Rule{
-		ranker: &engine[string, texts]{filter: f, order: texts{direction: d}},
+		ranker: &engine[string, byText]{filter: f, order: byText{direction: d}},
 		text:   d.text("last in alphabetical order", "first in alphabetical order") + f.text(),
 	}, nil
 }

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// order reads keys of one kind and knows which of two is the better one.
-type order[K any] interface {
+// comparator reads keys of one kind and knows which of two is the better one.
+type comparator[K any] interface {
 	// read parses a key into a value, whatever that held before, and returns why
 	// it cannot. It allocates nothing for an ordinary key.
 	read(key string, value *K) rejection
@@ -33,17 +33,17 @@ type rejection struct {
 }
 
 var (
-	_ order[version] = versions{}
-	_ order[number]  = numbers{}
-	_ order[string]  = texts{}
-	_ order[int64]   = moments{}
+	_ comparator[version] = byVersion{}
+	_ comparator[number]  = byNumber{}
+	_ comparator[string]  = byText{}
+	_ comparator[int64]   = byTime{}
 )
 
-// unbounded is the part of an order that admits every value.
-type unbounded[K any] struct{}
+// acceptAll is the part of an order that admits every value.
+type acceptAll[K any] struct{}
 
-func (unbounded[K]) admits(*K) bool       { return true }
-func (unbounded[K]) refusal(*K) rejection { return rejection{} }
+func (acceptAll[K]) admits(*K) bool       { return true }
+func (acceptAll[K]) refusal(*K) rejection { return rejection{} }
 
 // plain is the part of an order whose keys are shown as they are.
 type plain[K any] struct{}
@@ -51,7 +51,7 @@ type plain[K any] struct{}
 func (plain[K]) text(key string, _ *K) string { return key }
 
 // engine is a filter and an order put to work.
-type engine[K any, O order[K]] struct {
+type engine[K any, O comparator[K]] struct {
 	filter *filter
 	order  O
 	// batch is how many candidates a Selector collects before it asks, best first,

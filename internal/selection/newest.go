@@ -18,14 +18,14 @@ type Times func(tag string) (int64, string)
 // noTimes is what a Rule knows of times before it is provided with some.
 func noTimes(string) (int64, string) { return 0, "has no time that is known yet" }
 
-// moments is the order of a newest policy: the later, the better.
-type moments struct {
-	unbounded[int64]
+// byTime is the order of a newest policy: the later, the better.
+type byTime struct {
+	acceptAll[int64]
 	by    v1.TimeSource
 	times Times
 }
 
-func (m moments) read(tag string, at *int64) rejection {
+func (m byTime) read(tag string, at *int64) rejection {
 	var problem string
 	if *at, problem = m.times(tag); problem != "" {
 		return rejection{CauseNoTime, problem}
@@ -33,11 +33,11 @@ func (m moments) read(tag string, at *int64) rejection {
 	return rejection{}
 }
 
-func (moments) compare(a, b *int64) int { return cmp.Compare(*a, *b) }
+func (byTime) compare(a, b *int64) int { return cmp.Compare(*a, *b) }
 
-func (moments) text(_ string, at *int64) string { return time.Unix(*at, 0).UTC().Format(time.RFC3339) }
+func (byTime) text(_ string, at *int64) string { return time.Unix(*at, 0).UTC().Format(time.RFC3339) }
 
-func (moments) better() string { return "is later than" }
+func (byTime) better() string { return "is later than" }
 
 func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
 	if f != nil && f.extract != "" {
@@ -54,22 +54,22 @@ func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
 			Problem: fmt.Sprintf("there is no such time: write %q or %q", v1.TimeCreated, v1.TimeFirstSeen)}
 	}
 	return &Rule{
-		ranker: &engine[int64, moments]{filter: f, order: moments{by: policy.By, times: noTimes}},
+		ranker: &engine[int64, byTime]{filter: f, order: byTime{by: policy.By, times: noTimes}},
 		text:   text + f.text(),
 	}, nil
 }
 
 // Times returns which times the Rule has to be provided with, none for most.
 func (r *Rule) Times() v1.TimeSource {
-	if e, ok := r.ranker.(*engine[int64, moments]); ok {
+	if e, ok := r.ranker.(*engine[int64, byTime]); ok {
 		return e.order.by
 	}
 	return ""
 }
 
-// With returns the Rule provided with times. One that needs none stays as it is.
-func (r *Rule) With(times Times) *Rule {
-	e, ok := r.ranker.(*engine[int64, moments])
+// WithTimes returns the Rule provided with times. One that needs none stays as it is.
+func (r *Rule) WithTimes(times Times) *Rule {
+	e, ok := r.ranker.(*engine[int64, byTime])
 	if !ok {
 		return r
 	}

@@ -43,7 +43,7 @@ func TestNewest(t *testing.T) {
 	g.Expect(found).To(BeFalse(), "no time is known")
 	g.Expect(rule.Judge("main-a").Reason).To(Equal("has no time that is known yet"))
 
-	timed := rule.With(known(map[string]int64{"main-a": 100, "main-b": 300, "main-c": 300, "main-d": 900, "main-e": -1, "v9": 999}))
+	timed := rule.WithTimes(known(map[string]int64{"main-a": 100, "main-b": 300, "main-c": 300, "main-d": 900, "main-e": -1, "v9": 999}))
 	explanation := timed.Explain(tags)
 	g.Expect(explanation.Ranked).To(Equal([]Choice{
 		{Tag: "main-c", Key: "1970-01-01T00:05:00Z"}, {Tag: "main-b", Key: "1970-01-01T00:05:00Z"}, {Tag: "main-a", Key: "1970-01-01T00:01:40Z"},
@@ -87,7 +87,7 @@ func TestOnlyNewestNeedsTimes(t *testing.T) {
 	rule, err := compileParts(v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}, nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(rule.Times()).To(BeEmpty())
-	g.Expect(rule.With(known(nil))).To(BeIdenticalTo(rule))
+	g.Expect(rule.WithTimes(known(nil))).To(BeIdenticalTo(rule))
 }
 
 // TestHeldBackTagsAreAsIfNotThere tests, for every kind of policy, that holding

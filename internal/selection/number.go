@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// numbers is the order of a numerical policy: the exact value.
-type numbers struct {
-	unbounded[number]
+// byNumber is the order of a numerical policy: the exact value.
+type byNumber struct {
+	acceptAll[number]
 	plain[number]
 	direction direction
 }
 
-func (n numbers) compare(a, b *number) int { return n.direction.of(compareNumbers(a, b)) }
+func (n byNumber) compare(a, b *number) int { return n.direction.of(compareNumbers(a, b)) }
 
-func (n numbers) better() string {
+func (n byNumber) better() string {
 	return n.direction.text("is a greater number than", "is a lesser number than")
 }
 
@@ -35,7 +35,7 @@ const (
 )
 
 // read parses [+-]digits[.digits]. There are no exponents: 7e12345 is a commit.
-func (numbers) read(key string, n *number) rejection {
+func (byNumber) read(key string, n *number) rejection {
 	*n = number{sign: 1}
 	rest, negative := strings.CutPrefix(key, "-")
 	if negative {

@@ -27,7 +27,7 @@ func checkNumbers(t *testing.T, a, b string) {
 func checkNumber(t *testing.T, key string) (number, bool) {
 	t.Helper()
 	var n number
-	why := numbers{}.read(key, &n)
+	why := byNumber{}.read(key, &n)
 	if want := decimal.MatchString(key); want != (why == rejection{}) {
 		t.Fatalf("number %q: got %+v, want one: %t", key, why, want)
 	}

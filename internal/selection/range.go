@@ -11,9 +11,9 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// versions is the order of a semver policy: precedence, within a range of
+// byVersion is the order of a semver policy: precedence, within a range of
 // Masterminds/semver, which parses it and gives it its meaning.
-type versions struct {
+type byVersion struct {
 	plain[version]
 	accepted    string // the range as it is written
 	constraints *semver.Constraints
@@ -23,25 +23,25 @@ type versions struct {
 	noPrereleases string
 }
 
-// comparator is one comparison of a range. Masterminds/semver does not look at what
+// comparatorPattern is one comparison of a range. Masterminds/semver does not look at what
 // follows a wildcard: in "*.1|2", which is everything to it, that is a slip that must
 // not select everything.
-var comparator = regexp.MustCompile(`^[=!<>~^]*v?([0-9]+|[xX*])(\.([0-9]+|[xX*])){0,2}(-[^+]+)?(\+.+)?$`)
+var comparatorPattern = regexp.MustCompile(`^[=!<>~^]*v?([0-9]+|[xX*])(\.([0-9]+|[xX*])){0,2}(-[^+]+)?(\+.+)?$`)
 
 // compileRange parses a range.
-func compileRange(text string) (versions, error) {
+func compileRange(text string) (byVersion, error) {
 	constraints, err := parseConstraints(text)
 	if err != nil {
-		return versions{}, invalidRange(text, err)
+		return byVersion{}, invalidRange(text, err)
 	}
-	v := versions{accepted: text, constraints: constraints, noPrereleases: fmt.Sprintf("is a prerelease, and the range %q takes none "+
+	v := byVersion{accepted: text, constraints: constraints, noPrereleases: fmt.Sprintf("is a prerelease, and the range %q takes none "+
 		"(a range takes them where a version in it has one, as in \">=1.0.0-0\")", text)}
 	// The text of parsed constraints has hyphen ranges resolved, spaces between
 	// comparators and none within.
 	for field := range strings.FieldsSeq(constraints.String()) {
-		m := comparator.FindStringSubmatch(field)
+		m := comparatorPattern.FindStringSubmatch(field)
 		if m == nil && field != "||" {
-			return versions{}, invalidRange(text, fmt.Errorf("improper constraint: %q: each number is digits or a wildcard", field))
+			return byVersion{}, invalidRange(text, fmt.Errorf("improper constraint: %q: each number is digits or a wildcard", field))
 		}
 		if m != nil && m[4] != "" {
 			v.noPrereleases = ""
@@ -70,7 +70,7 @@ func invalidRange(text string, err error) error {
 		Problem: fmt.Sprintf("%v: write a range such as \"^1.2.0\", \">=1.0.0 <2.0.0\", \"1.2.x\" or \"1.2 - 1.4 || 2.x\"", err)}
 }
 
-func (o versions) read(key string, v *version) rejection {
+func (o byVersion) read(key string, v *version) rejection {
 	if problem := parseVersion(key, v); problem != "" {
 		return rejection{CauseNoVersion, problem}
 	}
@@ -80,15 +80,15 @@ func (o versions) read(key string, v *version) rejection {
 	return rejection{}
 }
 
-func (versions) compare(a, b *version) int { return compareVersions(a, b) }
+func (byVersion) compare(a, b *version) int { return compareVersions(a, b) }
 
-func (o versions) admits(v *version) bool { return o.constraints.Check(v.semver()) }
+func (o byVersion) admits(v *version) bool { return o.constraints.Check(v.semver()) }
 
-func (o versions) refusal(v *version) rejection {
+func (o byVersion) refusal(v *version) rejection {
 	_, problems := o.constraints.Validate(v.semver())
 	const most = 4 // a range can have hundreds
 	why := errors.Join(problems[:min(most, len(problems))]...).Error()
 	return rejection{CauseRange, fmt.Sprintf("is outside the range %q: %s", o.accepted, strings.ReplaceAll(why, "\n", ", "))}
 }
 
-func (versions) better() string { return "is a higher version than" }
+func (byVersion) better() string { return "is a higher version than" }

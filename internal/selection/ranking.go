@@ -7,17 +7,17 @@ import (
 	"sort"
 )
 
-// Selector is Select for callers who show the tags a part at a time, because they
+// Accumulator is Select for callers who show the tags a part at a time, because they
 // may want to stop in between. It is not safe for concurrent use.
-type Selector interface {
+type Accumulator interface {
 	// Add adds tags.
 	Add(tags []string)
 	// Best returns what Select returns for all the tags that were added.
 	Best() (Choice, bool)
 }
 
-// selector keeps the best candidate of the tags that an engine has seen.
-type selector[K any, O order[K]] struct {
+// accumulator keeps the best candidate of the tags that an engine has seen.
+type accumulator[K any, O comparator[K]] struct {
 	engine *engine[K, O]
 	best   candidate[K]
 	found  bool
@@ -27,9 +27,9 @@ type selector[K any, O order[K]] struct {
 	next candidate[K]
 }
 
-func (e *engine[K, O]) Selector() Selector { return &selector[K, O]{engine: e} }
+func (e *engine[K, O]) Selector() Accumulator { return &accumulator[K, O]{engine: e} }
 
-func (s *selector[K, O]) Add(tags []string) {
+func (s *accumulator[K, O]) Add(tags []string) {
 	for _, tag := range tags {
 		if !s.engine.read(tag, &s.next) || s.found && s.engine.rank(&s.next, &s.best) <= 0 {
 			continue
@@ -40,14 +40,14 @@ func (s *selector[K, O]) Add(tags []string) {
 	}
 }
 
-func (s *selector[K, O]) Best() (Choice, bool) {
+func (s *accumulator[K, O]) Best() (Choice, bool) {
 	s.settle()
 	return s.engine.choice(&s.best), s.found
 }
 
 // settle asks for the pending candidates, best first and only until one is admitted. That
 // is the first one as a rule, so the others are put in order only where it is not.
-func (s *selector[K, O]) settle() {
+func (s *accumulator[K, O]) settle() {
 	for i := range s.pending {
 		switch i {
 		case 0:

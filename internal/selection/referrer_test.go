@@ -68,7 +68,7 @@ func TestIsReferrerTag_TellsThemFromTagsOfImages(t *testing.T) {
 func everyPolicy(tb testing.TB) map[string]*Rule {
 	tb.Helper()
 	timed := func(by v1.TimeSource) *Rule {
-		return compiled(tb, newest(by), nil).With(func(tag string) (int64, string) { return int64(len(tag)), "" })
+		return compiled(tb, newest(by), nil).WithTimes(func(tag string) (int64, string) { return int64(len(tag)), "" })
 	}
 	return map[string]*Rule{
 		"alphabetical":            compiled(tb, alphabetical("asc"), nil),

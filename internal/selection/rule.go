@@ -85,13 +85,13 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 
 // ranker is what the kinds of policies have in common.
 type ranker interface {
-	// Considers reports whether a tag is let through to be compared: it matches the
+	// IsCandidate reports whether a tag is let through to be compared: it matches the
 	// filter, and is not held back.
 	Considers(tag string) bool
-	// Judge says whether a tag is a candidate, and why not.
+	// Evaluate says whether a tag is a candidate, and why not.
 	Judge(tag string) Verdict
-	// Selector returns a Selector without tags.
-	Selector() Selector
+	// Accumulator returns a Selector without tags.
+	Selector() Accumulator
 	// Compare returns a positive number where a ranks above b, a negative one
 	// where it ranks below, and zero where both are the same tag. A rejected tag
 	// ranks below every candidate; two rejected tags compare by their bytes.

@@ -4,18 +4,18 @@ package selection
 
 import "strings"
 
-// texts is the order of an alphabetical policy: the bytes of the key.
-type texts struct {
-	unbounded[string]
+// byText is the order of an alphabetical policy: the bytes of the key.
+type byText struct {
+	acceptAll[string]
 	plain[string]
 	direction direction
 }
 
-func (texts) read(key string, value *string) rejection {
+func (byText) read(key string, value *string) rejection {
 	*value = key
 	return rejection{}
 }
 
-func (t texts) compare(a, b *string) int { return t.direction.of(strings.Compare(*a, *b)) }
+func (t byText) compare(a, b *string) int { return t.direction.of(strings.Compare(*a, *b)) }
 
-func (t texts) better() string { return t.direction.text("comes after", "comes before") }
+func (t byText) better() string { return t.direction.text("comes after", "comes before") }

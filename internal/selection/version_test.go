@@ -86,7 +86,7 @@ var oddRanges = []string{"*", "x.1.2", "1.*.2", "^*", "~*", ">*", "<*", "<=*", "
 
 // checkRange compares the answer about a key with that of Masterminds/semver, which a
 // prerelease need not reach.
-func checkRange(t *testing.T, r versions, key string) {
+func checkRange(t *testing.T, r byVersion, key string) {
 	t.Helper()
 	v, parsed := checkVersion(t, key)
 	if v == nil {

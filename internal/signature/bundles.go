@@ -26,9 +26,9 @@ const (
 	signPredicate = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// lookAtReferrers looks at the signatures among the referrers of the image: bundles,
+// checkReferrers looks at the signatures among the referrers of the image: bundles,
 // and legacy signatures.
-func (e *examination) lookAtReferrers(ctx context.Context, j judge) error {
+func (e *attempt) checkReferrers(ctx context.Context, j signatureVerifier) error {
 	all, err := e.Referrers(ctx, e.digest)
 	if err != nil {
 		return err
@@ -40,13 +40,13 @@ func (e *examination) lookAtReferrers(ctx context.Context, j judge) error {
 		case !mayBeSignature(referrer):
 			continue
 		case isAttestation(referrer):
-			e.refuse(errAttested.Error())
+			e.reject(errAttested.Error())
 			continue
 		}
 		if !e.next() {
 			return nil
 		}
-		if err := e.lookAtReferrer(ctx, j, referrer.Digest); err != nil {
+		if err := e.checkReferrer(ctx, j, referrer.Digest); err != nil {
 			return err
 		}
 	}
@@ -70,15 +70,15 @@ func isAttestation(r registry.Referrer) bool {
 	return stated != "" && stated != signPredicate
 }
 
-// lookAtReferrer looks at the manifest of one referrer, and the signatures in it:
+// checkReferrer looks at the manifest of one referrer, and the signatures in it:
 // its layers say of which format they are.
-func (e *examination) lookAtReferrer(ctx context.Context, j judge, digest string) error {
+func (e *attempt) checkReferrer(ctx context.Context, j signatureVerifier, digest string) error {
 	a, err := e.referrer(ctx, digest)
 	if err != nil || a == nil {
 		return err
 	}
 	if signed := a.layersWhere(isPayload); len(signed) > 0 {
-		return e.lookAtLayers(ctx, j, signed)
+		return e.checkLayers(ctx, j, signed)
 	}
 	layer := e.onlyLayer(a, func(layer descriptor) bool { return strings.HasPrefix(layer.MediaType, bundleType) })
 	if layer == nil {
@@ -88,14 +88,14 @@ func (e *examination) lookAtReferrer(ctx context.Context, j judge, digest string
 	if err != nil || raw == nil {
 		return err
 	}
-	e.settle(judgeBundle(j, raw, e.hash()))
+	e.recover(verifyBundle(j, raw, e.hash()))
 	return nil
 }
 
-// judgeBundle reads and judges a bundle, which must hold a statement about an image.
+// verifyBundle reads and judges a bundle, which must hold a statement about an image.
 // A bare signature, as of a file, says nothing of what was meant by it; and Ed25519
 // keys can't verify one by a digest.
-func judgeBundle(j judge, raw, digest []byte) (string, error) {
+func verifyBundle(j signatureVerifier, raw, digest []byte) (string, error) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(raw); err != nil {
 		return "", rejection("its bundle is malformed, or of an unknown version")
@@ -108,22 +108,22 @@ func judgeBundle(j judge, raw, digest []byte) (string, error) {
 
 // referrer fetches the manifest of a referrer, which must refer to the image. It
 // returns nil where the referrer is rejected.
-func (e *examination) referrer(ctx context.Context, digest string) (*artifact, error) {
+func (e *attempt) referrer(ctx context.Context, digest string) (*artifact, error) {
 	if !image.IsDigest(digest) {
-		e.refuse("its list of signatures names a digest that is malformed")
+		e.reject("its list of signatures names a digest that is malformed")
 		return nil, nil
 	}
 	manifest, err := e.Manifest(ctx, digest)
 	if err != nil {
-		return nil, e.absent(err)
+		return nil, e.recordMissing(err)
 	}
 	var a artifact
 	if json.Unmarshal(manifest.Bytes, &a) != nil {
-		e.refuse("the manifest of its signature is malformed")
+		e.reject("the manifest of its signature is malformed")
 		return nil, nil //nolint:nilerr // it is refused
 	}
 	if a.Subject == nil || a.Subject.Digest != e.digest {
-		e.refuse(errOtherImage.Error())
+		e.reject(errImageMismatch.Error())
 		return nil, nil
 	}
 	return &a, nil
@@ -131,10 +131,10 @@ func (e *examination) referrer(ctx context.Context, digest string) (*artifact, e
 
 // onlyLayer returns the one layer of a referrer that is wanted, nil where the
 // referrer is rejected.
-func (e *examination) onlyLayer(a *artifact, wanted func(descriptor) bool) *descriptor {
+func (e *attempt) onlyLayer(a *artifact, wanted func(descriptor) bool) *descriptor {
 	layers := a.layersWhere(wanted)
 	if len(layers) != 1 {
-		e.refuse("what refers to it is no signature")
+		e.reject("what refers to it is no signature")
 		return nil
 	}
 	return &layers[0]
@@ -152,13 +152,13 @@ func ifSigned(signer string, result *verify.VerificationResult) (string, error) 
 // errAttested is about statements other than that an image is signed.
 const errAttested = rejection("it is attested, not signed: use cosign sign")
 
-// errOtherImage is about signatures that are not this image's.
-const errOtherImage = rejection("the signature is that of another image")
+// errImageMismatch is about signatures that are not this image's.
+const errImageMismatch = rejection("the signature is that of another image")
 
-// isOfAnother reports whether a bundle failed, after its signature was verified,
+// isImageMismatch reports whether a bundle failed, after its signature was verified,
 // because it is about something else. The library has no type for that. It
 // decides about the words of a reason only.
-func isOfAnother(err error) bool {
+func isImageMismatch(err error) bool {
 	return strings.Contains(err.Error(), "match digests in statement") ||
 		strings.Contains(err.Error(), "match any digest in statement")
 }

@@ -12,16 +12,16 @@ import (
 // cosign verifies the signatures of cosign in both formats, legacy ones and
 // bundles, and in both places: under a tag, and among the referrers of the image.
 type cosign struct {
-	// judge returns the judge for one image. It fails with an *UnavailableError.
-	judge func(context.Context) (judge, error)
+	// signatureVerifier returns the judge for one image. It fails with an *UnavailableError.
+	judge func(context.Context) (signatureVerifier, error)
 	// referrers is whether referrers are looked at first: where the last signature
 	// that passed was one, the next one probably is too.
 	referrers atomic.Bool
 }
 
-// judge judges single signatures. It returns who signed, or why the signature
+// signatureVerifier judges single signatures. It returns who signed, or why the signature
 // is rejected.
-type judge interface {
+type signatureVerifier interface {
 	// legacy judges the signature of a payload, which may be about any image.
 	legacy(sig legacySignature, payload []byte) (string, error)
 	// bundle judges a bundle about the image of a digest.
@@ -40,12 +40,12 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	e := &examination{subject: s}
+	e := &attempt{subject: s}
 	referrersFirst := c.referrers.Load()
 	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
-		look := e.lookAtLegacy
+		look := e.checkLegacy
 		if referrers {
-			look = e.lookAtReferrers
+			look = e.checkReferrers
 		}
 		if err := look(ctx, j); err != nil {
 			// Of one format: the other one may have a signature that passes.
@@ -61,10 +61,10 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 	return e.verdict("cosign signature")
 }
 
-// settle notes what a judge says of a signature.
-func (e *examination) settle(signer string, err error) {
+// recover notes what a judge says of a signature.
+func (e *attempt) recover(signer string, err error) {
 	if err != nil {
-		e.refuse(printable(err.Error()))
+		e.reject(printable(err.Error()))
 		return
 	}
 	e.signer = signer

@@ -22,11 +22,11 @@ const (
 	maxReasons = 3
 )
 
-// examination looks at the signatures of one image, one after the other, until
+// attempt looks at the signatures of one image, one after the other, until
 // one passes.
-type examination struct {
+type attempt struct {
 	subject
-	looked  int      // how many signatures there were
+	checked  int      // how many signatures there were
 	reasons []string // why they were rejected, each reason once
 	failed  error    // why it is not known of one of them
 	more    bool     // there are more than are looked at
@@ -34,26 +34,26 @@ type examination struct {
 }
 
 // next counts a signature, and reports whether it is to be looked at.
-func (e *examination) next() bool {
-	if e.looked == maxSignatures {
+func (e *attempt) next() bool {
+	if e.checked == maxSignatures {
 		e.more = true
 		return false
 	}
-	e.looked++
+	e.checked++
 	return true
 }
 
-// refuse notes why a signature was rejected.
-func (e *examination) refuse(reason string) {
+// reject notes why a signature was rejected.
+func (e *attempt) reject(reason string) {
 	if !slices.Contains(e.reasons, reason) {
 		e.reasons = append(e.reasons, reason)
 	}
 }
 
-// absent takes it that a part of a signature is not there, of which the registry
+// recordMissing takes it that a part of a signature is not there, of which the registry
 // itself says that there is one. Another signature may pass all the same. It
 // returns every other error.
-func (e *examination) absent(err error) error {
+func (e *attempt) recordMissing(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
 		e.failed = err
 		return nil
@@ -62,27 +62,27 @@ func (e *examination) absent(err error) error {
 }
 
 // fetch fetches the blob of a signature, nil where the signature is rejected.
-func (e *examination) fetch(ctx context.Context, d descriptor) ([]byte, error) {
+func (e *attempt) fetch(ctx context.Context, d descriptor) ([]byte, error) {
 	switch {
 	case !image.IsDigest(d.Digest):
-		e.refuse("its signature names a digest that is malformed")
+		e.reject("its signature names a digest that is malformed")
 		return nil, nil
 	case d.Size > maxBlob || d.Size < 0:
-		e.refuse(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
+		e.reject(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
 		return nil, nil
 	}
 	blob, err := e.Blob(ctx, d.Digest, maxBlob)
-	return blob, e.absent(err)
+	return blob, e.recordMissing(err)
 }
 
 // verdict returns what the examination came to. what names the kind of signature.
-func (e *examination) verdict(what string) (Verdict, error) {
+func (e *attempt) verdict(what string) (Verdict, error) {
 	switch {
 	case e.signer != "":
 		return Verdict{signer: e.signer}, nil
 	case e.failed != nil:
 		return Verdict{}, e.failed
-	case e.looked == 0 && len(e.reasons) == 0:
+	case e.checked == 0 && len(e.reasons) == 0:
 		return reject("it has no " + what), nil
 	default:
 		return reject(e.describe(what)), nil
@@ -90,7 +90,7 @@ func (e *examination) verdict(what string) (Verdict, error) {
 }
 
 // describe says why no signature passed.
-func (e *examination) describe(what string) string {
+func (e *attempt) describe(what string) string {
 	reasons := e.reasons
 	suffix := ""
 	if len(reasons) > maxReasons {

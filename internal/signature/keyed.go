@@ -54,7 +54,7 @@ func newKeyed(files map[string][]byte) (*cosign, error) {
 		}
 		j.keys = append(j.keys, key)
 	}
-	return &cosign{judge: func(context.Context) (judge, error) { return &j, nil }}, nil
+	return &cosign{judge: func(context.Context) (signatureVerifier, error) { return &j, nil }}, nil
 }
 
 // parsePublicKey parses the one key of a PEM file.
@@ -148,8 +148,8 @@ func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 			if err == nil {
 				return ifSigned(key.signer(), result)
 			}
-			if isOfAnother(err) {
-				reason = errOtherImage
+			if isImageMismatch(err) {
+				reason = errImageMismatch
 			}
 		}
 	}

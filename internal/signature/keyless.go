@@ -50,7 +50,7 @@ func newKeyless(rule Rule, public *PublicRoot) (*cosign, error) {
 	default:
 		k.root = public.Get
 	}
-	return &cosign{judge: k.judge}, nil
+	return &cosign{judge: k.newIdentityVerifier}, nil
 }
 
 // parseIdentity compiles the expressions of one identity.
@@ -85,10 +85,10 @@ func parseTrustedRoot(text []byte) (*root.TrustedRoot, error) {
 	return trusted, nil
 }
 
-// demandsOf returns what a signature must show: an entry of a log, a timestamp
+// policyOf returns what a signature must show: an entry of a log, a timestamp
 // and a certificate that was logged, as far as the trusted root names someone who
 // keeps such logs. The time is never taken from here: certificates live minutes.
-func demandsOf(trusted *root.TrustedRoot) []verify.VerifierOption {
+func policyOf(trusted *root.TrustedRoot) []verify.VerifierOption {
 	options := []verify.VerifierOption{verify.WithObserverTimestamps(1)}
 	if len(trusted.RekorLogs()) > 0 {
 		options = append(options, verify.WithTransparencyLog(1))
@@ -99,28 +99,28 @@ func demandsOf(trusted *root.TrustedRoot) []verify.VerifierOption {
 	return options
 }
 
-// judge returns the judge by the trusted root of now.
-func (k *keyless) judge(ctx context.Context) (judge, error) {
+// signatureVerifier returns the judge by the trusted root of now.
+func (k *keyless) newIdentityVerifier(ctx context.Context) (signatureVerifier, error) {
 	trusted, err := k.root(ctx)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := verify.NewVerifier(trusted, demandsOf(trusted)...)
+	verifier, err := verify.NewVerifier(trusted, policyOf(trusted)...)
 	if err != nil {
 		return nil, &UnavailableError{detail: "the trusted root can't be used: " + printable(err.Error())}
 	}
-	return &identified{verifier: verifier, identities: k.identities, logged: len(trusted.RekorLogs()) > 0}, nil
+	return &identityVerifier{verifier: verifier, identities: k.identities, logged: len(trusted.RekorLogs()) > 0}, nil
 }
 
-// identified judges by identities and one trusted root.
-type identified struct {
+// identityVerifier judges by identities and one trusted root.
+type identityVerifier struct {
 	verifier   *verify.Verifier
 	identities verify.CertificateIdentities
 	logged     bool // an entry in a transparency log is demanded
 }
 
 // legacy implements judge.
-func (i *identified) legacy(sig legacySignature, payload []byte) (string, error) {
+func (i *identityVerifier) legacy(sig legacySignature, payload []byte) (string, error) {
 	b, err := sig.bundle(payload)
 	if err != nil {
 		return "", err
@@ -130,7 +130,7 @@ func (i *identified) legacy(sig legacySignature, payload []byte) (string, error)
 }
 
 // bundle implements judge.
-func (i *identified) bundle(b *bundle.Bundle, digest []byte) (string, error) {
+func (i *identityVerifier) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 	signer, result, err := i.check(b, verify.WithArtifactDigest("sha256", digest))
 	if err != nil {
 		return "", err
@@ -139,7 +139,7 @@ func (i *identified) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 }
 
 // check verifies a bundle and then who signed it.
-func (i *identified) check(b *bundle.Bundle, artifact verify.ArtifactPolicyOption) (string, *verify.VerificationResult, error) {
+func (i *identityVerifier) check(b *bundle.Bundle, artifact verify.ArtifactPolicyOption) (string, *verify.VerificationResult, error) {
 	if content, err := b.VerificationContent(); err != nil || content.Certificate() == nil {
 		return "", nil, rejection("it is signed with a key, not with the certificate of an identity")
 	}
@@ -149,18 +149,18 @@ func (i *identified) check(b *bundle.Bundle, artifact verify.ArtifactPolicyOptio
 	// The identity is compared below, to name the one that does not match.
 	result, err := i.verifier.Verify(b, verify.NewPolicy(artifact, verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
-		if isOfAnother(err) {
-			return "", nil, errOtherImage
+		if isImageMismatch(err) {
+			return "", nil, errImageMismatch
 		}
 		return "", nil, rejection("the signature is not valid: " + printable(err.Error()))
 	}
-	signer, err := i.whoSigned(result.Signature.Certificate)
+	signer, err := i.signerOf(result.Signature.Certificate)
 	return signer, result, err
 }
 
-// whoSigned names the identity of a certificate that was verified, which must be
+// signerOf names the identity of a certificate that was verified, which must be
 // one of those that are demanded.
-func (i *identified) whoSigned(cert *certificate.Summary) (string, error) {
+func (i *identityVerifier) signerOf(cert *certificate.Summary) (string, error) {
 	if cert == nil || cert.SubjectAlternativeName == "" || cert.Issuer == "" {
 		return "", rejection("the certificate of the signature names no identity")
 	}

@@ -35,8 +35,8 @@ type legacySignature struct {
 	timestamp   string // JSON of the answer of a timestamp authority, "" for none
 }
 
-// lookAtLegacy looks at the signatures under the tag that cosign gives them.
-func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
+// checkLegacy looks at the signatures under the tag that cosign gives them.
+func (e *attempt) checkLegacy(ctx context.Context, j signatureVerifier) error {
 	manifest, err := e.Manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
@@ -46,35 +46,35 @@ func (e *examination) lookAtLegacy(ctx context.Context, j judge) error {
 	}
 	layers, err := parseLegacy(manifest.Bytes)
 	if err != nil {
-		e.refuse(err.Error())
+		e.reject(err.Error())
 		return nil
 	}
 	if e.signer != "" || !e.next() {
 		return nil
 	}
-	return e.lookAtLayers(ctx, j, layers)
+	return e.checkLayers(ctx, j, layers)
 }
 
-// lookAtLayers looks at the legacy signatures of one manifest, of which the first
+// checkLayers looks at the legacy signatures of one manifest, of which the first
 // is counted already.
-func (e *examination) lookAtLayers(ctx context.Context, j judge, layers []descriptor) error {
+func (e *attempt) checkLayers(ctx context.Context, j signatureVerifier, layers []descriptor) error {
 	payloads := map[string][]byte{} // signatures by several keys are of one payload
 	for i, layer := range layers {
 		if e.signer != "" || i > 0 && !e.next() {
 			return nil
 		}
-		if err := e.lookAtLayer(ctx, j, layer, payloads); err != nil {
+		if err := e.checkLayer(ctx, j, layer, payloads); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lookAtLayer looks at one signature.
-func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor, payloads map[string][]byte) error {
+// checkLayer looks at one signature.
+func (e *attempt) checkLayer(ctx context.Context, j signatureVerifier, layer descriptor, payloads map[string][]byte) error {
 	sig, err := parseLegacyLayer(layer)
 	if err != nil {
-		e.refuse(err.Error())
+		e.reject(err.Error())
 		return nil
 	}
 	signed, known := payloads[layer.Digest]
@@ -91,7 +91,7 @@ func (e *examination) lookAtLayer(ctx context.Context, j judge, layer descriptor
 	if err == nil {
 		err = checkClaim(signed, e.digest)
 	}
-	e.settle(signer, err)
+	e.recover(signer, err)
 	return nil
 }
 
@@ -136,7 +136,7 @@ func checkClaim(signed []byte, digest string) error {
 		return rejection("what was signed is no claim about an image")
 	}
 	if claim.Critical.Image.DockerManifestDigest != digest {
-		return errOtherImage
+		return errImageMismatch
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	e := &examination{subject: s}
+	e := &attempt{subject: s}
 	var image *ocispec.Descriptor // it costs a request, so only where there are signatures
 	for _, referrer := range all {
 		if e.signer != "" || !mayBeNotation(referrer) {
@@ -121,7 +121,7 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 				return Verdict{}, err
 			}
 		}
-		if err := n.lookAt(ctx, e, referrer.Digest, *image, reference); err != nil {
+		if err := n.checkReferrer(ctx, e, referrer.Digest, *image, reference); err != nil {
 			return Verdict{}, err
 		}
 	}
@@ -162,8 +162,8 @@ func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
 	return &ocispec.Descriptor{MediaType: m.MediaType, Digest: godigest.Digest(m.Digest), Size: int64(len(m.Bytes))}, nil
 }
 
-// lookAt looks at one signature.
-func (n *notation) lookAt(ctx context.Context, e *examination, digest string, image ocispec.Descriptor, reference string) error {
+// checkReferrer looks at one signature.
+func (n *notation) checkReferrer(ctx context.Context, e *attempt, digest string, image ocispec.Descriptor, reference string) error {
 	a, err := e.referrer(ctx, digest)
 	if err != nil || a == nil {
 		return err
@@ -190,11 +190,11 @@ func (n *notation) lookAt(ctx context.Context, e *examination, digest string, im
 	}
 	switch {
 	case err == nil:
-		e.signer = whoNotarized(outcome)
+		e.signer = signerOf(outcome)
 	case r.unknown || ctx.Err() != nil:
 		e.failed = errRevocation(ctx.Err())
 	default:
-		e.refuse(describeNotation(err))
+		e.reject(describeNotation(err))
 	}
 	return nil
 }
@@ -226,13 +226,13 @@ func checkOutcome(outcome *notationgo.VerificationOutcome) error {
 // describeNotation says why a signature was rejected.
 func describeNotation(err error) string {
 	if strings.Contains(err.Error(), "content descriptor mismatch") {
-		return errOtherImage.Error()
+		return errImageMismatch.Error()
 	}
 	return "the signature is not valid: " + printable(err.Error())
 }
 
-// whoNotarized names the certificate that made a signature.
-func whoNotarized(outcome *notationgo.VerificationOutcome) string {
+// signerOf names the certificate that made a signature.
+func signerOf(outcome *notationgo.VerificationOutcome) string {
 	chain := outcome.EnvelopeContent.SignerInfo.CertificateChain
 	if len(chain) == 0 {
 		return "a certificate"

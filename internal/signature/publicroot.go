@@ -38,10 +38,10 @@ type PublicRoot struct {
 	folder string        // "" keeps it in memory only
 	now    func() time.Time
 
-	lock   *semaphore.Weighted // held while downloading
-	held   *root.TrustedRoot   // nil for none
-	got    time.Time           // when held was downloaded
-	tried  time.Time           // when a download failed last
+	lock   *semaphore.Weighted // root while downloading
+	root   *root.TrustedRoot   // nil for none
+	fetchedAt    time.Time           // when held was downloaded
+	attemptedAt  time.Time           // when a download failed last
 	failed error               // how
 }
 
@@ -67,11 +67,11 @@ func (p *PublicRoot) Get(ctx context.Context) (*root.TrustedRoot, error) {
 		return nil, p.unavailable(err)
 	}
 	defer p.lock.Release(1)
-	if now := p.now(); now.Sub(p.got) >= rootFresh && now.Sub(p.tried) >= rootPause {
+	if now := p.now(); now.Sub(p.fetchedAt) >= rootFresh && now.Sub(p.attemptedAt) >= rootPause {
 		p.refresh(ctx)
 	}
-	if p.held != nil && p.now().Sub(p.got) < rootStale {
-		return p.held, nil
+	if p.root != nil && p.now().Sub(p.fetchedAt) < rootStale {
+		return p.root, nil
 	}
 	return nil, p.failed
 }
@@ -82,10 +82,10 @@ func (p *PublicRoot) refresh(ctx context.Context) {
 	fetched, err := p.download(ctx)
 	switch {
 	case err == nil:
-		p.held, p.got = fetched, p.now()
+		p.root, p.fetchedAt = fetched, p.now()
 		return
 	case ctx.Err() == nil:
-		p.tried = p.now()
+		p.attemptedAt = p.now()
 	}
 	p.failed = p.unavailable(err)
 }

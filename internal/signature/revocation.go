@@ -28,17 +28,17 @@ func (r *revocations) validator(p purpose.Purpose) (revocation.Validator, error)
 	if err != nil {
 		return nil, err
 	}
-	return &watchedValidator{Validator: inner, revocations: r}, nil
+	return &recordingValidator{Validator: inner, revocations: r}, nil
 }
 
-// watchedValidator is a validator that tells revocations of its answers.
-type watchedValidator struct {
+// recordingValidator is a validator that tells revocations of its answers.
+type recordingValidator struct {
 	revocation.Validator
 	*revocations
 }
 
 // ValidateContext implements revocation.Validator.
-func (w *watchedValidator) ValidateContext(
+func (w *recordingValidator) ValidateContext(
 	ctx context.Context, opts revocation.ValidateContextOptions,
 ) ([]*result.CertRevocationResult, error) {
 	results, err := w.Validator.ValidateContext(ctx, opts)

@@ -17,18 +17,18 @@ import (
 // Rule is how images must be signed: spec.verify of a policy, with the files of its
 // Secret that are read for it.
 type Rule struct {
-	scheme     scheme
+	scheme     schemeName
 	identities []v1.OIDCIdentityMatch
 	files      map[string][]byte
 }
 
-// scheme is a way of signing images.
-type scheme string
+// schemeName is a way of signing images.
+type schemeName string
 
 const (
-	byKey      scheme = "keys"
-	byIdentity scheme = "identities"
-	byNotation scheme = "notation"
+	byKey      schemeName = "keys"
+	byIdentity schemeName = "identities"
+	byNotation schemeName = "notation"
 )
 
 // The keys of the Secrets' data.
@@ -71,8 +71,8 @@ func withSuffix(data map[string][]byte, suffixes ...string) map[string][]byte {
 	return found
 }
 
-// method parses the rule.
-func (r Rule) method(public *PublicRoot) (method, error) {
+// scheme parses the rule.
+func (r Rule) newScheme(public *PublicRoot) (verifyScheme, error) {
 	switch r.scheme {
 	case byKey:
 		return newKeyed(r.files)

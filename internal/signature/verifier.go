@@ -21,12 +21,12 @@ type Repository interface {
 // Verifier verifies signatures by one rule, whose keys are parsed already. It is
 // safe for concurrent use.
 type Verifier struct {
-	method      method
+	scheme      verifyScheme
 	fingerprint string
 }
 
-// method is one of the ways in which images are signed.
-type method interface {
+// scheme is one of the ways in which images are signed.
+type verifyScheme interface {
 	// verify looks at the signatures of an image.
 	verify(ctx context.Context, s subject) (Verdict, error)
 }
@@ -34,11 +34,11 @@ type method interface {
 // New returns the Verifier of a rule. It asks nobody for anything. It fails with
 // an *InvalidError where the rule can't be followed.
 func New(rule Rule, public *PublicRoot) (*Verifier, error) {
-	m, err := rule.method(public)
+	m, err := rule.newScheme(public)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{method: m, fingerprint: rule.fingerprint()}, nil
+	return &Verifier{scheme: m, fingerprint: rule.fingerprint()}, nil
 }
 
 // Fingerprint is equal for equal rules, and differs where anything that decides
@@ -52,7 +52,7 @@ func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, 
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
 	}
-	return v.method.verify(ctx, subject{Repository: repo, image: img, digest: digest})
+	return v.scheme.verify(ctx, subject{Repository: repo, image: img, digest: digest})
 }
 
 // Verdict is whether an image is signed. The zero value says no.

@@ -58,8 +58,8 @@ type crashHeld struct {
 }
 
 // crashFacts returns what step n puts: facts of some tags, fewer or more each time.
-func crashFacts(n int) map[string]admission.Fact {
-	facts := map[string]admission.Fact{}
+func crashFacts(n int) map[string]admission.ImageInfo {
+	facts := map[string]admission.ImageInfo{}
 	for i := range n * 31 % 60 {
 		facts[fmt.Sprint((i*7+n)%100)] = someFact(n)
 	}
@@ -295,7 +295,7 @@ func heldCrashFacts(t *testing.T, tags *Store, key Key) (map[string]int, error) 
 	}
 	steps := map[string]int{}
 	for tag, fact := range facts {
-		n := int(fact.Seen)
+		n := int(fact.DigestSince)
 		if !reflect.DeepEqual(fact, someFact(n)) {
 			return nil, fmt.Errorf("the fact of %s in %s is damaged", tag, key)
 		}

@@ -165,7 +165,7 @@ func TestFewFacts_AmongManyAreASmallWrite(t *testing.T) {
 	g.Expect(files(t, dir)["ns/repo/uid.facts"].inode).To(Equal(inode), "the file was written anew for a few facts")
 	for i := range 5 { // a log that grows is written anew in the end
 		for tag, fact := range want {
-			fact.Seen += int64(i)
+			fact.DigestSince += int64(i)
 			want[tag] = fact
 		}
 		mustPutFacts(t, tags, testKey, want)
@@ -194,12 +194,12 @@ func TestFacts_AreBounded(t *testing.T) {
 // FuzzFacts reads arbitrary bytes as changes. What can be read can be stored, and comes
 // back the same.
 func FuzzFacts(f *testing.F) {
-	c, err := newFactLog("image").learn(testFacts(), MaxTags)
+	c, err := newFactLog("image").merge(testFacts(), MaxTags)
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, c := range []changes{c, {Image: "image", Gone: map[string]int64{"1": 5}}, {Removed: []string{"1"}}} {
-		record, err := frame(testKey, c)
+		record, err := encodeRecord(testKey, c)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func FuzzFacts(f *testing.F) {
 		if err := validateFacts(facts); err != nil {
 			t.Fatal(err)
 		}
-		record, err := frame(testKey, changes{Image: log.image, Facts: log.facts, Gone: log.gone})
+		record, err := encodeRecord(testKey, changes{Image: log.image, Facts: log.facts, Gone: log.gone})
 		if err == nil {
 			err = again.parse(testKey, append(bytes.Clone(factsMagic), record...))
 		}

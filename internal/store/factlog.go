@@ -37,7 +37,7 @@ const recordHeader = 12
 // changes is the content of a record.
 type changes struct {
 	Image   string                    `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
-	Facts   map[string]admission.Fact `cbor:"2,keyasint,omitempty"`
+	Facts   map[string]admission.ImageInfo `cbor:"2,keyasint,omitempty"`
 	Gone    map[string]int64          `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
 	Removed []string                  `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
 }
@@ -54,13 +54,13 @@ var decoding = func() cbor.DecMode {
 // factLog is what the file of an object's facts holds.
 type factLog struct {
 	image string
-	facts map[string]admission.Fact
+	facts map[string]admission.ImageInfo
 	gone  map[string]int64 // since when tags with facts are gone, in seconds since the epoch
 	size  int              // how many facts and tags all changes had
 }
 
 func newFactLog(image string) *factLog {
-	return &factLog{image: image, facts: map[string]admission.Fact{}, gone: map[string]int64{}}
+	return &factLog{image: image, facts: map[string]admission.ImageInfo{}, gone: map[string]int64{}}
 }
 
 // parse reads the content of a file. The error wraps errDamaged; what comes before the
@@ -68,24 +68,24 @@ func newFactLog(image string) *factLog {
 func (l *factLog) parse(key Key, content []byte) error {
 	rest, ok := bytes.CutPrefix(content, factsMagic)
 	if !ok {
-		return damaged("it has no facts, or in another format")
+		return damagedError("it has no facts, or in another format")
 	}
 	seed := keyChecksum(key)
 	for len(rest) >= recordHeader {
 		length := binary.LittleEndian.Uint32(rest)
 		if binary.LittleEndian.Uint32(rest[4:]) != crc32.Update(seed, castagnoli, rest[:4]) {
-			return damaged("a length does not match its checksum")
+			return damagedError("a length does not match its checksum")
 		}
 		sum := binary.LittleEndian.Uint32(rest[8:])
 		if rest = rest[recordHeader:]; int64(length) > int64(len(rest)) {
 			return nil // it was not finished
 		}
 		if sum != crc32.Update(seed, castagnoli, rest[:length]) {
-			return damaged("facts do not match their checksum")
+			return damagedError("facts do not match their checksum")
 		}
 		var c changes
 		if err := decoding.Unmarshal(rest[:length], &c); err != nil {
-			return damaged("its facts are malformed: %v", err)
+			return damagedError("its facts are malformed: %v", err)
 		}
 		l.apply(c)
 		rest = rest[length:]
@@ -93,8 +93,8 @@ func (l *factLog) parse(key Key, content []byte) error {
 	return nil
 }
 
-// frame returns changes as a record.
-func frame(key Key, c changes) ([]byte, error) {
+// encodeRecord returns changes as a record.
+func encodeRecord(key Key, c changes) ([]byte, error) {
 	content, err := cbor.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (c changes) size() int { return len(c.Facts) + len(c.Gone) + len(c.Removed)
 
 // apply makes changes to what is held, but for facts that can't be stored.
 func (l *factLog) apply(c changes) {
-	maps.DeleteFunc(c.Facts, func(tag string, fact admission.Fact) bool { return problemOf(tag, fact) != "" })
+	maps.DeleteFunc(c.Facts, func(tag string, fact admission.ImageInfo) bool { return problemOf(tag, fact) != "" })
 	l.image = cmp.Or(c.Image, l.image)
 	l.size += c.size()
 	maps.Copy(l.facts, c.Facts)
@@ -123,13 +123,13 @@ func (l *factLog) apply(c changes) {
 	}
 }
 
-// long reports whether less than half of the file is of use.
-func (l *factLog) long() bool { return l.size > 2*(len(l.facts)+len(l.gone))+64 }
+// isWasteful reports whether less than half of the file is of use.
+func (l *factLog) isWasteful() bool { return l.size > 2*(len(l.facts)+len(l.gone))+64 }
 
-// learn returns the changes that have the log hold facts: those that it does not hold
+// merge returns the changes that have the log hold facts: those that it does not hold
 // yet. The facts of tags that are gone make room where there would be too many.
-func (l *factLog) learn(facts map[string]admission.Fact, limit int) (changes, error) {
-	c := changes{Facts: map[string]admission.Fact{}}
+func (l *factLog) merge(facts map[string]admission.ImageInfo, limit int) (changes, error) {
+	c := changes{Facts: map[string]admission.ImageInfo{}}
 	count := len(l.facts)
 	for tag, fact := range facts {
 		known, held := l.facts[tag]
@@ -154,9 +154,9 @@ func (l *factLog) learn(facts map[string]admission.Fact, limit int) (changes, er
 	return c, nil
 }
 
-// follow returns the changes for a snapshot with other tags: which have gone at a time
+// markGone returns the changes for a snapshot with other tags: which have gone at a time
 // and which came back, and the facts of which are removed.
-func (l *factLog) follow(next scan.Snapshot, now int64) changes {
+func (l *factLog) markGone(next scan.Snapshot, now int64) changes {
 	c := changes{Gone: map[string]int64{}}
 	for tag := range l.facts {
 		since, missed := l.gone[tag]

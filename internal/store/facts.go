@@ -33,9 +33,9 @@ const (
 // error, and a fact may be gone at any time. They live as long as the snapshot: they go
 // with it, and with its image. The facts of a tag that is not in the snapshot any more are
 // removed by the next Put that changes the tags when FactGrace is over.
-func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.Fact, error) {
-	facts := map[string]admission.Fact{}
-	err := s.within(ctx, key, false, func(f *folder) error {
+func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.ImageInfo, error) {
+	facts := map[string]admission.ImageInfo{}
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
 		log, err := f.factsOfSnapshot()
 		if err == nil {
 			facts = log.facts
@@ -53,16 +53,16 @@ func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.Fact, 
 // again. Without a snapshot for key the error is ErrNotFound. It wraps ErrInvalid for a
 // fact beyond the bounds above or admission.MaxVerdicts, and ErrTooLarge where key would
 // have more than MaxTags facts: those of tags that are gone make room first.
-func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admission.Fact) error {
+func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admission.ImageInfo) error {
 	if err := validateFacts(facts); err != nil {
 		return err
 	}
-	err := s.within(ctx, key, false, func(f *folder) error {
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
 		log, err := f.factsOfSnapshot()
 		if err != nil {
 			return err
 		}
-		changes, err := log.learn(facts, f.maxFacts)
+		changes, err := log.merge(facts, f.maxFacts)
 		if err != nil || len(facts) == 0 || changes.size() == 0 && f.state.factsDurable {
 			return err
 		}
@@ -76,7 +76,7 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admissio
 
 // factsOfSnapshot returns what is held about the image of the snapshot, or ErrNotFound
 // where there is no snapshot. Facts of another image are to be replaced.
-func (f *folder) factsOfSnapshot() (*factLog, error) {
+func (f *objectFiles) factsOfSnapshot() (*factLog, error) {
 	info, err := f.info()
 	if err != nil {
 		return nil, err
@@ -89,9 +89,9 @@ func (f *folder) factsOfSnapshot() (*factLog, error) {
 	return log, err
 }
 
-// followTags has the facts follow a snapshot that is about to replace one: those about
+// updateFacts has the facts follow a snapshot that is about to replace one: those about
 // another image than that go, and the times are noted at which tags with facts went.
-func (f *folder) followTags(before Info, next scan.Snapshot) error {
+func (f *objectFiles) updateFacts(before Info, next scan.Snapshot) error {
 	if f.state.factBytes.Load() == 0 {
 		return nil
 	}
@@ -105,7 +105,7 @@ func (f *folder) followTags(before Info, next scan.Snapshot) error {
 	if before.Image != next.Image || before.Revision == next.Revision() {
 		return nil
 	}
-	changes := log.follow(next, f.options.Now().Unix())
+	changes := log.markGone(next, f.options.Now().Unix())
 	if changes.size() == 0 {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (f *folder) followTags(before Info, next scan.Snapshot) error {
 
 // readFacts returns what is held of facts. A file that is damaged is set aside, and
 // replaced by what it has before the damage.
-func (f *folder) readFacts() (*factLog, error) {
+func (f *objectFiles) readFacts() (*factLog, error) {
 	log := newFactLog("")
 	content, err := read(f.path + factsSuffix)
 	if errors.Is(err, ErrNotFound) || err == nil && len(content) == 0 { // nothing was written yet
@@ -139,14 +139,14 @@ func (f *folder) readFacts() (*factLog, error) {
 // writeFacts makes changes durable. It appends them to a file that this process knows to
 // be durable, unless that has become too long; otherwise it writes the file anew, which
 // also ends what a process left that was killed, or a disk that failed.
-func (f *folder) writeFacts(log *factLog, c changes) error {
+func (f *objectFiles) writeFacts(log *factLog, c changes) error {
 	log.apply(c)
 	size := f.state.factBytes.Load()
-	if !f.state.factsDurable || log.long() {
+	if !f.state.factsDurable || log.isWasteful() {
 		size, c = 0, changes{Image: log.image, Facts: log.facts, Gone: log.gone}
 	}
 	f.state.factsDurable = false
-	content, err := frame(f.key, c)
+	content, err := encodeRecord(f.key, c)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (f *folder) writeFacts(log *factLog, c changes) error {
 	return nil
 }
 
-func (f *folder) removeFacts() error {
+func (f *objectFiles) removeFacts() error {
 	if err := os.Remove(f.path + factsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -173,7 +173,7 @@ func (f *folder) removeFacts() error {
 }
 
 // validateFacts returns an error that wraps ErrInvalid when facts can't be stored.
-func validateFacts(facts map[string]admission.Fact) error {
+func validateFacts(facts map[string]admission.ImageInfo) error {
 	for _, tag := range slices.Sorted(maps.Keys(facts)) {
 		if problem := problemOf(tag, facts[tag]); problem != "" {
 			return fmt.Errorf("%w: the fact of tag %.80q has %s", ErrInvalid, tag, problem)
@@ -182,7 +182,7 @@ func validateFacts(facts map[string]admission.Fact) error {
 	return nil
 }
 
-func problemOf(tag string, fact admission.Fact) string {
+func problemOf(tag string, fact admission.ImageInfo) string {
 	if len(fact.Verdicts) > admission.MaxVerdicts {
 		return fmt.Sprintf("%d verdicts, at most %d are kept", len(fact.Verdicts), admission.MaxVerdicts)
 	}

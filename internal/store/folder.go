@@ -34,12 +34,12 @@ const maxFile = 1 << 30
 // longer one.
 var errDamaged = errors.New("not an intact file of the tag store")
 
-func damaged(format string, values ...any) error {
+func damagedError(format string, values ...any) error {
 	return fmt.Errorf("%w: %s", errDamaged, fmt.Sprintf(format, values...))
 }
 
-// object is what is known of the files of a key without reading them.
-type object struct {
+// objectState is what is known of the files of a key without reading them.
+type objectState struct {
 	// guarded by the lock of the object's name
 	durable      bool // this process wrote the snapshot, and the disk has it
 	factsDurable bool // the same of the facts
@@ -51,18 +51,18 @@ type object struct {
 	facts     atomic.Int64         // how many there were when they were last read or written
 }
 
-// objectOf returns what is known of a key that there are files of.
-func (s *Store) objectOf(key Key) *object {
-	value, _ := s.objects.LoadOrStore(key, &object{})
-	return value.(*object)
+// stateOf returns what is known of a key that there are files of.
+func (s *Store) stateOf(key Key) *objectState {
+	value, _ := s.objects.LoadOrStore(key, &objectState{})
+	return value.(*objectState)
 }
 
-// folder is where the files of a key are, while the lock of its name is held.
-type folder struct {
+// objectFiles is where the files of a key are, while the lock of its name is held.
+type objectFiles struct {
 	*Store
 	key   Key
 	path  string // of the snapshot's file; what follows it is in the names of the others
-	state *object
+	state *objectState
 }
 
 // folderOf returns where the files of an object's name are, which is valid.
@@ -82,10 +82,10 @@ func parsePath(file string) (Key, string, bool) {
 
 var seed = maphash.MakeSeed()
 
-// hold begins a call that uses the files of an object's name, and returns the function
+// lockName begins a call that uses the files of an object's name, and returns the function
 // that ends it.
-func (s *Store) hold(ctx context.Context, name types.NamespacedName) (func(), error) {
-	leave, err := s.use(ctx)
+func (s *Store) lockName(ctx context.Context, name types.NamespacedName) (func(), error) {
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +94,10 @@ func (s *Store) hold(ctx context.Context, name types.NamespacedName) (func(), er
 	return func() { lock.Unlock(); leave() }, nil
 }
 
-// within calls use with the folder of a key, which it makes if write is set. Otherwise
+// withFiles calls use with the folder of a key, which it makes if write is set. Otherwise
 // the error is ErrNotFound where nothing is held for the key.
-func (s *Store) within(ctx context.Context, key Key, write bool, use func(*folder) error) error {
-	end, err := s.hold(ctx, key.NamespacedName())
+func (s *Store) withFiles(ctx context.Context, key Key, write bool, use func(*objectFiles) error) error {
+	end, err := s.lockName(ctx, key.NamespacedName())
 	if err != nil {
 		return err
 	}
@@ -114,14 +114,14 @@ func (s *Store) within(ctx context.Context, key Key, write bool, use func(*folde
 	if err != nil {
 		return translate(err)
 	}
-	return translate(use(&folder{Store: s, key: key, path: filepath.Join(path, string(key.UID)), state: s.objectOf(key)}))
+	return translate(use(&objectFiles{Store: s, key: key, path: filepath.Join(path, string(key.UID)), state: s.stateOf(key)}))
 }
 
 // remove removes the files of an object's name with the UIDs that gone returns true for.
 // That need not be durable: what comes back is swept at the next start. A snapshot is
 // removed after all else, so that what was learned of its images never stays alone.
 func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func(types.UID) bool) error {
-	end, err := s.hold(ctx, name)
+	end, err := s.lockName(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -167,14 +167,14 @@ func read(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		return nil, damaged("it is a %s of %d bytes", info.Mode().Type(), info.Size())
+		return nil, damagedError("it is a %s of %d bytes", info.Mode().Type(), info.Size())
 	}
 	return os.ReadFile(path)
 }
 
 // setAside renames a damaged file of the key, which takes the place of one that was set
 // aside before, and reports it.
-func (f *folder) setAside(suffix string, kind ReportKind, cause error) error {
+func (f *objectFiles) setAside(suffix string, kind ReportKind, cause error) error {
 	path := f.path + suffix
 	_ = os.Remove(path + asideSuffix) // a folder with something in it stays, and fails the rename
 	if err := os.Rename(path, path+asideSuffix); err != nil {
@@ -188,7 +188,7 @@ func (f *folder) setAside(suffix string, kind ReportKind, cause error) error {
 // write makes content durable in a file of the key. From an offset on it is written into the
 // file that there is. From the beginning on it is written into another one, which then takes
 // the place of that.
-func (f *folder) write(suffix string, content []byte, offset int64) error {
+func (f *objectFiles) write(suffix string, content []byte, offset int64) error {
 	path, flags := f.path+suffix, os.O_WRONLY
 	if offset == 0 {
 		path, flags = path+unfinished, flags|os.O_CREATE|os.O_TRUNC
@@ -216,7 +216,7 @@ func (f *folder) write(suffix string, content []byte, offset int64) error {
 
 // syncParents makes the names durable of the folders that the key's files are in. Once they
 // are written it costs little: the file system has written the names with them.
-func (f *folder) syncParents() error {
+func (f *objectFiles) syncParents() error {
 	if f.state.named {
 		return nil
 	}

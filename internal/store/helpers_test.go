@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-type factMap = map[string]admission.Fact
+type factMap = map[string]admission.ImageInfo
 
 var (
 	testKey      = Key{"ns", "repo", "uid"}
@@ -31,8 +31,8 @@ var (
 func testFacts() factMap { return factMap{"1": someFact(1), "2": someFact(2)} }
 
 // someFact returns one with all that it may have; n tells it from others.
-func someFact(n int) admission.Fact {
-	return admission.Fact{Digest: fmt.Sprintf("sha256:%064x", n), Seen: int64(n), Moved: n%2 == 0, Read: true, Created: 1_600_000_000,
+func someFact(n int) admission.ImageInfo {
+	return admission.ImageInfo{Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0, PlatformsKnown: true, Created: 1_600_000_000,
 		Platforms: []string{"linux/amd64", "plan9/mips"}, Verdicts: []admission.Verdict{{Rule: "r", Since: 1, At: int64(n), Signer: "s"}}}
 }
 

@@ -4,30 +4,30 @@ package store
 
 import "encoding/binary"
 
-// input reads what an encoder wrote. A read beyond the end, or of a malformed
+// reader reads what an encoder wrote. A read beyond the end, or of a malformed
 // number, sets failed and yields zero, as do all reads after it; so a decoder
 // may check once, before it trusts anything that it read.
-type input struct {
+type reader struct {
 	rest   []byte
 	failed bool
 }
 
 // uvarint reads an unsigned number.
-func (in *input) uvarint() uint64 {
+func (in *reader) uvarint() uint64 {
 	value, n := binary.Uvarint(in.rest) // 0 where there is none
 	in.skip(n)
 	return value
 }
 
 // varint reads a signed number.
-func (in *input) varint() int64 {
+func (in *reader) varint() int64 {
 	value, n := binary.Varint(in.rest)
 	in.skip(n)
 	return value
 }
 
 // skip moves past a number of n bytes. That is not positive where there was none.
-func (in *input) skip(n int) {
+func (in *reader) skip(n int) {
 	if n <= 0 {
 		in.fail()
 		return
@@ -36,7 +36,7 @@ func (in *input) skip(n int) {
 }
 
 // bounded reads a number that is at most limit.
-func (in *input) bounded(limit int) int {
+func (in *reader) bounded(limit int) int {
 	n := in.uvarint()
 	if n > uint64(limit) {
 		in.fail()
@@ -46,7 +46,7 @@ func (in *input) bounded(limit int) int {
 }
 
 // take reads n bytes, which are part of the input and not copied.
-func (in *input) take(n int) []byte {
+func (in *reader) take(n int) []byte {
 	if in.failed || n > len(in.rest) {
 		in.fail()
 		return nil
@@ -57,12 +57,12 @@ func (in *input) take(n int) []byte {
 }
 
 // text reads what appendText wrote, of at most limit bytes.
-func (in *input) text(limit int) string { return string(in.take(in.bounded(limit))) }
+func (in *reader) text(limit int) string { return string(in.take(in.bounded(limit))) }
 
 func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-func (in *input) fail() {
+func (in *reader) fail() {
 	in.rest, in.failed = nil, true
 }

@@ -15,21 +15,21 @@ func (s *Store) makeMetrics() {
 	s.metrics = []prometheus.Collector{
 		s.reports,
 		s.gauge("image_reflector_store_records", "The image repositories whose tags the tag store holds.",
-			func(o *object) int64 { return min(1, o.bytes.Load()) }),
+			func(o *objectState) int64 { return min(1, o.bytes.Load()) }),
 		s.gauge("image_reflector_store_facts",
 			"The tags of whose images the tag store knows something, of repositories that it was asked about since it was opened.",
-			func(o *object) int64 { return o.facts.Load() }),
+			func(o *objectState) int64 { return o.facts.Load() }),
 		s.gauge("image_reflector_store_size_bytes", "The size of the tag store's files.",
-			func(o *object) int64 { return o.bytes.Load() + o.factBytes.Load() }),
+			func(o *objectState) int64 { return o.bytes.Load() + o.factBytes.Load() }),
 	}
 }
 
 // gauge returns a metric that is a sum over all objects.
-func (s *Store) gauge(name, help string, of func(*object) int64) prometheus.Collector {
+func (s *Store) gauge(name, help string, of func(*objectState) int64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 		sum := int64(0)
 		s.objects.Range(func(_, value any) bool {
-			sum += of(value.(*object))
+			sum += of(value.(*objectState))
 			return true
 		})
 		return float64(sum)

@@ -50,7 +50,7 @@ type Store struct {
 	dir      string
 	options  Options
 	maxFacts int           // of one key
-	patience time.Duration // lockTimeout but in tests
+	lockTimeout time.Duration // lockTimeout but in tests
 	metrics  []prometheus.Collector
 	reports  *prometheus.CounterVec
 
@@ -76,15 +76,15 @@ func New(dir string, options Options) *Store {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Store{dir: dir, options: options, maxFacts: MaxTags, patience: lockTimeout}
+	s := &Store{dir: dir, options: options, maxFacts: MaxTags, lockTimeout: lockTimeout}
 	s.makeMetrics()
 	return s
 }
 
-// use opens the store, if that was not done before, and returns the function that ends
+// enter opens the store, if that was not done before, and returns the function that ends
 // the use of it. A caller waits no longer than ctx for it to be opened, which may take as
 // long as another process has the folder.
-func (s *Store) use(ctx context.Context) (func(), error) {
+func (s *Store) enter(ctx context.Context) (func(), error) {
 	s.calls.RLock()
 	if s.lock == nil && s.failed == nil {
 		s.calls.RUnlock()
@@ -140,7 +140,7 @@ func (s *Store) acquire(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = wait.PollUntilContextTimeout(ctx, lockRetry, s.patience, true, func(context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, lockRetry, s.lockTimeout, true, func(context.Context) (bool, error) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
 			return false, nil
@@ -151,7 +151,7 @@ func (s *Store) acquire(ctx context.Context) (*os.File, error) {
 		return file, nil
 	}
 	if wait.Interrupted(err) {
-		err = fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.patience, file.Name())
+		err = fmt.Errorf("%w (waited %s for the lock on %s)", ErrLocked, s.lockTimeout, file.Name())
 	}
 	return nil, errors.Join(err, file.Close())
 }
@@ -187,11 +187,11 @@ func (s *Store) discover() {
 			_ = os.Remove(file) // or the next write says why not
 			s.prune(key.NamespacedName())
 		case factsSuffix:
-			s.objectOf(key).factBytes.Store(info.Size())
+			s.stateOf(key).factBytes.Store(info.Size())
 		case "":
-			s.objectOf(key).bytes.Store(info.Size())
+			s.stateOf(key).bytes.Store(info.Size())
 		default:
-			s.objectOf(key) // something was set aside
+			s.stateOf(key) // something was set aside
 		}
 	}
 }

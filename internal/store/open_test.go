@@ -160,7 +160,7 @@ func TestLock_IsHeldByOneStore(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := opened(t, dir)
 	second := New(dir, Options{})
-	second.patience = 10 * time.Millisecond
+	second.lockTimeout = 10 * time.Millisecond
 	for range 2 { // the process ends by the first error, and does not try again
 		NewWithT(t).Expect(second.Keys(t.Context())).Error().To(MatchError(ErrLocked), "Keys() of a folder in use")
 	}
@@ -198,7 +198,7 @@ func TestOpening_ThatWaits(t *testing.T) {
 	dir := t.TempDir()
 	holder, _ := opened(t, dir)
 	waiting := New(dir, Options{})
-	waiting.patience = time.Minute
+	waiting.lockTimeout = time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	g.Expect(waiting.Keys(ctx)).Error().To(MatchError(context.DeadlineExceeded), "Keys()")
@@ -209,7 +209,7 @@ func TestOpening_ThatWaits(t *testing.T) {
 	g.Expect(waiting.Keys(t.Context())).Error().To(MatchError(ErrClosed), "Keys()")
 
 	patient := New(dir, Options{})
-	patient.patience = time.Minute
+	patient.lockTimeout = time.Minute
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	g.Expect(patient.Keys(ctx)).Error().To(MatchError(context.DeadlineExceeded), "Keys()")

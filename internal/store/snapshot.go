@@ -40,7 +40,7 @@ var (
 	snapshotMagic = []byte("image tags 1\n")
 	castagnoli    = crc32.MakeTable(crc32.Castagnoli)
 
-	errPayload = damaged("its tags are malformed")
+	errPayload = damagedError("its tags are malformed")
 )
 
 const (
@@ -97,11 +97,11 @@ func encodeSnapshot(key Key, s scan.Snapshot) []byte {
 func openSnapshot(key Key, content []byte, decode bool) (Info, scan.Snapshot, error) {
 	rest, ok := bytes.CutPrefix(content, snapshotMagic)
 	if !ok || len(rest) < crc32.Size {
-		return Info{}, scan.Snapshot{}, damaged("it has no tags, or in another format")
+		return Info{}, scan.Snapshot{}, damagedError("it has no tags, or in another format")
 	}
-	in := &input{rest: rest[crc32.Size:]}
+	in := &reader{rest: rest[crc32.Size:]}
 	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, in.rest) {
-		return Info{}, scan.Snapshot{}, damaged("it does not match its checksum")
+		return Info{}, scan.Snapshot{}, damagedError("it does not match its checksum")
 	}
 	var sum scan.Sum
 	copy(sum[:], in.take(len(sum)))
@@ -157,7 +157,7 @@ func sharedPrefix(a, b string) int {
 // returns keeps the promises of its type. The tags are substrings of one string: one
 // allocation serves all of them.
 func parsePayload(info Info, payload []byte) (scan.Snapshot, error) {
-	in := &input{rest: payload}
+	in := &reader{rest: payload}
 	s := scan.Snapshot{Image: info.Image, Since: in.varint()}
 	total := in.bounded(MaxTagBytes)
 	if in.failed || info.Tags > len(in.rest) {
@@ -179,7 +179,7 @@ func parsePayload(info Info, payload []byte) (scan.Snapshot, error) {
 }
 
 // tags reads tags of some bytes in total. It returns false where they are malformed.
-func (in *input) tags(tags []string, total int) bool {
+func (in *reader) tags(tags []string, total int) bool {
 	var text strings.Builder
 	text.Grow(total)
 	previous := ""
@@ -224,7 +224,7 @@ func pack(b, payload []byte) []byte {
 // unpack returns a payload. A size that can't be true is an error before anything is
 // allocated for it.
 func unpack(packed []byte) ([]byte, error) {
-	in := &input{rest: packed}
+	in := &reader{rest: packed}
 	size := in.bounded(maxPayload)
 	if in.failed || size > maxInflation*len(in.rest) {
 		return nil, errPayload
@@ -237,7 +237,7 @@ func unpack(packed []byte) ([]byte, error) {
 		_, err = io.ReadFull(r, payload)
 	}
 	if err != nil {
-		return nil, damaged("its tags can't be decompressed: %v", err)
+		return nil, damagedError("its tags can't be decompressed: %v", err)
 	}
 	return payload, nil
 }

@@ -99,7 +99,7 @@ type Info struct {
 // counts as not found.
 func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	var found scan.Snapshot
-	err := s.within(ctx, key, false, func(f *folder) error {
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
 		var err error
 		_, found, err = f.snapshot(true)
 		return err
@@ -111,7 +111,7 @@ func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 // file is read and checked once.
 func (s *Store) Info(ctx context.Context, key Key) (Info, error) {
 	var found Info
-	err := s.within(ctx, key, false, func(f *folder) error {
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
 		var err error
 		found, err = f.info()
 		return err
@@ -129,7 +129,7 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error 
 		return err
 	}
 	content := encodeSnapshot(key, snapshot)
-	if err := s.within(ctx, key, true, func(f *folder) error { return f.putSnapshot(snapshot, content) }); err != nil {
+	if err := s.withFiles(ctx, key, true, func(f *objectFiles) error { return f.putSnapshot(snapshot, content) }); err != nil {
 		return fmt.Errorf("storing the tags of %s: %w", key, err)
 	}
 	return nil
@@ -137,7 +137,7 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error 
 
 // putSnapshot writes a snapshot, whose file has the content, unless it is held. Facts
 // follow it: they are about the image and the tags that the store holds.
-func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
+func (f *objectFiles) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 	before, err := f.info()
 	if errors.Is(err, ErrNotFound) {
 		before.Image, err = snapshot.Image, nil // as facts may be that were beside a damaged file
@@ -150,7 +150,7 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 			return nil
 		}
 	}
-	if err := f.followTags(before, snapshot); err != nil {
+	if err := f.updateFacts(before, snapshot); err != nil {
 		return err
 	}
 	f.state.durable = false
@@ -171,7 +171,7 @@ func (f *folder) putSnapshot(snapshot scan.Snapshot, content []byte) error {
 }
 
 // info returns what the snapshot's file says of the tags.
-func (f *folder) info() (Info, error) {
+func (f *objectFiles) info() (Info, error) {
 	if info := f.state.info.Load(); info != nil {
 		return *info, nil
 	}
@@ -181,7 +181,7 @@ func (f *folder) info() (Info, error) {
 
 // snapshot reads the snapshot's file, and decodes its tags if asked to. The error is
 // ErrNotFound where there is none, or where it is damaged, as then it is set aside.
-func (f *folder) snapshot(decode bool) (Info, scan.Snapshot, error) {
+func (f *objectFiles) snapshot(decode bool) (Info, scan.Snapshot, error) {
 	var found Info
 	var snapshot scan.Snapshot
 	content, err := read(f.path)
@@ -219,7 +219,7 @@ func (s *Store) Forget(ctx context.Context, name types.NamespacedName, keep type
 
 // Keys returns the keys that there are files of, in the order of their texts.
 func (s *Store) Keys(ctx context.Context) ([]Key, error) {
-	leave, err := s.use(ctx)
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -45,34 +45,34 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 		reason           string
 		parts            func(p pusher) []part
 		wants            admission.Wants
-		want             admission.Fact
+		want             admission.ImageInfo
 		manifests, blobs int
 	}{
 		{"one image without a platform", func(p pusher) []part { return []part{{Digest: p.configured("linux", "amd64", "", "")}} },
-			only, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}}, 2, 1},
+			only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 2, 1},
 		{"is not asked where no platforms are wanted", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: at2020}}
-		}, created, admission.Fact{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
+		}, created, admission.ImageInfo{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"a platform without a name is none", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "arm64", "", ""), Platform: on("", "", "v8")}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"only those without a platform are asked", func(p pusher) []part {
 			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
 		{"and each of them once", func(p pusher) []part {
 			image := p.configured("linux", "arm64", "2021-01-01T00:00:00Z", "")
 			return []part{{Digest: image}, {Digest: image}, {Digest: image, Annotations: map[string]string{"a": "b"}}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"attestations of BuildKit are not", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: unknown}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"what the registry does not have stays unknown", func(p pusher) []part {
 			return []part{{Digest: p.some(missing)}, {Digest: p.push("", ociManifest, withConfig(absent(8), 2))}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/arm64"}}, 4, 2},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 4, 2},
 		{"so does what no manifest or configuration names", func(p pusher) []part {
 			return []part{{Digest: p.configured("", "", "", "")}, {Digest: p.index("", ociIndex, nil)}}
-		}, only, admission.Fact{Read: true}, 3, 1},
-		{"no more than sixteen are asked", func(p pusher) []part { return p.many(20) }, only, admission.Fact{Read: true, Platforms: []string{
+		}, only, admission.ImageInfo{PlatformsKnown: true}, 3, 1},
+		{"no more than sixteen are asked", func(p pusher) []part { return p.many(20) }, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{
 			"linux/cpu00", "linux/cpu01", "linux/cpu02", "linux/cpu03", "linux/cpu04", "linux/cpu05", "linux/cpu06", "linux/cpu07",
 			"linux/cpu08", "linux/cpu09", "linux/cpu10", "linux/cpu11", "linux/cpu12", "linux/cpu13", "linux/cpu14", "linux/cpu15",
 		}}, 17, 16},
@@ -80,21 +80,21 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 			padding := strings.Repeat(" ", 5<<20)
 			return []part{{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "amd64"}`+padding, nil)},
 				{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "arm64"}`+padding, nil)}}
-		}, only, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}}, 3, 1},
+		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 3, 1},
 
 		{"the descriptor of the first image states when", func(p pusher) []part {
 			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", ""), Annotations: at2020}}
-		}, both, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
+		}, both, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"its label does where the builder wrote a fixed time", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, "2021-01-01 00:00:00+00:00"), Platform: on("linux", "amd64", "")}}
-		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
+		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
 		{"an annotation with a fixed time gives way, too", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "2021-01-01T00:00:00Z", ""), Platform: on("linux", "amd64", ""),
 				Annotations: map[string]string{annotated: fixed}}}
-		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
+		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
 		{"or else nothing does", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: on("linux", "amd64", "")}}
-		}, created, admission.Fact{Read: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
+		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			push := func(p pusher) string {
@@ -123,7 +123,7 @@ func TestIndex_FailsWhereARegistryDoes(t *testing.T) {
 					next.ServeHTTP(w, req)
 				})
 				got, err := images.Read(t.Context(), from, "t", only)
-				if err == nil || errors.Is(err, registry.ErrNotFound) || got.Read {
+				if err == nil || errors.Is(err, registry.ErrNotFound) || got.PlatformsKnown {
 					t.Errorf("got %+v, %v", got, err)
 				}
 			})

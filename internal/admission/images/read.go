@@ -26,13 +26,13 @@ const maxConfig = 8 << 20
 // Read reads what is wanted of the image at a tag or a digest, with as few requests as either of
 // the two takes. What comes with them is in the fact, too. Errors are those of the source: what an
 // image states in a form that is not understood is not stated.
-func Read(ctx context.Context, source Source, reference string, wants admission.Wants) (admission.Fact, error) {
+func Read(ctx context.Context, source Source, reference string, wants admission.Wants) (admission.ImageInfo, error) {
 	m, err := source.Manifest(ctx, reference)
 	if err != nil {
-		return admission.Fact{}, err
+		return admission.ImageInfo{}, err
 	}
 	parsed := parse(m)
-	fact := admission.Fact{Digest: m.Digest}
+	fact := admission.ImageInfo{Digest: m.Digest}
 	stated := admission.Statements{Annotations: []string{parsed.Annotations[admission.CreatedKey]}}
 	fact.Created, fact.CreatedBy = stated.Created()
 	if parsed.isIndex() {
@@ -45,12 +45,12 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 	if err != nil {
 		return fact, err
 	}
-	fact.Read, fact.Platforms = true, platformsOf(c.normalized())
+	fact.PlatformsKnown, fact.Platforms = true, platformsOf(c.normalized())
 	return created(fact, c.state(stated)), nil
 }
 
 // created returns the fact with the time that its image states, CreatedUnsaid where it states none.
-func created(fact admission.Fact, stated admission.Statements) admission.Fact {
+func created(fact admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
 	if fact.Created, fact.CreatedBy = stated.Created(); fact.Created == admission.CreatedUnread {
 		fact.Created = admission.CreatedUnsaid
 	}
@@ -58,13 +58,13 @@ func created(fact admission.Fact, stated admission.Statements) admission.Fact {
 }
 
 // readIndex reads what is wanted of an index.
-func readIndex(ctx context.Context, x *index, fact admission.Fact, wants admission.Wants) (admission.Fact, error) {
+func readIndex(ctx context.Context, x *index, fact admission.ImageInfo, wants admission.Wants) (admission.ImageInfo, error) {
 	var err error
 	if wants.Platforms || len(x.unnamed()) == 0 {
 		if fact.Platforms, err = x.platforms(ctx); err != nil {
 			return fact, err
 		}
-		fact.Read = true
+		fact.PlatformsKnown = true
 	}
 	if !wants.Created || fact.Created != admission.CreatedUnread {
 		return fact, nil

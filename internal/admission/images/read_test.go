@@ -197,14 +197,14 @@ func TestImages(t *testing.T) {
 		}, created, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			want := admission.Fact{Read: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
+			want := admission.ImageInfo{PlatformsKnown: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
 			checkRead(t, tt.push, tt.wants, want, tt.manifests, tt.blobs)
 		})
 	}
 }
 
 // checkRead reads what was pushed, by its tag and by its digest, and counts the requests.
-func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.Fact, manifests, blobs int) {
+func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.ImageInfo, manifests, blobs int) {
 	t.Helper()
 	g := NewWithT(t)
 	reg, from := start(t)
@@ -270,7 +270,7 @@ func TestWhatCannotBeUnderstood(t *testing.T) {
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
 			got, err := images.Read(t.Context(), from, "t", both)
 			g.Expect(err).NotTo(HaveOccurred())
-			want := admission.Fact{Digest: got.Digest, Read: true, Created: admission.CreatedUnsaid}
+			want := admission.ImageInfo{Digest: got.Digest, PlatformsKnown: true, Created: admission.CreatedUnsaid}
 			g.Expect(got).To(BeComparableTo(want))
 		})
 	}

@@ -24,8 +24,8 @@ type Repository interface {
 // describes the question.
 type Session func(ctx context.Context, message string, ask func(context.Context, Repository) error) error
 
-// Remote is the images of a repository.
-type Remote struct {
+// RegistryImages is the images of a repository.
+type RegistryImages struct {
 	// Name is that of the repository.
 	Name image.Name
 	// Verifier verifies signatures. It is nil where the gates have no rule for them.
@@ -34,34 +34,34 @@ type Remote struct {
 	Session Session
 }
 
-var _ admission.Images = Remote{}
+var _ admission.Images = RegistryImages{}
 
 // Digest implements admission.Images.
-func (r Remote) Digest(ctx context.Context, tag string) (string, error) {
-	digest, err := ask(ctx, r, fmt.Sprintf("fetching the digest of %s:%s", r.Name, tag),
+func (r RegistryImages) Digest(ctx context.Context, tag string) (string, error) {
+	digest, err := withSession(ctx, r, fmt.Sprintf("fetching the digest of %s:%s", r.Name, tag),
 		func(ctx context.Context, repo Repository) (string, error) { return repo.Digest(ctx, tag) })
-	return digest, gone(err)
+	return digest, notFound(err)
 }
 
 // Exists reports whether the registry has a tag.
-func (r Remote) Exists(ctx context.Context, tag string) (bool, error) {
-	return ask(ctx, r, fmt.Sprintf("looking for %s:%s", r.Name, tag),
+func (r RegistryImages) Exists(ctx context.Context, tag string) (bool, error) {
+	return withSession(ctx, r, fmt.Sprintf("looking for %s:%s", r.Name, tag),
 		func(ctx context.Context, repo Repository) (bool, error) { return repo.Exists(ctx, tag) })
 }
 
 // Read implements admission.Images.
-func (r Remote) Read(ctx context.Context, reference string, wants admission.Wants) (admission.Fact, error) {
-	fact, err := ask(ctx, r, fmt.Sprintf("reading the image %s of %s", reference, r.Name),
-		func(ctx context.Context, repo Repository) (admission.Fact, error) {
+func (r RegistryImages) Read(ctx context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
+	fact, err := withSession(ctx, r, fmt.Sprintf("reading the image %s of %s", reference, r.Name),
+		func(ctx context.Context, repo Repository) (admission.ImageInfo, error) {
 			return Read(ctx, repo, reference, wants)
 		})
-	return fact, gone(err)
+	return fact, notFound(err)
 }
 
 // Verify implements admission.Images.
-func (r Remote) Verify(ctx context.Context, digest string) (string, string, error) {
+func (r RegistryImages) Verify(ctx context.Context, digest string) (string, string, error) {
 	var problem string
-	signer, err := ask(ctx, r, fmt.Sprintf("verifying %s@%s", r.Name, digest),
+	signer, err := withSession(ctx, r, fmt.Sprintf("verifying %s@%s", r.Name, digest),
 		func(ctx context.Context, repo Repository) (string, error) {
 			signer, rejected, err := r.Verifier.Verify(ctx, repo, r.Name, digest)
 			problem = rejected
@@ -70,8 +70,8 @@ func (r Remote) Verify(ctx context.Context, digest string) (string, string, erro
 	return signer, problem, err
 }
 
-// ask returns the answer to one question.
-func ask[T any](ctx context.Context, r Remote, message string, do func(context.Context, Repository) (T, error)) (T, error) {
+// withSession returns the answer to one question.
+func withSession[T any](ctx context.Context, r RegistryImages, message string, do func(context.Context, Repository) (T, error)) (T, error) {
 	var answer T
 	err := r.Session(ctx, message, func(ctx context.Context, repo Repository) error {
 		var err error
@@ -81,16 +81,16 @@ func ask[T any](ctx context.Context, r Remote, message string, do func(context.C
 	return answer, err
 }
 
-// gone makes an error be admission.ErrGone where the registry answers that it has no such image.
-func gone(err error) error {
+// notFound makes an error be admission.ErrGone where the registry answers that it has no such image.
+func notFound(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
-		return goneError{err}
+		return notFoundError{err}
 	}
 	return err
 }
 
-type goneError struct{ error }
+type notFoundError struct{ error }
 
-func (e goneError) Unwrap() error { return e.error }
+func (e notFoundError) Unwrap() error { return e.error }
 
-func (goneError) Is(target error) bool { return target == admission.ErrGone }
+func (notFoundError) Is(target error) bool { return target == admission.ErrNotFound }

@@ -16,7 +16,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-const long = `Explain which image an ImagePolicy selects, and why.
+const longHelp = `Explain which image an ImagePolicy selects, and why.
 
 The policy, its repository and the credentials are read from the cluster, and the tags
 from the registry, now. With --filename, objects are read from files, and no cluster is
@@ -63,7 +63,7 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "explain (NAME | -f FILE[,FILE])",
 		Short:   "Explain which image an ImagePolicy selects, and why",
-		Long:    long,
+		Long:    longHelp,
 		Args:    cobra.MaximumNArgs(1),
 		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
 		RunE:    o.run,
@@ -116,8 +116,8 @@ func (o *options) check(args []string) error {
 		message string
 	}{
 		{len(args) == 0 && !inFiles, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
-		{!slices.Contains(render.Formats(), o.output), notOneOf("output", o.output, render.Formats())},
-		{!slices.Contains(terminal.Colors(), o.color), notOneOf("color", o.color, terminal.Colors())},
+		{!slices.Contains(render.Formats(), o.output), invalidChoice("output", o.output, render.Formats())},
+		{!slices.Contains(terminal.Colors(), o.color), invalidChoice("color", o.color, terminal.Colors())},
 		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
 		{o.gates && o.fromStatus, "--gates asks the registry: leave --from-status out"},
@@ -133,6 +133,6 @@ func (o *options) check(args []string) error {
 	return nil
 }
 
-func notOneOf(name, value string, values []string) string {
+func invalidChoice(name, value string, values []string) string {
 	return fmt.Sprintf("--%s is %q: write one of %s", name, value, strings.Join(values, ", "))
 }

@@ -38,11 +38,11 @@ func (o *options) bindCompletions(cmd *cobra.Command) {
 	}
 }
 
-// words are those that a cluster has for what is completed, where args are there already.
-type words func(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error)
+// completions are those that a cluster has for what is completed, where args are there already.
+type completions func(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error)
 
 // fromCluster completes with what a cluster has.
-func (o *options) fromCluster(words words) cobra.CompletionFunc {
+func (o *options) fromCluster(words completions) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()

@@ -19,8 +19,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// inquiry is one run of the command.
-type inquiry struct {
+// request is one run of the command.
+type request struct {
 	*options
 	*explain.Case
 	cluster *source.Cluster // nil where there is none
@@ -31,7 +31,7 @@ type inquiry struct {
 
 // explain gathers, and has it explained.
 func (o *options) explain(ctx context.Context, args []string) (*explain.Result, error) {
-	q := &inquiry{options: o, request: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
+	q := &request{options: o, request: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
 	var err error
 	if len(o.files) > 0 {
 		err = q.readFiles(args)
@@ -55,15 +55,15 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 	case o.fromStatus:
 		l, err = source.StatusTags(q.Case)
 	default:
-		return q.askRegistry(ctx)
+		return q.queryRegistry(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return q.conclude(ctx, l, nil), nil
+	return q.finish(ctx, l, nil), nil
 }
 
-func (q *inquiry) readFiles(args []string) error {
+func (q *request) readFiles(args []string) error {
 	objects, err := source.ReadFiles(q.files, os.Stdin)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (q *inquiry) readFiles(args []string) error {
 	return err
 }
 
-func (q *inquiry) readCluster(ctx context.Context, name string) error {
+func (q *request) readCluster(ctx context.Context, name string) error {
 	cluster, namespace, err := q.openCluster()
 	if err != nil {
 		return err
@@ -104,8 +104,8 @@ func (o *options) openCluster() (*source.Cluster, string, error) {
 	return cluster, namespace, err
 }
 
-// askRegistry lists the tags that there are now.
-func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
+// queryRegistry lists the tags that there are now.
+func (q *request) queryRegistry(ctx context.Context) (*explain.Result, error) {
 	if q.Image.IsZero() {
 		return nil, source.Invalidf("which image is it? Add a file with the ImageRepository, --image, or --tags with a list")
 	}
@@ -114,7 +114,7 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
 	defer client.Close()
 
-	remote := &source.Remote{Client: client, Image: q.Image, Limit: q.limit}
+	remote := &source.RegistryReader{Client: client, Image: q.Image, Limit: q.limit}
 	l, err := q.list(ctx, remote)
 	if err != nil {
 		return nil, err
@@ -122,19 +122,19 @@ func (q *inquiry) askRegistry(ctx context.Context) (*explain.Result, error) {
 	if err := q.readTimes(ctx, remote, l.Tags, progress); err != nil {
 		return nil, err
 	}
-	if err := q.lookFor(ctx, remote, &l); err != nil {
+	if err := q.checkTag(ctx, remote, &l); err != nil {
 		return nil, err
 	}
-	if err := q.judge(ctx, remote, l); err != nil {
+	if err := q.evaluateGates(ctx, remote, l); err != nil {
 		return nil, err
 	}
-	return q.conclude(ctx, l, remote), nil
+	return q.finish(ctx, l, remote), nil
 }
 
-// lookFor looks for the tags that the list may lack: the one of the status, and the one
+// checkTag looks for the tags that the list may lack: the one of the status, and the one
 // that is asked about.
-func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain.Listing) error {
-	if doubted := q.Doubted(l.Tags, q.request.Now); doubted != "" {
+func (q *request) checkTag(ctx context.Context, remote *source.RegistryReader, l *explain.Listing) error {
+	if doubted := q.NeedsConfirmation(l.Tags, q.request.Now); doubted != "" {
 		exists, err := remote.Images(nil).Exists(ctx, doubted)
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (q *inquiry) lookFor(ctx context.Context, remote *source.Remote, l *explain
 }
 
 // list finds the identity and lists the tags.
-func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.Listing, error) {
+func (q *request) list(ctx context.Context, remote *source.RegistryReader) (explain.Listing, error) {
 	if q.limit > 0 { // as the controller does: for the identity and the list together
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, q.limit)
@@ -170,11 +170,11 @@ func (q *inquiry) list(ctx context.Context, remote *source.Remote) (explain.List
 	return remote.List(ctx)
 }
 
-// conclude explains the tags, and says what else there is to know. remote is nil
+// finish explains the tags, and says what else there is to know. remote is nil
 // where no registry is asked.
-func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *source.Remote) *explain.Result {
+func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.RegistryReader) *explain.Result {
 	r := q.Explain(l, q.request)
-	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateKept {
+	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateRetained {
 		var err error
 		if r.Selected.Digest, err = remote.Images(nil).Digest(ctx, r.Selected.Tag); err != nil {
 			r.Note(explain.NoteDigestUnknown, "the digest is not known: %s", err)
@@ -192,8 +192,8 @@ func (q *inquiry) conclude(ctx context.Context, l explain.Listing, remote *sourc
 
 // noteAccess tells whether the policy may refer to the repository: RBAC let the
 // user read both, but the controller obeys accessFrom.
-func (q *inquiry) noteAccess(ctx context.Context, r *explain.Result) {
-	key := repository.Of(q.Policy)
+func (q *request) noteAccess(ctx context.Context, r *explain.Result) {
+	key := repository.KeyOf(q.Policy)
 	if key.Namespace == q.Policy.Namespace {
 		return
 	}
@@ -212,7 +212,7 @@ func (q *inquiry) noteAccess(ctx context.Context, r *explain.Result) {
 }
 
 // noteIdentity tells where the identity may be another than the controller's.
-func (q *inquiry) noteIdentity(r *explain.Result) {
+func (q *request) noteIdentity(r *explain.Result) {
 	spec := q.Repository.Spec
 	if q.Repository.GetProvider() != v1.ProviderGeneric && spec.ServiceAccountName == "" && r.Tags.Source == explain.FromRegistry {
 		r.Note(explain.NoteIdentity, "spec.provider %q names the identity of the controller: here it was that of this machine", spec.Provider)
@@ -220,7 +220,7 @@ func (q *inquiry) noteIdentity(r *explain.Result) {
 }
 
 // noteFiles tells what files can't say.
-func (q *inquiry) noteFiles(r *explain.Result, asked bool) {
+func (q *request) noteFiles(r *explain.Result, asked bool) {
 	if q.RepositoryFile == "" {
 		r.Note(explain.NoteDefaults, "there is no ImageRepository in the files: its defaults were used, such as spec.exclusionList")
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // readTimes reads when the images were created, where the policy compares that.
-func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []string, progress *terminal.Progress) error {
+func (q *request) readTimes(ctx context.Context, remote *source.RegistryReader, tags []string, progress *terminal.Progress) error {
 	if !q.gates || q.Times() != v1.TimeCreated {
 		return nil
 	}
@@ -28,8 +28,8 @@ func (q *inquiry) readTimes(ctx context.Context, remote *source.Remote, tags []s
 	return nil
 }
 
-// judge runs the gates.
-func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Listing) error {
+// evaluateGates runs the gates.
+func (q *request) evaluateGates(ctx context.Context, remote *source.RegistryReader, l explain.Listing) error {
 	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
 	}
@@ -44,6 +44,6 @@ func (q *inquiry) judge(ctx context.Context, remote *source.Remote, l explain.Li
 		rule = images.Verifier.Fingerprint()
 	}
 	in := q.Admission(rule, unverifiable, q.request.Now)
-	q.request.Trials, err = source.Judge(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
+	q.request.GateResults, err = source.EvaluateGates(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }

@@ -57,7 +57,7 @@ func TestGatesOfFiles(t *testing.T) {
 		verdict  v1.CandidateVerdict
 		note     string
 	}{
-		{"nothing is asked without --gates", of(platforms), "1.3.0", nil, explain.Unjudged, "--gates judges it here"},
+		{"nothing is asked without --gates", of(platforms), "1.3.0", nil, explain.NotEvaluated, "--gates judges it here"},
 		{"no file says since when an image is there", of("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
 			explain.Unknown, "since when its age counts is known to the controller only"},
 		{"a policy without gates has none to judge", of("", "--gates"), "1.3.0", nil, "", ""},

@@ -54,9 +54,9 @@ var plugins = map[string]string{
 	completer:             "kubectl imagepolicy",
 }
 
-// Wanted reports whether a process was not started to be the controller: by the
+// IsExplain reports whether a process was not started to be the controller: by the
 // name of a plugin, or with a sub-command. argv begins with the program's name.
-func Wanted(argv []string) bool {
+func IsExplain(argv []string) bool {
 	if len(argv) == 0 {
 		return false
 	}

@@ -75,7 +75,7 @@ func TestWanted(t *testing.T) {
 		{"kubectl_complete-imagepolicy explain", true},
 		{"", false},
 	} {
-		NewWithT(t).Expect(cli.Wanted(strings.Fields(tt.argv))).To(Equal(tt.want), "Wanted(%q)", tt.argv)
+		NewWithT(t).Expect(cli.IsExplain(strings.Fields(tt.argv))).To(Equal(tt.want), "Wanted(%q)", tt.argv)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // head prints the fields that come before the tables.
-func (p *page) head(r *explain.Result) {
+func (p *tableWriter) head(r *explain.Result) {
 	repo := r.Repository
 	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File, r.Policy.Suspended))
 	if repo.Name != "" {
@@ -43,14 +43,14 @@ func object(namespace, name, file string, suspended bool) string {
 	return name
 }
 
-func (p *page) image(repo explain.Repository) string {
+func (p *tableWriter) image(repo explain.Repository) string {
 	if p.wide && repo.CanonicalName != repo.Image {
 		return repo.Image + ", which is " + repo.CanonicalName
 	}
 	return repo.Image
 }
 
-func (p *page) scan(last *explain.LastScan) string {
+func (p *tableWriter) scan(last *explain.LastScan) string {
 	if last == nil {
 		return ""
 	}
@@ -87,7 +87,7 @@ func counts(tags explain.Tags) string {
 	return text
 }
 
-func (p *page) selected(r *explain.Result) string {
+func (p *tableWriter) selected(r *explain.Result) string {
 	if r.Selected == nil {
 		return p.style.Paint(text.FgYellow, "nothing")
 	}
@@ -95,14 +95,14 @@ func (p *page) selected(r *explain.Result) string {
 	if r.Selected.Digest != "" {
 		line += " " + terminal.Clean(p.short(r.Selected.Digest))
 	}
-	if v := r.Selected.Verdict; v == explain.Unjudged || v == explain.Unknown {
+	if v := r.Selected.Verdict; v == explain.NotEvaluated || v == explain.Unknown {
 		line += ", if it passes the gates"
 	}
 	return line
 }
 
 // status returns as much of the image of the status as the other fields do not show.
-func (p *page) status(r *explain.Result) string {
+func (p *tableWriter) status(r *explain.Result) string {
 	ref := r.Policy.LatestRef
 	switch {
 	case ref == nil && r.Policy.Agrees == nil:
@@ -131,7 +131,7 @@ func (p *page) status(r *explain.Result) string {
 var digest = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]{52}`)
 
 // short shortens the digests in a text, unless the format is wide.
-func (p *page) short(text string) string {
+func (p *tableWriter) short(text string) string {
 	if p.wide {
 		return text
 	}

@@ -66,7 +66,7 @@ func story() *explain.Result {
 	r.Selected, r.RunnersUp, r.Rejected, r.Policy.LatestRef = nil, nil, nil, nil
 	r.Tags.Candidates, r.Tags.Complete, r.Tags.Source = 0, false, explain.FromStatus
 	r.Repository.LastScan.Due = "never scanned"
-	r.Tag = &explain.Story{Tag: "x", Verdict: explain.Rejected, Cause: "NoNumber", Reason: "is not a number: it does not start with a digit"}
+	r.Tag = &explain.TagExplanation{Tag: "x", Verdict: explain.Rejected, Cause: "NoNumber", Reason: "is not a number: it does not start with a digit"}
 	return r
 }
 
@@ -76,15 +76,15 @@ func gated() *explain.Result {
 	r := result()
 	r.Gates = &explain.Gates{
 		Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: "by a key in Secret 'cosign-keys', with cosign",
-		JudgedBy: explain.ByController,
+		EvaluatedBy: explain.ByController,
 	}
 	r.PassedOver = []explain.Candidate{
 		{Rank: 1, Tag: "build-12", Key: "12", Digest: moved, Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature\x1b[31m"},
-		{Rank: 2, Tag: "build-11", Key: "11", Digest: moved, Verdict: v1.CandidateRipening, Gate: v1.GateMinimumAge,
+		{Rank: 2, Tag: "build-11", Key: "11", Digest: moved, Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge,
 			Message:    "was first seen at 2026-05-01T12:00:00Z, and is old enough at 2026-05-04T12:00:00Z",
 			EligibleAt: new(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))},
 	}
-	r.Selected.Rank, r.Selected.Verdict, r.Selected.Gate = 3, v1.CandidateKept, v1.GatePlatforms
+	r.Selected.Rank, r.Selected.Verdict, r.Selected.Gate = 3, v1.CandidateRetained, v1.GatePlatforms
 	r.Selected.Message = "does not provide linux/arm64, only linux/amd64; " + r.Selected.Digest + ", which passed before, stays selected"
 	r.RunnersUp[0].Rank, r.Tags.Candidates, r.Tags.Listed = 4, 6, 10
 	r.Rejections = append(r.Rejections, explain.Rejection{Cause: "HeldBack", Reason: "held back by spec.exclude", Count: 1, Examples: []string{"build-13"}})
@@ -94,7 +94,7 @@ func gated() *explain.Result {
 // unjudged is gated, and nothing was judged; nor is it known how the others rank.
 func unjudged() *explain.Result {
 	r := gated()
-	r.PassedOver, r.RunnersUp, r.Selected = nil, nil, &explain.Candidate{Rank: 1, Tag: "build-12", Verdict: explain.Unjudged}
+	r.PassedOver, r.RunnersUp, r.Selected = nil, nil, &explain.Candidate{Rank: 1, Tag: "build-12", Verdict: explain.NotEvaluated}
 	r.Tags.Candidates, r.Tags.Unranked = 1, 5
 	return r
 }

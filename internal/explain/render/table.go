@@ -16,7 +16,7 @@ import (
 // asTable renders the explanation as fields and tables. With a tag that was asked
 // about, the tables of all tags are left out.
 func asTable(r *explain.Result, wide bool, style terminal.Style) string {
-	p := &page{style: style, wide: wide}
+	p := &tableWriter{style: style, wide: wide}
 	p.head(r)
 	if r.Tag != nil {
 		p.painted("Tag", style.Paint(text.Bold, terminal.Clean(r.Tag.Tag)))
@@ -30,33 +30,33 @@ func asTable(r *explain.Result, wide bool, style terminal.Style) string {
 	return p.text.String()
 }
 
-// page is the text that is printed.
-type page struct {
+// tableWriter is the text that is printed.
+type tableWriter struct {
 	style terminal.Style
 	wide  bool
 	text  strings.Builder
 }
 
-func (p *page) line(line string) { p.text.WriteString(strings.TrimRight(line, " ") + "\n") }
+func (p *tableWriter) line(line string) { p.text.WriteString(strings.TrimRight(line, " ") + "\n") }
 
 // labelWidth is the width of the names of fields, with the gap behind them.
 const labelWidth = 12
 
 // field prints a name and a value, unless there is none. It is wrapped where it is too long.
-func (p *page) field(name, value string) {
+func (p *tableWriter) field(name, value string) {
 	if value != "" {
 		p.painted(name, terminal.Clean(value))
 	}
 }
 
 // painted is field for a value that is clean, and has colours.
-func (p *page) painted(name, value string) {
+func (p *tableWriter) painted(name, value string) {
 	label := p.style.Paint(text.Bold, name) + strings.Repeat(" ", labelWidth-len(name))
 	p.hanging(label, labelWidth, value)
 }
 
 // hanging prints a value behind a label, and wraps it to lines that begin below it.
-func (p *page) hanging(label string, indent int, value string) {
+func (p *tableWriter) hanging(label string, indent int, value string) {
 	width := 0
 	if p.style.Width > 0 {
 		width = max(p.style.Width-indent, 20)
@@ -70,7 +70,7 @@ func (p *page) hanging(label string, indent int, value string) {
 }
 
 // table prints rows, of which the first one has the titles, unless it is the only one.
-func (p *page) table(rows [][]string, highlighted int) {
+func (p *tableWriter) table(rows [][]string, highlighted int) {
 	if len(rows) < 2 {
 		return
 	}
@@ -80,7 +80,7 @@ func (p *page) table(rows [][]string, highlighted int) {
 	}
 }
 
-func (p *page) ranking(r *explain.Result) {
+func (p *tableWriter) ranking(r *explain.Result) {
 	candidates, selected := slices.Clone(r.PassedOver), 0
 	if r.Selected != nil {
 		candidates = append(candidates, *r.Selected)
@@ -113,7 +113,7 @@ func (p *page) ranking(r *explain.Result) {
 	}
 }
 
-func (p *page) rejections(rejections []explain.Rejection) {
+func (p *tableWriter) rejections(rejections []explain.Rejection) {
 	rows := [][]string{{"TAGS", "REJECTED BECAUSE", "SUCH AS"}}
 	for _, rejection := range rejections {
 		rows = append(rows, []string{fmt.Sprint(rejection.Count), rejection.Reason, strings.Join(rejection.Examples, ", ")})
@@ -121,7 +121,7 @@ func (p *page) rejections(rejections []explain.Rejection) {
 	p.table(rows, 0)
 }
 
-func (p *page) rejected(tags []explain.RejectedTag) {
+func (p *tableWriter) rejected(tags []explain.RejectedTag) {
 	rows := [][]string{{"REJECTED TAG", "BECAUSE IT"}}
 	for _, tag := range tags {
 		rows = append(rows, []string{tag.Tag, tag.Reason})
@@ -129,7 +129,7 @@ func (p *page) rejected(tags []explain.RejectedTag) {
 	p.table(rows, 0)
 }
 
-func (p *page) notes(notes []explain.Note) {
+func (p *tableWriter) notes(notes []explain.Note) {
 	for i, note := range notes {
 		if i == 0 {
 			p.line("")

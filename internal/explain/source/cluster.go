@@ -49,7 +49,7 @@ func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain
 	if err := c.get(ctx, v1.ImagePolicyKind, name, policy); err != nil {
 		return nil, err
 	}
-	if err := c.get(ctx, v1.ImageRepositoryKind, repository.Of(policy), repo); err != nil {
+	if err := c.get(ctx, v1.ImageRepositoryKind, repository.KeyOf(policy), repo); err != nil {
 		return nil, err
 	}
 	return &explain.Case{Policy: policy, Repository: repo}, nil
@@ -86,7 +86,7 @@ func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespac
 	if err := c.Get(ctx, types.NamespacedName{Name: namespace}, object); err != nil {
 		return false, err
 	}
-	return repository.Admits(repo.Spec.AccessFrom, object.Labels), nil
+	return repository.AllowsNamespace(repo.Spec.AccessFrom, object.Labels), nil
 }
 
 // Names returns the names in a list of objects, of all namespaces where namespace is empty.

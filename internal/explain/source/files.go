@@ -186,7 +186,7 @@ func (o *Objects) Case(name, namespace, image string) (*explain.Case, error) {
 		return nil, err
 	}
 	c := &explain.Case{Policy: policy.object, PolicyFile: policy.file}
-	key := repository.Of(policy.object)
+	key := repository.KeyOf(policy.object)
 	repositories, names := named[*v1.ImageRepository](o, key.Name, key.Namespace)
 	switch {
 	case policy.object.Spec.ImageRepositoryRef.Name == "":

@@ -33,8 +33,8 @@ func (fakeImages) Digest(_ context.Context, tag string) (string, error) {
 	return digestOf(tag), nil
 }
 
-func (fakeImages) Read(context.Context, string, admission.Wants) (admission.Fact, error) {
-	return admission.Fact{}, errors.New("nothing is to be read")
+func (fakeImages) Read(context.Context, string, admission.Wants) (admission.ImageInfo, error) {
+	return admission.ImageInfo{}, errors.New("nothing is to be read")
 }
 
 func (f fakeImages) Verify(_ context.Context, digest string) (string, string, error) {
@@ -49,13 +49,13 @@ func (f fakeImages) Verify(_ context.Context, digest string) (string, string, er
 }
 
 // judge judges the tags of a repository by a policy in a cluster.
-func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also string) (*explain.Trials, error) {
+func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also string) (*explain.GateResults, error) {
 	t.Helper()
 	c := &explain.Case{Policy: policy, Repository: &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "example.com/app"}}}
 	policy.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
 	NewWithT(t).Expect(c.Compile()).To(Succeed())
 	ranking := c.Ranking(explain.Listing{Tags: []string{"1.0.0", "1.1.0", "1.2.0"}})
-	return source.Judge(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
+	return source.EvaluateGates(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
 }
 
 // TestJudge_SelectsSignedBeforeNewer also judges the tag that is asked about, and fails where a
@@ -65,7 +65,7 @@ func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	images := fakeImages{digestOf("1.1.0"): "ann"}
 	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "1.0.0")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(trials).To(Equal(&explain.Trials{By: explain.ByExplain, Complete: true, Judged: []v1.JudgedCandidate{
+	g.Expect(trials).To(Equal(&explain.GateResults{By: explain.ByExplain, Complete: true, Evaluated: []v1.CandidateStatus{
 		{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"},
 		{Tag: "1.1.0", Digest: digestOf("1.1.0"), Verdict: v1.CandidatePassed, Message: "signed by ann"},
 		{Tag: "1.0.0", Digest: digestOf("1.0.0"), Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"},
@@ -82,39 +82,39 @@ func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
 	const old = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	for _, tt := range []struct {
 		reason string
-		change func(latest *v1.ImageRef, told *v1.JudgedCandidate)
+		change func(latest *v1.ImageRef, told *v1.CandidateStatus)
 		want   []v1.CandidateVerdict
 	}{
-		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImageRef, *v1.JudgedCandidate) {}, []v1.CandidateVerdict{v1.CandidateRipening, v1.CandidatePassed}},
-		{"it is old enough as soon as the status said it would be", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.EligibleAt.Time = now }, []v1.CandidateVerdict{v1.CandidatePassed}},
-		{"another image at the tag has no age that is known", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Digest = old }, []v1.CandidateVerdict{explain.Unknown}},
-		{"nor has one that the status does not name", func(_ *v1.ImageRef, told *v1.JudgedCandidate) { told.Tag = "1.0.0" }, []v1.CandidateVerdict{explain.Unknown}},
-		{"one that failed a later gate was old enough", func(_ *v1.ImageRef, told *v1.JudgedCandidate) {
+		{"one that ripens is too young, and what is selected is not given up", func(*v1.ImageRef, *v1.CandidateStatus) {}, []v1.CandidateVerdict{v1.CandidatePending, v1.CandidatePassed}},
+		{"it is old enough as soon as the status said it would be", func(_ *v1.ImageRef, told *v1.CandidateStatus) { told.EligibleAt.Time = now }, []v1.CandidateVerdict{v1.CandidatePassed}},
+		{"another image at the tag has no age that is known", func(_ *v1.ImageRef, told *v1.CandidateStatus) { told.Digest = old }, []v1.CandidateVerdict{explain.Unknown}},
+		{"nor has one that the status does not name", func(_ *v1.ImageRef, told *v1.CandidateStatus) { told.Tag = "1.0.0" }, []v1.CandidateVerdict{explain.Unknown}},
+		{"one that failed a later gate was old enough", func(_ *v1.ImageRef, told *v1.CandidateStatus) {
 			told.EligibleAt, told.Verdict, told.Gate = nil, v1.CandidateRejected, v1.GatePlatforms
 		}, []v1.CandidateVerdict{v1.CandidatePassed}},
-		{"what is selected stays where its tag was moved to one that ripens", func(latest *v1.ImageRef, told *v1.JudgedCandidate) {
-			latest.Tag, latest.Digest, told.Verdict = "1.2.0", old, v1.CandidateKept
+		{"what is selected stays where its tag was moved to one that ripens", func(latest *v1.ImageRef, told *v1.CandidateStatus) {
+			latest.Tag, latest.Digest, told.Verdict = "1.2.0", old, v1.CandidateRetained
 			told.Message += "; " + old + ", which passed before, stays selected"
-		}, []v1.CandidateVerdict{v1.CandidateKept}},
+		}, []v1.CandidateVerdict{v1.CandidateRetained}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
 			policy := &v1.ImagePolicy{}
 			policy.Spec.MinimumAge, policy.Spec.DigestReflectionPolicy = &metav1.Duration{Duration: time.Hour}, v1.ReflectAlways
 			policy.Status.LatestRef = image.NewRef("example.com/app", "1.1.0", digestOf("1.1.0"))
-			policy.Status.Candidates = []v1.JudgedCandidate{{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidateRipening,
+			policy.Status.Candidates = []v1.CandidateStatus{{Tag: "1.2.0", Digest: digestOf("1.2.0"), Verdict: v1.CandidatePending,
 				Gate: v1.GateMinimumAge, Message: "was first seen at T", EligibleAt: &metav1.Time{Time: now.Add(time.Minute)}}}
 			told := &policy.Status.Candidates[0]
 			tt.change(policy.Status.LatestRef, told)
 			trials, err := judge(t, fakeImages{}, policy, "", "")
 			g.Expect(err).NotTo(HaveOccurred())
 			var got []v1.CandidateVerdict
-			for _, c := range trials.Judged {
+			for _, c := range trials.Evaluated {
 				got = append(got, c.Verdict)
 			}
 			g.Expect(got).To(Equal(tt.want))
-			if admission.Stops(got[0]) || got[0] == v1.CandidateKept {
-				g.Expect(trials.Judged[0]).To(And(HaveField("Message", told.Message), HaveField("EligibleAt.Time", BeTemporally("==", told.EligibleAt.Time))))
+			if admission.Blocks(got[0]) || got[0] == v1.CandidateRetained {
+				g.Expect(trials.Evaluated[0]).To(And(HaveField("Message", told.Message), HaveField("EligibleAt.Time", BeTemporally("==", told.EligibleAt.Time))))
 			}
 		})
 	}
@@ -127,8 +127,8 @@ func TestJudge_IsBounded(t *testing.T) {
 		ranking[i].Tag = fmt.Sprintf("1.%d.0", i)
 	}
 	in := admission.Input{Gates: admission.Gates{Rule: "rule"}}
-	trials, err := source.Judge(t.Context(), fakeImages{}, in, ranking, "")
-	if err != nil || trials.Complete || len(trials.Judged) != admission.Budget {
+	trials, err := source.EvaluateGates(t.Context(), fakeImages{}, in, ranking, "")
+	if err != nil || trials.Complete || len(trials.Evaluated) != admission.Budget {
 		t.Errorf("got %+v, %v", trials, err)
 	}
 }

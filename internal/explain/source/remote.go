@@ -16,8 +16,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-// Remote is an image repository in its registry.
-type Remote struct {
+// RegistryReader is an image repository in its registry.
+type RegistryReader struct {
 	Client *registry.Client
 	Image  image.Name
 	Auth   registry.AuthOptions
@@ -25,8 +25,8 @@ type Remote struct {
 	Limit time.Duration
 }
 
-// ask opens the repository for one question.
-func (r *Remote) ask(ctx context.Context, do func(context.Context, *registry.Repository) error) error {
+// withRepository opens the repository for one question.
+func (r *RegistryReader) withRepository(ctx context.Context, do func(context.Context, *registry.Repository) error) error {
 	if r.Limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.Limit)
@@ -42,9 +42,9 @@ func (r *Remote) ask(ctx context.Context, do func(context.Context, *registry.Rep
 }
 
 // List lists the tags.
-func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
+func (r *RegistryReader) List(ctx context.Context) (explain.Listing, error) {
 	l := explain.Listing{Source: explain.FromRegistry}
-	err := r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error {
+	err := r.withRepository(ctx, func(ctx context.Context, repo *registry.Repository) error {
 		list, err := repo.List(ctx, "")
 		l.Tags, l.Invalid = list.Tags, list.Invalid
 		return err
@@ -54,14 +54,14 @@ func (r *Remote) List(ctx context.Context) (explain.Listing, error) {
 
 // Images returns the images of the repository. asked is called after each question, and may be
 // nil.
-func (r *Remote) Images(asked func()) images.Remote {
+func (r *RegistryReader) Images(asked func()) images.RegistryImages {
 	session := func(ctx context.Context, _ string, do func(context.Context, images.Repository) error) error {
 		if asked != nil {
 			defer asked()
 		}
-		return r.ask(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
+		return r.withRepository(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
 	}
-	return images.Remote{Name: r.Image, Session: session}
+	return images.RegistryImages{Name: r.Image, Session: session}
 }
 
 // DockerIdentity returns the identity of the user who runs the command: what docker logs in with.

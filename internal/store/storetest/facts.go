@@ -19,12 +19,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-type facts = map[string]admission.Fact
+type facts = map[string]admission.ImageInfo
 
 // fact returns one with all that it may have; n tells it from others.
-func fact(n int) admission.Fact {
-	return admission.Fact{
-		Digest: fmt.Sprintf("sha256:%064x", n), Seen: int64(n), Moved: n%2 == 0, Read: true, Created: 1_600_000_000 + int64(n),
+func fact(n int) admission.ImageInfo {
+	return admission.ImageInfo{
+		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0, PlatformsKnown: true, Created: 1_600_000_000 + int64(n),
 		Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
 		Verdicts: []admission.Verdict{
 			{Rule: "cosign", Since: 5, At: int64(n), Signer: "somebody"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
@@ -54,9 +54,9 @@ func factsRoundTrip(t *testing.T, tags *store.Store, _ *Clock) {
 	want := facts{
 		"":     {},
 		"1":    fact(1),
-		"2":    {Digest: "sha512:" + strings.Repeat("ab", 64), Seen: -1 << 63, Created: 1<<63 - 1},
+		"2":    {Digest: "sha512:" + strings.Repeat("ab", 64), DigestSince: -1 << 63, Created: 1<<63 - 1},
 		"3":    {Digest: "SHA256:" + strings.Repeat("A", 64), Verdicts: []admission.Verdict{{Since: -1 << 63, At: 1<<63 - 1}}},
-		"\xff": {Platforms: []string{""}, Moved: true},
+		"\xff": {Platforms: []string{""}, DigestChanged: true},
 	}
 	wantFacts(t, tags, k, nil)
 	for range 2 {
@@ -170,7 +170,7 @@ func factsInvalid(t *testing.T, tags *store.Store, _ *Clock) {
 	}
 	wantFacts(t, tags, k, nil)
 	most := strings.Repeat("x", store.MaxFactText)
-	largest := admission.Fact{Digest: most, Platforms: make([]string, store.MaxPlatforms)}
+	largest := admission.ImageInfo{Digest: most, Platforms: make([]string, store.MaxPlatforms)}
 	for i := range largest.Platforms {
 		largest.Platforms[i] = most
 	}
