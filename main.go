@@ -30,15 +30,14 @@ import (
 	ctrlcfg "sigs.k8s.io/controller-runtime/pkg/config"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/options"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
@@ -135,7 +134,7 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 	if err != nil {
 		return err
 	}
-	queue := lifecycle.NewEventQueue(recorder)
+	queue := reconcile.NewEventQueue(recorder)
 	if err := mgr.Add(queue); err != nil {
 		return err
 	}
@@ -158,7 +157,7 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 		Concurrent:           o.Concurrent,
 		RequeueDependency:    o.RequeueDependency,
 		JitterPercent:        o.Interval.Percentage,
-		RateLimiter: func() workqueue.TypedRateLimiter[reconcile.Request] {
+		RateLimiter: func() workqueue.TypedRateLimiter[ctrl.Request] {
 			return kube.GetRateLimiter(o.RateLimiter)
 		},
 	})
@@ -166,7 +165,7 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 
 // newAuthOptionsGetter returns the credentials and transport settings of registries, for both
 // reconcilers.
-func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher lifecycle.Publisher) (registry.AuthOptionsGetter, error) {
+func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher reconcile.Publisher) (registry.AuthOptionsGetter, error) {
 	tokens, err := credentials.NewTokenCache(o.TokenCache.MaxSize, o.TokenCache.MaxDuration, ctrlmetrics.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("the token cache can't be made: %w", err)
@@ -178,7 +177,7 @@ func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher lifecy
 		DefaultServiceAccount: o.DefaultServiceAccount,
 	}
 	warn := func(repo *v1.ImageRepository, message string) {
-		publisher.Publish(repo.DeepCopy(), outcome.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
+		publisher.Publish(repo.DeepCopy(), conditions.Event{Warning: true, Reason: deprecatedSecretKeys, Message: message})
 	}
 	return registry.NewAuthOptionsGetter(
 		credentials.NewResolver(mgr.GetClient(), credentials.WithCloud(cloud), credentials.WithWarnings(warn))), nil

@@ -115,9 +115,9 @@ func Evaluate(ctx context.Context, images Images, in Input, ranking iter.Seq[sel
 // evaluator is a run of Evaluate.
 type evaluator struct {
 	Input
-	images Images
-	result Result
-	requested  int // about how many candidates
+	images    Images
+	result    Result
+	requested int // about how many candidates
 }
 
 // try returns the candidate of a tag if it passes the gates, nil where it does not.

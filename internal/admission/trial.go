@@ -130,7 +130,9 @@ func (t *evaluation) recheckNeed(j Decision) Need {
 	return NoNeed
 }
 
-func (t *evaluation) isRecheckDue() bool { return t.evaluator.RecheckPolicy.due(t.Tag, t.evaluator.Now) }
+func (t *evaluation) isRecheckDue() bool {
+	return t.evaluator.RecheckPolicy.due(t.Tag, t.evaluator.Now)
+}
 
 // request asks the registry for what has to be learned.
 func (t *evaluation) request(ctx context.Context, need Need) error {

@@ -16,8 +16,8 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 )
 
 // worker is what a test makes of a reconcile.
@@ -27,13 +27,13 @@ func (worker) New() *v1.ImagePolicy                               { return &v1.I
 func (worker) Suspended(*v1.ImagePolicy) bool                     { return false }
 func (worker) Forget(context.Context, types.NamespacedName) error { return nil }
 
-func (w worker) Work(ctx context.Context, policy *v1.ImagePolicy, _ lifecycle.ProgressFunc) (outcome.Result, error) {
-	return outcome.Result{Message: "done"}, w(ctx, policy)
+func (w worker) Work(ctx context.Context, policy *v1.ImagePolicy, _ reconcile.ProgressFunc) (conditions.Result, error) {
+	return conditions.Result{Message: "done"}, w(ctx, policy)
 }
 
 type silence struct{}
 
-func (silence) Publish(client.Object, outcome.Event) {}
+func (silence) Publish(client.Object, conditions.Event) {}
 
 // statuses is a policy on the API server, and what reconciles it.
 type statuses struct {
@@ -73,7 +73,7 @@ func (s *statuses) get() *v1.ImagePolicy {
 }
 
 func (s *statuses) reconcile(work worker) ctrl.Result {
-	r := &lifecycle.Reconciler[*v1.ImagePolicy]{Client: s.api, APIReader: s.api, Worker: work, Publisher: silence{}, Kind: v1.ImagePolicyKind}
+	r := &reconcile.Reconciler[*v1.ImagePolicy]{Client: s.api, APIReader: s.api, Worker: work, Publisher: silence{}, Kind: v1.ImagePolicyKind}
 	result, err := r.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key})
 	s.Expect(err).NotTo(HaveOccurred())
 	return result
@@ -103,7 +103,7 @@ func TestStatusAsWritten(t *testing.T) {
 		s.Expect(got.Status.Conditions).To(HaveLen(1))
 	}
 	s.reconcile(func(context.Context, *v1.ImagePolicy) error {
-		return outcome.Stalled(v1.InvalidPolicyReason, context.DeadlineExceeded)
+		return conditions.Stalled(v1.InvalidPolicyReason, context.DeadlineExceeded)
 	})
 	s.Expect(s.get().Status.Conditions).To(HaveLen(2))
 	s.reconcile(set(bare, full))

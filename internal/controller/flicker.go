@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 const (
@@ -29,19 +29,19 @@ type recentRevisions struct {
 
 type objectRevisions struct {
 	uid        types.UID
-	generation int64          // of the spec, whose changes are news
+	generation int64              // of the spec, whose changes are news
 	revisions  []replacedRevision // the one that was replaced last comes last
 }
 
 type replacedRevision struct {
-	revision string
+	revision   string
 	replacedAt time.Time
 }
 
 // record remembers that the repository's last revision is replaced by that of
 // its status, and reports whether it had the new one not long ago.
 func (p *recentRevisions) record(last string, repo *v1.ImageRepository, now time.Time) bool {
-	next := outcome.Revision(repo)
+	next := conditions.Revision(repo)
 	if last == "" || last == next {
 		return false
 	}

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 func TestAListThatComesBackIsNoNews(t *testing.T) {
@@ -57,7 +57,7 @@ func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
 	for generation, revision := range []string{"of one image", "of another", "of one image"} {
 		repo.Generation = int64(generation)
-		last := outcome.Revision(repo)
+		last := conditions.Revision(repo)
 		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
 		g.Expect(past.record(last, repo, now)).To(BeFalse(), "generation %d", generation)
 	}

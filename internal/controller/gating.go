@@ -17,14 +17,14 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 // evaluations is what is remembered of the candidates of a policy.
 type evaluationMemory struct {
-	uid   types.UID
+	uid      types.UID
 	rechecks admission.Rechecks
 	// renewBefore is when a reconcile was requested, which renews all looks, zero where that is done.
 	renewBefore time.Time
@@ -37,9 +37,9 @@ type evaluationMemory struct {
 type gatedSelector struct {
 	*plainSelector
 	worker *ImagePolicies
-	images   admission.Images
-	input       admission.Input
-	result   admission.Result
+	images admission.Images
+	input  admission.Input
+	result admission.Result
 }
 
 // newGatedSelector begins a search among images. It takes the facts that are known from the store.
@@ -47,7 +47,7 @@ func (w *ImagePolicies) newGatedSelector(ctx context.Context, tags *plainSelecto
 	policy, from := tags.policy, tags.source
 	gates, err := admission.Compile(&policy.Spec)
 	if err != nil {
-		return nil, outcome.Stalled(v1.InvalidPolicyReason, err)
+		return nil, conditions.Stalled(v1.InvalidPolicyReason, err)
 	}
 	verifier, err := w.verifier(ctx, policy)
 	if err != nil {
@@ -62,13 +62,13 @@ func (w *ImagePolicies) newGatedSelector(ctx context.Context, tags *plainSelecto
 	}
 	known := w.previousEvaluation(policy)
 	in := admission.Input{
-		Gates:    gates,
-		Snapshot: from.snapshot,
-		Known:    facts,
-		Current:     admission.CurrentOf(policy, from.snapshot.Image),
-		RecheckPolicy:  admission.RecheckPolicy{Previous: known.rechecks, Interval: from.repo.GetRequeueAfter(), RenewBefore: known.renewBefore},
-		Budget:   admission.Budget,
-		Now:      time.Now(),
+		Gates:         gates,
+		Snapshot:      from.snapshot,
+		Known:         facts,
+		Current:       admission.CurrentOf(policy, from.snapshot.Image),
+		RecheckPolicy: admission.RecheckPolicy{Previous: known.rechecks, Interval: from.repo.GetRequeueAfter(), RenewBefore: known.renewBefore},
+		Budget:        admission.Budget,
+		Now:           time.Now(),
 	}
 	if known.renewBefore.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		in.RecheckPolicy.RenewBefore = in.Now
@@ -122,7 +122,7 @@ func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error
 	}
 	g.store(err == nil)
 	if errors.Is(err, admission.ErrBudgetExceeded) {
-		return nil, outcome.Deferred(yieldDelay, err)
+		return nil, conditions.Deferred(yieldDelay, err)
 	}
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (g *gatedSelector) noneSelected() error {
 		return g.plainSelector.noneSelected()
 	}
 	best := g.result.Evaluated[0]
-	return outcome.Waiting(v1.NoTagSelectedReason, g.nextCheck(), fmt.Errorf(
+	return conditions.Waiting(v1.NoTagSelectedReason, g.nextCheck(), fmt.Errorf(
 		"no tag selected: none of the %d tags of image '%s' that the policy accepts passes its gates: '%s', which ranks highest, %s",
 		len(g.result.Evaluated), g.source.snapshot.Image, best.Tag, best.Message))
 }

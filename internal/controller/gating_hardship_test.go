@@ -14,7 +14,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -33,7 +33,7 @@ func (fullStore) PutFacts(context.Context, store.Key, map[string]admission.Image
 // expectRetry expects an error to be told and to be retried with a growing delay.
 func expectRetry(g *WithT, err error) {
 	g.Expect(err).To(MatchError(errFull))
-	_, deferred := errors.AsType[*outcome.DeferredError](err)
+	_, deferred := errors.AsType[*conditions.DeferredError](err)
 	g.Expect(deferred).To(BeFalse(), "the registry is asked for the same again, at once and for ever")
 }
 
@@ -59,7 +59,7 @@ func TestFactsThatCantBeStored(t *testing.T) {
 	t.Run("while a registry is busy", func(t *testing.T) {
 		gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *world) {
 			many(g, w)
-			w.fault = outcome.Deferred(time.Second, &ratelimit.BusyError{After: time.Second})
+			w.fault = conditions.Deferred(time.Second, &ratelimit.BusyError{After: time.Second})
 			expectRetry(g, w.settle())
 		})
 	})
@@ -144,7 +144,7 @@ func TestNewKeysBeforeNewSignatures(t *testing.T) {
 
 		w.key = "bob"
 		for range 3 {
-			g.Expect(outcome.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
+			g.Expect(conditions.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
 			g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Rejected verify"))
 			g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(digest))
 		}

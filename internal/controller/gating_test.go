@@ -17,7 +17,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -142,7 +142,7 @@ func TestVerify(t *testing.T) {
 		old := w.put("1.0.0", "linux", "amd64", longAgo)
 		w.put("1.1.0", "linux", "amd64", longAgo)
 		w.rescan(g, "1.0.0", "1.1.0")
-		g.Expect(outcome.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
+		g.Expect(conditions.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
 		g.Expect(w.told()).To(Equal("nothing; 1.1.0 Rejected verify; 1.0.0 Rejected verify"))
 		g.Expect(source().Status).To(Equal(metav1.ConditionFalse))
 		g.Expect(source().Reason).To(Equal(v1.VerificationErrorReason))
@@ -158,7 +158,7 @@ func TestVerify(t *testing.T) {
 		g.Expect(w.settle()).To(Succeed())
 		g.Expect(w.asked()).To(BeEmpty())
 
-		w.fault = outcome.Retry(v1.ReadOperationFailedReason, errors.New("registry down"))
+		w.fault = conditions.Retry(v1.ReadOperationFailedReason, errors.New("registry down"))
 		pass(time.Hour)
 		g.Expect(w.settle()).To(MatchError("registry down"))
 		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a failure is no verdict")
@@ -221,7 +221,7 @@ func TestManyUnsignedCandidates(t *testing.T) {
 			searches := 0
 			err := w.settle()
 			for ; err != nil; err = w.settle() {
-				_, deferred := errors.AsType[*outcome.DeferredError](err)
+				_, deferred := errors.AsType[*conditions.DeferredError](err)
 				g.Expect(deferred).To(BeTrue(), err.Error())
 				pass(time.Millisecond)
 				searches++

@@ -15,9 +15,9 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
@@ -51,9 +51,9 @@ type ImagePolicies struct {
 	// were made together are not looked at together forever.
 	JitterPercent uint8
 
-	digestDelays  digestDelays
-	missing  missingSince
-	evaluations perObject[evaluationMemory]
+	digestDelays digestDelays
+	missing      missingSince
+	evaluations  perObject[evaluationMemory]
 }
 
 // TagStore is the part of a store.Store that a policy needs.
@@ -64,7 +64,7 @@ type TagStore interface {
 	PutFacts(ctx context.Context, key store.Key, facts map[string]admission.ImageInfo) error
 }
 
-var _ lifecycle.Worker[*v1.ImagePolicy] = &ImagePolicies{}
+var _ reconcile.Worker[*v1.ImagePolicy] = &ImagePolicies{}
 
 // New returns an empty ImagePolicy.
 func (w *ImagePolicies) New() *v1.ImagePolicy { return &v1.ImagePolicy{} }
@@ -84,11 +84,11 @@ func (w *ImagePolicies) Forget(_ context.Context, name types.NamespacedName) err
 }
 
 // Work selects the latest image and notes it in the status.
-func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin lifecycle.ProgressFunc) (outcome.Result, error) {
+func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin reconcile.ProgressFunc) (conditions.Result, error) {
 	migrateRefs(ctrl.LoggerFrom(ctx), &policy.Status)
 	rule, err := selection.Compile(&policy.Spec)
 	if err != nil {
-		return outcome.Result{}, outcome.Stalled(v1.InvalidPolicyReason, err)
+		return conditions.Result{}, conditions.Stalled(v1.InvalidPolicyReason, err)
 	}
 	from, err := w.load(ctx, policy)
 	if err != nil {
@@ -104,14 +104,14 @@ func (w *ImagePolicies) Work(ctx context.Context, policy *v1.ImagePolicy, begin 
 	}
 	ref, after, err := w.reflectDigest(ctx, policy, image.NewRef(from.snapshot.Image, pick.tag, pick.digest), remote)
 	if err != nil {
-		return outcome.Result{}, err
+		return conditions.Result{}, err
 	}
 	after = earlier(after, pick.after)
 	if !from.snapshot.Has(pick.tag) { // no watch tells when a tag that is not listed vanishes
 		after = earlier(after, from.repo.GetRequeueAfter())
 	}
 	setLatest(&policy.Status, ref)
-	return outcome.Result{Message: readyMessage(policy.Status) + staleTagsNote(from.repo), After: after}, nil
+	return conditions.Result{Message: readyMessage(policy.Status) + staleTagsNote(from.repo), After: after}, nil
 }
 
 // earlier returns the shorter of two times, of which zero means never.
@@ -123,8 +123,8 @@ func earlier(a, b time.Duration) time.Duration {
 }
 
 // keptResult is the result of a policy that stays ready in spite of err.
-func keptResult(policy *v1.ImagePolicy, err error) outcome.Result {
-	return outcome.Result{Message: keptMessage(policy.Status, err.Error())}
+func keptResult(policy *v1.ImagePolicy, err error) conditions.Result {
+	return conditions.Result{Message: keptMessage(policy.Status, err.Error())}
 }
 
 // staleTagsNote tells people of a selection from tags that may be out of date.
@@ -169,7 +169,7 @@ func (w *ImagePolicies) selectLatest(
 
 // keepUnconfirmed keeps the current tag until the registry can be asked.
 func (w *ImagePolicies) keepUnconfirmed(tag string, err error) error {
-	if _, deferred := errors.AsType[*outcome.DeferredError](err); deferred {
+	if _, deferred := errors.AsType[*conditions.DeferredError](err); deferred {
 		return err
 	}
 	after := w.RequeueDependency
@@ -177,7 +177,7 @@ func (w *ImagePolicies) keepUnconfirmed(tag string, err error) error {
 	if failure, ok := errors.AsType[*registry.Error](err); ok {
 		reason, after = failure.Reason(), max(after, failure.RetryAfter)
 	}
-	return outcome.KeepReady(reason, after,
+	return conditions.KeepReady(reason, after,
 		fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
 }
 
@@ -228,7 +228,7 @@ func (w *ImagePolicies) digestDelay(policy *v1.ImagePolicy) time.Duration {
 		return 0
 	}
 	rest := w.digestDelays.remaining(policy, time.Now())
-	if !outcome.ReadyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+	if !conditions.ReadyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}
 	return rest

@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
@@ -192,7 +192,7 @@ func TestAConfirmationThatFailsKeepsThePolicyReady(t *testing.T) {
 	w.scanned(g, "1.0.0")
 	w.down = errors.New("registry down")
 	err := w.settle()
-	waiting, ok := errors.AsType[*outcome.WaitingError](err)
+	waiting, ok := errors.AsType[*conditions.WaitingError](err)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.After).To(Equal(30 * time.Second))
 	ready := apimeta.FindStatusCondition(w.policy.Status.Conditions, meta.ReadyCondition)

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
@@ -43,7 +43,7 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 			tc.change(w)
 			reader := newReader(t, w.repo)
 			w.policies.Reader, w.policies.Access.Reader = reader, reader
-			waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+			waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
 			g.Expect(ok).To(BeTrue())
 			g.Expect(waiting.Reason).To(Equal(tc.reason))
 			g.Expect(waiting.Error()).To(ContainSubstring(tc.message))
@@ -77,7 +77,7 @@ func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
 			tc.change(w)
 			reader := newReader(t, w.repo)
 			w.policies.Reader, w.policies.Access.Reader = reader, reader
-			deferred, quiet := errors.AsType[*outcome.DeferredError](w.settle())
+			deferred, quiet := errors.AsType[*conditions.DeferredError](w.settle())
 			g.Expect(quiet).To(Equal(tc.quiet))
 			if quiet {
 				g.Expect(deferred.After).To(BeNumerically("~", initialGracePeriod, time.Minute))
@@ -105,7 +105,7 @@ func TestWhatStallsAPolicy(t *testing.T) {
 			before := w.policy.Status.LatestRef.DeepCopy()
 			tc.change(w)
 			w.policies.Reader = newReader(t, w.repo)
-			stalled, ok := errors.AsType[*outcome.StalledError](w.settle())
+			stalled, ok := errors.AsType[*conditions.StalledError](w.settle())
 			g.Expect(ok).To(BeTrue())
 			g.Expect(stalled.Reason).To(Equal(tc.reason))
 			g.Expect(w.policy.Status.LatestRef).To(Equal(before))
@@ -121,7 +121,7 @@ func TestNoTagSelected(t *testing.T) {
 	w.scanned(g, "latest", "0.1.0")
 	err := w.settle()
 	g.Expect(err).To(MatchError(ContainSubstring("none of the 2 tags")))
-	waiting, ok := errors.AsType[*outcome.WaitingError](err)
+	waiting, ok := errors.AsType[*conditions.WaitingError](err)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.Reason).To(Equal(v1.NoTagSelectedReason))
 	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
@@ -138,16 +138,16 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 		panic("no credentials are read in vain")
 	})
 	w.policies.Auth, w.repositories.Auth = failing, failing
-	for name, work := range map[string]func() (outcome.Result, error){
-		"a digest": func() (outcome.Result, error) { return w.policies.Work(context.Background(), w.policy, begun) },
-		"a tag that is not listed": func() (outcome.Result, error) {
+	for name, work := range map[string]func() (conditions.Result, error){
+		"a digest": func() (conditions.Result, error) { return w.policies.Work(context.Background(), w.policy, begun) },
+		"a tag that is not listed": func() (conditions.Result, error) {
 			w.policy.Status.LatestRef = &v1.ImageRef{Name: w.repo.Spec.Image, Image: w.repo.Spec.Image, Tag: "2.0.0"}
 			return w.policies.Work(context.Background(), w.policy, begun)
 		},
-		"a scan": func() (outcome.Result, error) { return w.repositories.Work(context.Background(), w.repo, begun) },
+		"a scan": func() (conditions.Result, error) { return w.repositories.Work(context.Background(), w.repo, begun) },
 	} {
 		_, err := work()
-		g.Expect(err).To(Equal(outcome.Deferred(time.Second, w.busy)), name)
+		g.Expect(err).To(Equal(conditions.Deferred(time.Second, w.busy)), name)
 	}
 	g.Expect(w.asked()).To(BeEmpty())
 }

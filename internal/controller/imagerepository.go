@@ -12,9 +12,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -43,11 +43,11 @@ type ImageRepositories struct {
 	// were made together are not scanned together forever.
 	JitterPercent uint8
 
-	lists listCache
+	lists  listCache
 	recent recentRevisions
 }
 
-var _ lifecycle.Worker[*v1.ImageRepository] = &ImageRepositories{}
+var _ reconcile.Worker[*v1.ImageRepository] = &ImageRepositories{}
 
 // New returns an empty ImageRepository.
 func (w *ImageRepositories) New() *v1.ImageRepository { return &v1.ImageRepository{} }
@@ -63,26 +63,26 @@ func (w *ImageRepositories) Forget(ctx context.Context, name types.NamespacedNam
 }
 
 // Work scans the image repository where a scan is due.
-func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, begin lifecycle.ProgressFunc) (outcome.Result, error) {
+func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, begin reconcile.ProgressFunc) (conditions.Result, error) {
 	name, exclusions, err := parseRepository(repo)
 	if err != nil {
-		return outcome.Result{}, err
+		return conditions.Result{}, err
 	}
 	repo.Status.CanonicalImageName = name.Canonical()
 
 	stored, err := w.stored(ctx, repo)
 	if err != nil {
-		return outcome.Result{}, err
+		return conditions.Result{}, err
 	}
 	decision := scan.Decide(scan.StateOf(repo, w.interval(repo), storedOf(stored), time.Now()))
 	reason, due := decision.Due()
 	if !due {
 		return readyResult(repo, decision.Wait()), nil
 	}
-	work := &scanOperation{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: outcome.Revision(repo)}
+	work := &scanOperation{ImageRepositories: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo)}
 	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
-		return outcome.Result{}, err
+		return conditions.Result{}, err
 	}
 	if log := ctrl.LoggerFrom(ctx).V(1); log.Enabled() {
 		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !work.changed(),
@@ -96,11 +96,11 @@ func (w *ImageRepositories) Work(ctx context.Context, repo *v1.ImageRepository, 
 func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, error) {
 	name, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 	if err != nil {
-		return image.Name{}, scan.Exclusions{}, outcome.Stalled(v1.ImageURLInvalidReason, err)
+		return image.Name{}, scan.Exclusions{}, conditions.Stalled(v1.ImageURLInvalidReason, err)
 	}
 	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
 	if err != nil {
-		return image.Name{}, scan.Exclusions{}, outcome.Stalled(v1.FailureReason, err)
+		return image.Name{}, scan.Exclusions{}, conditions.Stalled(v1.FailureReason, err)
 	}
 	return name, exclusions, nil
 }
@@ -129,9 +129,9 @@ func (w *ImageRepositories) interval(repo *v1.ImageRepository) time.Duration {
 }
 
 // readyResult is the result of an object whose tags are up to date.
-func readyResult(repo *v1.ImageRepository, wait time.Duration) outcome.Result {
+func readyResult(repo *v1.ImageRepository, wait time.Duration) conditions.Result {
 	last := repo.Status.LastScanResult
-	return outcome.Result{
+	return conditions.Result{
 		Message: fmt.Sprintf("successful scan: found %d tags with checksum %s", last.TagCount, last.Revision),
 		After:   wait,
 	}

@@ -16,18 +16,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // scan works on the repository and settles the outcome.
-func (w *world) scan() (outcome.Result, error) {
+func (w *world) scan() (conditions.Result, error) {
 	before := w.repo.DeepCopy()
 	result, err := w.repositories.Work(context.Background(), w.repo, noBegin)
-	outcome.Apply(before, w.repo, result, err, time.Now())
+	conditions.Apply(before, w.repo, result, err, time.Now())
 	return result, err
 }
 
@@ -178,13 +178,13 @@ func TestWhatStallsARepository(t *testing.T) {
 	w := newWorld(t)
 	w.repo.Spec.Image = "https://ghcr.io/org/app"
 	_, err := w.scan()
-	stalled, ok := errors.AsType[*outcome.StalledError](err)
+	stalled, ok := errors.AsType[*conditions.StalledError](err)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(stalled.Reason).To(Equal(v1.ImageURLInvalidReason))
 
 	w.repo.Spec.Image, w.repo.Spec.ExclusionList = "ghcr.io/org/app", []string{"("}
 	_, err = w.scan()
-	_, ok = errors.AsType[*outcome.StalledError](err)
+	_, ok = errors.AsType[*conditions.StalledError](err)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(err).To(MatchError(ContainSubstring("spec.exclusionList[0]")))
 	g.Expect(w.asked()).To(BeEmpty())

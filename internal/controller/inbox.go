@@ -6,9 +6,10 @@ import (
 	"context"
 	"sync/atomic"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -18,18 +19,18 @@ import (
 
 // requestQueue enqueues the objects of one kind.
 type requestQueue struct {
-	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]] // nil before it runs
+	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[ctrl.Request]] // nil before it runs
 }
 
 // setQueue is called with the kind's queue once it runs.
-func (i *requestQueue) setQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+func (i *requestQueue) setQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
 	i.queue.Store(&queue)
 	return nil
 }
 
 // add enqueues objects. Before the queue runs there is nothing to enqueue: all
 // objects are still to come.
-func (i *requestQueue) add(requests ...reconcile.Request) {
+func (i *requestQueue) add(requests ...ctrl.Request) {
 	queue := i.queue.Load()
 	if queue == nil {
 		return
@@ -40,7 +41,7 @@ func (i *requestQueue) add(requests ...reconcile.Request) {
 }
 
 // Wake enqueues one object.
-func (i *requestQueue) Wake(name types.NamespacedName) { i.add(reconcile.Request{NamespacedName: name}) }
+func (i *requestQueue) Wake(name types.NamespacedName) { i.add(ctrl.Request{NamespacedName: name}) }
 
 // waiterKey identifies an object of either kind.
 type waiterKey struct {

@@ -7,7 +7,7 @@ import (
 	"errors"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 var errImageReplaced = errors.New("the ImageRepository has the tags of another image by now")
@@ -24,7 +24,7 @@ func (w *ImagePolicies) saveFacts(ctx context.Context, from tagSource, learned m
 		return err
 	}
 	if info.Image != from.snapshot.Image {
-		return outcome.Deferred(yieldDelay, errImageReplaced)
+		return conditions.Deferred(yieldDelay, errImageReplaced)
 	}
 	return w.Store.PutFacts(ctx, key, learned)
 }

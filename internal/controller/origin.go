@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -39,7 +39,7 @@ func (w *ImagePolicies) load(ctx context.Context, policy *v1.ImagePolicy) (tagSo
 		return tagSource{}, err
 	}
 	if _, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure); err != nil {
-		return tagSource{}, outcome.Stalled(v1.ImageURLInvalidReason,
+		return tagSource{}, conditions.Stalled(v1.ImageURLInvalidReason,
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
 	snapshot, err := w.Store.Get(ctx, storeKey(repo))
@@ -88,7 +88,7 @@ func (w *ImagePolicies) repository(ctx context.Context, policy *v1.ImagePolicy) 
 // denied gives an AccessDeniedError its kind, and leaves other errors as they are.
 func (w *ImagePolicies) denied(err error) error {
 	if runtimeacl.IsAccessDenied(err) {
-		return outcome.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
+		return conditions.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
 	}
 	return err
 }
@@ -108,9 +108,9 @@ func (w *ImagePolicies) unscanned(policy *v1.ImagePolicy, repo *v1.ImageReposito
 	untouched := len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
 	left := initialGracePeriod - time.Since(newer)
 	if left > 0 && untouched && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
-		return outcome.Deferred(left, problem)
+		return conditions.Deferred(left, problem)
 	}
-	return outcome.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
+	return conditions.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
 
 func missingTags(repo *v1.ImageRepository) error {

@@ -12,8 +12,8 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
@@ -41,7 +41,7 @@ type registryReader struct {
 // newRegistryReader returns the tags of an origin. Each question needs one admission to the registry, and
 // credentials are read only when a request will be made. The repository's timeout spans all of
 // that.
-func (w *ImagePolicies) newRegistryReader(policy *v1.ImagePolicy, from tagSource, begin lifecycle.ProgressFunc) *registryReader {
+func (w *ImagePolicies) newRegistryReader(policy *v1.ImagePolicy, from tagSource, begin reconcile.ProgressFunc) *registryReader {
 	var mu sync.Mutex // guards begin: images may be read some at a time
 	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
 		access := accessOf(w.Auth, from.scannedRepository(), from.name)
@@ -63,20 +63,20 @@ func (w *ImagePolicies) newRegistryReader(policy *v1.ImagePolicy, from tagSource
 // classifyRegistryError gives an error of the packages registry and signature its kind.
 func classifyRegistryError(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
-		return outcome.Deferred(busy.After, err)
+		return conditions.Deferred(busy.After, err)
 	}
 	failure, ok := errors.AsType[*registry.Error](err)
 	unavailable, unverified := errors.AsType[*signature.UnavailableError](err)
 	switch {
 	case !ok && unverified:
-		return outcome.Retry(v1.VerificationErrorReason, unavailable)
+		return conditions.Retry(v1.VerificationErrorReason, unavailable)
 	case !ok:
 		return err
 	case failure.Reason() == meta.FeatureGateDisabledReason:
-		return outcome.Stalled(meta.FeatureGateDisabledReason, err)
+		return conditions.Stalled(meta.FeatureGateDisabledReason, err)
 	case failure.RetryAfter > 0: // the registry said when
-		return outcome.Waiting(failure.Reason(), failure.RetryAfter, err)
+		return conditions.Waiting(failure.Reason(), failure.RetryAfter, err)
 	default:
-		return outcome.Retry(failure.Reason(), err)
+		return conditions.Retry(failure.Reason(), err)
 	}
 }

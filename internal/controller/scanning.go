@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -24,11 +24,11 @@ import (
 // scanOperation is one scan of an image repository.
 type scanOperation struct {
 	*ImageRepositories
-	repo       *v1.ImageRepository
-	name       image.Name
-	exclusions scan.Exclusions
-	stored     store.Info // of the scan before
-	lastRevision       string     // the revision of the scan before
+	repo         *v1.ImageRepository
+	name         image.Name
+	exclusions   scan.Exclusions
+	stored       store.Info // of the scan before
+	lastRevision string     // the revision of the scan before
 	started      time.Time  // when it was let in, zero where it was not
 }
 
@@ -56,14 +56,14 @@ func (s *scanOperation) scan(ctx context.Context, begin func()) (registry.TagLis
 // isDeferred reports whether the scan is still to come, or was ended by the end
 // of the process.
 func (s *scanOperation) isDeferred(ctx context.Context, err error) bool {
-	_, deferred := errors.AsType[*outcome.DeferredError](err)
+	_, deferred := errors.AsType[*conditions.DeferredError](err)
 	return deferred || err != nil && ctx.Err() != nil
 }
 
 func (s *scanOperation) outcome(err error) string {
 	switch {
 	case err != nil:
-		return outcome.Reason(err)
+		return conditions.Reason(err)
 	case s.changed():
 		return metrics.ScanChanged
 	default:
@@ -73,7 +73,7 @@ func (s *scanOperation) outcome(err error) string {
 
 // changed reports whether a scan that succeeded found other tags than the one
 // before.
-func (s *scanOperation) changed() bool { return outcome.Revision(s.repo) != s.lastRevision }
+func (s *scanOperation) changed() bool { return conditions.Revision(s.repo) != s.lastRevision }
 
 // duration returns for how long the scan has been under way, 0 where it was not let in.
 func (s *scanOperation) duration() time.Duration {

@@ -22,7 +22,7 @@ type listCache struct {
 // cachedList is a list, and what was made of it.
 type cachedList struct {
 	fingerprint registry.Fingerprint
-	source        listSource
+	source      listSource
 	exclusions  []string
 	revision    string // of the tags that were kept of it
 }
@@ -53,7 +53,7 @@ func (s *listCache) put(repo *v1.ImageRepository, fingerprint registry.Fingerpri
 	s.update(client.ObjectKeyFromObject(repo), func(cachedList, bool) cachedList {
 		return cachedList{
 			fingerprint: fingerprint,
-			source:        listSourceOf(repo),
+			source:      listSourceOf(repo),
 			exclusions:  slices.Clone(repo.GetExclusionList()),
 			revision:    repo.Status.LastScanResult.Revision,
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -57,7 +57,7 @@ func (w *ImagePolicies) newSelector(
 type plainSelector struct {
 	policy *v1.ImagePolicy
 	rule   *selection.Rule
-	source   tagSource
+	source tagSource
 }
 
 func (t *plainSelector) selectBest(ctx context.Context) (*selected, error) {
@@ -76,7 +76,7 @@ func (t *plainSelector) selectTag(_ context.Context, tag string) (*selected, err
 }
 
 func (t *plainSelector) noneSelected() error {
-	return outcome.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.source))
+	return conditions.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.source))
 }
 
 func noTag(rule *selection.Rule, from tagSource) error {

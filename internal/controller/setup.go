@@ -18,11 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/lifecycle"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
@@ -38,9 +37,9 @@ type Options struct {
 	// VerifierFactory check the signatures of images.
 	Verifiers VerifierFactory
 	// Publisher publishes events.
-	Publisher lifecycle.Publisher
+	Publisher reconcile.Publisher
 	// Durations is told of every reconcile.
-	Durations lifecycle.Durations
+	Durations reconcile.Durations
 	// Scans is told of every scan.
 	Scans Scans
 
@@ -56,7 +55,7 @@ type Options struct {
 	// JitterPercent is by how much intervals are moved.
 	JitterPercent uint8
 	// RateLimiter makes the delays between retries, one for each kind.
-	RateLimiter func() workqueue.TypedRateLimiter[reconcile.Request]
+	RateLimiter func() workqueue.TypedRateLimiter[ctrl.Request]
 }
 
 // Setup adds both reconcilers to the manager.
@@ -81,7 +80,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 	repositories := &requestQueue{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](repositories.setQueue)).
+		WatchesRawSource(source.TypedFunc[ctrl.Request](repositories.setQueue)).
 		WithOptions(o.controller()).
 		Complete(newReconciler(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
 			Auth:  o.Auth,
@@ -98,13 +97,13 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 
 func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requestQueue) error {
 	reader := mgr.GetClient()
-	ofRepository := func(ctx context.Context, repo client.Object) []reconcile.Request {
+	ofRepository := func(ctx context.Context, repo client.Object) []ctrl.Request {
 		return find.ofRepository(ctx, client.ObjectKeyFromObject(repo))
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
 		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
-		WatchesRawSource(source.TypedFunc[reconcile.Request](policies.setQueue)).
+		WatchesRawSource(source.TypedFunc[ctrl.Request](policies.setQueue)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
 		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
@@ -130,10 +129,10 @@ func (o Options) controller() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}
 }
 
-func newReconciler[T lifecycle.Object](mgr ctrl.Manager, o Options, kind string, worker lifecycle.Worker[T]) *lifecycle.Reconciler[T] {
-	return &lifecycle.Reconciler[T]{
+func newReconciler[T reconcile.Object](mgr ctrl.Manager, o Options, kind string, worker reconcile.Worker[T]) *reconcile.Reconciler[T] {
+	return &reconcile.Reconciler[T]{
 		Client:    mgr.GetClient(),
-		APIReader:      mgr.GetAPIReader(),
+		APIReader: mgr.GetAPIReader(),
 		Worker:    worker,
 		Publisher: o.Publisher,
 		Kind:      kind,

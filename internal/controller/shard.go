@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // Shard is the part of a cluster's objects that this controller watches. The
@@ -32,9 +32,9 @@ type Shard struct {
 type location int
 
 const (
-	absent   location = iota // it does not exist
-	otherShard              // it belongs to another shard
-	pending               // it belongs to this shard, and the cache lags behind
+	absent     location = iota // it does not exist
+	otherShard                 // it belongs to another shard
+	pending                    // it belongs to this shard, and the cache lags behind
 )
 
 // locate says where an ImageRepository is that the cache does not have. It costs
@@ -72,16 +72,16 @@ func (w *ImagePolicies) notCached(ctx context.Context, policy *v1.ImagePolicy, r
 	name := client.ObjectKeyFromObject(policy)
 	if where == absent {
 		w.missing.forget(name)
-		return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
+		return conditions.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
 			fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", repo))
 	}
 	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
 		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
 	left := w.RequeueDependency - w.missing.duration(name, time.Now())
-	if where == pending || left > 0 && outcome.ReadyNow(policy) {
-		return outcome.Deferred(max(left, time.Second), problem)
+	if where == pending || left > 0 && conditions.ReadyNow(policy) {
+		return conditions.Deferred(max(left, time.Second), problem)
 	}
-	return outcome.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
+	return conditions.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
 
 // checkVisible returns an AccessDeniedError unless there is such a repository, in another

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // sharded lets the world's policy belong to the shard a, which has no
@@ -62,7 +62,7 @@ func TestARepositoryOfAnotherShard(t *testing.T) {
 			if tc.change != nil {
 				tc.change(w)
 			}
-			waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+			waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
 			g.Expect(ok).To(Equal(tc.waits))
 			g.Expect(*asked).To(Equal(tc.asked))
 			if ok {
@@ -85,7 +85,7 @@ func TestAPolicyThatMovesStaysReady(t *testing.T) {
 
 	here := w.policies.Reader
 	sharded(t, w, labels.Set{"shard": "b"})
-	deferred, ok := errors.AsType[*outcome.DeferredError](w.settle())
+	deferred, ok := errors.AsType[*conditions.DeferredError](w.settle())
 	g.Expect(ok).To(BeTrue())
 	g.Expect(deferred.After).To(Equal(30 * time.Second))
 	g.Expect(w.policy).To(Equal(before))
@@ -95,7 +95,7 @@ func TestAPolicyThatMovesStaysReady(t *testing.T) {
 	g.Expect(w.policies.missing.values).To(BeEmpty(), "the next move has its own time")
 
 	sharded(t, w, labels.Set{"shard": "b"})
-	_, ok = errors.AsType[*outcome.DeferredError](w.settle())
+	_, ok = errors.AsType[*conditions.DeferredError](w.settle())
 	g.Expect(ok).To(BeTrue())
 	w.policies.missing.values[client.ObjectKeyFromObject(w.policy)] = time.Now().Add(-30 * time.Second)
 	g.Expect(w.settle()).To(HaveOccurred())
@@ -118,6 +118,6 @@ func TestAShardThatCantBeAskedIsRetried(t *testing.T) {
 	})
 	_, err := w.policies.Work(t.Context(), w.policy, noBegin)
 	g.Expect(err).To(MatchError(down))
-	_, waiting := errors.AsType[*outcome.WaitingError](err)
+	_, waiting := errors.AsType[*conditions.WaitingError](err)
 	g.Expect(waiting).To(BeFalse(), "nobody knows whether it exists")
 }

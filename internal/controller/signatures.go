@@ -14,7 +14,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission/images"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
@@ -58,7 +58,7 @@ type cachedVerifier struct {
 func (s *SignatureVerifiers) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
 	secret, err := images.Secret(ctx, s.Reader, policy)
 	if errors.Is(err, images.ErrNoSecret) {
-		return nil, outcome.Waiting(v1.VerificationErrorReason, s.Retry, err)
+		return nil, conditions.Waiting(v1.VerificationErrorReason, s.Retry, err)
 	}
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (s *SignatureVerifiers) Forget(policy types.NamespacedName) { s.cached.forg
 // whose changes no watch sees.
 func (s *SignatureVerifiers) classifyRuleError(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
 	if secret.Name == "" {
-		return outcome.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))
+		return conditions.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))
 	}
-	return outcome.Waiting(v1.VerificationErrorReason, s.Retry, fmt.Errorf(
+	return conditions.Waiting(v1.VerificationErrorReason, s.Retry, fmt.Errorf(
 		"spec.verify can't be used with Secret '%s/%s': %w", policy.Namespace, secret.Name, err))
 }

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
 )
 
 // stranger lets the world's policy be one of another namespace.
@@ -45,7 +45,7 @@ func TestStrangersDontLearnWhatExists(t *testing.T) {
 		if w.policies.Shard.Selector != nil {
 			w.policies.Reader, w.policies.Shard.APIReader = newReader(t), reader
 		}
-		waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+		waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
 		NewWithT(t).Expect(ok).To(BeTrue(), "got %v", waiting)
 		NewWithT(t).Expect(waiting.Reason).To(Equal(acl.AccessDeniedReason), "got %v", waiting)
 		for i := range w.policy.Status.Conditions {
@@ -92,7 +92,7 @@ func TestFriendsInOtherShardsAreTold(t *testing.T) {
 	reader := newReader(t, w.repo)
 	w.policies.Reader, w.policies.Access.Reader = newReader(t), reader
 	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), APIReader: reader}
-	waiting, ok := errors.AsType[*outcome.WaitingError](w.settle())
+	waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.Error()).To(ContainSubstring("belongs to another controller than this ImagePolicy"))
 }

@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
@@ -85,7 +85,7 @@ func (w *ImagePolicies) createdTimes(
 	case err != nil:
 		return nil, err
 	case len(some) < len(unread):
-		return nil, outcome.Deferred(yieldDelay, errTimesMissing)
+		return nil, conditions.Deferred(yieldDelay, errTimesMissing)
 	}
 	maps.Copy(facts, learned)
 	return facts, nil

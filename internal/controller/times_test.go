@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 func byTime(by v1.TimeSource) func(*v1.ImagePolicySpec) {
@@ -110,7 +110,7 @@ func TestTimesAreReadAPartAtATime(t *testing.T) {
 		w.asked()
 		parts := 0
 		for err := w.settle(); err != nil; err = w.settle() {
-			_, deferred := errors.AsType[*outcome.DeferredError](err)
+			_, deferred := errors.AsType[*conditions.DeferredError](err)
 			g.Expect(deferred || errors.Is(err, w.down)).To(BeTrue(), err.Error())
 			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-0"), "no result of a part")
 			parts++

@@ -14,10 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
@@ -35,28 +34,28 @@ type dependents struct {
 }
 
 // ofRepository returns the policies that refer to an ImageRepository.
-func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName) []reconcile.Request {
+func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName) []ctrl.Request {
 	return d.list(ctx, func(*v1.ImagePolicy) bool { return true },
 		client.MatchingFields{repositoryIndex: repo.String()})
 }
 
 // ofNamespace returns the policies whose access to an ImageRepository depends
 // on the labels of a namespace: those in it that refer to another.
-func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []ctrl.Request {
 	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repository.KeyOf(policy).Namespace != policy.Namespace },
 		client.InNamespace(namespace.GetName()))
 }
 
-func (d dependents) list(ctx context.Context, want func(*v1.ImagePolicy) bool, opts ...client.ListOption) []reconcile.Request {
+func (d dependents) list(ctx context.Context, want func(*v1.ImagePolicy) bool, opts ...client.ListOption) []ctrl.Request {
 	policies := &v1.ImagePolicyList{}
 	if err := d.reader.List(ctx, policies, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "dependent ImagePolicies could not be listed")
 		return nil
 	}
-	var requests []reconcile.Request
+	var requests []ctrl.Request
 	for i := range policies.Items {
 		if want(&policies.Items[i]) {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
 		}
 	}
 	return requests
@@ -77,7 +76,7 @@ func repositoryChanges() predicate.Predicate {
 
 func affectsPolicies(before, after *v1.ImageRepository) bool {
 	return before.UID != after.UID ||
-		outcome.Revision(before) != outcome.Revision(after) ||
+		conditions.Revision(before) != conditions.Revision(after) ||
 		before.Status.ObservedImage != after.Status.ObservedImage ||
 		readiness(before) != readiness(after) ||
 		!equality.Semantic.DeepEqual(beyondScans(before), beyondScans(after))

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -208,7 +208,7 @@ func noBegin(string) {}
 func (w *world) settle() error {
 	before := w.policy.DeepCopy()
 	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
-	outcome.Apply(before, w.policy, result, err, time.Now())
+	conditions.Apply(before, w.policy, result, err, time.Now())
 	return err
 }
 

@@ -248,10 +248,10 @@ func (c *Case) noteVerdicts(r *Result) {
 
 var verdictTexts = map[v1.CandidateVerdict]string{
 	v1.CandidatePassed:   "passed",
-	v1.CandidateRetained:     "kept",
+	v1.CandidateRetained: "kept",
 	v1.CandidateRejected: "rejected",
-	v1.CandidatePending: "too young",
-	NotEvaluated:             "not judged",
+	v1.CandidatePending:  "too young",
+	NotEvaluated:         "not judged",
 	Unknown:              "not judged by all gates",
 }
 

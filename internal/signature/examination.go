@@ -26,7 +26,7 @@ const (
 // one passes.
 type attempt struct {
 	subject
-	checked  int      // how many signatures there were
+	checked int      // how many signatures there were
 	reasons []string // why they were rejected, each reason once
 	failed  error    // why it is not known of one of them
 	more    bool     // there are more than are looked at

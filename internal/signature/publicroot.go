@@ -38,11 +38,11 @@ type PublicRoot struct {
 	folder string        // "" keeps it in memory only
 	now    func() time.Time
 
-	lock   *semaphore.Weighted // root while downloading
-	root   *root.TrustedRoot   // nil for none
-	fetchedAt    time.Time           // when held was downloaded
-	attemptedAt  time.Time           // when a download failed last
-	failed error               // how
+	lock        *semaphore.Weighted // root while downloading
+	root        *root.TrustedRoot   // nil for none
+	fetchedAt   time.Time           // when held was downloaded
+	attemptedAt time.Time           // when a download failed last
+	failed      error               // how
 }
 
 // PublicRootOption changes a PublicRoot that is being made.

@@ -36,10 +36,10 @@ const recordHeader = 12
 
 // changes is the content of a record.
 type changes struct {
-	Image   string                    `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
+	Image   string                         `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
 	Facts   map[string]admission.ImageInfo `cbor:"2,keyasint,omitempty"`
-	Gone    map[string]int64          `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
-	Removed []string                  `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
+	Gone    map[string]int64               `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
+	Removed []string                       `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
 }
 
 // decoding takes texts for what they are in Go, any bytes, and as many facts as there may be.

@@ -47,12 +47,12 @@ type Options struct {
 // for concurrent use. Every method that takes a context returns its error, having
 // done nothing, when it is over at the call.
 type Store struct {
-	dir      string
-	options  Options
-	maxFacts int           // of one key
+	dir         string
+	options     Options
+	maxFacts    int           // of one key
 	lockTimeout time.Duration // lockTimeout but in tests
-	metrics  []prometheus.Collector
-	reports  *prometheus.CounterVec
+	metrics     []prometheus.Collector
+	reports     *prometheus.CounterVec
 
 	calls  sync.RWMutex // held by every call in progress, and locked to open and to close the store
 	failed error        // why the store can't be used

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package lifecycle
+package reconcile
 
 import (
 	"context"
 	"time"
 
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // progressDelay is how long work goes on before its object's status says so.
@@ -15,18 +15,18 @@ const progressDelay = time.Second
 
 // progressReporter announces work that takes long.
 type progressReporter[T Object] struct {
-	status    *statusWriter[T]
-	timer     *time.Timer
-	done      chan struct{}
-	object T // has no meaning before done
-	written   bool
+	status  *statusWriter[T]
+	timer   *time.Timer
+	done    chan struct{}
+	object  T // has no meaning before done
+	written bool
 }
 
 // begin announces, in a while, that work is under way, where the object's
 // generation is new.
 func (p *progressReporter[T]) begin(ctx context.Context, obj T, message string) {
 	announced := obj.DeepCopyObject().(T) // the work goes on with obj
-	if p.timer != nil || !outcome.MarkReconciling(announced, message, time.Now()) {
+	if p.timer != nil || !conditions.MarkReconciling(announced, message, time.Now()) {
 		return
 	}
 	p.done = make(chan struct{})

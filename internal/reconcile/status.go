@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package lifecycle
+package reconcile
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // since it was written last.
 type statusWriter[T Object] struct {
 	client    client.Client
-	apiReader      client.Reader
+	apiReader client.Reader
 	newObject func() T
 	// written is the object as the API server is known to have it.
 	written T

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lifecycle is the shell that both reconcilers share: it gets the
+// Package reconcile is the shell that both reconcilers share: it gets the
 // object, leaves suspended and deleted ones alone, lets a worker do the work,
 // settles what came of it, and writes the status once.
-package lifecycle
+package reconcile
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // Object is an object of a kind that has conditions.
 type Object interface {
 	client.Object
-	outcome.Object
+	conditions.Object
 }
 
 // ProgressFunc tells that work which may take long begins. Where it does, and the
@@ -37,7 +37,7 @@ type Worker[T Object] interface {
 	Suspended(obj T) bool
 	// Work does the work and leaves what it found in the status, but for the
 	// conditions. The status is also written where it returns an error.
-	Work(ctx context.Context, obj T, begin ProgressFunc) (outcome.Result, error)
+	Work(ctx context.Context, obj T, begin ProgressFunc) (conditions.Result, error)
 	// Forget drops what is held for an object that is gone.
 	Forget(ctx context.Context, name types.NamespacedName) error
 }
@@ -125,7 +125,7 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	}
-	settlement := outcome.Apply(before, obj, result, err, time.Now())
+	settlement := conditions.Apply(before, obj, result, err, time.Now())
 	if settlement.SkipUpdate {
 		return ctrl.Result{RequeueAfter: settlement.After}, nil
 	}
@@ -143,7 +143,7 @@ const conflictDelay = 100 * time.Millisecond
 
 // publish tells the events, and logs them with the time that they took: they
 // are all that is logged of a reconcile, so that one without news is not.
-func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []outcome.Event, start time.Time) {
+func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []conditions.Event, start time.Time) {
 	log := ctrl.LoggerFrom(ctx)
 	for _, event := range events {
 		log.Info(event.Message, "reason", event.Reason, "warning", event.Warning,

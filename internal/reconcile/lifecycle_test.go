@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package lifecycle
+package reconcile
 
 import (
 	"context"
@@ -20,14 +20,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 var key = types.NamespacedName{Namespace: "ns", Name: "app"}
 
 // script is a worker that does what a test wants.
 type script struct {
-	work   func(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error)
+	work   func(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error)
 	works  int
 	forgot []types.NamespacedName
 }
@@ -40,14 +40,14 @@ func (s *script) Forget(_ context.Context, name types.NamespacedName) error {
 	return nil
 }
 
-func (s *script) Work(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+func (s *script) Work(ctx context.Context, policy *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 	s.works++
 	return s.work(ctx, policy, begin)
 }
 
-type published []outcome.Event
+type published []conditions.Event
 
-func (p *published) Publish(_ client.Object, event outcome.Event) { *p = append(*p, event) }
+func (p *published) Publish(_ client.Object, event conditions.Event) { *p = append(*p, event) }
 
 // bench is a reconciler on a fake API server that counts status writes.
 type bench struct {
@@ -57,7 +57,7 @@ type bench struct {
 	writes int
 }
 
-func newBench(t *testing.T, policy *v1.ImagePolicy, work func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error)) *bench {
+func newBench(t *testing.T, policy *v1.ImagePolicy, work func(context.Context, *v1.ImagePolicy, ProgressFunc) (conditions.Result, error)) *bench {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	NewWithT(t).Expect(v1.AddToScheme(scheme)).To(Succeed())
@@ -90,10 +90,10 @@ func policy() *v1.ImagePolicy {
 	return &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: "u", Generation: 1}}
 }
 
-func selects(tag string) func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error) {
-	return func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
+func selects(tag string) func(context.Context, *v1.ImagePolicy, ProgressFunc) (conditions.Result, error) {
+	return func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (conditions.Result, error) {
 		p.Status.LatestRef = &v1.ImageRef{Name: "app", Image: "app", Tag: tag}
-		return outcome.Result{Message: tag, After: time.Minute}, nil
+		return conditions.Result{Message: tag, After: time.Minute}, nil
 	}
 }
 
@@ -115,7 +115,7 @@ func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
 		g := NewWithT(t)
 		var during *v1.ImagePolicy
 		var b *bench
-		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 			begin("looking")
 			begin("looking elsewhere")
 			<-time.After(2 * progressDelay)
@@ -137,7 +137,7 @@ func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
 func TestWorkThatIsQuickIsNotAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 			begin("looking")
 			<-time.After(progressDelay / 2)
 			return selects("1")(ctx, p, begin)
@@ -153,7 +153,7 @@ func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var b *bench
-		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+		b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 			live := b.get(g)
 			live.Status.LatestRef = &v1.ImageRef{Name: "app", Tag: "newer"}
 			g.Expect(b.Client.Status().Update(ctx, live)).To(Succeed())
@@ -170,9 +170,9 @@ func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
 func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 	g := NewWithT(t)
 	broken := errors.New("broken")
-	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
+	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (conditions.Result, error) {
 		p.Status.LatestImage = "migrated"
-		return outcome.Result{}, broken
+		return conditions.Result{}, broken
 	})
 	_, err := b.reconcile()
 	g.Expect(err).To(MatchError(broken))
@@ -182,9 +182,9 @@ func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 
 func TestNothingIsWrittenWhereTheWorkIsDeferred(t *testing.T) {
 	g := NewWithT(t)
-	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (outcome.Result, error) {
+	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (conditions.Result, error) {
 		p.Status.LatestImage = "half-done"
-		return outcome.Result{}, outcome.Deferred(3*time.Second, errors.New("busy"))
+		return conditions.Result{}, conditions.Deferred(3*time.Second, errors.New("busy"))
 	})
 	g.Expect(b.reconcile()).To(HaveField("RequeueAfter", Equal(3*time.Second)), "a delay is no failure")
 	g.Expect(b.writes).To(BeZero())
@@ -202,7 +202,7 @@ func (b *bench) edit(g Gomega, change func(*v1.ImagePolicy)) {
 func TestAnotherSpecIsNoConflict(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
-	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 		b.edit(g, func(p *v1.ImagePolicy) { p.Generation, p.Annotations = 2, map[string]string{"by": "its author"} })
 		return selects("1")(ctx, p, begin)
 	})
@@ -217,7 +217,7 @@ func TestAnotherSpecIsNoConflict(t *testing.T) {
 func TestAnotherStatusIsAConflict(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
-	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (outcome.Result, error) {
+	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
 		live := b.get(g)
 		live.Status.LatestRef = &v1.ImageRef{Name: "app", Tag: "newer"}
 		g.Expect(b.Client.Status().Update(ctx, live)).To(Succeed())
@@ -260,9 +260,9 @@ func TestDeletion(t *testing.T) {
 func TestShutdownSaysNothingAboutTheObject(t *testing.T) {
 	g := NewWithT(t)
 	ctx, stop := context.WithCancel(context.Background())
-	b := newBench(t, policy(), func(context.Context, *v1.ImagePolicy, ProgressFunc) (outcome.Result, error) {
+	b := newBench(t, policy(), func(context.Context, *v1.ImagePolicy, ProgressFunc) (conditions.Result, error) {
 		stop()
-		return outcome.Result{}, errors.New("request canceled")
+		return conditions.Result{}, errors.New("request canceled")
 	})
 	_, err := b.Reconcile(ctx, ctrl.Request{NamespacedName: key})
 	g.Expect(err).NotTo(HaveOccurred(), "it is not worth a log line")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package lifecycle
+package reconcile
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // Publisher publishes the events of an object.
 type Publisher interface {
-	Publish(obj client.Object, event outcome.Event)
+	Publish(obj client.Object, event conditions.Event)
 }
 
 const (
@@ -36,13 +36,13 @@ const (
 // EventQueue publishes events in the background: a receiver that is slow or
 // down must not hold up a worker. It is a manager.Runnable.
 type EventQueue struct {
-	recorder record.EventRecorder
-	partitions    [partitions]chan queuedEvent
+	recorder   record.EventRecorder
+	partitions [partitions]chan queuedEvent
 }
 
 type queuedEvent struct {
 	obj   client.Object
-	event outcome.Event
+	event conditions.Event
 }
 
 // NewEventQueue returns a queue in front of recorder.
@@ -56,7 +56,7 @@ func NewEventQueue(recorder record.EventRecorder) *EventQueue {
 
 // Publish queues the event. Where the queue is full, the event is logged and
 // dropped.
-func (q *EventQueue) Publish(obj client.Object, event outcome.Event) {
+func (q *EventQueue) Publish(obj client.Object, event conditions.Event) {
 	select {
 	case q.partitionOf(obj) <- queuedEvent{obj, event}:
 	default:

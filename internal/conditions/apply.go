@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outcome turns what a reconcile came to into conditions, a next time,
+// Package conditions turns what a reconcile came to into conditions, a next time,
 // and events. It is pure, and the only writer of conditions.
-package outcome
+package conditions
 
 import (
 	"errors"

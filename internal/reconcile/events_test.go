@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package lifecycle
+package reconcile
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/internal/outcome"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
 // receiver keeps the messages of each object, and can be slow.
@@ -46,7 +46,7 @@ func TestEventsKeepTheirOrderAndAreDrained(t *testing.T) {
 			message := fmt.Sprint("100% sure ", i)
 			p := policy()
 			p.UID = uid
-			queue.Publish(p, outcome.Event{Message: message})
+			queue.Publish(p, conditions.Event{Message: message})
 			want[uid] = append(want[uid], message)
 		}
 	}
@@ -64,7 +64,7 @@ func TestAReceiverThatHangsHoldsNobodyUp(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- queue.Start(ctx) }()
 	for range 3 * maxQueued { // more than fit
-		queue.Publish(policy(), outcome.Event{Message: "news"})
+		queue.Publish(policy(), conditions.Event{Message: "news"})
 	}
 	stop()
 	g.Eventually(ended, 2*drainTime).Should(Receive(BeNil()))
