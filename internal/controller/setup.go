@@ -21,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy"
+	"github.com/fluxcd/image-reflector-controller/internal/controller/imagerepository"
 	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -35,13 +37,13 @@ type Options struct {
 	// Store keeps the tags: written by the one reconciler, read by the other.
 	Store *store.Store
 	// VerifierFactory check the signatures of images.
-	Verifiers VerifierFactory
+	Verifiers imagepolicy.VerifierFactory
 	// Publisher publishes events.
 	Publisher reconcile.Publisher
 	// Durations is told of every reconcile.
 	Durations reconcile.Durations
 	// Scans is told of every scan.
-	Scans Scans
+	Scans imagerepository.Scans
 
 	// Shard selects the objects that the manager's cache has. The others of the
 	// cluster belong to other controllers.
@@ -82,9 +84,9 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
 		WatchesRawSource(source.TypedFunc[ctrl.Request](repositories.setQueue)).
 		WithOptions(o.controller()).
-		Complete(newReconciler(mgr, o, v1.ImageRepositoryKind, &ImageRepositories{
+		Complete(newReconciler(mgr, o, v1.ImageRepositoryKind, &imagerepository.Worker{
 			Auth:  o.Auth,
-			Open:  o.open,
+			Open:  func(access registry.Access) imagerepository.Repository { return o.Registry.Open(access) },
 			Store: o.Store,
 			Saved: func(ctx context.Context, repo types.NamespacedName) {
 				policies.add(find.ofRepository(ctx, repo)...)
@@ -106,15 +108,15 @@ func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requ
 		WatchesRawSource(source.TypedFunc[ctrl.Request](policies.setQueue)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
-		b = b.WatchesMetadata(namespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
+		b = b.WatchesMetadata(imagepolicy.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
 			builder.WithPredicates(onlyUpdates(predicate.LabelChangedPredicate{}.Update)))
 	}
-	return b.Complete(newReconciler(mgr, o, v1.ImagePolicyKind, &ImagePolicies{
+	return b.Complete(newReconciler(mgr, o, v1.ImagePolicyKind, &imagepolicy.Worker{
 		Reader:            reader,
-		Access:            Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
-		Shard:             Shard{Selector: o.Shard, APIReader: mgr.GetAPIReader()},
+		Access:            imagepolicy.Access{Reader: reader, NoCrossNamespaceRefs: o.NoCrossNamespaceRefs},
+		Shard:             imagepolicy.Shard{Selector: o.Shard, APIReader: mgr.GetAPIReader()},
 		Auth:              o.Auth,
-		Open:              o.open,
+		Open:              func(access registry.Access) imagepolicy.Repository { return o.Registry.Open(access) },
 		Store:             o.Store,
 		Verifiers:         o.Verifiers,
 		Wake:              policies.Wake,
@@ -122,8 +124,6 @@ func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requ
 		JitterPercent:     o.JitterPercent,
 	}))
 }
-
-func (o Options) open(access registry.Access) Repository { return o.Registry.Open(access) }
 
 func (o Options) controller() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}

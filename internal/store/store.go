@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -61,6 +62,11 @@ const (
 type Key struct {
 	Namespace, Name string
 	UID             types.UID
+}
+
+// KeyOf returns the key of an ImageRepository.
+func KeyOf(repo *v1.ImageRepository) Key {
+	return Key{Namespace: repo.Namespace, Name: repo.Name, UID: repo.UID}
 }
 
 // NamespacedName returns the key without its UID.

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagepolicy
+
+import (
+	"testing"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/gomega"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+)
+
+const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func TestMigrateRefs(t *testing.T) {
+	ref := image.NewRef
+	for _, tc := range []struct {
+		reason   string
+		in, want v1.ImagePolicyStatus
+	}{{
+		reason: "a first result has no previous one",
+		in:     v1.ImagePolicyStatus{LatestImage: "ghcr.io/a/b:1"},
+		want:   v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "1", ""), LatestImage: "ghcr.io/a/b:1"},
+	}, {
+		reason: "both are migrated",
+		in:     v1.ImagePolicyStatus{LatestImage: "ghcr.io/a/b:2", ObservedPreviousImage: "ghcr.io/a/b:1"},
+		want: v1.ImagePolicyStatus{
+			LatestRef: ref("ghcr.io/a/b", "2", ""), LatestImage: "ghcr.io/a/b:2",
+			ObservedPreviousRef: ref("ghcr.io/a/b", "1", ""), ObservedPreviousImage: "ghcr.io/a/b:1",
+		},
+	}, {
+		reason: "a port and a digest are no tag",
+		in:     v1.ImagePolicyStatus{LatestImage: "localhost:5000/app:2@" + someDigest},
+		want:   v1.ImagePolicyStatus{LatestRef: ref("localhost:5000/app", "2", someDigest), LatestImage: "localhost:5000/app:2"},
+	}, {
+		reason: "what can't be parsed is left alone",
+		in:     v1.ImagePolicyStatus{LatestImage: "localhost:5000/app", ObservedPreviousImage: "ghcr.io/a/b:1"},
+		want: v1.ImagePolicyStatus{
+			LatestImage:         "localhost:5000/app",
+			ObservedPreviousRef: ref("ghcr.io/a/b", "1", ""), ObservedPreviousImage: "ghcr.io/a/b:1",
+		},
+	}, {
+		reason: "a ref that is there wins over the deprecated field",
+		in:     v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", someDigest), LatestImage: "ghcr.io/a/b:1"},
+		want:   v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", someDigest), LatestImage: "ghcr.io/a/b:3"},
+	}, {
+		reason: "a ref with only one spelling of its name gets the other",
+		in: v1.ImagePolicyStatus{
+			LatestRef:           &v1.ImageRef{Image: "ghcr.io/a/b", Tag: "3"},
+			ObservedPreviousRef: &v1.ImageRef{Name: "ghcr.io/a/b", Tag: "2", Digest: someDigest},
+		},
+		want: v1.ImagePolicyStatus{
+			LatestRef: ref("ghcr.io/a/b", "3", ""), LatestImage: "ghcr.io/a/b:3",
+			ObservedPreviousRef: ref("ghcr.io/a/b", "2", someDigest), ObservedPreviousImage: "ghcr.io/a/b:2",
+		},
+	}, {
+		reason: "nothing is made of nothing",
+	}} {
+		t.Run(tc.reason, func(t *testing.T) {
+			g := NewWithT(t)
+			got := tc.in.DeepCopy()
+			migrateRefs(logr.Discard(), got)
+			g.Expect(*got).To(Equal(tc.want))
+			again := got.DeepCopy()
+			migrateRefs(logr.Discard(), again)
+			g.Expect(again).To(Equal(got), "once is enough")
+		})
+	}
+}
+
+func TestSetLatest(t *testing.T) {
+	g := NewWithT(t)
+	status := &v1.ImagePolicyStatus{}
+	step := func(ref *v1.ImageRef, previous *v1.ImageRef, message string) {
+		t.Helper()
+		setLatest(status, ref)
+		g.Expect(status.LatestRef).To(Equal(ref))
+		g.Expect(status.ObservedPreviousRef).To(Equal(previous))
+		g.Expect(status.LatestImage).To(Equal(image.FormatRef(ref)))
+		g.Expect(status.ObservedPreviousImage).To(Equal(image.FormatRef(previous)))
+		g.Expect(readyMessage(*status)).To(Equal(message))
+	}
+	one, pinned, two, moved := image.NewRef("app", "1", ""), image.NewRef("app", "1", "sha256:d"), image.NewRef("app", "2", ""), image.NewRef("new", "2", "")
+	step(one, nil, "Latest image tag for 'app' resolved to 1")
+	step(image.NewRef("app", "1", ""), nil, "Latest image tag for 'app' resolved to 1")
+	step(pinned, one, "Latest image tag for 'app' updated from 1 to 1@sha256:d")
+	step(two, pinned, "Latest image tag for 'app' updated from 1@sha256:d to 2")
+	step(moved, two, "Latest image tag for 'new' updated from app:2 to 2")
+}
+
+func TestReflect(t *testing.T) {
+	held := image.NewRef("app", "1", "sha256:d")
+	for _, tc := range []struct {
+		reason  string
+		policy  v1.ReflectionPolicy
+		held    *v1.ImageRef
+		tag     string
+		resting bool
+		want    reflection
+	}{
+		{"Never has no digest", v1.ReflectNever, held, "1", false, clearDigest},
+		{"IfNotPresent keeps what it has", v1.ReflectIfNotPresent, held, "1", false, keepDigest},
+		{"IfNotPresent fetches for a new tag", v1.ReflectIfNotPresent, held, "2", false, fetchDigest},
+		{"IfNotPresent fetches where there is none", v1.ReflectIfNotPresent, image.NewRef("app", "1", ""), "1", false, fetchDigest},
+		{"IfNotPresent fetches the first one", v1.ReflectIfNotPresent, nil, "1", false, fetchDigest},
+		{"IfNotPresent fetches for a new image", v1.ReflectIfNotPresent, image.NewRef("old", "1", "sha256:d"), "1", false, fetchDigest},
+		{"Always fetches", v1.ReflectAlways, held, "1", false, fetchDigest},
+		{"Always rests after a start", v1.ReflectAlways, held, "1", true, keepDigest},
+		{"a rest does not hold back a new tag", v1.ReflectAlways, held, "2", true, fetchDigest},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			NewWithT(t).Expect(reflect(tc.policy, tc.held, "app", tc.tag, tc.resting)).To(Equal(tc.want))
+		})
+	}
+}

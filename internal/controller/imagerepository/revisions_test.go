@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagerepository
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+)
+
+func TestAListThatComesBackIsNoNews(t *testing.T) {
+	g := NewWithT(t)
+	past, now := recentRevisions{}, time.Now()
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
+	last := ""
+	scan := func(revision string) bool {
+		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
+		again := past.record(last, repo, now)
+		last = revision
+		return again
+	}
+	g.Expect(scan("whole")).To(BeFalse(), "the first list")
+	g.Expect(scan("whole")).To(BeFalse(), "no change")
+	g.Expect(scan("short")).To(BeFalse(), "another list")
+	for range 10 {
+		now = now.Add(50 * time.Minute)
+		g.Expect(scan("whole")).To(BeTrue(), "flickers")
+		g.Expect(scan("short")).To(BeTrue(), "flickers")
+	}
+	g.Expect(scan("new")).To(BeFalse(), "a new tag is news")
+	now = now.Add(revisionTTL + time.Second)
+	g.Expect(scan("short")).To(BeFalse(), "it was replaced long ago")
+
+	for i := range 2 * maxRevisions {
+		g.Expect(scan(fmt.Sprint(i))).To(BeFalse())
+	}
+	g.Expect(past.Get(client.ObjectKeyFromObject(repo)).revisions).To(HaveLen(maxRevisions))
+	g.Expect(scan("short")).To(BeFalse(), "what is remembered is bounded")
+
+	repo.UID = "b"
+	g.Expect(scan("new")).To(BeFalse(), "another object of that name")
+	past.Forget(client.ObjectKeyFromObject(repo))
+	g.Expect(past.Get(client.ObjectKeyFromObject(repo))).To(BeZero())
+}
+
+func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
+	g := NewWithT(t)
+	past, now := recentRevisions{}, time.Now()
+	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
+	for generation, revision := range []string{"of one image", "of another", "of one image"} {
+		repo.Generation = int64(generation)
+		last := conditions.Revision(repo)
+		repo.Status.LastScanResult = &v1.ScanResult{Revision: revision}
+		g.Expect(past.record(last, repo, now)).To(BeFalse(), "generation %d", generation)
+	}
+}
+
+func TestAScanThatIsRepeatedIsTold(t *testing.T) {
+	g := NewWithT(t)
+	past, now := recentRevisions{}, time.Now()
+	repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: "next"}}}
+	g.Expect(past.record("last", repo, now)).To(BeFalse())
+	g.Expect(past.record("last", repo, now)).To(BeFalse(), "the status of the first try could not be written")
+}

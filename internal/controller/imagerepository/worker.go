@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagerepository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
+)
+
+// latestTags is how many tags the status of an ImageRepository shows.
+const latestTags = 10
+
+// Worker scans image repositories. It is the worker of the
+// ImageRepository kind.
+type Worker struct {
+	// Auth says how a registry is reached.
+	Auth registry.AuthOptionsGetter
+	// Open opens the image repository whose tags are listed.
+	Open OpenRepository
+	// Store keeps the tags.
+	Store *store.Store
+	// Saved is told of an object whose tags in the store changed although its
+	// status will not show it.
+	Saved func(ctx context.Context, name types.NamespacedName)
+	// Wake enqueues an object that waited for its turn at a registry.
+	Wake func(name types.NamespacedName)
+	// Scans is told of every scan. It may be nil.
+	Scans Scans
+	// JitterPercent is by how much an interval is moved, so that objects which
+	// were made together are not scanned together forever.
+	JitterPercent uint8
+
+	lists  listCache
+	recent recentRevisions
+}
+
+var _ reconcile.Worker[*v1.ImageRepository] = &Worker{}
+
+// New returns an empty ImageRepository.
+func (w *Worker) New() *v1.ImageRepository { return &v1.ImageRepository{} }
+
+// Suspended reports whether scans are stopped.
+func (w *Worker) Suspended(repo *v1.ImageRepository) bool { return repo.Spec.Suspend }
+
+// Forget drops the tags of an ImageRepository that is gone.
+func (w *Worker) Forget(ctx context.Context, name types.NamespacedName) error {
+	w.lists.Forget(name)
+	w.recent.Forget(name)
+	return w.Store.Forget(ctx, name, "")
+}
+
+// Work scans the image repository where a scan is due.
+func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, begin reconcile.ProgressFunc) (conditions.Result, error) {
+	name, exclusions, err := parseRepository(repo)
+	if err != nil {
+		return conditions.Result{}, err
+	}
+	repo.Status.CanonicalImageName = name.Canonical()
+
+	stored, err := w.stored(ctx, repo)
+	if err != nil {
+		return conditions.Result{}, err
+	}
+	decision := scan.Decide(scan.StateOf(repo, w.interval(repo), storedOf(stored), time.Now()))
+	reason, due := decision.Due()
+	if !due {
+		return readyResult(repo, decision.Wait()), nil
+	}
+	work := &scanOperation{Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo)}
+	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
+	if err != nil {
+		return conditions.Result{}, err
+	}
+	if log := ctrl.LoggerFrom(ctx).V(1); log.Enabled() {
+		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !work.changed(),
+			"invalid", list.Invalid, "duration", work.duration().String())
+	}
+	result := readyResult(repo, w.interval(repo))
+	result.SuppressEvent = w.recent.record(work.lastRevision, repo, time.Now())
+	return result, nil
+}
+
+func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, error) {
+	name, err := image.Parse(repo.Spec.Image, repo.Spec.Insecure)
+	if err != nil {
+		return image.Name{}, scan.Exclusions{}, conditions.Stalled(v1.ImageURLInvalidReason, err)
+	}
+	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
+	if err != nil {
+		return image.Name{}, scan.Exclusions{}, conditions.Stalled(v1.FailureReason, err)
+	}
+	return name, exclusions, nil
+}
+
+// stored tells of what the store holds for the object: nothing, as the zero
+// value, where it holds none.
+func (w *Worker) stored(ctx context.Context, repo *v1.ImageRepository) (store.Info, error) {
+	info, err := w.Store.Info(ctx, store.KeyOf(repo))
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Info{}, nil
+	}
+	return info, err
+}
+
+func storedOf(stored store.Info) scan.Stored {
+	return scan.Stored{Image: stored.Image, Revision: stored.Revision}
+}
+
+// interval returns the time between the last scan and the next.
+func (w *Worker) interval(repo *v1.ImageRepository) time.Duration {
+	seed := string(repo.UID)
+	if last := repo.Status.LastScanResult; last != nil {
+		seed += last.ScanTime.UTC().Format(time.RFC3339)
+	}
+	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
+}
+
+// readyResult is the result of an object whose tags are up to date.
+func readyResult(repo *v1.ImageRepository, wait time.Duration) conditions.Result {
+	last := repo.Status.LastScanResult
+	return conditions.Result{
+		Message: fmt.Sprintf("successful scan: found %d tags with checksum %s", last.TagCount, last.Revision),
+		After:   wait,
+	}
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagerepository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/scan"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
+)
+
+func TestScan(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.tags = []string{"1.0.0", "1.0.1", "sha256-ab.sig", "sha256-" + strings.Repeat("0a", 32), "1.0.0"}
+	result, err := f.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(result.After).To(Equal(time.Hour))
+	status := f.repo.Status
+	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "duplicates, excluded tags and those of referrers don't count")
+	g.Expect(status.LastScanResult.LatestTags).To(Equal([]string{"1.0.1", "1.0.0"}))
+	g.Expect(status.ObservedImage).To(Equal("ghcr.io/org/app"))
+	g.Expect(status.CanonicalImageName).To(Equal("ghcr.io/org/app"))
+	g.Expect(status.ObservedExclusionList).To(Equal([]string{v1.DefaultExclusion}))
+	g.Expect(result.Message).To(Equal("successful scan: found 2 tags with checksum " + status.LastScanResult.Revision))
+
+	g.Expect(f.store.Get(context.Background(), store.KeyOf(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0", "1.0.1"})))
+
+	again, err := f.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(f.received()).To(Equal([]string{"list"}), "the second was not due")
+	g.Expect(again.Message).To(Equal(result.Message))
+	g.Expect(again.After).To(And(BeNumerically(">", 59*time.Minute), BeNumerically("<=", time.Hour)))
+}
+
+func TestWhatMakesAScanDue(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*fixture)
+		known  bool // the list is worth comparing with the one before
+	}{
+		{"a request", func(f *fixture) { f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }, true},
+		{"another image", func(f *fixture) { f.repo.Spec.Image = "ghcr.io/org/other" }, false},
+		{"another exclusion list", func(f *fixture) { f.repo.Spec.ExclusionList = []string{"rc"} }, false},
+		{"a store that was lost", (*fixture).clearStore, false},
+		{"a store with other tags than the status tells of", func(f *fixture) { f.repo.Status.LastScanResult.Revision = "older" }, false},
+		{"a scan that failed", func(f *fixture) { f.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, true},
+		{"time", func(f *fixture) { f.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := NewWithT(t)
+			f := newFixture(t)
+			f.tags = []string{"1.0.0"}
+			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
+			tc.change(f)
+			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
+			asked := []string{"list", "list"}
+			if tc.known {
+				asked = append(asked, "unchanged")
+			}
+			g.Expect(f.received()).To(Equal(asked))
+			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
+			g.Expect(f.received()).To(BeEmpty(), "one scan is enough")
+		})
+	}
+}
+
+func TestAnUnchangedListOnlyMovesTheTimeOfTheScan(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.tags = []string{"1.0.0", "1.1.0"}
+	f.scans(g)
+	hourAgo := metav1.NewTime(time.Now().Add(-time.Hour))
+	f.repo.Status.LastScanResult.ScanTime = hourAgo
+	before := f.repo.DeepCopy()
+	result, err := f.scan()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(f.received()).To(Equal([]string{"list", "list", "unchanged"}))
+	g.Expect(result.After).To(Equal(time.Hour))
+	g.Expect(result.Message).To(HavePrefix("successful scan: found 2 tags with checksum sha256:"))
+	g.Expect(f.repo.Status.LastScanResult.ScanTime.After(hourAgo.Time)).To(BeTrue())
+	f.repo.Status.LastScanResult.ScanTime = hourAgo
+	g.Expect(f.repo.Status).To(Equal(before.Status), "nothing else")
+}
+
+func TestAnotherObjectKnowsNoList(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.tags = []string{"1.0.0"}
+	f.scans(g)
+	f.repo.UID = "another"
+	f.scans(g)
+	g.Expect(f.received()).To(Equal([]string{"list", "list"}))
+	g.Expect(f.worker.Forget(context.Background(), types.NamespacedName{Namespace: "ns", Name: "app"})).To(Succeed())
+	g.Expect(f.worker.lists.Get(types.NamespacedName{Namespace: "ns", Name: "app"})).To(BeZero())
+}
+
+func TestAFailedScanLosesNothing(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.tags = []string{"1.0.0"}
+	f.scans(g)
+	before := f.repo.DeepCopy()
+
+	f.down = errors.New("registry down")
+	f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	_, err := f.scan()
+	g.Expect(err).To(MatchError(f.down))
+	g.Expect(f.repo.Status.LastScanResult).To(Equal(before.Status.LastScanResult))
+	g.Expect(f.store.Get(context.Background(), store.KeyOf(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0"})))
+}
+
+func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	var saved []types.NamespacedName
+	f.worker.Saved = func(_ context.Context, name types.NamespacedName) { saved = append(saved, name) }
+	f.tags = []string{"1.0.0"}
+	f.scans(g)
+	g.Expect(saved).To(BeEmpty(), "the new revision tells it")
+
+	f.clearStore()
+	f.scans(g)
+	g.Expect(saved).To(ConsistOf(types.NamespacedName{Namespace: "ns", Name: "app"}), "the revision is the same")
+
+	saved = nil
+	stale := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, []string{"0.9.0"}, time.Now())
+	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), stale)).To(Succeed())
+	f.scans(g)
+	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
+}
+
+// TestSlowExclusionsEndWithTheTimeout shows that an exclusion list can't hold a
+// worker for hours.
+func TestSlowExclusionsEndWithTheTimeout(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.repo.Spec.Timeout = &metav1.Duration{Duration: time.Second}
+	f.repo.Spec.ExclusionList = []string{"(x*a?x*a?){500}!"} // takes milliseconds for each tag
+	for i := range 20_000 {
+		f.tags = append(f.tags, fmt.Sprintf("%0100d", i)+strings.Repeat("a", 20))
+	}
+	start := time.Now()
+	_, err := f.scan()
+	g.Expect(err).To(MatchError(ContainSubstring("simplify its regular expressions")))
+	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
+}
+
+func TestWhatStallsARepository(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.repo.Spec.Image = "https://ghcr.io/org/app"
+	_, err := f.scan()
+	stalled, ok := errors.AsType[*conditions.StalledError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(stalled.Reason).To(Equal(v1.ImageURLInvalidReason))
+
+	f.repo.Spec.Image, f.repo.Spec.ExclusionList = "ghcr.io/org/app", []string{"("}
+	_, err = f.scan()
+	_, ok = errors.AsType[*conditions.StalledError](err)
+	g.Expect(ok).To(BeTrue())
+	g.Expect(err).To(MatchError(ContainSubstring("spec.exclusionList[0]")))
+	g.Expect(f.received()).To(BeEmpty())
+}
+
+func TestTheTagsOfAnOlderObjectOfTheSameNameAreDropped(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.tags = []string{"1.0.0"}
+	f.scans(g)
+	f.repo.UID, f.repo.Status = "again", v1.ImageRepositoryStatus{}
+	f.scans(g)
+	g.Expect(f.store.Keys(context.Background())).To(ConsistOf(store.KeyOf(f.repo)))
+}
+
+func TestIntervalsAndTimeoutsAreBounded(t *testing.T) {
+	g := NewWithT(t)
+	repo := &v1.ImageRepository{}
+	g.Expect(repo.GetRequeueAfter()).To(Equal(time.Second), "no interval keeps a registry busy")
+	repo.Spec.Interval.Duration = time.Minute
+	g.Expect(repo.GetTimeout()).To(Equal(time.Minute))
+	repo.Spec.Interval.Duration = 24 * time.Hour
+	g.Expect(repo.GetTimeout()).To(Equal(v1.MaxDefaultTimeout), "a hanging registry takes up no worker for a day")
+	repo.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
+	g.Expect(repo.GetTimeout()).To(Equal(time.Hour), "but its author may have it so")
+}
+
+// counted keeps how scans ended.
+type counted []string
+
+func (c *counted) Observe(_ image.Name, outcome string, took time.Duration) {
+	if took == 0 {
+		outcome += " at the door"
+	}
+	*c = append(*c, outcome)
+}
+
+func TestScansAreCounted(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	var scans counted
+	f.worker.Scans = &scans
+	once := func() string {
+		f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: time.Now().String()}
+		scans = nil
+		_, _ = f.scan() // an error shows in what is counted
+		return strings.Join(scans, ", ")
+	}
+	f.tags = []string{"1.0.0"}
+	g.Expect(once()).To(Equal("changed"))
+	g.Expect(once()).To(Equal("unchanged"), "the registry says so")
+	f.tags = []string{"1.0.0", "0-ab.sig"}
+	g.Expect(once()).To(Equal("unchanged"), "the tags are the same in another list")
+	f.down = errors.New("out of order")
+	g.Expect(once()).To(Equal("Failure"))
+	f.busy = &ratelimit.BusyError{After: time.Second}
+	g.Expect(once()).To(BeEmpty(), "it is still to come")
+	f.busy = errors.New("a pause")
+	g.Expect(once()).To(Equal("Failure at the door"))
+	f.busy, f.down, f.repo.Spec.Image = nil, nil, "https://ghcr.io/org/app"
+	g.Expect(once()).To(BeEmpty(), "there is no host to scan")
+}
+
+func TestWork_BusyRegistryIsDeferred(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	f.busy = &ratelimit.BusyError{Host: "ghcr.io", After: time.Second}
+	f.worker.Auth = func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+		panic("credentials are read only when a request will be sent")
+	}
+	_, err := f.worker.Work(context.Background(), f.repo, func(string) { panic("no progress is reported before a request") })
+	g.Expect(err).To(Equal(conditions.Deferred(time.Second, f.busy)))
+	g.Expect(f.received()).To(BeEmpty())
+}
+
+func TestWork_ClosesTheRepository(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	for _, down := range []error{nil, errors.New("down")} {
+		f.down = down
+		f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: fmt.Sprint(down)}
+		_, _ = f.scan() // the error does not matter here
+		g.Expect(f.open).To(BeZero())
+	}
+	g.Expect(f.received()).To(HaveLen(2))
+}
