@@ -34,6 +34,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/controller"
+	"github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/options"
@@ -214,8 +215,8 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 }
 
 // newVerifiers returns the factory of signature verifiers.
-func newVerifiers(o *options.Options, mgr ctrl.Manager) controller.VerifierFactory {
-	return &controller.SignatureVerifiers{
+func newVerifiers(o *options.Options, mgr ctrl.Manager) imagepolicy.VerifierFactory {
+	return &imagepolicy.SignatureVerifiers{
 		Reader: mgr.GetClient(),
 		Public: signature.NewPublicRoot(signature.WithFolder(filepath.Join(o.StoragePath, "sigstore"))),
 		Retry:  o.RequeueDependency,

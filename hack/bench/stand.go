@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // load is what a stand is to bear.
@@ -34,8 +34,8 @@ type load struct {
 // started yet.
 type stand struct {
 	load       load
-	plane      *stage.ControlPlane
-	controller *stage.Controller
+	plane      *testenv.ControlPlane
+	controller *testenv.Controller
 	api        client.WithWatch
 	registries []*syntheticRegistry
 }
@@ -65,22 +65,22 @@ func with(ctx context.Context, l load, atMost time.Duration, measure func(contex
 		err = measure(ctx, s)
 	}
 	if err = errors.Join(err, s.down()); err != nil && s.controller != nil {
-		err = fmt.Errorf("%w\n%s", err, stage.Tail(s.controller.LogFile(), 4000))
+		err = fmt.Errorf("%w\n%s", err, testenv.Tail(s.controller.LogFile(), 4000))
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // setUp starts the control plane and the registries, and creates the objects.
 func (s *stand) setUp(ctx context.Context, dir string) error {
-	binaries, err := stage.BinariesFromEnv()
+	binaries, err := testenv.BinariesFromEnv()
 	if err != nil {
 		return err
 	}
-	root, err := stage.Root()
+	root, err := testenv.Root()
 	if err != nil {
 		return err
 	}
-	s.plane = &stage.ControlPlane{
+	s.plane = &testenv.ControlPlane{
 		Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
 	}
 	if err := s.plane.Start(ctx); err != nil {
@@ -88,14 +88,14 @@ func (s *stand) setUp(ctx context.Context, dir string) error {
 	}
 	config := s.plane.Config()
 	config.QPS, config.Burst = -1, -1
-	if s.api, err = stage.Client(config); err != nil {
+	if s.api, err = testenv.Client(config); err != nil {
 		return err
 	}
 	kubeconfig, err := s.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
 	if err != nil {
 		return err
 	}
-	s.controller = &stage.Controller{
+	s.controller = &testenv.Controller{
 		Binary: cmp.Or(s.load.controller, binaries.Controller), Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig,
 	}
 	for range s.load.hosts {

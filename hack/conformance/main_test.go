@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // cluster is what the tests share: an API server with the controller, and a
@@ -27,7 +27,7 @@ import (
 var cluster struct {
 	kubeconfig string
 	controller string // the program, for its command explain
-	registry   *stage.Registry
+	registry   *testenv.Registry
 	admin      client.Client
 }
 
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (_ int, err error) {
-	programs, err := stage.BinariesFromEnv()
+	programs, err := testenv.BinariesFromEnv()
 	if err != nil {
 		return 0, err
 	}
@@ -57,23 +57,23 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	root, err := stage.Root()
+	root, err := testenv.Root()
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 
-	plane := &stage.ControlPlane{Assets: programs.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")}}
+	plane := &testenv.ControlPlane{Assets: programs.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")}}
 	if err := plane.Start(ctx); err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, plane.Stop()) }()
 	cluster.kubeconfig, cluster.controller = plane.Kubeconfig(), programs.Controller
-	if cluster.admin, err = stage.Client(plane.Config()); err != nil {
+	if cluster.admin, err = testenv.Client(plane.Config()); err != nil {
 		return 0, err
 	}
-	cluster.registry = &stage.Registry{Binary: programs.Registry, Dir: filepath.Join(dir, "registry")}
+	cluster.registry = &testenv.Registry{Binary: programs.Registry, Dir: filepath.Join(dir, "registry")}
 	if err := cluster.registry.Start(ctx); err != nil {
 		return 0, err
 	}
@@ -82,7 +82,7 @@ func run(m *testing.M) (_ int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	controller := &stage.Controller{Binary: programs.Controller, Dir: filepath.Join(dir, "controller"), Kubeconfig: account,
+	controller := &testenv.Controller{Binary: programs.Controller, Dir: filepath.Join(dir, "controller"), Kubeconfig: account,
 		Args: []string{"--requeue-dependency=1s", "--max-retry-delay=2s"}}
 	if err := controller.Start(ctx); err != nil {
 		return 0, err
@@ -153,7 +153,7 @@ func (c cli) image() string { return cluster.registry.Image(c.namespace + "/app"
 func (c cli) push(tags ...string) {
 	c.t.Helper()
 	for _, tag := range tags {
-		image, err := stage.Image("content of " + tag)
+		image, err := testenv.Image("content of " + tag)
 		c.Expect(err).NotTo(HaveOccurred())
 		_, err = cluster.registry.Push(c.t.Context(), c.namespace+"/app:"+tag, image)
 		c.Expect(err).NotTo(HaveOccurred())

@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // team is a namespace with an image repository, and a folder with the keys and
@@ -34,7 +34,7 @@ type team struct {
 	t         *testing.T
 	namespace string
 	dir       string
-	registry  *stage.Registry
+	registry  *testenv.Registry
 }
 
 // newTeam returns a team whose images are in the registry that all share, which is
@@ -51,7 +51,7 @@ func newTeam(t *testing.T) *team {
 func (s *team) withReferrers() *team {
 	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	s.t.Cleanup(server.Close)
-	s.registry = stage.RegistryAt(server.Listener.Addr().String(), "", "")
+	s.registry = testenv.RegistryAt(server.Listener.Addr().String(), "", "")
 	return s
 }
 
@@ -62,7 +62,7 @@ func (s *team) image() string      { return s.registry.Image(s.repository()) }
 // push pushes an image that no other is equal to, and returns its digest.
 func (s *team) push(tag string) string {
 	s.t.Helper()
-	image, err := stage.Image("content of " + tag)
+	image, err := testenv.Image("content of " + tag)
 	s.Expect(err).NotTo(HaveOccurred())
 	digest, err := s.registry.Push(s.t.Context(), s.repository()+":"+tag, image)
 	s.Expect(err).NotTo(HaveOccurred())
@@ -78,7 +78,7 @@ type index struct {
 // pushIndex pushes an index that no other is equal to.
 func (s *team) pushIndex(tag string) index {
 	s.t.Helper()
-	made, err := stage.Index("content of "+tag, "amd64", "arm64")
+	made, err := testenv.Index("content of "+tag, "amd64", "arm64")
 	s.Expect(err).NotTo(HaveOccurred())
 	manifest, err := made.IndexManifest()
 	s.Expect(err).NotTo(HaveOccurred())

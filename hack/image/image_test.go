@@ -22,14 +22,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // controllerFile returns the controller of this machine.
 func controllerFile(t *testing.T) string {
 	t.Helper()
-	file := os.Getenv(stage.ControllerVariable)
-	NewWithT(t).Expect(file).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
+	file := os.Getenv(testenv.ControllerVariable)
+	NewWithT(t).Expect(file).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", testenv.ControllerVariable)
 	return file
 }
 
@@ -43,9 +43,9 @@ func arguments(t *testing.T, more ...string) []string {
 	return append(args, runtime.GOARCH+"="+controllerFile(t), "other="+other)
 }
 
-func startRegistry(t *testing.T) *stage.Registry {
+func startRegistry(t *testing.T) *testenv.Registry {
 	t.Helper()
-	registry := &stage.Registry{Binary: os.Getenv(stage.RegistryVariable), Dir: t.TempDir()}
+	registry := &testenv.Registry{Binary: os.Getenv(testenv.RegistryVariable), Dir: t.TempDir()}
 	NewWithT(t).Expect(registry.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
 		if err := registry.Stop(); err != nil {

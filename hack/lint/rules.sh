@@ -18,7 +18,7 @@ internal/admission/now.go|forbidigo pure:|time|_ = time.Now()
 internal/admission/images/fine.go||time|_ = time.Now()
 internal/explain/now.go|forbidigo pure:|time|_ = time.Now()
 internal/selection/http.go|depguard net/http|net/http|_ = http.MethodGet
-internal/outcome/exec.go|depguard os/exec|os/exec|_ = exec.ErrNotFound
+internal/conditions/exec.go|depguard os/exec|os/exec|_ = exec.ErrNotFound
 internal/scan/rand.go|depguard math/rand/v2|math/rand/v2|_ = rand.Int()
 internal/explain/files.go|depguard os|os|_ = os.Args
 internal/selection/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
@@ -34,14 +34,17 @@ internal/registry/ratelimit/up.go|depguard knows no authentication|github.com/fl
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/admission/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
+internal/controller/imagepolicy/up.go|depguard only main imports|github.com/fluxcd/image-reflector-controller/internal/controller|controller.Fine()
+internal/reconcile/up.go|depguard only internal/controller imports|github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy|imagepolicy.Up()
+internal/store/up.go|depguard writes what reconcilers return|github.com/fluxcd/image-reflector-controller/internal/conditions|conditions.Fine()
 internal/store/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/explain/source/store.go|depguard store|github.com/fluxcd/image-reflector-controller/internal/store|store.Client()
 internal/controller/explain.go|depguard explain|github.com/fluxcd/image-reflector-controller/internal/explain|explain.Now()
 internal/explain/cli/fine.go||os time|_, _ = time.Now(), os.Args
 internal/controller/conditions.go|forbidigo conditions:|k8s.io/apimachinery/pkg/api/meta|_ = meta.SetStatusCondition
-internal/lifecycle/mark.go|forbidigo conditions:|github.com/fluxcd/pkg/runtime/conditions|_ = conditions.MarkTrue
-internal/lifecycle/set.go|forbidigo conditions:|github.com/fluxcd/pkg/runtime/conditions|var s conditions.Setter; s.SetConditions(nil)
-internal/outcome/fine.go||k8s.io/apimachinery/pkg/api/meta|_ = meta.SetStatusCondition
+internal/reconcile/mark.go|forbidigo conditions:|github.com/fluxcd/pkg/runtime/conditions|_ = conditions.MarkTrue
+internal/reconcile/set.go|forbidigo conditions:|github.com/fluxcd/pkg/runtime/conditions|var s conditions.Setter; s.SetConditions(nil)
+internal/conditions/fine.go||k8s.io/apimachinery/pkg/api/meta|_ = meta.SetStatusCondition
 internal/controller/sleep.go|forbidigo sleep:|time|time.Sleep(time.Second)
 internal/registry/latest/sleep.go|forbidigo sleep:|time|time.Sleep(time.Second)
 internal/registry/registrytest/fine.go||time|time.Sleep(time.Second)

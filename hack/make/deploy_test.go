@@ -21,7 +21,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 const (
@@ -138,12 +138,12 @@ func checkController(t *testing.T) {
 	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
 		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // of a container
 	})
-	process := &stage.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: kubeconfig(t, asAccount),
+	process := &testenv.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: kubeconfig(t, asAccount),
 		Args: args, Env: []string{"RUNTIME_NAMESPACE=" + system}}
 	g.Expect(process.Start(t.Context())).To(Succeed())
 	defer func() {
 		g.Expect(process.Stop()).To(Succeed())
-		g.Expect(stage.Tail(process.LogFile(), 1000)).NotTo(ContainSubstring("forbidden"))
+		g.Expect(testenv.Tail(process.LogFile(), 1000)).NotTo(ContainSubstring("forbidden"))
 	}()
 
 	repository := object{"image.toolkit.fluxcd.io/v1", "ImageRepository", "default", "invalid"}.empty()

@@ -16,14 +16,14 @@ import (
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 const root = "../.."
 
 var (
-	programs stage.Binaries
-	plane    *stage.ControlPlane
+	programs testenv.Binaries
+	plane    *testenv.ControlPlane
 	cluster  client.Client
 )
 
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (_ int, err error) {
-	if programs, err = stage.BinariesFromEnv(); err != nil {
+	if programs, err = testenv.BinariesFromEnv(); err != nil {
 		return 0, err
 	}
 	dir, err := os.MkdirTemp("", "make-")
@@ -45,7 +45,7 @@ func run(m *testing.M) (_ int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	plane = &stage.ControlPlane{Assets: programs.Assets, Dir: dir}
+	plane = &testenv.ControlPlane{Assets: programs.Assets, Dir: dir}
 	if err := plane.Start(context.Background()); err != nil {
 		return 0, err
 	}

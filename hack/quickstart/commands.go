@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // commandTimeout bounds every command.
@@ -168,9 +168,9 @@ func seed(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: quickstart seed HOST, such as ghcr.io/you/samples")
 	}
-	_, err := pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
+	_, err := pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact testenv.Artifact) (string, error) {
 		reference := args[0] + "/" + image.reference()
-		digest, err := stage.Push(ctx, reference, artifact, crane.WithAuthFromKeychain(authn.DefaultKeychain))
+		digest, err := testenv.Push(ctx, reference, artifact, crane.WithAuthFromKeychain(authn.DefaultKeychain))
 		if err == nil {
 			fmt.Printf("pushed %s with %s\n", reference, digest)
 		}

@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
@@ -44,7 +44,7 @@ func (s *session) follow(ctx context.Context) error {
 		}
 		if err != nil {
 			file := s.controller.LogFile()
-			return fmt.Errorf("%w\nThe end of the controller's log (%s):\n%s", err, file, stage.Tail(file, logLines))
+			return fmt.Errorf("%w\nThe end of the controller's log (%s):\n%s", err, file, testenv.Tail(file, logLines))
 		}
 		if over {
 			return nil
@@ -173,7 +173,7 @@ func (s *session) rest(err error) error {
 		return err
 	}
 	s.down = true
-	log := stage.Tail(s.controller.LogFile(), logLines)
+	log := testenv.Tail(s.controller.LogFile(), logLines)
 	s.report(fmt.Sprintf("%v\n%s\nIt is not started again before the next change.", err, log))
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // hints tells what to try while everything runs.
@@ -17,7 +17,7 @@ func hints(s state, run int) string {
 	if run > 1 { // the first one may well be gone before the others
 		option = fmt.Sprintf(" -run %d", run)
 	}
-	explain := relative(os.Getenv(stage.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(s.Kubeconfig)
+	explain := relative(os.Getenv(testenv.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(s.Kubeconfig)
 	var text strings.Builder
 	fmt.Fprintln(&text, "Things to try, in another terminal in this folder:")
 	for _, hint := range [][2]string{

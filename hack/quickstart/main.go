@@ -29,7 +29,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 const usage = `usage:
@@ -51,7 +51,7 @@ func main() {
 }
 
 func run(args []string) error {
-	root, err := stage.Root()
+	root, err := testenv.Root()
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func start(root string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.binaries, err = stage.BinariesFromEnv(); err != nil {
+	if o.binaries, err = testenv.BinariesFromEnv(); err != nil {
 		return err
 	}
 	if o.slot, err = acquire(base); err != nil {

@@ -16,7 +16,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // actAs has the test binary behave as the program, or wait for its input to end.
@@ -50,7 +50,7 @@ func TestReadyIsNotEnough(t *testing.T) {
 	g := NewWithT(t)
 	root := copyOfRoot(t, "config")
 	change(g, root, "config/samples/podinfo.yaml", "range: 1.x", "range: 1.9.x")
-	binaries, err := stage.BinariesFromEnv()
+	binaries, err := testenv.BinariesFromEnv()
 	g.Expect(err).NotTo(HaveOccurred())
 
 	err = newSession(options{
@@ -107,9 +107,9 @@ func TestHintsWorkAsPrinted(t *testing.T) {
 
 func TestSeedPushesEverySampleImage(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
-	binaries, err := stage.BinariesFromEnv()
+	binaries, err := testenv.BinariesFromEnv()
 	g.Expect(err).NotTo(HaveOccurred())
-	registry := &stage.Registry{Binary: binaries.Registry, Dir: t.TempDir()}
+	registry := &testenv.Registry{Binary: binaries.Registry, Dir: t.TempDir()}
 	g.Expect(registry.Start(ctx)).To(Succeed())
 	defer func() { g.Expect(registry.Stop()).To(Succeed()) }()
 
@@ -152,7 +152,7 @@ func launch(t *testing.T, dir string, args ...string) *launched {
 func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 	t.Helper()
 	g := NewWithT(t)
-	g.Expect(stage.BinariesFromEnv()).Error().NotTo(HaveOccurred())
+	g.Expect(testenv.BinariesFromEnv()).Error().NotTo(HaveOccurred())
 	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
 	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAs+"=main")
 	pipe, err := l.cmd.StdoutPipe()
@@ -211,7 +211,7 @@ func expectNothingLeft(g *WithT, dir string) {
 func copyOfRoot(t *testing.T, patterns ...string) string {
 	t.Helper()
 	g := NewWithT(t)
-	root, err := stage.Root()
+	root, err := testenv.Root()
 	g.Expect(err).NotTo(HaveOccurred())
 	dir := t.TempDir()
 	for _, pattern := range patterns {

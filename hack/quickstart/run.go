@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // options say what to run, and where.
@@ -23,7 +23,7 @@ type options struct {
 	// slot has the number of the run, and its folder, empty at the start.
 	slot *slot
 	// binaries are the programs.
-	binaries stage.Binaries
+	binaries testenv.Binaries
 	// once ends the run when every sample has resolved.
 	once bool
 	// develop builds and starts the controller anew when its sources change.
@@ -39,9 +39,9 @@ type options struct {
 type session struct {
 	options
 
-	plane           *stage.ControlPlane
-	public, private *stage.Registry
-	controller      *stage.Controller
+	plane           *testenv.ControlPlane
+	public, private *testenv.Registry
+	controller      *testenv.Controller
 	cluster         client.Client
 	// digests are those of the images that were pushed, by reference.
 	digests map[string]string
@@ -60,18 +60,20 @@ type session struct {
 // newSession returns a session of which nothing runs.
 func newSession(o options) *session {
 	dir := func(name string) string { return filepath.Join(o.slot.dir, name) }
-	registry := func(name string) *stage.Registry { return &stage.Registry{Binary: o.binaries.Registry, Dir: dir(name)} }
+	registry := func(name string) *testenv.Registry {
+		return &testenv.Registry{Binary: o.binaries.Registry, Dir: dir(name)}
+	}
 	s := &session{
 		options: o,
 		began:   time.Now(),
-		plane: &stage.ControlPlane{
+		plane: &testenv.ControlPlane{
 			Assets: o.binaries.Assets,
 			Dir:    o.slot.dir,
 			CRDs:   []string{filepath.Join(o.root, "config/crd/bases")},
 		},
 		public:     registry("registry"),
 		private:    registry("private-registry"),
-		controller: &stage.Controller{Binary: o.binaries.Controller, Dir: dir("controller")},
+		controller: &testenv.Controller{Binary: o.binaries.Controller, Dir: dir("controller")},
 		builder:    newBuilder(o.root, o.slot.dir),
 	}
 	s.private.Username, s.private.Password = "samples", rand.Text()
@@ -139,13 +141,13 @@ func (s *session) startControlPlane(ctx context.Context) error {
 }
 
 func (s *session) startRegistries(ctx context.Context) error {
-	for _, registry := range []*stage.Registry{s.public, s.private} {
+	for _, registry := range []*testenv.Registry{s.public, s.private} {
 		if err := registry.Start(ctx); err != nil {
 			return err
 		}
 	}
 	var err error
-	s.digests, err = pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact stage.Artifact) (string, error) {
+	s.digests, err = pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact testenv.Artifact) (string, error) {
 		return s.state().registry(image.repository).Push(ctx, image.reference(), artifact)
 	})
 	return err

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // sampleImage is an image of the samples.
@@ -32,12 +32,12 @@ type sampleImage struct {
 func (i sampleImage) reference() string { return i.repository + ":" + i.tag }
 
 // artifact makes the image.
-func (i sampleImage) artifact() (stage.Artifact, error) {
+func (i sampleImage) artifact() (testenv.Artifact, error) {
 	content := i.repository + " " + cmp.Or(i.content, i.tag)
 	if len(i.architectures) > 0 {
-		return stage.Index(content, i.architectures...)
+		return testenv.Index(content, i.architectures...)
 	}
-	return stage.Image(content)
+	return testenv.Image(content)
 }
 
 // newestBuild is the tag of the image that webapp:latest has, too.
@@ -73,7 +73,7 @@ var sampleImages = []sampleImage{
 const private = "billing"
 
 // pushSamples pushes the images, and returns their digests by reference.
-func pushSamples(ctx context.Context, push func(context.Context, sampleImage, stage.Artifact) (string, error)) (map[string]string, error) {
+func pushSamples(ctx context.Context, push func(context.Context, sampleImage, testenv.Artifact) (string, error)) (map[string]string, error) {
 	digests := make(map[string]string, len(sampleImages))
 	for _, image := range sampleImages {
 		artifact, err := image.artifact()

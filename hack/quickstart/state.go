@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // state is what other processes need to know of a run.
@@ -53,11 +53,11 @@ func readState(dir string) (state, error) {
 }
 
 // registry returns the registry that a repository is in.
-func (s state) registry(repository string) *stage.Registry {
+func (s state) registry(repository string) *testenv.Registry {
 	if repository == private {
-		return stage.RegistryAt(s.PrivateHost, s.Username, s.Password)
+		return testenv.RegistryAt(s.PrivateHost, s.Username, s.Password)
 	}
-	return stage.RegistryAt(s.PublicHost, "", "")
+	return testenv.RegistryAt(s.PublicHost, "", "")
 }
 
 // client returns a client of the cluster.
@@ -67,5 +67,5 @@ func (s state) client() (client.Client, error) {
 		return nil, err
 	}
 	config.WarningHandler = rest.NoWarnings{} // one of the samples is of a deprecated version on purpose
-	return stage.Client(config)
+	return testenv.Client(config)
 }

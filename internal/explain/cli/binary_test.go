@@ -17,7 +17,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // run is one run of the real binary.
@@ -39,8 +39,8 @@ type result struct {
 // binary returns the path of the binary.
 func binary(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv(stage.ControllerVariable)
-	NewWithT(t).Expect(path).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", stage.ControllerVariable)
+	path := os.Getenv(testenv.ControllerVariable)
+	NewWithT(t).Expect(path).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", testenv.ControllerVariable)
 	return path
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // TestImitations_AnswerAsTheirProducts compares imitations of registry products
@@ -67,7 +67,7 @@ func TestImitations_AnswerAsTheirProducts(t *testing.T) {
 // comparedImages are the images that both sides have, by tag.
 func comparedImages(t *testing.T) map[string]v1.Image {
 	t.Helper()
-	oci, err := stage.Image("content") // what startRegistry pushes as 1.0.0 and 1.1.0
+	oci, err := testenv.Image("content") // what startRegistry pushes as 1.0.0 and 1.1.0
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	docker := mutate.ConfigMediaType(mutate.MediaType(oci, types.DockerManifestSchema2), types.DockerConfigJSON)
 	return map[string]v1.Image{"1.0.0": oci, "1.1.0": oci, "1.2.0": docker}

@@ -24,7 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	. "github.com/onsi/gomega"
 
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // registryV2Variable is the environment variable of the program of the registry
@@ -32,14 +32,14 @@ import (
 const registryV2Variable = "REGISTRY_V2"
 
 func TestMain(m *testing.M) {
-	for _, variable := range []string{stage.RegistryVariable, registryV2Variable} {
+	for _, variable := range []string{testenv.RegistryVariable, registryV2Variable} {
 		if _, err := os.Stat(os.Getenv(variable)); err != nil {
 			fmt.Fprintf(os.Stderr, `the integration tests can't run: %[1]s is '%[2]s': %[3]v
 They start real registries, which make builds: run "make test", or
 	make bin/registry bin/registry-v2
 	export %[4]s="$PWD/bin/registry" %[5]s="$PWD/bin/registry-v2"
 in the root of the repository, and then this again
-`, variable, os.Getenv(variable), err, stage.RegistryVariable, registryV2Variable)
+`, variable, os.Getenv(variable), err, testenv.RegistryVariable, registryV2Variable)
 			os.Exit(1)
 		}
 	}
@@ -59,7 +59,7 @@ type settings struct {
 	auth string
 	tls  string
 	// program is the environment variable of the program; empty for
-	// stage.RegistryVariable.
+	// testenv.RegistryVariable.
 	program string
 }
 
@@ -76,7 +76,7 @@ func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
 	t.Helper()
 	config, r := filepath.Join(t.TempDir(), "config.yml"), &server{log: filepath.Join(t.TempDir(), "log")}
 	NewWithT(t).Expect(os.WriteFile(config, fmt.Appendf(nil, configuration, s.tls, s.auth), 0o600)).To(Succeed())
-	r.run(t, os.Getenv(cmp.Or(s.program, stage.RegistryVariable)), config)
+	r.run(t, os.Getenv(cmp.Or(s.program, testenv.RegistryVariable)), config)
 	r.push(t, s.tls == "", push)
 	return r
 }
@@ -96,11 +96,11 @@ func (r *server) run(t *testing.T, binary, config string) {
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("the registry's log:\n%s", stage.Tail(r.log, 20))
+			t.Logf("the registry's log:\n%s", testenv.Tail(r.log, 20))
 		}
 	})
 	if err := r.await(t.Context()); err != nil {
-		t.Fatalf("%s did not start: %v\n%s", binary, err, stage.Tail(r.log, 20))
+		t.Fatalf("%s did not start: %v\n%s", binary, err, testenv.Tail(r.log, 20))
 	}
 }
 
@@ -129,7 +129,7 @@ func (r *server) await(ctx context.Context) error {
 func (r *server) push(t *testing.T, insecure bool, opts []remote.Option) {
 	t.Helper()
 	g := NewWithT(t)
-	image, err := stage.Image("content")
+	image, err := testenv.Image("content")
 	g.Expect(err).NotTo(HaveOccurred())
 	var how []name.Option
 	if insecure {
@@ -139,7 +139,7 @@ func (r *server) push(t *testing.T, insecure bool, opts []remote.Option) {
 		ref, err := name.NewTag(r.addr+"/team/app:"+tag, how...)
 		g.Expect(err).NotTo(HaveOccurred())
 		if err := remote.Write(ref, image, append(opts, remote.WithContext(t.Context()))...); err != nil {
-			t.Fatalf("%s could not be pushed: %v\n%s", ref, err, stage.Tail(r.log, 20))
+			t.Fatalf("%s could not be pushed: %v\n%s", ref, err, testenv.Tail(r.log, 20))
 		}
 	}
 	digest, err := image.Digest()

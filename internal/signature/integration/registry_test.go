@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
-	"github.com/fluxcd/image-reflector-controller/hack/quickstart/stage"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
@@ -22,7 +22,7 @@ import (
 )
 
 // binary is the program of the registry.
-var binary = os.Getenv(stage.RegistryVariable)
+var binary = os.Getenv(testenv.RegistryVariable)
 
 func TestMain(m *testing.M) {
 	if _, err := os.Stat(binary); err != nil {
@@ -31,7 +31,7 @@ They start a real registry, which make builds: run "make test", or
 	make bin/registry
 	export %[1]s="$PWD/bin/registry"
 in the root of the repository, and then this again
-`, stage.RegistryVariable, binary, err)
+`, testenv.RegistryVariable, binary, err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -41,7 +41,7 @@ in the root of the repository, and then this again
 // and port.
 func start(t *testing.T) signaturetest.Remote {
 	t.Helper()
-	server := &stage.Registry{Binary: binary, Dir: t.TempDir()}
+	server := &testenv.Registry{Binary: binary, Dir: t.TempDir()}
 	NewWithT(t).Expect(server.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
 		if err := server.Stop(); err != nil {

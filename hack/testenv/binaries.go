@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Environment variables that say where the programs are. The Makefile sets
+// them for tests.
+const (
+	AssetsVariable     = "KUBEBUILDER_ASSETS"
+	RegistryVariable   = "REGISTRY"
+	ControllerVariable = "CONTROLLER"
+)
+
+// Binaries says where the programs are.
+type Binaries struct {
+	// Assets is the folder of etcd, kube-apiserver and kubectl.
+	Assets string
+	// Registry is the registry of CNCF Distribution.
+	Registry string
+	// Controller is the image-reflector-controller.
+	Controller string
+}
+
+// BinariesFromEnv returns the programs that the environment names. Its error
+// says how to come by them.
+func BinariesFromEnv() (Binaries, error) {
+	binaries := Binaries{
+		Assets:     os.Getenv(AssetsVariable),
+		Registry:   os.Getenv(RegistryVariable),
+		Controller: os.Getenv(ControllerVariable),
+	}
+	if err := errors.Join(
+		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver", "kubectl"),
+		check(RegistryVariable, binaries.Registry, ""),
+		check(ControllerVariable, binaries.Controller, ""),
+	); err != nil {
+		return Binaries{}, fmt.Errorf(`%w
+This starts real programs, which make builds: run "make test", or
+	make controlplane bin/registry build
+	export %s="$(go -C hack/controlplane run . path -bin "$PWD/bin")"
+	export %s="$PWD/bin/registry" %s="$PWD/bin/image-reflector-controller"
+in the root of the repository, and then this again`, err, AssetsVariable, RegistryVariable, ControllerVariable)
+	}
+	return binaries, nil
+}
+
+// check returns which of the files below a path are missing.
+func check(variable, path string, files ...string) error {
+	if path == "" {
+		return fmt.Errorf("%s is not set", variable)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(filepath.Join(path, file)); err != nil {
+			return fmt.Errorf("%s is '%s': %w", variable, path, err)
+		}
+	}
+	return nil
+}
+
+// Root returns the root of this repository: the folder at or above the working
+// directory whose go.mod is the operator's.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(content), "module github.com/fluxcd/image-reflector-controller\n") {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("the working directory is not in the repository of the image-reflector-controller")
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/crane"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Registry is a registry of CNCF Distribution that keeps images in a folder.
+// Its images and its address outlive Stop and Kill: Start brings both back.
+type Registry struct {
+	// Binary is the program.
+	Binary string
+	// Dir is where everything is kept that it writes.
+	Dir string
+	// Username and Password are demanded of everyone, where they are set.
+	Username, Password string
+
+	program
+}
+
+// RegistryAt returns a registry that somebody else runs.
+func RegistryAt(host, username, password string) *Registry {
+	return &Registry{program: program{addrs: []string{host}}, Username: username, Password: password}
+}
+
+// Start starts the registry, and returns when it answers.
+func (r *Registry) Start(ctx context.Context) error {
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+		return err
+	}
+	config := fmt.Sprintf(registryConfig, filepath.Join(r.Dir, "images"))
+	if r.Username != "" {
+		hash, err := bcrypt.GenerateFromPassword([]byte(r.Password), bcrypt.MinCost)
+		if err != nil {
+			return err
+		}
+		users := filepath.Join(r.Dir, "htpasswd")
+		if err := os.WriteFile(users, fmt.Appendf(nil, "%s:%s\n", r.Username, hash), 0o600); err != nil {
+			return err
+		}
+		config += fmt.Sprintf("auth: {htpasswd: {realm: registry, path: %q}}\n", users)
+	}
+	file := filepath.Join(r.Dir, "config.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	command := func() *exec.Cmd {
+		cmd := exec.Command(r.Binary, "serve", file)
+		// without the first it looks for a collector of traces on this machine
+		cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR="+r.addr(0))
+		return cmd
+	}
+	// a registry that asks for credentials is up, too
+	return r.launch(ctx, filepath.Join(r.Dir, "registry.log"), 1, command, "/v2/", http.StatusOK, http.StatusUnauthorized)
+}
+
+const registryConfig = `version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage:
+  filesystem: {rootdirectory: %q}
+  delete: {enabled: true}
+  maintenance: {uploadpurging: {enabled: false}}
+http: {secret: quickstart}
+`
+
+// Host is the host and port to name in images, known once it was started.
+func (r *Registry) Host() string { return r.addr(0) }
+
+// Image returns the full name of an image, such as "podinfo:1.0.0".
+func (r *Registry) Image(reference string) string { return r.Host() + "/" + reference }
+
+// Artifact is an image or an index of images.
+type Artifact interface {
+	remote.Taggable
+	Digest() (v1.Hash, error)
+}
+
+// Push pushes the image or index to a reference such as "podinfo:1.0.0", and
+// returns its digest.
+func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
+	return Push(ctx, r.Image(reference), artifact, r.options(ctx)...)
+}
+
+// Push pushes the image or index to a reference with a registry, and returns its digest.
+func Push(ctx context.Context, reference string, artifact Artifact, with ...crane.Option) (string, error) {
+	options := crane.GetOptions(append(with, crane.WithContext(ctx))...)
+	ref, err := name.ParseReference(reference, options.Name...)
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Push(ref, artifact, options.Remote...); err != nil {
+		return "", fmt.Errorf("%s could not be pushed: %w", ref, err)
+	}
+	digest, err := artifact.Digest()
+	return digest.String(), err
+}
+
+// Digest returns the digest that the registry has for a reference.
+func (r *Registry) Digest(ctx context.Context, reference string) (string, error) {
+	return crane.Digest(r.Image(reference), r.options(ctx)...)
+}
+
+// Retag has a tag point to what another reference points to, and returns the
+// digest of that.
+func (r *Registry) Retag(ctx context.Context, from, to string) (string, error) {
+	if err := crane.Copy(r.Image(from), r.Image(to), r.options(ctx)...); err != nil {
+		return "", err
+	}
+	return r.Digest(ctx, to)
+}
+
+func (r *Registry) options(ctx context.Context) []crane.Option {
+	options := []crane.Option{crane.WithContext(ctx), crane.Insecure, crane.WithAuth(authn.Anonymous)}
+	if r.Username != "" {
+		options = append(options, crane.WithAuth(&authn.Basic{Username: r.Username, Password: r.Password}))
+	}
+	return options
+}

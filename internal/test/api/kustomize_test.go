@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+// built is what a kustomization makes: objects by kind and name.
+type built map[string]*unstructured.Unstructured
+
+// build builds the kustomization in a folder.
+func build(t *testing.T, folder string) built {
+	t.Helper()
+	return buildIn(t, filesys.MakeFsOnDisk(), folder)
+}
+
+// buildFile builds a kustomization of one file and nothing else.
+func buildFile(t *testing.T, file string) built {
+	t.Helper()
+	g := NewWithT(t)
+	content, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred())
+	fs := filesys.MakeFsInMemory()
+	g.Expect(errors.Join(fs.WriteFile("/objects.yaml", content), fs.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))).To(Succeed())
+	return buildIn(t, fs, "/")
+}
+
+func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
+	t.Helper()
+	g := NewWithT(t)
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, folder)
+	g.Expect(err).NotTo(HaveOccurred())
+	objects := built{}
+	for _, resource := range resources.Resources() {
+		obj := &unstructured.Unstructured{}
+		content, err := resource.MarshalJSON()
+		if err == nil {
+			err = obj.UnmarshalJSON(content)
+		}
+		g.Expect(err).NotTo(HaveOccurred())
+		objects[obj.GetKind()+"/"+obj.GetName()] = obj
+	}
+	return objects
+}
+
+// names returns the kinds and names of the objects in order.
+func (b built) names() []string { return slices.Sorted(maps.Keys(b)) }
+
+// into writes an object that must be there into a typed one.
+func (b built) into(t *testing.T, name string, obj any) {
+	t.Helper()
+	g := NewWithT(t)
+	g.Expect(b[name]).NotTo(BeNil(), "there is no %s among %v", name, b.names())
+	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true)).To(Succeed())
+}
+
+// TestFluxOverlay puts the controller into an installation of Flux, and expects
+// its image and its CRDs to be other ones, and nothing else.
+func TestFluxOverlay(t *testing.T) {
+	g := NewWithT(t)
+	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
+	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")
+	g.Expect(after.names()).To(BeComparableTo(before.names()), "other objects (-before +after)")
+	definitions := build(t, "../../../config/crd")
+	for _, name := range after.names() {
+		want := before[name]
+		if definitions[name] != nil {
+			want = definitions[name]
+		}
+		if name == ours {
+			var deployment appsv1.Deployment
+			before.into(t, name, &deployment)
+			deployment.Spec.Template.Spec.Containers[0].Image = image
+			want = toUnstructured(t, &deployment)
+			after.into(t, name, &deployment)
+			after[name] = toUnstructured(t, &deployment)
+		}
+		g.Expect(after[name].Object).To(BeComparableTo(want.Object), "%s is not what it should be", name)
+	}
+	g.Expect(definitions).To(HaveLen(2), "config/crd has %v", definitions.names())
+}
+
+func toUnstructured(t *testing.T, obj any) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return &unstructured.Unstructured{Object: fields}
+}

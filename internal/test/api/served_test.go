@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"reflect"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestDefaults(t *testing.T) {
+	cases := map[string]struct {
+		reason, kind, spec string
+		path               []string
+		want               any
+	}{
+		"exclusion list":       {reason: "signatures are left out", kind: "ImageRepository", spec: scanned, path: []string{"spec", "exclusionList"}, want: []any{`^.*\.sig$`}},
+		"exclusion list given": {reason: "what a user says counts", kind: "ImageRepository", spec: scanned + "exclusionList: [^a$]", path: []string{"spec", "exclusionList"}, want: []any{"^a$"}},
+		"provider":             {reason: "credentials come from Secrets", kind: "ImageRepository", spec: scanned, path: []string{"spec", "provider"}, want: "generic"},
+		"repository status":    {reason: "kstatus must not take a new object for a current one", kind: "ImageRepository", spec: scanned, path: []string{"status", "observedGeneration"}, want: int64(-1)},
+		"digest reflection": {reason: "digests are fetched on request", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
+			path: []string{"spec", "digestReflectionPolicy"}, want: "Never"},
+		"alphabetical order": {reason: "the last is the latest", kind: "ImagePolicy", spec: repository + "policy: {alphabetical: {}}",
+			path: []string{"spec", "policy", "alphabetical", "order"}, want: "asc"},
+		"numerical order": {reason: "the greatest is the latest", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
+			path: []string{"spec", "policy", "numerical", "order"}, want: "asc"},
+		"policy status": {reason: "kstatus must not take a new object for a current one", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
+			path: []string{"status", "observedGeneration"}, want: int64(-1)},
+		"interval": {reason: "the controller has the default, so that Always may be changed to Never by one field", kind: "ImagePolicy",
+			spec: repository + "policy: {numerical: {}}\ndigestReflectionPolicy: Always", path: []string{"spec", "interval"}},
+	}
+	for _, version := range versions {
+		for name, tc := range cases {
+			t.Run(version+"/"+name, func(t *testing.T) {
+				g := NewWithT(t)
+				obj := newObject(t, version, tc.kind, "defaults", tc.spec)
+				create(t, obj)
+				got, _, err := unstructured.NestedFieldNoCopy(obj.Object, tc.path...)
+				g.Expect(err).NotTo(HaveOccurred(), tc.reason)
+				g.Expect(reflect.DeepEqual(got, tc.want)).To(BeTrue(), "%v is %#v, want %#v: %s", tc.path, got, tc.want, tc.reason)
+			})
+		}
+	}
+}
+
+// TestOldStatus writes what controllers of v1beta2 wrote. The API must take
+// it, and lose nothing of it, or there would be nothing to migrate.
+func TestOldStatus(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		status map[string]any
+	}{
+		"image": {reason: "a policy that has selected once", status: map[string]any{"latestImage": "localhost:5000/a:1.0.0"}},
+		"images": {reason: "a policy that has moved", status: map[string]any{
+			"latestImage": "ghcr.io/a/b:1.1.0", "observedPreviousImage": "ghcr.io/a/b:1.0.0"}},
+		"refs without name": {reason: "clients of v1beta2 spelt the name image", status: map[string]any{
+			"latestRef":           map[string]any{"image": "ghcr.io/a/b", "tag": "1.1.0"},
+			"observedPreviousRef": map[string]any{"image": "ghcr.io/a/b", "tag": "1.0.0"}}},
+		"refs without image": {reason: "clients of v1 spell it name", status: map[string]any{
+			"latestRef": map[string]any{"name": "ghcr.io/a/b", "tag": "1.1.0", "digest": "sha256:0"}}},
+		"unparsable": {reason: "nobody ever checked it", status: map[string]any{"latestImage": "::"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			old := newObject(t, "v1beta2", "ImagePolicy", "old", repository+"policy: {numerical: {}}")
+			create(t, old)
+			old.Object["status"] = tc.status
+			NewWithT(t).Expect(server.Status().Update(t.Context(), old)).To(Succeed(), tc.reason)
+			for _, version := range versions {
+				NewWithT(t).Expect(read(t, version, old).Object["status"]).To(Equal(tc.status), "as %s: %s", version, tc.reason)
+			}
+		})
+	}
+}
+
+// TestRoundTrip reads in the other version what was written in one.
+func TestRoundTrip(t *testing.T) {
+	specs := map[string]string{
+		"ImageRepository": scanned + "exclusionList: [^a$]\nsecretRef: {name: b}\nprovider: aws\naccessFrom: {namespaceSelectors: [{matchLabels: {c: d}}]}",
+		"ImagePolicy":     repository + "policy: {semver: {range: ^1}}\nfilterTags: {pattern: (.*), extract: $1}\ndigestReflectionPolicy: Always\ninterval: 1m",
+	}
+	for kind, spec := range specs {
+		for _, version := range versions {
+			t.Run(kind+"/"+version, func(t *testing.T) {
+				written := newObject(t, version, kind, "round-trip", spec)
+				create(t, written)
+				for _, other := range versions {
+					NewWithT(t).Expect(read(t, other, written).Object["spec"]).To(Equal(written.Object["spec"]), "written as %s and read as %s", version, other)
+				}
+			})
+		}
+	}
+}
+
+// read reads the object in a version.
+func read(t *testing.T, version string, obj *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	got := &unstructured.Unstructured{}
+	got.SetAPIVersion(group + "/" + version)
+	got.SetKind(obj.GetKind())
+	NewWithT(t).Expect(server.Get(t.Context(), client.ObjectKeyFromObject(obj), got)).To(Succeed())
+	return got
+}

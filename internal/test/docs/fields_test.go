@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TestFields looks for every field of the API in the page of its kind.
+func TestFields(t *testing.T) {
+	for _, plural := range []string{"imagerepositories", "imagepolicies"} {
+		path := "docs/spec/v1/" + plural + ".md"
+		described := content(t, path)
+		for _, field := range fields(t, content(t, "config/crd/bases/image.toolkit.fluxcd.io_"+plural+".yaml")) {
+			NewWithT(t).Expect(described).To(ContainSubstring("`"+field+"`"), "%s does not describe `%s`", path, field)
+		}
+	}
+}
+
+// fields returns the paths of the fields of spec and status in the storage
+// version of a CRD.
+func fields(t *testing.T, manifest string) []string {
+	t.Helper()
+	g := NewWithT(t)
+	var crd apiextensionsv1.CustomResourceDefinition
+	g.Expect(yaml.UnmarshalStrict([]byte(manifest), &crd)).To(Succeed())
+	var paths []string
+	for _, version := range crd.Spec.Versions {
+		if version.Storage {
+			properties := version.Schema.OpenAPIV3Schema.Properties
+			paths = append(walk(".spec", properties["spec"]), walk(".status", properties["status"])...)
+		}
+	}
+	g.Expect(len(paths)).To(BeNumerically(">=", 2), "the CRD has only the fields %q", paths)
+	return paths
+}
+
+// walk returns the paths of the fields below a schema. Conditions are those of
+// Kubernetes, which describes them, and an object of any keys has no fields.
+func walk(path string, s apiextensionsv1.JSONSchemaProps) []string {
+	if s.Items != nil {
+		s = *s.Items.Schema
+		path += "[]"
+	}
+	if len(s.Properties) == 0 || strings.HasSuffix(path, ".conditions[]") {
+		return []string{strings.TrimSuffix(path, "[]")}
+	}
+	var paths []string
+	for name, property := range s.Properties {
+		paths = append(paths, walk(path+"."+name, property)...)
+	}
+	return paths
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package e2e_test runs the real controller against a real control plane and
+// real registries, and looks at what its users see.
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
+)
+
+// suite is what all tests share. Each has its own namespaces, controller and
+// image repositories, so that they don't see each other.
+var suite struct {
+	binaries testenv.Binaries
+	// api is the API server as an administrator sees it.
+	api client.WithWatch
+	// kubeconfig is of the account that the controller runs under.
+	kubeconfig string
+	registry   *testenv.Registry
+	// evidence is searched for secrets after the run.
+	evidence *evidence
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run, or went wrong as a whole:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (_ int, err error) {
+	ctrl.SetLogger(logr.Discard()) // what the tests want to know of the API server, they ask for
+	if suite.binaries, err = testenv.BinariesFromEnv(); err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+
+	plane, err := startControlPlane(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, plane.Stop()) }()
+	suite.registry = &testenv.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(dir, "registry")}
+	if err := suite.registry.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, suite.registry.Stop()) }()
+	if suite.evidence, err = recordEvidence(filepath.Join(dir, "evidence")); err != nil {
+		return 0, err
+	}
+	return runObserved(m, plane)
+}
+
+// runObserved runs the tests, and then looks at what all of them together had
+// the controller do.
+func runObserved(m *testing.M, plane *testenv.ControlPlane) (int, error) {
+	observer, err := observe(context.Background())
+	if err != nil {
+		return 0, err
+	}
+	code := m.Run()
+	complete := code == 0 && flag.Lookup("test.run").Value.String() == ""
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err = errors.Join(observer.check(ctx, complete), suite.evidence.check(context.Background(), plane, complete))
+	if complete {
+		err = errors.Join(err, checkPermissions(plane.AuditLog()))
+	}
+	return code, err
+}
+
+func startControlPlane(ctx context.Context, dir string) (*testenv.ControlPlane, error) {
+	root, err := testenv.Root()
+	if err != nil {
+		return nil, err
+	}
+	plane := &testenv.ControlPlane{
+		Assets: suite.binaries.Assets,
+		Dir:    filepath.Join(dir, "controlplane"),
+		CRDs:   []string{filepath.Join(root, "config/crd/bases")},
+		Audit:  true,
+	}
+	if err := plane.Start(ctx); err != nil {
+		return nil, err
+	}
+	suite.kubeconfig, err = plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
+	if err == nil {
+		suite.api, err = client.NewWithWatch(plane.Config(), client.Options{Scheme: newScheme()})
+	}
+	if err == nil {
+		err = allowLeaderElection(ctx, filepath.Join(root, "config/rbac/leader_election_role.yaml"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, plane.Stop())
+	}
+	return plane, nil
+}
+
+// allowLeaderElection lets the controller's account do what the Role in a file
+// says, in the namespace that the controller is said to run in.
+func allowLeaderElection(ctx context.Context, roleFile string) error {
+	content, err := os.ReadFile(roleFile)
+	if err != nil {
+		return err
+	}
+	role := &rbacv1.Role{}
+	if err := yaml.UnmarshalStrict(content, role); err != nil {
+		return fmt.Errorf("%s: %w", roleFile, err)
+	}
+	role.Namespace = testenv.Namespace
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: testenv.Namespace, Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}},
+	}
+	return errors.Join(suite.api.Create(ctx, role), suite.api.Create(ctx, binding))
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, corev1.AddToScheme, v1.AddToScheme, v1beta2.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // the types are part of this repository
+		}
+	}
+	return scheme
+}
