@@ -24,7 +24,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
 
-func TestPrintVersion(t *testing.T) {
+func TestPrintVersion_PrintsVersionCommitAndPlatform(t *testing.T) {
 	g := NewWithT(t)
 	var out strings.Builder
 	printVersion(&out)

@@ -31,7 +31,7 @@ func rows(output, name string) [][]string {
 	return found
 }
 
-func TestCreateGetUpdateDelete(t *testing.T) {
+func TestFluxCLI_CreatesGetsUpdatesAndDeletes(t *testing.T) {
 	withEach(t, func(c cli) {
 		c.pair()
 		c.Expect(rows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("False", "True", "successful", "3")))
@@ -66,7 +66,7 @@ func (c cli) expectLatest(tag string) {
 	c.Expect(found[0][:len(want)]).To(Equal(want))
 }
 
-func TestReconcileSuspendResume(t *testing.T) {
+func TestFluxCLI_ReconcilesSuspendsAndResumes(t *testing.T) {
 	withEach(t, func(c cli) {
 		c.pair()
 		c.push("1.2.0")
@@ -89,7 +89,7 @@ func TestReconcileSuspendResume(t *testing.T) {
 	})
 }
 
-func TestMistakesAreTold(t *testing.T) {
+func TestFluxCLI_ReportsErrors(t *testing.T) {
 	withEach(t, func(c cli) {
 		c.pair()
 		c.Expect(c.fails("create image policy bad --image-ref=app --select-semver=nonsense")).To(ContainSubstring("range"))
@@ -109,7 +109,7 @@ func TestMistakesAreTold(t *testing.T) {
 	})
 }
 
-func TestExportAndEvents(t *testing.T) {
+func TestFluxCLI_ExportsAndListsEvents(t *testing.T) {
 	withEach(t, func(c cli) {
 		c.pair()
 		for _, kind := range []string{"repository", "policy"} {

@@ -29,11 +29,11 @@ const (
 	noSignature = " Rejected: is not verified: no cosign signature passes: what refers to it is no signature"
 )
 
-// TestKeySignature_IsSelected stands for a signature of a format that a version of
+// TestKeySignature_Passes stands for a signature of a format that a version of
 // the CLI writes and the controller does not read: bundles and legacy signatures,
 // by cosign 3 and by cosign 2, listed by a tag and by the API for referrers, and one
 // beside the other.
-func TestKeySignature_IsSelected(t *testing.T) {
+func TestKeySignature_Passes(t *testing.T) {
 	withEachWay(t, func(s *team, w way) {
 		s.newKey("release")
 		s.push("1.0.0")
@@ -64,9 +64,9 @@ func TestKeySignature_IsSelected(t *testing.T) {
 	})
 }
 
-// TestKeysOfOtherKinds_AreUsed stands for a signature by a hash or an encoding that
+// TestKeySignature_SupportsOtherKeyTypes stands for a signature by a hash or an encoding that
 // the controller does not expect of a kind of key: longer curves, RSA, and Ed25519.
-func TestKeysOfOtherKinds_AreUsed(t *testing.T) {
+func TestKeySignature_SupportsOtherKeyTypes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		make   func() (crypto.PrivateKey, error)
@@ -100,10 +100,10 @@ func TestKeysOfOtherKinds_AreUsed(t *testing.T) {
 	}
 }
 
-// TestRecursiveSignature_IsOfTheIndexAndEachImage stands for a signature that is
+// TestRecursiveSignature_CoversIndexAndImages stands for a signature that is
 // looked for at the wrong level of an index: the index itself, each image of it,
 // and an image of an index of which the index alone is signed.
-func TestRecursiveSignature_IsOfTheIndexAndEachImage(t *testing.T) {
+func TestRecursiveSignature_CoversIndexAndImages(t *testing.T) {
 	withEachWay(t, func(s *team, w way) {
 		s.newKey("release")
 		signed := s.pushIndex("1.0.0")
@@ -122,9 +122,9 @@ func TestRecursiveSignature_IsOfTheIndexAndEachImage(t *testing.T) {
 	})
 }
 
-// TestUnsignedNewerImage_IsPassedOver stands for a rejection of which users are not
+// TestUnsignedImage_IsRejected stands for a rejection of which users are not
 // told: where an older image is selected, and where there is none.
-func TestUnsignedNewerImage_IsPassedOver(t *testing.T) {
+func TestUnsignedImage_IsRejected(t *testing.T) {
 	withEachWay(t, func(s *team, w way) {
 		s.newKey("release")
 		digest := s.push("1.0.0")
@@ -209,10 +209,10 @@ func TestSignatureOfAnotherImage_IsRejected(t *testing.T) {
 	}
 }
 
-// TestAttachedArtifact_IsNoSignature stands for an artifact that passes for a
+// TestAttachedArtifact_IsNotASignature stands for an artifact that passes for a
 // signature, or keeps one from being found: one of another type, one that calls
 // itself a bundle and is none, and an attestation by the right key.
-func TestAttachedArtifact_IsNoSignature(t *testing.T) {
+func TestAttachedArtifact_IsNotASignature(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		cli    *program

@@ -62,7 +62,7 @@ func replaces(t *testing.T, args ...string) (string, error) {
 	return string(output), err
 }
 
-func TestReplaces_AreThePublishedVersions(t *testing.T) {
+func TestReplaces_PinPublishedVersions(t *testing.T) {
 	for version, want := range map[string]string{"v1.36.3": "v0.36.3", "v1.37.0-rc.1": "v0.37.0-rc.1"} {
 		dir := modules(t, version, staging)
 		if output, err := replaces(t, "-check"); err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
@@ -92,7 +92,7 @@ func TestReplaces_AreThePublishedVersions(t *testing.T) {
 	}
 }
 
-func TestReplaces_AreLeftAloneWhereKubernetesChangedHowItWorks(t *testing.T) {
+func TestReplaces_AreUnchangedIfLayoutIsUnknown(t *testing.T) {
 	for _, tc := range []struct{ reason, version, replaces, want string }{
 		{"an empty list would lose the old one", "v1.36.3", "", "replaces nothing by its staging folder"},
 		{"how libraries of v2 would be numbered is not known", "v2.0.0+incompatible", staging, "libraries are published for v1 only"},

@@ -21,9 +21,9 @@ const builtFiles = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir
 {{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}
 {{end}}{{end}}`
 
-// TestDockerfile_AgreesWithTheImage has the Dockerfile copy all that the controller is built from, as there is no daemon that
+// TestDockerfile_MatchesImage has the Dockerfile copy all that the controller is built from, as there is no daemon that
 // would build it, and make an image with the same user and entry point.
-func TestDockerfile_AgreesWithTheImage(t *testing.T) {
+func TestDockerfile_MatchesImage(t *testing.T) {
 	g := NewWithT(t)
 	dockerfile, ignored := lines(t, "Dockerfile"), lines(t, ".dockerignore")
 	copied := copiedBy(dockerfile)

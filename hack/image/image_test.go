@@ -55,8 +55,8 @@ func startRegistry(t *testing.T) *testenv.Registry {
 	return registry
 }
 
-// TestPush pushes the image twice, pulls it, and runs what is in it.
-func TestPush(t *testing.T) {
+// TestPush_ProducesReproducibleRunnableImage pushes the image twice, pulls it, and runs what is in it.
+func TestPush_ProducesReproducibleRunnableImage(t *testing.T) {
 	g := NewWithT(t)
 	registry := startRegistry(t)
 	var digests []string
@@ -148,8 +148,8 @@ func extract(t *testing.T, image v1.Image, dir string) []string {
 	}
 }
 
-// TestLayout writes the image to a folder, as the same index for both platforms.
-func TestLayout(t *testing.T) {
+// TestLayout_WritesMultiPlatformIndex writes the image to a folder, as the same index for both platforms.
+func TestLayout_WritesMultiPlatformIndex(t *testing.T) {
 	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "oci")
 	var out bytes.Buffer
@@ -172,7 +172,7 @@ func TestLayout(t *testing.T) {
 	g.Expect(got).To(BeComparableTo([]string{"linux/" + runtime.GOARCH, "linux/other"}), "other platforms")
 }
 
-func TestMistakes(t *testing.T) {
+func TestRun_RejectsInvalidArguments(t *testing.T) {
 	for _, tc := range []struct {
 		reason, want string
 		args         []string

@@ -39,7 +39,7 @@ const forbidden = `GNU AFFERO GENERAL PUBLIC LICENSE
 This program is free software: you can redistribute it and/or modify it under the terms of the GNU Affero General Public
 License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later version.`
 
-func TestOnlyAllowedLicensesPass(t *testing.T) {
+func TestCheck_AcceptsOnlyAllowedLicenses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		files []file
 		want  string // in the error
@@ -61,7 +61,7 @@ func TestOnlyAllowedLicensesPass(t *testing.T) {
 	}
 }
 
-func TestLicenseFilesAreFound(t *testing.T) {
+func TestLicenseFiles_FindsLicenseAndNoticeFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"LICENSE", "LICENCE.md", "COPYING", "license-apache.txt", "NOTICE.txt", "license.go", "README.md", "UNLICENSE"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
@@ -78,9 +78,9 @@ func TestLicenseFilesAreFound(t *testing.T) {
 	}
 }
 
-// TestThisProgram looks at the test's own program, which has a module of this
+// TestRun_WritesNoticeOfLinkedModules looks at the test's own program, which has a module of this
 // kind in it.
-func TestThisProgram(t *testing.T) {
+func TestRun_WritesNoticeOfLinkedModules(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

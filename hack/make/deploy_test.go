@@ -187,8 +187,8 @@ func kubeconfig(t *testing.T, change func(*clientcmdapi.Config)) string {
 	return path
 }
 
-// TestDeploy_WaitsForWhatIsBeingDeleted has a finalizer hold a CRD, which takes no changes then.
-func TestDeploy_WaitsForWhatIsBeingDeleted(t *testing.T) {
+// TestDeploy_WaitsForCRDDeletion has a finalizer hold a CRD, which takes no changes then.
+func TestDeploy_WaitsForCRDDeletion(t *testing.T) {
 	g := NewWithT(t)
 	mustMake(t, "install")
 	held := definitions[0].empty()
@@ -212,7 +212,7 @@ func TestDeploy_WaitsForWhatIsBeingDeleted(t *testing.T) {
 	mustMake(t, "uninstall")
 }
 
-func TestDeploy_NamesMistakes(t *testing.T) {
+func TestDeploy_ReportsConfigurationErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason, want string
 		args         []string

@@ -28,7 +28,7 @@ The format is that of [Keep a Changelog](https://keepachangelog.com/en/1.1.0/).
 - The first one, in [config/flux](config/flux).
 `
 
-func TestReleaseNotes_AreTheSectionOfTheVersion(t *testing.T) {
+func TestReleaseNotes_ContainSectionOfVersion(t *testing.T) {
 	const files = "https://github.com/fluxcd/image-reflector-controller/blob/"
 	file := filepath.Join(t.TempDir(), "CHANGELOG.md")
 	NewWithT(t).Expect(os.WriteFile(file, []byte(changelog), 0o600)).To(Succeed())
@@ -58,7 +58,7 @@ func TestReleaseNotes_AreTheSectionOfTheVersion(t *testing.T) {
 	}
 }
 
-func TestReleaseNotes_OfTheChangelog(t *testing.T) {
+func TestReleaseNotes_CoverUnreleasedChanges(t *testing.T) {
 	g := NewWithT(t)
 	got := mustMake(t, "release-notes", "VERSION=Unreleased")
 	g.Expect(got).NotTo(ContainSubstring("\n## "), "these are no notes of one version, with links to its files")

@@ -53,9 +53,9 @@ func (f firing) String() string {
 	return b.String() + f.Annotations["summary"]
 }
 
-// TestAlerts evaluates the alerts over series of samples. Every alert must fire in
+// TestAlerts_FireAndStaySilent evaluates the alerts over series of samples. Every alert must fire in
 // one of the tests, and be silent in one.
-func TestAlerts(t *testing.T) {
+func TestAlerts_FireAndStaySilent(t *testing.T) {
 	var file struct {
 		Tests []story `yaml:"tests"`
 	}

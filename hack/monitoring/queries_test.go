@@ -33,9 +33,9 @@ var (
 	valuesOf = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
 )
 
-// TestQueries parses every query of the alerts and the dashboard, and looks for
+// TestQueries_ParseAndNameExistingMetrics parses every query of the alerts and the dashboard, and looks for
 // the metrics that they name.
-func TestQueries(t *testing.T) {
+func TestQueries_ParseAndNameExistingMetrics(t *testing.T) {
 	exist := metricsInCode(t)
 	for _, rule := range alerts(t) {
 		checkQuery(t, exist, rule.Alert, rule.Expr)
@@ -98,9 +98,9 @@ func metricsInCode(t *testing.T) map[string]bool {
 	return found
 }
 
-// TestPanels holds the panels to a grid of 24 columns in which none covers
+// TestPanels_DoNotOverlap holds the panels to a grid of 24 columns in which none covers
 // another one.
-func TestPanels(t *testing.T) {
+func TestPanels_DoNotOverlap(t *testing.T) {
 	ids, cells := map[int]string{}, map[[2]int]string{}
 	for _, panel := range readDashboard(t).Panels {
 		if other, taken := ids[panel.ID]; taken {

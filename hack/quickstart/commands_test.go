@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestPick_ChoosesTheRun(t *testing.T) {
+func TestPick_SelectsRunByNumber(t *testing.T) {
 	one, two := slot{number: 1}, slot{number: 2}
 	for _, c := range []struct {
 		reason  string
@@ -36,7 +36,7 @@ func TestPick_ChoosesTheRun(t *testing.T) {
 	}
 }
 
-func TestSplit_TakesRepositoryAndTag(t *testing.T) {
+func TestSplit_ReturnsRepositoryAndTag(t *testing.T) {
 	g := NewWithT(t)
 	repository, tag, err := split("podinfo:1.11.0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -47,7 +47,7 @@ func TestSplit_TakesRepositoryAndTag(t *testing.T) {
 	}
 }
 
-func TestRow_IsNamedByKindNamespaceAndName(t *testing.T) {
+func TestRow_MatchesKindNamespaceAndName(t *testing.T) {
 	g := NewWithT(t)
 	r := row{kind: "ImagePolicy", name: "samples/podinfo"}
 	for _, named := range []string{"podinfo", "samples/podinfo", "imagepolicy/podinfo", "imagepolicy/samples/podinfo"} {

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestDevelopment changes sources while everything runs: well, badly, and so
+// TestDevelop_RestartsControllerOnSourceChanges changes sources while everything runs: well, badly, and so
 // that the program does not start.
-func TestDevelopment(t *testing.T) {
+func TestDevelop_RestartsControllerOnSourceChanges(t *testing.T) {
 	g := NewWithT(t)
 	root, dir := copyOfRoot(t, "api", "config", "internal", "*.go", "go.mod", "go.sum"), t.TempDir()
 	run := launchIn(t, root, dir, "-dev")

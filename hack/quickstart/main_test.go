@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// TestEverySampleResolves has two runs side by side, which do not get in each other's way.
-func TestEverySampleResolves(t *testing.T) {
+// TestQuickstart_ResolvesEverySample has two runs side by side, which do not get in each other's way.
+func TestQuickstart_ResolvesEverySample(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	first, second := launch(t, dir, "-once"), launch(t, dir, "-once")
@@ -46,7 +46,7 @@ func TestEverySampleResolves(t *testing.T) {
 	expectNothingLeft(g, dir)
 }
 
-func TestReadyIsNotEnough(t *testing.T) {
+func TestQuickstart_FailsOnUnexpectedTag(t *testing.T) {
 	g := NewWithT(t)
 	root := copyOfRoot(t, "config")
 	change(g, root, "config/samples/podinfo.yaml", "range: 1.x", "range: 1.9.x")
@@ -61,7 +61,7 @@ func TestReadyIsNotEnough(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("The end of the controller's log")))
 }
 
-func TestInterruptAtTheStart_LeavesNothing(t *testing.T) {
+func TestQuickstart_CleansUpIfInterruptedDuringStart(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	run := launch(t, dir)
@@ -70,7 +70,7 @@ func TestInterruptAtTheStart_LeavesNothing(t *testing.T) {
 	expectNothingLeft(g, dir)
 }
 
-func TestHintsWorkAsPrinted(t *testing.T) {
+func TestHints_WorkAsPrinted(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	run := launch(t, dir)
@@ -105,7 +105,7 @@ func TestHintsWorkAsPrinted(t *testing.T) {
 	expectNothingLeft(g, dir)
 }
 
-func TestSeedPushesEverySampleImage(t *testing.T) {
+func TestSeed_PushesEverySampleImage(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	binaries, err := testenv.BinariesFromEnv()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -120,7 +120,7 @@ func TestSeedPushesEverySampleImage(t *testing.T) {
 	}
 }
 
-func TestNextRunCleansUpAfterOneThatWasKilled(t *testing.T) {
+func TestQuickstart_CleansUpAfterKilledRun(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	killed := launch(t, dir)

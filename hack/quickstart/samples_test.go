@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestUnmet_NamesWhatDiffers(t *testing.T) {
+func TestUnmet_ReportsDifferences(t *testing.T) {
 	expected := state{PublicHost: "127.0.0.1:1111", PrivateHost: "127.0.0.1:2222"}.expected(map[string]string{"podinfo:1.10.0": "sha256:index"})
 	podinfo := slices.IndexFunc(expected, func(r row) bool { return r.digest == "sha256:index" })
 	billing := slices.IndexFunc(expected, func(r row) bool { return r.key() == "ImagePolicy samples/billing" })

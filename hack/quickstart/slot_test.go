@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestAcquire_GivesEachRunAFolder(t *testing.T) {
+func TestAcquire_AssignsFolderPerRun(t *testing.T) {
 	g := NewWithT(t)
 	base := t.TempDir()
 	first, err := acquire(base)
@@ -35,7 +35,7 @@ func TestAcquire_GivesEachRunAFolder(t *testing.T) {
 	g.Expect(again.release(false)).To(Succeed())
 }
 
-func TestAcquire_KillsOnlyProgramsOfDeadRuns(t *testing.T) {
+func TestAcquire_KillsOnlyLeftoverPrograms(t *testing.T) {
 	g := NewWithT(t)
 	base := t.TempDir()
 	left := []*exec.Cmd{started(t, "etcd", filepath.Join(base, "1", "data")), started(t, "registry", filepath.Join(base, "2", "data"))}

@@ -31,7 +31,7 @@ func binaries(t *testing.T) testenv.Binaries {
 	return binaries
 }
 
-func TestRegistryKeepsImagesAndAddress(t *testing.T) {
+func TestRegistry_KeepsImagesAndAddressAcrossRestarts(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	registry := &testenv.Registry{Binary: binaries(t).Registry, Dir: t.TempDir(), Username: "user", Password: "secret"}
 	g.Expect(registry.Start(ctx)).To(Succeed())
@@ -56,7 +56,7 @@ func TestRegistryKeepsImagesAndAddress(t *testing.T) {
 	g.Expect(response.StatusCode).To(Equal(http.StatusUnauthorized), "a registry with a password demands it")
 }
 
-func TestControllerOnControlPlane(t *testing.T) {
+func TestController_RestartsOnControlPlane(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	programs, dir := binaries(t), t.TempDir()
 	root, err := testenv.Root()
@@ -95,7 +95,7 @@ func expectNoAdmin(ctx context.Context, g *WithT, kubeconfig string) {
 	g.Expect(reader.List(ctx, &corev1.SecretList{})).To(MatchError(ContainSubstring("forbidden")))
 }
 
-func TestFailedStartSaysWhy(t *testing.T) {
+func TestController_StartErrorIncludesLog(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	g.Expect(os.WriteFile(filepath.Join(dir, "kubeconfig"), []byte("no kubeconfig"), 0o600)).To(Succeed())
@@ -109,7 +109,7 @@ func TestFailedStartSaysWhy(t *testing.T) {
 	g.Expect(controller.Stop()).To(Succeed())
 }
 
-func TestMissingBinariesAreNamed(t *testing.T) {
+func TestBinariesFromEnv_ReportsMissingBinaries(t *testing.T) {
 	g := NewWithT(t)
 	t.Setenv(testenv.AssetsVariable, "")
 	t.Setenv(testenv.RegistryVariable, "/does/not/exist")
@@ -121,7 +121,7 @@ func TestMissingBinariesAreNamed(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring(`run "make test"`)))
 }
 
-func TestSameContentMakesTheSameDigest(t *testing.T) {
+func TestImage_DigestDependsOnContent(t *testing.T) {
 	g := NewWithT(t)
 	digest := func(content string) string {
 		image, err := testenv.Image(content)
@@ -134,7 +134,7 @@ func TestSameContentMakesTheSameDigest(t *testing.T) {
 	g.Expect(digest("one")).NotTo(Equal(digest("two")))
 }
 
-func TestTail(t *testing.T) {
+func TestTail_ReturnsLastLines(t *testing.T) {
 	g := NewWithT(t)
 	file := filepath.Join(t.TempDir(), "log")
 	g.Expect(os.WriteFile(file, []byte("a\nb\nc\n"), 0o600)).To(Succeed())

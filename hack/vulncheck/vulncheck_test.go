@@ -15,7 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestHowACheckEnds(t *testing.T) {
+func TestVulncheck_ReturnsExitCodes(t *testing.T) {
 	const fetching = "govulncheck: fetching vulnerabilities: Get \"https://vuln.go.dev/index/modules.json.gz\": "
 	for name, tc := range map[string]struct {
 		says    string

@@ -15,9 +15,9 @@ const (
 	unix    = 1767225600 // evaluator proper
 )
 
-// TestCreated_ReadsOneTimeFromEachSpelling stands for times that are ignored for the way in
+// TestCreated_ParsesTimeFormats stands for times that are ignored for the way in
 // which they are written: with a blank, with another offset, with a comma.
-func TestCreated_ReadsOneTimeFromEachSpelling(t *testing.T) {
+func TestCreated_ParsesTimeFormats(t *testing.T) {
 	for _, tt := range []struct{ text, reason string }{
 		{proper, "RFC 3339"},
 		{"2026-01-01T00:00:00.5Z", "a fraction is cut off"},
@@ -50,9 +50,9 @@ func TestCreated_ReadsOneTimeFromEachSpelling(t *testing.T) {
 	}
 }
 
-// TestCreated_PassesOverWhatHasNoMeaning stands for times that are believed although they
+// TestCreated_IgnoresMeaninglessTimes stands for times that are believed although they
 // are the same in every image, or that may mean several moments.
-func TestCreated_PassesOverWhatHasNoMeaning(t *testing.T) {
+func TestCreated_IgnoresMeaninglessTimes(t *testing.T) {
 	for _, tt := range []struct{ text, reason string }{
 		{"", "nothing is stated"},
 		{"0001-01-01T00:00:00Z", "the zero time of Go"},
@@ -89,8 +89,8 @@ func TestCreated_PassesOverWhatHasNoMeaning(t *testing.T) {
 	}
 }
 
-// TestCreated_AsksTheSourcesInOrder pins which of two statements is believed.
-func TestCreated_AsksTheSourcesInOrder(t *testing.T) {
+// TestCreated_PrefersSourcesInOrder pins which of two statements is believed.
+func TestCreated_PrefersSourcesInOrder(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		stated Statements
@@ -111,9 +111,9 @@ func TestCreated_AsksTheSourcesInOrder(t *testing.T) {
 	}
 }
 
-// TestCreationTime_FallsBackToTheFirstSight stands for images that can't be ordered, and for
+// TestCreationTime_FallsBackToFirstSeen stands for images that can't be ordered, and for
 // those of the first scan that would rank first because they are seen last.
-func TestCreationTime_FallsBackToTheFirstSight(t *testing.T) {
+func TestCreationTime_FallsBackToFirstSeen(t *testing.T) {
 	unsaid := ImageInfo{Digest: "d", DigestSince: then + 9, Created: CreatedUnsaid}
 	stated := ImageInfo{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
 	moved := unsaid

@@ -15,8 +15,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
-// TestWalkDown asks of the best candidate first, and of no more than that takes.
-func TestWalkDown(t *testing.T) {
+// TestEvaluate_StopsAtFirstPassingCandidate asks of the best candidate first, and of no more than that takes.
+func TestEvaluate_StopsAtFirstPassingCandidate(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t, "3", "2", "1")
 	w.asker.push("3", "c", bad)
@@ -31,8 +31,8 @@ func TestWalkDown(t *testing.T) {
 	g.Expect(w.picks(began.Add(3*time.Second), "2@b", "digest 2").CurrentChecked).To(BeTrue(), "it is not reported that the tag was looked at")
 }
 
-// TestWalkOfAll: the digest that is picked is the one that was judged.
-func TestWalkOfAll(t *testing.T) {
+// TestEvaluate_SelectsVerifiedDigest: the digest that is picked is the one that was judged.
+func TestEvaluate_SelectsVerifiedDigest(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t, "3", "2")
 	w.gates.Rule, w.gates.MinimumAge = "r", time.Hour
@@ -44,9 +44,9 @@ func TestWalkOfAll(t *testing.T) {
 	g.Expect(walk.Evaluated[1].Message).To(Equal("signed by ann"))
 }
 
-// TestBudget: a walk that asks about as many candidates as it may is gone on with.
+// TestEvaluate_ContinuesAfterBudget: a walk that asks about as many candidates as it may is gone on with.
 // Nothing is asked twice, whatever the budget, and the answer is the same.
-func TestBudget(t *testing.T) {
+func TestEvaluate_ContinuesAfterBudget(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		n, budget := 1+random.IntN(40), 1+random.IntN(10)
@@ -80,9 +80,9 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestRejectedOnesAreLookedAtEverLess: the pause begins with the interval, doubles,
+// TestEvaluate_BacksOffRechecks: the pause begins with the interval, doubles,
 // and ends at a day.
-func TestRejectedOnesAreLookedAtEverLess(t *testing.T) {
+func TestEvaluate_BacksOffRechecks(t *testing.T) {
 	w := newWorld(t, "1")
 	w.asker.push("1", "a", bad)
 	walk := w.picks(began, "", "digest 1", "image a")
@@ -103,8 +103,8 @@ func TestRejectedOnesAreLookedAtEverLess(t *testing.T) {
 	w.picks(walk.Next, "1@a2", "digest 1", "image a2")
 }
 
-// TestALookThatWasAskedFor renews all of them at once, and once.
-func TestALookThatWasAskedFor(t *testing.T) {
+// TestEvaluate_RechecksOnRequest renews all of them at once, and once.
+func TestEvaluate_RechecksOnRequest(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.asker.push("2", "b", bad)
 	w.asker.push("1", "a", bad)
@@ -118,8 +118,8 @@ func TestALookThatWasAskedFor(t *testing.T) {
 	w.picks(began.Add(3*time.Minute), "")
 }
 
-// TestSignaturesThatComeLate: who signs after the push need not push again.
-func TestSignaturesThatComeLate(t *testing.T) {
+// TestEvaluate_AcceptsLaterSignatures: who signs after the push need not push again.
+func TestEvaluate_AcceptsLaterSignatures(t *testing.T) {
 	g := NewWithT(t)
 	w := newWorld(t, "1")
 	w.gates = admission.Gates{Rule: "r"}

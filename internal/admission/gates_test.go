@@ -15,9 +15,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// TestPlatform: the cases are those of containerd's normalisation, and what others
+// TestPlatform_NormalizesNames: the cases are those of containerd's normalisation, and what others
 // write.
-func TestPlatform(t *testing.T) {
+func TestPlatform_NormalizesNames(t *testing.T) {
 	g := NewWithT(t)
 	for _, tt := range []struct{ os, architecture, variant, want string }{
 		{"linux", "amd64", "", "linux/amd64"},
@@ -72,7 +72,7 @@ func TestPlatform(t *testing.T) {
 	}
 }
 
-func TestParsePlatform(t *testing.T) {
+func TestParsePlatform_RejectsMalformedText(t *testing.T) {
 	for text, want := range map[string]string{
 		"linux/amd64": "linux/amd64", "linux/arm64/v8": "linux/arm64", "linux/arm/7": "linux/arm/v7",
 		"linux": "", "": "", "/": "", "linux/": "", "/amd64": "", "linux/arm/v7/x": "", "a/b/c/d": "",
@@ -81,7 +81,7 @@ func TestParsePlatform(t *testing.T) {
 	}
 }
 
-func TestCompile(t *testing.T) {
+func TestCompile_NormalizesAndValidates(t *testing.T) {
 	g, err := Compile(&v1.ImagePolicySpec{
 		Platforms:  []string{"linux/arm64/v8", "linux/amd64", "linux/arm64"},
 		MinimumAge: &metav1.Duration{Duration: time.Hour},
@@ -102,7 +102,7 @@ const (
 	then = 1_000_000_000 // the first scan
 )
 
-func TestJudge(t *testing.T) {
+func TestGates_ReturnVerdicts(t *testing.T) {
 	now := time.Unix(then+10*day, 0)
 	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, Rule: "r"}
 	age := Gates{MinimumAge: 72 * time.Hour}
@@ -163,9 +163,9 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestRipensOnce: time never makes a candidate younger, and it passes from the
+// TestMinimumAge_PassesAtAnnouncedTime: time never makes a candidate younger, and it passes from the
 // moment on that was announced.
-func TestRipensOnce(t *testing.T) {
+func TestMinimumAge_PassesAtAnnouncedTime(t *testing.T) {
 	property := func(age, seen, created uint32, first, moved bool) bool {
 		g := Gates{MinimumAge: time.Duration(age%(30*day)+1) * time.Second}
 		c := Candidate{Since: then, FirstSeen: then + 1, Info: ImageInfo{
@@ -186,8 +186,8 @@ func TestRipensOnce(t *testing.T) {
 	NewWithT(t).Expect(quick.Check(property, &quick.Config{MaxCount: 5000})).To(Succeed())
 }
 
-// TestAt: of another image nothing is known, and the same one stays as it is.
-func TestAt(t *testing.T) {
+// TestImageInfo_ResetsOnNewDigest: of another image nothing is known, and the same one stays as it is.
+func TestImageInfo_ResetsOnNewDigest(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(then, 0)
 	f := ImageInfo{}.WithDigest("a", now)
@@ -198,7 +198,7 @@ func TestAt(t *testing.T) {
 	g.Expect(f.WithDigest("b", now.Add(time.Hour))).To(BeComparableTo(ImageInfo{Digest: "b", DigestSince: then + 3600, DigestChanged: true}), "another image")
 }
 
-func TestVerdicts(t *testing.T) {
+func TestImageInfo_KeepsLastVerdicts(t *testing.T) {
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0) }
 	f := ImageInfo{}.WithVerdict("a", "", "bad", at(1))
 	f = f.WithVerdict("a", "", "bad", at(5))
@@ -223,7 +223,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestList(t *testing.T) {
+func TestList_JoinsAndTruncates(t *testing.T) {
 	g := NewWithT(t)
 	for want, items := range map[string][]string{
 		"a":                                 {"a"},

@@ -25,8 +25,8 @@ func numbered(n int) (*fake, []string) {
 	return images, tags
 }
 
-// TestReadCreated_KeepsFactsOfTheSameImage reads each image once, at the tag that it is listed under.
-func TestReadCreated_KeepsFactsOfTheSameImage(t *testing.T) {
+// TestReadCreated_KeepsInfoOfUnchangedImages reads each image once, at the tag that it is listed under.
+func TestReadCreated_KeepsInfoOfUnchangedImages(t *testing.T) {
 	images, tags := numbered(20)
 	delete(images.tags, "07")
 	known := map[string]admission.ImageInfo{"03": {Digest: "d03", DigestSince: 5, PlatformsKnown: true}, "04": {Digest: "old", DigestSince: 5, Created: 9}}
@@ -44,8 +44,8 @@ func TestReadCreated_KeepsFactsOfTheSameImage(t *testing.T) {
 	}
 }
 
-// TestReadCreated_KeepsWhatWasReadBeforeAFailure, also where the context ends.
-func TestReadCreated_KeepsWhatWasReadBeforeAFailure(t *testing.T) {
+// TestReadCreated_ReturnsPartialResultOnError, also where the context ends.
+func TestReadCreated_ReturnsPartialResultOnError(t *testing.T) {
 	images, tags := numbered(40)
 	images.failing = []string{"image 20"}
 	learned, err := admission.ReadCreated(t.Context(), images, tags, nil, began)
@@ -60,8 +60,8 @@ func TestReadCreated_KeepsWhatWasReadBeforeAFailure(t *testing.T) {
 	}
 }
 
-// TestReadCreated_FailsWithTheFirstError: the one about the first tag, whatever fails first in time.
-func TestReadCreated_FailsWithTheFirstError(t *testing.T) {
+// TestReadCreated_ReturnsErrorOfFirstTag: the one about the first tag, whatever fails first in time.
+func TestReadCreated_ReturnsErrorOfFirstTag(t *testing.T) {
 	tags := []string{"0", "1", "2", "3", "4", "5"}
 	for range 50 {
 		_, err := admission.ReadCreated(t.Context(), &failingImages{}, tags, nil, began)

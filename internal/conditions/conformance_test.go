@@ -50,7 +50,7 @@ var ofRegistry = []string{
 }
 
 // paths are all of them, with what kstatus is to say of an object that takes one
-// as its first. TestPathsAreComplete finds what the code has beside them.
+// as its first. TestPaths_CoverEveryReason finds what the code has beside them.
 var paths = func() map[path]status.Status {
 	all := map[path]status.Status{
 		{succeeds, meta.SucceededReason}:    status.CurrentStatus,
@@ -154,9 +154,9 @@ func stateOf(g Gomega, kind string, obj Object) *conformance.State {
 	return state
 }
 
-// TestEveryPathIsKstatusCompliant leads objects along every path, from every
+// TestApply_IsKstatusCompliant leads objects along every path, from every
 // state that another path or two have left, with and without a new generation.
-func TestEveryPathIsKstatusCompliant(t *testing.T) {
+func TestApply_IsKstatusCompliant(t *testing.T) {
 	for kind, newborn := range newborns() {
 		for last, want := range paths {
 			t.Run(fmt.Sprintf("%s %s %s", kind, last.way, last.reason), func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 )
 
 // reasonsByName are the reasons that the code may name. One that is not here is
-// found by TestPathsAreComplete.
+// found by TestPaths_CoverEveryReason.
 var reasonsByName = map[string]string{
 	"v1.AuthenticationFailedReason":   v1.AuthenticationFailedReason,
 	"v1.FailureReason":                v1.FailureReason,
@@ -38,9 +38,9 @@ var reasonsByName = map[string]string{
 	"meta.SucceededReason":            meta.SucceededReason,
 }
 
-// TestPathsAreComplete reads the code: every reason that it names, and every way
+// TestPaths_CoverEveryReason reads the code: every reason that it names, and every way
 // in which it uses one, must have a row in paths, and no row may be left over.
-func TestPathsAreComplete(t *testing.T) {
+func TestPaths_CoverEveryReason(t *testing.T) {
 	g := NewWithT(t)
 	code := readCode(g)
 	g.Expect(code.unknown).To(BeEmpty(), "add these reasons to reasonsByName, and to paths the ways in which they are used")

@@ -13,9 +13,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// TestSourceVerified tells of the image that is selected, or else of the best one that
+// TestApply_SetsSourceVerifiedCondition tells of the image that is selected, or else of the best one that
 // is not signed.
-func TestSourceVerified(t *testing.T) {
+func TestApply_SetsSourceVerifiedCondition(t *testing.T) {
 	signed := v1.CandidateStatus{Tag: "1", Digest: "a", Verdict: v1.CandidatePassed, Message: "signed by ann"}
 	unsigned := v1.CandidateStatus{Tag: "2", Digest: "b", Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"}
 	foreign := v1.CandidateStatus{Tag: "3", Digest: "c", Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms, Message: "is of windows"}

@@ -15,7 +15,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestOwnChanges(t *testing.T) {
+func TestOwnChanges_IgnoreStatusUpdates(t *testing.T) {
 	g := NewWithT(t)
 	object := func(uid types.UID, generation int64, version string) *v1.ImagePolicy {
 		return &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Name: "app", UID: uid, Generation: generation, ResourceVersion: version}}
@@ -30,7 +30,7 @@ func TestOwnChanges(t *testing.T) {
 	g.Expect(ownChanges().Delete(event.DeleteEvent{Object: object("a", 1, "1")})).To(BeTrue())
 }
 
-func TestWhatOfARepositoryConcernsItsPolicies(t *testing.T) {
+func TestRepositoryChanges_TriggerPolicies(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change   func(*v1.ImageRepository)
 		concerns bool

@@ -64,7 +64,7 @@ func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listi
 	return r
 }
 
-func TestExplainCountsWhatBecomesOfEveryTag(t *testing.T) {
+func TestExplain_CountsEveryTag(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{"1.2.0", "1.10.0", "1.0.0", "2.0.0", "1.11.0-rc.1", "latest", "dev-1", "dev-2", "a.sig", "1.0.0"}
 	r := explained(t, newCase(t, "1.10.0"), explain.Options{Top: 1, All: true}, explain.Listing{Tags: tags, Invalid: 2})
@@ -89,9 +89,9 @@ func TestExplainCountsWhatBecomesOfEveryTag(t *testing.T) {
 		"latest NoVersion"}), "all rejected tags")
 }
 
-// TestEveryCauseHasWords: each cause that selection knows has words of its own,
+// TestExplain_DescribesEveryCause: each cause that selection knows has words of its own,
 // and is counted.
-func TestEveryCauseHasWords(t *testing.T) {
+func TestExplain_DescribesEveryCause(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "")
 	c.Policy.Spec.Policy = v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}
@@ -104,7 +104,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 	g.Expect(r.Selected.Key).To(Equal("1"), "what is compared")
 }
 
-func TestStory(t *testing.T) {
+func TestExplain_ExplainsOneTag(t *testing.T) {
 	tags := []string{"1.2.0", "1.10.0", "v1.10.0", "1.0.0", "2.0.0", "latest", "dev-1"}
 	for _, tt := range []struct {
 		reason string
@@ -137,7 +137,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-func TestCompareWithTheStatus(t *testing.T) {
+func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 	scanned := []string{"1.0.0", "1.1.0"}
 	for _, tt := range []struct {
 		reason string
@@ -199,7 +199,7 @@ func TestCompareWithTheStatus(t *testing.T) {
 	}
 }
 
-func TestCompareDigests(t *testing.T) {
+func TestCompare_ReportsMovedDigest(t *testing.T) {
 	for policy, want := range map[v1.ReflectionPolicy]string{
 		v1.ReflectIfNotPresent: "IfNotPresent keeps the digest",
 		v1.ReflectAlways:       "every 10m",
@@ -219,7 +219,7 @@ func TestCompareDigests(t *testing.T) {
 	}
 }
 
-func TestPartOfTheTagsIsSaidToBeOne(t *testing.T) {
+func TestExplain_MarksIncompleteTagList(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.1.0", "1.0.0", "1.1.0", "latest")
 	r := explained(t, c, explain.Options{}, explain.Listing{Source: explain.FromStatus, Tags: []string{"1.0.0", "1.1.0"}, Partial: true})
@@ -229,7 +229,7 @@ func TestPartOfTheTagsIsSaidToBeOne(t *testing.T) {
 	g.Expect(r.Notes).To(ConsistOf(HaveField("Message", ContainSubstring("only 2 of the 3 tags are known"))))
 }
 
-func TestLastScan(t *testing.T) {
+func TestExplain_ReportsLastScan(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.0.0", "1.0.0")
 	r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
@@ -237,7 +237,7 @@ func TestLastScan(t *testing.T) {
 	g.Expect(r.Repository.LastScan.Revision).To(Equal(r.Tags.Revision), "the same tags have the same revision")
 }
 
-func TestDoubtedIsTheControllersDoubt(t *testing.T) {
+func TestNeedsConfirmation_MatchesController(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.5.0", "1.0.0")
 	g.Expect(c.Compile()).To(Succeed())
@@ -246,7 +246,7 @@ func TestDoubtedIsTheControllersDoubt(t *testing.T) {
 	g.Expect(c.NeedsConfirmation([]string{"1.6.0"}, now)).To(BeEmpty())
 }
 
-func TestCompileNamesObjectFileAndField(t *testing.T) {
+func TestCompile_ErrorsNameObjectFileAndField(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		change func(*explain.Case)
@@ -268,9 +268,9 @@ func TestCompileNamesObjectFileAndField(t *testing.T) {
 	}
 }
 
-// TestExplain_TellsReferrersFromImages stands for tags that are missing without a reason: of a
+// TestExplain_DistinguishesReferrersFromImages stands for tags that are missing without a reason: of a
 // signature that an item of the list matches, too, of an attestation, and of one not listed.
-func TestExplain_TellsReferrersFromImages(t *testing.T) {
+func TestExplain_DistinguishesReferrersFromImages(t *testing.T) {
 	digest := "sha256-" + strings.Repeat("0a", 32)
 	const reason = "is the tag of a signature, attestation or referrers list of another image, not an image: it is never selected"
 	tags := []string{"1.2.0", digest, digest + ".att", digest + ".sig", "a.sig", "sha256-abc"}

@@ -64,9 +64,9 @@ func parted(r *explain.Result) string {
 	return text
 }
 
-// TestVerdictsOfTheStatus: what the controller judged is told, and what it selected
+// TestExplain_UsesVerdictsFromStatus: what the controller judged is told, and what it selected
 // by that agrees with its status. What it did not judge is not guessed.
-func TestVerdictsOfTheStatus(t *testing.T) {
+func TestExplain_UsesVerdictsFromStatus(t *testing.T) {
 	all := []string{"1.0.0", "1.1.0", "1.2.0"}
 	for _, tt := range []struct {
 		reason string
@@ -98,8 +98,8 @@ func TestVerdictsOfTheStatus(t *testing.T) {
 	}
 }
 
-// TestVerdictsThatDoNotCount are about other gates, or another image.
-func TestVerdictsThatDoNotCount(t *testing.T) {
+// TestExplain_IgnoresOutdatedVerdicts are about other gates, or another image.
+func TestExplain_IgnoresOutdatedVerdicts(t *testing.T) {
 	for reason, change := range map[string]func(*explain.Case){
 		"the gates were changed since":  func(c *explain.Case) { c.Policy.Generation = 2 },
 		"the image was replaced since":  func(c *explain.Case) { c.Policy.Status.LatestRef.Name = "other" },
@@ -117,8 +117,8 @@ func TestVerdictsThatDoNotCount(t *testing.T) {
 	}
 }
 
-// TestShortStatus: a status tells of eight candidates, although more were judged.
-func TestShortStatus(t *testing.T) {
+// TestExplain_HandlesTruncatedCandidates: a status tells of eight candidates, although more were judged.
+func TestExplain_HandlesTruncatedCandidates(t *testing.T) {
 	var told []v1.CandidateStatus
 	for minor := 20; minor > 13; minor-- {
 		told = append(told, rejected(fmt.Sprintf("1.%d.0", minor)))
@@ -146,9 +146,9 @@ func TestShortStatus(t *testing.T) {
 	}
 }
 
-// TestKept: the tag that is selected was moved to an image that does not pass. The
+// TestExplain_ReportsRetainedImage: the tag that is selected was moved to an image that does not pass. The
 // status has the digest that passed, and that is as it should be.
-func TestKept(t *testing.T) {
+func TestExplain_ReportsRetainedImage(t *testing.T) {
 	g := NewWithT(t)
 	kept := rejected("1.2.0")
 	kept.Verdict, kept.Message = v1.CandidateRetained, "does not provide linux/arm64; sha256:old, which passed before, stays selected"
@@ -162,7 +162,7 @@ func TestKept(t *testing.T) {
 	g.Expect(r.Tag.Judged.Digest).To(Equal("sha256:1.2.0"), "which the tag points at")
 }
 
-func TestGatesInWords(t *testing.T) {
+func TestExplain_DescribesGates(t *testing.T) {
 	g := NewWithT(t)
 	secret := &meta.LocalObjectReference{Name: "keys"}
 	for _, tt := range []struct {
@@ -190,8 +190,8 @@ func TestGatesInWords(t *testing.T) {
 	}
 }
 
-// TestWhyNotWithGates tells what the gates made of the tag that is asked about.
-func TestWhyNotWithGates(t *testing.T) {
+// TestExplain_ExplainsTagWithGates tells what the gates made of the tag that is asked about.
+func TestExplain_ExplainsTagWithGates(t *testing.T) {
 	g := NewWithT(t)
 	c := func() *explain.Case {
 		c := gated(t, "1.1.0", rejected("1.4.0"), pending("1.3.0"), passed("1.1.0"))
@@ -221,8 +221,8 @@ func TestWhyNotWithGates(t *testing.T) {
 	g.Expect(r.Rejections).To(BeComparableTo(want), "rejections")
 }
 
-// TestTrialsOfTheCommand count in place of what the status says.
-func TestTrialsOfTheCommand(t *testing.T) {
+// TestExplain_PrefersOwnGateResultsToStatus count in place of what the status says.
+func TestExplain_PrefersOwnGateResultsToStatus(t *testing.T) {
 	g := NewWithT(t)
 	c := gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0"))
 	tags := []string{"1.0.0", "1.1.0", "1.2.0"}
@@ -248,8 +248,8 @@ func newest(t *testing.T, by v1.TimeSource, latest string) *explain.Case {
 	return c
 }
 
-// TestTimesThatNobodyKnows: no order is made up. What the status says is selected.
-func TestTimesThatNobodyKnows(t *testing.T) {
+// TestExplain_RanksNothingWithoutTimes: no order is made up. What the status says is selected.
+func TestExplain_RanksNothingWithoutTimes(t *testing.T) {
 	for by, says := range map[v1.TimeSource]string{v1.TimeFirstSeen: "known to the controller only", v1.TimeCreated: "--gates reads the times of all 3 tags"} {
 		g := NewWithT(t)
 		c := newest(t, by, "b")
@@ -275,7 +275,7 @@ func TestTimesThatNobodyKnows(t *testing.T) {
 	}
 }
 
-func TestTimesThatAreProvided(t *testing.T) {
+func TestExplain_RanksByProvidedTimes(t *testing.T) {
 	g := NewWithT(t)
 	c := newest(t, v1.TimeCreated, "b")
 	g.Expect(c.Timed([]string{"z", "c", "dev-1", "b", "a"})).To(ConsistOf("a", "b", "c"), "what is excluded or filtered out costs nothing")

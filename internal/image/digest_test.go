@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestIsDigest(t *testing.T) {
+func TestIsDigest_AcceptsOnlySHA256(t *testing.T) {
 	hash := strings.Repeat("0f", 32)
 	for s, want := range map[string]bool{
 		"sha256:" + hash: true,

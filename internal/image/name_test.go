@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestParse(t *testing.T) {
+func TestParse_ReturnsCanonicalNameHostAndScheme(t *testing.T) {
 	for _, tc := range []struct {
 		reason    string
 		in        string
@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseSaysWhatToChange(t *testing.T) {
+func TestParse_ErrorsNameTheFix(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                            "must not be empty",
 		"https://ghcr.io/a/b":         `remove "https://"`,

@@ -11,7 +11,7 @@ import (
 
 var digest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
 
-func TestParseRef(t *testing.T) {
+func TestParseRef_SplitsNameTagAndDigest(t *testing.T) {
 	for _, tc := range []struct {
 		reason            string
 		in                string
@@ -30,7 +30,7 @@ func TestParseRef(t *testing.T) {
 	}
 }
 
-func TestParseRefRejects(t *testing.T) {
+func TestParseRef_RejectsInvalidReferences(t *testing.T) {
 	for in, reason := range map[string]string{
 		"":                            "nothing is no reference",
 		"ghcr.io/a/b":                 "there is no tag",
@@ -49,7 +49,7 @@ func TestParseRefRejects(t *testing.T) {
 	}
 }
 
-func TestFormatRef(t *testing.T) {
+func TestFormatRef_OmitsDigest(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(FormatRef(nil)).To(BeEmpty())
 	g.Expect(FormatRef(NewRef("a", "1", digest))).To(Equal("a:1"), "the deprecated fields hold no digest")

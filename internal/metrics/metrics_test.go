@@ -25,7 +25,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 )
 
-func TestObjects(t *testing.T) {
+func TestObjects_ReportMetricsIfLeader(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
@@ -74,9 +74,9 @@ image_reflector_repository_tags{name="app",namespace="team"} 12
 `))).To(Succeed())
 }
 
-// TestOddObjects shows that no status spoils the metrics of all others, that
+// TestObjects_TolerateInvalidStatus shows that no status spoils the metrics of all others, that
 // several may ask at once, and that the names are as Prometheus wants them.
-func TestOddObjects(t *testing.T) {
+func TestObjects_TolerateInvalidStatus(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
@@ -108,8 +108,8 @@ func TestOddObjects(t *testing.T) {
 	g.Expect(testutil.GatherAndLint(registry)).To(BeEmpty())
 }
 
-// TestEnding shows that what can't be read is left out and holds nobody up.
-func TestEnding(t *testing.T) {
+// TestObjects_StopOnCancel shows that what can't be read is left out and holds nobody up.
+func TestObjects_StopOnCancel(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
@@ -125,7 +125,7 @@ func TestEnding(t *testing.T) {
 	g.Expect(testutil.CollectAndCount(objects)).To(BeZero())
 }
 
-func TestDurations(t *testing.T) {
+func TestDurations_ForgetsDeletedObjects(t *testing.T) {
 	g := NewWithT(t)
 	durations := metrics.NewDurations()
 	app, web := types.NamespacedName{Namespace: "team", Name: "app"}, types.NamespacedName{Namespace: "team", Name: "web"}
@@ -139,7 +139,7 @@ func TestDurations(t *testing.T) {
 	g.Expect(testutil.CollectAndCount(durations, "gotk_reconcile_duration_seconds")).To(Equal(2))
 }
 
-func TestScans(t *testing.T) {
+func TestScans_CountsByHostAndOutcome(t *testing.T) {
 	g := NewWithT(t)
 	scans := metrics.NewScans(image.Name.Host)
 	ghcr, err := image.Parse("ghcr.io/team/app", false)

@@ -36,7 +36,7 @@ func (r *receiver) AnnotatedEventf(obj runtime.Object, _ map[string]string, _, _
 	r.told[uid] = append(r.told[uid], fmt.Sprintf(format, args...))
 }
 
-func TestEventsKeepTheirOrderAndAreDrained(t *testing.T) {
+func TestEventQueue_KeepsOrderAndDrains(t *testing.T) {
 	g := NewWithT(t)
 	r := &receiver{told: map[types.UID][]string{}}
 	queue := NewEventQueue(r)
@@ -56,7 +56,7 @@ func TestEventsKeepTheirOrderAndAreDrained(t *testing.T) {
 	g.Expect(r.told).To(Equal(want))
 }
 
-func TestAReceiverThatHangsHoldsNobodyUp(t *testing.T) {
+func TestEventQueue_DoesNotBlockOnHangingReceiver(t *testing.T) {
 	g := NewWithT(t)
 	r := &receiver{told: map[types.UID][]string{}, wait: make(chan struct{})}
 	queue := NewEventQueue(r)

@@ -97,7 +97,7 @@ func selects(tag string) func(context.Context, *v1.ImagePolicy, ProgressFunc) (c
 	}
 }
 
-func TestOneWriteForAChangeAndNoneWithout(t *testing.T) {
+func TestReconcile_WritesStatusOnlyOnChange(t *testing.T) {
 	g := NewWithT(t)
 	b := newBench(t, policy(), selects("1"))
 	g.Expect(b.reconcile()).To(HaveField("RequeueAfter", Equal(time.Minute)))
@@ -110,7 +110,7 @@ func TestOneWriteForAChangeAndNoneWithout(t *testing.T) {
 	g.Expect(b.events).To(HaveLen(1))
 }
 
-func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
+func TestReconcile_ReportsProgressOfSlowWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var during *v1.ImagePolicy
@@ -134,7 +134,7 @@ func TestWorkThatTakesLongIsAnnouncedForANewGeneration(t *testing.T) {
 	})
 }
 
-func TestWorkThatIsQuickIsNotAnnounced(t *testing.T) {
+func TestReconcile_ReportsNoProgressOfFastWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		b := newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
@@ -149,7 +149,7 @@ func TestWorkThatIsQuickIsNotAnnounced(t *testing.T) {
 	})
 }
 
-func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
+func TestReconcile_ProgressDoesNotOverwriteNewerStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var b *bench
@@ -167,7 +167,7 @@ func TestAnnouncementThatMeetsAnotherStatus(t *testing.T) {
 	})
 }
 
-func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
+func TestReconcile_WritesStatusOnError(t *testing.T) {
 	g := NewWithT(t)
 	broken := errors.New("broken")
 	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (conditions.Result, error) {
@@ -180,7 +180,7 @@ func TestStatusIsWrittenWhereTheWorkFails(t *testing.T) {
 	g.Expect(b.events).To(HaveLen(1))
 }
 
-func TestNothingIsWrittenWhereTheWorkIsDeferred(t *testing.T) {
+func TestReconcile_WritesNothingIfDeferred(t *testing.T) {
 	g := NewWithT(t)
 	b := newBench(t, policy(), func(_ context.Context, p *v1.ImagePolicy, _ ProgressFunc) (conditions.Result, error) {
 		p.Status.LatestImage = "half-done"
@@ -199,7 +199,7 @@ func (b *bench) edit(g Gomega, change func(*v1.ImagePolicy)) {
 	g.Expect(b.Client.Patch(context.Background(), live, client.MergeFrom(before))).To(Succeed())
 }
 
-func TestAnotherSpecIsNoConflict(t *testing.T) {
+func TestReconcile_KeepsResultIfSpecChanges(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
 	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
@@ -214,7 +214,7 @@ func TestAnotherSpecIsNoConflict(t *testing.T) {
 	g.Expect(b.events).To(HaveLen(1))
 }
 
-func TestAnotherStatusIsAConflict(t *testing.T) {
+func TestReconcile_RequeuesOnStatusConflict(t *testing.T) {
 	g := NewWithT(t)
 	var b *bench
 	b = newBench(t, policy(), func(ctx context.Context, p *v1.ImagePolicy, begin ProgressFunc) (conditions.Result, error) {
@@ -228,7 +228,7 @@ func TestAnotherStatusIsAConflict(t *testing.T) {
 	g.Expect(b.events).To(BeEmpty())
 }
 
-func TestSuspendedIsLeftAlone(t *testing.T) {
+func TestReconcile_SkipsSuspendedObject(t *testing.T) {
 	g := NewWithT(t)
 	p := policy()
 	p.Spec.Suspend = true
@@ -238,7 +238,7 @@ func TestSuspendedIsLeftAlone(t *testing.T) {
 	g.Expect(b.writes).To(BeZero())
 }
 
-func TestDeletion(t *testing.T) {
+func TestReconcile_RemovesFinalizerAndForgetsDeletedObject(t *testing.T) {
 	g := NewWithT(t)
 	p := policy()
 	p.Finalizers = []string{v1.ImageFinalizer}
@@ -257,7 +257,7 @@ func TestDeletion(t *testing.T) {
 	g.Expect(b.worker.forgot).To(HaveLen(2), "a deletion that is only seen as an absence counts too")
 }
 
-func TestShutdownSaysNothingAboutTheObject(t *testing.T) {
+func TestReconcile_WritesNothingOnShutdown(t *testing.T) {
 	g := NewWithT(t)
 	ctx, stop := context.WithCancel(context.Background())
 	b := newBench(t, policy(), func(context.Context, *v1.ImagePolicy, ProgressFunc) (conditions.Result, error) {

@@ -18,10 +18,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestClient_ManyTransportsAreBounded tests that ten thousand repositories, each
+// TestClient_BoundsTransports tests that ten thousand repositories, each
 // with a proxy or certificates of its own, keep a bounded number of connections
 // and files.
-func TestClient_ManyTransportsAreBounded(t *testing.T) {
+func TestClient_BoundsTransports(t *testing.T) {
 	g := NewWithT(t)
 	const maxTransports = 64 // of transport.Pool
 	checkGoroutines(t)
@@ -39,9 +39,9 @@ func TestClient_ManyTransportsAreBounded(t *testing.T) {
 	}
 }
 
-// TestClient_ManyHostsAreBounded tests that many registries keep a bounded number
+// TestClient_BoundsIdleConnections tests that many registries keep a bounded number
 // of idle connections.
-func TestClient_ManyHostsAreBounded(t *testing.T) {
+func TestClient_BoundsIdleConnections(t *testing.T) {
 	checkGoroutines(t)
 	reg := registrytest.Start(t)
 	reg.Push(t, "app", "1.0.0")
@@ -58,9 +58,9 @@ func TestClient_ManyHostsAreBounded(t *testing.T) {
 	}
 }
 
-// TestClient_SessionsAreBounded tests that what is learned about repositories,
+// TestClient_BoundsSessions tests that what is learned about repositories,
 // and their tokens, is bounded too.
-func TestClient_SessionsAreBounded(t *testing.T) {
+func TestClient_BoundsSessions(t *testing.T) {
 	g := NewWithT(t)
 	c := newTestClient(t)
 	before := heap()
@@ -72,10 +72,10 @@ func TestClient_SessionsAreBounded(t *testing.T) {
 	g.Expect(c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}).capabilities.noSize.Load()).To(BeFalse(), "the oldest session is still cached")
 }
 
-// TestBuffersAreNobodyElses lists repositories of many sizes at once, some of
+// TestListTags_DoesNotShareBuffers lists repositories of many sizes at once, some of
 // which fail in between, and holds on to all that was returned: nothing of it
 // may change when the buffers of its bodies are used by others.
-func TestBuffersAreNobodyElses(t *testing.T) {
+func TestListTags_DoesNotShareBuffers(t *testing.T) {
 	const workers, rounds = 16, 20
 	reg := registrytest.Start(t, registrytest.WithMaxPage(100))
 	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -22,7 +22,7 @@ func trust(c *testClient, pool *x509.CertPool) {
 	c.pool.Transport(transport.Config{}).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
-func TestUserAgentIsSetInEveryRequest(t *testing.T) {
+func TestClient_SetsUserAgent(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t, WithUserAgent("image-reflector-controller/v9"))
@@ -32,9 +32,9 @@ func TestUserAgentIsSetInEveryRequest(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPOnlyWhereAllowed tests that a registry whose name doesn't allow
+// TestClient_UsesPlainHTTPOnlyIfAllowed tests that a registry whose name doesn't allow
 // plain HTTP is never asked over it, and that spec.insecure allows it.
-func TestPlainHTTPOnlyWhereAllowed(t *testing.T) {
+func TestClient_UsesPlainHTTPOnlyIfAllowed(t *testing.T) {
 	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	reg.Push(t, "app", "1.0.0")
@@ -58,9 +58,9 @@ func TestPlainHTTPOnlyWhereAllowed(t *testing.T) {
 	}
 }
 
-// TestCredentialsStayBehind tests that what a redirect leads to gets no
+// TestRedirect_DropsCredentials tests that what a redirect leads to gets no
 // credentials, and that a redirect away from TLS is not followed.
-func TestCredentialsStayBehind(t *testing.T) {
+func TestRedirect_DropsCredentials(t *testing.T) {
 	var leaked []string
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		leaked = append(leaked, req.Header.Get("Authorization"))

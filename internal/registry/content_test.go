@@ -19,7 +19,7 @@ const (
 	manifestType = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-func TestManifest(t *testing.T) {
+func TestManifest_ReturnsDigestAndType(t *testing.T) {
 	reg := registrytest.Start(t)
 	index := reg.PushIndex(t, "app", "multi", "linux/amd64", "linux/arm64")
 	single := reg.Push(t, "app", "single")
@@ -46,9 +46,9 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotThereIsTold tests that a registry which says that it does not
+// TestErrNotFound_RequiresRegistryResponse tests that a registry which says that it does not
 // have something is told from everything that only looks like it.
-func TestWhatIsNotThereIsTold(t *testing.T) {
+func TestErrNotFound_RequiresRegistryResponse(t *testing.T) {
 	const unknown = `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`
 	cases := map[string]struct {
 		reason string
@@ -95,7 +95,7 @@ func askForNothing(t *testing.T, img image.Name) map[string]error {
 	return map[string]error{"manifest by tag": byTag, "manifest by digest": byDigest, "blob": blob}
 }
 
-func TestBlobErrors(t *testing.T) {
+func TestBlob_RejectsInvalidResponses(t *testing.T) {
 	const content = "what was pushed"
 	cases := map[string]struct {
 		reason string

@@ -22,10 +22,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-// TestCloudCredentials tests the whole way to credentials, but for the clouds
+// TestCloudCredentials_ExchangeServiceAccountToken tests the whole way to credentials, but for the clouds
 // themselves: from the service account's annotations and its token, through a
 // proxy, to what the registry is shown.
-func TestCloudCredentials(t *testing.T) {
+func TestCloudCredentials_ExchangeServiceAccountToken(t *testing.T) {
 	cases := map[string]struct {
 		reason, image, provider, account string
 		byDefault                        bool
@@ -78,9 +78,9 @@ func (c *clouds) checkAskedOnce(t *testing.T, hosts []string) {
 	NewWithT(t).Expect(asked).To(BeComparableTo(want), "requests by address")
 }
 
-// TestTheControllersOwnIdentity tests the identity that is used where objects
+// TestCloudCredentials_UseControllerIdentity tests the identity that is used where objects
 // have none, for the one cloud that takes it from the environment.
-func TestTheControllersOwnIdentity(t *testing.T) {
+func TestCloudCredentials_UseControllerIdentity(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AK")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -95,9 +95,9 @@ func TestTheControllersOwnIdentity(t *testing.T) {
 	NewWithT(t).Expect(c.count("api.ecr.eu-west-1.amazonaws.com")).To(Equal(1), "asked %v", c.asked)
 }
 
-// TestAChangedAccountIsSomebodyElse tests that tokens are not kept beyond what
+// TestCloudCredentials_FollowChangedServiceAccount tests that tokens are not kept beyond what
 // they were given for.
-func TestAChangedAccountIsSomebodyElse(t *testing.T) {
+func TestCloudCredentials_FollowChangedServiceAccount(t *testing.T) {
 	c := startClouds(t)
 	k := cloudCluster(nil, c.secret())
 	g := newCloudGetter(t, k, nil)
@@ -114,7 +114,7 @@ func TestAChangedAccountIsSomebodyElse(t *testing.T) {
 	NewWithT(t).Expect(c.count("sts.eu-west-1.amazonaws.com")).To(Equal(2), "roles were assumed")
 }
 
-func TestWhoseCredentialsCount(t *testing.T) {
+func TestCloudCredentials_YieldToSecret(t *testing.T) {
 	c := startClouds(t)
 	ecr := strings.TrimSuffix(imageAWS, "/app")
 	g := newCloudGetter(t, cloudCluster(nil, c.secret(), dockerSecret("ecr", ecr, "user"), dockerSecret("quay", "quay.io", "user")), nil)
@@ -142,8 +142,8 @@ func TestWhoseCredentialsCount(t *testing.T) {
 	}
 }
 
-// TestCloudsAreNotAsked tests what is refused before anybody is asked.
-func TestCloudsAreNotAsked(t *testing.T) {
+// TestCloudCredentials_RejectWithoutRequest tests what is refused before anybody is asked.
+func TestCloudCredentials_RejectWithoutRequest(t *testing.T) {
 	cases := map[string]struct {
 		reason, image, provider, account string
 		insecure                         bool
@@ -196,7 +196,7 @@ func answer(status int, contentType, body string) http.HandlerFunc {
 	}
 }
 
-func TestCloudErrors(t *testing.T) {
+func TestCloudCredentials_ErrorsNameTheFix(t *testing.T) {
 	const (
 		xml, json = "text/xml", "application/json"
 		sts, ecr  = "sts.eu-west-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com"
@@ -252,9 +252,9 @@ func entraRefuses(w http.ResponseWriter, req *http.Request) {
 	answer(400, "application/json", `{"error":"unauthorized_client","error_description":"AADSTS700016: CHANGES","trace_id":"CHANGES"}`)(w, req)
 }
 
-// TestTheTimeoutSpansTheCloud tests that a cloud that hangs ends with the
+// TestCloudCredentials_RespectTimeout tests that a cloud that hangs ends with the
 // caller's time.
-func TestTheTimeoutSpansTheCloud(t *testing.T) {
+func TestCloudCredentials_RespectTimeout(t *testing.T) {
 	c := startClouds(t)
 	hang, release := context.WithCancel(context.Background())
 	t.Cleanup(release)
@@ -272,10 +272,10 @@ func TestTheTimeoutSpansTheCloud(t *testing.T) {
 	NewWithT(t).Expect(auth.IsObjectLevelWorkloadIdentityEnabled()).To(BeTrue(), "the library must know of the feature gate")
 }
 
-// TestNobodyReadsTheControllersCredentials tests that whoever writes an
+// TestCloudCredentials_RejectProxyWithCA tests that whoever writes an
 // ImageRepository can't bring both a proxy and the authority that it needs to
 // read what passes, where what passes is not theirs.
-func TestNobodyReadsTheControllersCredentials(t *testing.T) {
+func TestCloudCredentials_RejectProxyWithCA(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AK")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", canary)
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")

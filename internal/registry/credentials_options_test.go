@@ -13,7 +13,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-func TestIdentity(t *testing.T) {
+func TestIdentity_DependsOnCredentialsAndRegistry(t *testing.T) {
 	ghcr, other := parse(t, "ghcr.io/org/app"), parse(t, "ghcr.io/org/other")
 	base := NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "x")
 	cases := map[string]struct {
@@ -40,7 +40,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-func TestNoVerbPrintsCredentials(t *testing.T) {
+func TestAuthOptions_HideCredentialsInOutput(t *testing.T) {
 	g := NewWithT(t)
 	auth := NewAuthOptions(parse(t, "ghcr.io/org/app"), authn.AuthConfig{Username: "u", Password: canary, Auth: canary}, "")
 	encoded, err := json.Marshal(map[string]any{"auth": auth})

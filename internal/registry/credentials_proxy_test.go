@@ -31,7 +31,7 @@ func proxySecret(name, address, username, password string) *corev1.Secret {
 	return dataSecret(name, data)
 }
 
-func TestProxies(t *testing.T) {
+func TestProxy_ParsesSecret(t *testing.T) {
 	cases := map[string]struct {
 		reason                      string
 		address, username, password string
@@ -75,9 +75,9 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// TestIdentityOfWays tests that whatever decides about a connection makes
+// TestIdentity_DependsOnTransport tests that whatever decides about a connection makes
 // another identity.
-func TestIdentityOfWays(t *testing.T) {
+func TestIdentity_DependsOnTransport(t *testing.T) {
 	a, b := validPair(t), validPair(t)
 	base := func(s *v1.ImageRepositorySpec) {
 		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("login"), secretRef("certs"), secretRef("proxy")
@@ -134,9 +134,9 @@ func TestIdentityOfWays(t *testing.T) {
 	}
 }
 
-// TestOneSecretForAll tests that one Secret may hold everything, and is read
+// TestAuthOptions_ReadSharedSecretOnce tests that one Secret may hold everything, and is read
 // once.
-func TestOneSecretForAll(t *testing.T) {
+func TestAuthOptions_ReadSharedSecretOnce(t *testing.T) {
 	own := validPair(t)
 	all := dockerSecret("all", "ghcr.io", "user")
 	all.Data["ca.crt"], all.Data["address"] = own.cert, []byte("socks5://proxy.example.com:1080")
@@ -150,7 +150,7 @@ func TestOneSecretForAll(t *testing.T) {
 	}
 }
 
-func TestProxyErrors(t *testing.T) {
+func TestProxy_ErrorsNameTheFix(t *testing.T) {
 	connect := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 	socks := func(text string) error { return &net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(text)} }
 	own, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}

@@ -94,7 +94,7 @@ func secretRef(name string) *meta.LocalObjectReference {
 	return &meta.LocalObjectReference{Name: name}
 }
 
-func TestAuthOptions(t *testing.T) {
+func TestAuthOptions_ResolveCredentials(t *testing.T) {
 	secrets := []*corev1.Secret{
 		dockerSecret("ghcr", "ghcr.io", "host"),
 		dockerSecret("ghcr-2", "ghcr.io", "host-2"),
@@ -144,7 +144,7 @@ func TestAuthOptions(t *testing.T) {
 	}
 }
 
-func TestAuthOptionsErrors(t *testing.T) {
+func TestAuthOptions_ErrorsNameObject(t *testing.T) {
 	secrets := []*corev1.Secret{
 		dockerSecret("quay", "quay.io", "quay"),
 		secret("opaque", corev1.SecretTypeOpaque, "password", canary),
@@ -199,7 +199,7 @@ func TestAuthOptionsErrors(t *testing.T) {
 	}
 }
 
-func TestAnonymousAccessThatWasRefusedSaysWhy(t *testing.T) {
+func TestAnonymous_RefusalNamesReason(t *testing.T) {
 	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app"), auth: credentials.AnonymousBecause(`no credentials for ghcr.io are in Secret "quay"`)}
 	got := op.describeRefusal("ghcr.io", "401 UNAUTHORIZED")
 	want := `registry ghcr.io refused anonymous access (401 UNAUTHORIZED), and no credentials for ghcr.io are in Secret "quay"`

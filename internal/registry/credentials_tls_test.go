@@ -40,7 +40,7 @@ func dataSecret(name string, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps", UID: "uid", ResourceVersion: "1"}, Data: data}
 }
 
-func TestCertificates(t *testing.T) {
+func TestCertificates_ParseSecret(t *testing.T) {
 	good, other := validPair(t), validPair(t)
 	expired := certificate(t, time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC))
 	early := certificate(t, time.Date(2901, 2, 3, 0, 0, 0, 0, time.UTC), time.Date(2902, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -96,7 +96,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-func TestCertificates_SystemRootsStayTrusted(t *testing.T) {
+func TestCertificates_KeepSystemRoots(t *testing.T) {
 	own := validPair(t)
 	c := newCluster([]*corev1.Secret{dataSecret("ca", map[string][]byte{"ca.crt": own.cert})}, nil)
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("ca") }))
@@ -110,7 +110,7 @@ func TestCertificates_SystemRootsStayTrusted(t *testing.T) {
 	}
 }
 
-func TestCertificates_OldKeysAreWarnedOfOnce(t *testing.T) {
+func TestCertificates_WarnOnceOfDeprecatedKeys(t *testing.T) {
 	own := validPair(t)
 	old := dataSecret("old", map[string][]byte{"caFile": own.cert, "tls.crt": own.cert, "keyFile": own.key})
 	c := newCluster([]*corev1.Secret{old, dataSecret("new", map[string][]byte{"ca.crt": own.cert})}, nil)

@@ -33,8 +33,8 @@ func echo(code int, errorCode string) registrytest.Fault {
 	}
 }
 
-// TestStatuses tests what each status becomes, wherever in a flow it appears.
-func TestStatuses(t *testing.T) {
+// TestErrors_ClassifyStatusCodes tests what each status becomes, wherever in a flow it appears.
+func TestErrors_ClassifyStatusCodes(t *testing.T) {
 	basic := []registrytest.Option{registrytest.WithBasicAuth("user", canary)}
 	token := []registrytest.Option{registrytest.WithTokenAuth("user", canary)}
 	cases := map[string]struct {
@@ -153,8 +153,8 @@ var networkFailures = map[string]struct {
 	},
 }
 
-// TestNetworkFailures tests real failures of the network.
-func TestNetworkFailures(t *testing.T) {
+// TestErrors_DescribeNetworkFailures tests real failures of the network.
+func TestErrors_DescribeNetworkFailures(t *testing.T) {
 	for name, tc := range networkFailures {
 		t.Run(name, func(t *testing.T) {
 			c := newTestClient(t)
@@ -167,9 +167,9 @@ func TestNetworkFailures(t *testing.T) {
 	}
 }
 
-// TestTextsAreOurOwn tests errors that are hard to provoke, and that an error
+// TestErrors_DoNotQuoteCauses tests errors that are hard to provoke, and that an error
 // nobody thought of is not quoted.
-func TestTextsAreOurOwn(t *testing.T) {
+func TestErrors_DoNotQuoteCauses(t *testing.T) {
 	op := operation{verb: opListTags, image: parse(t, "ghcr.io/org/app")}
 	cases := map[string]struct {
 		reason string
@@ -202,10 +202,10 @@ func (timeoutError) Error() string   { return canary }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
-// TestPausesOfBothKinds tests that whatever a registry says in Retry-After, to
+// TestRetryAfter_PausesAllOperations tests that whatever a registry says in Retry-After, to
 // whichever operation, at whichever request, all operations keep to it: no
 // request is made before, and all work after.
-func TestPausesOfBothKinds(t *testing.T) {
+func TestRetryAfter_PausesAllOperations(t *testing.T) {
 	date := func(d time.Duration) string {
 		return registrytest.NewClock().Now().Add(d).Format("Mon, 02 Jan 2006 15:04:05 GMT")
 	}

@@ -143,9 +143,9 @@ func redirectToItself(w http.ResponseWriter, req *http.Request, _ http.Handler) 
 	http.Redirect(w, req, req.URL.Path, http.StatusTemporaryRedirect)
 }
 
-// TestFaults tests what comes of each fault, for each operation, under each way
+// TestClient_HandlesFaults tests what comes of each fault, for each operation, under each way
 // to log in.
-func TestFaults(t *testing.T) {
+func TestClient_HandlesFaults(t *testing.T) {
 	logins := map[string]registrytest.Option{
 		"Basic": registrytest.WithBasicAuth("user", canary),
 		"Token": registrytest.WithTokenAuth("user", canary),

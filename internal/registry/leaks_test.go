@@ -20,7 +20,7 @@ import (
 // ending is how a request may end: for the better, or by a fault.
 type ending func(reg *registrytest.Registry, giveUp context.CancelFunc) registrytest.Fault
 
-// endings are all kinds of them: those of TestFaults, and some more.
+// endings are all kinds of them: those of TestClient_HandlesFaults, and some more.
 func endings() map[string]ending {
 	all := map[string]ending{
 		"given up":      whenAsked(func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }),
@@ -51,10 +51,10 @@ func whenAsked(then func(*registrytest.Registry) registrytest.Fault) ending {
 	}
 }
 
-// TestNothingLeaks tests that no ending of any request of any operation leaves a
+// TestClient_LeaksNoConnections tests that no ending of any request of any operation leaves a
 // goroutine, a body or a connection behind, by whatever way the registry is
 // reached, and that no metric has learned a secret.
-func TestNothingLeaks(t *testing.T) {
+func TestClient_LeaksNoConnections(t *testing.T) {
 	routes := map[string]func(*testing.T) AuthOptions{
 		"Default": func(*testing.T) AuthOptions { return AuthOptions{} },
 		"Routed":  func(*testing.T) AuthOptions { return via("routed", nil, nil) },

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestNextLink(t *testing.T) {
+func TestNextLink_ParsesLinkHeader(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		headers []string
@@ -47,7 +47,7 @@ func TestNextLink(t *testing.T) {
 	}
 }
 
-func TestResolvePage(t *testing.T) {
+func TestResolvePage_StaysOnOrigin(t *testing.T) {
 	const registry = "https://registry.example.com/v2/app/tags/list?n=2"
 	cases := map[string]struct {
 		reason, page, target string

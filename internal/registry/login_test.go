@@ -37,7 +37,7 @@ func requestsOfAList(t *testing.T, c *testClient, reg *registrytest.Registry, im
 	return reg.Counts()
 }
 
-func TestTokensAreUsedUntilTheyExpire(t *testing.T) {
+func TestToken_IsReusedUntilExpiry(t *testing.T) {
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary)) // for five minutes
 	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock))
@@ -58,7 +58,7 @@ func TestTokensAreUsedUntilTheyExpire(t *testing.T) {
 	}
 }
 
-func TestARevokedTokenIsRenewed(t *testing.T) {
+func TestToken_IsRenewedIfRevoked(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t)
@@ -77,9 +77,9 @@ func TestARevokedTokenIsRenewed(t *testing.T) {
 	g.Expect(reg.Counts()).To(BeComparableTo(want))
 }
 
-// TestWhatIsShared tests that each registry is pinged once, and that each
+// TestSession_SharesPingButNotTokens tests that each registry is pinged once, and that each
 // identity and repository has a session of its own.
-func TestWhatIsShared(t *testing.T) {
+func TestSession_SharesPingButNotTokens(t *testing.T) {
 	g := NewWithT(t)
 	reg, app := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Push(t, "other", "1.0.0")
@@ -97,9 +97,9 @@ func TestWhatIsShared(t *testing.T) {
 	g.Expect(requestsOfAList(t, c, reg, third, login(third))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "a wrong password costs others a ping")
 }
 
-// TestManyAtOnce tests that those who come at the same time get one pass, and
+// TestSession_ConcurrentOperationsShareToken tests that those who come at the same time get one pass, and
 // is for the race detector.
-func TestManyAtOnce(t *testing.T) {
+func TestSession_ConcurrentOperationsShareToken(t *testing.T) {
 	checkGoroutines(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Inject(registrytest.Token, registrytest.Delay(20*time.Millisecond))
@@ -130,9 +130,9 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestAWaiterGivesUp tests that nobody waits for another's token longer than
+// TestSession_WaiterStopsAtTimeout tests that nobody waits for another's token longer than
 // their own time.
-func TestAWaiterGivesUp(t *testing.T) {
+func TestSession_WaiterStopsAtTimeout(t *testing.T) {
 	checkGoroutines(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Inject(registrytest.Token, reg.Hang())
@@ -147,9 +147,9 @@ func TestAWaiterGivesUp(t *testing.T) {
 	wg.Wait()
 }
 
-// TestListTags_ALoginThatFailsIsNoRefusalOfASize tests that a token server whose error
+// TestListTags_DoesNotRetryFailedLogin tests that a token server whose error
 // has the status by which registries refuse the size of a page is asked once.
-func TestListTags_ALoginThatFailsIsNoRefusalOfASize(t *testing.T) {
+func TestListTags_DoesNotRetryFailedLogin(t *testing.T) {
 	for _, status := range []int{400, 405, 413, 416, 422} {
 		reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 		reg.Inject(registrytest.Token, registrytest.Status(status, ""))

@@ -103,10 +103,10 @@ func repeated(n int, format string) []string {
 	return values
 }
 
-// TestHostileRegistries tests what comes of answers that are made to do harm: an
+// TestClient_BoundsHostileRegistries tests what comes of answers that are made to do harm: an
 // error or a result, within time and memory that don't depend on the answer. The
 // memory is all that is allocated meanwhile, the test's registry included.
-func TestHostileRegistries(t *testing.T) {
+func TestClient_BoundsHostileRegistries(t *testing.T) {
 	const allowed = 48 << 20 // bytes; bodies end at 2 MiB, and most that is read of one is copied a few times
 	gzipped := bomb(t)
 	tags := func(list string) registrytest.Fault {
@@ -194,8 +194,8 @@ func allocated(do func() error) (uint64, error) {
 	return after.TotalAlloc - before.TotalAlloc, err
 }
 
-// TestHostileTokenServers tests the same for token servers.
-func TestHostileTokenServers(t *testing.T) {
+// TestClient_BoundsHostileTokenServers tests the same for token servers.
+func TestClient_BoundsHostileTokenServers(t *testing.T) {
 	gzipped := bomb(t)
 	for name, tc := range map[string]struct {
 		fault registrytest.Fault
@@ -233,9 +233,9 @@ func TestHostileTokenServers(t *testing.T) {
 	}
 }
 
-// TestHostileTags tests that no name gets further that has anything but what a
+// TestListTags_DropsHostileTags tests that no name gets further that has anything but what a
 // tag may have: nothing that a terminal, a log or an address would obey.
-func TestHostileTags(t *testing.T) {
+func TestListTags_DropsHostileTags(t *testing.T) {
 	reg, img := start(t)
 	names := `["\u001b[2J\u001b]0;owned\u0007","1.0.0\nlevel=error","1.0.0\r","../../etc","a/b","a b","a:b","a@sha256:b","a?b","a#b","%2e%2e",` +
 		"\"\xff\xfe\",\"1.0.0\u202e\",\"\uff11.0.0\"" + `,"\ud800","","-rf",".hidden","1.0.0"]`
@@ -246,9 +246,9 @@ func TestHostileTags(t *testing.T) {
 	}
 }
 
-// TestHostileDigests tests digests that a registry names and that are none of
+// TestDigest_IgnoresInvalidHeader tests digests that a registry names and that are none of
 // sha256: the digest is that of the manifest then.
-func TestHostileDigests(t *testing.T) {
+func TestDigest_IgnoresInvalidHeader(t *testing.T) {
 	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	want := reg.Push(t, "app", "1.0.0")

@@ -15,7 +15,7 @@ import (
 
 const digestHeader = "Docker-Content-Digest"
 
-func TestDigest(t *testing.T) {
+func TestDigest_UsesHeaderOrManifest(t *testing.T) {
 	head := map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1}
 	both := map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1, registrytest.ManifestGet: 1}
 	cases := map[string]struct {
@@ -63,7 +63,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func TestDigestAsksForIndexesFirst(t *testing.T) {
+func TestDigest_AcceptsIndexesFirst(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
 	reg.Inject(registrytest.ManifestHead, registrytest.DropHeader(digestHeader))
@@ -74,7 +74,7 @@ func TestDigestAsksForIndexesFirst(t *testing.T) {
 	}
 }
 
-func TestExists(t *testing.T) {
+func TestExists_ConfirmsWithGet(t *testing.T) {
 	cases := map[string]struct {
 		reason, tag string
 		fault       registrytest.Fault // of the HEAD
@@ -103,9 +103,9 @@ func TestExists(t *testing.T) {
 	}
 }
 
-// TestMalformedTagsDontExist tests that what is no tag is given up without a
+// TestExists_RejectsMalformedTags tests that what is no tag is given up without a
 // question, so that it can't keep a policy forever.
-func TestMalformedTagsDontExist(t *testing.T) {
+func TestExists_RejectsMalformedTags(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
 	for _, tag := range []string{"", "a b", "../other", strings.Repeat("a", 129)} {
@@ -114,9 +114,9 @@ func TestMalformedTagsDontExist(t *testing.T) {
 	g.Expect(reg.Count(registrytest.ManifestHead)).To(BeZero(), "HEADs, want none")
 }
 
-// TestExistsNeverGuesses tests that a failure, or a 404 of another server on the way,
+// TestExists_ReturnsErrorOnFailure tests that a failure, or a 404 of another server on the way,
 // is no answer, to HEAD or to the GET that follows a HEAD with status 404.
-func TestExistsNeverGuesses(t *testing.T) {
+func TestExists_ReturnsErrorOnFailure(t *testing.T) {
 	cases := map[string]struct {
 		reason    string
 		head, get registrytest.Fault
@@ -143,9 +143,9 @@ func TestExistsNeverGuesses(t *testing.T) {
 	}
 }
 
-// TestDigestErrors tests manifests that can't be read, which are fetched for a digest
+// TestManifest_RejectsInvalidResponses tests manifests that can't be read, which are fetched for a digest
 // that no header names, or for themselves.
-func TestDigestErrors(t *testing.T) {
+func TestManifest_RejectsInvalidResponses(t *testing.T) {
 	cases := map[string]struct {
 		reason, reference string // "" is the digest of the image
 		fault             registrytest.Fault

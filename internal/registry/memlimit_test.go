@@ -17,9 +17,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestFewAnswersAreLargeAtATime tests that large lists wait for each other, that
+// TestReadBudget_LimitsLargeResponses tests that large lists wait for each other, that
 // others don't wait for them, and that all are read in the end.
-func TestFewAnswersAreLargeAtATime(t *testing.T) {
+func TestReadBudget_LimitsLargeResponses(t *testing.T) {
 	g := NewWithT(t)
 	checkGoroutines(t)
 	reg, small := start(t)
@@ -56,8 +56,8 @@ func TestFewAnswersAreLargeAtATime(t *testing.T) {
 	g.Expect(c.large.TryAcquire(maxLarge)).To(BeTrue(), "not all were released")
 }
 
-// TestALargeAnswerGivesUp tests that waiting ends with the operation's time.
-func TestALargeAnswerGivesUp(t *testing.T) {
+// TestReadBudget_StopsOnCancel tests that waiting ends with the operation's time.
+func TestReadBudget_StopsOnCancel(t *testing.T) {
 	g := NewWithT(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

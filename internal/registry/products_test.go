@@ -48,11 +48,11 @@ func tokenRequests(t *testing.T, zoo *registrytest.Zoo) []url.Values {
 	return queries
 }
 
-// TestScope_IsNeverThatOfAPing stands for scopes that a client takes from a
+// TestScope_IgnoresPingChallenge stands for scopes that a client takes from a
 // response to another request than the operation: the placeholder of GHCR, whose
 // token server refuses a request with it, the asterisk of Gitea, the word of ECR
 // Public, and none at all (Google, which refuses more than it grants).
-func TestScope_IsNeverThatOfAPing(t *testing.T) {
+func TestScope_IgnoresPingChallenge(t *testing.T) {
 	zoo, c := newZoo(t)
 	for host, repo := range map[string]string{
 		"ghcr.io": "stefanprodan/podinfo", "gitea.example.com": "team/app", "public.ecr.aws": "docker/library/nginx", "europe-docker.pkg.dev": "project/team/app",
@@ -69,10 +69,10 @@ func TestScope_IsNeverThatOfAPing(t *testing.T) {
 	}
 }
 
-// TestScope_IsThatOfTheRefusal tests registries whose 401 to the operation names
+// TestScope_UsesChallengeOfOperation tests registries whose 401 to the operation names
 // another scope than the usual one, as those do that serve a repository under
 // another name: it is asked for alone, and remembered when the token is renewed.
-func TestScope_IsThatOfTheRefusal(t *testing.T) {
+func TestScope_UsesChallengeOfOperation(t *testing.T) {
 	for _, asked := range []string{"repository:docker-local/app:pull", "repository:app:pull,push", "repository:app:metadata_read"} {
 		t.Run(asked, func(t *testing.T) {
 			g := NewWithT(t)
@@ -105,10 +105,10 @@ func TestScope_IsThatOfTheRefusal(t *testing.T) {
 	}
 }
 
-// TestRedirect_ToAnotherRegistry stands for vanity hosts: a list, a manifest and a
+// TestRedirect_LogsInToAnotherRegistry stands for vanity hosts: a list, a manifest and a
 // blob are redirected to a registry that gives tokens to anonymous clients only by
 // its own challenge. The credentials of the first host never go along.
-func TestRedirect_ToAnotherRegistry(t *testing.T) {
+func TestRedirect_LogsInToAnotherRegistry(t *testing.T) {
 	zoo, c := newZoo(t)
 	ghcr, vanity := zoo.Registry("ghcr.io"), zoo.Registry("quay.io")
 	ghcr.PushTags(t, "team/app", "1.0.0", "1.1.0")
@@ -146,9 +146,9 @@ func quayPassword() authn.AuthConfig {
 	return products[slices.IndexFunc(products, func(p registrytest.Product) bool { return p.Host == "quay.io" })].Password
 }
 
-// TestRedirect_HostThatAsksForMore tests what a redirect target gets that asks for
+// TestRedirect_RejectsOtherChallenges tests what a redirect target gets that asks for
 // a login in another way: nothing.
-func TestRedirect_HostThatAsksForMore(t *testing.T) {
+func TestRedirect_RejectsOtherChallenges(t *testing.T) {
 	for name, tc := range map[string]struct{ reason, challenge, words string }{
 		"Basic":    {reason: "credentials are the first host's", challenge: `Basic realm="x"`, words: "refused the credentials"},
 		"NoScope":  {reason: "a token for no scope is of no use", challenge: `Bearer realm="https://ghcr.io/token",service="ghcr.io"`, words: "refused the credentials"},
@@ -168,10 +168,10 @@ func TestRedirect_HostThatAsksForMore(t *testing.T) {
 	}
 }
 
-// TestRealm_WithoutTLS tests registries behind a proxy that ends TLS (harbor#3933).
+// TestRealm_UpgradesToTLS tests registries behind a proxy that ends TLS (harbor#3933).
 // Their token server is reached by https, or else not at all, with a message that
 // says what to set.
-func TestRealm_WithoutTLS(t *testing.T) {
+func TestRealm_UpgradesToTLS(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason, realm string
 		works         bool

@@ -18,9 +18,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestWhereRedirectsMayLead tests that no registry sends the controller to
+// TestCheckRedirect_RejectsPrivateTargets tests that no registry sends the controller to
 // servers of the private network that it stands in.
-func TestWhereRedirectsMayLead(t *testing.T) {
+func TestCheckRedirect_RejectsPrivateTargets(t *testing.T) {
 	for name, tc := range map[string]struct {
 		host   string
 		plain  bool
@@ -60,9 +60,9 @@ func TestWhereRedirectsMayLead(t *testing.T) {
 	}
 }
 
-// TestRedirectsIntoThePrivateNetworkAreNotFollowed tests the same with all
+// TestRedirect_IntoPrivateNetworkIsNotFollowed tests the same with all
 // requests that the client makes.
-func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
+func TestRedirect_IntoPrivateNetworkIsNotFollowed(t *testing.T) {
 	g := NewWithT(t)
 	for _, kind := range append([]registrytest.Kind{registrytest.Ping}, answers...) {
 		for _, target := range []string{"https://127.0.0.1:1/", "https://10.0.0.1/", "https://169.254.169.254/latest/"} {
@@ -91,9 +91,9 @@ func TestRedirectsIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestAProxyOfOnesOwnHoldsNobodyUp tests that whoever brings a proxy makes only
+// TestRateLimit_SeparatesProxies tests that whoever brings a proxy makes only
 // those wait who come through it: its answers may be its own.
-func TestAProxyOfOnesOwnHoldsNobodyUp(t *testing.T) {
+func TestRateLimit_SeparatesProxies(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -16,9 +16,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestReferrersByTag tests registries without the API: they are not asked for
+// TestReferrers_FallBackToTag tests registries without the API: they are not asked for
 // it again each time, but after a while.
-func TestReferrersByTag(t *testing.T) {
+func TestReferrers_FallBackToTag(t *testing.T) {
 	reg := registrytest.Start(t)
 	subject := reg.Push(t, "app", "1.0.0")
 	c, img := newTestClient(t), parse(t, reg.Image("app"))
@@ -42,7 +42,7 @@ func TestReferrersByTag(t *testing.T) {
 	check([]Referrer{referrer}, 1)
 }
 
-func TestReferrersByPages(t *testing.T) {
+func TestReferrers_FollowPages(t *testing.T) {
 	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	subject := reg.Push(t, "app", "1.0.0")
@@ -58,9 +58,9 @@ func TestReferrersByPages(t *testing.T) {
 	g.Expect(newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})).To(BeComparableTo([]Referrer{{Digest: "d1"}, {Digest: "d2"}}))
 }
 
-// TestReferrerErrors tests that a list which can't be read is never taken for
+// TestReferrers_ReturnErrorIfUnreadable tests that a list which can't be read is never taken for
 // an empty one.
-func TestReferrerErrors(t *testing.T) {
+func TestReferrers_ReturnErrorIfUnreadable(t *testing.T) {
 	endless := func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", indexType)
 		w.Header().Set("Link", fmt.Sprintf(`<%s?page=more>; rel="next"`, req.URL.Path))
@@ -108,10 +108,10 @@ func TestReferrerErrors(t *testing.T) {
 	}
 }
 
-// TestReferrers_AbsentAPI tests the ways in which registries lack the API for
+// TestReferrers_TolerateMissingAPI tests the ways in which registries lack the API for
 // referrers, or the index under the tag (cases 5, 6 and 7): each lists what the
 // tag holds, or nothing, and is no failure.
-func TestReferrers_AbsentAPI(t *testing.T) {
+func TestReferrers_TolerateMissingAPI(t *testing.T) {
 	image := func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if strings.Contains(req.URL.Path, "/manifests/sha256-") { // GitLab: oras-go#1396
 			req.URL.Path = strings.Replace(req.URL.Path, "sha256-", "sha256:", 1)

@@ -12,10 +12,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
-// TestRepository_BlockedCredentialsHoldUpNoOtherOperation tests that an operation ends
+// TestRepository_DoesNotBlockOnSlowCredentials tests that an operation ends
 // with its own context while another one reads the credentials, be it canceled before
 // or while it waits, and that the first one is not disturbed.
-func TestRepository_BlockedCredentialsHoldUpNoOtherOperation(t *testing.T) {
+func TestRepository_DoesNotBlockOnSlowCredentials(t *testing.T) {
 	checkGoroutines(t)
 	_, img := start(t)
 	reading, goOn := make(chan struct{}), make(chan struct{})
@@ -41,9 +41,9 @@ func TestRepository_BlockedCredentialsHoldUpNoOtherOperation(t *testing.T) {
 	repo.Close()
 }
 
-// TestRepository_CredentialsThatPanicLeaveNothingBehind tests that a panic in Auth ends
+// TestRepository_ReleasesLimiterOnPanic tests that a panic in Auth ends
 // neither in a lock that is held nor in an admission that no Close ends.
-func TestRepository_CredentialsThatPanicLeaveNothingBehind(t *testing.T) {
+func TestRepository_ReleasesLimiterOnPanic(t *testing.T) {
 	_, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
 	func() {

@@ -161,9 +161,9 @@ var lureHosts = []string{
 	"[::1]", "127.0.0.1", "169.254.169.254", "10.0.0.1", "[fe80::1]", "0.0.0.0", "2130706433", "", ":", ":443", "localhost", "LOCALHOST:443", "a.localhost",
 }
 
-// TestWhoIsShownSecrets tests that neither a registry, nor its token server, nor
+// TestSecrets_AreNotSentToOtherHosts tests that neither a registry, nor its token server, nor
 // anybody that they point at, gets a secret shown to somebody else.
-func TestWhoIsShownSecrets(t *testing.T) {
+func TestSecrets_AreNotSentToOtherHosts(t *testing.T) {
 	for place := range lureCount {
 		for _, host := range lureHosts {
 			for _, scheme := range []string{"https://", "http://", "//", "HTTPS://", "https:/", "https:"} {
@@ -174,8 +174,8 @@ func TestWhoIsShownSecrets(t *testing.T) {
 	}
 }
 
-// FuzzWhoIsShownSecrets is TestWhoIsShownSecrets for whatever there is.
-func FuzzWhoIsShownSecrets(f *testing.F) {
+// FuzzSecrets is TestSecrets_AreNotSentToOtherHosts for whatever there is.
+func FuzzSecrets(f *testing.F) {
 	for i, host := range lureHosts {
 		f.Add(i, "https://"+host+"/v2/", i%2 == 0)
 	}

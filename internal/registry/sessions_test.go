@@ -48,7 +48,7 @@ func via(key string, config *tls.Config, proxy *url.URL) AuthOptions {
 	return AuthOptions{Transport: transport.Config{Key: key, TLS: config, Proxy: proxy}}
 }
 
-func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
+func TestTransport_IsSeparatePerConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTLS())
 	c := newTestClient(t)
@@ -75,9 +75,9 @@ func TestRoutesHaveTransportsOfTheirOwn(t *testing.T) {
 	g.Expect(proxied).To(ContainElement("http://10.1.2.3:5000/v2/"), "the proxy saw")
 }
 
-// TestDroppedRoutesCutNobody tests that a transport which is dropped ends the
+// TestTransport_FinishesRequestsIfDropped tests that a transport which is dropped ends the
 // requests that are under way well, and keeps no connection after them.
-func TestDroppedRoutesCutNobody(t *testing.T) {
+func TestTransport_FinishesRequestsIfDropped(t *testing.T) {
 	g := NewWithT(t)
 	checkGoroutines(t)
 	reg, img := start(t)
@@ -103,7 +103,7 @@ func TestDroppedRoutesCutNobody(t *testing.T) {
 	g.Expect(<-done).To(Succeed())
 }
 
-func TestRepository_IsAdmittedOnce(t *testing.T) {
+func TestRepository_AcquiresLimiterOnce(t *testing.T) {
 	g := NewWithT(t)
 	_, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
@@ -130,7 +130,7 @@ func TestRepository_IsAdmittedOnce(t *testing.T) {
 	g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
 }
 
-func TestMetrics(t *testing.T) {
+func TestMetrics_CountRequestsByOutcome(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	registerer := prometheus.NewRegistry()

@@ -29,9 +29,9 @@ func numbered(n int) []string {
 	return tags
 }
 
-// TestPageSizes tests that all pages are read, of registries that respect, cap, refuse
+// TestListTags_AdaptsToPageSize tests that all pages are read, of registries that respect, cap, refuse
 // or ignore the page size, and that what is learned of them is not asked again.
-func TestPageSizes(t *testing.T) {
+func TestListTags_AdaptsToPageSize(t *testing.T) {
 	refuse := func(limit, code int) registrytest.Fault {
 		return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 			if n, err := strconv.Atoi(req.URL.Query().Get("n")); err == nil && n > limit {
@@ -92,7 +92,7 @@ func TestPageSizes(t *testing.T) {
 	}
 }
 
-func TestProgressIsTold(t *testing.T) {
+func TestListTags_ReportsProgress(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
 	reg.PushTags(t, "app", numbered(2500)...) // next to the two that it has
@@ -102,7 +102,7 @@ func TestProgressIsTold(t *testing.T) {
 	g.Expect(told).To(BeComparableTo([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}))
 }
 
-func TestListTagsOfOddPages(t *testing.T) {
+func TestListTags_AcceptsUnusualPages(t *testing.T) {
 	cases := map[string]struct {
 		reason, body string
 		want         []string
@@ -123,9 +123,9 @@ func TestListTagsOfOddPages(t *testing.T) {
 	}
 }
 
-// TestListTagsIsNeverPartial tests that a list that can't be read to its end
+// TestListTags_ReturnsErrorIfIncomplete tests that a list that can't be read to its end
 // is an error, although its first page was fine.
-func TestListTagsIsNeverPartial(t *testing.T) {
+func TestListTags_ReturnsErrorIfIncomplete(t *testing.T) {
 	tight := Limits{BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 50_000, ListBytes: 1 << 20}
 	limit := func(change func(*Limits)) Limits { l := tight; change(&l); return l }
 	link := func(value string) registrytest.Fault { return registrytest.SetHeader("Link", value) }
@@ -170,8 +170,8 @@ func checkFresh(t *testing.T, c *testClient, img image.Name, tags []string) {
 	g.Expect(tags).To(BeComparableTo(fresh.Tags), "a list that is compared has other tags than one that is not")
 }
 
-// TestKnownLists lists twice, and changes the repository in between.
-func TestKnownLists(t *testing.T) {
+// TestList_DetectsUnchangedTags lists twice, and changes the repository in between.
+func TestList_DetectsUnchangedTags(t *testing.T) {
 	dropLinks := func(reg *registrytest.Registry) {
 		reg.Inject(registrytest.Tags, registrytest.DropHeader("Link"))
 	}
@@ -259,7 +259,7 @@ func FuzzPlainStrings(f *testing.F) {
 	})
 }
 
-func TestPlainStringsReadsPlainStrings(t *testing.T) {
+func TestPlainStrings_ParsesArrays(t *testing.T) {
 	g := NewWithT(t)
 	for array, want := range map[string][]string{`[]`: {}, `["a"]`: {"a"}, "[ \"a\" ,\n\t\"\" ]": {"a", ""}} {
 		got, plain := plainStrings([]byte(array))
@@ -268,9 +268,9 @@ func TestPlainStringsReadsPlainStrings(t *testing.T) {
 	}
 }
 
-// TestNamesAreDistinct compares names with the obvious way, for lists that
+// TestTagSet_RemovesDuplicates compares names with the obvious way, for lists that
 // ascend, or not, or from some page on no more.
-func TestNamesAreDistinct(t *testing.T) {
+func TestTagSet_RemovesDuplicates(t *testing.T) {
 	g := NewWithT(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {

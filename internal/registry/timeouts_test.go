@@ -115,9 +115,9 @@ func silentProxy(scheme string) func(*testing.T, image.Name) AuthOptions {
 	}
 }
 
-// TestTheTimeoutSpansEverything tests that wherever an operation is kept waiting,
+// TestTimeout_BoundsEveryOperation tests that wherever an operation is kept waiting,
 // it ends when its time is over, and nothing is left of it.
-func TestTheTimeoutSpansEverything(t *testing.T) {
+func TestTimeout_BoundsEveryOperation(t *testing.T) {
 	const patience = 150 * time.Millisecond
 	checkGoroutines(t)
 	for name, tc := range hangs {
@@ -171,9 +171,9 @@ func (deaf) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...c
 	return ctx.Err()
 }
 
-// TestTheTimeoutSpansSecrets tests that a Secret or ServiceAccount that can't be
+// TestTimeout_BoundsReadingSecrets tests that a Secret or ServiceAccount that can't be
 // read in time ends an operation.
-func TestTheTimeoutSpansSecrets(t *testing.T) {
+func TestTimeout_BoundsReadingSecrets(t *testing.T) {
 	for name, spec := range map[string]func(*v1.ImageRepositorySpec){
 		"Secret":         func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("a") },
 		"Certificates":   func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("a") },

@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-func TestOf(t *testing.T) {
+func TestKeyOf_DefaultsToPolicyNamespace(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}}
 	policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "app"}
@@ -29,7 +29,7 @@ func TestOf(t *testing.T) {
 	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
 }
 
-func TestAdmits(t *testing.T) {
+func TestAllowsNamespace_MatchesAccessFromSelectors(t *testing.T) {
 	g := NewWithT(t)
 	team := &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
 	g.Expect(repository.AllowsNamespace(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
@@ -39,7 +39,7 @@ func TestAdmits(t *testing.T) {
 	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
 }
 
-func TestDoubtful(t *testing.T) {
+func TestNeedsConfirmation_ReportsUnlistedCurrentTag(t *testing.T) {
 	const img = "registry.example.com/app"
 	rule, err := selection.Compile(&v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "1.x"}}})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())

@@ -39,7 +39,7 @@ var triggers = []struct {
 	{IntervalElapsed, func(f *State) { f.Now = f.LastScan.Add(f.Interval) }},
 }
 
-func TestDecideWaits(t *testing.T) {
+func TestDecide_WaitsForInterval(t *testing.T) {
 	g := NewWithT(t)
 	decision := Decide(upToDate())
 	_, due := decision.Due()
@@ -47,7 +47,7 @@ func TestDecideWaits(t *testing.T) {
 	g.Expect(decision.Wait()).To(Equal(6 * time.Minute))
 }
 
-func TestDecideByEachTrigger(t *testing.T) {
+func TestDecide_ReturnsEachTrigger(t *testing.T) {
 	for _, trigger := range triggers {
 		t.Run(string(trigger.reason), func(t *testing.T) {
 			facts := upToDate()
@@ -60,7 +60,7 @@ func TestDecideByEachTrigger(t *testing.T) {
 	}
 }
 
-func TestDecideOrder(t *testing.T) {
+func TestDecide_TriggersInOrder(t *testing.T) {
 	for i, first := range triggers {
 		for _, second := range triggers[i+1:] {
 			facts := upToDate()
@@ -72,7 +72,7 @@ func TestDecideOrder(t *testing.T) {
 	}
 }
 
-func TestRemainingIsBoundedByTheInterval(t *testing.T) {
+func TestRemaining_IsBoundedByInterval(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Remaining(noon, time.Minute, noon.Add(20*time.Second))).To(Equal(40 * time.Second))
 	g.Expect(Remaining(noon, time.Minute, noon.Add(2*time.Minute))).To(BeNumerically("<", 0))
@@ -80,7 +80,7 @@ func TestRemainingIsBoundedByTheInterval(t *testing.T) {
 		"a last scan in the future, by a wrong clock, must not stop scans for a day")
 }
 
-func TestSpread(t *testing.T) {
+func TestSpread_IsStableAndUniform(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Spread(time.Hour, 0, "seed")).To(Equal(time.Hour))
 	g.Expect(Spread(time.Hour, 10, "seed")).To(Equal(Spread(time.Hour, 10, "seed")), "the same after a restart")

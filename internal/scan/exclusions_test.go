@@ -12,9 +12,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestExclusionsMatchAsTheirExpressions compares the short cut for endings with
+// TestExclusions_SuffixMatchesLikeExpression compares the short cut for endings with
 // the expressions themselves.
-func TestExclusionsMatchAsTheirExpressions(t *testing.T) {
+func TestExclusions_SuffixMatchesLikeExpression(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{
 		"", "a", ".sig", "sig", "xsig", "1.0.sig", "1.0.SIG", "1.0.sig.att", "sha256-ab.sig", ".sig.sig", "a.sigb", "1.0.att", "x.sig-1", ".", "g",
@@ -37,13 +37,13 @@ func TestExclusionsMatchAsTheirExpressions(t *testing.T) {
 	g.Expect(short).To(BeNumerically(">=", 6), "only")
 }
 
-func TestInvalidExclusionIsNamed(t *testing.T) {
+func TestCompileExclusions_ErrorNamesItem(t *testing.T) {
 	_, err := CompileExclusions([]string{"a", "(b"})
 	const want = `invalid spec.exclusionList[1] "(b": correct the regular expression: error parsing regexp: missing closing ): ` + "`(b`"
 	NewWithT(t).Expect(err).To(MatchError(want))
 }
 
-func TestMatch_ReturnsTheFirstItemThatMatches(t *testing.T) {
+func TestMatch_ReturnsFirstMatchingItem(t *testing.T) {
 	exclusions, err := CompileExclusions([]string{`^.*\.sig$`, "debug", "1"})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	if item, excluded := exclusions.Match("1-debug"); item != 1 || !excluded {
@@ -54,9 +54,9 @@ func TestMatch_ReturnsTheFirstItemThatMatches(t *testing.T) {
 	}
 }
 
-// TestWorstExclusionsTakeBoundedMemory tests the most and longest expressions that
+// TestCompileExclusions_BoundsMemory tests the most and longest expressions that
 // are admitted.
-func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
+func TestCompileExclusions_BoundsMemory(t *testing.T) {
 	g := NewWithT(t)
 	for name, tc := range map[string]struct {
 		item    string
@@ -78,9 +78,9 @@ func TestWorstExclusionsTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestExclusions_LeaveReferrersOut stands for signatures and attestations that a list of the
+// TestExclusions_OmitReferrerTags stands for signatures and attestations that a list of the
 // user's own lets through: with the default list, another one, or none.
-func TestExclusions_LeaveReferrersOut(t *testing.T) {
+func TestExclusions_OmitReferrerTags(t *testing.T) {
 	g := NewWithT(t)
 	digest := "sha256-" + strings.Repeat("0a", 32)
 	tags := []string{"1.0.0", digest, digest + ".att", digest + ".sbom", digest + ".sig", digest + "0", "sha256-abc"}

@@ -13,7 +13,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestHeldTagsOfTheLastScan(t *testing.T) {
+func TestStored_MatchesLastScan(t *testing.T) {
 	for _, tt := range []struct {
 		reason   string
 		held     Stored
@@ -39,7 +39,7 @@ func TestHeldTagsOfTheLastScan(t *testing.T) {
 	}
 }
 
-func TestFactsOf(t *testing.T) {
+func TestStateOf_CopiesSpecAndStatus(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1_000, 0)
 	repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "ghcr.io/org/app", ExclusionList: []string{"a"}}}

@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestNextSortsAndDropsDuplicates(t *testing.T) {
+func TestNext_SortsAndRemovesDuplicates(t *testing.T) {
 	g := NewWithT(t)
 	in := []string{"b", "a", "b", "B"}
 	got := Next(Snapshot{}, "image", in, noon)
@@ -21,7 +21,7 @@ func TestNextSortsAndDropsDuplicates(t *testing.T) {
 	g.Expect(got.Image).To(Equal("image"))
 }
 
-func TestNextKeepsWhenTagsWereFirstSeen(t *testing.T) {
+func TestNext_KeepsFirstSeenTimes(t *testing.T) {
 	g := NewWithT(t)
 	first := Next(Snapshot{}, "image", []string{"b", "d"}, noon)
 	later := noon.Add(time.Hour)
@@ -35,7 +35,7 @@ func TestNextKeepsWhenTagsWereFirstSeen(t *testing.T) {
 	g.Expect(other.Since).To(Equal(later.Unix()))
 }
 
-func TestRevision(t *testing.T) {
+func TestRevision_DependsOnTagsOnly(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{"1.0.0", "1.0.1", "latest"}
 	revision := Next(Snapshot{}, "a", tags, noon).Revision()
@@ -50,7 +50,7 @@ func TestRevision(t *testing.T) {
 	g.Expect(revision).To(MatchRegexp("^sha256:[0-9a-f]{64}$"))
 }
 
-func TestHasAndLatest(t *testing.T) {
+func TestSnapshot_ReturnsLatestTags(t *testing.T) {
 	g := NewWithT(t)
 	s := Next(Snapshot{}, "a", []string{"1", "2", "10"}, noon)
 	g.Expect(s.Has("10")).To(BeTrue())
@@ -61,7 +61,7 @@ func TestHasAndLatest(t *testing.T) {
 	g.Expect(slices.IsSorted(s.Tags)).To(BeTrue(), "Latest changes nothing")
 }
 
-func TestEqual(t *testing.T) {
+func TestEqual_ComparesTagsAndImage(t *testing.T) {
 	g := NewWithT(t)
 	a := Next(Snapshot{}, "a", []string{"1", "2"}, noon)
 	g.Expect(a.Equal(Next(a, "a", []string{"2", "1"}, noon.Add(time.Hour)))).To(BeTrue(), "nothing changed")

@@ -73,7 +73,7 @@ func checkAdmission(t *testing.T, rules []admissionRule, text string) {
 var rangePieces = []string{"1", "1.2", "1.2.3", "v1.2", "x", "1.x", "1.*.2", "1.2-rc.1", "1.2.3-0+b.1", "1+b", " - ", "-", " ", ",", " , ", "\t", "||", " || ", "|",
 	">", ">=", "=>", "<", "<=", "=<", "=", "!=", "~", "~>", "^", "&&", ".", "latest"}
 
-func TestAdmissionLetsValidRangesIn(t *testing.T) {
+func TestAdmission_AcceptsValidRanges(t *testing.T) {
 	rules := admissionRules(t)
 	for _, text := range oddRanges {
 		checkAdmission(t, rules, text)
@@ -92,7 +92,7 @@ func TestAdmissionLetsValidRangesIn(t *testing.T) {
 	}
 }
 
-func TestAdmissionKeepsInvalidRangesOut(t *testing.T) {
+func TestAdmission_RejectsInvalidRanges(t *testing.T) {
 	for _, rule := range admissionRules(t) {
 		for _, text := range []string{"", "latest", ">>1", "1.2.3.4", "1 ||", "|| 1", "1 | 2", ">=1 && <2", "^", "1.2.", "(1)"} {
 			NewWithT(t).Expect(rule.admits(text)).To(BeFalse(), "the CRD lets the range %q in, which Compile rejects", text)

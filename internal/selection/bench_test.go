@@ -132,10 +132,10 @@ func secondsPerCall(call func()) float64 {
 	return fastest
 }
 
-// TestSelectAllocates holds what does not depend on the machine: Select allocates
+// TestSelect_BoundsAllocations holds what does not depend on the machine: Select allocates
 // nothing for the tags it passes by, and asks for the range best version first and
 // only until one is admitted. To ask takes ten allocations.
-func TestSelectAllocates(t *testing.T) {
+func TestSelect_BoundsAllocations(t *testing.T) {
 	versions, numbers := generated(10_000)
 	for _, tt := range []struct {
 		reason string

@@ -11,7 +11,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestCompileRejects(t *testing.T) {
+func TestCompile_RejectsInvalidPolicies(t *testing.T) {
 	tests := []struct {
 		reason string
 		choice v1.ImagePolicyChoice
@@ -109,7 +109,7 @@ func TestCompileRejects(t *testing.T) {
 	}
 }
 
-func TestCompileAccepts(t *testing.T) {
+func TestCompile_DescribesRule(t *testing.T) {
 	tests := []struct {
 		reason string
 		choice v1.ImagePolicyChoice

@@ -103,7 +103,7 @@ func randomPolicy(rnd *rand.Rand, tags []string) policy {
 	return p
 }
 
-func TestRealListsAgreeWithReference(t *testing.T) {
+func TestRanking_MatchesReferenceOnRealTags(t *testing.T) {
 	const policiesPerList = 40
 	for _, image := range realLists {
 		t.Run(image, func(t *testing.T) {

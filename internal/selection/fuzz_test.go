@@ -48,8 +48,8 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// FuzzJudge: whatever tags there are, all answers agree.
-func FuzzJudge(f *testing.F) {
+// FuzzEvaluate: whatever tags there are, all answers agree.
+func FuzzEvaluate(f *testing.F) {
 	rules := []*Rule{
 		compiled(f, semVer("*"), nil),
 		compiled(f, semVer(">=1.2.3-0 <3 || ~4.5"), nil),

@@ -31,7 +31,7 @@ func known(times map[string]int64) Times {
 	}
 }
 
-func TestNewest(t *testing.T) {
+func TestNewest_RanksByTime(t *testing.T) {
 	g := NewWithT(t)
 	rule, err := Compile(&v1.ImagePolicySpec{Policy: newest(v1.TimeCreated), FilterTags: &v1.TagFilter{Pattern: "^main-"}, Exclude: []string{"main-d"}})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -62,7 +62,7 @@ func TestNewest(t *testing.T) {
 	g.Expect(found).To(BeFalse(), "the rule itself knows no times, whoever was provided with some")
 }
 
-func TestNewestNeedsAKnownTimeSource(t *testing.T) {
+func TestNewest_RejectsUnknownTimeSource(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		spec v1.ImagePolicySpec
@@ -82,7 +82,7 @@ func TestNewestNeedsAKnownTimeSource(t *testing.T) {
 	}
 }
 
-func TestOnlyNewestNeedsTimes(t *testing.T) {
+func TestTimes_IsEmptyForOtherPolicies(t *testing.T) {
 	g := NewWithT(t)
 	rule, err := compileParts(v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}, nil)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -90,9 +90,9 @@ func TestOnlyNewestNeedsTimes(t *testing.T) {
 	g.Expect(rule.WithTimes(known(nil))).To(BeIdenticalTo(rule))
 }
 
-// TestHeldBackTagsAreAsIfNotThere tests, for every kind of policy, that holding
+// TestExclude_SelectsAsIfTagsWereAbsent tests, for every kind of policy, that holding
 // tags back selects what would be selected if they were not listed.
-func TestHeldBackTagsAreAsIfNotThere(t *testing.T) {
+func TestExclude_SelectsAsIfTagsWereAbsent(t *testing.T) {
 	tags := []string{"1.0.0", "1.2.0", "2.0.0", "2", "10", "3.0.0-rc.1", "main", "zeta"}
 	for _, policy := range []v1.ImagePolicyChoice{
 		{SemVer: &v1.SemVerPolicy{Range: "*"}}, {Numerical: &v1.NumericalPolicy{}}, {Numerical: &v1.NumericalPolicy{Order: "desc"}},

@@ -49,7 +49,7 @@ func randomNumber(rnd *rand.Rand) string {
 	return text + []string{"", "", "", "", "e1", "E-2", ".", "x"}[rnd.IntN(8)]
 }
 
-func TestNumbersAgreeWithReference(t *testing.T) {
+func TestNumber_MatchesReference(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	for range 100_000 {
 		checkNumbers(t, randomNumber(rnd), randomNumber(rnd))

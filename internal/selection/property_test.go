@@ -52,7 +52,7 @@ func ask(rule *Rule, tags []string) answer {
 	return answer{Choice: choice, Found: found}
 }
 
-func TestOrderOfTagsDoesNotMatter(t *testing.T) {
+func TestSelect_IgnoresOrderOfTags(t *testing.T) {
 	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
 		g := NewWithT(t)
 		selected, explained := ask(rule, tags), rule.Explain(tags)
@@ -64,7 +64,7 @@ func TestOrderOfTagsDoesNotMatter(t *testing.T) {
 	})
 }
 
-func TestAnswersAgree(t *testing.T) {
+func TestExplain_MatchesSelectRankingAndEvaluate(t *testing.T) {
 	property(t, func(t *testing.T, _ *rand.Rand, rule *Rule, tags []string) {
 		g := NewWithT(t)
 		explained := rule.Explain(tags)
@@ -98,7 +98,7 @@ func checkRejected(t *testing.T, rule *Rule, tags []string, explained Explanatio
 	g.Expect(slices.Compact(slices.Sorted(slices.Values(tags)))).To(HaveLen(len(explained.Ranked)+len(explained.Rejected)), "Explain tells of each tag")
 }
 
-func TestPartsDoNotMatter(t *testing.T) {
+func TestAccumulator_MatchesSelect(t *testing.T) {
 	property(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
 		want := ask(rule, tags)
 		for _, size := range []int{1, 2, 1 + rnd.IntN(50), len(tags)} {

@@ -54,7 +54,7 @@ var imageTags = map[string]string{
 	"zz-sha256-" + hex64[1:] + "0.sig.tar": "a suffix in the midst",
 }
 
-func TestIsReferrerTag_TellsThemFromTagsOfImages(t *testing.T) {
+func TestIsReferrerTag_DistinguishesReferrersFromImages(t *testing.T) {
 	g := NewWithT(t)
 	for tag, reason := range referrerTags {
 		g.Expect(IsReferrerTag(tag)).To(BeTrue(), "%s (%s) is one", tag, reason)
@@ -82,9 +82,9 @@ func everyPolicy(tb testing.TB) map[string]*Rule {
 	}
 }
 
-// TestReferrerTags_AreAsIfNotThere stands for attestations that are selected (flux2#5643,
+// TestReferrerTags_AreIgnored stands for attestations that are selected (flux2#5643,
 // source-controller#1961): by each kind of policy, of a snapshot that still has them.
-func TestReferrerTags_AreAsIfNotThere(t *testing.T) {
+func TestReferrerTags_AreIgnored(t *testing.T) {
 	var images, all []string
 	for tag := range imageTags {
 		images = append(images, tag)

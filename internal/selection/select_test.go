@@ -12,7 +12,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestRanking(t *testing.T) {
+func TestRanking_OrdersBestFirst(t *testing.T) {
 	tests := []struct {
 		reason string
 		choice v1.ImagePolicyChoice
@@ -72,7 +72,7 @@ func TestRanking(t *testing.T) {
 	}
 }
 
-func TestRankingStopsAndStartsAgain(t *testing.T) {
+func TestRanking_CanBeStoppedAndRestarted(t *testing.T) {
 	ranking := compiled(t, numerical("asc"), nil).Ranking([]string{"2", "1", "3"})
 	for _, limit := range []int{1, 2, 3, 1} {
 		var got []string
@@ -85,7 +85,7 @@ func TestRankingStopsAndStartsAgain(t *testing.T) {
 	}
 }
 
-func TestCompare(t *testing.T) {
+func TestCompare_RanksCandidatesAboveRejectedTags(t *testing.T) {
 	tests := []struct {
 		reason string
 		choice v1.ImagePolicyChoice
@@ -108,7 +108,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestPrecedence(t *testing.T) {
+func TestPrecedence_ExplainsOrder(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		rule   *Rule

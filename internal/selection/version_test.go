@@ -59,7 +59,7 @@ func checkPrecedence(t *testing.T, a, b string) {
 	}
 }
 
-func TestVersionsAgreeWithMasterminds(t *testing.T) {
+func TestVersion_MatchesMasterminds(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
 		checkPrecedence(t, randomVersion(rnd), randomVersion(rnd))
@@ -98,7 +98,7 @@ func checkRange(t *testing.T, r byVersion, key string) {
 	}
 }
 
-func TestOddRangesAgreeWithMasterminds(t *testing.T) {
+func TestRange_MatchesMasterminds(t *testing.T) {
 	for _, text := range oddRanges {
 		r, err := compileRange(text)
 		if err != nil {

@@ -47,9 +47,9 @@ func situations(t *testing.T) map[string]func(*scene) Rule {
 	}
 }
 
-// TestNoFailureIsAnAnswer tests each failure of a registry in each request of a
+// TestVerify_ReturnsErrorOnRegistryFailure tests each failure of a registry in each request of a
 // verification: it never makes an image pass, and never has one rejected.
-func TestNoFailureIsAnAnswer(t *testing.T) {
+func TestVerify_ReturnsErrorOnRegistryFailure(t *testing.T) {
 	faults := map[string]func(*registrytest.Registry) registrytest.Fault{
 		"500": func(*registrytest.Registry) registrytest.Fault { return registrytest.Status(500, "") },
 		"502": func(*registrytest.Registry) registrytest.Fault { return registrytest.Status(502, "<html>") },
@@ -148,9 +148,9 @@ func (s *scene) checkFailure(t *testing.T, rule Rule, nth int, fault registrytes
 	}
 }
 
-// TestMissingPartsAreNoAnswer tests signatures of which the registry lacks a part
+// TestVerify_ReturnsErrorIfSignatureIsIncomplete tests signatures of which the registry lacks a part
 // that it says it has: that is the registry's fault, until another one passes.
-func TestMissingPartsAreNoAnswer(t *testing.T) {
+func TestVerify_ReturnsErrorIfSignatureIsIncomplete(t *testing.T) {
 	key := signaturetest.NewKey(t, "ecdsa")
 	s := newScene(t)
 	signed := s.pushBundle(t, key.Bundle(t, statement(s.app)))

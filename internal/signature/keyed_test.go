@@ -13,9 +13,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// TestSignedByKey tests signatures by keys of each kind in each format, and what
+// TestKeyed_AcceptsSignatures tests signatures by keys of each kind in each format, and what
 // they cost: the first one, and the next one of the same rule.
-func TestSignedByKey(t *testing.T) {
+func TestKeyed_AcceptsSignatures(t *testing.T) {
 	legacy := func(t *testing.T, s *scene, key signaturetest.Key) {
 		s.pushSignatures(t, key.Sign(t, signaturetest.Payload(s.app.Digest)))
 	}
@@ -64,17 +64,17 @@ func TestSignedByKey(t *testing.T) {
 	}
 }
 
-// TestHashesOfCurves tests keys whose curve is larger than SHA-256, with which
+// TestKeyed_AcceptsLongerHashes tests keys whose curve is larger than SHA-256, with which
 // newer versions of cosign use a longer hash.
-func TestHashesOfCurves(t *testing.T) {
+func TestKeyed_AcceptsLongerHashes(t *testing.T) {
 	s, key := newScene(t, registrytest.WithReferrers()), signaturetest.NewKey(t, "ecdsa384")
 	s.pushBundle(t, key.BundleByHash(t, signaturetest.Statement(s.app.Digest, signaturetest.SignPredicate), crypto.SHA384))
 	NewWithT(t).Expect(s.verify(t, s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": key})))).To(HaveField("Passed()", BeTrue()))
 }
 
-// TestOneOfSeveralSignaturesIsEnough tests images that others signed too, and
+// TestKeyed_RequiresOneValidSignature tests images that others signed too, and
 // that one payload of several signatures is fetched once.
-func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
+func TestKeyed_RequiresOneValidSignature(t *testing.T) {
 	s, key := newScene(t), signaturetest.NewKey(t, "ecdsa")
 	payload := signaturetest.Payload(s.app.Digest)
 	s.pushSignatures(t,
@@ -87,8 +87,8 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 	NewWithT(t).Expect(s.reg.Count(registrytest.Blob)).To(Equal(1), "the payload was fetched")
 }
 
-// TestLegacyAttacks tests legacy signatures that must not let the image pass.
-func TestLegacyAttacks(t *testing.T) {
+// TestLegacy_RejectsAttacks tests legacy signatures that must not let the image pass.
+func TestLegacy_RejectsAttacks(t *testing.T) {
 	key, wrong := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ecdsa")
 	cases := map[string]attack{
 		"None":     {reason: "nobody signed", attack: func(*testing.T, *scene) {}, want: "it has no cosign signature"},
@@ -143,8 +143,8 @@ func (s *scene) pushRaw(t *testing.T, manifest string) {
 	s.reg.PushManifest(t, "app", signaturetest.SignatureTag(s.app.Digest), signaturetest.ManifestType, []byte(manifest))
 }
 
-// TestBundleAttacks tests bundles that must not let the image pass.
-func TestBundleAttacks(t *testing.T) {
+// TestBundle_RejectsAttacks tests bundles that must not let the image pass.
+func TestBundle_RejectsAttacks(t *testing.T) {
 	key, wrong, edwards := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ed25519")
 	const bundleType = signaturetest.BundleType
 	cases := map[string]attack{

@@ -18,8 +18,8 @@ import (
 // minutes from now.
 const logged = 5 * time.Minute
 
-// TestSignedByIdentity tests keyless signatures in both formats.
-func TestSignedByIdentity(t *testing.T) {
+// TestKeyless_AcceptsSignatures tests keyless signatures in both formats.
+func TestKeyless_AcceptsSignatures(t *testing.T) {
 	sigstore := signaturetest.NewSigstore(t)
 	formats := map[string]func(*testing.T, *scene){
 		"Legacy": func(t *testing.T, s *scene) {
@@ -43,9 +43,9 @@ func TestSignedByIdentity(t *testing.T) {
 	}
 }
 
-// TestIdentityExpressions tests how expressions match: as in Flux and cosign they
+// TestKeyless_MatchesIdentityExpressions tests how expressions match: as in Flux and cosign they
 // match a part, unless they are anchored.
-func TestIdentityExpressions(t *testing.T) {
+func TestKeyless_MatchesIdentityExpressions(t *testing.T) {
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	s.pushBundle(t, sigstore.Bundle(t, subjectName, issuerName, statement(s.app), logged))
 	cases := map[string]struct {
@@ -73,8 +73,8 @@ func TestIdentityExpressions(t *testing.T) {
 	}
 }
 
-// TestKeylessAttacks tests keyless signatures that must not let the image pass.
-func TestKeylessAttacks(t *testing.T) {
+// TestKeyless_RejectsAttacks tests keyless signatures that must not let the image pass.
+func TestKeyless_RejectsAttacks(t *testing.T) {
 	sigstore, stranger := signaturetest.NewSigstore(t), signaturetest.NewSigstore(t)
 	key := signaturetest.NewKey(t, "ecdsa")
 	legacy := func(t *testing.T, of signaturetest.Descriptor, in time.Duration) signaturetest.Signature {
@@ -151,9 +151,9 @@ func TestKeylessAttacks(t *testing.T) {
 	checkAttacks(t, cases, identities(t, sigstore), 6)
 }
 
-// TestWhatTrustedRootsDemand tests that a signature must show what the trusted
+// TestKeyless_RequiresEvidenceOfTrustedRoot tests that a signature must show what the trusted
 // root names someone for.
-func TestWhatTrustedRootsDemand(t *testing.T) {
+func TestKeyless_RequiresEvidenceOfTrustedRoot(t *testing.T) {
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	unlogged := signaturetest.Change(t, sigstore.Bundle(t, subjectName, issuerName, statement(s.app), logged), func(b map[string]any) {
 		delete(b["verificationMaterial"].(map[string]any), "tlogEntries")

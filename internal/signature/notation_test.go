@@ -32,7 +32,7 @@ func (s *scene) pushEnvelope(t testing.TB, envelope []byte) signaturetest.Descri
 	return signaturetest.PushEnvelope(t, s.reg, "app", s.app, envelope)
 }
 
-func TestSignedByNotation(t *testing.T) {
+func TestNotation_AcceptsSignatures(t *testing.T) {
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
 	strict := signaturetest.TrustPolicy(t, "strict", "*")
 	type counts = map[registrytest.Kind]int
@@ -63,9 +63,9 @@ func TestSignedByNotation(t *testing.T) {
 	}
 }
 
-// TestNotationAttacks tests signatures of notation that must not let the image
+// TestNotation_RejectsAttacks tests signatures of notation that must not let the image
 // pass, by each level of trust policies.
-func TestNotationAttacks(t *testing.T) {
+func TestNotation_RejectsAttacks(t *testing.T) {
 	notary, stranger := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
 	cases := map[string]attack{
 		"None":     {reason: "nobody signed", attack: func(*testing.T, *scene) {}, want: "it has no notation signature"},
@@ -100,9 +100,9 @@ func TestNotationAttacks(t *testing.T) {
 	}
 }
 
-// TestExpiredNotation tests that the expiry of a signature counts where the
+// TestNotation_RejectsExpiredSignatureIfStrict tests that the expiry of a signature counts where the
 // trust policy is strict.
-func TestExpiredNotation(t *testing.T) {
+func TestNotation_RejectsExpiredSignatureIfStrict(t *testing.T) {
 	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newScene(t, registrytest.WithReferrers())
 	s.pushEnvelope(t, notary.Sign(t, s.app, time.Second))
 	time.Sleep(1100 * time.Millisecond)
@@ -112,9 +112,9 @@ func TestExpiredNotation(t *testing.T) {
 	}
 }
 
-// TestExpiredCertificate tests a signature whose certificate has expired since,
+// TestNotation_RejectsExpiredCertificate tests a signature whose certificate has expired since,
 // and of which nobody says when it was made.
-func TestExpiredCertificate(t *testing.T) {
+func TestNotation_RejectsExpiredCertificate(t *testing.T) {
 	g := NewWithT(t)
 	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", ValidFor: 3 * time.Second}), newScene(t, registrytest.WithReferrers())
 	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
@@ -129,9 +129,9 @@ func TestExpiredCertificate(t *testing.T) {
 	}
 }
 
-// TestScopesOfTrustPolicies tests for which images a trust policy can let one
+// TestNotation_AppliesTrustPolicyScopes tests for which images a trust policy can let one
 // pass.
-func TestScopesOfTrustPolicies(t *testing.T) {
+func TestNotation_AppliesTrustPolicyScopes(t *testing.T) {
 	notary, s := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newScene(t, registrytest.WithReferrers())
 	s.pushEnvelope(t, notary.Sign(t, s.app, 0))
 	cases := map[string]struct {
@@ -158,9 +158,9 @@ func TestScopesOfTrustPolicies(t *testing.T) {
 	}
 }
 
-// TestRevocation tests that a server which can't say whether a certificate was
+// TestNotation_ReturnsErrorIfRevocationIsUnknown tests that a server which can't say whether a certificate was
 // revoked is no reason to reject, nor to pass, where that is demanded.
-func TestRevocation(t *testing.T) {
+func TestNotation_ReturnsErrorIfRevocationIsUnknown(t *testing.T) {
 	var asked int
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++

@@ -36,9 +36,9 @@ func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOpti
 	return public, &clock
 }
 
-// TestPublicRoot tests that the public root is downloaded when it is needed,
+// TestPublicRoot_DownloadsOnceADay tests that the public root is downloaded when it is needed,
 // once for everybody, and then once a day.
-func TestPublicRoot(t *testing.T) {
+func TestPublicRoot_DownloadsOnceADay(t *testing.T) {
 	g := NewWithT(t)
 	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
 	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
@@ -67,9 +67,9 @@ func TestPublicRoot(t *testing.T) {
 	g.Expect(mirror.Asked()).To(Equal(once), "requests were made on the next day")
 }
 
-// TestPublicRootFailures tests that a public root which can't be had, or not be
+// TestPublicRoot_LimitsRetriesAfterFailure tests that a public root which can't be had, or not be
 // trusted, is an error, and is not asked for by each candidate.
-func TestPublicRootFailures(t *testing.T) {
+func TestPublicRoot_LimitsRetriesAfterFailure(t *testing.T) {
 	trusted := signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{})
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
@@ -124,9 +124,9 @@ func TestPublicRootFailures(t *testing.T) {
 	}
 }
 
-// TestStalePublicRoot tests that a root which was had before is used for a while
+// TestPublicRoot_ServesStaleRootOnFailure tests that a root which was had before is used for a while
 // where no newer one can be had.
-func TestStalePublicRoot(t *testing.T) {
+func TestPublicRoot_ServesStaleRootOnFailure(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	public, clock := mirrored(t, mirror)
@@ -150,9 +150,9 @@ func TestStalePublicRoot(t *testing.T) {
 	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "it did not recover")
 }
 
-// TestPublicRootIsNotWaitedFor tests that a download lasts no longer than its
+// TestPublicRoot_StopsWithCaller tests that a download lasts no longer than its
 // caller, and that others may try then.
-func TestPublicRootIsNotWaitedFor(t *testing.T) {
+func TestPublicRoot_StopsWithCaller(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	public, _ := mirrored(t, mirror)
@@ -164,9 +164,9 @@ func TestPublicRootIsNotWaitedFor(t *testing.T) {
 	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "nobody else may try")
 }
 
-// TestFolderOfPublicRoot tests that what was downloaded is kept over restarts, and
+// TestPublicRoot_VerifiesCachedFolder tests that what was downloaded is kept over restarts, and
 // that nobody is trusted who can write to the folder.
-func TestFolderOfPublicRoot(t *testing.T) {
+func TestPublicRoot_VerifiesCachedFolder(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	server := httptest.NewServer(mirror)
@@ -182,8 +182,8 @@ func TestFolderOfPublicRoot(t *testing.T) {
 	g.Expect(NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context())).Error().To(HaveOccurred(), "the folder is believed whatever the anchor is")
 }
 
-// TestEmbeddedAnchor tests that the anchor of the public Sigstore is there.
-func TestEmbeddedAnchor(t *testing.T) {
+// TestPublicRoot_EmbedsAnchor tests that the anchor of the public Sigstore is there.
+func TestPublicRoot_EmbedsAnchor(t *testing.T) {
 	if public := NewPublicRoot(); !bytes.Contains(public.anchor(), []byte(`"root"`)) || !strings.HasPrefix(public.mirror, "https://") {
 		t.Errorf("the mirror is %s, of the anchor %.60s", public.mirror, public.anchor())
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// TestInvalidRules tests that rules which can't be followed are told from the
+// TestNew_RejectsInvalidRules tests that rules which can't be followed are told from the
 // start, in words that say what to change, and quote no key.
-func TestInvalidRules(t *testing.T) {
+func TestNew_RejectsInvalidRules(t *testing.T) {
 	key, sigstore := signaturetest.NewKey(t, "ecdsa").PublicPEM(t), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
 	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("secret")})
@@ -94,9 +94,9 @@ func shortRSA(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// TestFingerprints tests that a verdict may be kept for a fingerprint: it is the
+// TestFingerprint_DiffersByRule tests that a verdict may be kept for a fingerprint: it is the
 // same for the same rule, and another one for each other rule.
-func TestFingerprints(t *testing.T) {
+func TestFingerprint_DiffersByRule(t *testing.T) {
 	g := NewWithT(t)
 	type data = map[string][]byte
 	anyOf := func(names ...string) []v1.OIDCIdentityMatch {
@@ -143,13 +143,13 @@ func TestFingerprints(t *testing.T) {
 	g.Expect(New(rule, nil)).To(HaveField("Fingerprint()", rule.fingerprint()), "the Verifier has that of its rule")
 }
 
-// TestZeroVerdict tests that a verdict which nobody gave lets nothing pass.
-func TestZeroVerdict(t *testing.T) {
+// TestVerdict_ZeroValueDoesNotPass tests that a verdict which nobody gave lets nothing pass.
+func TestVerdict_ZeroValueDoesNotPass(t *testing.T) {
 	NewWithT(t).Expect((Verdict{}).Passed()).To(BeFalse(), "the zero verdict passes")
 }
 
-// TestUnknownDigest tests that nothing is asked for where the digest is none.
-func TestUnknownDigest(t *testing.T) {
+// TestVerify_RejectsInvalidDigest tests that nothing is asked for where the digest is none.
+func TestVerify_RejectsInvalidDigest(t *testing.T) {
 	s := newScene(t)
 	v := s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
 	s.reg.Reset()

@@ -178,10 +178,10 @@ func newCrashWorld(t *testing.T) *crashWorld {
 	return w
 }
 
-// TestKill kills a writer again and again, at random times: while it opens the
+// TestStore_SurvivesKills kills a writer again and again, at random times: while it opens the
 // store for the first time or again, while it puts and deletes. All that it had acknowledged must be there, and of each worker at
 // most one step more, wholly or not at all; and nothing is found damaged.
-func TestKill(t *testing.T) {
+func TestStore_SurvivesKills(t *testing.T) {
 	kills := 40
 	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil {
 		kills = n

@@ -36,8 +36,8 @@ func damages(content []byte, use func(reason string, damaged []byte)) {
 	use("it is of a later format", bytes.Replace(content, []byte(" 1\n"), []byte(" 2\n"), 1))
 }
 
-// TestDamagedSnapshot_IsSetAsideAlone has all kinds of damage in one of two files.
-func TestDamagedSnapshot_IsSetAsideAlone(t *testing.T) {
+// TestSnapshot_SetsAsideDamagedFile has all kinds of damage in one of two files.
+func TestSnapshot_SetsAsideDamagedFile(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ns/repo/uid")
@@ -65,8 +65,8 @@ func TestDamagedSnapshot_IsSetAsideAlone(t *testing.T) {
 	g.Expect(files(t, dir)).To(HaveLen(4), "the files")
 }
 
-// TestDamagedSnapshot_ThatIsNoFile has folders and other things in place of a snapshot.
-func TestDamagedSnapshot_ThatIsNoFile(t *testing.T) {
+// TestSnapshot_SetsAsideFoldersAndLinks has folders and other things in place of a snapshot.
+func TestSnapshot_SetsAsideFoldersAndLinks(t *testing.T) {
 	g := NewWithT(t)
 	for reason, place := range map[string]func(path string) error{
 		"a folder": func(path string) error { return os.MkdirAll(filepath.Join(path, "sub"), 0o700) },
@@ -83,10 +83,10 @@ func TestDamagedSnapshot_ThatIsNoFile(t *testing.T) {
 	}
 }
 
-// TestDamagedFacts_AreSetAsideAlone has all kinds of damage in a log of two records, of
+// TestFacts_SetAsideDamagedRecords has all kinds of damage in a log of two records, of
 // which the first one stays where the damage comes after it. What is cut is a record that
 // was not finished, which is no damage.
-func TestDamagedFacts_AreSetAsideAlone(t *testing.T) {
+func TestFacts_SetAsideDamagedRecords(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
 	tags, _ := opened(t, dir)
@@ -123,7 +123,7 @@ func TestDamagedFacts_AreSetAsideAlone(t *testing.T) {
 	})
 }
 
-func TestFacts_OfAnotherObjectAreSetAside(t *testing.T) {
+func TestFacts_SetAsideFileOfAnotherObject(t *testing.T) {
 	dir := t.TempDir()
 	tags, reports := opened(t, dir)
 	wantWorks(t, tags)
@@ -134,9 +134,9 @@ func TestFacts_OfAnotherObjectAreSetAside(t *testing.T) {
 	wantKinds(t, *reports, FactsDamaged)
 }
 
-// TestFewFacts_AmongManyAreASmallWrite writes some facts of very many, and removes some
+// TestFacts_AppendSmallChanges writes some facts of very many, and removes some
 // tags, again and again.
-func TestFewFacts_AmongManyAreASmallWrite(t *testing.T) {
+func TestFacts_AppendSmallChanges(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
@@ -226,8 +226,8 @@ func FuzzFacts(f *testing.F) {
 	})
 }
 
-// TestMetrics opens a store beside another storage, with a file that is damaged.
-func TestMetrics(t *testing.T) {
+// TestMetrics_ReportRecordsFactsAndEvents opens a store beside another storage, with a file that is damaged.
+func TestMetrics_ReportRecordsFactsAndEvents(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "MANIFEST"), nil)

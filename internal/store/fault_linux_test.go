@@ -40,10 +40,10 @@ func moreFacts() factMap {
 	return facts
 }
 
-// TestFaults_OfWrites has every kind of call that a write makes fail, until the fault is
+// TestFaults_FailWritesWithoutDataLoss has every kind of call that a write makes fail, until the fault is
 // taken away. The caller must get the error, nothing that was held may be lost, a write
 // may not claim what the disk did not confirm, and all must be well when the fault is gone.
-func TestFaults_OfWrites(t *testing.T) {
+func TestFaults_FailWritesWithoutDataLoss(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(_ string, f *faults) {
 		for _, fault := range []struct {
 			name  string
@@ -110,8 +110,8 @@ func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(ca
 	closed(t, again)
 }
 
-// TestFaults_OfReadsAreNoDamage has a disk whose files can't be opened for a while.
-func TestFaults_OfReadsAreNoDamage(t *testing.T) {
+// TestFaults_FailReadsWithoutDamage has a disk whose files can't be opened for a while.
+func TestFaults_FailReadsWithoutDamage(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(dir string, f *faults) {
 		tags, _ := opened(t, dir)
 		wantWorks(t, tags)
@@ -156,8 +156,8 @@ func smallVolume(t *testing.T, options string) string {
 	return dir
 }
 
-// TestVolume_ThatIsFull fills a volume with another file.
-func TestVolume_ThatIsFull(t *testing.T) {
+// TestVolume_ReportsNoSpaceIfFull fills a volume with another file.
+func TestVolume_ReportsNoSpaceIfFull(t *testing.T) {
 	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
 	tags, reports := opened(t, dir)
@@ -187,8 +187,8 @@ func TestVolume_ThatIsFull(t *testing.T) {
 	wantKinds(t, append(*reports, *more...))
 }
 
-// TestVolume_ThatIsReadOnly mounts a volume again, so that it can't be written.
-func TestVolume_ThatIsReadOnly(t *testing.T) {
+// TestVolume_FailsIfReadOnly mounts a volume again, so that it can't be written.
+func TestVolume_FailsIfReadOnly(t *testing.T) {
 	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
 	tags, _ := opened(t, dir)

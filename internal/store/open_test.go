@@ -14,9 +14,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestRestart_KeepsAllThatIsHeld opens a folder again and again, whose path has what a
+// TestRestart_KeepsSnapshotsAndFacts opens a folder again and again, whose path has what a
 // pattern would take for its own.
-func TestRestart_KeepsAllThatIsHeld(t *testing.T) {
+func TestRestart_KeepsSnapshotsAndFacts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "by the store [1]")
 	for round := range 3 {
 		tags, reports := opened(t, dir)
@@ -64,7 +64,7 @@ func TestRestart_ReadsNoFiles(t *testing.T) {
 	wantHeld(t, tags, testKey, testSnapshot)
 }
 
-func TestUnchanged_IsNotWritten(t *testing.T) {
+func TestPut_SkipsUnchangedData(t *testing.T) {
 	dir := t.TempDir()
 	tags, _ := opened(t, dir)
 	wantWorks(t, tags)
@@ -90,8 +90,8 @@ func TestDelete_LeavesNothing(t *testing.T) {
 	wantWorks(t, tags)
 }
 
-// TestUnfinished_IsRemovedByAStart has what a process leaves that is killed while it writes.
-func TestUnfinished_IsRemovedByAStart(t *testing.T) {
+// TestOpen_RemovesUnfinishedFiles has what a process leaves that is killed while it writes.
+func TestOpen_RemovesUnfinishedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "ns/repo/uid.unfinished"), []byte("half of"))
 	write(t, filepath.Join(dir, "ns/repo/uid.facts.unfinished"), nil)
@@ -101,9 +101,9 @@ func TestUnfinished_IsRemovedByAStart(t *testing.T) {
 	NewWithT(t).Expect(files(t, dir)).To(HaveLen(2), "what the folder has")
 }
 
-// TestForeign_IsLeftAlone has folders and files of others in the storage, and removes all
+// TestStore_LeavesForeignFiles has folders and files of others in the storage, and removes all
 // that the store has.
-func TestForeign_IsLeftAlone(t *testing.T) {
+func TestStore_LeavesForeignFiles(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	reported := []string{"000001.vlog", "000002.sst", "00001.mem", "MANIFEST", "KEYREGISTRY", "DISCARD",
@@ -137,8 +137,8 @@ func TestForeign_IsLeftAlone(t *testing.T) {
 	wantKinds(t, *reports, LeftoversFound, LeftoversFound)
 }
 
-// TestFolder_ThatIsNoneOrMayNotBeUsed has what an administrator may get wrong.
-func TestFolder_ThatIsNoneOrMayNotBeUsed(t *testing.T) {
+// TestStore_ReportsUnusableFolder has what an administrator may get wrong.
+func TestStore_ReportsUnusableFolder(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), nil)
@@ -156,7 +156,7 @@ func TestFolder_ThatIsNoneOrMayNotBeUsed(t *testing.T) {
 	wantWorks(t, tags)
 }
 
-func TestLock_IsHeldByOneStore(t *testing.T) {
+func TestLock_ExcludesSecondStore(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := opened(t, dir)
 	second := New(dir, Options{})
@@ -170,9 +170,9 @@ func TestLock_IsHeldByOneStore(t *testing.T) {
 	wantWorks(t, third)
 }
 
-// TestOpening_IsDoneByTheFirstUse shows that a replica which stands by neither makes nor
+// TestOpen_IsDeferredUntilFirstUse shows that a replica which stands by neither makes nor
 // locks the folder, and finds what the leader left once it uses it.
-func TestOpening_IsDoneByTheFirstUse(t *testing.T) {
+func TestOpen_IsDeferredUntilFirstUse(t *testing.T) {
 	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "made")
 	standby := New(dir, Options{})
@@ -191,9 +191,9 @@ func TestOpening_IsDoneByTheFirstUse(t *testing.T) {
 	g.Expect(unused.Keys(t.Context())).Error().To(MatchError(ErrClosed), "Keys()")
 }
 
-// TestOpening_ThatWaits shows that neither a caller nor Close waits as long as another
+// TestOpen_WaitEndsOnCancelAndClose shows that neither a caller nor Close waits as long as another
 // process has the folder, and that a store stays open though its first caller is gone.
-func TestOpening_ThatWaits(t *testing.T) {
+func TestOpen_WaitEndsOnCancelAndClose(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	holder, _ := opened(t, dir)

@@ -69,7 +69,7 @@ func sizeAsJSON(t testing.TB, tags []string) int {
 	return len(b)
 }
 
-func TestSnapshot_OfRealTagsIsSmall(t *testing.T) {
+func TestSnapshot_CompressesRealTags(t *testing.T) {
 	g := NewWithT(t)
 	for image, want := range realSnapshots(t) {
 		content := encodeSnapshot(testKey, want)
@@ -90,7 +90,7 @@ func TestSnapshot_IsBoundToItsKey(t *testing.T) {
 	}
 }
 
-func TestSnapshot_DecodingAllocatesOnceForAllTags(t *testing.T) {
+func TestSnapshot_DecodingBoundsAllocations(t *testing.T) {
 	g := NewWithT(t)
 	s := realSnapshots(t)["golang"]
 	payload, info := encodePayload(s), Info{Tags: len(s.Tags)}
@@ -102,7 +102,7 @@ func TestSnapshot_DecodingAllocatesOnceForAllTags(t *testing.T) {
 	g.Expect(allocs).To(BeNumerically("<=", 5), "allocations to decode a payload")
 }
 
-func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
+func TestParsePayload_RejectsInvalidSizes(t *testing.T) {
 	numbers := func(numbers ...uint64) []byte {
 		var b []byte
 		for _, n := range numbers {
@@ -132,14 +132,14 @@ func TestPayload_ThatClaimsMoreThanItHasIsRefused(t *testing.T) {
 	}
 }
 
-func TestUnpack_TrustsNoSize(t *testing.T) {
+func TestUnpack_RejectsWrongSize(t *testing.T) {
 	bomb := pack(nil, make([]byte, 1<<20))
 	for _, claimed := range []uint64{1<<20 + 1, maxPayload, maxPayload + 1, 1 << 63} {
 		NewWithT(t).Expect(unpack(append(binary.AppendUvarint(nil, claimed), bomb...))).Error().To(MatchError(errDamaged), "%d bytes were inflated as %d", 1<<20, claimed)
 	}
 }
 
-func TestValidate_Limits(t *testing.T) {
+func TestValidate_EnforcesLimits(t *testing.T) {
 	g := NewWithT(t)
 	for reason, s := range map[string]scan.Snapshot{
 		"too many tags": {Tags: make([]string, MaxTags+1), FirstSeen: make([]int64, MaxTags+1)},

@@ -9,7 +9,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store/storetest"
 )
 
-func TestStore(t *testing.T) {
+func TestStore_PassesConformanceTests(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, options store.Options) *store.Store {
 		options.Report = func(r store.Report) { t.Errorf("unexpected report: %s", r) }
 		return store.New(t.TempDir(), options)

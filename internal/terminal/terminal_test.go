@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestClean_SpellsOutWhatATerminalObeys(t *testing.T) {
+func TestClean_EscapesControlCharacters(t *testing.T) {
 	for in, want := range map[string]string{
 		"1.0.0 is fine, ≥ and … too": "1.0.0 is fine, ≥ and … too",
 		"\x1b[31mred\x1b[0m":         `\x1b[31mred\x1b[0m`,
@@ -25,7 +25,7 @@ func TestClean_SpellsOutWhatATerminalObeys(t *testing.T) {
 	}
 }
 
-func TestCleanJSON_StaysTheSameJSON(t *testing.T) {
+func TestCleanJSON_PreservesValues(t *testing.T) {
 	g := NewWithT(t)
 	in := map[string]string{"a": "\x1b[31m \u009b2J \x7f \u202e ≥ fine"}
 	text, err := json.MarshalIndent(in, "", "  ")
@@ -37,7 +37,7 @@ func TestCleanJSON_StaysTheSameJSON(t *testing.T) {
 	g.Expect(out).To(Equal(in))
 }
 
-func TestCut_FitsIntoTheWidth(t *testing.T) {
+func TestCut_FitsWidth(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Cut("abcdef", 4)).To(Equal("abc…"))
 	g.Expect(Cut("abcdef", 6)).To(Equal("abcdef"))
@@ -46,7 +46,7 @@ func TestCut_FitsIntoTheWidth(t *testing.T) {
 	g.Expect(Cut("日本語版", 6)).To(Equal("日本…"), "a wide character takes two columns")
 }
 
-func TestWrap_FitsIntoTheWidth(t *testing.T) {
+func TestWrap_FitsWidth(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Wrap("one two three", 8)).To(HaveExactElements(HavePrefix("one two"), "three"))
 	g.Expect(Wrap("1 incomprehensible no", 7)).To(HaveExactElements(HavePrefix("1"), "incompr", "ehensib", "le no"), "a long word is broken")
@@ -68,7 +68,7 @@ func TestStyleTable_AlignsAndCuts(t *testing.T) {
 	}), "titles and the highlighted row have colours, and lines are cut")
 }
 
-func TestStyleOf_ABufferIsNoTerminal(t *testing.T) {
+func TestStyleOf_BufferIsNotATerminal(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	g.Expect(StyleOf(&out, ColorAuto)).To(Equal(Style{}))

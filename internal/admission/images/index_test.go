@@ -36,10 +36,10 @@ const missing = 99
 
 const fixed = "1980-01-01T00:00:01Z"
 
-// TestIndex_AsksImagesForWhatItDoesNotState stands for indexes that name no platform
+// TestIndex_ReadsMissingFieldsFromImages stands for indexes that name no platform
 // (containers/image#911, moby/moby#46495), and images whose time of creation has no meaning
 // (akuity/kargo#529): what the image itself states counts, with few requests.
-func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
+func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 	unknown := map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	for _, tt := range []struct {
 		reason           string
@@ -107,9 +107,9 @@ func TestIndex_AsksImagesForWhatItDoesNotState(t *testing.T) {
 	}
 }
 
-// TestIndex_FailsWhereARegistryDoes stands for a failing registry that is taken for an image
+// TestIndex_ReturnsRegistryErrors stands for a failing registry that is taken for an image
 // without platforms: of manifests, of configurations, with one status or another.
-func TestIndex_FailsWhereARegistryDoes(t *testing.T) {
+func TestIndex_ReturnsRegistryErrors(t *testing.T) {
 	for _, status := range []int{401, 403, 429, 500, 503} {
 		for _, fault := range []registrytest.Kind{registrytest.Blob, registrytest.ManifestGet} {
 			t.Run(fmt.Sprintf("%s %d", fault, status), func(t *testing.T) {

@@ -117,9 +117,9 @@ var (
 	only    = admission.Wants{Platforms: true}
 )
 
-// TestImages reads images of every form from a real registry, with as few requests
+// TestRead_SupportsImageFormats reads images of every form from a real registry, with as few requests
 // as that takes: of manifests, and of blobs.
-func TestImages(t *testing.T) {
+func TestRead_SupportsImageFormats(t *testing.T) {
 	const config2021 = `{"os": "linux", "architecture": "arm64", "variant": "v8", "created": "2021-01-01T00:00:00Z"}`
 	for _, tt := range []struct {
 		reason           string
@@ -221,9 +221,9 @@ func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, 
 // absent returns a digest that the registry does not have.
 func absent(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
-// TestFailuresAreNoAnswers: what could not be read is an error, and not an image that
+// TestRead_ReturnsErrorOnFailure: what could not be read is an error, and not an image that
 // says nothing.
-func TestFailuresAreNoAnswers(t *testing.T) {
+func TestRead_ReturnsErrorOnFailure(t *testing.T) {
 	const config = `{"os": "linux", "architecture": "amd64"}`
 	image := func(p pusher) { p.manifest("t", ociManifest, config, nil) }
 	for _, tt := range []struct {
@@ -255,8 +255,8 @@ func TestFailuresAreNoAnswers(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeUnderstood is not said, and no error: another look would not help.
-func TestWhatCannotBeUnderstood(t *testing.T) {
+// TestRead_IgnoresMalformedFields is not said, and no error: another look would not help.
+func TestRead_IgnoresMalformedFields(t *testing.T) {
 	for reason, manifest := range map[string]string{
 		"manifests that are none": `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": "many"}`,
 		"a part that is none":     `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": [7]}`,

@@ -30,10 +30,10 @@ func (w *fixture) sharedWith(team string) {
 	w.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": team}}}}
 }
 
-// TestStrangersDontLearnWhatExists shows that whoever is not let in is told the
+// TestAccess_HidesExistenceFromOtherNamespaces shows that whoever is not let in is told the
 // same, in every field of the status, and as late, whether there is such an
 // ImageRepository or not, and whatever its state.
-func TestStrangersDontLearnWhatExists(t *testing.T) {
+func TestAccess_HidesExistenceFromOtherNamespaces(t *testing.T) {
 	told := func(change func(*fixture)) (v1.ImagePolicyStatus, time.Duration) {
 		w := newFixture(t)
 		w.stranger()
@@ -82,9 +82,9 @@ func TestStrangersDontLearnWhatExists(t *testing.T) {
 	}
 }
 
-// TestFriendsInOtherShardsAreTold shows that what strangers don't learn is told
+// TestAccess_ReportsOtherShardIfAllowed shows that what strangers don't learn is told
 // those who are let in.
-func TestFriendsInOtherShardsAreTold(t *testing.T) {
+func TestAccess_ReportsOtherShardIfAllowed(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.stranger()
@@ -98,9 +98,9 @@ func TestFriendsInOtherShardsAreTold(t *testing.T) {
 	g.Expect(waiting.Error()).To(ContainSubstring("belongs to another controller than this ImagePolicy"))
 }
 
-// TestAccessThatIsTakenBack shows that access counts at every selection: a
+// TestAccess_IsCheckedOnEverySelection shows that access counts at every selection: a
 // policy that is no longer let in keeps what it had, and sees nothing newer.
-func TestAccessThatIsTakenBack(t *testing.T) {
+func TestAccess_IsCheckedOnEverySelection(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.stranger()
@@ -120,9 +120,9 @@ func TestAccessThatIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestNewObjectsSeeNoTagsOfOldOnes shows that an ImageRepository which has the
+// TestImagePolicy_IgnoresTagsOfDeletedRepository shows that an ImageRepository which has the
 // name of one that was deleted does not offer that one's tags.
-func TestNewObjectsSeeNoTagsOfOldOnes(t *testing.T) {
+func TestImagePolicy_IgnoresTagsOfDeletedRepository(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0")
@@ -132,9 +132,9 @@ func TestNewObjectsSeeNoTagsOfOldOnes(t *testing.T) {
 	g.Expect(w.policy.Status.LatestRef).To(BeNil())
 }
 
-// TestWhoseProxyACallerNames shows that what comes through the proxy of one
+// TestAccess_SeparatesProxies shows that what comes through the proxy of one
 // namespace makes nobody wait who does not use it.
-func TestWhoseProxyACallerNames(t *testing.T) {
+func TestAccess_SeparatesProxies(t *testing.T) {
 	g := NewWithT(t)
 	names := map[string]bool{}
 	for _, namespace := range []string{"a", "b"} {

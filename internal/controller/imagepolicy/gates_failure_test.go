@@ -38,9 +38,9 @@ func expectRetry(g *WithT, err error) {
 	g.Expect(deferred).To(BeFalse(), "the registry is asked for the same again, at once and for ever")
 }
 
-// TestFactsThatCantBeStored tests that a search which can't keep what it learned is
+// TestGates_FailIfImageInfoCannotBeStored tests that a search which can't keep what it learned is
 // a failure: it would ask for the same again and again.
-func TestFactsThatCantBeStored(t *testing.T) {
+func TestGates_FailIfImageInfoCannotBeStored(t *testing.T) {
 	many := func(g *WithT, w *fixture) {
 		var tags []string
 		for i := range max(admission.Budget, maxTimeReads) + 1 {
@@ -75,9 +75,9 @@ func TestFactsThatCantBeStored(t *testing.T) {
 	})
 }
 
-// TestWhatIsSelectedWithoutItsDigestIsNotGivenUpForItsAge: nobody knows what its tag
+// TestMinimumAge_KeepsTagSelectedWithoutDigest: nobody knows what its tag
 // pointed at when it was selected.
-func TestWhatIsSelectedWithoutItsDigestIsNotGivenUpForItsAge(t *testing.T) {
+func TestMinimumAge_KeepsTagSelectedWithoutDigest(t *testing.T) {
 	for _, policy := range []v1.ReflectionPolicy{v1.ReflectNever, v1.ReflectIfNotPresent, v1.ReflectAlways} {
 		t.Run(string(policy), func(t *testing.T) {
 			never := func(spec *v1.ImagePolicySpec) { spec.DigestReflectionPolicy = v1.ReflectNever }
@@ -103,9 +103,9 @@ func TestWhatIsSelectedWithoutItsDigestIsNotGivenUpForItsAge(t *testing.T) {
 	}
 }
 
-// TestAKeptImageCostsAHead: what is known of it is not asked for again, in a new
+// TestGates_RecheckRetainedImageByDigestOnly: what is known of it is not asked for again, in a new
 // process either.
-func TestAKeptImageCostsAHead(t *testing.T) {
+func TestGates_RecheckRetainedImageByDigestOnly(t *testing.T) {
 	always := func(spec *v1.ImagePolicySpec) {
 		spec.Verify, spec.DigestReflectionPolicy = &v1.ImageVerification{}, v1.ReflectAlways
 	}
@@ -133,9 +133,9 @@ func TestAKeptImageCostsAHead(t *testing.T) {
 	})
 }
 
-// TestNewKeysBeforeNewSignatures: what is selected is not signed by the new keys when
+// TestVerify_RechecksAfterKeyChange: what is selected is not signed by the new keys when
 // they come, and nothing else is. It is when it is signed.
-func TestNewKeysBeforeNewSignatures(t *testing.T) {
+func TestVerify_RechecksAfterKeyChange(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *fixture) {
 		w.key = "alice"
 		digest := w.put("1.0.0", "linux", "amd64", longAgo)
@@ -156,9 +156,9 @@ func TestNewKeysBeforeNewSignatures(t *testing.T) {
 	})
 }
 
-// TestAnImageIsReplacedWhileItIsLookedAt: what was learned of its tags is not taken for
+// TestGates_DiscardImageInfoIfImageIsReplaced: what was learned of its tags is not taken for
 // what is known of those of the other image.
-func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
+func TestGates_DiscardImageInfoIfImageIsReplaced(t *testing.T) {
 	for name, change := range map[string]func(*v1.ImagePolicySpec){
 		"gates": func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} },
 		"times": func(spec *v1.ImagePolicySpec) {
@@ -181,8 +181,8 @@ func TestAnImageIsReplacedWhileItIsLookedAt(t *testing.T) {
 	}
 }
 
-// TestAForgedStatus: whatever somebody writes into a status, an image that passes is selected.
-func TestAForgedStatus(t *testing.T) {
+// TestVerify_IgnoresForgedStatus: whatever somebody writes into a status, an image that passes is selected.
+func TestVerify_IgnoresForgedStatus(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *fixture) {
 		w.key = "alice"
 		good := w.put("1.0.0", "linux", "amd64", longAgo)

@@ -65,7 +65,7 @@ func gated(t *testing.T, change func(*v1.ImagePolicySpec), test func(g *WithT, w
 
 var longAgo = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func TestOnlyTheBestIsAskedFor(t *testing.T) {
+func TestGates_EvaluateOnlyBestCandidate(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} }, func(g *WithT, w *fixture) {
 		for _, tag := range []string{"1.0.0", "1.1.0", "1.2.0"} {
 			w.put(tag, "linux", "amd64", longAgo)
@@ -95,7 +95,7 @@ func TestOnlyTheBestIsAskedFor(t *testing.T) {
 	})
 }
 
-func TestAgeRipens(t *testing.T) {
+func TestMinimumAge_SelectsTagOnceOldEnough(t *testing.T) {
 	minimum := func(spec *v1.ImagePolicySpec) { spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour} }
 	gated(t, minimum, func(g *WithT, w *fixture) {
 		young := time.Now().Add(-time.Hour)
@@ -134,7 +134,7 @@ func TestAgeRipens(t *testing.T) {
 	})
 }
 
-func TestVerify(t *testing.T) {
+func TestVerify_SetsSourceVerifiedCondition(t *testing.T) {
 	signed := func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{Provider: v1.VerifyCosign} }
 	gated(t, signed, func(g *WithT, w *fixture) {
 		source := func() *metav1.Condition {
@@ -183,7 +183,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-func TestATagThatMovesToWhatIsNotSigned(t *testing.T) {
+func TestVerify_RetainsImageIfTagMovesToUnsigned(t *testing.T) {
 	always := func(spec *v1.ImagePolicySpec) {
 		spec.Verify, spec.DigestReflectionPolicy = &v1.ImageVerification{}, v1.ReflectAlways
 	}
@@ -207,9 +207,9 @@ func TestATagThatMovesToWhatIsNotSigned(t *testing.T) {
 	})
 }
 
-// TestManyUnsignedCandidates tests that a search over many candidates goes on where
+// TestVerify_ContinuesSearchOverManyCandidates tests that a search over many candidates goes on where
 // it stopped, and comes to an end.
-func TestManyUnsignedCandidates(t *testing.T) {
+func TestVerify_ContinuesSearchOverManyCandidates(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *fixture) {
 		w.key = "alice"
 		tags := []string{"1.0.0"}

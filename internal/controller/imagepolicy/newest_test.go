@@ -24,7 +24,7 @@ func byTime(by v1.TimeSource) func(*v1.ImagePolicySpec) {
 	}
 }
 
-func TestNewestByFirstSeen(t *testing.T) {
+func TestNewest_SelectsByFirstSeen(t *testing.T) {
 	gated(t, byTime(v1.TimeFirstSeen), func(g *WithT, w *fixture) {
 		w.rescan(g, "main-zz", "main-aa", "v1")
 		g.Expect(w.settle()).To(Succeed())
@@ -37,7 +37,7 @@ func TestNewestByFirstSeen(t *testing.T) {
 	})
 }
 
-func TestNewestByCreated(t *testing.T) {
+func TestNewest_SelectsByCreated(t *testing.T) {
 	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
 		w.put("main-a", "linux", "amd64", longAgo.Add(3*time.Hour))
 		w.put("main-b", "linux", "amd64", longAgo.Add(time.Hour))
@@ -66,9 +66,9 @@ func TestNewestByCreated(t *testing.T) {
 	})
 }
 
-// TestNewestByCreated_OrdersUnstatedTimesByFirstSight stands for builders that write one time
+// TestNewest_OrdersUnknownCreationTimesByFirstSeen stands for builders that write one time
 // into every image: 1970, 1980, the zero time of Go.
-func TestNewestByCreated_OrdersUnstatedTimesByFirstSight(t *testing.T) {
+func TestNewest_OrdersUnknownCreationTimesByFirstSeen(t *testing.T) {
 	for _, fixed := range []time.Time{time.Unix(0, 0), time.Date(1980, 1, 1, 0, 0, 1, 0, time.UTC), {}} {
 		gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
 			w.put("main-a", "linux", "amd64", longAgo)
@@ -94,9 +94,9 @@ func TestNewestByCreated_OrdersUnstatedTimesByFirstSight(t *testing.T) {
 	}
 }
 
-// TestTimesAreReadAPartAtATime tests that reading the times of many images keeps what
+// TestNewest_ReadsCreationTimesInBatches tests that reading the times of many images keeps what
 // it has through failures and restarts, and leaves the policy as it is until it is done.
-func TestTimesAreReadAPartAtATime(t *testing.T) {
+func TestNewest_ReadsCreationTimesInBatches(t *testing.T) {
 	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
 		w.put("main-0", "linux", "amd64", longAgo)
 		w.rescan(g, "main-0")

@@ -14,7 +14,7 @@ import (
 
 const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-func TestMigrateRefs(t *testing.T) {
+func TestMigrateRefs_ConvertsDeprecatedFields(t *testing.T) {
 	ref := image.NewRef
 	for _, tc := range []struct {
 		reason   string
@@ -70,7 +70,7 @@ func TestMigrateRefs(t *testing.T) {
 	}
 }
 
-func TestSetLatest(t *testing.T) {
+func TestSetLatest_TracksPreviousRef(t *testing.T) {
 	g := NewWithT(t)
 	status := &v1.ImagePolicyStatus{}
 	step := func(ref *v1.ImageRef, previous *v1.ImageRef, message string) {
@@ -90,7 +90,7 @@ func TestSetLatest(t *testing.T) {
 	step(moved, two, "Latest image tag for 'new' updated from app:2 to 2")
 }
 
-func TestReflect(t *testing.T) {
+func TestReflect_FollowsReflectionPolicy(t *testing.T) {
 	held := image.NewRef("app", "1", "sha256:d")
 	for _, tc := range []struct {
 		reason  string

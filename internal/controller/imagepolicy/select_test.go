@@ -20,9 +20,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// TestASlowPatternEndsWithTheTimeout shows that a pattern can't hold a worker for
+// TestSelect_SlowPatternStopsAtTimeout shows that a pattern can't hold a worker for
 // minutes, and that the policy keeps what it selected before.
-func TestASlowPatternEndsWithTheTimeout(t *testing.T) {
+func TestSelect_SlowPatternStopsAtTimeout(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.repo.Spec.Timeout = &metav1.Duration{Duration: time.Second}
@@ -53,7 +53,7 @@ func TestASlowPatternEndsWithTheTimeout(t *testing.T) {
 	g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.1.0"))
 }
 
-func TestSelectingEndsWithTheProcess(t *testing.T) {
+func TestSelect_StopsOnCancel(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0")
@@ -66,9 +66,9 @@ func TestSelectingEndsWithTheProcess(t *testing.T) {
 	g.Expect(err).To(MatchError(context.Canceled))
 }
 
-// TestPolicy_LeavesReferrersOfStoredTags stands for what was stored and selected before tags of
+// TestImagePolicy_IgnoresStoredReferrerTags stands for what was stored and selected before tags of
 // referrers were left out: an attestation makes way for an image, or for nothing.
-func TestPolicy_LeavesReferrersOfStoredTags(t *testing.T) {
+func TestImagePolicy_IgnoresStoredReferrerTags(t *testing.T) {
 	attestation := "sha256-" + strings.Repeat("0a", 32) + ".att"
 	for want, tags := range map[string][]string{"7e12345": {"7e12345", attestation}, "": {attestation}} {
 		g := NewWithT(t)

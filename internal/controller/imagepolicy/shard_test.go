@@ -41,7 +41,7 @@ func sharded(t *testing.T, w *fixture, repository labels.Set) *int {
 	return &asked
 }
 
-func TestARepositoryOfAnotherShard(t *testing.T) {
+func TestShard_ReportsRepositoryOfAnotherShard(t *testing.T) {
 	for name, tc := range map[string]struct {
 		labels  labels.Set
 		change  func(*fixture)
@@ -74,9 +74,9 @@ func TestARepositoryOfAnotherShard(t *testing.T) {
 	}
 }
 
-// TestAPolicyThatMovesStaysReady shows that a policy which arrives before its
+// TestShard_KeepsMovedPolicyReady shows that a policy which arrives before its
 // repository says nothing, and does when that lasts.
-func TestAPolicyThatMovesStaysReady(t *testing.T) {
+func TestShard_KeepsMovedPolicyReady(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0")
@@ -106,7 +106,7 @@ func TestAPolicyThatMovesStaysReady(t *testing.T) {
 	g.Expect(w.policies.missing.Get(client.ObjectKeyFromObject(w.policy))).To(BeZero())
 }
 
-func TestAShardThatCantBeAskedIsRetried(t *testing.T) {
+func TestShard_RetriesOnAPIError(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	sharded(t, w, nil)

@@ -19,7 +19,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
-func TestWhatAPolicyWaitsFor(t *testing.T) {
+func TestImagePolicy_WaitsForRepository(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		change  func(*fixture)
@@ -52,7 +52,7 @@ func TestWhatAPolicyWaitsFor(t *testing.T) {
 	}
 }
 
-func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
+func TestImagePolicy_WritesNoStatusDuringGracePeriod(t *testing.T) {
 	now := metav1.Now()
 	long := metav1.NewTime(now.Add(-2 * initialGracePeriod))
 	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason}}
@@ -86,7 +86,7 @@ func TestANewPolicyOfANewRepositorySaysNothingYet(t *testing.T) {
 	}
 }
 
-func TestWhatStallsAPolicy(t *testing.T) {
+func TestImagePolicy_StallsOnInvalidSpec(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*fixture)
@@ -113,7 +113,7 @@ func TestWhatStallsAPolicy(t *testing.T) {
 	}
 }
 
-func TestNoTagSelected(t *testing.T) {
+func TestImagePolicy_ReportsNoTagSelected(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g)
@@ -127,7 +127,7 @@ func TestNoTagSelected(t *testing.T) {
 	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
 }
 
-func TestABusyRegistryLeavesNoTrace(t *testing.T) {
+func TestBusyRegistry_DefersWithoutSideEffects(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0")
@@ -151,7 +151,7 @@ func TestABusyRegistryLeavesNoTrace(t *testing.T) {
 	g.Expect(w.asked()).To(BeEmpty())
 }
 
-func TestWhoWasLetInLeaves(t *testing.T) {
+func TestTicket_IsReleasedAfterWork(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.tags = []string{"1.0.0"}

@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-func TestOnlyTheSelectedTagIsAskedFor(t *testing.T) {
+func TestImagePolicy_FetchesDigestOfSelectedTagOnly(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0", "1.2.0", "1.1.0", "0.9.0")
@@ -49,7 +49,7 @@ func TestOnlyTheSelectedTagIsAskedFor(t *testing.T) {
 	g.Expect(w.asked()).To(BeEmpty())
 }
 
-func TestDigestThatCantBeFetchedKeepsTheRefs(t *testing.T) {
+func TestImagePolicy_KeepsRefsIfDigestFails(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
@@ -64,7 +64,7 @@ func TestDigestThatCantBeFetchedKeepsTheRefs(t *testing.T) {
 	g.Expect(apimeta.IsStatusConditionFalse(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
 }
 
-func TestAlwaysRestsAfterAStart(t *testing.T) {
+func TestImagePolicy_DelaysDigestAfterRestart(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
@@ -85,7 +85,7 @@ func TestAlwaysRestsAfterAStart(t *testing.T) {
 	g.Expect(w.asked()).To(HaveLen(1), "and ends the rest")
 }
 
-func TestMovesDownOnlyWhenTheTagIsGone(t *testing.T) {
+func TestImagePolicy_DowngradesOnlyIfTagIsDeleted(t *testing.T) {
 	for _, tc := range []struct {
 		reason   string
 		listed   []string
@@ -126,9 +126,9 @@ func TestMovesDownOnlyWhenTheTagIsGone(t *testing.T) {
 	}
 }
 
-// TestStaleTagsAreNotSelectedFrom shows what becomes of a storage that was
+// TestImagePolicy_IgnoresStaleTags shows what becomes of a storage that was
 // restored, or of that of a replica which did not lead for a while.
-func TestStaleTagsAreNotSelectedFrom(t *testing.T) {
+func TestImagePolicy_IgnoresStaleTags(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.0.0", "1.2.0")
@@ -144,9 +144,9 @@ func TestStaleTagsAreNotSelectedFrom(t *testing.T) {
 	g.Expect(apimeta.IsStatusConditionTrue(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue(), "the last result is still good")
 }
 
-// TestAnImageThatIsBeingReplaced shows that nothing is asked about the tags of
+// TestImagePolicy_UsesCredentialsOfScannedImage shows that nothing is asked about the tags of
 // the old image under the identity that is meant for the new one.
-func TestAnImageThatIsBeingReplaced(t *testing.T) {
+func TestImagePolicy_UsesCredentialsOfScannedImage(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	var asked []string
@@ -168,7 +168,7 @@ func TestAnImageThatIsBeingReplaced(t *testing.T) {
 	g.Expect(asked).To(Equal([]string{"ghcr.io/org/app", "ghcr.io/org/app"}), "credentials are those for the image that is asked about")
 }
 
-func TestATagThatIsNotListedIsLookedAtAgain(t *testing.T) {
+func TestImagePolicy_RechecksUnlistedTag(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.tags = []string{"1.2.0"}
@@ -185,7 +185,7 @@ func TestATagThatIsNotListedIsLookedAtAgain(t *testing.T) {
 	g.Expect(result.After).To(BeZero())
 }
 
-func TestAConfirmationThatFailsKeepsThePolicyReady(t *testing.T) {
+func TestImagePolicy_StaysReadyIfConfirmationFails(t *testing.T) {
 	g := NewWithT(t)
 	w := newFixture(t)
 	w.scanned(g, "1.2.0")

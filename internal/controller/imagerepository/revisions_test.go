@@ -15,7 +15,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-func TestAListThatComesBackIsNoNews(t *testing.T) {
+func TestRecentRevisions_SuppressFlickeringLists(t *testing.T) {
 	g := NewWithT(t)
 	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
@@ -50,7 +50,7 @@ func TestAListThatComesBackIsNoNews(t *testing.T) {
 	g.Expect(past.Get(client.ObjectKeyFromObject(repo))).To(BeZero())
 }
 
-func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
+func TestRecentRevisions_ReportListOfNewGeneration(t *testing.T) {
 	g := NewWithT(t)
 	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "a"}}
@@ -62,7 +62,7 @@ func TestWhatAnotherSpecFindsIsNews(t *testing.T) {
 	}
 }
 
-func TestAScanThatIsRepeatedIsTold(t *testing.T) {
+func TestRecentRevisions_ReportRetriedScan(t *testing.T) {
 	g := NewWithT(t)
 	past, now := recentRevisions{}, time.Now()
 	repo := &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: "next"}}}

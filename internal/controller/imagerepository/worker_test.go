@@ -24,7 +24,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-func TestScan(t *testing.T) {
+func TestScan_StoresTagsAndUpdatesStatus(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.tags = []string{"1.0.0", "1.0.1", "sha256-ab.sig", "sha256-" + strings.Repeat("0a", 32), "1.0.0"}
@@ -48,7 +48,7 @@ func TestScan(t *testing.T) {
 	g.Expect(again.After).To(And(BeNumerically(">", 59*time.Minute), BeNumerically("<=", time.Hour)))
 }
 
-func TestWhatMakesAScanDue(t *testing.T) {
+func TestScan_RunsOnEachTrigger(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*fixture)
@@ -80,7 +80,7 @@ func TestWhatMakesAScanDue(t *testing.T) {
 	}
 }
 
-func TestAnUnchangedListOnlyMovesTheTimeOfTheScan(t *testing.T) {
+func TestScan_UpdatesOnlyScanTimeIfUnchanged(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.tags = []string{"1.0.0", "1.1.0"}
@@ -98,7 +98,7 @@ func TestAnUnchangedListOnlyMovesTheTimeOfTheScan(t *testing.T) {
 	g.Expect(f.repo.Status).To(Equal(before.Status), "nothing else")
 }
 
-func TestAnotherObjectKnowsNoList(t *testing.T) {
+func TestScan_CachesListPerObject(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.tags = []string{"1.0.0"}
@@ -110,7 +110,7 @@ func TestAnotherObjectKnowsNoList(t *testing.T) {
 	g.Expect(f.worker.lists.Get(types.NamespacedName{Namespace: "ns", Name: "app"})).To(BeZero())
 }
 
-func TestAFailedScanLosesNothing(t *testing.T) {
+func TestScan_KeepsResultOnFailure(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.tags = []string{"1.0.0"}
@@ -125,7 +125,7 @@ func TestAFailedScanLosesNothing(t *testing.T) {
 	g.Expect(f.store.Get(context.Background(), store.KeyOf(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0"})))
 }
 
-func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
+func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	var saved []types.NamespacedName
@@ -145,9 +145,9 @@ func TestSavedTagsThatTheStatusWontShowAreTold(t *testing.T) {
 	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
 }
 
-// TestSlowExclusionsEndWithTheTimeout shows that an exclusion list can't hold a
+// TestScan_ExclusionsStopAtTimeout shows that an exclusion list can't hold a
 // worker for hours.
-func TestSlowExclusionsEndWithTheTimeout(t *testing.T) {
+func TestScan_ExclusionsStopAtTimeout(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.repo.Spec.Timeout = &metav1.Duration{Duration: time.Second}
@@ -161,7 +161,7 @@ func TestSlowExclusionsEndWithTheTimeout(t *testing.T) {
 	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
 }
 
-func TestWhatStallsARepository(t *testing.T) {
+func TestImageRepository_StallsOnInvalidSpec(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.repo.Spec.Image = "https://ghcr.io/org/app"
@@ -178,7 +178,7 @@ func TestWhatStallsARepository(t *testing.T) {
 	g.Expect(f.received()).To(BeEmpty())
 }
 
-func TestTheTagsOfAnOlderObjectOfTheSameNameAreDropped(t *testing.T) {
+func TestScan_DeletesTagsOfReplacedObject(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.tags = []string{"1.0.0"}
@@ -188,7 +188,7 @@ func TestTheTagsOfAnOlderObjectOfTheSameNameAreDropped(t *testing.T) {
 	g.Expect(f.store.Keys(context.Background())).To(ConsistOf(store.KeyOf(f.repo)))
 }
 
-func TestIntervalsAndTimeoutsAreBounded(t *testing.T) {
+func TestImageRepository_BoundsIntervalAndTimeout(t *testing.T) {
 	g := NewWithT(t)
 	repo := &v1.ImageRepository{}
 	g.Expect(repo.GetRequeueAfter()).To(Equal(time.Second), "no interval keeps a registry busy")
@@ -210,7 +210,7 @@ func (c *counted) Observe(_ image.Name, outcome string, took time.Duration) {
 	*c = append(*c, outcome)
 }
 
-func TestScansAreCounted(t *testing.T) {
+func TestScan_RecordsMetrics(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	var scans counted

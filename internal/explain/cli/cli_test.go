@@ -18,7 +18,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-func TestExitCodes(t *testing.T) {
+func TestExplain_ReturnsExitCodes(t *testing.T) {
 	t.Parallel()
 	down := registrytest.Start(t)
 	down.Inject(registrytest.Any, registrytest.Status(500, ""))
@@ -118,8 +118,8 @@ func decoded(t *testing.T, r run) explain.Result {
 	return result
 }
 
-// TestNothingRawReachesTheTerminal: what others wrote can't command a terminal.
-func TestNothingRawReachesTheTerminal(t *testing.T) {
+// TestExplain_EscapesControlCharacters: what others wrote can't command a terminal.
+func TestExplain_EscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	dir := files(t, map[string]string{"tags": "1.0.0\n\x1b[31m1.1.0\n\u009b2J\n"})
@@ -136,8 +136,8 @@ func TestNothingRawReachesTheTerminal(t *testing.T) {
 	g.Expect(got.err).To(ContainSubstring(`\x1b[31mred`), "an error is told, and harmless")
 }
 
-// TestInterrupt: who does not want to wait need not.
-func TestInterrupt(t *testing.T) {
+// TestExplain_StopsOnInterrupt: who does not want to wait need not.
+func TestExplain_StopsOnInterrupt(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	hanging := registrytest.Start(t)

@@ -43,7 +43,7 @@ func newest(by string) string {
 	return strings.Replace(policy("1.x"), "semver: {range: \"1.x\"}", "newest: {by: "+by+"}", 1)
 }
 
-func TestGatesOfFiles(t *testing.T) {
+func TestGates_EvaluatePolicyFromFiles(t *testing.T) {
 	t.Parallel()
 	registry := multiarch(t)
 	of := func(gates string, args ...string) run {
@@ -78,8 +78,8 @@ func TestGatesOfFiles(t *testing.T) {
 	}
 }
 
-// TestGatesAreRunInOrder: no more is asked than that takes.
-func TestGatesAreRunInOrder(t *testing.T) {
+// TestGates_RunInOrderOfRank: no more is asked than that takes.
+func TestGates_RunInOrderOfRank(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	registry := multiarch(t)
@@ -95,9 +95,9 @@ func TestGatesAreRunInOrder(t *testing.T) {
 	g.Expect(decoded(t, judged).Tag.Judged.Verdict).To(Equal(v1.CandidatePassed), "unless it is asked about")
 }
 
-// TestNewestByCreated reads when the images were created: once for each tag that the
+// TestNewest_ReadsCreationTimesOnce reads when the images were created: once for each tag that the
 // filter lets through.
-func TestNewestByCreated(t *testing.T) {
+func TestNewest_ReadsCreationTimesOnce(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	registry := registrytest.Start(t)
@@ -125,8 +125,8 @@ func createdAt(year int) gcr.Time {
 	return gcr.Time{Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// TestSignatures: signed wins over newer unsigned, by the keys in the files.
-func TestSignatures(t *testing.T) {
+// TestVerify_SelectsSignedImage: signed wins over newer unsigned, by the keys in the files.
+func TestVerify_SelectsSignedImage(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	registry := multiarch(t)

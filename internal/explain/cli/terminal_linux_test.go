@@ -62,7 +62,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	return strings.ReplaceAll(<-printed, "\r\n", "\n")
 }
 
-func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
+func TestTerminal_PrintsColorsAndFitsWidth(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	plain := run{args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}
@@ -90,7 +90,7 @@ func TestTerminalGetsColoursAndLinesThatFit(t *testing.T) {
 	g.Expect(always.do(t).out).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
 }
 
-func TestProgressOfALongListing(t *testing.T) {
+func TestProgress_ShowsLongListing(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	registry := registrytest.Start(t, registrytest.WithMaxPage(10))

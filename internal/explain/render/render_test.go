@@ -99,7 +99,7 @@ func unjudged() *explain.Result {
 	return r
 }
 
-func TestGolden(t *testing.T) {
+func TestWrite_MatchesGoldenFiles(t *testing.T) {
 	for file, tt := range map[string]struct {
 		result *explain.Result
 		format string
@@ -155,8 +155,8 @@ func checkHarmless(t *testing.T, printed string, style terminal.Style) {
 	}
 }
 
-// TestProgramsReadWhatIsWritten: JSON and YAML hold the whole result.
-func TestProgramsReadWhatIsWritten(t *testing.T) {
+// TestWrite_RoundTripsJSONAndYAML: JSON and YAML hold the whole result.
+func TestWrite_RoundTripsJSONAndYAML(t *testing.T) {
 	g := NewWithT(t)
 	for format, read := range map[string]func([]byte, *explain.Result) error{
 		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },

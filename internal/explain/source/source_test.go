@@ -30,7 +30,7 @@ spec: {image: registry.example.com/app, interval: 5m}
 
 const deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\n---\n"
 
-func TestFilesThatMakeACase(t *testing.T) {
+func TestCase_LoadsObjectsFromFiles(t *testing.T) {
 	list := "\ufeffapiVersion: v1\nkind: List\nitems:\n"
 	for _, object := range []string{policyV1, deployment, repositoryV1beta2} {
 		list += "- " + strings.ReplaceAll(strings.Trim(object, "-\n"), "\n", "\n  ") + "\n"
@@ -61,7 +61,7 @@ func TestFilesThatMakeACase(t *testing.T) {
 	}
 }
 
-func TestFilesThatMakeNoCase(t *testing.T) {
+func TestCase_RejectsInvalidFiles(t *testing.T) {
 	other := strings.ReplaceAll(policyV1, "name: app", "name: other")
 	for _, tt := range []struct {
 		reason, content, name, image string
@@ -100,7 +100,7 @@ func TestFilesThatMakeNoCase(t *testing.T) {
 	}
 }
 
-func TestListsOfTags(t *testing.T) {
+func TestReadTags_AcceptsLinesAndJSON(t *testing.T) {
 	g := NewWithT(t)
 	want := []string{"1.0.0", "latest"}
 	for reason, content := range map[string]string{

@@ -43,10 +43,10 @@ func fail(err error, after time.Duration) transport.Func {
 	}
 }
 
-// TestEndpoint_PlainHTTPIsTheLastResort tests that a registry which may be reached by
+// TestEndpoint_FallsBackToPlainHTTPOnlyWithoutTLS tests that a registry which may be reached by
 // both schemes is reached by plain HTTP only if it has no TLS: else a slow or broken
 // response would be enough for credentials to be sent in the clear.
-func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
+func TestEndpoint_FallsBackToPlainHTTPOnlyWithoutTLS(t *testing.T) {
 	noTLS := errors.New("connection refused")
 	cases := map[string]struct {
 		reason string
@@ -70,9 +70,9 @@ func TestEndpoint_PlainHTTPIsTheLastResort(t *testing.T) {
 	}
 }
 
-// TestEndpoint_NamesThatLookLocalArePingedWithTLS tests that no request without TLS is
+// TestEndpoint_UsesTLSForNonLocalHosts tests that no request without TLS is
 // made to hosts that go-containerregistry takes for loopback addresses.
-func TestEndpoint_NamesThatLookLocalArePingedWithTLS(t *testing.T) {
+func TestEndpoint_UsesTLSForNonLocalHosts(t *testing.T) {
 	g := NewWithT(t)
 	for _, host := range []string{"[2001:db8::1]:5000", "127.0.0.1.example.com", "x127.0.0.1:5000"} {
 		repo, err := name.NewRepository(host + "/app")

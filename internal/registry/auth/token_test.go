@@ -21,7 +21,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-func TestChallengeOf(t *testing.T) {
+func TestChallengeOf_ParsesHeaders(t *testing.T) {
 	params := func(fields ...string) map[string]string {
 		m := map[string]string{}
 		for i := 0; i < len(fields); i += 2 {
@@ -61,7 +61,7 @@ func FuzzChallengeOf(f *testing.F) {
 	})
 }
 
-func TestParseToken(t *testing.T) {
+func TestParseToken_BoundsLifetime(t *testing.T) {
 	begun := registrytest.NewClock().Now()
 	const date = "Mon, 01 Jun 2026 08:00:10 GMT" // the server's clock is four hours behind
 	cases := map[string]struct {
@@ -130,7 +130,7 @@ func FuzzParseToken(f *testing.F) {
 	})
 }
 
-func TestExchange_RealmsThatAreAllowed(t *testing.T) {
+func TestExchange_RejectsUnsafeRealms(t *testing.T) {
 	cases := map[string]struct {
 		reason, host, scheme, realm string
 		want                        string // the request that is made
@@ -172,9 +172,9 @@ func TestExchange_RealmsThatAreAllowed(t *testing.T) {
 	}
 }
 
-// TestExchange_CredentialsByMethodAndHost tests by which requests a token server is shown
+// TestExchange_SendsCredentialsOnlyToRealm tests by which requests a token server is shown
 // what, and that it is shown nothing on another host.
-func TestExchange_CredentialsByMethodAndHost(t *testing.T) {
+func TestExchange_SendsCredentialsOnlyToRealm(t *testing.T) {
 	const basic = " Basic dTpw" // u:p
 	for name, tc := range map[string]struct {
 		reason      string

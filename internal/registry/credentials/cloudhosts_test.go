@@ -13,7 +13,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-func TestCloudHosts(t *testing.T) {
+func TestIsCloudHost_MatchesProviders(t *testing.T) {
 	const account = "123456789012"
 	cases := map[string]struct {
 		reason, host string
@@ -73,7 +73,7 @@ func TestCloudHosts(t *testing.T) {
 	}
 }
 
-func TestAzureOfOnesOwn(t *testing.T) {
+func TestIsCloudHost_ReadsAzureEnvironment(t *testing.T) {
 	cases := map[string]struct {
 		reason, file, host string
 		want               bool

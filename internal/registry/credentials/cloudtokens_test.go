@@ -33,7 +33,7 @@ func newTokens(t *testing.T, size int, maxDuration time.Duration) *TokenCache {
 	return c
 }
 
-func TestTokensAreKept(t *testing.T) {
+func TestTokenCache_RenewsBeforeExpiry(t *testing.T) {
 	const hour = time.Hour
 	cases := map[string]struct {
 		reason      string
@@ -73,7 +73,7 @@ func TestTokensAreKept(t *testing.T) {
 	}
 }
 
-func TestTokensOfOthersAreNotMixedUp(t *testing.T) {
+func TestTokenCache_SeparatesKeys(t *testing.T) {
 	g := NewWithT(t)
 	c := newTokens(t, 10, time.Hour)
 	for _, key := range []string{"a", "b", "a", "b"} {
@@ -81,9 +81,9 @@ func TestTokensOfOthersAreNotMixedUp(t *testing.T) {
 	}
 }
 
-// TestACloudThatHangsHoldsUpNobodyElse tests that neither others wait for a
+// TestTokenCache_DoesNotBlockOnHangingCloud tests that neither others wait for a
 // cloud that hangs, nor those who ask it for longer than they want to.
-func TestACloudThatHangsHoldsUpNobodyElse(t *testing.T) {
+func TestTokenCache_DoesNotBlockOnHangingCloud(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTokens(t, 10, time.Hour)
 		var asked atomic.Int32
@@ -110,7 +110,7 @@ func TestACloudThatHangsHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-func TestManyWhoWantTheSameTokenAskOnce(t *testing.T) {
+func TestTokenCache_SharesConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTokens(t, 10, time.Hour)
 		var asked atomic.Int32
@@ -132,7 +132,7 @@ func TestManyWhoWantTheSameTokenAskOnce(t *testing.T) {
 	})
 }
 
-func TestAFailureIsNotKept(t *testing.T) {
+func TestTokenCache_DoesNotCacheErrors(t *testing.T) {
 	c, failing := newTokens(t, 10, time.Hour), true
 	fetch := func(context.Context) (*auth.ArtifactRegistryCredentials, error) {
 		if failing {

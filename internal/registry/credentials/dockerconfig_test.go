@@ -16,9 +16,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestWhichEntryIsUsed tests each rule by which entries are matched: the entries'
+// TestDockerConfig_MatchesEntries tests each rule by which entries are matched: the entries'
 // usernames are their keys.
-func TestWhichEntryIsUsed(t *testing.T) {
+func TestDockerConfig_MatchesEntries(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		image  string
@@ -82,7 +82,7 @@ func TestWhichEntryIsUsed(t *testing.T) {
 	}
 }
 
-func TestWhatAnEntryHolds(t *testing.T) {
+func TestDockerConfig_ParsesEntries(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	cases := map[string]struct {
 		reason, entry string
@@ -120,10 +120,10 @@ func TestWhatAnEntryHolds(t *testing.T) {
 	}
 }
 
-// TestDockerConfig_ManyEntries tests that the search costs a few allocations for each
+// TestDockerConfig_BoundsAllocations tests that the search costs a few allocations for each
 // entry, whatever the entries are: each reconciliation pays for it, and all tenants
 // share the processor.
-func TestDockerConfig_ManyEntries(t *testing.T) {
+func TestDockerConfig_BoundsAllocations(t *testing.T) {
 	const entries, each = 5_000, 20
 	cases := map[string]struct {
 		reason string
@@ -176,9 +176,9 @@ func FuzzDockerConfig(f *testing.F) {
 	})
 }
 
-// FuzzWhichEntryIsUsed tests that the entry of a docker config is used for an
+// FuzzDockerConfig_MatchesOnlyRegistry tests that the entry of a docker config is used for an
 // image only if it names the image's registry.
-func FuzzWhichEntryIsUsed(f *testing.F) {
+func FuzzDockerConfig_MatchesOnlyRegistry(f *testing.F) {
 	for _, seed := range []string{
 		"ghcr.io", "GHCR.IO", "ghcr.io/", "ghcr.io/org", "ghcr.io/org/app", "ghcr.io/or", "ghcr.io/org/app2", "https://ghcr.io", "https://ghcr.io/v2/",
 		"http://ghcr.io/v1/org", "ghcr.io:443", "ghcr.io.", "ghcr.io.evil.example", "evilghcr.io", "evil.example/ghcr.io", "ghcr.io@evil.example",

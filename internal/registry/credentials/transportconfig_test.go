@@ -13,7 +13,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestOldKeys_WarningsAreBounded(t *testing.T) {
+func TestDeprecatedKeys_BoundWarnings(t *testing.T) {
 	o := newOldKeys(func(*v1.ImageRepository, string) {})
 	repo := &v1.ImageRepository{}
 	for i := range 2*maxWarned + 10 {

@@ -231,9 +231,9 @@ func (f *fixture) open(img image.Name) *registry.Repository {
 	}})
 }
 
-// TestMatrix makes every operation with every product and every login that it
+// TestMatrix_MatchesDocumentation makes every operation with every product and every login that it
 // takes, and compares the table of their requests with the documentation.
-func TestMatrix(t *testing.T) {
+func TestMatrix_MatchesDocumentation(t *testing.T) {
 	var table bytes.Buffer
 	table.WriteString("| registry | login |")
 	for _, operation := range operations {

@@ -103,7 +103,7 @@ func TestLimiter_WakesInOrder(t *testing.T) {
 	NewWithT(t).Expect(s.inFlight).To(Equal(2), "what are in flight, want 2")
 }
 
-func TestLimiter_LostWakeUpBlocksNoOther(t *testing.T) {
+func TestLimiter_SkipsLostWakeUps(t *testing.T) {
 	s := newFixture(t, Config{InFlight: 1})
 	a := s.in("a")
 	for _, key := range []string{"gone", "b", "c"} {
@@ -120,7 +120,7 @@ func TestLimiter_LostWakeUpBlocksNoOther(t *testing.T) {
 	s.wokenAre("c")
 }
 
-func TestLimiter_WithoutWakeFunctionPolls(t *testing.T) {
+func TestLimiter_PollsWithoutWakeFunction(t *testing.T) {
 	s := newFixture(t, Config{InFlight: 1})
 	s.in("a")
 	_, err := s.acquire(Waiter{})
@@ -130,7 +130,7 @@ func TestLimiter_WithoutWakeFunctionPolls(t *testing.T) {
 	NewWithT(t).Expect(s.queue.len()).To(BeZero(), "what are in line, want none")
 }
 
-func TestLimiter_Rate(t *testing.T) {
+func TestLimiter_SpacesOperationsByRate(t *testing.T) {
 	g := NewWithT(t)
 	s := newFixture(t, Config{PerSecond: 10, Burst: 3})
 	request := func(v *Ticket) {
@@ -155,7 +155,7 @@ func TestLimiter_Rate(t *testing.T) {
 	s.in("e")
 }
 
-func TestLimiter_PauseReachesAllOperations(t *testing.T) {
+func TestLimiter_PausesAllOperations(t *testing.T) {
 	s := newFixture(t, Config{InFlight: 4, PerSecond: 1, Burst: 100})
 	a, b := s.in("a"), s.in("b")
 	_, _ = a.count(), b.count()
@@ -234,7 +234,7 @@ func TestLimiters_AreBounded(t *testing.T) {
 	busy.Release()
 }
 
-func TestConfig_Check(t *testing.T) {
+func TestConfig_RejectsInvalidValues(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		config Config

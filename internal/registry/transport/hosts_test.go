@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestParseHost(t *testing.T) {
+func TestParseHost_RejectsAmbiguousHosts(t *testing.T) {
 	cases := map[string]struct {
 		reason, host string
 		want         string // labels and port, "" is no host
@@ -66,9 +66,9 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-// FuzzHosts tests that whatever passes for a host of ours is that host to
+// FuzzParseHost tests that whatever passes for a host of ours is that host to
 // net/url too, which is what requests go by.
-func FuzzHosts(f *testing.F) {
+func FuzzParseHost(f *testing.F) {
 	for _, seed := range []string{
 		"ghcr.io", "ghcr.io.evil.example", "evilghcr.io", "ghcr.io@evil.example", "ghcr.io:443", "ghcr.io:443@x", "ghcr.io.",
 		"GHCR.IO", "ghcr.io/x", "ghcr.io?x", "ghcr.io#x", `ghcr.io\x`, "ｇhcr.io", "doc\u212aer.io", "[::1]:1", "[ghcr.io]", "x.azurecr.io",

@@ -11,10 +11,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestPool_ProxyOfTheEnvironment tests that the environment's proxies are used
+// TestPool_UsesProxyFromEnvironment tests that the environment's proxies are used
 // wherever no configuration has one, whatever the certificates are. It is the only
 // test that reads the environment, which net/http does once in a process.
-func TestPool_ProxyOfTheEnvironment(t *testing.T) {
+func TestPool_UsesProxyFromEnvironment(t *testing.T) {
 	const environment = "http://u:p@environment.example.com:3128"
 	t.Setenv("HTTPS_PROXY", environment)
 	t.Setenv("NO_PROXY", "")

@@ -9,9 +9,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestPlainHTTP tests that no host is taken for one of this machine or of a private
+// TestPlainHTTP_IsLimitedToLocalAndInsecureHosts tests that no host is taken for one of this machine or of a private
 // network because its name looks like it.
-func TestPlainHTTP(t *testing.T) {
+func TestPlainHTTP_IsLimitedToLocalAndInsecureHosts(t *testing.T) {
 	cases := map[string]struct {
 		reason, host   string
 		insecure, want bool

@@ -97,9 +97,9 @@ func ruleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) s
 	return rule
 }
 
-// TestRealRegistry tests each kind of signature on a real registry: it lets its
+// TestVerify_WorksWithRealRegistry tests each kind of signature on a real registry: it lets its
 // own image pass, and no other.
-func TestRealRegistry(t *testing.T) {
+func TestVerify_WorksWithRealRegistry(t *testing.T) {
 	const repo, subject, issuer = "team/app", "release@example.com", "https://issuer.example"
 	s, key, sigstore := newScene(t), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})

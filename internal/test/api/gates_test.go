@@ -15,7 +15,7 @@ const (
 	pinned = judged + "digestReflectionPolicy: IfNotPresent\n"
 )
 
-func TestExcludeAdmission(t *testing.T) {
+func TestExclude_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"some":  {reason: "tags are held back by name", spec: judged + `exclude: [1.2.3, v2_x.y-z]`},
 		"most":  {reason: "as many as may be", spec: judged + "exclude: [" + numbered(256, strings.Repeat("x", 124)+"%04d") + "]"},
@@ -27,7 +27,7 @@ func TestExcludeAdmission(t *testing.T) {
 	})
 }
 
-func TestPlatformsAdmission(t *testing.T) {
+func TestPlatforms_AreValidated(t *testing.T) {
 	const form = "OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT in lower case"
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"some":      {reason: "with and without a variant", spec: judged + `platforms: [linux/amd64, linux/arm64/v8]`},
@@ -40,7 +40,7 @@ func TestPlatformsAdmission(t *testing.T) {
 	})
 }
 
-func TestMinimumAgeAdmission(t *testing.T) {
+func TestMinimumAge_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"hours":    {reason: "a duration", spec: judged + `minimumAge: 72h`},
 		"zero":     {reason: "no age at all is an age", spec: judged + `minimumAge: 0s`},
@@ -50,7 +50,7 @@ func TestMinimumAgeAdmission(t *testing.T) {
 	})
 }
 
-func TestVerifyAdmission(t *testing.T) {
+func TestVerify_IsValidated(t *testing.T) {
 	const (
 		someone = `{issuer: "^https://issuer$", subject: "^me$"}`
 		either  = "set exactly one of secretRef and matchOIDCIdentity"
@@ -79,7 +79,7 @@ func TestVerifyAdmission(t *testing.T) {
 	})
 }
 
-func TestNewestAdmission(t *testing.T) {
+func TestNewest_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"Created":   {reason: "a time", spec: repository + `policy: {newest: {by: Created}}`},
 		"FirstSeen": {reason: "a time", spec: repository + "policy: {newest: {by: FirstSeen}}\nfilterTags: {pattern: ^main-}"},

@@ -14,7 +14,7 @@ import (
 // repository is the part of the spec that no case is about.
 const repository = "imageRepositoryRef: {name: podinfo}\n"
 
-func TestImagePolicyAdmission(t *testing.T) {
+func TestImagePolicy_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"semver":           {reason: "one policy is chosen", spec: repository + `policy: {semver: {range: ^1.0.0}}`},
 		"alphabetical":     {reason: "an order has a default", spec: repository + `policy: {alphabetical: {}}`},
@@ -37,7 +37,7 @@ func TestImagePolicyAdmission(t *testing.T) {
 	})
 }
 
-func TestTagFilterAdmission(t *testing.T) {
+func TestFilterTags_IsValidated(t *testing.T) {
 	const policy = repository + "policy: {numerical: {}}\n"
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"empty":         {reason: "all tags are considered", spec: policy + `filterTags: {}`},
@@ -57,7 +57,7 @@ func TestTagFilterAdmission(t *testing.T) {
 	})
 }
 
-func TestDigestReflectionAdmission(t *testing.T) {
+func TestDigestReflection_IsValidated(t *testing.T) {
 	const (
 		policy    = repository + "policy: {numerical: {}}\n"
 		useless   = "interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
@@ -84,10 +84,10 @@ func TestDigestReflectionAdmission(t *testing.T) {
 	})
 }
 
-// TestSemVerRangeAdmission compares admission with the library that gives a
+// TestSemVerRange_AdmissionMatchesLibrary compares admission with the library that gives a
 // range its meaning: what the one can't parse, the other must not admit, and
 // the other way round.
-func TestSemVerRangeAdmission(t *testing.T) {
+func TestSemVerRange_AdmissionMatchesLibrary(t *testing.T) {
 	ranges := []string{
 		"*", "x", "1", "1.2", "1.2.3", "v1.2.3", "1.x", "1.2.x", "1.2.X", "1.*", "=1.2.3", "!=1.2.3", ">1", "<1", ">=1", "=>1", "<=1", "=<1",
 		"~1.2", "~>1.2", "^1.2.3", "^0.0.3", "^1.x", "> 1.2", " ^1.2.3 ", "^1.2.3-0", ">=1.2.3-alpha.1", "1.2.3+build.5", ">=1.0.0-rc1+5",
@@ -112,7 +112,7 @@ func TestSemVerRangeAdmission(t *testing.T) {
 	}
 }
 
-func TestLongSemVerRangeAdmission(t *testing.T) {
+func TestSemVerRange_LengthIsBounded(t *testing.T) {
 	longest := strings.Repeat("1.2.3||", 512/7) + "1"
 	admission{reason: "the longest range is within the cost limit"}.check(t, createRange(t, "v1", longest))
 	admission{reason: "the cost must be bounded", rejected: []string{"may not be more than 512 bytes"}}.

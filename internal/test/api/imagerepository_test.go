@@ -11,7 +11,7 @@ import (
 // scanned is the part of the spec that no case is about.
 const scanned = "image: ghcr.io/stefanprodan/podinfo\ninterval: 5m\n"
 
-func TestImageRepositoryAdmission(t *testing.T) {
+func TestImageRepository_IsValidated(t *testing.T) {
 	const (
 		interval = "spec.interval in body should match"
 		timeout  = "spec.timeout in body should match"
@@ -46,7 +46,7 @@ func TestImageRepositoryAdmission(t *testing.T) {
 	})
 }
 
-func TestExclusionListAdmission(t *testing.T) {
+func TestExclusionList_IsValidated(t *testing.T) {
 	testAdmission(t, "ImageRepository", map[string]admission{
 		"empty":             {reason: "an empty list means the default", spec: scanned + `exclusionList: []`},
 		"some":              {reason: "regular expressions", spec: scanned + `exclusionList: ['^.*\.sig$', '^latest$', '^(main|dev)-']`},

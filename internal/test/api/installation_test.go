@@ -38,10 +38,10 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 	w.text = append(w.text, text)
 }
 
-// TestInstallation has the API server look at every object of an installation,
+// TestInstallation_IsAcceptedWithoutWarnings has the API server look at every object of an installation,
 // as strictly as it can and without keeping it. The namespace warns of workloads
 // that exceed its Pod Security level.
-func TestInstallation(t *testing.T) {
+func TestInstallation_IsAcceptedWithoutWarnings(t *testing.T) {
 	for _, folder := range []string{"../../../config/default", replicas} {
 		t.Run(folder, func(t *testing.T) {
 			g := NewWithT(t)
@@ -85,10 +85,10 @@ func podOf(t *testing.T, objects built) *corev1.Pod {
 	}
 }
 
-// TestPodIsAdmitted creates the Pod in the namespace of the installation, and
+// TestPod_MeetsPodSecurityLevel creates the Pod in the namespace of the installation, and
 // then Pods that must be refused there: a level that refuses nothing proves
 // nothing.
-func TestPodIsAdmitted(t *testing.T) {
+func TestPod_MeetsPodSecurityLevel(t *testing.T) {
 	objects := build(t, "../../../config/default")
 	createNamespace(t, objects)
 	pod := podOf(t, objects)
@@ -121,8 +121,8 @@ func TestPodIsAdmitted(t *testing.T) {
 	}
 }
 
-// TestContainer looks at what no Pod Security level asks for.
-func TestContainer(t *testing.T) {
+// TestContainer_IsReadOnlyAndLimited looks at what no Pod Security level asks for.
+func TestContainer_IsReadOnlyAndLimited(t *testing.T) {
 	g := NewWithT(t)
 	container := podOf(t, build(t, "../../../config/default")).Spec.Containers[0]
 	if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
@@ -140,9 +140,9 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-// TestSelectors expects what selects Pods to select those of the Deployment, and
+// TestSelectors_MatchDeployment expects what selects Pods to select those of the Deployment, and
 // what names ports to name theirs.
-func TestSelectors(t *testing.T) {
+func TestSelectors_MatchDeployment(t *testing.T) {
 	objects := build(t, replicas)
 	pod := podOf(t, objects)
 	var service corev1.Service

@@ -66,9 +66,9 @@ func (b built) into(t *testing.T, name string, obj any) {
 	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true)).To(Succeed())
 }
 
-// TestFluxOverlay puts the controller into an installation of Flux, and expects
+// TestFluxOverlay_ChangesOnlyImageAndCRDs puts the controller into an installation of Flux, and expects
 // its image and its CRDs to be other ones, and nothing else.
-func TestFluxOverlay(t *testing.T) {
+func TestFluxOverlay_ChangesOnlyImageAndCRDs(t *testing.T) {
 	g := NewWithT(t)
 	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
 	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")

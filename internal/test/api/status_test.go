@@ -87,9 +87,9 @@ func set(latest, previous *v1.ImageRef) worker {
 	}
 }
 
-// TestStatusAsWritten shows that the API server has just the status that was
+// TestStatus_IsStoredAsWritten shows that the API server has just the status that was
 // written: what was taken out is out, and what became less is less.
-func TestStatusAsWritten(t *testing.T) {
+func TestStatus_IsStoredAsWritten(t *testing.T) {
 	s := newStatuses(t, "as-written")
 	full := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0", Digest: "sha256:1"}
 	old := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.0.0"}
@@ -115,9 +115,9 @@ func TestStatusAsWritten(t *testing.T) {
 	s.Expect(older.Status.ObservedPreviousRef.Digest).To(Equal("sha256:1"))
 }
 
-// TestStatusBesideOthers shows what a write does to changes that were made
+// TestStatus_KeepsConcurrentChanges shows what a write does to changes that were made
 // while the work was under way.
-func TestStatusBesideOthers(t *testing.T) {
+func TestStatus_KeepsConcurrentChanges(t *testing.T) {
 	ref := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0"}
 	t.Run("spec and labels", func(t *testing.T) {
 		s := newStatuses(t, "beside-spec")

@@ -42,7 +42,7 @@ func linked(t *testing.T) []string {
 	return paths
 }
 
-func TestLinkedModules(t *testing.T) {
+func TestLinkedModules_StayWithinBudget(t *testing.T) {
 	g := NewWithT(t)
 	paths := linked(t)
 	t.Logf("%d of %d modules", len(paths), mostModules)
@@ -55,9 +55,9 @@ func TestLinkedModules(t *testing.T) {
 	}
 }
 
-// TestDirectModules compares the modules that go.mod requires directly, and that
+// TestDirectModules_MatchList compares the modules that go.mod requires directly, and that
 // are linked, with the list: those for tests and for hack are not of the program.
-func TestDirectModules(t *testing.T) {
+func TestDirectModules_MatchList(t *testing.T) {
 	g := NewWithT(t)
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", "../../../go.mod").Output()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -82,7 +82,7 @@ func TestDirectModules(t *testing.T) {
 	}
 }
 
-func TestSizeOfTheProgram(t *testing.T) {
+func TestBinary_StaysWithinSizeBudget(t *testing.T) {
 	g := NewWithT(t)
 	path, _ := program(t)
 	stat, err := os.Stat(path)
@@ -91,9 +91,9 @@ func TestSizeOfTheProgram(t *testing.T) {
 	g.Expect(stat.Size()).To(BeNumerically("<=", mostBytes), "the program has %d bytes, and may have %d: %s; go version -m says what is linked", stat.Size(), mostBytes, howToRaise)
 }
 
-// TestHowTheProgramIsBuilt tests that it needs no C library, which an image
+// TestBinary_IsBuiltWithoutCgo tests that it needs no C library, which an image
 // without any files has not.
-func TestHowTheProgramIsBuilt(t *testing.T) {
+func TestBinary_IsBuiltWithoutCgo(t *testing.T) {
 	g := NewWithT(t)
 	_, info := program(t)
 	settings := map[string]string{}

@@ -20,9 +20,9 @@ import (
 
 const secret = "s3cret+canary/1"
 
-// TestSecretsAreFoundInEveryEncoding plants a secret in all of them, with what may
+// TestSearch_FindsSecretsInEveryEncoding plants a secret in all of them, with what may
 // stand around it.
-func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
+func TestSearch_FindsSecretsInEveryEncoding(t *testing.T) {
 	type config struct{ Auth string }
 	for name, encode := range map[string]func(string) string{
 		"plain":       func(s string) string { return s },
@@ -53,14 +53,14 @@ func TestSecretsAreFoundInEveryEncoding(t *testing.T) {
 	}
 }
 
-func TestNothingElseIsFound(t *testing.T) {
+func TestSearch_ReportsNoFalsePositives(t *testing.T) {
 	s := canary.New(secret)
 	for _, text := range []string{"", secret[:len(secret)-1], secret[1:], strings.ToUpper(secret), base64.StdEncoding.EncodeToString([]byte("s3cret+canary/2 and more"))} {
 		NewWithT(t).Expect(s.In([]byte(text))).To(BeEmpty(), "%q", text)
 	}
 }
 
-func TestFilesAreSearched(t *testing.T) {
+func TestSearch_FindsSecretsInFiles(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	s := canary.New(secret)
@@ -83,7 +83,7 @@ func TestFilesAreSearched(t *testing.T) {
 	}
 }
 
-func TestShortSecretsAreRefused(t *testing.T) {
+func TestNew_PanicsOnShortSecrets(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("it would be found everywhere")

@@ -37,8 +37,8 @@ func read(g *WithT, policy *v1.ImagePolicy) *conformance.State {
 	return state
 }
 
-// TestRulesCanBeBroken shows for every rule a state that it finds.
-func TestRulesCanBeBroken(t *testing.T) {
+// TestViolations_ReportEachBrokenRule shows for every rule a state that it finds.
+func TestViolations_ReportEachBrokenRule(t *testing.T) {
 	NewWithT(t).Expect(read(NewWithT(t), good()).Violations()).To(BeEmpty())
 	for problem, spoil := range map[string]func(*v1.ImagePolicy){
 		"Ready is not among them": func(p *v1.ImagePolicy) { p.Status.Conditions[0].Type = "Other" },
@@ -83,7 +83,7 @@ func TestRulesCanBeBroken(t *testing.T) {
 	}
 }
 
-func TestRepositoryThatIsReadyWasScanned(t *testing.T) {
+func TestViolations_ReportReadyRepositoryWithoutScan(t *testing.T) {
 	g := NewWithT(t)
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
 	repo.Status.ObservedGeneration = 1
@@ -91,7 +91,7 @@ func TestRepositoryThatIsReadyWasScanned(t *testing.T) {
 	g.Expect(conformance.ReadTyped(repo, v1.ImageRepositoryKind)).To(HaveField("Violations()", ConsistOf(ContainSubstring("was not scanned"))))
 }
 
-func TestChangesCanBeWrong(t *testing.T) {
+func TestChange_ReportsInvalidTransitions(t *testing.T) {
 	NewWithT(t).Expect(read(NewWithT(t), good()).Change(read(NewWithT(t), good()))).To(BeEmpty())
 	for problem, spoil := range map[string]func(*v1.ImagePolicy){
 		"went back from 2": func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },

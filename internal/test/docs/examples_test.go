@@ -29,8 +29,8 @@ type example struct {
 	invalid string // what the API server says, where it rejects the object
 }
 
-// TestExamples creates the examples on an API server.
-func TestExamples(t *testing.T) {
+// TestExamples_AreAccepted creates the examples on an API server.
+func TestExamples_AreAccepted(t *testing.T) {
 	api, err := client.New(startPlane(t).Config(), client.Options{})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	server := client.WithFieldValidation(api, "Strict")

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestFields looks for every field of the API in the page of its kind.
-func TestFields(t *testing.T) {
+// TestFields_AreDocumented looks for every field of the API in the page of its kind.
+func TestFields_AreDocumented(t *testing.T) {
 	for _, plural := range []string{"imagerepositories", "imagepolicies"} {
 		path := "docs/spec/v1/" + plural + ".md"
 		described := content(t, path)

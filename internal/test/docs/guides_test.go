@@ -66,7 +66,7 @@ var guides = []guide{
 		"kubectl -n flux-system rollout status deployment/image-reflector-controller": {before: reconciled, prints: `successfully rolled out`},
 		"kubectl get crd imagepolicies.image.toolkit.fluxcd.io imagerepositories.image.toolkit.fluxcd.io -o custom-columns=NAME:.metadata.name,STORED:.status.storedVersions": {prints: `imagepolicies.image.toolkit.fluxcd.io +\[v1\]`},
 		"kustomize build flux-system | grep 'image: .*image-reflector-controller'":                                                                                            {prints: `^ *image: \S+/image-reflector-controller:v1.0.0$`},
-		`kubectl -n flux-system logs deployment/image-reflector-controller | grep '"starting"'`:                                                                               {notRun: "no kubelet runs here: TestFlagsOfAFluxInstallation of internal/test/e2e reads that line"},
+		`kubectl -n flux-system logs deployment/image-reflector-controller | grep '"starting"'`:                                                                               {notRun: "no kubelet runs here: TestFlags_AcceptFluxInstallation of internal/test/e2e reads that line"},
 		"kubectl get imagerepositories,imagepolicies --all-namespaces":                                                                                                        {prints: `default +imagepolicy\S*/podinfo .*True`},
 	}},
 	{page: "hack/controlplane/README.md", steps: map[string]step{
@@ -83,7 +83,7 @@ var guides = []guide{
 		"bin/image-reflector-controller explain podinfo -n samples":         {prints: `Selected +1\.1[01]\.0`},
 		"kubectl get imagerepositories,imagepolicies -A":                    {prints: `samples +imagepolicy\S*/podinfo`},
 		"make run":        {until: "kubectl get events", ends: "Everything is stopped"},
-		"make run ONCE=1": {notRun: "does what make run does, and ends by itself: TestEverySampleResolves of hack/quickstart"},
+		"make run ONCE=1": {notRun: "does what make run does, and ends by itself: TestQuickstart_ResolvesEverySample of hack/quickstart"},
 	}},
 	{page: "CONTRIBUTING.md", steps: map[string]step{
 		"make help":                   {prints: `^Run$`},
@@ -97,7 +97,7 @@ var guides = []guide{
 		"make conformance":            {notRun: "builds five CLIs, which takes minutes"},
 		"make soak":                   {notRun: "takes 10 minutes"},
 		"make kills":                  {notRun: "takes minutes"},
-		"make dev":                    {notRun: "runs until Ctrl-C, and is more than it prints: TestDevelopment of hack/quickstart"},
+		"make dev":                    {notRun: "runs until Ctrl-C, and is more than it prints: TestDevelop_RestartsControllerOnSourceChanges of hack/quickstart"},
 		"make generate api-docs docs": {notRun: "part of make verify"},
 		"make fmt":                    {notRun: "part of make lint"},
 		"go test ./internal/test/e2e -run TestExplain": {notRun: "part of make test, beside this test"},

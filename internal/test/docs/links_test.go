@@ -12,8 +12,8 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 
-// TestLinks follows the links that stay within the repository.
-func TestLinks(t *testing.T) {
+// TestLinks_Resolve follows the links that stay within the repository.
+func TestLinks_Resolve(t *testing.T) {
 	all := pages(t)
 	known := map[string]map[string]bool{}
 	for _, p := range all {

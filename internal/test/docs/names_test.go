@@ -18,9 +18,9 @@ import (
 // derived is what Prometheus adds to the name of a histogram.
 var derived = regexp.MustCompile(`_(bucket|sum|count)$`)
 
-// TestNames_ExistWherePagesUseThem looks for the flags, metrics, targets of make
+// TestNames_UsedInPagesExist looks for the flags, metrics, targets of make
 // and tests that pages name, each in what defines it.
-func TestNames_ExistWherePagesUseThem(t *testing.T) {
+func TestNames_UsedInPagesExist(t *testing.T) {
 	for kind, k := range map[string]struct {
 		inPages *regexp.Regexp // as pages name one: a flag of another program stands behind that program's name
 		in      func(page) bool
@@ -71,7 +71,7 @@ func TestNames_ExistWherePagesUseThem(t *testing.T) {
 // securityPage has a table of threats, with the tests of what stands against each.
 const securityPage = "docs/security.md"
 
-func TestThreats_NameTheirTests(t *testing.T) {
+func TestThreats_NameTests(t *testing.T) {
 	threats := regexp.MustCompile(`(?m)^\| *(?:[^-|].*?)\|.*\|(.*)\|$`).FindAllStringSubmatch(content(t, securityPage), -1)
 	NewWithT(t).Expect(len(threats)).To(BeNumerically(">=", 20), "only")
 	for _, threat := range threats {

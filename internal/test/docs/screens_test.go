@@ -21,9 +21,9 @@ var updateScreens = flag.Bool("update-screens", false, "write what commands prin
 // by internal/test/e2e.
 const screensPage = "docs/guides/explain.md"
 
-// TestScreens runs the commands of the blocks that show what they print: with
+// TestScreens_MatchOutput runs the commands of the blocks that show what they print: with
 // the files that the page shows, and the real tags of an official image.
-func TestScreens(t *testing.T) {
+func TestScreens_MatchOutput(t *testing.T) {
 	dir, shown := workspace(t), 0
 	p := pageAt(t, screensPage)
 	(&world{t: t, dir: dir, standsFor: strings.NewReplacer()}).shown(p, "")

@@ -19,7 +19,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
-func TestAccessFromOtherNamespaces(t *testing.T) {
+func TestAccessFrom_AllowsSelectedNamespaces(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	repo := s.repository("app")
@@ -58,7 +58,7 @@ func (s *scene) explainedAccess(policy *v1.ImagePolicy) string {
 	return got.Notes[i].Message
 }
 
-func TestOtherNamespacesCanBeForbidden(t *testing.T) {
+func TestNoCrossNamespaceRefs_DeniesAccess(t *testing.T) {
 	s := newScene(t, "--no-cross-namespace-refs=true")
 	s.pushTags("app", "1.0.0")
 	ready(s, s.repository("app", func(r *v1.ImageRepository) {
@@ -71,8 +71,8 @@ func TestOtherNamespacesCanBeForbidden(t *testing.T) {
 	ready(s, s.policy("app"))
 }
 
-// TestTwoObjectsOfOneImage shows that tags belong to an object, not to an image.
-func TestTwoObjectsOfOneImage(t *testing.T) {
+// TestImageRepository_KeepsTagsPerObject shows that tags belong to an object, not to an image.
+func TestImageRepository_KeepsTagsPerObject(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0", "1.1.0")
 	for name, excluded := range map[string]string{"one": "^1.1", "two": "^1.0"} {
@@ -101,7 +101,7 @@ func (s *scene) secret(name string, kind corev1.SecretType, data map[string]stri
 	return &meta.LocalObjectReference{Name: name}
 }
 
-func TestCredentials(t *testing.T) {
+func TestCredentials_ComeFromSecretOrServiceAccount(t *testing.T) {
 	s := newScene(t)
 	private := s.privateRegistry()
 	digest := s.pushTo(private, "org/app:1.0.0", "private")
@@ -138,9 +138,9 @@ func TestCredentials(t *testing.T) {
 	ready(s, missing)
 }
 
-// TestFlagsOfAFluxInstallation starts the controller with the flags that such
+// TestFlags_AcceptFluxInstallation starts the controller with the flags that such
 // an installation passes, those for another storage included.
-func TestFlagsOfAFluxInstallation(t *testing.T) {
+func TestFlags_AcceptFluxInstallation(t *testing.T) {
 	s := newScene(t,
 		"--events-addr=http://127.0.0.1:1", "--watch-all-namespaces=true", "--log-level=info", "--log-encoding=json",
 		"--enable-leader-election", "--concurrent=8", "--kube-api-qps=50", "--kube-api-burst=100",

@@ -37,7 +37,7 @@ func (s *scene) deleted(obj client.Object) {
 	}).Should(BeTrue(), "%T %s must not hang", obj, obj.GetName())
 }
 
-func TestDeletionNeverHangsAndLeavesNothing(t *testing.T) {
+func TestDeletion_CompletesAndRemovesStoredTags(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	s.pushTags("kept", "1.0.0")
@@ -52,7 +52,7 @@ func TestDeletionNeverHangsAndLeavesNothing(t *testing.T) {
 	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", kept.UID)))
 }
 
-func TestFinalizerOfAnotherControllerIsTakenOff(t *testing.T) {
+func TestFinalizer_OfPreviousControllerIsRemoved(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	repo := s.repository("app", func(r *v1.ImageRepository) { r.Finalizers = []string{v1.ImageFinalizer, "example.com/other"} })
@@ -62,7 +62,7 @@ func TestFinalizerOfAnotherControllerIsTakenOff(t *testing.T) {
 	s.deleted(repo)
 }
 
-func TestDeletionWhileTheControllerIsDown(t *testing.T) {
+func TestDeletion_IsHandledAfterRestart(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	repo := s.repository("app")

@@ -24,7 +24,7 @@ func expectRefs(s *scene, p *v1.ImagePolicy, latest, previous *v1.ImageRef) {
 	s.Expect(p.Status.ObservedPreviousImage).To(Equal(image.FormatRef(previous)))
 }
 
-func TestDigestLifeCycle(t *testing.T) {
+func TestDigest_FollowsReflectionPolicy(t *testing.T) {
 	s := newScene(t)
 	first := s.push("app", "1.0.0", "first")
 	repo, policy := s.repository("app"), s.policy("app")

@@ -74,9 +74,9 @@ func reasons(notes []explain.Note) []string {
 	return found
 }
 
-// TestExplainSaysWhatTheControllerSelected reads everything from the cluster,
+// TestExplain_MatchesController reads everything from the cluster,
 // the password included, and comes to the controller's own answer.
-func TestExplainSaysWhatTheControllerSelected(t *testing.T) {
+func TestExplain_MatchesController(t *testing.T) {
 	s := newScene(t)
 	private := s.privateRegistry()
 	for _, tag := range []string{"1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
@@ -197,9 +197,9 @@ func (s *scene) checkChanges(private *testenv.Registry, policy *v1.ImagePolicy) 
 	s.Expect(s.explained(policy, "--from-status").Selected.Tag).To(Equal("v1.2.0"), "which asks no registry")
 }
 
-// TestExplainDoubtsAsTheControllerDoes: a tag that the list lacks stays selected
+// TestExplain_ConfirmsUnlistedTag: a tag that the list lacks stays selected
 // as long as the registry has it.
-func TestExplainDoubtsAsTheControllerDoes(t *testing.T) {
+func TestExplain_ConfirmsUnlistedTag(t *testing.T) {
 	s := newScene(t)
 	faulty := registrytest.Start(t)
 	faulty.PushTags(t, "app", "1.0.0", "1.1.0")

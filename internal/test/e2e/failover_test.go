@@ -64,9 +64,9 @@ func (s *scene) leads(controller *recorded) bool {
 
 const failOverPairs = 30
 
-// TestFailOverUnderLoad kills the leader while tags are pushed: once so that a
+// TestFailover_NeverMovesBackUnderLoad kills the leader while tags are pushed: once so that a
 // replica with an empty store takes over, once so that one with an old store does.
-func TestFailOverUnderLoad(t *testing.T) {
+func TestFailover_NeverMovesBackUnderLoad(t *testing.T) {
 	s := emptyScene(t)
 	registry := registrytest.Start(t)
 	name := func(i int) string { return fmt.Sprintf("app-%02d", i) }
@@ -132,9 +132,9 @@ func TestFailOverUnderLoad(t *testing.T) {
 	s.Expect(s.told()).To(HaveEach(1), "nothing is told twice")
 }
 
-// TestStorageInUse shows that a leader which can't have its storage ends, so
+// TestFailover_ExitsIfStorageIsLocked shows that a leader which can't have its storage ends, so
 // that another replica can try.
-func TestStorageInUse(t *testing.T) {
+func TestFailover_ExitsIfStorageIsLocked(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
@@ -146,9 +146,9 @@ func TestStorageInUse(t *testing.T) {
 	s.Expect(testenv.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process holds the tag store"))
 }
 
-// TestStopWhileTheStorageIsInUse shows that a leader which waits for its storage
+// TestFailover_StopsWhileStorageIsLocked shows that a leader which waits for its storage
 // ends when it is asked to, well within the time that a pod is given for that.
-func TestStopWhileTheStorageIsInUse(t *testing.T) {
+func TestFailover_StopsWhileStorageIsLocked(t *testing.T) {
 	s := emptyScene(t)
 	controller := s.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
@@ -162,9 +162,9 @@ func TestStopWhileTheStorageIsInUse(t *testing.T) {
 	s.Expect(time.Since(asked)).To(BeNumerically("<", 3*time.Second))
 }
 
-// TestReplicasOfOneVolume shows that a replica which stands by leaves the file
+// TestFailover_ReplicasShareVolume shows that a replica which stands by leaves the file
 // of the store to the leader, and goes on with it once it leads.
-func TestReplicasOfOneVolume(t *testing.T) {
+func TestFailover_ReplicasShareVolume(t *testing.T) {
 	s := emptyScene(t)
 	s.pushTags("app", "1.0.0", "1.1.0")
 	h := s.follow()

@@ -68,7 +68,7 @@ func (s *scene) selected(policy *v1.ImagePolicy, tag string) *v1.ImagePolicy {
 	return policy
 }
 
-func TestPlatforms(t *testing.T) {
+func TestGates_RejectMissingPlatform(t *testing.T) {
 	s := newScene(t)
 	both := s.pushIndex("app", "1.0.0", "amd64", "arm64")
 	s.pushIndex("app", "1.1.0", "amd64")
@@ -86,9 +86,9 @@ func TestPlatforms(t *testing.T) {
 	s.Expect(ready(s, single).Status.LatestRef.Tag).To(Equal("1.2.0"))
 }
 
-// TestMinimumAge tests that a tag is selected when it has been there for long enough,
+// TestGates_DelayYoungImages tests that a tag is selected when it has been there for long enough,
 // and neither before nor much later, whatever its image says of its age.
-func TestMinimumAge(t *testing.T) {
+func TestGates_DelayYoungImages(t *testing.T) {
 	const age = 6 * time.Second
 	s := newScene(t)
 	s.push("app", "1.0.0", "was there before, and says that it is decades old")

@@ -57,10 +57,10 @@ func (s *scene) healthy(obj *unstructured.Unstructured) {
 	}).Should(Succeed())
 }
 
-// TestAppliedAgainAndAgain applies the same manifests over and over, in both
+// TestServerSideApply_CausesNoDrift applies the same manifests over and over, in both
 // versions, while the controller writes status: neither loses what the other wrote,
 // and there is no drift.
-func TestAppliedAgainAndAgain(t *testing.T) {
+func TestServerSideApply_CausesNoDrift(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta2"} {
 		t.Run(version, func(t *testing.T) {
 			s := newScene(t)
@@ -125,7 +125,7 @@ func conditionMet(obj *unstructured.Unstructured, kind, value string) bool {
 	return false
 }
 
-func TestKubectlWaits(t *testing.T) {
+func TestKubectlWait_ObservesConditions(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta2"} {
 		t.Run(version, func(t *testing.T) {
 			s := newScene(t)

@@ -72,9 +72,9 @@ func documented(g *scene) []string {
 	return names
 }
 
-// TestMetrics scrapes the controller after everything that makes a metric: all
+// TestMetrics_AreComplete scrapes the controller after everything that makes a metric: all
 // of them are there, and are named and described as Prometheus wants it.
-func TestMetrics(t *testing.T) {
+func TestMetrics_AreComplete(t *testing.T) {
 	throttled := registrytest.Start(t)
 	throttled.Inject(registrytest.Tags, registrytest.RetryAfter(http.StatusTooManyRequests, "3600"))
 	s := newScene(t)

@@ -39,7 +39,7 @@ func (s *scene) writeOldStatus(policy *v1.ImagePolicy, status map[string]any) {
 	s.Expect(suite.api.Status().Patch(s.ctx, old, client.RawPatch(types.MergePatchType, data))).To(Succeed())
 }
 
-func TestMigrationOfOldStatus(t *testing.T) {
+func TestMigration_ConvertsOldStatus(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0", "2.0.0")
 	app := s.image("app")
@@ -57,9 +57,9 @@ func TestMigrationOfOldStatus(t *testing.T) {
 	expectRefs(s, ready(s, policy), latest, previous)
 }
 
-// TestMigrationWithoutARepository shows that old fields are migrated before
+// TestMigration_ConvertsStatusWithoutRepository shows that old fields are migrated before
 // anything else can fail, and that a value which can't be parsed is kept.
-func TestMigrationWithoutARepository(t *testing.T) {
+func TestMigration_ConvertsStatusWithoutRepository(t *testing.T) {
 	s := newScene(t)
 	s.Expect(s.controller.Stop()).To(Succeed())
 	good := s.oldPolicy("good", map[string]any{"latestImage": "ghcr.io/a/b:2", "observedPreviousImage": "ghcr.io/a/b:1"})
@@ -73,9 +73,9 @@ func TestMigrationWithoutARepository(t *testing.T) {
 	s.Expect(bad.Status.LatestImage).To(Equal("ghcr.io/a/b"))
 }
 
-// TestTakeOverFromAnotherController shows that a policy which was ready when
+// TestMigration_KeepsPolicyReady shows that a policy which was ready when
 // this controller took over stays so, although its store is still empty.
-func TestTakeOverFromAnotherController(t *testing.T) {
+func TestMigration_KeepsPolicyReady(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	s.Expect(s.controller.Stop()).To(Succeed())

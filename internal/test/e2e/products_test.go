@@ -29,10 +29,10 @@ func readmeExample(g Gomega) (*v1.ImageRepository, *v1.ImagePolicy) {
 	return repo, policy
 }
 
-// TestGHCR_ReadmeExampleIsPinned has the controller scan and pin the README's
+// TestGHCR_PinsReadmeExample has the controller scan and pin the README's
 // example as users apply it: from the imitation of GHCR, which the controller
 // reaches under GHCR's name by the proxy of its environment.
-func TestGHCR_ReadmeExampleIsPinned(t *testing.T) {
+func TestGHCR_PinsReadmeExample(t *testing.T) {
 	s := emptyScene(t)
 	zoo := registrytest.StartZoo(t)
 	digest := zoo.Registry("ghcr.io").PushTags(t, "stefanprodan/podinfo", "5.2.1", "6.0.0", "6.1.0-rc.1", "latest")

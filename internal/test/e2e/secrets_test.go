@@ -18,9 +18,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestMisplacedSecrets has secrets in places where error messages like to quote.
+// TestSecrets_DoNotLeakIfMisplaced has secrets in places where error messages like to quote.
 // That none is told is found out after the run, as for all tests.
-func TestMisplacedSecrets(t *testing.T) {
+func TestSecrets_DoNotLeakIfMisplaced(t *testing.T) {
 	s := newScene(t)
 	registry := registrytest.Start(t, registrytest.WithTokenAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")
@@ -65,9 +65,9 @@ func TestMisplacedSecrets(t *testing.T) {
 	}
 }
 
-// TestSecretsThatAServerQuotes has a registry, its token server and a proxy quote
+// TestSecrets_DoNotLeakIfQuotedByServer has a registry, its token server and a proxy quote
 // whatever they are sent, where errors are made of it.
-func TestSecretsThatAServerQuotes(t *testing.T) {
+func TestSecrets_DoNotLeakIfQuotedByServer(t *testing.T) {
 	s := newScene(t)
 	registry := registrytest.Start(t, registrytest.WithTokenAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")

@@ -38,9 +38,9 @@ func (s *scene) reconciled(controller *recorded, name string) float64 {
 	return s.metricOf(controller, "gotk_reconcile_duration_seconds_count", `name="`+name+`"`)
 }
 
-// TestTwoShards runs two controllers side by side, moves objects from one to
+// TestShards_HandOverObjects runs two controllers side by side, moves objects from one to
 // the other, and looks at who does what.
-func TestTwoShards(t *testing.T) {
+func TestShards_HandOverObjects(t *testing.T) {
 	s := emptyScene(t)
 	h := s.follow()
 	a, b := s.start(s.shard("a")), s.start(s.shard("b"))

@@ -68,10 +68,10 @@ func (s *signing) describe(digest string) signaturetest.Descriptor {
 	return s.store.Describe(s.t, s.path(), digest)
 }
 
-// TestOnlySignedImagesAreSelected tests for each way to sign that a signed image wins
+// TestVerify_SelectsOnlySignedImages tests for each way to sign that a signed image wins
 // over newer ones that are not signed, or not by those who must, that a claim about
 // another image is worth nothing, and that a signature which comes late still counts.
-func TestOnlySignedImagesAreSelected(t *testing.T) {
+func TestVerify_SelectsOnlySignedImages(t *testing.T) {
 	type way struct {
 		verify func(s *signing) *v1.ImageVerification
 		right  func(s *signing) func(app, claimed string)
@@ -144,9 +144,9 @@ func TestOnlySignedImagesAreSelected(t *testing.T) {
 	}
 }
 
-// TestKeysThatCantBeUsed tests that mistakes about keys are told, lose nothing, and
+// TestVerify_ReportsInvalidKeys tests that mistakes about keys are told, lose nothing, and
 // are over when they are corrected.
-func TestKeysThatCantBeUsed(t *testing.T) {
+func TestVerify_ReportsInvalidKeys(t *testing.T) {
 	s := newSigning(newScene(t))
 	key := signaturetest.NewKey(t, "ecdsa")
 	digest := s.push("app", "1.0.0", "signed")

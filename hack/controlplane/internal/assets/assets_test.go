@@ -113,7 +113,7 @@ var orders = map[string]struct {
 	"download lacks one":     {reason: "an archive without the API server is no control plane", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not hold"},
 }
 
-func TestBuild_FindsBeforeItBuilds(t *testing.T) {
+func TestBuild_PrefersExistingBinaries(t *testing.T) {
 	for name, tc := range orders {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -146,7 +146,7 @@ func TestBuild_FindsBeforeItBuilds(t *testing.T) {
 }
 
 // A folder of the time when there was no kubectl gets one, and keeps what took minutes.
-func TestBuild_RebuildsWhatChangedAndWhatIsMissing(t *testing.T) {
+func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
 	w := newWorld(t)
 	build := func() string {
 		folder, err := w.Find(t.Context(), true)
@@ -173,7 +173,7 @@ func TestBuild_RebuildsWhatChangedAndWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestBuild_IsDoneOnceByParallelRuns(t *testing.T) {
+func TestBuild_RunsOnceForParallelCallers(t *testing.T) {
 	w := newWorld(t)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -200,7 +200,7 @@ func TestPath_BuildsNothing(t *testing.T) {
 	}
 }
 
-func TestMinor_StandsForTheNewestPatch(t *testing.T) {
+func TestMinor_MatchesAnyPatchRelease(t *testing.T) {
 	cases := map[string]struct{ reason, version, want string }{
 		"release":   {"any patch version will do", "v1.36.3", "1.36.x"},
 		"candidate": {"candidates are not published as binaries", "v1.37.0-rc.1", "1.37.x"},

@@ -70,7 +70,7 @@ func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 	}
 }
 
-func TestBuild_KeepsWhatWasThereWhenItFails(t *testing.T) {
+func TestBuild_KeepsInstalledProgramOnFailure(t *testing.T) {
 	plan, folder := module(t, "package main\n\nfunc main() { undefinedName() }\n"), t.TempDir()
 	write(t, filepath.Join(folder, "demo"), "old", 0o755)
 	err := plan.Build(t.Context(), folder, func(string) {})

@@ -16,7 +16,7 @@ func write(t *testing.T, path, content string, mode os.FileMode) {
 	}
 }
 
-func TestStale_SaysWhatChanged(t *testing.T) {
+func TestStale_ReturnsChangedInput(t *testing.T) {
 	const stamp = "version v1.36.3\ngo go1.26.8\n"
 	cases := map[string]struct {
 		reason string
@@ -57,7 +57,7 @@ func TestStale_SaysWhatChanged(t *testing.T) {
 	}
 }
 
-func TestInstall_StoppedHalfWayLeavesNoStamp(t *testing.T) {
+func TestInstall_RemovesStampOnFailure(t *testing.T) {
 	folder := t.TempDir()
 	plan := Plan{Program: Program{Name: "etcd"}, stamp: "version new\n"}
 	write(t, filepath.Join(folder, "etcd"), "old", 0o755)
@@ -72,7 +72,7 @@ func TestInstall_StoppedHalfWayLeavesNoStamp(t *testing.T) {
 	}
 }
 
-func TestNewPlan_StampsAllThatDecidesTheProgram(t *testing.T) {
+func TestNewPlan_StampsAllBuildInputs(t *testing.T) {
 	modules := t.TempDir()
 	b := Program{Name: "demo", Folder: "demo", Module: "example.com/demo", Package: "example.com/demo/cmd", linkVars: etcdVersion}
 	dir := filepath.Join(modules, "demo")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestKubernetesVersion_SetsWhatIsAnswered(t *testing.T) {
+func TestKubernetesVersion_SetsLinkerVariables(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		version string
@@ -31,7 +31,7 @@ func TestKubernetesVersion_SetsWhatIsAnswered(t *testing.T) {
 	}
 }
 
-func TestFlags_HoldAllThatChangesTheProgram(t *testing.T) {
+func TestFlags_IncludeTagsAndLinkerVariables(t *testing.T) {
 	program := Program{tags: "a,b", linkVars: func(version string) []string { return []string{"p.v=" + version} }}
 	want := []string{"-mod=readonly", "-trimpath", "-tags=a,b", "-ldflags=-s -w -X p.v=v1.0.0"}
 	if got := program.flags("v1.0.0"); !slices.Equal(got, want) {
@@ -40,7 +40,7 @@ func TestFlags_HoldAllThatChangesTheProgram(t *testing.T) {
 }
 
 // The linker takes each -X as one word: a space in a value would break the flags apart.
-func TestLinkVars_HoldNoSpace(t *testing.T) {
+func TestLinkVars_ContainNoWhitespace(t *testing.T) {
 	for _, b := range Programs() {
 		for _, variable := range b.linkVars("v1.2.3") {
 			if strings.ContainsAny(variable, " \t'\"") {

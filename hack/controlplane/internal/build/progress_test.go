@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestProgress_LogsHowFarABuildIs(t *testing.T) {
+func TestProgress_LogsCompiledPackages(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		total  int

@@ -16,13 +16,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// TestImitations_AnswerAsTheirProducts compares imitations of registry products
+// TestPersona_MatchesProduct compares imitations of registry products
 // with the products themselves, where these can be had: by the same requests
 // for the same images. It stands for imitations that other tests trust and that
 // are wrong: in a status, a header that clients go by, or the form of a body.
 // It has found that Distribution 3 doesn't refuse large pages, that version 2
 // cuts no list, and that both refuse OCI manifests to those who don't ask.
-func TestImitations_AnswerAsTheirProducts(t *testing.T) {
+func TestPersona_MatchesProduct(t *testing.T) {
 	images := comparedImages(t)
 	cases := map[string]struct {
 		reason    string

@@ -18,7 +18,7 @@ import (
 // quietTime is how long nothing may be retried.
 const quietTime = 30 * time.Second
 
-func TestUnparsableImageStallsBoth(t *testing.T) {
+func TestInvalidImage_StallsRepositoryAndPolicy(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	repo, policy := s.repository("app"), s.policy("app")
@@ -44,9 +44,9 @@ func TestUnparsableImageStallsBoth(t *testing.T) {
 	expectRefs(s, policy, latest, nil)
 }
 
-// TestRegistryTrouble shows that a registry which fails is reported clearly, costs
+// TestRegistry_RecoversFromFailure shows that a registry which fails is reported clearly, costs
 // nothing that was known, and is found up again.
-func TestRegistryTrouble(t *testing.T) {
+func TestRegistry_RecoversFromFailure(t *testing.T) {
 	registry := registrytest.Start(t)
 	s := newScene(t)
 	registry.PushTags(t, "org/app", "1.0.0", "1.1.0")

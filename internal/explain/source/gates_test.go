@@ -58,9 +58,9 @@ func judge(t *testing.T, images fakeImages, policy *v1.ImagePolicy, rule, also s
 	return source.EvaluateGates(t.Context(), images, c.Admission(rule, "", now), slices.Collect(ranking), also)
 }
 
-// TestJudge_SelectsSignedBeforeNewer also judges the tag that is asked about, and fails where a
+// TestEvaluateGates_SelectsSignedImage also judges the tag that is asked about, and fails where a
 // signature can't be verified for a failure.
-func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
+func TestEvaluateGates_SelectsSignedImage(t *testing.T) {
 	g := NewWithT(t)
 	images := fakeImages{digestOf("1.1.0"): "ann"}
 	trials, err := judge(t, images, &v1.ImagePolicy{}, "rule", "1.0.0")
@@ -76,9 +76,9 @@ func TestJudge_SelectsSignedBeforeNewer(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("the log can't be reached")))
 }
 
-// TestJudge_BelievesTheStatusAboutAges stands for an image that is selected too early, or never,
+// TestEvaluateGates_TakesAgeFromStatus stands for an image that is selected too early, or never,
 // because since when it is there is known to the controller only.
-func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
+func TestEvaluateGates_TakesAgeFromStatus(t *testing.T) {
 	const old = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	for _, tt := range []struct {
 		reason string
@@ -120,8 +120,8 @@ func TestJudge_BelievesTheStatusAboutAges(t *testing.T) {
 	}
 }
 
-// TestJudge_IsBounded stands for thousands of images that are read by mistake.
-func TestJudge_IsBounded(t *testing.T) {
+// TestEvaluateGates_StopsAtBudget stands for thousands of images that are read by mistake.
+func TestEvaluateGates_StopsAtBudget(t *testing.T) {
 	ranking := make([]selection.Choice, admission.Budget+1)
 	for i := range ranking {
 		ranking[i].Tag = fmt.Sprintf("1.%d.0", i)

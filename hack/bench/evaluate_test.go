@@ -23,7 +23,7 @@ func made(value func(i int) float64) series {
 	return s
 }
 
-func TestJudgeFindsLeaks(t *testing.T) {
+func TestSeries_DetectsLeaks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		series series
 		leaks  bool
@@ -43,7 +43,7 @@ func TestJudgeFindsLeaks(t *testing.T) {
 	}
 }
 
-func TestJudgeLogFindsErrors(t *testing.T) {
+func TestControllerLog_ReportsErrors(t *testing.T) {
 	log := strings.Join([]string{
 		"2026-01-01T00:00:00Z\tINFO\tstarting\t{}",
 		"2026-01-01T00:00:00Z\tERROR\tReconciler error\t{}",
@@ -53,7 +53,7 @@ func TestJudgeLogFindsErrors(t *testing.T) {
 	NewWithT(t).Expect(judgeLog(log)).To(HaveLen(2), "found")
 }
 
-func TestShortList_LacksTheNewestTagAndHasItsManifest(t *testing.T) {
+func TestShortList_OmitsNewestTagButServesItsManifest(t *testing.T) {
 	g := NewWithT(t)
 	r := newSyntheticRegistry(1, 1, 0)
 	defer r.close()

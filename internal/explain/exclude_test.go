@@ -10,7 +10,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 )
 
-func TestNotHeldBack(t *testing.T) {
+func TestExplain_NotesNearMissesOfExclude(t *testing.T) {
 	cases := map[string]struct {
 		exclude []string
 		want    string

@@ -63,7 +63,7 @@ func narrate(steps []step) string {
 	return b.String()
 }
 
-func TestSettleNarratives(t *testing.T) {
+func TestApply_SetsConditionsAndEvents(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		steps []step
@@ -205,7 +205,7 @@ an error without a reason:
 	}
 }
 
-func TestDeferralLeavesTheObjectAsItWas(t *testing.T) {
+func TestApply_LeavesDeferredObjectUnchanged(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
 	request(policy)
@@ -222,7 +222,7 @@ func TestDeferralLeavesTheObjectAsItWas(t *testing.T) {
 	}
 }
 
-func TestSettleTellsOfNewTags(t *testing.T) {
+func TestApply_EmitsEventsForNewTags(t *testing.T) {
 	g := NewWithT(t)
 	scanned := func(revision string) *v1.ImageRepository {
 		return &v1.ImageRepository{Status: v1.ImageRepositoryStatus{LastScanResult: &v1.ScanResult{Revision: revision}}}
@@ -242,7 +242,7 @@ func TestSettleTellsOfNewTags(t *testing.T) {
 	g.Expect(Apply(failed, scanned("r2"), quiet, nil, noon).Events).To(HaveLen(1), "a recovery is told in any case")
 }
 
-func TestBeginMarksOnlyNewGenerations(t *testing.T) {
+func TestMarkReconciling_MarksOnlyNewGenerations(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
 	g.Expect(MarkReconciling(policy, "looking", noon)).To(BeTrue())
@@ -255,7 +255,7 @@ func TestBeginMarksOnlyNewGenerations(t *testing.T) {
 	g.Expect(policy).To(Equal(before), "a known generation keeps its conditions")
 }
 
-func TestMessagesAreBounded(t *testing.T) {
+func TestApply_TruncatesLongMessages(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{}
 	Apply(policy, policy, Result{}, errors.New(strings.Repeat("ä", 40000)), noon)

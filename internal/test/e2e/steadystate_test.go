@@ -44,7 +44,7 @@ func (s *scene) settled() float64 {
 	return last
 }
 
-func TestUnchangedScanCostsOneWriteAndNoEvent(t *testing.T) {
+func TestScan_UnchangedWritesOnceWithoutEvent(t *testing.T) {
 	s := newScene(t, "--log-level=info")
 	s.pushTags("app", "1.0.0", "1.1.0")
 	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval.Duration = 2 * time.Second })
@@ -78,9 +78,9 @@ func (s *scene) log() string {
 	return string(content)
 }
 
-// TestLog shows what a line of the log holds: about what object, what happened
+// TestLog_IncludesObjectReasonAndDuration shows what a line of the log holds: about what object, what happened
 // and why, and how long it took.
-func TestLog(t *testing.T) {
+func TestLog_IncludesObjectReasonAndDuration(t *testing.T) {
 	s := newScene(t, "--log-encoding=json", "--log-level=info")
 	s.pushTags("app", "1.0.0")
 	repo := ready(s, s.repository("app"))
@@ -110,9 +110,9 @@ func (s *scene) logged(name string) []map[string]any {
 	return found
 }
 
-// TestQuietRestart shows that a restart with the store kept goes unnoticed,
+// TestRestart_CausesNoRequestsOrWrites shows that a restart with the store kept goes unnoticed,
 // whether the controller was stopped or killed.
-func TestQuietRestart(t *testing.T) {
+func TestRestart_CausesNoRequestsOrWrites(t *testing.T) {
 	for name, end := range map[string]func(*scene) error{
 		"stopped": func(s *scene) error { return s.controller.Stop() },
 		"killed":  func(s *scene) error { return s.controller.Kill() },
@@ -148,8 +148,8 @@ func TestQuietRestart(t *testing.T) {
 	}
 }
 
-// TestLostStore shows that policies stay ready while the tags are scanned anew.
-func TestLostStore(t *testing.T) {
+// TestStore_LossKeepsPoliciesReady shows that policies stay ready while the tags are scanned anew.
+func TestStore_LossKeepsPoliciesReady(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0", "1.1.0")
 	repo, policy := s.repository("app"), s.policy("app")
@@ -169,7 +169,7 @@ func TestLostStore(t *testing.T) {
 	s.Expect(s.events(ready(s, repo))).To(HaveLen(1))
 }
 
-func TestSuspendAndResume(t *testing.T) {
+func TestSuspend_PausesUntilResumed(t *testing.T) {
 	s := newScene(t)
 	s.pushTags("app", "1.0.0")
 	repo, policy := s.repository("app"), s.policy("app")

@@ -22,10 +22,10 @@ func allocated(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestWorstPatternsTakeBoundedMemory tests the worst patterns of the length that
+// TestCompile_BoundsMemoryOfPatterns tests the worst patterns of the length that
 // is admitted: they are refused with what to change, or are compiled, and then used
 // for every tag, within bounded memory.
-func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
+func TestCompile_BoundsMemoryOfPatterns(t *testing.T) {
 	g := NewWithT(t)
 	const length, allowed = 1024, 16 << 20
 	repeat := func(piece string) string { return strings.Repeat(piece, length/len(piece)) }
@@ -63,10 +63,10 @@ func TestWorstPatternsTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestWorstRangesTakeBoundedMemory tests ranges of as many alternatives as the
+// TestCompile_BoundsMemoryOfRanges tests ranges of as many alternatives as the
 // length that is admitted lets them have, and of more: explain reads files that
 // nobody admitted.
-func TestWorstRangesTakeBoundedMemory(t *testing.T) {
+func TestCompile_BoundsMemoryOfRanges(t *testing.T) {
 	g := NewWithT(t)
 	for n, refused := range map[int]bool{32: false, 33: true, 10_000: true} {
 		alternatives := make([]string, n)

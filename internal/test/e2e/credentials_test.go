@@ -26,10 +26,10 @@ import (
 // farHost is a name that leads to the test's registry only through a proxy.
 const farHost = "example.com"
 
-// TestCertificatesAndProxy tests a registry that is reached only through a
+// TestRegistry_UsesCertificatesAndProxy tests a registry that is reached only through a
 // proxy, and wants a client certificate: for tags and digests, with the older
 // keys of the Secret, and with what its owner sees.
-func TestCertificatesAndProxy(t *testing.T) {
+func TestRegistry_UsesCertificatesAndProxy(t *testing.T) {
 	const password = "pr0xy-" + secretPart
 	s := newScene(t)
 	digest := s.push("app", "1.0.0", "content")
@@ -69,9 +69,9 @@ func TestCertificatesAndProxy(t *testing.T) {
 	s.Expect(told()).To(HaveLen(1), "told once, however many scans there are")
 }
 
-// TestIdentityOfAnObject has the API server make a token for a ServiceAccount.
+// TestWorkloadIdentity_RequestsServiceAccountToken has the API server make a token for a ServiceAccount.
 // The cloud that it is for is never reached: the only way there refuses.
-func TestIdentityOfAnObject(t *testing.T) {
+func TestWorkloadIdentity_RequestsServiceAccountToken(t *testing.T) {
 	s := emptyScene(t)
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", "other-"+secretPart))
 	controller := s.replica("--feature-gates=ObjectLevelWorkloadIdentity=true")

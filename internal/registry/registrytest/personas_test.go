@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestProducts_HaveTheirHabits keeps the habits that were reported as faults of
+// TestPersona_ReproducesProductQuirks keeps the habits that were reported as faults of
 // clients: without them, the tests that name those reports would prove nothing.
 // All other habits that a client can notice are in the request counts of matrix.
-func TestProducts_HaveTheirHabits(t *testing.T) {
+func TestPersona_ReproducesProductQuirks(t *testing.T) {
 	const challenge, location = "Www-Authenticate", "Location"
 	for _, c := range []struct {
 		reason      string

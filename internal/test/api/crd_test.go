@@ -18,9 +18,9 @@ import (
 // plurals are the resources by kind.
 var plurals = map[string]string{"ImageRepository": "imagerepositories", "ImagePolicy": "imagepolicies"}
 
-// TestVersionsAgree holds the versions to one schema: nothing is converted
+// TestCRD_VersionsShareOneSchema holds the versions to one schema: nothing is converted
 // between them, so a difference would lose data.
-func TestVersionsAgree(t *testing.T) {
+func TestCRD_VersionsShareOneSchema(t *testing.T) {
 	for kind, plural := range plurals {
 		t.Run(kind, func(t *testing.T) {
 			g := NewWithT(t)
@@ -54,7 +54,7 @@ func definition(t *testing.T, plural string) map[string]any {
 	return crd.Object["spec"].(map[string]any)
 }
 
-func TestNames(t *testing.T) {
+func TestCRD_HasShortNamesAndCategories(t *testing.T) {
 	g := NewWithT(t)
 	short := map[string][]string{"imagerepositories": {"imgrepo", "imagerepo"}, "imagepolicies": {"imgpol", "imagepol"}}
 	for _, version := range versions {
@@ -74,8 +74,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestColumns asks for tables, as kubectl get does.
-func TestColumns(t *testing.T) {
+// TestCRD_HasPrinterColumns asks for tables, as kubectl get does.
+func TestCRD_HasPrinterColumns(t *testing.T) {
 	now := metav1.Now().UTC().Format("2006-01-02T15:04:05Z")
 	ready := []any{map[string]any{"type": "Ready", "status": "True", "reason": "Succeeded", "message": "fine", "lastTransitionTime": now}}
 	cases := map[string]struct {

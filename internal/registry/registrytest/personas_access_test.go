@@ -16,11 +16,11 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestProducts_RefuseWhoMayNotPull stands for imitations that are laxer than
+// TestPersona_RejectsInvalidCredentials stands for imitations that are laxer than
 // their products, behind which a client without the right credentials would
 // pass. It tries none for a private repository, a wrong password, and a token
 // that was issued for another repository.
-func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
+func TestPersona_RejectsInvalidCredentials(t *testing.T) {
 	for _, p := range Products() {
 		if p.Password.Password == "" {
 			continue // all that it has is public
@@ -46,7 +46,7 @@ func TestProducts_RefuseWhoMayNotPull(t *testing.T) {
 	}
 }
 
-func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
+func TestPersona_ScopesTokensToRepositories(t *testing.T) {
 	for _, p := range Products() {
 		l, bound := StartZoo(t).Registry(p.Host).login.(*tokenLogin)
 		if !bound || l.unbound {
@@ -73,9 +73,9 @@ func TestTokens_AreBoundToTheirRepositories(t *testing.T) {
 	}
 }
 
-// TestZoo_ReportsLeaks stands for credentials that a client takes along to
+// TestFakeRegistries_ReportLeaks stands for credentials that a client takes along to
 // another host: a password, a token, an identity token in a form or query.
-func TestZoo_ReportsLeaks(t *testing.T) {
+func TestFakeRegistries_ReportLeaks(t *testing.T) {
 	none := func(*Zoo) string { return "" }
 	password := func(p Product) func(*Zoo) string {
 		return func(*Zoo) string { return basic(p.Password).Get("Authorization") }
@@ -100,9 +100,9 @@ func TestZoo_ReportsLeaks(t *testing.T) {
 	}
 }
 
-// TestZoo_RefusesWhatItIsNot stands for clients that go astray without being
+// TestFakeRegistries_RejectUnknownHosts stands for clients that go astray without being
 // noticed: to an unknown host and to another port. Its proxy dials in the same way.
-func TestZoo_RefusesWhatItIsNot(t *testing.T) {
+func TestFakeRegistries_RejectUnknownHosts(t *testing.T) {
 	g := NewWithT(t)
 	z := StartZoo(t)
 	_, err := z.Dial(t.Context(), "tcp", "registry.example.net:443")

@@ -65,9 +65,9 @@ func (s *scene) followAll() map[string]*history {
 	return all
 }
 
-// TestAutomationIsWokenOncePerMove shows that each move is one change of the ref
+// TestLatestRef_ChangesOncePerUpdate shows that each move is one change of the ref
 // in a watch, of the tag together with its digest.
-func TestAutomationIsWokenOncePerMove(t *testing.T) {
+func TestLatestRef_ChangesOncePerUpdate(t *testing.T) {
 	s := newScene(t)
 	seen := s.followAll()
 	want := []v1.ImageRef{*image.NewRef(s.image("app"), "1.0.0", s.push("app", "1.0.0", "0"))}
@@ -96,9 +96,9 @@ func TestAutomationIsWokenOncePerMove(t *testing.T) {
 	}
 }
 
-// TestNoRefIsEverTorn pushes as fast as it can, and expects that each pair of a
+// TestLatestRef_IsAtomic pushes as fast as it can, and expects that each pair of a
 // tag and a digest which any watch tells was one that the registry had.
-func TestNoRefIsEverTorn(t *testing.T) {
+func TestLatestRef_IsAtomic(t *testing.T) {
 	s := newScene(t)
 	second := metav1.Duration{Duration: time.Second}
 	seen := s.followAll()

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func TestDefaults(t *testing.T) {
+func TestCRD_SetsDefaults(t *testing.T) {
 	cases := map[string]struct {
 		reason, kind, spec string
 		path               []string
@@ -46,9 +46,9 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestOldStatus writes what controllers of v1beta2 wrote. The API must take
+// TestStatus_AcceptsV1beta2Fields writes what controllers of v1beta2 wrote. The API must take
 // it, and lose nothing of it, or there would be nothing to migrate.
-func TestOldStatus(t *testing.T) {
+func TestStatus_AcceptsV1beta2Fields(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		status map[string]any
@@ -76,8 +76,8 @@ func TestOldStatus(t *testing.T) {
 	}
 }
 
-// TestRoundTrip reads in the other version what was written in one.
-func TestRoundTrip(t *testing.T) {
+// TestVersions_RoundTrip reads in the other version what was written in one.
+func TestVersions_RoundTrip(t *testing.T) {
 	specs := map[string]string{
 		"ImageRepository": scanned + "exclusionList: [^a$]\nsecretRef: {name: b}\nprovider: aws\naccessFrom: {namespaceSelectors: [{matchLabels: {c: d}}]}",
 		"ImagePolicy":     repository + "policy: {semver: {range: ^1}}\nfilterTags: {pattern: (.*), extract: $1}\ndigestReflectionPolicy: Always\ninterval: 1m",

@@ -17,7 +17,7 @@ import (
 // remoteName is a registry's name that only a proxy can resolve.
 const remoteName = "registry.beyond.example"
 
-func TestTLS(t *testing.T) {
+func TestRegistry_VerifiesTLS(t *testing.T) {
 	t.Parallel()
 	authority := registrytest.NewAuthority(t)
 	r := startRegistry(t, settings{tls: certificates(t, authority, false), auth: htpasswd(t)}, as(), over(authority))
@@ -33,7 +33,7 @@ func TestTLS(t *testing.T) {
 	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", "spec.certSecretRef")
 }
 
-func TestMutualTLS(t *testing.T) {
+func TestRegistry_PresentsClientCertificate(t *testing.T) {
 	t.Parallel()
 	authority := registrytest.NewAuthority(t)
 	client, tokens := authority.Client(t), newTokenServer(t, authority)
@@ -50,9 +50,9 @@ func TestMutualTLS(t *testing.T) {
 	s.succeeds(r)
 }
 
-// TestProxies tests each kind of proxy in front of a registry that wants
+// TestProxy_SupportsHTTPAndSOCKS5 tests each kind of proxy in front of a registry that wants
 // everything: a client certificate, and a password.
-func TestProxies(t *testing.T) {
+func TestProxy_SupportsHTTPAndSOCKS5(t *testing.T) {
 	authority := registrytest.NewAuthority(t)
 	client := authority.Client(t)
 	r := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, as(), over(authority, client))
@@ -83,9 +83,9 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// TestProxyOfPlainHTTP tests a proxy that passes on requests in place of
+// TestProxy_ForwardsPlainHTTP tests a proxy that passes on requests in place of
 // connections.
-func TestProxyOfPlainHTTP(t *testing.T) {
+func TestProxy_ForwardsPlainHTTP(t *testing.T) {
 	t.Parallel()
 	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("proxy-user", password))
@@ -96,7 +96,7 @@ func TestProxyOfPlainHTTP(t *testing.T) {
 	s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it (407)`)
 }
 
-func TestProxiesThatCantBeUsed(t *testing.T) {
+func TestProxy_ReportsFailures(t *testing.T) {
 	t.Parallel()
 	nowhere := proxytest.StartHTTP(t, proxytest.WithTarget("127.0.0.1:1"))
 	socks := proxytest.StartSOCKS5(t, proxytest.WithTarget("127.0.0.1:1"))

@@ -15,9 +15,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
-// TestMovedTagOfWhatIsSelected: what passed stays until its tag points at something
+// TestEvaluate_RetainsCurrentImageIfTagMoves: what passed stays until its tag points at something
 // that passes, too.
-func TestMovedTagOfWhatIsSelected(t *testing.T) {
+func TestEvaluate_RetainsCurrentImageIfTagMoves(t *testing.T) {
 	moved := func(t *testing.T, platform string) *world {
 		w := newWorld(t, "2", "1")
 		w.late = true
@@ -66,8 +66,8 @@ func TestMovedTagOfWhatIsSelected(t *testing.T) {
 	})
 }
 
-// TestHeldIsJudgedByNewGates: but not by its age.
-func TestHeldIsJudgedByNewGates(t *testing.T) {
+// TestEvaluate_AppliesNewGatesToCurrentImage: but not by its age.
+func TestEvaluate_AppliesNewGatesToCurrentImage(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.late = true
 	w.asker.push("2", "b", bad)
@@ -105,9 +105,9 @@ func (w *world) comesTo(now time.Time, want string) admission.Result {
 	return walk
 }
 
-// TestHeldThatIsRejectedIsLookedAtAgain: by new gates the image that is selected does not
+// TestEvaluate_RechecksRejectedCurrentImage: by new gates the image that is selected does not
 // pass, and nothing else does. It is signed later, or its tag is moved to one that passes.
-func TestHeldThatIsRejectedIsLookedAtAgain(t *testing.T) {
+func TestEvaluate_RechecksRejectedCurrentImage(t *testing.T) {
 	for _, look := range []bool{false, true} {
 		t.Run(fmt.Sprintf("signed later, look %v", look), func(t *testing.T) {
 			w, next := rejectedByNewKeys(t, look)
@@ -135,8 +135,8 @@ func TestHeldThatIsRejectedIsLookedAtAgain(t *testing.T) {
 	}
 }
 
-// TestPending costs nothing until it is over. Then what the tag points at counts.
-func TestPending(t *testing.T) {
+// TestMinimumAge_WaitsAndConfirmsDigest costs nothing until it is over. Then what the tag points at counts.
+func TestMinimumAge_WaitsAndConfirmsDigest(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.late = true
 	w.gates = admission.Gates{MinimumAge: time.Hour}
@@ -156,9 +156,9 @@ func TestPending(t *testing.T) {
 	w.picks(began.Add(2*time.Hour), "2@b2", "digest 2")
 }
 
-// TestThereAtTheFirstScan: an image that was there before is judged by when it was
+// TestMinimumAge_UsesCreationTimeAtFirstScan: an image that was there before is judged by when it was
 // created, and one that its tag was moved to by when that was seen.
-func TestThereAtTheFirstScan(t *testing.T) {
+func TestMinimumAge_UsesCreationTimeAtFirstScan(t *testing.T) {
 	w := newWorld(t, "1")
 	w.gates = admission.Gates{MinimumAge: time.Hour}
 	w.asker.push("1", "a", good)
@@ -168,8 +168,8 @@ func TestThereAtTheFirstScan(t *testing.T) {
 	w.picks(began.Add(3*time.Hour), "1@a2", "digest 1")
 }
 
-// TestGoneTags: the list has a tag for which there is no image. Another one is selected.
-func TestGoneTags(t *testing.T) {
+// TestEvaluate_RejectsTagWithoutImage: the list has a tag for which there is no image. Another one is selected.
+func TestEvaluate_RejectsTagWithoutImage(t *testing.T) {
 	w := newWorld(t, "2", "1")
 	w.asker.push("1", "a", good)
 	walk := w.picks(began, "1@a", "digest 2", "digest 1", "image a")
@@ -178,9 +178,9 @@ func TestGoneTags(t *testing.T) {
 	w.picks(walk.Next, "2@b", "digest 2", "image b")
 }
 
-// TestErrorsAreNoVerdicts: whatever fails, nothing is selected and nobody rejected,
+// TestEvaluate_ReturnsNoVerdictOnError: whatever fails, nothing is selected and nobody rejected,
 // and another walk comes to the same as if nothing had failed.
-func TestErrorsAreNoVerdicts(t *testing.T) {
+func TestEvaluate_ReturnsNoVerdictOnError(t *testing.T) {
 	for _, failing := range []string{"digest 2", "image b", "verify b", "digest 1", "image a", "verify a"} {
 		t.Run(failing, func(t *testing.T) {
 			g := NewWithT(t)

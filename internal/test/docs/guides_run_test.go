@@ -15,8 +15,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestGuides types the commands of every page, as printed.
-func TestGuides(t *testing.T) {
+// TestGuides_CommandsWork types the commands of every page, as printed.
+func TestGuides_CommandsWork(t *testing.T) {
 	w := newWorld(t)
 	for n, g := range guides {
 		if n == len(guides)-1 { // the last one removes everything
@@ -26,9 +26,9 @@ func TestGuides(t *testing.T) {
 	}
 }
 
-// TestGuides_FollowEveryPage looks for pages with commands that are not among the
+// TestGuides_CoverEveryPage looks for pages with commands that are not among the
 // guides, and for steps with commands that their page does not have.
-func TestGuides_FollowEveryPage(t *testing.T) {
+func TestGuides_CoverEveryPage(t *testing.T) {
 	for _, p := range pages(t) {
 		i := slices.IndexFunc(guides, func(g guide) bool { return g.page == p.path })
 		if i < 0 {

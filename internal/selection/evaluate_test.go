@@ -12,7 +12,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-func TestJudge(t *testing.T) {
+func TestEvaluate_ReturnsKeyAndReason(t *testing.T) {
 	tests := []struct {
 		reason string
 		choice v1.ImagePolicyChoice
@@ -137,7 +137,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestJudgeRejectsLongVersions(t *testing.T) {
+func TestEvaluate_RejectsLongVersions(t *testing.T) {
 	rule := compiled(t, semVer("*"), nil)
 	longest := "1.0.0+" + strings.Repeat("x", semver.MaxVersionLen-len("1.0.0+"))
 	if got := rule.Judge(longest); !got.Accepted() {

@@ -19,9 +19,9 @@ import (
 // process is killed.
 const killAt = "STORE_KILL_AT"
 
-// TestKilledAtEveryCall kills a process at each of the system calls with which
+// TestStore_SurvivesKillAtEverySystemCall kills a process at each of the system calls with which
 // it makes a store, writes and removes, one after the other.
-func TestKilledAtEveryCall(t *testing.T) {
+func TestStore_SurvivesKillAtEverySystemCall(t *testing.T) {
 	g := NewWithT(t)
 	stride := 8
 	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil && n >= 200 {

@@ -18,9 +18,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestKilledAgainAndAgain shows that no crash costs the truth, at whatever
+// TestController_SurvivesKills shows that no crash costs the truth, at whatever
 // moment it comes.
-func TestKilledAgainAndAgain(t *testing.T) {
+func TestController_SurvivesKills(t *testing.T) {
 	registry := registrytest.Start(t)
 	s := newScene(t)
 	second := metav1.Duration{Duration: time.Second}
@@ -52,10 +52,10 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	s.Expect(told).To(HaveEach(1), "nothing is told twice")
 }
 
-// TestEndsWhileEverythingHangs shows that neither a registry nor a receiver of
+// TestController_StopsWhileRequestsHang shows that neither a registry nor a receiver of
 // events keeps the process from ending before it would be killed, and that the
 // end is not taken for a failure.
-func TestEndsWhileEverythingHangs(t *testing.T) {
+func TestController_StopsWhileRequestsHang(t *testing.T) {
 	registry := registrytest.Start(t)
 	released := make(chan struct{})
 	receiver := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-released }))
@@ -84,9 +84,9 @@ func TestEndsWhileEverythingHangs(t *testing.T) {
 	ready(s, policy)
 }
 
-// TestMoveToAnotherRegistry shows that nobody is alarmed while the tags of the
+// TestImageRepository_MovesToAnotherRegistry shows that nobody is alarmed while the tags of the
 // new image are still to be scanned.
-func TestMoveToAnotherRegistry(t *testing.T) {
+func TestImageRepository_MovesToAnotherRegistry(t *testing.T) {
 	before := registrytest.Start(t, registrytest.WithBasicAuth("before", secretPart))
 	after := registrytest.Start(t, registrytest.WithBasicAuth("after", secretPart))
 	s := newScene(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 )
 
-// TestNames: the same binary is the controller or a plugin, by its name.
-func TestNames(t *testing.T) {
+// TestHelp_ShowsNameOfBinary: the same binary is the controller or a plugin, by its name.
+func TestHelp_ShowsNameOfBinary(t *testing.T) {
 	t.Parallel()
 	for name, display := range map[string]string{
 		"":                    "image-reflector-controller",
@@ -28,7 +28,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestPluginIsNoController(t *testing.T) {
+func TestPlugin_DoesNotStartController(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	got := run{name: "kubectl-imagepolicy"}.do(t)
@@ -41,9 +41,9 @@ func TestPluginIsNoController(t *testing.T) {
 	g.Expect(got.code).To(Equal(cli.ExitInvalid), "flags of the controller are not those of the plugin")
 }
 
-// TestControllerIsAsBefore: without a sub-command the flags are the
+// TestController_StartsWithoutSubcommand: without a sub-command the flags are the
 // controller's, and others fail.
-func TestControllerIsAsBefore(t *testing.T) {
+func TestController_StartsWithoutSubcommand(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	got := run{args: []string{"--help"}}.do(t)
@@ -58,7 +58,7 @@ func TestControllerIsAsBefore(t *testing.T) {
 	g.Expect(got.out + got.err).To(ContainSubstring("--concurrent is 0"))
 }
 
-func TestWanted(t *testing.T) {
+func TestIsExplain_DetectsPluginNamesAndSubcommands(t *testing.T) {
 	for _, tt := range []struct {
 		argv string
 		want bool
@@ -79,7 +79,7 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-func TestCompletion(t *testing.T) {
+func TestCompletion_SuggestsValues(t *testing.T) {
 	t.Parallel()
 	kubeconfig := "apiVersion: v1\nkind: Config\ncontexts: [{name: prod, context: {}}, {name: test, context: {}}]\n"
 	dir := files(t, map[string]string{"config": kubeconfig})

@@ -15,9 +15,9 @@ const shell = "sh"
 
 // infos are the first words of info strings, with what tests such blocks.
 var infos = map[string]string{
-	shell:     "TestGuides",
-	"yaml":    "TestExamples",
-	"console": "TestScreens, and internal/test/e2e for those of a cluster",
+	shell:     "TestGuides_CommandsWork",
+	"yaml":    "TestExamples_AreAccepted",
+	"console": "TestScreens_MatchOutput, and internal/test/e2e for those of a cluster",
 	"message": "the tests of the code that returns it",
 	"promql":  "the names in it by TestNames, and the queries by hack/monitoring",
 	"mermaid": "nothing: a picture",
@@ -27,9 +27,9 @@ var infos = map[string]string{
 var programs = regexp.MustCompile(
 	`(?m)^\$? *(make|kubectl|flux|kustomize|git|go|docker|curl|helm|(\S*/)?(quickstart|image-reflector-controller|kubectl-imagepolicy|flux-imagepolicy)) `)
 
-// TestEveryBlockSaysWhatItIs keeps commands from hiding in blocks that no test
+// TestBlocks_DeclareLanguage keeps commands from hiding in blocks that no test
 // looks at.
-func TestEveryBlockSaysWhatItIs(t *testing.T) {
+func TestBlocks_DeclareLanguage(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks() {
 			info, _, _ := strings.Cut(b.info, " ")
