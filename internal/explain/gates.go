@@ -30,7 +30,7 @@ const (
 // Verdicts of candidates, beside those of the API.
 const (
 	// NotEvaluated is that of a candidate whose image was not judged.
-	NotEvaluated v1.CandidateVerdict = "Unjudged"
+	NotEvaluated v1.CandidateVerdict = "NotEvaluated"
 	// Unknown is that of a candidate which passes what could be judged here.
 	Unknown = admission.Unknown
 )

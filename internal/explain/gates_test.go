@@ -83,9 +83,9 @@ func TestExplain_UsesVerdictsFromStatus(t *testing.T) {
 		{"none passed", gated(t, "", rejected("1.2.0"), rejected("1.1.0"), rejected("1.0.0")), all,
 			"1 1.2.0 Rejected, 2 1.1.0 Rejected, 3 1.0.0 Rejected, nothing", true, explain.ByController, []string{explain.NoteNothingReflected}},
 		{"a new one was not judged yet", gated(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), append(all, "1.3.0"),
-			"selected 1 1.3.0 Unjudged, 2 1.2.0, 3 1.1.0, 4 1.0.0", false, explain.ByController,
+			"selected 1 1.3.0 NotEvaluated, 2 1.2.0, 3 1.1.0, 4 1.0.0", false, explain.ByController,
 			[]string{explain.NoteNotJudged, explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanToCome}},
-		{"the controller has not judged anything", gated(t, "1.2.0"), all, "selected 1 1.2.0 Unjudged, 2 1.1.0, 3 1.0.0", true, explain.ByNobody, []string{explain.NoteNotJudged}},
+		{"the controller has not judged anything", gated(t, "1.2.0"), all, "selected 1 1.2.0 NotEvaluated, 2 1.1.0, 3 1.0.0", true, explain.ByNobody, []string{explain.NoteNotJudged}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
@@ -112,7 +112,7 @@ func TestExplain_IgnoresOutdatedVerdicts(t *testing.T) {
 			change(c)
 			g.Expect(c.Compile()).To(Succeed())
 			r := c.Explain(explain.Listing{Source: explain.FromRegistry, Tags: []string{"1.1.0", "1.2.0"}}, explain.Options{Now: now, Top: 5})
-			g.Expect(parted(r)).To(Equal("selected 1 1.2.0 Unjudged, 2 1.1.0"))
+			g.Expect(parted(r)).To(Equal("selected 1 1.2.0 NotEvaluated, 2 1.1.0"))
 		})
 	}
 }
@@ -134,8 +134,8 @@ func TestExplain_HandlesTruncatedCandidates(t *testing.T) {
 	}{
 		"those between were rejected":       {passed("1.3.0"), tags, "selected 18 1.3.0 Passed"},
 		"all were rejected":                 {rejected("1.0.0"), tags, "nothing"},
-		"a new one on top was not":          {passed("1.3.0"), slices.Concat(tags, []string{"1.21.0"}), "selected 1 1.21.0 Unjudged"},
-		"nor one that was told among them":  {passed("1.3.0"), slices.Concat(tags, []string{"1.18.1"}), "selected 3 1.18.1 Unjudged"},
+		"a new one on top was not":          {passed("1.3.0"), slices.Concat(tags, []string{"1.21.0"}), "selected 1 1.21.0 NotEvaluated"},
+		"nor one that was told among them":  {passed("1.3.0"), slices.Concat(tags, []string{"1.18.1"}), "selected 3 1.18.1 NotEvaluated"},
 		"the last need not be the very one": {rejected("1.13.0"), tags[:15], "nothing"},
 	} {
 		t.Run(reason, func(t *testing.T) {

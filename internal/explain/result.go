@@ -140,7 +140,7 @@ type Candidate struct {
 	// that was judged.
 	Digest string `json:"digest,omitempty"`
 	// Verdict is what became of it by the gates: Passed, Retained, Rejected or Pending as
-	// in a status, Unjudged, or Unknown where a gate could not be judged.
+	// in a status, NotEvaluated, or Unknown where a gate could not be judged.
 	Verdict v1.CandidateVerdict `json:"verdict,omitempty"`
 	// Gate is the field of spec that it does not pass.
 	Gate string `json:"gate,omitempty"`
@@ -157,7 +157,7 @@ type Gates struct {
 	// Verify says by whom it must be signed.
 	Verify string `json:"verify,omitempty"`
 	// EvaluatedBy says whose verdicts are told.
-	EvaluatedBy EvaluatedBy `json:"judgedBy"`
+	EvaluatedBy EvaluatedBy `json:"evaluatedBy"`
 }
 
 // Cause is why a tag is no candidate: one of selection's, or CauseExcluded.
