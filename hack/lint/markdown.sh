@@ -5,7 +5,7 @@ set -euo pipefail
 git ls-files '*.md' | grep -v '^docs/api/' | xargs awk '
 	FNR == 1 { fenced = 0 }
 	/^ *(```|~~~)/ { fenced = !fenced; next }
-	fenced || /^ *(\||#|<)/ { next }
+	fenced || /^ *(\||#|<|\[\^)/ { next }
 	{
 		line = $0
 		gsub(/\]\([^)]*\)/, "]", line)
