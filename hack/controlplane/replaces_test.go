@@ -76,19 +76,24 @@ func TestReplaces_AreThePublishedVersions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, line := range []string{"k8s.io/api => k8s.io/api " + want, "k8s.io/client-go => k8s.io/client-go " + want} {
-				if !strings.Contains(string(content), line+"\n") {
-					t.Errorf("%s: %s/go.mod lacks %q:\n%s", version, folder, line, content)
-				}
-			}
-			if strings.Contains(string(content), "some/fork") {
-				t.Errorf("%s: what kubernetes replaces besides says nothing about a library's version:\n%s", version, content)
-			}
-			byHand := strings.Contains(string(content), "../fork") && strings.Contains(string(content), "cel-go v0.26.0")
-			if byHand != (folder == "kubectl") || strings.Contains(string(content), "k8s.io/gone") {
-				t.Errorf("%s: %s/go.mod has lost a replace written by hand, or kept one that is gone:\n%s", version, folder, content)
-			}
+			checkReplaces(t, folder, string(content), want)
 		}
+	}
+}
+
+func checkReplaces(t *testing.T, folder, content, want string) {
+	t.Helper()
+	for _, line := range []string{"k8s.io/api => k8s.io/api " + want, "k8s.io/client-go => k8s.io/client-go " + want} {
+		if !strings.Contains(content, line+"\n") {
+			t.Errorf("%s/go.mod lacks %q:\n%s", folder, line, content)
+		}
+	}
+	if strings.Contains(content, "some/fork") {
+		t.Errorf("a replace of Kubernetes for another module was copied:\n%s", content)
+	}
+	byHand := strings.Contains(content, "../fork") && strings.Contains(content, "cel-go v0.26.0")
+	if byHand != (folder == "kubectl") || strings.Contains(content, "k8s.io/gone") {
+		t.Errorf("%s/go.mod lacks a replace written by hand, or has an outdated one:\n%s", folder, content)
 	}
 }
 

@@ -190,9 +190,10 @@ func (n *tagSet) valid() ([]string, int) {
 // IsTag reports whether a tag is valid by the distribution specification:
 // [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
 func IsTag(tag string) bool {
-	return tag != "" && len(tag) <= 128 && tag[0] != '.' && tag[0] != '-' && !strings.ContainsFunc(tag, notInTag)
+	return tag != "" && len(tag) <= 128 && tag[0] != '.' && tag[0] != '-' &&
+		!strings.ContainsFunc(tag, func(c rune) bool { return !isTagCharacter(c) })
 }
 
-func notInTag(c rune) bool {
-	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-')
+func isTagCharacter(c rune) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-'
 }
