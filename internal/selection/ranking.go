@@ -5,6 +5,7 @@ package selection
 import (
 	"iter"
 	"sort"
+	"sync"
 )
 
 // Selector is Select for callers who show the tags a part at a time, because they
@@ -27,9 +28,18 @@ type selector[K any, O order[K]] struct {
 	next candidate[K]
 }
 
+// buffers are *[]candidate[K] for the pending candidates of selectors: they would be a
+// quarter of all that the controller allocates for a new policy.
+var buffers sync.Pool
+
 func (e *engine[K, O]) Selector() Selector { return &selector[K, O]{engine: e} }
 
 func (s *selector[K, O]) Add(tags []string) {
+	if s.pending == nil {
+		if buffer, ok := buffers.Get().(*[]candidate[K]); ok {
+			s.pending = *buffer
+		}
+	}
 	for _, tag := range tags {
 		if !s.engine.read(tag, &s.next) || s.found && s.engine.rank(&s.next, &s.best) <= 0 {
 			continue
@@ -42,6 +52,11 @@ func (s *selector[K, O]) Add(tags []string) {
 
 func (s *selector[K, O]) Best() (Choice, bool) {
 	s.settle()
+	if buffer := s.pending; s.engine.batch > 0 && cap(buffer) > 0 {
+		clear(buffer[:cap(buffer)]) // no tag is held by it
+		buffers.Put(&buffer)
+		s.pending = nil
+	}
 	return s.engine.choice(&s.best), s.found
 }
 
