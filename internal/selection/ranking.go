@@ -52,7 +52,8 @@ func (s *selector[K, O]) Add(tags []string) {
 
 func (s *selector[K, O]) Best() (Choice, bool) {
 	s.settle()
-	if buffer := s.pending; s.engine.batch > 0 && cap(buffer) > 0 {
+	if cap(s.pending) > 0 && s.engine.batch > 0 {
+		buffer := s.pending
 		clear(buffer[:cap(buffer)]) // no tag is held by it
 		buffers.Put(&buffer)
 		s.pending = nil
