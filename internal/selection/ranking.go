@@ -5,6 +5,7 @@ package selection
 import (
 	"iter"
 	"sort"
+	"sync"
 )
 
 // Accumulator is Select for callers who show the tags a part at a time, because they
@@ -27,9 +28,18 @@ type accumulator[K any, O comparator[K]] struct {
 	next candidate[K]
 }
 
+// buffers are *[]candidate[K] for the pending candidates of selectors: they would be a
+// quarter of all that the controller allocates for a new policy.
+var buffers sync.Pool
+
 func (e *engine[K, O]) Selector() Accumulator { return &accumulator[K, O]{engine: e} }
 
 func (s *accumulator[K, O]) Add(tags []string) {
+	if s.pending == nil {
+		if buffer, ok := buffers.Get().(*[]candidate[K]); ok {
+			s.pending = *buffer
+		}
+	}
 	for _, tag := range tags {
 		if !s.engine.read(tag, &s.next) || s.found && s.engine.rank(&s.next, &s.best) <= 0 {
 			continue
@@ -42,6 +52,12 @@ func (s *accumulator[K, O]) Add(tags []string) {
 
 func (s *accumulator[K, O]) Best() (Choice, bool) {
 	s.settle()
+	if cap(s.pending) > 0 && s.engine.batch > 0 {
+		buffer := s.pending
+		clear(buffer[:cap(buffer)]) // no tag is held by it
+		buffers.Put(&buffer)
+		s.pending = nil
+	}
 	return s.engine.choice(&s.best), s.found
 }
 
