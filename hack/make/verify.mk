@@ -10,12 +10,14 @@ ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | s
 LINT := GOWORK=off GOLANGCI_LINT_CACHE=$(BIN)/golangci-lint-cache $(GOLANGCI_LINT)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Lint every module, and check that the rules of the architecture can fail.
+lint: $(GOLANGCI_LINT) ## Lint every module and the words of comments and documentation, and prove that these rules can fail.
 	@failed=; for module in $(CODE_MODULES); do \
 		echo "linting $$module"; (cd $$module && $(LINT) run ./...) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
 	hack/lint/rules.sh $(GOLANGCI_LINT)
+	hack/lint/words.sh --self-test
+	hack/lint/words.sh
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the code, and sort its imports.
