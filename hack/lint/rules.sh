@@ -29,14 +29,14 @@ internal/image/manifest.go|depguard v1/types|github.com/google/go-containerregis
 internal/image/fine.go||github.com/google/go-containerregistry/pkg/name|_ = name.WeakValidation
 internal/controller/remote.go|depguard v1/remote|github.com/google/go-containerregistry/pkg/v1/remote|_ = remote.List
 internal/registry/fine.go||github.com/google/go-containerregistry/pkg/v1/remote|_ = remote.List
-internal/registry/auth/up.go|depguard not the other way round|github.com/fluxcd/image-reflector-controller/internal/registry|registry.Fine()
-internal/registry/ratelimit/up.go|depguard knows no authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
+internal/registry/auth/up.go|depguard not the reverse|github.com/fluxcd/image-reflector-controller/internal/registry|registry.Fine()
+internal/registry/ratelimit/up.go|depguard does not depend on authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/admission/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/controller/imagepolicy/up.go|depguard only main imports|github.com/fluxcd/image-reflector-controller/internal/controller|controller.Fine()
 internal/reconcile/up.go|depguard only internal/controller imports|github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy|imagepolicy.Up()
-internal/store/up.go|depguard writes what reconcilers return|github.com/fluxcd/image-reflector-controller/internal/conditions|conditions.Fine()
+internal/store/up.go|depguard only reconcilers import|github.com/fluxcd/image-reflector-controller/internal/conditions|conditions.Fine()
 internal/store/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/explain/source/store.go|depguard store|github.com/fluxcd/image-reflector-controller/internal/store|store.Client()
 internal/controller/explain.go|depguard explain|github.com/fluxcd/image-reflector-controller/internal/explain|explain.Now()
