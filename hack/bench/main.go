@@ -42,8 +42,8 @@ var parts = []struct {
 
 func main() {
 	s := settings{sizes: []int{100, 300, 1000, 3000, 10000}}
-	var wanted string
-	flag.StringVar(&wanted, "parts", "scans,hosts,large,scale", "the measurements to run, comma separated")
+	var selected string
+	flag.StringVar(&selected, "parts", "scans,hosts,large,scale", "the measurements to run, comma separated")
 	flag.IntVar(&s.repositories, "repositories", 300,
 		"the number of ImageRepositories, each with an ImagePolicy, of the parts scans and hosts")
 	flag.IntVar(&s.tags, "tags", 1000, "the number of tags of each")
@@ -60,7 +60,7 @@ func main() {
 	defer stop()
 	fmt.Println(machine())
 	for _, part := range parts {
-		if !slices.Contains(strings.Split(wanted, ","), part.name) {
+		if !slices.Contains(strings.Split(selected, ","), part.name) {
 			continue
 		}
 		fmt.Println()

@@ -123,7 +123,8 @@ func (t *soakTest) change() {
 	t.changes++
 }
 
-// toggleFault clears the fault if there is one, and otherwise sets the next one in a random registry.
+// toggleFault clears the fault if there is one, and otherwise sets the next one in a random
+// registry.
 func (t *soakTest) toggleFault() {
 	t.faults++
 	if t.faults%2 == 0 {

@@ -45,8 +45,8 @@ func (p *program) version(t *testing.T) string {
 	return p.name + "-" + string(found[1])
 }
 
-// run runs a command of a CLI in the folder of the fixture. The command must succeed. run returns its
-// stdout.
+// run runs a command of a CLI in the folder of the fixture. The command must succeed. run returns
+// its stdout.
 func (fx *fixture) run(p *program, args ...string) string {
 	fx.t.Helper()
 	cmd := exec.CommandContext(fx.t.Context(), p.binary, args...)
@@ -90,8 +90,8 @@ type format struct {
 // versions.
 const referrersMode = "--registry-referrers-mode=oci-1-1"
 
-// The formats of both versions. The first one of each version is its default. According to cosign 3,
-// bundles will be the only format.
+// The formats of both versions. The first one of each version is its default. According to cosign
+// 3, bundles will be the only format.
 var (
 	bundleBy3         = format{cli: cosign, name: "bundle"}
 	legacyBy3         = format{cli: cosign, name: "legacy", flags: []string{"--new-bundle-format=false"}, suffix: ".sig"}
@@ -113,7 +113,8 @@ func withEachFormat(t *testing.T, test func(*fixture, format)) {
 	}
 }
 
-// sign signs the image with a digest with the key NAME.key, and checks where the signature is stored.
+// sign signs the image with a digest with the key NAME.key, and checks where the signature is
+// stored.
 func (f format) sign(fx *fixture, key, digest string, flags ...string) {
 	fx.t.Helper()
 	args := append([]string{"sign", "--yes", "--key=" + key + ".key", "--allow-http-registry"}, f.cli.flags...)
@@ -138,7 +139,8 @@ func (fx *fixture) attach(digest, artifactType, file string) {
 	fx.run(oras, "attach", "--plain-http", "--artifact-type="+artifactType, fx.image()+"@"+digest, file)
 }
 
-// attest attaches an attestation of sbom.json to an image with cosign 3, signed by the key "release".
+// attest attaches an attestation of sbom.json to an image with cosign 3, signed by the key
+// "release".
 func (fx *fixture) attest(digest string) {
 	fx.t.Helper()
 	args := append([]string{"attest", "--yes", "--key=release.key", "--allow-http-registry",

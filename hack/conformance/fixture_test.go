@@ -114,8 +114,8 @@ func (fx *fixture) write(name, content string) {
 	fx.Expect(os.WriteFile(filepath.Join(fx.dir, name), []byte(content), 0o600)).To(Succeed())
 }
 
-// policy creates an ImageRepository and an ImagePolicy that requires a signature by the key NAME.pub.
-// It selects versions only, so that tags of signatures are not candidates.
+// policy creates an ImageRepository and an ImagePolicy that requires a signature by the key
+// NAME.pub. It selects versions only, so that tags of signatures are not candidates.
 func (fx *fixture) policy(key string) *v1.ImagePolicy {
 	fx.t.Helper()
 	public, err := os.ReadFile(filepath.Join(fx.dir, key+".pub"))
@@ -159,8 +159,8 @@ func (fx *fixture) awaitReady(policy *v1.ImagePolicy, ready metav1.ConditionStat
 	}).Should(Succeed(), "waiting for Ready=%s", ready)
 }
 
-// expectSelected creates a policy for a key, and expects that it selects the tag with the digest after
-// rejecting the given candidates, the best one first.
+// expectSelected creates a policy for a key, and expects that it selects the tag with the digest
+// after rejecting the given candidates, the best one first.
 func (fx *fixture) expectSelected(key, tag, digest string, rejected ...string) *v1.ImagePolicy {
 	fx.t.Helper()
 	policy := fx.policy(key)
@@ -203,8 +203,8 @@ func (fx *fixture) events(policy *v1.ImagePolicy) []string {
 	return all
 }
 
-// explain returns the output of the command explain --gates for the policy. The command exits with 1
-// if no image is selected.
+// explain returns the output of the command explain --gates for the policy. The command exits with
+// 1 if no image is selected.
 func (fx *fixture) explain(policy *v1.ImagePolicy) string {
 	fx.t.Helper()
 	cmd := exec.CommandContext(fx.t.Context(), cluster.controller, "explain", policy.Name, "--namespace="+fx.namespace, "--gates")

@@ -98,8 +98,8 @@ func TestKeySignature_SupportsOtherKeyTypes(t *testing.T) {
 	}
 }
 
-// TestRecursiveSignature_CoversIndexAndImages tests that signatures are read at the right level of an
-// index: of the index, of each of its images, and of an image of which only the index is signed.
+// TestRecursiveSignature_CoversIndexAndImages tests that signatures are read at the right level of
+// an index: of the index, of each of its images, and of an image of which only the index is signed.
 func TestRecursiveSignature_CoversIndexAndImages(t *testing.T) {
 	withEachFormat(t, func(fx *fixture, f format) {
 		fx.newKey("release")
@@ -119,8 +119,8 @@ func TestRecursiveSignature_CoversIndexAndImages(t *testing.T) {
 	})
 }
 
-// TestUnsignedImage_IsRejected tests that the rejection is reported, if an older image is selected and
-// if there is none.
+// TestUnsignedImage_IsRejected tests that the rejection is reported, if an older image is selected
+// and if there is none.
 func TestUnsignedImage_IsRejected(t *testing.T) {
 	withEachFormat(t, func(fx *fixture, f format) {
 		fx.newKey("release")
@@ -143,8 +143,8 @@ func TestUnsignedImage_IsRejected(t *testing.T) {
 	})
 }
 
-// TestSignatureByAnotherKey_IsRejected tests a signature by another key, alone and next to one by the
-// right key.
+// TestSignatureByAnotherKey_IsRejected tests a signature by another key, alone and next to one by
+// the right key.
 func TestSignatureByAnotherKey_IsRejected(t *testing.T) {
 	withEachFormat(t, func(fx *fixture, f format) {
 		fx.newKey("release")
@@ -157,8 +157,8 @@ func TestSignatureByAnotherKey_IsRejected(t *testing.T) {
 	})
 }
 
-// TestSignatureOfAnotherImage_IsRejected tests a valid signature that was copied to another image: by
-// its tag, by the list of referrers, and by a CLI that attaches it to the image.
+// TestSignatureOfAnotherImage_IsRejected tests a valid signature that was copied to another image:
+// by its tag, by the list of referrers, and by a CLI that attaches it to the image.
 func TestSignatureOfAnotherImage_IsRejected(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
@@ -205,9 +205,9 @@ func TestSignatureOfAnotherImage_IsRejected(t *testing.T) {
 	}
 }
 
-// TestAttachedArtifact_IsNotASignature tests artifacts that must neither count as a signature nor hide
-// one: of another type, with the type of a bundle but other content, and an attestation by the right
-// key.
+// TestAttachedArtifact_IsNotASignature tests artifacts that must neither count as a signature nor
+// hide one: of another type, with the type of a bundle but other content, and an attestation by the
+// right key.
 func TestAttachedArtifact_IsNotASignature(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string

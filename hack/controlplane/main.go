@@ -3,9 +3,9 @@
 // Command controlplane builds and caches the etcd and the kube-apiserver that tests and `make run`
 // start, and the matching kubectl.
 //
-// It runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl). It links none
-// of them and uses only the standard library, so it compiles within a second. Its working directory
-// must be this folder, as with `go -C`.
+// It runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl). It links
+// none of them and uses only the standard library, so it compiles within a second. Its working
+// directory must be this folder, as with `go -C`.
 package main
 
 import (

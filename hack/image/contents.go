@@ -98,8 +98,8 @@ func (c *contents) image(architecture, file string) (v1.Image, error) {
 	return mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: created, CreatedBy: "hack/image"}})
 }
 
-// layer returns the only layer: the program and the licence, owned by root, while the program runs as
-// another user.
+// layer returns the only layer: the program and the licence, owned by root, while the program runs
+// as another user.
 func (c *contents) layer(binary string) (v1.Layer, error) {
 	files := fstest.MapFS{}
 	for _, folder := range []string{"licenses", "usr", "usr/local", "usr/local/bin"} {

@@ -33,8 +33,8 @@ func controllerFile(t *testing.T) string {
 	return file
 }
 
-// arguments returns the arguments for an image with two platforms: this one, and one with a binary that
-// can't run.
+// arguments returns the arguments for an image with two platforms: this one, and one with a binary
+// that can't run.
 func arguments(t *testing.T, more ...string) []string {
 	t.Helper()
 	other := filepath.Join(t.TempDir(), "other")
@@ -55,7 +55,8 @@ func startRegistry(t *testing.T) *testenv.Registry {
 	return registry
 }
 
-// TestPush_ProducesReproducibleRunnableImage pushes the image twice, pulls it, and runs its program.
+// TestPush_ProducesReproducibleRunnableImage pushes the image twice, pulls it, and runs its
+// program.
 func TestPush_ProducesReproducibleRunnableImage(t *testing.T) {
 	g := NewWithT(t)
 	registry := startRegistry(t)

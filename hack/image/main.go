@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command image creates an image of the controller for several platforms from static binaries, without
-// a daemon. The same input results in the same digest.
+// Command image creates an image of the controller for several platforms from static binaries,
+// without a daemon. The same input results in the same digest.
 //
 //	go run ./hack/image -version v1.0.0 -layout build/oci amd64=bin/amd64 arm64=bin/arm64
 //

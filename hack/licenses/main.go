@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command licenses checks the licences of all modules that are linked into a program, and fails if one
-// is not allowed or unknown. It reads only the module cache.
+// Command licenses checks the licences of all modules that are linked into a program, and fails if
+// one is not allowed or unknown. It reads only the module cache.
 //
 //	licenses [-notice FILE] PROGRAM
 package main

@@ -53,8 +53,8 @@ var definitions = []object{
 	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "imagerepositories.image.toolkit.fluxcd.io"},
 }
 
-// live returns the objects in the cluster with their resource versions, without those that are being
-// deleted: this control plane has no controller that finalizes a namespace.
+// live returns the objects in the cluster with their resource versions, without those that are
+// being deleted: this control plane has no controller that finalizes a namespace.
 func live(t *testing.T, objects []object) map[object]string {
 	t.Helper()
 	found := map[object]string{}
@@ -131,8 +131,8 @@ func checkDeployment(t *testing.T) {
 	g.Expect(spec.Selector.MatchLabels).To(Equal(map[string]string{"app": controller}), "the same as in a Flux installation, because it is immutable")
 }
 
-// checkController runs the controller with the arguments of the Deployment and as its ServiceAccount, so
-// that it has only the permissions from config/rbac.
+// checkController runs the controller with the arguments of the Deployment and as its
+// ServiceAccount, so that it has only the permissions from config/rbac.
 func checkController(t *testing.T) {
 	g := NewWithT(t)
 	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {

@@ -56,8 +56,8 @@ func run(m *testing.M) (_ int, err error) {
 	return m.Run(), nil
 }
 
-// runMake runs make with arguments against the control plane, and returns its output. It does not inherit
-// the settings of a make that runs the tests.
+// runMake runs make with arguments against the control plane, and returns its output. It does not
+// inherit the settings of a make that runs the tests.
 func runMake(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", root, "--no-print-directory"}, args...)...)

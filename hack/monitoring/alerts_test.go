@@ -53,8 +53,8 @@ func (f firing) String() string {
 	return b.String() + f.Annotations["summary"]
 }
 
-// TestAlerts_FireAndStaySilent evaluates the alerts over series of samples. Each alert must fire in one
-// check and be silent in another.
+// TestAlerts_FireAndStaySilent evaluates the alerts over series of samples. Each alert must fire in
+// one check and be silent in another.
 func TestAlerts_FireAndStaySilent(t *testing.T) {
 	var file struct {
 		Tests []alertTest `yaml:"tests"`
@@ -114,8 +114,8 @@ func (a alertTest) load(t *testing.T) storage.Queryable {
 	return loaded
 }
 
-// firingAt evaluates a rule at each step until a time, and returns the alerts that fire at that time:
-// those whose expression was true at every step during rule.For.
+// firingAt evaluates a rule at each step until a time, and returns the alerts that fire at that
+// time: those whose expression was true at every step during rule.For.
 func firingAt(t *testing.T, samples storage.Queryable, rule rulefmt.Rule, step, until model.Duration) []firing {
 	t.Helper()
 	engine := promqltest.NewTestEngine(t, false, 0, 10_000)

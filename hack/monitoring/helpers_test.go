@@ -30,8 +30,8 @@ func read(t *testing.T, file string) []byte {
 
 func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
 
-// alerts parses and validates the alerts as Prometheus does: the spec of a PrometheusRule has the format
-// of a rule file.
+// alerts parses and validates the alerts as Prometheus does: the spec of a PrometheusRule has the
+// format of a rule file.
 func alerts(t *testing.T) []rulefmt.Rule {
 	t.Helper()
 	var object struct {
@@ -92,7 +92,8 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// expand replaces the variables in a query of the dashboard, as Grafana does if all values are selected.
+// expand replaces the variables in a query of the dashboard, as Grafana does if all values are
+// selected.
 func (d dashboard) expand(query string) string {
 	query = strings.ReplaceAll(query, "$__rate_interval", "2m")
 	for _, variable := range d.Templating.List {

@@ -33,8 +33,8 @@ var (
 	labelValues = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
 )
 
-// TestQueries_ParseAndNameExistingMetrics parses every query of the alerts and the dashboard, and checks
-// that its metrics exist.
+// TestQueries_ParseAndNameExistingMetrics parses every query of the alerts and the dashboard, and
+// checks that its metrics exist.
 func TestQueries_ParseAndNameExistingMetrics(t *testing.T) {
 	metrics := metricsInCode(t)
 	for _, rule := range alerts(t) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vulncheck_test tests that a check without access to the database is not reported as passed.
+// Package vulncheck_test tests that a check without access to the database is not reported as
+// passed.
 package vulncheck_test
 
 import (

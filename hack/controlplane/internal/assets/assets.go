@@ -33,8 +33,8 @@ type Finder struct {
 	download func(ctx context.Context, version string, installedOnly bool) (string, error)
 }
 
-// New returns a Finder that logs to stderr, and builds below bin/controlplane. The working directory
-// must be the folder of the modules.
+// New returns a Finder that logs to stderr, and builds below bin/controlplane. The working
+// directory must be the folder of the modules.
 func New(bin string) *Finder {
 	bin = filepath.Join(bin, "controlplane")
 	return &Finder{
@@ -47,8 +47,8 @@ func New(bin string) *Finder {
 	}
 }
 
-// Find returns the folder of the programs. If one is missing or outdated, it downloads or builds it, or
-// returns an error if mayBuild is false.
+// Find returns the folder of the programs. If one is missing or outdated, it downloads or builds
+// it, or returns an error if mayBuild is false.
 func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
 	if folder := os.Getenv(folderEnv); folder != "" {
 		err := complete(folder)
@@ -109,8 +109,8 @@ func stale(plans []build.Plan, folder string) (string, error) {
 	return "", nil
 }
 
-// buildStale builds the stale programs. A lock ensures that one process builds, and those that wait use
-// its result.
+// buildStale builds the stale programs. A lock ensures that one process builds, and those that wait
+// use its result.
 func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -151,8 +151,8 @@ func complete(folder string) error {
 }
 
 // setupEnvtest downloads the programs into a store with setup-envtest, as pinned by a module, and
-// returns their folder. They have the newest published patch version of the same minor version, which
-// may differ from version.
+// returns their folder. They have the newest published patch version of the same minor version,
+// which may differ from version.
 func setupEnvtest(ctx context.Context, module, store, version string, installedOnly bool) (string, error) {
 	args := []string{"tool", "setup-envtest", "use", minor(version), "--bin-dir", store, "--print", "path"}
 	if installedOnly {

@@ -13,8 +13,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-// unfinished is the prefix of temporary folders of builds. They are in the folder of the result, so that
-// a rename is atomic.
+// unfinished is the prefix of temporary folders of builds. They are in the folder of the result, so
+// that a rename is atomic.
 const unfinished = ".unfinished-"
 
 // Build builds a program into a folder, and logs the progress. The caller has locked the folder.
@@ -41,8 +41,8 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 	return nil
 }
 
-// workFolder creates a temporary folder, and removes those of killed builds. No other build is running,
-// because the caller has locked the folder.
+// workFolder creates a temporary folder, and removes those of killed builds. No other build is
+// running, because the caller has locked the folder.
 func workFolder(folder string) (string, error) {
 	leftover, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
 	if err != nil {
@@ -60,8 +60,8 @@ func workFolder(folder string) (string, error) {
 // another reason, if it is in the cache and only has to be linked.
 const staleOnly = `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}`
 
-// compile downloads the modules, counts the packages that are not in Go's build cache, which are those
-// that `go build -v` prints, and builds the program.
+// compile downloads the modules, counts the packages that are not in Go's build cache, which are
+// those that `go build -v` prints, and builds the program.
 func (p Plan) compile(ctx context.Context, built string, progress *progress) error {
 	command := func(args ...string) []string { return append(append(args, p.flags(p.Version)...), p.Package) }
 	list := gocmd.Command(ctx, p.dir, command("list", "-deps", "-f", staleOnly)...)

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// slowCompiler configures the go command to run compilers through a script that sleeps. It returns the
-// path of a pipe: the script writes "started" to it, and readers receive EOF when it has exited, even
-// if it was not reaped.
+// slowCompiler configures the go command to run compilers through a script that sleeps. It returns
+// the path of a pipe: the script writes "started" to it, and readers receive EOF when it has
+// exited, even if it was not reaped.
 func slowCompiler(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

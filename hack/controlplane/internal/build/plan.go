@@ -17,14 +17,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-// Plan is a Program in the version that its module pins, with everything to build it or to detect that
-// it is already built.
+// Plan is a Program in the version that its module pins, with everything to build it or to detect
+// that it is already built.
 type Plan struct {
 	Program
 	Version string
 	dir     string // of the module
-	// stamp lists the inputs of the build as lines `key value`. It is stored next to the program, which
-	// is reused while the stamp is equal.
+	// stamp lists the inputs of the build as lines `key value`. It is stored next to the program,
+	// which is reused while the stamp is equal.
 	stamp string
 }
 
@@ -88,8 +88,8 @@ func (p Plan) Stale(folder string) (string, error) {
 	return "its stamp has unknown lines", nil
 }
 
-// Install moves a built program and its stamp into a folder. If it is interrupted, the folder never has a
-// program with the stamp of another one.
+// Install moves a built program and its stamp into a folder. If it is interrupted, the folder never
+// has a program with the stamp of another one.
 func (p Plan) Install(built, folder string) error {
 	if err := os.Remove(p.stampFile(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package build builds the programs of the control plane and the matching kubectl from the modules that
-// pin them, and detects whether an earlier build can be reused.
+// Package build builds the programs of the control plane and the matching kubectl from the modules
+// that pin them, and detects whether an earlier build can be reused.
 package build
 
 import "strings"
@@ -20,8 +20,8 @@ type Program struct {
 // KubeAPIServer is the name of the program after whose version the folder of all programs is named.
 const KubeAPIServer = "kube-apiserver"
 
-// Programs returns all programs: the fastest build first, so that a broken setup fails within seconds,
-// and kubectl last, because it shares packages with the API server.
+// Programs returns all programs: the fastest build first, so that a broken setup fails within
+// seconds, and kubectl last, because it shares packages with the API server.
 func Programs() []Program {
 	// As in hack/lib/golang.sh of kubernetes: without them, the linker can't remove dead code.
 	const tags = "notest,grpcnotrace"
@@ -39,8 +39,8 @@ func etcdVersion(version string) []string {
 	return []string{"go.etcd.io/etcd/api/v3/version.GitSHA=go.etcd.io/etcd/server/v3@" + version}
 }
 
-// kubernetesVersion sets the version that `--version` and /version return, for which the sources have
-// placeholders. It sets no build date, so that builds are reproducible.
+// kubernetesVersion sets the version that `--version` and /version return, for which the sources
+// have placeholders. It sets no build date, so that builds are reproducible.
 func kubernetesVersion(version string) []string {
 	major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ := strings.Cut(rest, ".")

@@ -34,7 +34,8 @@ func Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Output runs `go args...` in a folder and returns its trimmed stdout. An error contains its stderr.
+// Output runs `go args...` in a folder and returns its trimmed stdout. An error contains its
+// stderr.
 func Output(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := Command(ctx, dir, args...)
 	var stderr bytes.Buffer
