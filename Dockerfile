@@ -1,11 +1,11 @@
 # syntax=docker/dockerfile:1
 
-# Compiles on the platform of the builder for that of the image: docker buildx build --platform=linux/amd64,linux/arm64 .
-# "make image" makes the same image without a daemon.
+# Cross-compiles on the platform of the builder: docker buildx build --platform=linux/amd64,linux/arm64 .
+# "make image" builds the same image without a daemon.
 FROM --platform=$BUILDPLATFORM golang:1.26-alpine AS build
 WORKDIR /src
 
-# The modules change less often than the code.
+# A separate layer, because modules change less often than code.
 COPY go.mod go.sum ./
 COPY api/go.mod api/go.sum api/
 RUN go mod download
@@ -21,7 +21,7 @@ ARG COMMIT=unknown
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o /image-reflector-controller .
 
-# One static binary, which brings the certificate authorities it trusts: no shell, no package manager.
+# One static binary, which contains its trusted certificate authorities: no shell, no package manager.
 FROM scratch
 ARG VERSION=dev
 ARG COMMIT=unknown
@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="image-reflector-controller" \
 COPY LICENSE /licenses/LICENSE
 COPY --from=build /image-reflector-controller /usr/local/bin/image-reflector-controller
 
-# A number, so that runAsNonRoot can be checked.
+# Numeric, so that the kubelet can check runAsNonRoot.
 USER 65532:65532
 EXPOSE 8080 9440
 ENTRYPOINT ["/usr/local/bin/image-reflector-controller"]

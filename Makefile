@@ -1,5 +1,5 @@
-# Everything that is done with this repository starts here: make help.
-# A fresh clone needs Go, make and git. Whatever else is used is built from Go modules into bin/.
+# make help lists all targets.
+# A fresh clone needs Go, make and git. Everything else is built from Go modules into bin/.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,16 +13,16 @@ include hack/make/tools.mk
 
 ##@ Build
 
-# What the binary says of itself: image-reflector-controller --version.
+# The output of image-reflector-controller --version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-# The same sources make the same binary, wherever they are.
+# Reproducible: the binary does not depend on the folder of the sources.
 BUILD = go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 .PHONY: build
 build: ## Build the controller into bin/.
-	@# the move makes it all or nothing for whoever starts it meanwhile
+	@# the rename is atomic: no other process starts a partial binary
 	$(BUILD) -o $(BIN)/image-reflector-controller.unfinished . && \
 		mv $(BIN)/image-reflector-controller.unfinished $(BIN)/image-reflector-controller
 
@@ -35,7 +35,7 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: controlplane $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) build ## Run every test, on a real control plane and real registries.
+test: controlplane $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) build ## Run all tests, on a real control plane and real registries.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" REGISTRY_V2="$(REGISTRY_V2)" \
 		CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...
@@ -45,7 +45,7 @@ test: controlplane $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) build ## Run every te
 
 ##@ Help
 
-# A group may be in several files. Groups come in this order, and after them those that it lacks.
+# Groups of targets in the order of make help; others follow. A group may be in several files.
 GROUPS := Run,Build,Test,Check,Measure,Cluster,Image,Release,Tools,Control plane,Help
 
 .PHONY: help

@@ -9,29 +9,29 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// faults are what a registry suffers from in turn. 20 bytes end in the middle of any of its documents.
+// faults are set in this order. 20 bytes end in the middle of every document of the registry.
 var faults = []registrytest.Fault{
 	registrytest.Status(http.StatusServiceUnavailable, "unavailable"),
 	registrytest.RetryAfter(http.StatusTooManyRequests, "2"),
 	hang,
 	registrytest.Reset(),
 	registrytest.Truncate(20),
-	short,
+	shortList,
 }
 
-// hang answers nothing until the client gives up.
+// hang sends no response until the client gives up.
 func hang(_ http.ResponseWriter, req *http.Request, _ http.Handler) { <-req.Context().Done() }
 
-// lackingParameter is how many of the newest tags a list is to lack.
-const lackingParameter = "lacking"
+// omitParameter is the query parameter with the number of newest tags that a list omits.
+const omitParameter = "omit"
 
-// short has lists lack the newest tags, which look complete.
-func short(w http.ResponseWriter, req *http.Request, next http.Handler) {
+// shortList omits the newest tags from lists, which look complete.
+func shortList(w http.ResponseWriter, req *http.Request, next http.Handler) {
 	if req.URL.Path != "/token" {
-		req.URL.RawQuery = fmt.Sprintf("%s=%d", lackingParameter, churnLacking)
+		req.URL.RawQuery = fmt.Sprintf("%s=%d", omitParameter, churnOmitted)
 	}
 	next.ServeHTTP(w, req)
 }
 
-// suffer switches a fault on, or the one that is on off where it is nil.
-func (r *syntheticRegistry) suffer(fault registrytest.Fault) { r.fault.Store(&fault) }
+// setFault sets the fault of the registry, nil for none.
+func (r *syntheticRegistry) setFault(fault registrytest.Fault) { r.fault.Store(&fault) }

@@ -21,18 +21,17 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// load is what a stand is to bear.
+// load is the load of a fixture.
 type load struct {
 	pairs, tags int
-	kinds       int // of tag lists
+	kinds       int // number of different tag lists
 	hosts       int
 	latency     time.Duration
-	controller  string // the program, "" for the one that was built
+	controller  string // path of the program, "" for the one that make built
 }
 
-// stand is a control plane, registries, and objects, for a controller that is not
-// started yet.
-type stand struct {
+// fixture is a control plane, registries and objects. Its controller is not started yet.
+type fixture struct {
 	load       load
 	plane      *testenv.ControlPlane
 	controller *testenv.Controller
@@ -41,37 +40,37 @@ type stand struct {
 }
 
 const (
-	// namespace is where the objects are.
+	// namespace contains the objects.
 	namespace = "bench"
-	// quiet is for how long a controller is watched that has nothing to do.
-	quiet = 15 * time.Second
-	// rarely is an interval that no measurement lasts for.
-	rarely = 10 * time.Hour
-	// writers is how many objects are written at a time.
+	// idleTime is how long an idle controller is observed.
+	idleTime = 15 * time.Second
+	// longInterval is longer than any measurement.
+	longInterval = 10 * time.Hour
+	// writers is the number of objects that are written concurrently.
 	writers = 8
 )
 
-// with runs measure on a stand, within a time.
-func with(ctx context.Context, l load, atMost time.Duration, measure func(context.Context, *stand) error) error {
-	ctx, cancel := context.WithTimeout(ctx, atMost)
+// withFixture runs measure with a new fixture, which is removed afterwards.
+func withFixture(ctx context.Context, l load, timeout time.Duration, measure func(context.Context, *fixture) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
 	}
-	s := &stand{load: l}
-	err = s.setUp(ctx, dir)
+	f := &fixture{load: l}
+	err = f.setUp(ctx, dir)
 	if err == nil {
-		err = measure(ctx, s)
+		err = measure(ctx, f)
 	}
-	if err = errors.Join(err, s.down()); err != nil && s.controller != nil {
-		err = fmt.Errorf("%w\n%s", err, testenv.Tail(s.controller.LogFile(), 4000))
+	if err = errors.Join(err, f.tearDown()); err != nil && f.controller != nil {
+		err = fmt.Errorf("%w\n%s", err, testenv.Tail(f.controller.LogFile(), 4000))
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // setUp starts the control plane and the registries, and creates the objects.
-func (s *stand) setUp(ctx context.Context, dir string) error {
+func (f *fixture) setUp(ctx context.Context, dir string) error {
 	binaries, err := testenv.BinariesFromEnv()
 	if err != nil {
 		return err
@@ -80,54 +79,54 @@ func (s *stand) setUp(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	s.plane = &testenv.ControlPlane{
+	f.plane = &testenv.ControlPlane{
 		Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
 	}
-	if err := s.plane.Start(ctx); err != nil {
+	if err := f.plane.Start(ctx); err != nil {
 		return err
 	}
-	config := s.plane.Config()
+	config := f.plane.Config()
 	config.QPS, config.Burst = -1, -1
-	if s.api, err = testenv.Client(config); err != nil {
+	if f.api, err = testenv.Client(config); err != nil {
 		return err
 	}
-	kubeconfig, err := s.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
+	kubeconfig, err := f.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
 	if err != nil {
 		return err
 	}
-	s.controller = &testenv.Controller{
-		Binary: cmp.Or(s.load.controller, binaries.Controller), Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig,
+	f.controller = &testenv.Controller{
+		Binary: cmp.Or(f.load.controller, binaries.Controller), Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig,
 	}
-	for range s.load.hosts {
-		s.registries = append(s.registries, newSyntheticRegistry(s.load.tags, s.load.kinds, s.load.latency))
+	for range f.load.hosts {
+		f.registries = append(f.registries, newSyntheticRegistry(f.load.tags, f.load.kinds, f.load.latency))
 	}
-	return s.create(ctx)
+	return f.create(ctx)
 }
 
-// down stops everything.
-func (s *stand) down() error {
+// tearDown stops all programs.
+func (f *fixture) tearDown() error {
 	var err error
-	if s.controller != nil {
-		err = s.controller.Stop()
+	if f.controller != nil {
+		err = f.controller.Stop()
 	}
-	for _, registry := range s.registries {
+	for _, registry := range f.registries {
 		registry.close()
 	}
-	if s.plane != nil {
-		err = errors.Join(err, s.plane.Stop())
+	if f.plane != nil {
+		err = errors.Join(err, f.plane.Stop())
 	}
 	return err
 }
 
-// create creates the pairs of an ImageRepository and an ImagePolicy.
-func (s *stand) create(ctx context.Context) error {
-	if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+// create creates pairs of an ImageRepository and an ImagePolicy.
+func (f *fixture) create(ctx context.Context) error {
+	if err := f.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
 	}
-	return each(ctx, s.load.pairs, func(ctx context.Context, i int) error {
+	return forEach(ctx, f.load.pairs, func(ctx context.Context, i int) error {
 		object := metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
 		repo := &v1.ImageRepository{ObjectMeta: object, Spec: v1.ImageRepositorySpec{
-			Image: s.registryOf(i).host + "/" + repositoryOf(i), Insecure: true, Interval: metav1.Duration{Duration: rarely},
+			Image: f.registryOf(i).host + "/" + repositoryOf(i), Insecure: true, Interval: metav1.Duration{Duration: longInterval},
 			Timeout: &metav1.Duration{Duration: time.Minute},
 		}}
 		policy := &v1.ImagePolicy{ObjectMeta: object, Spec: v1.ImagePolicySpec{
@@ -135,18 +134,20 @@ func (s *stand) create(ctx context.Context) error {
 			Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
 			DigestReflectionPolicy: v1.ReflectIfNotPresent,
 		}}
-		return errors.Join(s.api.Create(ctx, repo), s.api.Create(ctx, policy))
+		return errors.Join(f.api.Create(ctx, repo), f.api.Create(ctx, policy))
 	})
 }
 
 // registryOf returns the registry of a pair.
-func (s *stand) registryOf(pair int) *syntheticRegistry { return s.registries[pair%len(s.registries)] }
+func (f *fixture) registryOf(pair int) *syntheticRegistry {
+	return f.registries[pair%len(f.registries)]
+}
 
-// repositoryOf returns the image repository of a pair, without its registry.
+// repositoryOf returns the image repository of a pair, without the registry.
 func repositoryOf(pair int) string { return fmt.Sprintf("team/app-%d", pair) }
 
-// each calls do for all numbers below n, some at a time.
-func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+// forEach calls do for all numbers below n, several concurrently.
+func forEach(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for i := range n {
@@ -156,27 +157,27 @@ func each(ctx context.Context, n int, do func(ctx context.Context, i int) error)
 }
 
 // setInterval changes the interval of all ImageRepositories.
-func (s *stand) setInterval(ctx context.Context, interval time.Duration) error {
+func (f *fixture) setInterval(ctx context.Context, interval time.Duration) error {
 	repos := &v1.ImageRepositoryList{}
-	if err := s.api.List(ctx, repos, client.InNamespace(namespace)); err != nil {
+	if err := f.api.List(ctx, repos, client.InNamespace(namespace)); err != nil {
 		return err
 	}
-	return each(ctx, len(repos.Items), func(ctx context.Context, i int) error {
+	return forEach(ctx, len(repos.Items), func(ctx context.Context, i int) error {
 		repo := &repos.Items[i]
-		before := repo.DeepCopy()
+		original := repo.DeepCopy()
 		repo.Spec.Interval.Duration = interval
-		return s.api.Patch(ctx, repo, client.MergeFrom(before))
+		return f.api.Patch(ctx, repo, client.MergeFrom(original))
 	})
 }
 
-// await waits until n policies that match are resolved, with a digest, and
-// returns the time since start. It watches, which costs the API server less than asking.
-func (s *stand) await(ctx context.Context, n int, start time.Time, match func(*v1.ImagePolicy) bool) (time.Duration, error) {
+// await waits until n policies that match are resolved with a digest, and returns the time
+// since start. It watches, which costs the API server less than polling.
+func (f *fixture) await(ctx context.Context, n int, start time.Time, match func(*v1.ImagePolicy) bool) (time.Duration, error) {
 	resolved := map[string]bool{}
 	for len(resolved) < n {
-		policies, err := s.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace)) // it begins with those that are there
+		policies, err := f.api.Watch(ctx, &v1.ImagePolicyList{}, client.InNamespace(namespace)) // begins with the existing objects
 		if err != nil {
-			return 0, fmt.Errorf("with %d of %d policies resolved: %w", len(resolved), n, err)
+			return 0, fmt.Errorf("%d of %d policies are resolved: %w", len(resolved), n, err)
 		}
 		for event := range policies.ResultChan() {
 			policy, ok := event.Object.(*v1.ImagePolicy)

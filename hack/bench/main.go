@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Bench measures the controller as a whole: the real program, on a real
-// control plane, with registries behind token authentication and a network
-// that takes its time. It prints tables.
+// Command bench measures the controller as a whole: the real program on a real control
+// plane, with registries that require a token and respond after a delay. It prints tables.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// settings say how much is measured.
+// settings are the values of the flags.
 type settings struct {
 	repositories, tags, hosts int
 	latency, steady, duration time.Duration
@@ -29,39 +28,39 @@ type settings struct {
 	plot, baseline            string
 }
 
-// parts are what can be measured, in this order.
+// parts are the measurements, in this order.
 var parts = []struct {
 	name    string
 	measure func(settings, context.Context) error
 }{
 	{"scans", settings.scans},
-	{"hosts", settings.oneHangs},
+	{"hosts", settings.hangingHost},
 	{"large", settings.large},
 	{"scale", settings.scale},
-	{"soak", settings.soak}, // on demand
+	{"soak", settings.soak}, // only on demand
 }
 
 func main() {
 	s := settings{sizes: []int{100, 300, 1000, 3000, 10000}}
-	var wanted string
-	flag.StringVar(&wanted, "parts", "scans,hosts,large,scale", "what is measured")
+	var selected string
+	flag.StringVar(&selected, "parts", "scans,hosts,large,scale", "the measurements to run, comma separated")
 	flag.IntVar(&s.repositories, "repositories", 300,
 		"the number of ImageRepositories, each with an ImagePolicy, of the parts scans and hosts")
 	flag.IntVar(&s.tags, "tags", 1000, "the number of tags of each")
 	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of the parts hosts and scale")
-	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to answer")
-	flag.DurationVar(&s.steady, "steady", 20*time.Second, "the time for which unchanged scans are measured")
-	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "the time that the part soak lasts")
+	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to respond")
+	flag.DurationVar(&s.steady, "steady", 20*time.Second, "how long unchanged scans are measured")
+	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "how long the part soak runs")
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
-	flag.StringVar(&s.plot, "plot", "", "the SVG file into which the part scale is drawn")
-	flag.StringVar(&s.baseline, "baseline", "", "another controller, which the parts scans and hosts measure too, in the same tables")
+	flag.StringVar(&s.plot, "plot", "", "the SVG file to write a plot of the part scale to")
+	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which the parts scans and hosts also measure, in the same tables")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	fmt.Println(machine())
 	for _, part := range parts {
-		if !slices.Contains(strings.Split(wanted, ","), part.name) {
+		if !slices.Contains(strings.Split(selected, ","), part.name) {
 			continue
 		}
 		fmt.Println()
@@ -77,16 +76,16 @@ func (s *settings) setSizes(text string) error {
 	for _, part := range strings.Split(text, ",") {
 		var size int
 		if _, err := fmt.Sscan(part, &size); err != nil || size < 1 {
-			return fmt.Errorf("%q is no positive number", part)
+			return fmt.Errorf("%q is not a positive number", part)
 		}
 		s.sizes = append(s.sizes, size)
 	}
 	return nil
 }
 
-// machine names what the figures were measured on.
+// machine describes the machine and the Go version.
 func machine() string {
-	processor := "of an unknown kind"
+	processor := "unknown model"
 	if proc, err := procfs.NewDefaultFS(); err == nil {
 		if all, err := proc.CPUInfo(); err == nil && len(all) > 0 {
 			processor = all[0].ModelName

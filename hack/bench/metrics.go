@@ -21,105 +21,105 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// figures are counters of the controller at one time.
-type figures struct {
-	// writes are status patches, events are posts, both to the API server.
+// counters are the counters of the controller at one time, or their increase.
+type counters struct {
+	// writes counts status patches, events counts posts, both to the API server.
 	writes, events float64
-	// cpu is in seconds, peak in bytes.
+	// cpu is in seconds, peak memory in bytes.
 	cpu, peak float64
-	// reading is the CPU seconds that the reading of the metrics took.
-	reading float64
-	// requests to the registry, and those of them that are scans.
+	// scrape is the CPU time of reading the metrics, in seconds.
+	scrape float64
+	// requests counts requests to the registries, scans those for a list of tags.
 	requests, scans float64
 }
 
-// cold is what a cold start took.
-type cold struct {
-	figures
-	took  time.Duration
-	usage string // CPU seconds by program
+// coldStart is the cost of a cold start.
+type coldStart struct {
+	counters
+	duration time.Duration
+	usage    string // CPU seconds by program
 }
 
-// coldStart starts the controller, and waits until all policies are resolved.
-func (s *stand) coldStart(ctx context.Context) (cold, error) {
+// measureColdStart starts the controller and waits until all policies are resolved.
+func (f *fixture) measureColdStart(ctx context.Context) (coldStart, error) {
 	start, before := time.Now(), cpuByProgram()
-	if err := s.controller.Start(ctx); err != nil {
-		return cold{}, err
+	if err := f.controller.Start(ctx); err != nil {
+		return coldStart{}, err
 	}
-	took, err := s.await(ctx, s.load.pairs, start, func(*v1.ImagePolicy) bool { return true })
+	duration, err := f.await(ctx, f.load.pairs, start, func(*v1.ImagePolicy) bool { return true })
 	if err != nil {
-		return cold{}, err
+		return coldStart{}, err
 	}
-	f, err := s.read(ctx)
+	total, err := f.read(ctx)
 	var used []string
 	after := cpuByProgram()
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		used = append(used, fmt.Sprintf("%s %.1f s", name, after[name]-before[name]))
 	}
-	return cold{figures: f, took: took, usage: strings.Join(used, ", ")}, err
+	return coldStart{counters: total, duration: duration, usage: strings.Join(used, ", ")}, err
 }
 
-// steady returns what unchanged scans cost.
-func (s *stand) steady(ctx context.Context, interval, window time.Duration) (figures, error) {
-	if err := s.setInterval(ctx, interval); err != nil {
-		return figures{}, err
+// unchangedScans returns the cost of unchanged scans.
+func (f *fixture) unchangedScans(ctx context.Context, interval, window time.Duration) (counters, error) {
+	if err := f.setInterval(ctx, interval); err != nil {
+		return counters{}, err
 	}
-	// the scans that the change itself makes are over after one interval
+	// the scans caused by the change itself end within one interval
 	if err := wait(ctx, interval+interval/2); err != nil {
-		return figures{}, err
+		return counters{}, err
 	}
-	return s.during(ctx, window)
+	return f.measure(ctx, window)
 }
 
-// during returns what is counted in a time, less the reading of metrics. The peak
-// is that of all times.
-func (s *stand) during(ctx context.Context, window time.Duration) (figures, error) {
-	before, err := s.read(ctx)
+// measure returns the increase of the counters during a window, without the cost of reading
+// them. The peak is that of the process so far.
+func (f *fixture) measure(ctx context.Context, window time.Duration) (counters, error) {
+	before, err := f.read(ctx)
 	if err != nil {
-		return figures{}, err
+		return counters{}, err
 	}
 	if err := wait(ctx, window); err != nil {
-		return figures{}, err
+		return counters{}, err
 	}
-	f, err := s.read(ctx)
-	f.writes -= before.writes
-	f.events -= before.events
-	f.cpu -= before.cpu + before.reading
-	f.requests -= before.requests
-	f.scans -= before.scans
-	return f, err
+	increase, err := f.read(ctx)
+	increase.writes -= before.writes
+	increase.events -= before.events
+	increase.cpu -= before.cpu + before.scrape
+	increase.requests -= before.requests
+	increase.scans -= before.scans
+	return increase, err
 }
 
-// read reads the controller's metrics.
-func (s *stand) read(ctx context.Context) (figures, error) {
-	var f figures
-	for _, registry := range s.registries {
-		f.requests += float64(registry.requests.Load())
-		f.scans += float64(registry.lists.Load())
+// read returns the counters of the controller and of the registries.
+func (f *fixture) read(ctx context.Context) (counters, error) {
+	var total counters
+	for _, registry := range f.registries {
+		total.requests += float64(registry.requests.Load())
+		total.scans += float64(registry.lists.Load())
 	}
-	f.cpu, _ = cpuAndPeak(s.controller.PID())
-	families, err := s.families(ctx)
+	total.cpu, _ = cpuAndPeak(f.controller.PID())
+	families, err := f.families(ctx)
 	for _, metric := range families["rest_client_requests_total"].GetMetric() {
 		for _, label := range metric.GetLabel() {
 			switch label.GetValue() {
 			case http.MethodPatch:
-				f.writes += metric.GetCounter().GetValue()
+				total.writes += metric.GetCounter().GetValue()
 			case http.MethodPost:
-				f.events += metric.GetCounter().GetValue()
+				total.events += metric.GetCounter().GetValue()
 			}
 		}
 	}
-	after, peak := cpuAndPeak(s.controller.PID())
-	f.reading, f.peak = after-f.cpu, peak
-	return f, err
+	after, peak := cpuAndPeak(f.controller.PID())
+	total.scrape, total.peak = after-total.cpu, peak
+	return total, err
 }
 
 // gauges returns the controller's gauges that have no labels, after a garbage collection.
-func (s *stand) gauges(ctx context.Context) (map[string]float64, error) {
-	if _, err := s.controller.Get(ctx, "/debug/pprof/heap?gc=1"); err != nil { // it is read for the collection alone
+func (f *fixture) gauges(ctx context.Context) (map[string]float64, error) {
+	if _, err := f.controller.Get(ctx, "/debug/pprof/heap?gc=1"); err != nil { // only to collect garbage
 		return nil, err
 	}
-	families, err := s.families(ctx)
+	families, err := f.families(ctx)
 	values := map[string]float64{}
 	for name, family := range families {
 		if family.GetType() == dto.MetricType_GAUGE && len(family.GetMetric()[0].GetLabel()) == 0 {
@@ -129,9 +129,9 @@ func (s *stand) gauges(ctx context.Context) (map[string]float64, error) {
 	return values, err
 }
 
-// families reads the controller's metrics.
-func (s *stand) families(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	text, err := s.controller.Get(ctx, "/metrics")
+// families returns the controller's metrics by name.
+func (f *fixture) families(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	text, err := f.controller.Get(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -139,14 +139,14 @@ func (s *stand) families(ctx context.Context) (map[string]*dto.MetricFamily, err
 	return parser.TextToMetricFamilies(bytes.NewReader(text))
 }
 
-// cpuByProgram returns the CPU seconds used by this process, which contains the registries, and by
-// its children, by the name of the program. It returns none where there is no /proc.
+// cpuByProgram returns, by program name, the CPU seconds used by this process, which contains
+// the registries, and by its children. It is empty if there is no /proc.
 func cpuByProgram() map[string]float64 {
 	processes, _ := procfs.AllProcs()
 	used := map[string]float64{}
 	for _, process := range processes {
 		stat, err := process.Stat()
-		if err == nil && (stat.PID == os.Getpid() || stat.PPID == os.Getpid()) { // an error: it has ended
+		if err == nil && (stat.PID == os.Getpid() || stat.PPID == os.Getpid()) { // err: the process has ended
 			used[stat.Comm] += stat.CPUTime()
 		}
 	}
@@ -154,7 +154,7 @@ func cpuByProgram() map[string]float64 {
 }
 
 // cpuAndPeak returns the CPU seconds that a process has used and its peak memory in bytes, zero
-// where it has ended.
+// if it has ended.
 func cpuAndPeak(pid int) (float64, float64) {
 	process, err := procfs.NewProc(pid)
 	if err != nil {

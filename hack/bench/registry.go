@@ -19,53 +19,53 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// syntheticRegistry answers like a registry behind token authentication, and after a delay.
+// syntheticRegistry is a fake registry that requires a token and responds after a delay.
 type syntheticRegistry struct {
 	host            string
 	latency         time.Duration
-	requests, lists atomic.Int64 // that were counted: all, and those for a list of tags
+	requests, lists atomic.Int64 // number of all requests, and of those for a list of tags
 	fault           atomic.Pointer[registrytest.Fault]
 	server          *httptest.Server
-	tokens          sync.Map // the repositories that a token was issued for
+	tokens          sync.Map // repositories for which a token was issued
 
 	mu           sync.Mutex
-	initial      [][]string // the tags that repositories begin with, one of these each
+	initial      [][]string // initial tags: each repository begins with one of these lists
 	repositories map[string]*repository
 }
 
-// repository has its tags in the order in which they were pushed, or sorted where it
-// never changes. next is the number of the next version: one that was removed never comes back.
+// repository has its tags in the order of their pushes, or sorted if it never changes. next
+// is the number of the next version: a removed version is never pushed again.
 type repository struct {
 	tags []string
 	next int
 }
 
 const (
-	// churnTags is how many tags a repository that changes has at the most.
+	// churnTags is the maximum number of tags of a repository that changes.
 	churnTags = 250
-	// churnLacking is how many tags a short list lacks.
-	churnLacking = 50
+	// churnOmitted is the number of tags that a short list omits.
+	churnOmitted = 50
 )
 
 func newSyntheticRegistry(tags, kinds int, latency time.Duration) *syntheticRegistry {
 	r := &syntheticRegistry{latency: latency, repositories: map[string]*repository{}}
-	r.suffer(nil)
+	r.setFault(nil)
 	for kind := range kinds {
 		r.initial = append(r.initial, tagList(kind, tags))
 	}
-	answers := http.NewServeMux()
-	answers.HandleFunc("/token", r.serveToken)
-	answers.HandleFunc("/v2/", func(http.ResponseWriter, *http.Request) {})
-	answers.HandleFunc("/v2/team/{app}/tags/list", r.serveTags)
-	answers.HandleFunc("/v2/team/{app}/manifests/{tag}", r.serveManifest)
-	well := r.authenticated(answers)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/token", r.serveToken)
+	mux.HandleFunc("/v2/", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/v2/team/{app}/tags/list", r.serveTags)
+	mux.HandleFunc("/v2/team/{app}/manifests/{tag}", r.serveManifest)
+	healthy := r.authenticated(mux)
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
 		if fault := r.fault.Load(); *fault != nil {
-			(*fault)(w, req, well)
+			(*fault)(w, req, healthy)
 			return
 		}
-		well.ServeHTTP(w, req)
+		healthy.ServeHTTP(w, req)
 	}))
 	r.host = r.server.Listener.Addr().String()
 	return r
@@ -76,8 +76,8 @@ func (r *syntheticRegistry) close() {
 	r.server.Close()
 }
 
-// tagList returns the tags of one kind of list: versions, with the suffixes and
-// prereleases that real ones have, more or less of them.
+// tagList returns n tags of one kind of list: versions, some with the suffixes and
+// prereleases that real lists have.
 func tagList(kind, n int) []string {
 	names := make([]string, n)
 	for i := range names {
@@ -94,9 +94,9 @@ func tagList(kind, n int) []string {
 	return names
 }
 
-// churn has all repositories begin with the versions that change goes on with.
+// churn sets the initial tags of all repositories to the versions that change continues.
 func (r *syntheticRegistry) churn() {
-	versions := make([]string, churnTags-churnLacking)
+	versions := make([]string, churnTags-churnOmitted)
 	for i := range versions {
 		versions[i] = versionOf(i)
 	}
@@ -105,8 +105,8 @@ func (r *syntheticRegistry) churn() {
 
 func versionOf(number int) string { return fmt.Sprintf("1.%d.0", number) }
 
-// of returns a repository. It is called with the lock held.
-func (r *syntheticRegistry) of(name string) *repository {
+// repository returns a repository. The caller holds the lock.
+func (r *syntheticRegistry) repository(name string) *repository {
 	repo := r.repositories[name]
 	if repo == nil {
 		_, number, _ := strings.Cut(name, "-")
@@ -118,11 +118,11 @@ func (r *syntheticRegistry) of(name string) *repository {
 	return repo
 }
 
-// change pushes a tag, or removes the newest one, or one of the others.
+// change pushes a tag, removes the newest one, or removes another one.
 func (r *syntheticRegistry) change(name string, random *rand.Rand) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	repo := r.of(name)
+	repo := r.repository(name)
 	tags := slices.Clone(repo.tags)
 	last := len(tags) - 1
 	switch dice := random.IntN(10); {
@@ -132,8 +132,8 @@ func (r *syntheticRegistry) change(name string, random *rand.Rand) {
 	case dice < 8:
 		tags = tags[:last]
 	default:
-		gone := random.IntN(last)
-		tags = slices.Delete(tags, gone, gone+1)
+		removed := random.IntN(last)
+		tags = slices.Delete(tags, removed, removed+1)
 	}
 	repo.tags = tags[max(0, len(tags)-churnTags):]
 }
@@ -142,7 +142,7 @@ func (r *syntheticRegistry) change(name string, random *rand.Rand) {
 func (r *syntheticRegistry) tags(name string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.of(name).tags
+	return r.repository(name).tags
 }
 
 // newest returns the tag that a policy should select.
@@ -151,12 +151,12 @@ func (r *syntheticRegistry) newest(name string) string {
 	return tags[len(tags)-1]
 }
 
-// digestOf returns the digest that a tag has for ever.
+// digestOf returns the digest of a tag, which never changes.
 func digestOf(repository, tag string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(repository+":"+tag)))
 }
 
-// authenticated demands a token that was issued for the repository, after the delay.
+// authenticated requires a token that was issued for the repository, and responds after the delay.
 func (r *syntheticRegistry) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if wait(req.Context(), r.latency) != nil {
@@ -184,14 +184,14 @@ func (r *syntheticRegistry) serveToken(w http.ResponseWriter, req *http.Request)
 	writeJSON(w, map[string]any{"token": scope[1], "expires_in": 3600})
 }
 
-// serveTags lists the tags sorted, as registries do, without the newest ones where the
-// fault of a short list asks for that.
+// serveTags lists the tags sorted, as registries do, without the newest ones if the fault
+// shortList requests that.
 func (r *syntheticRegistry) serveTags(w http.ResponseWriter, req *http.Request) {
 	r.lists.Add(1)
 	name := "team/" + req.PathValue("app")
 	tags := r.tags(name)
-	lacking, _ := strconv.Atoi(req.FormValue(lackingParameter))
-	tags = slices.Sorted(slices.Values(tags[:len(tags)-lacking]))
+	omitted, _ := strconv.Atoi(req.FormValue(omitParameter))
+	tags = slices.Sorted(slices.Values(tags[:len(tags)-omitted]))
 	writeJSON(w, map[string]any{"name": name, "tags": tags})
 }
 

@@ -18,28 +18,28 @@ import (
 )
 
 const (
-	// tagLists is how many kinds of tag lists there are at scale.
+	// tagLists is the number of different tag lists.
 	tagLists = 500
 	// usualInterval is the interval for which the steady load is computed.
 	usualInterval = 10 * time.Minute
 )
 
-// size is what was measured with one number of repositories.
+// size is the measurement of one number of repositories.
 type size struct {
 	pairs  float64
-	cold   cold
-	steady figures
+	cold   coldStart
+	steady counters
 	window time.Duration
-	idle   float64 // CPU seconds a second without scans
+	idle   float64 // CPU seconds per second without scans
 }
 
-// columns are what is printed of each size and, where the plot has a title for it, drawn.
+// columns are printed for each size and, if they have a title for the plot, drawn.
 var columns = []struct {
 	head, format, flux, plot string
 	value                    func(size) float64
 }{
 	{"pairs", "%.0f", "Flux's own, 10000, 16 workers", "", func(z size) float64 { return z.pairs }},
-	{"cold", "%.1f s", "598 s", "cold start, seconds", func(z size) float64 { return z.cold.took.Seconds() }},
+	{"cold", "%.1f s", "598 s", "cold start, seconds", func(z size) float64 { return z.cold.duration.Seconds() }},
 	{"CPU", "%.1f s", "200 s", "cold start, seconds of CPU", func(z size) float64 { return z.cold.cpu }},
 	{"writes", "%.1f a pair", "13.8 a pair", "", func(z size) float64 { return z.cold.writes / z.pairs }},
 	{"requests", "%.1f a pair", "", "", func(z size) float64 { return z.cold.requests / z.pairs }},
@@ -48,17 +48,17 @@ var columns = []struct {
 	{"requests", "%.2f", "", "", func(z size) float64 { return z.steady.requests / z.steady.scans }},
 	{"writes", "%.2f", "", "", func(z size) float64 { return z.steady.writes / z.steady.scans }},
 	{"at " + usualInterval.String() + ": CPU", "%.1f %%", "25 %", "", func(z size) float64 { return 100 * z.share() }},
-	{"metrics: CPU", "%.0f ms", "", "", func(z size) float64 { return 1000 * z.steady.reading }},
+	{"metrics: CPU", "%.0f ms", "", "", func(z size) float64 { return 1000 * z.steady.scrape }},
 }
 
-// share returns which part of a processor the steady load takes at the usual
-// interval: as many scans as are due then, and what is used without any.
+// share returns the fraction of a processor that the steady load takes at the usual
+// interval: the scans that are due, plus the idle controller.
 func (z size) share() float64 {
 	scan := (z.steady.cpu - z.idle*z.window.Seconds()) / z.steady.scans
 	return z.idle + scan*z.pairs/usualInterval.Seconds()
 }
 
-// scanCPU returns the milliseconds of CPU that an unchanged scan takes.
+// scanCPU returns the CPU time of an unchanged scan, in milliseconds.
 func (z size) scanCPU() float64 { return 1000 * z.steady.cpu / z.steady.scans }
 
 // scale measures how cost grows with the number of repositories.
@@ -66,8 +66,8 @@ func (s settings) scale(ctx context.Context) error {
 	var sizes []size
 	for _, pairs := range s.sizes {
 		l := load{pairs: pairs, tags: s.tags, kinds: tagLists, hosts: s.hosts, latency: s.latency}
-		err := with(ctx, l, 20*time.Minute, func(ctx context.Context, stand *stand) error {
-			z, err := measureSize(ctx, stand)
+		err := withFixture(ctx, l, 20*time.Minute, func(ctx context.Context, f *fixture) error {
+			z, err := measureSize(ctx, f)
 			sizes = append(sizes, z)
 			fmt.Fprintf(os.Stderr, "%d repositories measured\n", pairs)
 			return err
@@ -84,24 +84,24 @@ func (s settings) scale(ctx context.Context) error {
 	return s.printSizes(sizes)
 }
 
-func measureSize(ctx context.Context, stand *stand) (size, error) {
-	z := size{pairs: float64(stand.load.pairs)}
+func measureSize(ctx context.Context, f *fixture) (size, error) {
+	z := size{pairs: float64(f.load.pairs)}
 	var err error
-	if z.cold, err = stand.coldStart(ctx); err != nil {
+	if z.cold, err = f.measureColdStart(ctx); err != nil {
 		return z, err
 	}
-	if err := wait(ctx, quiet); err != nil { // events are still being published
+	if err := wait(ctx, idleTime); err != nil { // events are still being published
 		return z, err
 	}
-	still, err := stand.during(ctx, quiet)
+	idle, err := f.measure(ctx, idleTime)
 	if err != nil {
 		return z, err
 	}
-	z.idle = still.cpu / quiet.Seconds()
+	z.idle = idle.cpu / idleTime.Seconds()
 	// 200 scans a second are more than enough to measure one
-	interval := max(5*time.Second, time.Duration(stand.load.pairs)*time.Second/200)
+	interval := max(5*time.Second, time.Duration(f.load.pairs)*time.Second/200)
 	z.window = 2 * interval
-	z.steady, err = stand.steady(ctx, interval, z.window)
+	z.steady, err = f.unchangedScans(ctx, interval, z.window)
 	return z, err
 }
 
@@ -126,8 +126,8 @@ func (s settings) printSizes(sizes []size) error {
 	limits := ratelimit.DefaultConfig()
 	for _, z := range sizes {
 		limited := max(0, z.cold.requests/float64(s.hosts)-float64(limits.Burst)) / limits.PerSecond
-		fmt.Printf("cold start of %.0f: %s of %.0f s that %d processors had; the rate limits of the registries alone take %.0f s\n",
-			z.pairs, z.cold.usage, float64(runtime.NumCPU())*z.cold.took.Seconds(), runtime.NumCPU(), limited)
+		fmt.Printf("cold start of %.0f: %s of %.0f s provided by %d processors; with the rate limits of the registries alone: %.0f s\n",
+			z.pairs, z.cold.usage, float64(runtime.NumCPU())*z.cold.duration.Seconds(), runtime.NumCPU(), limited)
 	}
 	return nil
 }
@@ -137,8 +137,8 @@ var plotTemplate string
 
 var plot = template.Must(template.New("plot").Parse(plotTemplate))
 
-// drawSizes draws how cost grows: a small diagram for each column that has a title, both
-// of whose axes are logarithmic.
+// drawSizes writes an SVG file with a diagram for each column that has a title. Both axes are
+// logarithmic.
 func drawSizes(file string, sizes []size) error {
 	type point struct {
 		Size, Figure float64
@@ -175,7 +175,7 @@ func drawSizes(file string, sizes []size) error {
 	return os.WriteFile(file, []byte(text.String()), 0o644)
 }
 
-// fraction returns where a value is between two others, on a logarithmic scale.
+// fraction returns the position of a value between two others on a logarithmic scale.
 func fraction(value, low, high float64) float64 {
 	if high <= low {
 		return 0.5

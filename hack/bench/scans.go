@@ -18,14 +18,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// figure is a line of a table.
+// figure is a row of a table.
 type figure struct {
 	name   string
 	format string // of the value
 	value  float64
 }
 
-// scans measures the usual load.
+// scans measures a usual load.
 func (s settings) scans(ctx context.Context) error {
 	return s.measureLoad(ctx, load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
 		"cold start, all resolved, with digests": "17.7 s",
@@ -38,32 +38,32 @@ func (s settings) scans(ctx context.Context) error {
 	})
 }
 
-// large measures ten repositories that have more tags than most ever get.
+// large measures ten repositories with very many tags.
 func (s settings) large(ctx context.Context) error {
 	return s.measureLoad(ctx, load{pairs: 10, tags: 100_000, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
 		"cold start, peak memory": "262 MiB",
 	})
 }
 
-// measureLoad prints what a load costs at a cold start, with unchanged scans and at a restart.
+// measureLoad prints the cost of a cold start, of unchanged scans and of a restart.
 func (s settings) measureLoad(ctx context.Context, l load, flux map[string]string) error {
 	title := fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency)
 	return s.compare(title, flux, func(controller string) ([]figure, error) {
 		var all []figure
 		l.controller = controller
-		err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
+		err := withFixture(ctx, l, 5*time.Minute, func(ctx context.Context, f *fixture) error {
 			var err error
-			all, err = stand.costs(ctx, s.steady)
+			all, err = f.costs(ctx, s.steady)
 			return err
 		})
 		return all, err
 	})
 }
 
-// compare prints what is measured with the controller, and beside it the baseline, if there
-// is one, and Flux's own controller.
+// compare prints a table of the measurements of the controller, of the baseline if there is
+// one, and of Flux's own controller.
 func (s settings) compare(title string, flux map[string]string, measure func(controller string) ([]figure, error)) error {
-	this, err := measure("")
+	current, err := measure("")
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s settings) compare(title string, flux map[string]string, measure func(con
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "%s\t%s\tFlux's own\n", title, columns)
-	for i, f := range this {
+	for i, f := range current {
 		fmt.Fprintf(table, "%s\t"+f.format, f.name, f.value)
 		if baseline != nil {
 			fmt.Fprintf(table, "\t"+f.format+"\t%s", baseline[i].value, ratio(f.value, baseline[i].value))
@@ -93,37 +93,37 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// costs measures a cold start, unchanged scans for a time, and a restart.
-func (s *stand) costs(ctx context.Context, window time.Duration) ([]figure, error) {
-	cold, err := s.coldStart(ctx)
+// costs measures a cold start, unchanged scans during a window, and a restart.
+func (f *fixture) costs(ctx context.Context, window time.Duration) ([]figure, error) {
+	cold, err := f.measureColdStart(ctx)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("CPU of all at the cold start: %s\n", cold.usage)
-	size, err := s.storeSize()
+	fmt.Printf("CPU of all programs at the cold start: %s\n", cold.usage)
+	size, err := f.storeSize()
 	if err != nil {
 		return nil, err
 	}
 	asJSON := 0
-	for i := range s.load.pairs {
-		tags, _ := json.Marshal(s.registryOf(i).tags(repositoryOf(i))) // strings always encode
+	for i := range f.load.pairs {
+		tags, _ := json.Marshal(f.registryOf(i).tags(repositoryOf(i))) // strings always encode
 		asJSON += len(tags)
 	}
-	steady, err := s.steady(ctx, window/4, window)
+	steady, err := f.unchangedScans(ctx, window/4, window)
 	if err != nil {
 		return nil, err
 	}
-	restart, err := s.restart(ctx)
-	pairs := float64(s.load.pairs)
+	restart, err := f.restart(ctx)
+	pairs := float64(f.load.pairs)
 	return []figure{
-		{"cold start, all resolved, with digests", "%.1f s", cold.took.Seconds()},
+		{"cold start, all resolved, with digests", "%.1f s", cold.duration.Seconds()},
 		{"cold start, registry requests a pair", "%.2f", cold.requests / pairs},
 		{"cold start, status writes a pair", "%.2f", cold.writes / pairs},
 		{"cold start, CPU", "%.2f s", cold.cpu},
 		{"cold start, peak memory", "%.0f MiB", mebi(cold.peak)},
 		{"the store", "%.2f MiB", mebi(size)},
 		{"the store, of the tags as JSON", "%.3f", size / float64(asJSON)},
-		{fmt.Sprintf("unchanged scans in %s (%d are due)", window, 4*s.load.pairs), "%.0f", steady.scans},
+		{fmt.Sprintf("unchanged scans in %s (%d are due)", window, 4*f.load.pairs), "%.0f", steady.scans},
 		{"unchanged scan, registry requests", "%.2f", steady.requests / steady.scans},
 		{"unchanged scan, status writes", "%.2f", steady.writes / steady.scans},
 		{"unchanged scan, events", "%.2f", steady.events / steady.scans},
@@ -133,10 +133,10 @@ func (s *stand) costs(ctx context.Context, window time.Duration) ([]figure, erro
 	}, err
 }
 
-// storeSize returns the bytes of all files of the store.
-func (s *stand) storeSize() (float64, error) {
+// storeSize returns the size of all files of the store in bytes.
+func (f *fixture) storeSize() (float64, error) {
 	var size int64
-	err := filepath.WalkDir(s.controller.StoragePath(), func(_ string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(f.controller.StoragePath(), func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -152,21 +152,21 @@ func (s *stand) storeSize() (float64, error) {
 	return float64(size), err
 }
 
-// restart returns the time from the start of a process whose store was kept to its first scan,
-// which is due at once.
-func (s *stand) restart(ctx context.Context) (time.Duration, error) {
-	if err := s.setInterval(ctx, time.Second); err != nil {
+// restart restarts the controller with the same store, and returns the time until its first
+// scan, which is due immediately.
+func (f *fixture) restart(ctx context.Context) (time.Duration, error) {
+	if err := f.setInterval(ctx, time.Second); err != nil {
 		return 0, err
 	}
-	if err := s.controller.Stop(); err != nil {
+	if err := f.controller.Stop(); err != nil {
 		return 0, err
 	}
 	if err := wait(ctx, 2*time.Second); err != nil {
 		return 0, err
 	}
-	registry := s.registries[0]
+	registry := f.registries[0]
 	before, start := registry.lists.Load(), time.Now()
-	if err := s.controller.Start(ctx); err != nil {
+	if err := f.controller.Start(ctx); err != nil {
 		return 0, err
 	}
 	for registry.lists.Load() == before {
@@ -177,55 +177,55 @@ func (s *stand) restart(ctx context.Context) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// rounds is how often each way is measured, in turn.
+// rounds is the number of measurements of each kind.
 const rounds = 3
 
-// oneHangs measures how much one registry that hangs slows down the others: with the controller
-// and with the baseline, if there is one, in turn, so that both meet the same other load.
-func (s settings) oneHangs(ctx context.Context) error {
-	title := fmt.Sprintf("%d registries, %d repositories: those of all but one resolved (median of %d)", s.hosts, s.repositories, rounds)
-	times := map[string]*[2][]float64{"": {}, s.baseline: {}} // when all are well, and when one hangs
+// hangingHost measures how much one hanging registry slows down the others, alternating
+// between the controller and the baseline, so that other load affects both.
+func (s settings) hangingHost(ctx context.Context) error {
+	title := fmt.Sprintf("%d registries, %d repositories: all but those of one registry resolved (median of %d)", s.hosts, s.repositories, rounds)
+	times := map[string]*[2][]float64{"": {}, s.baseline: {}} // without and with a hanging registry
 	for range rounds {
 		for controller, measured := range times {
-			for i, ill := range []registrytest.Fault{nil, hang} {
-				took, err := s.coldHosts(ctx, controller, ill)
+			for i, fault := range []registrytest.Fault{nil, hang} {
+				duration, err := s.coldHosts(ctx, controller, fault)
 				if err != nil {
 					return err
 				}
-				measured[i] = append(measured[i], took.Seconds())
+				measured[i] = append(measured[i], duration.Seconds())
 			}
 		}
 	}
 	return s.compare(title, nil, func(controller string) ([]figure, error) {
-		well, ill := median(times[controller][0]), median(times[controller][1])
+		healthy, hanging := median(times[controller][0]), median(times[controller][1])
 		return []figure{
-			{"all are well", "%.2f s", well},
-			{"that one hangs", "%.2f s", ill},
-			{"hanging to well", "%.2f", ill / well},
+			{"all healthy", "%.2f s", healthy},
+			{"one hangs", "%.2f s", hanging},
+			{"hanging to healthy", "%.2f", hanging / healthy},
 		}, nil
 	})
 }
 
 func median(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }
 
-// coldHosts returns the time until the repositories of all registries but the
-// first are resolved, of which the first may have a fault.
+// coldHosts starts the controller with a fault in the first registry, nil for none, and
+// returns the time until the repositories of all other registries are resolved.
 func (s settings) coldHosts(ctx context.Context, controller string, fault registrytest.Fault) (time.Duration, error) {
-	var took time.Duration
+	var duration time.Duration
 	l := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: s.hosts, latency: s.latency, controller: controller}
-	err := with(ctx, l, 5*time.Minute, func(ctx context.Context, stand *stand) error {
-		first := stand.registries[0]
-		first.suffer(fault)
+	err := withFixture(ctx, l, 5*time.Minute, func(ctx context.Context, f *fixture) error {
+		first := f.registries[0]
+		first.setFault(fault)
 		start := time.Now()
-		if err := stand.controller.Start(ctx); err != nil {
+		if err := f.controller.Start(ctx); err != nil {
 			return err
 		}
 		others := s.repositories - (s.repositories+s.hosts-1)/s.hosts
 		var err error
-		took, err = stand.await(ctx, others, start, func(policy *v1.ImagePolicy) bool {
+		duration, err = f.await(ctx, others, start, func(policy *v1.ImagePolicy) bool {
 			return !strings.HasPrefix(policy.Status.LatestRef.Name, first.host+"/")
 		})
 		return err
 	})
-	return took, err
+	return duration, err
 }

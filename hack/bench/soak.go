@@ -25,70 +25,70 @@ const (
 	soakHosts    = 4
 	soakInterval = 5 * time.Second
 	soakSample   = 5 * time.Second
-	// faultTime is for how long a fault is on, and then off.
+	// faultTime is how long a fault is set, and how long there is none afterwards.
 	faultTime = 10 * time.Second
-	// healTime bounds the time from the end of all faults until all is well.
-	healTime = 2 * time.Minute
+	// recoveryTimeout bounds the time until all policies are resolved after the last fault.
+	recoveryTimeout = 2 * time.Minute
 )
 
-// soaking is a run that goes on for a while.
-type soaking struct {
-	*stand
+// soakTest is one run of the part soak.
+type soakTest struct {
+	*fixture
 	random                   *rand.Rand
-	series                   []series // of the process that was started last
-	wrong                    []string
+	series                   []series // of the current process
+	problems                 []string
 	changes, faults, samples int
 }
 
-// soak runs the controller under changing tags and registries that fail, starts
-// it again twice, and fails where anything grows or is wrong in the end.
+// soak runs the controller while tags change and registries fail, and restarts it twice. It
+// returns an error if the controller leaks or does not recover.
 func (s settings) soak(ctx context.Context) error {
 	l := load{pairs: soakPairs, tags: 1, kinds: 1, hosts: soakHosts, latency: s.latency}
-	return with(ctx, l, s.duration+10*time.Minute, func(ctx context.Context, stand *stand) error {
-		k := &soaking{stand: stand, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // the same each time
-		k.resetSeries()
-		for _, registry := range stand.registries {
+	return withFixture(ctx, l, s.duration+10*time.Minute, func(ctx context.Context, f *fixture) error {
+		t := &soakTest{fixture: f, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // reproducible
+		t.resetSeries()
+		for _, registry := range f.registries {
 			registry.churn()
 		}
-		stand.controller.Args = append(stand.controller.Args, "--max-retry-delay=10s")
-		if _, err := stand.coldStart(ctx); err != nil {
+		f.controller.Args = append(f.controller.Args, "--max-retry-delay=10s")
+		if _, err := f.measureColdStart(ctx); err != nil {
 			return err
 		}
-		if err := stand.setInterval(ctx, soakInterval); err != nil {
+		if err := f.setInterval(ctx, soakInterval); err != nil {
 			return err
 		}
-		if err := k.run(ctx, s.duration); err != nil {
+		if err := t.run(ctx, s.duration); err != nil {
 			return err
 		}
-		if err := k.heal(ctx); err != nil {
+		if err := t.awaitRecovery(ctx); err != nil {
 			return err
 		}
-		return k.report(s.duration)
+		return t.report(s.duration)
 	})
 }
 
-// resetSeries begins the samples of a new process, with the bounds of growth.
-func (k *soaking) resetSeries() {
-	k.series = []series{
-		{name: "goroutines", gauge: "go_goroutines", part: 0.10, amount: 20},
-		{name: "open files and sockets", gauge: "process_open_fds", part: 0.10, amount: 15},
-		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", part: 0.20, amount: 16},
-		// client-go's recorder remembers the last 4096 events, which takes minutes to fill up
-		{name: "heap in use after a collection", gauge: "go_memstats_heap_inuse_bytes", unit: "MiB", part: 0.15, amount: 8},
-		{name: "the store", gauge: storeGauge, unit: "MiB", part: 0.25, amount: 1},
+// resetSeries discards the samples, for a new process.
+func (t *soakTest) resetSeries() {
+	t.series = []series{
+		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20},
+		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15},
+		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16},
+		// client-go's recorder caches the last 4096 events, which takes minutes to fill
+		{name: "heap in use after a collection", gauge: "go_memstats_heap_inuse_bytes", unit: "MiB", fraction: 0.15, amount: 8},
+		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 1},
 	}
 }
 
-// storeGauge is the name of the size of the store among the gauges.
+// storeGauge is the key of the size of the store among the gauges.
 const storeGauge = "store"
 
-// run changes tags, switches faults on and off, restarts the controller and takes
-// samples. The restarts are early, so that one process is looked at for long.
-func (k *soaking) run(ctx context.Context, duration time.Duration) error {
+// run changes tags, sets and clears faults, restarts the controller and takes samples. The
+// restarts are early, so that the last process is sampled for long.
+func (t *soakTest) run(ctx context.Context, duration time.Duration) error {
 	start := time.Now()
-	change, trouble, sample := time.NewTicker(100*time.Millisecond), time.NewTicker(faultTime), time.NewTicker(soakSample)
+	change, fault, sample := time.NewTicker(100*time.Millisecond), time.NewTicker(faultTime), time.NewTicker(soakSample)
 	defer change.Stop()
-	defer trouble.Stop()
+	defer fault.Stop()
 	defer sample.Stop()
 	stop, kill, end := time.After(duration/10), time.After(duration/5), time.After(duration)
 	for {
@@ -97,17 +97,17 @@ func (k *soaking) run(ctx context.Context, duration time.Duration) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-change.C:
-			k.change()
-		case <-trouble.C:
-			k.trouble()
+			t.change()
+		case <-fault.C:
+			t.toggleFault()
 		case <-sample.C:
-			err = k.sample(ctx)
+			err = t.sample(ctx)
 		case <-stop:
-			err = k.restart(ctx, k.controller.Stop)
+			err = t.restart(ctx, t.controller.Stop)
 		case <-kill:
-			err = k.restart(ctx, k.controller.Kill)
-		case <-k.controller.Done():
-			err = fmt.Errorf("the controller ended by itself after %s: %w", time.Since(start), k.controller.Exit())
+			err = t.restart(ctx, t.controller.Kill)
+		case <-t.controller.Done():
+			err = fmt.Errorf("the controller exited after %s: %w", time.Since(start), t.controller.Exit())
 		case <-end:
 			return nil
 		}
@@ -117,68 +117,68 @@ func (k *soaking) run(ctx context.Context, duration time.Duration) error {
 	}
 }
 
-func (k *soaking) change() {
-	i := k.random.IntN(soakPairs)
-	k.registryOf(i).change(repositoryOf(i), k.random)
-	k.changes++
+func (t *soakTest) change() {
+	i := t.random.IntN(soakPairs)
+	t.registryOf(i).change(repositoryOf(i), t.random)
+	t.changes++
 }
 
-// trouble ends the fault of the registry that has one, or else has one fail.
-func (k *soaking) trouble() {
-	k.faults++
-	if k.faults%2 == 0 {
-		k.calm()
+// toggleFault clears the fault if there is one, and otherwise sets the next one in a random
+// registry.
+func (t *soakTest) toggleFault() {
+	t.faults++
+	if t.faults%2 == 0 {
+		t.clearFaults()
 		return
 	}
-	k.registries[k.random.IntN(soakHosts)].suffer(faults[(k.faults/2)%len(faults)])
+	t.registries[t.random.IntN(soakHosts)].setFault(faults[(t.faults/2)%len(faults)])
 }
 
-// calm ends all faults.
-func (k *soaking) calm() {
-	for _, registry := range k.registries {
-		registry.suffer(nil)
+func (t *soakTest) clearFaults() {
+	for _, registry := range t.registries {
+		registry.setFault(nil)
 	}
 }
 
-func (k *soaking) restart(ctx context.Context, end func() error) error {
-	if err := end(); err != nil {
+func (t *soakTest) restart(ctx context.Context, stop func() error) error {
+	if err := stop(); err != nil {
 		return err
 	}
-	k.resetSeries()
-	return k.controller.Start(ctx)
+	t.resetSeries()
+	return t.controller.Start(ctx)
 }
 
-// sample takes a sample of the process, and looks whether any policy says what
-// never was so.
-func (k *soaking) sample(ctx context.Context) error {
-	gauges, err := k.gauges(ctx)
+// sample takes a sample of the process, and checks that no policy has a digest that its tag
+// never had.
+func (t *soakTest) sample(ctx context.Context) error {
+	gauges, err := t.gauges(ctx)
 	if err != nil {
 		return err
 	}
-	size, err := k.storeSize()
+	size, err := t.storeSize()
 	if err != nil {
 		return err
 	}
 	gauges[storeGauge] = size
-	k.samples++
-	for i, s := range k.series {
+	t.samples++
+	for i, s := range t.series {
 		value := gauges[s.gauge]
 		if s.unit == "MiB" {
 			value = mebi(value)
 		}
-		k.series[i].values = append(s.values, value)
+		t.series[i].values = append(s.values, value)
 	}
-	return k.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
+	return t.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
 		if ref := policy.Status.LatestRef; ref == nil || ref.Digest != digestOf(repositoryOf(pair), ref.Tag) {
-			k.wrong = append(k.wrong, fmt.Sprintf("%s has the ref %v, whose digest is another", policy.Name, ref))
+			t.problems = append(t.problems, fmt.Sprintf("%s has the ref %v, whose digest is wrong", policy.Name, ref))
 		}
 	})
 }
 
-// eachPolicy calls look for each policy, with the number of its pair.
-func (k *soaking) eachPolicy(ctx context.Context, look func(policy *v1.ImagePolicy, pair int)) error {
+// eachPolicy calls check for each policy, with the number of its pair.
+func (t *soakTest) eachPolicy(ctx context.Context, check func(policy *v1.ImagePolicy, pair int)) error {
 	policies := &v1.ImagePolicyList{}
-	if err := k.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
+	if err := t.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
 		return err
 	}
 	for i := range policies.Items {
@@ -186,89 +186,90 @@ func (k *soaking) eachPolicy(ctx context.Context, look func(policy *v1.ImagePoli
 		if _, err := fmt.Sscanf(policies.Items[i].Name, "app-%d", &pair); err != nil {
 			return err
 		}
-		look(&policies.Items[i], pair)
+		check(&policies.Items[i], pair)
 	}
 	return nil
 }
 
-// heal ends the faults, waits until every policy has the newest tag, and then
-// wants to hear of no error for a while.
-func (k *soaking) heal(ctx context.Context) error {
-	k.calm()
+// awaitRecovery clears the faults, waits until every policy has the newest tag, and then
+// checks the log.
+func (t *soakTest) awaitRecovery(ctx context.Context) error {
+	t.clearFaults()
 	start := time.Now()
-	var late []string
-	err := poll.PollUntilContextTimeout(ctx, time.Second, healTime, true, func(ctx context.Context) (bool, error) {
+	var outdated []string
+	err := poll.PollUntilContextTimeout(ctx, time.Second, recoveryTimeout, true, func(ctx context.Context) (bool, error) {
 		var err error
-		late, err = k.late(ctx)
-		return len(late) == 0, err
+		outdated, err = t.outdated(ctx)
+		return len(outdated) == 0, err
 	})
-	if err != nil && len(late) == 0 {
+	if err != nil && len(outdated) == 0 {
 		return err
 	}
-	k.wrong = append(k.wrong, late...)
+	t.problems = append(t.problems, outdated...)
 	fmt.Printf("%d of %d policies have the newest tag and its digest %.0f s after the last fault\n",
-		soakPairs-len(late), soakPairs, time.Since(start).Seconds())
-	return k.listen(ctx)
+		soakPairs-len(outdated), soakPairs, time.Since(start).Seconds())
+	return t.checkLog(ctx)
 }
 
-// late returns the policies that don't have the newest tag with its digest.
-func (k *soaking) late(ctx context.Context) ([]string, error) {
-	var late []string
-	err := k.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
-		want, ref := k.registryOf(pair).newest(repositoryOf(pair)), policy.Status.LatestRef
+// outdated describes the policies that don't have the newest tag with its digest.
+func (t *soakTest) outdated(ctx context.Context) ([]string, error) {
+	var outdated []string
+	err := t.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
+		want, ref := t.registryOf(pair).newest(repositoryOf(pair)), policy.Status.LatestRef
 		if ref == nil || ref.Tag != want || ref.Digest != digestOf(repositoryOf(pair), want) ||
 			!apimeta.IsStatusConditionTrue(policy.Status.Conditions, meta.ReadyCondition) {
-			late = append(late, fmt.Sprintf("%s has %v, and should have %s", policy.Name, ref, want))
+			outdated = append(outdated, fmt.Sprintf("%s has %v, want %s", policy.Name, ref, want))
 		}
 	})
-	return late, err
+	return outdated, err
 }
 
-// listen looks for errors in the log, and for any at all in the time that comes.
-func (k *soaking) listen(ctx context.Context) error {
-	before, err := os.ReadFile(k.controller.LogFile())
+// checkLog waits for idleTime, in which no error may be logged, and checks the whole log for
+// unexpected errors.
+func (t *soakTest) checkLog(ctx context.Context) error {
+	before, err := os.ReadFile(t.controller.LogFile())
 	if err != nil {
 		return err
 	}
 	select {
-	case <-k.controller.Done():
-		return fmt.Errorf("the controller ended by itself: %w", k.controller.Exit())
-	case <-time.After(quiet):
+	case <-t.controller.Done():
+		return fmt.Errorf("the controller exited: %w", t.controller.Exit())
+	case <-time.After(idleTime):
 	}
-	after, err := os.ReadFile(k.controller.LogFile())
+	after, err := os.ReadFile(t.controller.LogFile())
 	if err != nil {
 		return err
 	}
 	if found := strings.Count(string(after[len(before):]), "\tERROR\t"); found > 0 {
-		k.wrong = append(k.wrong, fmt.Sprintf("%d errors in the log although all is well", found))
+		t.problems = append(t.problems, fmt.Sprintf("%d errors in the log although no registry fails", found))
 	}
-	k.wrong = append(k.wrong, judgeLog(string(after))...)
+	t.problems = append(t.problems, unexpectedErrors(string(after))...)
 	return ctx.Err()
 }
 
-// report prints the figures, and returns what is wrong as an error.
-func (k *soaking) report(duration time.Duration) error {
+// report prints the results, and returns the problems as an error.
+func (t *soakTest) report(duration time.Duration) error {
 	requests := int64(0)
-	for _, registry := range k.registries {
+	for _, registry := range t.registries {
 		requests += registry.requests.Load()
 	}
 	fmt.Printf("%s with %d pairs, %d changes of tags, %d faults, %d requests to registries, 2 restarts, %d samples\n\n",
-		duration, soakPairs, k.changes, (k.faults+1)/2, requests, k.samples)
+		duration, soakPairs, t.changes, (t.faults+1)/2, requests, t.samples)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "floor of\tthe first third\tthe last third\tmay be")
-	for _, s := range k.series {
-		first, last, bound, err := s.judge()
+	fmt.Fprintln(table, "floor of\tthe first third\tthe last third\tbound")
+	for _, s := range t.series {
+		first, last, bound, err := s.evaluate()
 		if err != nil {
-			k.wrong = append(k.wrong, err.Error())
+			t.problems = append(t.problems, err.Error())
 		}
 		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\n", s.name, first, s.unit, last, s.unit, bound, s.unit)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if len(k.wrong) > 0 {
-		return errors.New(strings.Join(k.wrong, "\n"))
+	if len(t.problems) > 0 {
+		return errors.New(strings.Join(t.problems, "\n"))
 	}
-	fmt.Println("\nnothing grows, nothing is wrong")
+	fmt.Println("\nnothing leaks, and there are no problems")
 	return nil
 }

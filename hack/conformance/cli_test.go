@@ -16,12 +16,12 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// program is a CLI that signs images, or attaches artifacts to them.
+// program is a CLI that signs images or attaches artifacts to them.
 type program struct {
 	name   string
 	binary string
-	// flags are those by which it signs without the services of Sigstore: no
-	// transparency log, and no list of services from the TUF repository.
+	// flags disable the services of Sigstore: no transparency log, and no signing configuration
+	// from the TUF repository.
 	flags []string
 }
 
@@ -31,10 +31,10 @@ var (
 	oras     = &program{name: "oras", binary: os.Getenv("ORAS")}
 )
 
-// printedVersion is the line of a version, in the words of cosign and of ORAS.
+// printedVersion matches the version in the output of cosign and of ORAS.
 var printedVersion = regexp.MustCompile(`(?m)^(?:Git)?Version:\s+v?(\S+)`)
 
-// version returns the name and the version of a CLI, as it prints them itself.
+// version returns NAME-VERSION, with the version that the CLI prints.
 func (p *program) version(t *testing.T) string {
 	t.Helper()
 	g := NewWithT(t)
@@ -45,114 +45,114 @@ func (p *program) version(t *testing.T) string {
 	return p.name + "-" + string(found[1])
 }
 
-// run runs one command of a CLI in the folder of the team, which must succeed, and
-// returns what it printed on stdout.
-func (s *team) run(p *program, args ...string) string {
-	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), p.binary, args...)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "HOME="+s.dir, "DOCKER_CONFIG="+s.dir, "COSIGN_PASSWORD=",
-		"COSIGN_EXPERIMENTAL=1") // without which it refuses --registry-referrers-mode=oci-1-1
-	var output, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &problems
+// run runs a command of a CLI in the folder of the fixture. The command must succeed. run returns
+// its stdout.
+func (fx *fixture) run(p *program, args ...string) string {
+	fx.t.Helper()
+	cmd := exec.CommandContext(fx.t.Context(), p.binary, args...)
+	cmd.Dir = fx.dir
+	cmd.Env = append(os.Environ(), "HOME="+fx.dir, "DOCKER_CONFIG="+fx.dir, "COSIGN_PASSWORD=",
+		"COSIGN_EXPERIMENTAL=1") // required for --registry-referrers-mode=oci-1-1
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	s.t.Logf("$ %s %s\n%s%s", p.name, strings.Join(args, " "), output.String(), problems.String())
-	s.Expect(err).NotTo(HaveOccurred(), "%s %s: %s", p.version(s.t), strings.Join(args, " "), problems.String())
-	return output.String()
+	fx.t.Logf("$ %s %s\n%s%s", p.name, strings.Join(args, " "), stdout.String(), stderr.String())
+	fx.Expect(err).NotTo(HaveOccurred(), "%s %s: %s", p.version(fx.t), strings.Join(args, " "), stderr.String())
+	return stdout.String()
 }
 
-// newKey has cosign make a pair of keys, NAME.key and NAME.pub.
-func (s *team) newKey(name string) {
-	s.t.Helper()
-	s.run(cosign, "generate-key-pair", "--output-key-prefix="+name)
+// newKey generates a key pair with cosign, NAME.key and NAME.pub.
+func (fx *fixture) newKey(name string) {
+	fx.t.Helper()
+	fx.run(cosign, "generate-key-pair", "--output-key-prefix="+name)
 }
 
-// importKey has cosign make a pair of keys, NAME.key and NAME.pub, of a private key.
-func (s *team) importKey(name string, key crypto.PrivateKey) {
-	s.t.Helper()
+// importKey imports a private key with cosign as NAME.key and NAME.pub.
+func (fx *fixture) importKey(name string, key crypto.PrivateKey) {
+	fx.t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	s.Expect(err).NotTo(HaveOccurred())
-	s.write(name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	s.run(cosign, "import-key-pair", "--yes", "--key="+name+".pem", "--output-key-prefix="+name)
+	fx.Expect(err).NotTo(HaveOccurred())
+	fx.write(name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	fx.run(cosign, "import-key-pair", "--yes", "--key="+name+".pem", "--output-key-prefix="+name)
 }
 
-// way is one of the ways in which the CLIs of cosign sign with a key.
-type way struct {
+// format is a signature format of one version of cosign.
+type format struct {
 	cli   *program
 	name  string
 	flags []string
-	// left is the end of the tag under which the signature is found, after the
-	// digest of the image: "" for the one that lists referrers.
-	left string
+	// suffix is the suffix of the signature's tag, after the digest of the image. It is empty for
+	// the tag that lists referrers.
+	suffix string
 }
 
-// referringMode has legacy signatures refer to the image. Both versions call it
-// experimental.
-const referringMode = "--registry-referrers-mode=oci-1-1"
+// referrersMode stores legacy signatures as referrers of the image. It is experimental in both
+// versions.
+const referrersMode = "--registry-referrers-mode=oci-1-1"
 
-// The formats of each version, the first one of a version its default. cosign 3
-// announces that bundles will be the only one.
+// The formats of both versions. The first one of each version is its default. According to cosign
+// 3, bundles will be the only format.
 var (
-	bundleBy3         = way{cli: cosign, name: "bundle"}
-	legacyBy3         = way{cli: cosign, name: "legacy", flags: []string{"--new-bundle-format=false"}, left: ".sig"}
-	legacyReferrerBy3 = way{cli: cosign, name: "legacy referrer", flags: []string{"--new-bundle-format=false", referringMode}}
-	legacyBy2         = way{cli: cosignV2, name: "legacy", left: ".sig"}
-	legacyReferrerBy2 = way{cli: cosignV2, name: "legacy referrer", flags: []string{referringMode}}
-	bundleBy2         = way{cli: cosignV2, name: "bundle", flags: []string{"--new-bundle-format"}}
-	ways              = []way{bundleBy3, legacyBy3, legacyReferrerBy3, legacyBy2, legacyReferrerBy2, bundleBy2}
+	bundleBy3         = format{cli: cosign, name: "bundle"}
+	legacyBy3         = format{cli: cosign, name: "legacy", flags: []string{"--new-bundle-format=false"}, suffix: ".sig"}
+	legacyReferrerBy3 = format{cli: cosign, name: "legacy referrer", flags: []string{"--new-bundle-format=false", referrersMode}}
+	legacyBy2         = format{cli: cosignV2, name: "legacy", suffix: ".sig"}
+	legacyReferrerBy2 = format{cli: cosignV2, name: "legacy referrer", flags: []string{referrersMode}}
+	bundleBy2         = format{cli: cosignV2, name: "bundle", flags: []string{"--new-bundle-format"}}
+	formats           = []format{bundleBy3, legacyBy3, legacyReferrerBy3, legacyBy2, legacyReferrerBy2, bundleBy2}
 )
 
-// withEachWay runs a test with each way to sign. The names of the tests have the
-// version of the CLI.
-func withEachWay(t *testing.T, test func(*team, way)) {
+// withEachFormat runs a subtest for each format, named after the version of the CLI and the format.
+func withEachFormat(t *testing.T, test func(*fixture, format)) {
 	t.Helper()
-	for _, w := range ways {
-		t.Run(w.cli.version(t)+"/"+w.name, func(t *testing.T) {
+	for _, f := range formats {
+		t.Run(f.cli.version(t)+"/"+f.name, func(t *testing.T) {
 			t.Parallel()
-			test(newTeam(t), w)
+			test(newFixture(t), f)
 		})
 	}
 }
 
-// sign has the CLI sign an image of a digest with a key.
-func (w way) sign(s *team, key, digest string, flags ...string) {
-	s.t.Helper()
-	args := append([]string{"sign", "--yes", "--key=" + key + ".key", "--allow-http-registry"}, w.cli.flags...)
-	args = append(append(args, w.flags...), flags...)
-	s.run(w.cli, append(args, s.image()+"@"+digest)...)
-	found := ContainElement(tagOf(digest) + w.left)
-	if w.left == "" && s.registry != cluster.registry {
-		found = Not(found)
+// sign signs the image with a digest with the key NAME.key, and checks where the signature is
+// stored.
+func (f format) sign(fx *fixture, key, digest string, flags ...string) {
+	fx.t.Helper()
+	args := append([]string{"sign", "--yes", "--key=" + key + ".key", "--allow-http-registry"}, f.cli.flags...)
+	args = append(append(args, f.flags...), flags...)
+	fx.run(f.cli, append(args, fx.image()+"@"+digest)...)
+	stored := ContainElement(tagOf(digest) + f.suffix)
+	if f.suffix == "" && fx.registry != cluster.registry {
+		stored = Not(stored)
 	}
-	s.Expect(s.tags()).To(found, "where %s leaves a signature", w.name)
+	fx.Expect(fx.tags()).To(stored, "location of a signature of the format %s", f.name)
 }
 
-// tagOf is the beginning of the tags under which something about an image is kept.
+// tagOf returns the prefix of the tags of signatures and referrers of an image.
 func tagOf(digest string) string { return strings.Replace(digest, ":", "-", 1) }
 
-// bundleType is the type of the bundles that cosign 3 writes.
+// bundleType is the media type of bundles that cosign 3 writes.
 const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// attach has ORAS attach a file of the team, as NAME or NAME:TYPE, to an image.
-func (s *team) attach(digest, artifactType, file string) {
-	s.t.Helper()
-	s.run(oras, "attach", "--plain-http", "--artifact-type="+artifactType, s.image()+"@"+digest, file)
+// attach attaches a file of the fixture, NAME or NAME:TYPE, to an image with ORAS.
+func (fx *fixture) attach(digest, artifactType, file string) {
+	fx.t.Helper()
+	fx.run(oras, "attach", "--plain-http", "--artifact-type="+artifactType, fx.image()+"@"+digest, file)
 }
 
-// attest has cosign 3 attest the content of sbom.json of an image, by the key
+// attest attaches an attestation of sbom.json to an image with cosign 3, signed by the key
 // "release".
-func (s *team) attest(digest string) {
-	s.t.Helper()
+func (fx *fixture) attest(digest string) {
+	fx.t.Helper()
 	args := append([]string{"attest", "--yes", "--key=release.key", "--allow-http-registry",
 		"--predicate=sbom.json", "--type=spdxjson"}, cosign.flags...)
-	s.run(cosign, append(args, s.image()+"@"+digest)...)
+	fx.run(cosign, append(args, fx.image()+"@"+digest)...)
 }
 
-// signedFiles writes the signature of an image by the key "release" into the file
-// signature, and what is signed into the file payload.
-func (s *team) signedFiles(digest string) {
-	s.t.Helper()
+// signedFiles writes the signature of an image by the key "release" to the file signature, and the
+// signed payload to the file payload.
+func (fx *fixture) signedFiles(digest string) {
+	fx.t.Helper()
 	args := append([]string{"sign", "--yes", "--key=release.key", "--allow-http-registry", "--upload=false",
 		"--output-signature=signature", "--output-payload=payload"}, cosignV2.flags...)
-	s.run(cosignV2, append(args, s.image()+"@"+digest)...)
+	fx.run(cosignV2, append(args, fx.image()+"@"+digest)...)
 }

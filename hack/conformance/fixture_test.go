@@ -27,9 +27,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// team is a namespace with an image repository, and a folder with the keys and
-// files of those who sign the images.
-type team struct {
+// fixture is a namespace with an image repository, and a folder with the keys and files for signing
+// its images.
+type fixture struct {
 	*WithT
 	t         *testing.T
 	namespace string
@@ -37,35 +37,34 @@ type team struct {
 	registry  *testenv.Registry
 }
 
-// newTeam returns a team whose images are in the registry that all share, which is
-// CNCF Distribution and has no API for referrers.
-func newTeam(t *testing.T) *team {
+// newFixture returns a fixture whose images are in the shared registry, a CNCF Distribution without
+// the referrers API.
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	s := &team{WithT: NewWithT(t), t: t, namespace: newNamespace(t, "signed-"), dir: t.TempDir(), registry: cluster.registry}
-	s.SetDefaultEventuallyTimeout(30 * time.Second)
-	return s
+	fx := &fixture{WithT: NewWithT(t), t: t, namespace: newNamespace(t, "signed-"), dir: t.TempDir(), registry: cluster.registry}
+	fx.SetDefaultEventuallyTimeout(30 * time.Second)
+	return fx
 }
 
-// withReferrers gives the team a registry of its own that has the API for
-// referrers.
-func (s *team) withReferrers() *team {
+// withReferrers gives the fixture its own registry, which supports the referrers API.
+func (fx *fixture) withReferrers() *fixture {
 	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
-	s.t.Cleanup(server.Close)
-	s.registry = testenv.RegistryAt(server.Listener.Addr().String(), "", "")
-	return s
+	fx.t.Cleanup(server.Close)
+	fx.registry = testenv.RegistryAt(server.Listener.Addr().String(), "", "")
+	return fx
 }
 
 // repository is the path in the registry, and image the full name.
-func (s *team) repository() string { return s.namespace + "/app" }
-func (s *team) image() string      { return s.registry.Image(s.repository()) }
+func (fx *fixture) repository() string { return fx.namespace + "/app" }
+func (fx *fixture) image() string      { return fx.registry.Image(fx.repository()) }
 
-// push pushes an image that no other is equal to, and returns its digest.
-func (s *team) push(tag string) string {
-	s.t.Helper()
+// push pushes an image with a unique digest, and returns the digest.
+func (fx *fixture) push(tag string) string {
+	fx.t.Helper()
 	image, err := testenv.Image("content of " + tag)
-	s.Expect(err).NotTo(HaveOccurred())
-	digest, err := s.registry.Push(s.t.Context(), s.repository()+":"+tag, image)
-	s.Expect(err).NotTo(HaveOccurred())
+	fx.Expect(err).NotTo(HaveOccurred())
+	digest, err := fx.registry.Push(fx.t.Context(), fx.repository()+":"+tag, image)
+	fx.Expect(err).NotTo(HaveOccurred())
 	return digest
 }
 
@@ -75,54 +74,53 @@ type index struct {
 	images []string // their digests
 }
 
-// pushIndex pushes an index that no other is equal to.
-func (s *team) pushIndex(tag string) index {
-	s.t.Helper()
-	made, err := testenv.Index("content of "+tag, "amd64", "arm64")
-	s.Expect(err).NotTo(HaveOccurred())
-	manifest, err := made.IndexManifest()
-	s.Expect(err).NotTo(HaveOccurred())
+// pushIndex pushes an index with a unique digest.
+func (fx *fixture) pushIndex(tag string) index {
+	fx.t.Helper()
+	artifact, err := testenv.Index("content of "+tag, "amd64", "arm64")
+	fx.Expect(err).NotTo(HaveOccurred())
+	manifest, err := artifact.IndexManifest()
+	fx.Expect(err).NotTo(HaveOccurred())
 	pushed := index{}
 	for _, image := range manifest.Manifests {
 		pushed.images = append(pushed.images, image.Digest.String())
 	}
-	pushed.digest, err = s.registry.Push(s.t.Context(), s.repository()+":"+tag, made)
-	s.Expect(err).NotTo(HaveOccurred())
+	pushed.digest, err = fx.registry.Push(fx.t.Context(), fx.repository()+":"+tag, artifact)
+	fx.Expect(err).NotTo(HaveOccurred())
 	return pushed
 }
 
-// retag has a tag point to what another reference of the repository points to.
-func (s *team) retag(from, to string) {
-	s.t.Helper()
+// retag moves a tag to the image of another tag or digest of the repository.
+func (fx *fixture) retag(from, to string) {
+	fx.t.Helper()
 	separator := ":"
 	if strings.Contains(from, ":") {
 		separator = "@"
 	}
-	s.Expect(s.registry.Retag(s.t.Context(), s.repository()+separator+from, s.repository()+":"+to)).Error().NotTo(HaveOccurred())
+	fx.Expect(fx.registry.Retag(fx.t.Context(), fx.repository()+separator+from, fx.repository()+":"+to)).Error().NotTo(HaveOccurred())
 }
 
-// tags are the tags that the registry has, those of signatures included.
-func (s *team) tags() []string {
-	s.t.Helper()
-	tags, err := crane.ListTags(s.registry.Image(s.repository()), crane.WithContext(s.t.Context()), crane.Insecure)
-	s.Expect(err).NotTo(HaveOccurred())
+// tags returns the tags in the registry, including those of signatures.
+func (fx *fixture) tags() []string {
+	fx.t.Helper()
+	tags, err := crane.ListTags(fx.registry.Image(fx.repository()), crane.WithContext(fx.t.Context()), crane.Insecure)
+	fx.Expect(err).NotTo(HaveOccurred())
 	return tags
 }
 
-// write writes a file into the folder of the team.
-func (s *team) write(name, content string) {
-	s.t.Helper()
-	s.Expect(os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600)).To(Succeed())
+// write writes a file into the folder of the fixture.
+func (fx *fixture) write(name, content string) {
+	fx.t.Helper()
+	fx.Expect(os.WriteFile(filepath.Join(fx.dir, name), []byte(content), 0o600)).To(Succeed())
 }
 
-// policy creates the ImageRepository and an ImagePolicy of it that demands a
-// signature by NAME.pub. It selects versions only, so that no tag that a signature
-// is kept under is ever a candidate.
-func (s *team) policy(key string) *v1.ImagePolicy {
-	s.t.Helper()
-	public, err := os.ReadFile(filepath.Join(s.dir, key+".pub"))
-	s.Expect(err).NotTo(HaveOccurred())
-	object := metav1.ObjectMeta{Namespace: s.namespace, Name: "app"}
+// policy creates an ImageRepository and an ImagePolicy that requires a signature by the key
+// NAME.pub. It selects versions only, so that tags of signatures are not candidates.
+func (fx *fixture) policy(key string) *v1.ImagePolicy {
+	fx.t.Helper()
+	public, err := os.ReadFile(filepath.Join(fx.dir, key+".pub"))
+	fx.Expect(err).NotTo(HaveOccurred())
+	object := metav1.ObjectMeta{Namespace: fx.namespace, Name: "app"}
 	policy := &v1.ImagePolicy{ObjectMeta: object, Spec: v1.ImagePolicySpec{
 		ImageRepositoryRef:     meta.NamespacedObjectReference{Name: "app"},
 		Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
@@ -132,49 +130,49 @@ func (s *team) policy(key string) *v1.ImagePolicy {
 	for _, object := range []client.Object{
 		&corev1.Secret{ObjectMeta: object, Data: map[string][]byte{"cosign.pub": public}},
 		&v1.ImageRepository{ObjectMeta: object, Spec: v1.ImageRepositorySpec{
-			Image: s.image(), Interval: metav1.Duration{Duration: time.Hour}, Insecure: true,
+			Image: fx.image(), Interval: metav1.Duration{Duration: time.Hour}, Insecure: true,
 		}},
 		policy,
 	} {
-		s.Expect(cluster.admin.Create(s.t.Context(), object)).To(Succeed())
+		fx.Expect(cluster.admin.Create(fx.t.Context(), object)).To(Succeed())
 	}
 	return policy
 }
 
-// only has the policy accept one tag, and waits until it was reconciled.
-func (s *team) only(policy *v1.ImagePolicy, tag string, ready metav1.ConditionStatus, reason string) {
-	s.t.Helper()
-	before := policy.DeepCopy()
+// only changes the policy so that it accepts only one tag, and waits until it is reconciled.
+func (fx *fixture) only(policy *v1.ImagePolicy, tag string, ready metav1.ConditionStatus, reason string) {
+	fx.t.Helper()
+	original := policy.DeepCopy()
 	policy.Spec.Policy.SemVer.Range = tag
-	s.Expect(cluster.admin.Patch(s.t.Context(), policy, client.MergeFrom(before))).To(Succeed())
-	s.settled(policy, ready, reason)
+	fx.Expect(cluster.admin.Patch(fx.t.Context(), policy, client.MergeFrom(original))).To(Succeed())
+	fx.awaitReady(policy, ready, reason)
 }
 
-// settled waits until the policy was reconciled as it is now, and is ready or not.
-func (s *team) settled(policy *v1.ImagePolicy, ready metav1.ConditionStatus, reason string) {
-	s.t.Helper()
-	s.Eventually(func(g Gomega) {
-		g.Expect(cluster.admin.Get(s.t.Context(), client.ObjectKeyFromObject(policy), policy)).To(Succeed())
+// awaitReady waits until the current generation of the policy has this Ready condition.
+func (fx *fixture) awaitReady(policy *v1.ImagePolicy, ready metav1.ConditionStatus, reason string) {
+	fx.t.Helper()
+	fx.Eventually(func(g Gomega) {
+		g.Expect(cluster.admin.Get(fx.t.Context(), client.ObjectKeyFromObject(policy), policy)).To(Succeed())
 		condition := apimeta.FindStatusCondition(policy.Status.Conditions, meta.ReadyCondition)
 		g.Expect(condition).To(HaveValue(And(HaveField("Status", ready), HaveField("Reason", reason),
 			HaveField("ObservedGeneration", policy.Generation))))
 	}).Should(Succeed(), "waiting for Ready=%s", ready)
 }
 
-// selects expects that a policy by a key selects a tag with a digest, and that it
-// rejects the candidates before that for these reasons, the best one first.
-func (s *team) selects(key, tag, digest string, rejected ...string) *v1.ImagePolicy {
-	s.t.Helper()
-	policy := s.policy(key)
-	s.settled(policy, metav1.ConditionTrue, meta.SucceededReason)
-	s.Expect(policy.Status.LatestRef).To(HaveValue(And(HaveField("Tag", tag), HaveField("Digest", digest))), "%+v", policy.Status.Candidates)
-	s.Expect(verdicts(policy)).To(Equal(append(rejected, tag+" Passed: signed by key \"cosign.pub\"")))
-	s.Expect(s.condition(policy, v1.SourceVerifiedCondition)).To(Equal(
+// expectSelected creates a policy for a key, and expects that it selects the tag with the digest
+// after rejecting the given candidates, the best one first.
+func (fx *fixture) expectSelected(key, tag, digest string, rejected ...string) *v1.ImagePolicy {
+	fx.t.Helper()
+	policy := fx.policy(key)
+	fx.awaitReady(policy, metav1.ConditionTrue, meta.SucceededReason)
+	fx.Expect(policy.Status.LatestRef).To(HaveValue(And(HaveField("Tag", tag), HaveField("Digest", digest))), "%+v", policy.Status.Candidates)
+	fx.Expect(verdicts(policy)).To(Equal(append(rejected, tag+" Passed: signed by key \"cosign.pub\"")))
+	fx.Expect(fx.condition(policy, v1.SourceVerifiedCondition)).To(Equal(
 		fmt.Sprintf("True Succeeded %s@%s is verified: signed by key \"cosign.pub\"", tag, digest)))
 	return policy
 }
 
-// verdicts are what became of the candidates, the best one first.
+// verdicts returns "TAG VERDICT: MESSAGE" for each candidate, the best one first.
 func verdicts(policy *v1.ImagePolicy) []string {
 	var all []string
 	for _, c := range policy.Status.Candidates {
@@ -183,19 +181,19 @@ func verdicts(policy *v1.ImagePolicy) []string {
 	return all
 }
 
-// condition returns a condition as "STATUS REASON MESSAGE".
-func (s *team) condition(policy *v1.ImagePolicy, kind string) string {
-	s.t.Helper()
+// condition returns "STATUS REASON MESSAGE" of a condition.
+func (fx *fixture) condition(policy *v1.ImagePolicy, kind string) string {
+	fx.t.Helper()
 	c := apimeta.FindStatusCondition(policy.Status.Conditions, kind)
-	s.Expect(c).NotTo(BeNil(), kind)
+	fx.Expect(c).NotTo(BeNil(), kind)
 	return fmt.Sprintf("%s %s %s", c.Status, c.Reason, c.Message)
 }
 
-// events are the messages of the events about a policy, each after its type.
-func (s *team) events(policy *v1.ImagePolicy) []string {
-	s.t.Helper()
+// events returns "TYPE MESSAGE" for each event of a policy.
+func (fx *fixture) events(policy *v1.ImagePolicy) []string {
+	fx.t.Helper()
 	list := &corev1.EventList{}
-	s.Expect(cluster.admin.List(s.t.Context(), list, client.InNamespace(s.namespace))).To(Succeed())
+	fx.Expect(cluster.admin.List(fx.t.Context(), list, client.InNamespace(fx.namespace))).To(Succeed())
 	var all []string
 	for _, event := range list.Items {
 		if event.InvolvedObject.UID == policy.UID {
@@ -205,13 +203,13 @@ func (s *team) events(policy *v1.ImagePolicy) []string {
 	return all
 }
 
-// explain returns what the command explain prints of the policy, with its gates
-// run anew. It fails where nothing is selected, as the command documents.
-func (s *team) explain(policy *v1.ImagePolicy) string {
-	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), cluster.controller, "explain", policy.Name, "--namespace="+s.namespace, "--gates")
+// explain returns the output of the command explain --gates for the policy. The command exits with
+// 1 if no image is selected.
+func (fx *fixture) explain(policy *v1.ImagePolicy) string {
+	fx.t.Helper()
+	cmd := exec.CommandContext(fx.t.Context(), cluster.controller, "explain", policy.Name, "--namespace="+fx.namespace, "--gates")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+cluster.kubeconfig)
 	output, err := cmd.Output()
-	s.Expect(cmd.ProcessState.ExitCode()).To(BeElementOf(0, 1), "%v", err)
+	fx.Expect(cmd.ProcessState.ExitCode()).To(BeElementOf(0, 1), "%v", err)
 	return string(output)
 }

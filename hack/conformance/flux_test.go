@@ -20,7 +20,7 @@ func (c cli) pair() {
 	c.Expect(c.flux("create image policy app --image-ref=app --select-semver=1.x")).To(ContainSubstring("reconciliation completed"))
 }
 
-// rows returns the words of the lines that a table has of a name.
+// rows returns the words of each table row whose first word ends with the name.
 func rows(output, name string) [][]string {
 	var found [][]string
 	for line := range strings.Lines(output) {
@@ -50,11 +50,11 @@ func TestFluxCLI_CreatesGetsUpdatesAndDeletes(t *testing.T) {
 		c.Expect(c.flux("delete image policy app --silent")).To(ContainSubstring("deleted"))
 		c.Expect(c.flux("delete image repository app --silent")).To(ContainSubstring("deleted"))
 		c.fails("get image repository app")
-		c.pair() // as if there had never been anything
+		c.pair() // nothing of the previous objects is left
 	})
 }
 
-// expectLatest expects the image and the tag in their columns.
+// expectLatest expects the image and the tag in their columns of "flux get image policy".
 func (c cli) expectLatest(tag string) {
 	c.t.Helper()
 	want := []string{"app", c.image(), tag, "True"}
@@ -80,7 +80,7 @@ func TestFluxCLI_ReconcilesSuspendsAndResumes(t *testing.T) {
 		c.Expect(c.flux("resume image repository app")).To(ContainSubstring("reconciliation completed"))
 		c.Expect(c.flux("reconcile image repository app")).To(ContainSubstring("scan fetched 5 tags"))
 		if c.version == "v1beta2" {
-			return // whose CLI knows these commands of repositories only
+			return // its CLI has these commands only for repositories
 		}
 		c.Expect(c.flux("reconcile image policy app")).To(ContainSubstring("selected ref " + c.image() + ":1.3.0"))
 		c.flux("suspend image policy app")
@@ -93,7 +93,7 @@ func TestFluxCLI_ReportsErrors(t *testing.T) {
 	withEach(t, func(c cli) {
 		c.pair()
 		c.Expect(c.fails("create image policy bad --image-ref=app --select-semver=nonsense")).To(ContainSubstring("range"))
-		c.Expect(c.fails("create image policy orphan --image-ref=nobody --select-semver=1.x --timeout=3s")).To(ContainSubstring("deadline"))
+		c.Expect(c.fails("create image policy orphan --image-ref=missing --select-semver=1.x --timeout=3s")).To(ContainSubstring("deadline"))
 		c.Expect(rows(c.flux("get image policy orphan"), "orphan")).To(ConsistOf(ContainElements("False", "found:")))
 
 		repo := &unstructured.Unstructured{}
@@ -102,7 +102,7 @@ func TestFluxCLI_ReportsErrors(t *testing.T) {
 		c.Expect(cluster.admin.Get(c.t.Context(), client.ObjectKey{Namespace: c.namespace, Name: "app"}, repo)).To(Succeed())
 		c.Expect(unstructured.SetNestedField(repo.Object, c.image()+":1.0.0", "spec", "image")).To(Succeed())
 		c.Expect(cluster.admin.Update(c.t.Context(), repo)).To(Succeed())
-		if c.version == "v1" { // the older one waits in vain
+		if c.version == "v1" { // the older CLI waits until its timeout
 			c.Expect(c.fails("reconcile image repository app")).To(ContainSubstring("it must not have a tag"))
 		}
 		c.Expect(c.flux("create image repository app --interval=1m --image=" + c.image())).To(ContainSubstring("reconciliation completed"))
@@ -120,10 +120,10 @@ func TestFluxCLI_ExportsAndListsEvents(t *testing.T) {
 			c.Expect(cluster.admin.Get(c.t.Context(), client.ObjectKeyFromObject(exported), live)).To(Succeed())
 			exported.SetResourceVersion(live.GetResourceVersion())
 			c.Expect(cluster.admin.Update(c.t.Context(), exported)).To(Succeed())
-			c.Expect(exported.GetGeneration()).To(Equal(live.GetGeneration()), "what was exported can be applied, and changes nothing")
+			c.Expect(exported.GetGeneration()).To(Equal(live.GetGeneration()), "the exported object can be applied without a change")
 		}
 		c.Eventually(func() string { return c.flux("events --for=ImagePolicy/app") }, "10s").Should(
-			And(ContainSubstring("resolved to 1.1.0"), ContainSubstring("successful scan")), "those of the repository are shown beside")
+			And(ContainSubstring("resolved to 1.1.0"), ContainSubstring("successful scan")), "events of the repository are also listed")
 		c.Expect(c.flux("events --for=ImageRepository/app --types=warning")).To(ContainSubstring("No events found"))
 	})
 }

@@ -22,16 +22,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// cluster is what the tests share: an API server with the controller, and a
-// registry.
+// cluster is shared by the tests: an API server with the controller, and a registry.
 var cluster struct {
 	kubeconfig string
-	controller string // the program, for its command explain
+	controller string // path of the program, for its command explain
 	registry   *testenv.Registry
 	admin      client.Client
 }
 
-// binaries are the CLIs, by the version of the API that they speak.
+// binaries are the flux CLIs, by the version of the API that they use.
 var binaries = map[string]string{"v1": os.Getenv("FLUX"), "v1beta2": os.Getenv("FLUX_V1BETA2")}
 
 func TestMain(m *testing.M) {
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the CLIs can't be run:", err)
+		fmt.Fprintln(os.Stderr, "setting up the tests:", err)
 		code = 1
 	}
 	os.Exit(code)
@@ -91,7 +90,7 @@ func run(m *testing.M) (_ int, err error) {
 	return m.Run(), nil
 }
 
-// cli is the flux CLI of one version in a namespace of its own.
+// cli is the flux CLI of one version, with its own namespace.
 type cli struct {
 	*WithT
 	t         *testing.T
@@ -99,7 +98,7 @@ type cli struct {
 	namespace string
 }
 
-// withEach runs a test with the CLI of each version.
+// withEach runs a subtest with the flux CLI of each version.
 func withEach(t *testing.T, test func(cli)) {
 	for version := range binaries {
 		t.Run(version, func(t *testing.T) {
@@ -109,7 +108,7 @@ func withEach(t *testing.T, test func(cli)) {
 	}
 }
 
-// newNamespace creates a namespace, whose name begins with a prefix.
+// newNamespace creates a namespace with a generated name, and returns the name.
 func newNamespace(t *testing.T, prefix string) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
@@ -117,7 +116,7 @@ func newNamespace(t *testing.T, prefix string) string {
 	return namespace.Name
 }
 
-// run runs one command, and returns what it printed.
+// run runs a command and returns its output.
 func (c cli) run(command string, args ...string) (string, error) {
 	c.t.Helper()
 	words := append(strings.Fields(command), args...)
@@ -131,7 +130,7 @@ func (c cli) run(command string, args ...string) (string, error) {
 	return output.String(), err
 }
 
-// flux runs one command, which must succeed.
+// flux runs a command that must succeed, and returns its output.
 func (c cli) flux(command string, args ...string) string {
 	c.t.Helper()
 	output, err := c.run(command, args...)
@@ -139,7 +138,7 @@ func (c cli) flux(command string, args ...string) string {
 	return output
 }
 
-// fails runs one command, which must fail.
+// fails runs a command that must fail, and returns its output.
 func (c cli) fails(command string, args ...string) string {
 	c.t.Helper()
 	output, err := c.run(command, args...)
@@ -147,7 +146,7 @@ func (c cli) fails(command string, args ...string) string {
 	return output
 }
 
-// image is the name of the namespace's image.
+// image returns the full name of the namespace's image.
 func (c cli) image() string { return cluster.registry.Image(c.namespace + "/app") }
 
 func (c cli) push(tags ...string) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command controlplane builds, once, the etcd and the kube-apiserver that tests and `make run` start, and their kubectl.
+// Command controlplane builds and caches the etcd and the kube-apiserver that tests and `make run`
+// start, and the matching kubectl.
 //
-// It links none of them: it runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl), so it compiles
-// in a second itself and needs nothing beyond the standard library. It is run in its own folder, as `go -C` does.
+// It runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl). It links
+// none of them and uses only the standard library, so it compiles within a second. Its working
+// directory must be this folder, as with `go -C`.
 package main
 
 import (
@@ -20,11 +22,11 @@ import (
 
 const usage = `usage: controlplane <command> [flags]
 
-  build [-bin folder]     make the programs ready, building what is missing, and print their folder
-  path [-bin folder]      print the folder of the programs; fails where they are not ready`
+  build [-bin folder]     build missing or outdated programs, and print their folder
+  path [-bin folder]      print the folder of the programs; fails if one is missing or outdated`
 
 func main() {
-	// By each of these signals, a build stops its compilers and removes its unfinished files.
+	// On each of these signals, a build stops its compilers and removes its temporary files.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -39,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("no such command: %q\n%s", args, usage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	bin := flags.String("bin", "../../bin", "`folder` below which controlplane/<version>/ is kept")
+	bin := flags.String("bin", "../../bin", "`folder` that contains controlplane/<version>/")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

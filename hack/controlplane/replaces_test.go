@@ -16,9 +16,10 @@ const staging = `replace (
 	github.com/some/fork => github.com/some/fork v1.0.0
 )`
 
-// modules makes a module proxy that has kubernetes at a version with replaces, and the two modules that require it, of which the
-// second is out of date. It returns their folder, and has the go command ask that proxy.
-func modules(t *testing.T, version, replaces string) string {
+// newModules creates a module proxy that serves kubernetes in a version with replaces, and the two
+// modules that require it. The second one is out of date. It configures the go command to use the
+// proxy, and returns the folder of the modules.
+func newModules(t *testing.T, version, replaces string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -34,7 +35,7 @@ require k8s.io/kubernetes v1.36.2
 replace k8s.io/api => k8s.io/api v0.36.2
 
 replace (
-	k8s.io/gone => k8s.io/gone v0.36.2
+	k8s.io/removed => k8s.io/removed v0.36.2
 	k8s.io/kube-openapi => ../fork
 	github.com/google/cel-go => github.com/google/cel-go v0.26.0
 )
@@ -56,7 +57,7 @@ replace (
 	return dir
 }
 
-func replaces(t *testing.T, args ...string) (string, error) {
+func runReplaces(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), "./replaces.sh", args...).CombinedOutput()
 	return string(output), err
@@ -64,11 +65,11 @@ func replaces(t *testing.T, args ...string) (string, error) {
 
 func TestReplaces_PinPublishedVersions(t *testing.T) {
 	for version, want := range map[string]string{"v1.36.3": "v0.36.3", "v1.37.0-rc.1": "v0.37.0-rc.1"} {
-		dir := modules(t, version, staging)
-		if output, err := replaces(t, "-check"); err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
-			t.Errorf("%s: the check says %q, %v", version, output, err)
+		dir := newModules(t, version, staging)
+		if output, err := runReplaces(t, "-check"); err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
+			t.Errorf("%s: the check printed %q, %v", version, output, err)
 		}
-		if output, err := replaces(t); err != nil {
+		if output, err := runReplaces(t); err != nil {
 			t.Fatalf("%s: %v\n%s", version, err, output)
 		}
 		for _, folder := range []string{"apiserver", "kubectl"} {
@@ -85,29 +86,29 @@ func checkReplaces(t *testing.T, folder, content, want string) {
 	t.Helper()
 	for _, line := range []string{"k8s.io/api => k8s.io/api " + want, "k8s.io/client-go => k8s.io/client-go " + want} {
 		if !strings.Contains(content, line+"\n") {
-			t.Errorf("%s/go.mod lacks %q:\n%s", folder, line, content)
+			t.Errorf("%s/go.mod has no %q:\n%s", folder, line, content)
 		}
 	}
 	if strings.Contains(content, "some/fork") {
 		t.Errorf("a replace of Kubernetes for another module was copied:\n%s", content)
 	}
-	byHand := strings.Contains(content, "../fork") && strings.Contains(content, "cel-go v0.26.0")
-	if byHand != (folder == "kubectl") || strings.Contains(content, "k8s.io/gone") {
-		t.Errorf("%s/go.mod lacks a replace written by hand, or has an outdated one:\n%s", folder, content)
+	manual := strings.Contains(content, "../fork") && strings.Contains(content, "cel-go v0.26.0")
+	if manual != (folder == "kubectl") || strings.Contains(content, "k8s.io/removed") {
+		t.Errorf("%s/go.mod has no manual replace, or has an outdated one:\n%s", folder, content)
 	}
 }
 
 func TestReplaces_AreUnchangedIfLayoutIsUnknown(t *testing.T) {
 	for _, tc := range []struct{ reason, version, replaces, want string }{
-		{"an empty list would lose the old one", "v1.36.3", "", "replaces nothing by its staging folder"},
-		{"how libraries of v2 would be numbered is not known", "v2.0.0+incompatible", staging, "libraries are published for v1 only"},
+		{"an empty list would remove the old one", "v1.36.3", "", "replaces nothing by its staging folder"},
+		{"the versions of libraries of v2 are unknown", "v2.0.0+incompatible", staging, "libraries are published for v1 only"},
 	} {
-		dir := modules(t, tc.version, tc.replaces)
-		if output, err := replaces(t); err == nil || !strings.Contains(output, tc.want) {
-			t.Errorf("%s: it says %q, %v", tc.reason, output, err)
+		dir := newModules(t, tc.version, tc.replaces)
+		if output, err := runReplaces(t); err == nil || !strings.Contains(output, tc.want) {
+			t.Errorf("%s: it printed %q, %v", tc.reason, output, err)
 		}
 		if content, err := os.ReadFile(filepath.Join(dir, "kubectl", "go.mod")); err != nil || !strings.Contains(string(content), "k8s.io/api v0.36.2") {
-			t.Errorf("%s: go.mod is changed: %v\n%s", tc.reason, err, content)
+			t.Errorf("%s: go.mod changed: %v\n%s", tc.reason, err, content)
 		}
 	}
 }

@@ -28,15 +28,15 @@ const (
 	user = "65532:65532"
 )
 
-// contents is all that an image depends on.
+// contents are the inputs of an image.
 type contents struct {
 	version, commit string
 	created         time.Time
-	license         string   // a path
+	license         string   // path
 	binaries        []string // such as "amd64=bin/amd64"
 }
 
-// annotations describe the image, its index and its configuration.
+// annotations returns the annotations of image and index, which are also the labels of the image.
 func (c *contents) annotations() map[string]string {
 	const prefix = "org.opencontainers.image."
 	return map[string]string{
@@ -49,21 +49,20 @@ func (c *contents) annotations() map[string]string {
 	}
 }
 
-// index returns one image for each binary. A file that can't be read is an
-// error.
+// index returns an index with one image for each binary.
 func (c *contents) index() (v1.ImageIndex, error) {
 	if len(c.binaries) == 0 {
-		return nil, errors.New("no binary is named: write amd64=FILE for each architecture")
+		return nil, errors.New("no binary is given: write amd64=FILE for each architecture")
 	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, binary := range c.binaries {
 		architecture, file, found := strings.Cut(binary, "=")
 		if !found || architecture == "" || file == "" {
-			return nil, fmt.Errorf("%q is no binary: write it as amd64=FILE", binary)
+			return nil, fmt.Errorf("%q is not a binary: write it as amd64=FILE", binary)
 		}
 		image, err := c.image(architecture, file)
 		if err != nil {
-			return nil, fmt.Errorf("the image for %s can't be made: %w", architecture, err)
+			return nil, fmt.Errorf("creating the image for %s: %w", architecture, err)
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add:        image,
@@ -99,7 +98,8 @@ func (c *contents) image(architecture, file string) (v1.Image, error) {
 	return mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: created, CreatedBy: "hack/image"}})
 }
 
-// layer returns the one layer: the program and the licence, owned by root, which is not the user that the program runs as.
+// layer returns the only layer: the program and the licence, owned by root, while the program runs
+// as another user.
 func (c *contents) layer(binary string) (v1.Layer, error) {
 	files := fstest.MapFS{}
 	for _, folder := range []string{"licenses", "usr", "usr/local", "usr/local/bin"} {

@@ -16,30 +16,30 @@ import (
 
 const root = "../.."
 
-// builtFiles is the template by which `go list -deps` prints the files that a package is built from.
+// builtFiles is a template for `go list -deps` that prints the source files of packages.
 const builtFiles = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}
 {{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}
 {{end}}{{end}}`
 
-// TestDockerfile_MatchesImage has the Dockerfile copy all that the controller is built from, as there is no daemon that
-// would build it, and make an image with the same user and entry point.
+// TestDockerfile_MatchesImage checks without a daemon that the Dockerfile copies all sources of the
+// controller, and sets the same user and entry point as make image.
 func TestDockerfile_MatchesImage(t *testing.T) {
 	g := NewWithT(t)
 	dockerfile, ignored := lines(t, "Dockerfile"), lines(t, ".dockerignore")
 	copied := copiedBy(dockerfile)
 	for _, source := range copied {
 		if first, _, _ := strings.Cut(source, "/"); !slices.Contains(ignored, "!"+first) {
-			t.Errorf(".dockerignore keeps %s from the Dockerfile, which copies it", first)
+			t.Errorf(".dockerignore excludes %s, which the Dockerfile copies", first)
 		}
 	}
 	for _, file := range append(sources(t), "go.mod", "go.sum", "api/go.mod", "api/go.sum", "LICENSE") {
-		g.Expect(slices.ContainsFunc(copied, func(source string) bool { return covers(source, file) })).To(BeTrue(), "the Dockerfile does not copy %s, from which the controller is built", file)
+		g.Expect(slices.ContainsFunc(copied, func(source string) bool { return covers(source, file) })).To(BeTrue(), "the Dockerfile does not copy %s, a source of the controller", file)
 	}
 	g.Expect(dockerfile).To(ContainElement("USER "+user), "the Dockerfile has another user or entry point than make image")
 	g.Expect(dockerfile).To(ContainElement(`ENTRYPOINT ["`+program+`"]`), "the Dockerfile has another user or entry point than make image")
 }
 
-// copiedBy returns what a Dockerfile copies from the sources.
+// copiedBy returns the paths that a Dockerfile copies from the build context.
 func copiedBy(dockerfile []string) []string {
 	var copied []string
 	for _, line := range dockerfile {
@@ -51,7 +51,7 @@ func copiedBy(dockerfile []string) []string {
 	return copied
 }
 
-// covers reports whether a source of COPY, a pattern or a folder, holds a file.
+// covers reports whether a source of COPY, a pattern or a folder, includes a file.
 func covers(source, file string) bool {
 	matches, err := path.Match(source, file)
 	return matches && err == nil || strings.HasSuffix(source, "/") && strings.HasPrefix(file, source)
@@ -64,7 +64,7 @@ func lines(t *testing.T, file string) []string {
 	return strings.Split(string(content), "\n")
 }
 
-// sources returns the files of this repository that the controller is built from.
+// sources returns the files of this repository from which the controller is built.
 func sources(t *testing.T) []string {
 	t.Helper()
 	g := NewWithT(t)
@@ -76,10 +76,10 @@ func sources(t *testing.T) []string {
 	g.Expect(err).NotTo(HaveOccurred())
 	var found []string
 	for file := range strings.FieldsSeq(string(out)) {
-		if rest, own := strings.CutPrefix(file, dir+"/"); own {
-			found = append(found, rest)
+		if path, inRepository := strings.CutPrefix(file, dir+"/"); inRepository {
+			found = append(found, path)
 		}
 	}
-	g.Expect(found).NotTo(BeEmpty(), "the controller is built from no file")
+	g.Expect(found).NotTo(BeEmpty(), "the controller has no sources")
 	return found
 }

@@ -25,16 +25,16 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// controllerFile returns the controller of this machine.
+// controllerFile returns the path of the controller, built for this machine.
 func controllerFile(t *testing.T) string {
 	t.Helper()
 	file := os.Getenv(testenv.ControllerVariable)
-	NewWithT(t).Expect(file).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", testenv.ControllerVariable)
+	NewWithT(t).Expect(file).NotTo(BeEmpty(), "%s is not set: run make test, which builds the controller", testenv.ControllerVariable)
 	return file
 }
 
-// arguments are those of an image for two platforms, this one and another one,
-// whose binary none can run.
+// arguments returns the arguments for an image with two platforms: this one, and one with a binary
+// that can't run.
 func arguments(t *testing.T, more ...string) []string {
 	t.Helper()
 	other := filepath.Join(t.TempDir(), "other")
@@ -55,7 +55,8 @@ func startRegistry(t *testing.T) *testenv.Registry {
 	return registry
 }
 
-// TestPush_ProducesReproducibleRunnableImage pushes the image twice, pulls it, and runs what is in it.
+// TestPush_ProducesReproducibleRunnableImage pushes the image twice, pulls it, and runs its
+// program.
 func TestPush_ProducesReproducibleRunnableImage(t *testing.T) {
 	g := NewWithT(t)
 	registry := startRegistry(t)
@@ -66,11 +67,11 @@ func TestPush_ProducesReproducibleRunnableImage(t *testing.T) {
 		digest, err := registry.Digest(t.Context(), reference)
 		g.Expect(err).NotTo(HaveOccurred())
 		if want := "pushed " + registry.Image(reference) + "@" + digest + "\n"; out.String() != want {
-			t.Errorf("it said %q, want %q", out.String(), want)
+			t.Errorf("output %q, want %q", out.String(), want)
 		}
 		digests = append(digests, digest)
 	}
-	g.Expect(digests[0]).To(Equal(digests[1]), "the same input made two digests: %v", digests)
+	g.Expect(digests[0]).To(Equal(digests[1]), "the same input resulted in two digests: %v", digests)
 
 	ref, err := name.ParseReference(registry.Image("reflector:one"))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -86,7 +87,7 @@ func checkConfig(t *testing.T, image v1.Image) {
 	config, err := image.ConfigFile()
 	g.Expect(err).NotTo(HaveOccurred())
 	if config.Config.User != "65532:65532" || config.Architecture != runtime.GOARCH || config.OS != "linux" {
-		t.Errorf("the user is %q, on %s/%s", config.Config.User, config.OS, config.Architecture)
+		t.Errorf("user %q, platform %s/%s", config.Config.User, config.OS, config.Architecture)
 	}
 	want := map[string]string{
 		"org.opencontainers.image.title":       "image-reflector-controller",
@@ -98,31 +99,30 @@ func checkConfig(t *testing.T, image v1.Image) {
 	}
 	manifest, err := image.Manifest()
 	g.Expect(err).NotTo(HaveOccurred())
-	for what, got := range map[string]map[string]string{"labels": config.Config.Labels, "annotations": manifest.Annotations} {
-		g.Expect(got).To(BeComparableTo(want), "other %s", what)
+	for kind, got := range map[string]map[string]string{"labels": config.Config.Labels, "annotations": manifest.Annotations} {
+		g.Expect(got).To(BeComparableTo(want), "%s", kind)
 	}
 }
 
-// checkProgram runs the entry point of the image, which is all that it has but
-// for the licence.
+// checkProgram checks that the image contains only the program and the licence, and runs its entry
+// point.
 func checkProgram(t *testing.T, image v1.Image) {
 	t.Helper()
 	g := NewWithT(t)
 	dir := t.TempDir()
 	files := extract(t, image, dir)
-	g.Expect(files).To(BeComparableTo([]string{"licenses/LICENSE 644", "usr/local/bin/image-reflector-controller 755"}), "other files")
+	g.Expect(files).To(BeComparableTo([]string{"licenses/LICENSE 644", "usr/local/bin/image-reflector-controller 755"}))
 	config, err := image.ConfigFile()
 	g.Expect(err).NotTo(HaveOccurred())
 	got, err := exec.CommandContext(t.Context(), filepath.Join(dir, config.Config.Entrypoint[0]), "--version").CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, got)
 	want, err := exec.CommandContext(t.Context(), controllerFile(t), "--version").Output()
 	if err != nil || !strings.HasPrefix(string(want), "image-reflector-controller ") || !bytes.Equal(got, want) {
-		t.Errorf("it says %q, and outside of the image %q (%v)", got, want, err)
+		t.Errorf("the program in the image prints %q, the one outside %q (%v)", got, want, err)
 	}
 }
 
-// extract writes the files of an image below a folder, and returns their names
-// and modes.
+// extract writes the files of an image into a folder, and returns their names and modes.
 func extract(t *testing.T, image v1.Image, dir string) []string {
 	t.Helper()
 	g := NewWithT(t)
@@ -135,8 +135,8 @@ func extract(t *testing.T, image v1.Image, dir string) []string {
 			return files
 		}
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(header.Uid).To(BeZero(), "%s is owned by", header.Name)
-		g.Expect(header.Gid).To(BeZero(), "%s is owned by", header.Name)
+		g.Expect(header.Uid).To(BeZero(), "owner of %s", header.Name)
+		g.Expect(header.Gid).To(BeZero(), "owner of %s", header.Name)
 		if header.Typeflag == tar.TypeDir {
 			continue
 		}
@@ -148,7 +148,7 @@ func extract(t *testing.T, image v1.Image, dir string) []string {
 	}
 }
 
-// TestLayout_WritesMultiPlatformIndex writes the image to a folder, as the same index for both platforms.
+// TestLayout_WritesMultiPlatformIndex writes an index for both platforms to a folder.
 func TestLayout_WritesMultiPlatformIndex(t *testing.T) {
 	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "oci")
@@ -161,15 +161,15 @@ func TestLayout_WritesMultiPlatformIndex(t *testing.T) {
 	index, err := root.ImageIndex(manifest.Manifests[0].Digest)
 	g.Expect(err).NotTo(HaveOccurred())
 	if want := "wrote " + dir + "@" + manifest.Manifests[0].Digest.String() + "\n"; out.String() != want {
-		t.Errorf("it said %q, want %q", out.String(), want)
+		t.Errorf("output %q, want %q", out.String(), want)
 	}
 	platforms, err := index.IndexManifest()
 	g.Expect(err).NotTo(HaveOccurred())
 	var got []string
-	for _, each := range platforms.Manifests {
-		got = append(got, each.Platform.String())
+	for _, image := range platforms.Manifests {
+		got = append(got, image.Platform.String())
 	}
-	g.Expect(got).To(BeComparableTo([]string{"linux/" + runtime.GOARCH, "linux/other"}), "other platforms")
+	g.Expect(got).To(BeComparableTo([]string{"linux/" + runtime.GOARCH, "linux/other"}))
 }
 
 func TestRun_RejectsInvalidArguments(t *testing.T) {
@@ -177,12 +177,12 @@ func TestRun_RejectsInvalidArguments(t *testing.T) {
 		reason, want string
 		args         []string
 	}{
-		{"nothing says where it goes", "-layout or -push", []string{"amd64=/dev/null"}},
-		{"there is no program", "no binary is named", []string{"-layout", "any"}},
-		{"a program has no architecture", `"/dev/null" is no binary`, []string{"-layout", "any", "/dev/null"}},
-		{"a program does not exist", "the image for amd64 can't be made", []string{"-license", "../../LICENSE", "-layout", "any", "amd64=missing"}},
-		{"a name without a registry would go to Docker Hub", "does not say where to push", []string{"-license", "../../LICENSE", "-push", "reflector:dev", "amd64=/dev/null"}},
-		{"a name without a tag would overwrite latest", "does not say where to push", []string{"-license", "../../LICENSE", "-push", "localhost:1/reflector", "amd64=/dev/null"}},
+		{"there is no destination", "set -layout or -push", []string{"amd64=/dev/null"}},
+		{"there is no program", "no binary is given", []string{"-layout", "any"}},
+		{"a program has no architecture", `"/dev/null" is not a binary`, []string{"-layout", "any", "/dev/null"}},
+		{"a program does not exist", "creating the image for amd64", []string{"-license", "../../LICENSE", "-layout", "any", "amd64=missing"}},
+		{"a name without a registry would be pushed to Docker Hub", "is not a reference to push to", []string{"-license", "../../LICENSE", "-push", "reflector:dev", "amd64=/dev/null"}},
+		{"a name without a tag would overwrite latest", "is not a reference to push to", []string{"-license", "../../LICENSE", "-push", "localhost:1/reflector", "amd64=/dev/null"}},
 	} {
 		NewWithT(t).Expect(run(t.Context(), tc.args, io.Discard)).To(MatchError(ContainSubstring(tc.want)), tc.reason)
 	}

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The image command makes an image of the controller for several platforms,
-// from a static binary for each, without a daemon. The same input makes the
-// same digest.
+// Command image creates an image of the controller for several platforms from static binaries,
+// without a daemon. The same input results in the same digest.
 //
 //	go run ./hack/image -version v1.0.0 -layout build/oci amd64=bin/amd64 arm64=bin/arm64
 //
-// It writes a folder in the OCI image layout (-layout), pushes to a registry
-// (-push, with the credentials that docker login stored), or both.
+// It writes an OCI image layout to a folder (-layout), pushes to a registry (-push, with the
+// credentials of docker login), or both.
 package main
 
 import (
@@ -33,7 +32,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+		os.Exit(1) //nolint:gocritic // stop is not needed at exit
 	}
 }
 
@@ -41,9 +40,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	var c contents
 	flags.StringVar(&c.version, "version", "dev", "the version of the binaries")
-	flags.StringVar(&c.commit, "commit", "unknown", "the commit that they were built from")
-	flags.StringVar(&c.license, "license", "LICENSE", "the file with the licence")
-	created := flags.Int64("created", 0, "the time that the image is said to be made at, in seconds since 1970")
+	flags.StringVar(&c.commit, "commit", "unknown", "the commit from which they were built")
+	flags.StringVar(&c.license, "license", "LICENSE", "the file of the licence")
+	created := flags.Int64("created", 0, "the creation time in the image, in seconds since 1970")
 	folder := flags.String("layout", "", "the folder to write an OCI image layout to")
 	reference := flags.String("push", "", "the registry, name and tag to push to")
 	if err := flags.Parse(args); err != nil {
@@ -52,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	c.created = time.Unix(*created, 0).UTC()
 	c.binaries = flags.Args()
 	if *folder == "" && *reference == "" {
-		return errors.New("-layout or -push must say where the image goes")
+		return errors.New("no destination: set -layout or -push")
 	}
 	index, err := c.index()
 	if err != nil {
@@ -64,17 +63,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if *folder != "" {
 		if _, err := layout.Write(*folder, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index})); err != nil {
-			return fmt.Errorf("the image could not be written to %s: %w", *folder, err)
+			return fmt.Errorf("writing the image to %s: %w", *folder, err)
 		}
 		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
 	}
 	if *reference != "" {
 		tag, err := name.NewTag(*reference, name.StrictValidation)
 		if err != nil {
-			return fmt.Errorf("%q does not say where to push: write registry.example.com/name:tag (%w)", *reference, err)
+			return fmt.Errorf("%q is not a reference to push to: write registry.example.com/name:tag (%w)", *reference, err)
 		}
 		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-			return fmt.Errorf("the image could not be pushed: %w", err)
+			return fmt.Errorf("pushing the image: %w", err)
 		}
 		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
 	}

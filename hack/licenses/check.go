@@ -12,29 +12,29 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// allowed are the licences that modules may have, and why.
+// allowed are the licences that modules may have, with the reasons.
 var allowed = map[string]string{
-	"Apache-2.0":   "this project's own; its notices go with the program",
-	"MIT":          "asks for its text to go with the program",
-	"BSD-2-Clause": "asks for its text to go with the program",
-	"BSD-3-Clause": "asks for its text to go with the program",
-	"ISC":          "asks for its text to go with the program",
-	"MPL-2.0":      "asks for changed files to be shared, of which there are none, and for a notice where the source is",
+	"Apache-2.0":   "the licence of this project; notices are distributed with the program",
+	"MIT":          "its text must be distributed with the program",
+	"BSD-2-Clause": "its text must be distributed with the program",
+	"BSD-3-Clause": "its text must be distributed with the program",
+	"ISC":          "its text must be distributed with the program",
+	"MPL-2.0":      "changed files must be published, of which there are none, and a notice must name the source",
 }
 
-// exceptions are licences that single modules may have beside those, and why.
+// exceptions are additional licences of single modules, with the reasons.
 var exceptions = map[string]map[string]string{
-	"github.com/opencontainers/go-digest": {"CC-BY-SA-4.0": "of its documentation, which is not linked"},
+	"github.com/opencontainers/go-digest": {"CC-BY-SA-4.0": "its documentation, which is not linked"},
 }
 
-// enough is how much of a file has to be the text of licences that are known, in
-// percent: names, years and headlines are not.
-const enough = 70
+// minCoverage is the percentage of a file that must be the text of known licences. Names, years and
+// headlines don't count.
+const minCoverage = 70
 
-// unknown stands for text that is no licence that is known.
+// unknown is the ID of an unknown licence.
 const unknown = "unknown"
 
-// licenses returns the licences whose text makes up the files of a module, each of them once.
+// licenses returns the sorted IDs of the licences of a module, without duplicates.
 func (m module) licenses() []string {
 	var ids []string
 	for _, f := range m.files {
@@ -43,7 +43,7 @@ func (m module) licenses() []string {
 		}
 		coverage := licensecheck.Scan(f.text)
 		matches := slices.DeleteFunc(coverage.Match, func(match licensecheck.Match) bool { return match.IsURL })
-		if coverage.Percent < enough || len(matches) == 0 {
+		if coverage.Percent < minCoverage || len(matches) == 0 {
 			ids = append(ids, unknown)
 		}
 		for _, match := range matches {
@@ -57,21 +57,21 @@ func (m module) licenses() []string {
 	return slices.Compact(ids)
 }
 
-// check fails where a module has a licence that is not allowed.
+// check returns an error if a module has a licence that is not allowed.
 func (m module) check() error {
 	for _, id := range m.licenses() {
 		if allowed[id] == "" && exceptions[m.Path][id] == "" {
-			return fmt.Errorf("%s %s has the licence %s, which is not allowed: do without the module, or allow the licence "+
+			return fmt.Errorf("%s %s has the licence %s, which is not allowed: remove the module, or allow the licence "+
 				"in hack/licenses/check.go, with the reason (%s)", m.Path, m.Version, id, m.Dir)
 		}
 	}
 	return nil
 }
 
-// writeNotice writes the licences and notices of all modules into a file.
+// writeNotice writes the licences and notices of all modules to a file.
 func writeNotice(path string, modules []module) error {
 	var b strings.Builder
-	b.WriteString("The image-reflector-controller contains software of others, under the licences below.\n")
+	b.WriteString("The image-reflector-controller contains third-party software under the licences below.\n")
 	for _, m := range modules {
 		fmt.Fprintf(&b, "\n%s\n%s %s: %s\n", strings.Repeat("=", 80), m.Path, m.Version, strings.Join(m.licenses(), ", "))
 		if slices.Contains(m.licenses(), "MPL-2.0") {

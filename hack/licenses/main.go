@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command licenses finds the licence of every module that a program is linked
-// from, and fails on one that is not allowed or not known. It reads the module
-// cache and nothing else.
+// Command licenses checks the licences of all modules that are linked into a program, and fails if
+// one is not allowed or unknown. It reads only the module cache.
 //
 //	licenses [-notice FILE] PROGRAM
 package main
@@ -31,12 +30,12 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("licenses", flag.ContinueOnError)
-	notice := flags.String("notice", "", "where the licences of all modules are written to, for those who get the program")
+	notice := flags.String("notice", "", "the file to write the licences of all modules to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("name the program whose modules are looked at")
+		return errors.New("write the path of one program: licenses [-notice FILE] PROGRAM")
 	}
 	modules, err := linked(ctx, flags.Arg(0))
 	if err != nil {
@@ -52,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(problems...)
 }
 
-// report prints how many modules have which licences, and returns what is wrong.
+// report prints the number of modules for each licence, and returns the problems.
 func report(out io.Writer, modules []module) []error {
 	count := map[string]int{}
 	var problems []error

@@ -13,7 +13,7 @@ import (
 
 const mit = `MIT License
 
-Copyright (c) 2026 Somebody
+Copyright (c) 2026 The Authors
 
 Permission is hereby granted, free of charge, to any person obtaining a copy
 of this software and associated documentation files (the "Software"), to deal
@@ -34,7 +34,7 @@ OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 `
 
-// forbidden is the part of a licence that this project could not keep to.
+// forbidden is a part of a licence that is not allowed.
 const forbidden = `GNU AFFERO GENERAL PUBLIC LICENSE
 This program is free software: you can redistribute it and/or modify it under the terms of the GNU Affero General Public
 License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later version.`
@@ -46,13 +46,13 @@ func TestCheck_AcceptsOnlyAllowedLicenses(t *testing.T) {
 	}{
 		"allowed":         {[]file{{name: "LICENSE", text: []byte(mit)}}, ""},
 		"with a notice":   {[]file{{name: "LICENSE", text: []byte(mit)}, {name: "NOTICE", text: []byte("made by us")}}, ""},
-		"none":            {nil, unknown},
+		"no file":         {nil, unknown},
 		"a notice alone":  {[]file{{name: "NOTICE", text: []byte(mit)}}, unknown},
-		"nobody knows it": {[]file{{name: "LICENSE", text: []byte("you may look at it")}}, unknown},
+		"unknown licence": {[]file{{name: "LICENSE", text: []byte("you may look at it")}}, unknown},
 		"forbidden":       {[]file{{name: "COPYING", text: []byte(forbidden)}}, "AGPL"},
-		"two of which one is forbidden": {[]file{
+		"allowed and forbidden": {[]file{
 			{name: "LICENSE", text: []byte(mit)}, {name: "LICENSE.agpl", text: []byte(forbidden)}}, "AGPL"},
-		"more text beside it": {[]file{{name: "LICENSE", text: []byte(mit + strings.Repeat("except on Sundays, and not for bakers. ", 100))}}, unknown},
+		"additional text": {[]file{{name: "LICENSE", text: []byte(mit + strings.Repeat("except on Sundays, and not for bakers. ", 100))}}, unknown},
 	} {
 		err := module{Path: "example.com/x", files: tc.files}.check()
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
@@ -78,8 +78,7 @@ func TestLicenseFiles_FindsLicenseAndNoticeFiles(t *testing.T) {
 	}
 }
 
-// TestRun_WritesNoticeOfLinkedModules looks at the test's own program, which has a module of this
-// kind in it.
+// TestRun_WritesNoticeOfLinkedModules checks the test binary, into which one module is linked.
 func TestRun_WritesNoticeOfLinkedModules(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {
@@ -98,6 +97,6 @@ func TestRun_WritesNoticeOfLinkedModules(t *testing.T) {
 		t.Errorf("got %q", out.String())
 	}
 	if err := run(t.Context(), []string{filepath.Join(t.TempDir(), "missing")}, &out); err == nil {
-		t.Error("no program was looked at")
+		t.Error("run succeeded without a program")
 	}
 }

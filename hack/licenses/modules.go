@@ -15,27 +15,26 @@ import (
 	"strings"
 )
 
-// module is a module that is linked, as the go command describes it, with its licence files.
+// module is a linked module as printed by the go command, with its licence files.
 type module struct {
 	Path, Version, Dir string
 	files              []file
 }
 
-// file is a file with a licence, or with notices that go with one.
+// file is a file with a licence or notices.
 type file struct {
 	name string
 	text []byte
 }
 
-// licenseFile and noticeFile are what files with licences and notices are called.
+// licenseFile and noticeFile match the names of files with licences and notices.
 var (
 	licenseFile = regexp.MustCompile(`^(?i)(licen[cs]e|copying|copyright|unlicense)([.-].*)?$`)
 	noticeFile  = regexp.MustCompile(`^(?i)notice(\..*)?$`)
 )
 
-// linked returns the modules that a program is linked from, Go first. The
-// program's own module, and what replaces one from a folder, are not third
-// parties.
+// linked returns the modules that are linked into a program, Go first, without the main module and
+// modules that are replaced by a folder.
 func linked(ctx context.Context, program string) ([]module, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -84,7 +83,7 @@ func output(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// licenseFiles returns the licences and notices at the top of a module.
+// licenseFiles returns the licences and notices in the root folder of a module.
 func licenseFiles(dir string) ([]file, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -92,8 +91,8 @@ func licenseFiles(dir string) ([]file, error) {
 	}
 	var files []file
 	for _, entry := range entries {
-		wanted := licenseFile.MatchString(entry.Name()) || noticeFile.MatchString(entry.Name())
-		if !wanted || !entry.Type().IsRegular() || strings.HasSuffix(entry.Name(), ".go") {
+		matches := licenseFile.MatchString(entry.Name()) || noticeFile.MatchString(entry.Name())
+		if !matches || !entry.Type().IsRegular() || strings.HasSuffix(entry.Name(), ".go") {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Proves that the rules of .golangci.yml can fail: rules.sh GOLANGCI-LINT, in the root of the repository, plants files in an
-# otherwise empty copy of this module. Each must break its rule, or none.
+# Proves that the rules of .golangci.yml can fail: rules.sh GOLANGCI-LINT, run in the root of the repository, plants files in an
+# otherwise empty copy of this module. Each file must violate its rule, or none.
 set -euo pipefail
 linter=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 copy=$(mktemp -d)
@@ -9,7 +9,7 @@ mkdir "$copy/api"
 cp .golangci.yml go.mod go.sum "$copy"
 cp api/go.mod api/go.sum "$copy/api"
 
-# file | linter and a part of its message, or nothing | imports | statement, or how often it stands there and the statement
+# file | linter and a part of its message, or nothing | imports | statement, after its number of repetitions if not 1
 cat >"$copy/rows" <<'ROWS'
 internal/scan/now.go|forbidigo pure:|time|_ = time.Now()
 internal/selection/since.go|forbidigo pure:|time|_ = time.Since(time.Time{})
@@ -29,14 +29,14 @@ internal/image/manifest.go|depguard v1/types|github.com/google/go-containerregis
 internal/image/fine.go||github.com/google/go-containerregistry/pkg/name|_ = name.WeakValidation
 internal/controller/remote.go|depguard v1/remote|github.com/google/go-containerregistry/pkg/v1/remote|_ = remote.List
 internal/registry/fine.go||github.com/google/go-containerregistry/pkg/v1/remote|_ = remote.List
-internal/registry/auth/up.go|depguard not the other way round|github.com/fluxcd/image-reflector-controller/internal/registry|registry.Fine()
-internal/registry/ratelimit/up.go|depguard knows no authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
+internal/registry/auth/up.go|depguard not the reverse|github.com/fluxcd/image-reflector-controller/internal/registry|registry.Fine()
+internal/registry/ratelimit/up.go|depguard does not depend on authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/admission/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/controller/imagepolicy/up.go|depguard only main imports|github.com/fluxcd/image-reflector-controller/internal/controller|controller.Fine()
 internal/reconcile/up.go|depguard only internal/controller imports|github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy|imagepolicy.Up()
-internal/store/up.go|depguard writes what reconcilers return|github.com/fluxcd/image-reflector-controller/internal/conditions|conditions.Fine()
+internal/store/up.go|depguard only reconcilers import|github.com/fluxcd/image-reflector-controller/internal/conditions|conditions.Fine()
 internal/store/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/explain/source/store.go|depguard store|github.com/fluxcd/image-reflector-controller/internal/store|store.Client()
 internal/controller/explain.go|depguard explain|github.com/fluxcd/image-reflector-controller/internal/explain|explain.Now()
@@ -72,7 +72,7 @@ awk -F'|' -v root="$copy" '{
 	print "}" >file; close(file)
 }' "$copy/rows"
 
-# Exit code 1 stands for findings.
+# Exit code 1 means findings.
 (cd "$copy" && GOLANGCI_LINT_CACHE="$copy/cache" "$linter" run --show-stats=false --output.text.path=stdout \
 	--output.text.colors=false --output.text.print-issued-lines=false ./...) >"$copy/report" || [[ $? == 1 ]]
 failed=0
@@ -83,7 +83,7 @@ while IFS='|' read -r file rule _; do
 	else
 		grep -F -- "${rule#* }" <<<"$found" | grep -q "(${rule%% *})$" && continue
 	fi
-	printf '%s breaks %s, and golangci-lint reports: %s\n' "$file" "${rule:-no rule}" "${found:-nothing}" >&2
+	printf '%s violates %s, and golangci-lint reports: %s\n' "$file" "${rule:-no rule}" "${found:-nothing}" >&2
 	failed=1
 done <"$copy/rows"
 if [[ $failed == 0 ]]; then echo "the rules of .golangci.yml hold for $(wc -l <"$copy/rows") planted files"; fi

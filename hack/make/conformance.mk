@@ -1,13 +1,13 @@
-# The CLIs that users run beside the controller: flux, and those that sign images and attach to them.
+# CLIs that users run with the controller: flux, and those that sign images and attach artifacts to them.
 
 ##@ Test more
 
-# In the versions that speak v1 and v1beta2. Each folder in hack/tools is a module that pins one.
+# The versions for v1 and v1beta2. Each folder in hack/tools is a module that pins one.
 FLUX         := $(BIN)/flux
 FLUX_V1BETA2 := $(BIN)/flux-v1beta2
 
-# As a module the CLI lacks the manifests that its releases bring along for "flux install", without which it does not
-# compile: it is built from a copy with an empty one.
+# The module of the CLI does not contain the manifests of "flux install", without which it does not compile: it is built from a
+# copy with an empty one.
 $(FLUX) $(FLUX_V1BETA2): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= module=github.com/fluxcd/flux2/v2 copy=$@.source && \

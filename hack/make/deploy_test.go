@@ -30,10 +30,10 @@ const (
 	image      = "localhost:5000/reflector:test"
 )
 
-// object names an object of the cluster.
+// object identifies an object in the cluster.
 type object struct{ apiVersion, kind, namespace, name string }
 
-// deployed is what make deploy makes, without the CRDs.
+// deployed are the objects that make deploy creates, without the CRDs.
 var deployed = []object{
 	{"v1", "Namespace", "", system},
 	{"v1", "ServiceAccount", system, controller},
@@ -53,8 +53,8 @@ var definitions = []object{
 	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "imagerepositories.image.toolkit.fluxcd.io"},
 }
 
-// live returns the objects that are in the cluster and not being deleted, with their resource versions: no controller of
-// this control plane ends a namespace.
+// live returns the objects in the cluster with their resource versions, without those that are
+// being deleted: this control plane has no controller that finalizes a namespace.
 func live(t *testing.T, objects []object) map[object]string {
 	t.Helper()
 	found := map[object]string{}
@@ -79,10 +79,10 @@ func (o object) empty() *unstructured.Unstructured {
 	return obj
 }
 
-// TestDeploy_InstallsAndRemoves runs the targets in the order in which a user does.
+// TestDeploy_InstallsAndRemoves runs the targets in the order of a user.
 func TestDeploy_InstallsAndRemoves(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(mustMake(t, "install", "deploy", "IMG="+image)).NotTo(ContainSubstring("Warning"), "the API server warns: is the Pod Security level exceeded?")
+	g.Expect(mustMake(t, "install", "deploy", "IMG="+image)).NotTo(ContainSubstring("Warning"), "warning of the API server: the Pod Security level may be violated")
 	all := slices.Concat(definitions, deployed)
 	first := live(t, all)
 	g.Expect(slices.Collect(maps.Keys(first))).To(ConsistOf(all))
@@ -95,14 +95,14 @@ func TestDeploy_InstallsAndRemoves(t *testing.T) {
 
 	setImage(t, "localhost:5000/other:test")
 	mustMake(t, "deploy", "IMG="+image)
-	g.Expect(deployment(t).Spec.Template.Spec.Containers[0].Image).To(Equal(image), "what others changed is taken back")
+	g.Expect(deployment(t).Spec.Template.Spec.Containers[0].Image).To(Equal(image), "changes of other field managers are reverted")
 
 	mustMake(t, "undeploy")
 	g.Expect(live(t, deployed)).To(BeEmpty())
-	g.Expect(live(t, definitions)).To(HaveLen(len(definitions)), "or what users made would be lost")
+	g.Expect(live(t, definitions)).To(HaveLen(len(definitions)), "the objects of users are kept")
 	mustMake(t, "uninstall")
 	g.Expect(live(t, definitions)).To(BeEmpty())
-	mustMake(t, "undeploy", "uninstall") // of what is not there
+	mustMake(t, "undeploy", "uninstall") // nothing is left to remove
 }
 
 func deployment(t *testing.T) *appsv1.Deployment {
@@ -120,7 +120,7 @@ func setImage(t *testing.T, image string) {
 	NewWithT(t).Expect(cluster.Update(t.Context(), changed, client.FieldOwner("another"))).To(Succeed())
 }
 
-// checkDeployment checks what others rely on.
+// checkDeployment checks names and ports that patches and monitoring depend on.
 func checkDeployment(t *testing.T) {
 	g := NewWithT(t)
 	spec := deployment(t).Spec
@@ -128,15 +128,15 @@ func checkDeployment(t *testing.T) {
 	g.Expect(manager.Name).To(Equal("manager"))
 	g.Expect(manager.Image).To(Equal(image))
 	g.Expect(manager.Ports).To(HaveExactElements(HaveField("Name", "http-prom"), HaveField("Name", "healthz")))
-	g.Expect(spec.Selector.MatchLabels).To(Equal(map[string]string{"app": controller}), "that of a Flux installation, as it can't be changed")
+	g.Expect(spec.Selector.MatchLabels).To(Equal(map[string]string{"app": controller}), "the same as in a Flux installation, because it is immutable")
 }
 
-// checkController runs the controller with the arguments of the Deployment and as its ServiceAccount, so with the
-// permissions that config/rbac binds to that and no others.
+// checkController runs the controller with the arguments of the Deployment and as its
+// ServiceAccount, so that it has only the permissions from config/rbac.
 func checkController(t *testing.T) {
 	g := NewWithT(t)
 	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
-		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // of a container
+		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // only valid in a container
 	})
 	process := &testenv.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: kubeconfig(t, asAccount),
 		Args: args, Env: []string{"RUNTIME_NAMESPACE=" + system}}
@@ -160,7 +160,7 @@ func checkController(t *testing.T) {
 	g.Expect(cluster.Get(t.Context(), lease, &coordinationv1.Lease{})).To(Succeed(), "a leader is elected")
 }
 
-// asAccount acts as the ServiceAccount of the controller.
+// asAccount impersonates the ServiceAccount of the controller.
 func asAccount(config *clientcmdapi.Config) {
 	for _, user := range config.AuthInfos {
 		user.Impersonate = "system:serviceaccount:" + system + ":" + controller
@@ -168,14 +168,14 @@ func asAccount(config *clientcmdapi.Config) {
 	}
 }
 
-// unreachable names an address at which nothing listens.
+// unreachable sets an address on which no server listens.
 func unreachable(config *clientcmdapi.Config) {
 	for _, c := range config.Clusters {
 		c.Server = "https://127.0.0.1:1"
 	}
 }
 
-// kubeconfig returns the path of a copy of the control plane's kubeconfig, with a change.
+// kubeconfig writes a changed copy of the control plane's kubeconfig, and returns its path.
 func kubeconfig(t *testing.T, change func(*clientcmdapi.Config)) string {
 	t.Helper()
 	g := NewWithT(t)
@@ -187,25 +187,25 @@ func kubeconfig(t *testing.T, change func(*clientcmdapi.Config)) string {
 	return path
 }
 
-// TestDeploy_WaitsForCRDDeletion has a finalizer hold a CRD, which takes no changes then.
+// TestDeploy_WaitsForCRDDeletion blocks the deletion of a CRD by a finalizer.
 func TestDeploy_WaitsForCRDDeletion(t *testing.T) {
 	g := NewWithT(t)
 	mustMake(t, "install")
-	held := definitions[0].empty()
+	deleting := definitions[0].empty()
 	finalizers := func(value string) {
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":`+value+`}}`))
-		g.Expect(cluster.Patch(t.Context(), held, patch)).To(Succeed())
+		g.Expect(cluster.Patch(t.Context(), deleting, patch)).To(Succeed())
 	}
-	finalizers(`["example.com/held"]`)
+	finalizers(`["example.com/test"]`)
 	for _, target := range []string{"uninstall", "install"} {
 		out, err := runMake(t, target, "TIMEOUT=1s")
 		g.Expect(err).To(HaveOccurred())
-		g.Expect(out).To(ContainSubstring("timed out waiting for the condition on customresourcedefinitions/"+held.GetName()), "make %s", target)
+		g.Expect(out).To(ContainSubstring("timed out waiting for the condition on customresourcedefinitions/"+deleting.GetName()), "make %s", target)
 	}
 
 	finalizers("null")
 	g.Eventually(func() bool {
-		return apierrors.IsNotFound(cluster.Get(t.Context(), client.ObjectKeyFromObject(held), held))
+		return apierrors.IsNotFound(cluster.Get(t.Context(), client.ObjectKeyFromObject(deleting), deleting))
 	}, time.Minute).Should(BeTrue())
 	mustMake(t, "install")
 	g.Expect(live(t, definitions)).To(HaveLen(len(definitions)))
@@ -218,15 +218,15 @@ func TestDeploy_ReportsConfigurationErrors(t *testing.T) {
 		args         []string
 	}{
 		"no kubeconfig": {
-			reason: "kubectl would speak of a connection to localhost that was refused", want: "no cluster is configured",
+			reason: "kubectl would report a refused connection to localhost", want: "no cluster is configured",
 			args: []string{"install", "KUBECONFIG=" + filepath.Join(t.TempDir(), "missing")},
 		},
-		"image without a tag":          {reason: "it would silently get the tag of the default", want: "which has no tag", args: []string{"deploy", "IMG=localhost:5000/reflector"}},
-		"cluster that does not answer": {reason: "kubectl's own words name the address", want: "127.0.0.1:1", args: []string{"install", "KUBECONFIG=" + kubeconfig(t, unreachable)}},
+		"image without a tag": {reason: "it would silently use the default tag", want: "which has no tag", args: []string{"deploy", "IMG=localhost:5000/reflector"}},
+		"unreachable cluster": {reason: "the error of kubectl has the address", want: "127.0.0.1:1", args: []string{"install", "KUBECONFIG=" + kubeconfig(t, unreachable)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if out, err := runMake(t, tc.args...); err == nil || !strings.Contains(out, tc.want) {
-				t.Errorf("make ended with %v, want an error with %q: %s", err, tc.want, tc.reason)
+				t.Errorf("make returned %v, want an error with %q: %s", err, tc.want, tc.reason)
 			}
 		})
 	}

@@ -1,16 +1,16 @@
-# Fuzzing goes on from the seeds, which make test runs, for as long as it is told.
+# Fuzzing beyond the seeds, which make test runs.
 
 ##@ Test
 
-# How long each target is fuzzed, or with how many inputs (1000x), and which packages are.
+# Duration or number of inputs (1000x) for each target, and the packages.
 FUZZTIME ?= 10s
 FUZZ_PACKAGES ?= $(shell grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n 1 dirname | sort -u)
 
-# By default an input is made smaller for up to a minute each time it reaches new code, which would be all of a short run.
-# All targets are fuzzed, also after one that failed. What it failed on is in its package's testdata/fuzz then, to be
-# committed with the fix.
+# -fuzzminimizetime: by default, each input that reaches new code is minimized for up to a minute, which would take all of a
+# short run. A failed target does not stop the others. Its input is written to testdata/fuzz of the package: commit it with the
+# fix.
 .PHONY: fuzz
-fuzz: ## Fuzz every target for a while. FUZZTIME=10s says how long each, or 1000x with how many inputs, FUZZ_PACKAGES which.
+fuzz: ## Fuzz every target for FUZZTIME=10s, or with 1000x inputs. FUZZ_PACKAGES limits the packages.
 	@failed=; count=0; \
 	for package in $(FUZZ_PACKAGES); do \
 		targets=$$(go test -list '^Fuzz' ./$$package) || { failed="$$failed $$package"; echo "$$targets"; continue; }; \
@@ -23,6 +23,6 @@ fuzz: ## Fuzz every target for a while. FUZZTIME=10s says how long each, or 1000
 			echo "$$line"; \
 		done; \
 	done; \
-	if [ -n "$$failed" ]; then echo "fuzzing found something in:$$failed" >&2; exit 1; fi; \
-	if [ $$count = 0 ]; then echo "there is nothing to fuzz" >&2; exit 1; fi; \
-	echo "$$count targets were fuzzed for $(FUZZTIME) each, and all held"
+	if [ -n "$$failed" ]; then echo "fuzzing failed for:$$failed" >&2; exit 1; fi; \
+	if [ $$count = 0 ]; then echo "there are no fuzz targets" >&2; exit 1; fi; \
+	echo "$$count targets were fuzzed for $(FUZZTIME) each, and all passed"

@@ -1,8 +1,8 @@
-# The image of the controller, without a daemon.
+# The image of the controller, built without a daemon.
 
 ##@ Image
 
-# Where the image goes, with a registry and a tag. Without it, the image is written to a folder.
+# The reference to push to, with a registry and a tag. If empty, the image is written to a folder.
 IMAGE ?=
 
 ARCHITECTURES ?= amd64 arm64
@@ -10,7 +10,7 @@ ARCHITECTURES ?= amd64 arm64
 IMAGE_BUILD  := build/image
 IMAGE_LAYOUT := $(IMAGE_BUILD)/oci
 
-# The time of the commit, and not of the build: the same commit makes the same image.
+# The time of the commit instead of the build, so that the image is reproducible.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 .PHONY: image

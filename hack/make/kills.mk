@@ -1,4 +1,4 @@
-# What takes minutes, and is not part of make test.
+# Takes minutes, so it is not part of make test.
 
 ##@ Test
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package make_test tests the targets of the Makefile that users run and that no other test runs.
+// Package make_test tests the targets of the Makefile that users run and no other test covers.
 package make_test
 
 import (
@@ -30,7 +30,7 @@ var (
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the targets can't be run:", err)
+		fmt.Fprintln(os.Stderr, "setting up the tests:", err)
 		code = 1
 	}
 	os.Exit(code)
@@ -56,8 +56,8 @@ func run(m *testing.M) (_ int, err error) {
 	return m.Run(), nil
 }
 
-// runMake runs make with arguments against the control plane, and returns what it printed. Settings of a make that runs
-// the tests are kept from it.
+// runMake runs make with arguments against the control plane, and returns its output. It does not
+// inherit the settings of a make that runs the tests.
 func runMake(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", root, "--no-print-directory"}, args...)...)

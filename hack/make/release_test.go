@@ -37,17 +37,17 @@ func TestReleaseNotes_ContainSectionOfVersion(t *testing.T) {
 		fails                 bool
 	}{
 		"newest": {
-			reason: "it ends where the next version begins, and files are linked at this one", version: "VERSION=v1.1.0",
+			reason: "it ends at the next version, and links point to files of this version", version: "VERSION=v1.1.0",
 			want: "### Added\n\n- A thing ([guide](" + files + "v1.1.0/docs/guides/thing.md#how), [spec](https://example.com/spec)).\n",
 		},
 		"oldest in brackets": {
-			reason: "Keep a Changelog has versions in brackets, and without the v", version: "VERSION=v1.0.0",
+			reason: "Keep a Changelog writes versions in brackets and without the v", version: "VERSION=v1.0.0",
 			want: "- The first one, in [config/flux](" + files + "v1.0.0/config/flux).\n",
 		},
-		"absent":    {reason: "the changelog was forgotten", version: "VERSION=v1.2.0", fails: true, want: `no section "## v1.2.0", only Unreleased, v1.1.0, 1.0.0`},
+		"absent":    {reason: "the changelog has no such section", version: "VERSION=v1.2.0", fails: true, want: `no section "## v1.2.0", only Unreleased, v1.1.0, 1.0.0`},
 		"beginning": {reason: "v1.1 is not v1.1.0", version: "VERSION=v1.1", fails: true, want: `no section "## v1.1"`},
-		"empty":     {reason: "a release without changes has no notes", version: "VERSION=Unreleased", fails: true, want: "nothing is said of Unreleased"},
-		"none":      {reason: "the default of VERSION is for builds", version: "VERSION=", fails: true, want: "name the version"},
+		"empty":     {reason: "a release without changes has no notes", version: "VERSION=Unreleased", fails: true, want: "the section of Unreleased is empty"},
+		"none":      {reason: "the default of VERSION applies only to builds", version: "VERSION=", fails: true, want: "name the version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := runMake(t, "release-notes", "CHANGELOG="+file, tc.version)
@@ -61,6 +61,6 @@ func TestReleaseNotes_ContainSectionOfVersion(t *testing.T) {
 func TestReleaseNotes_CoverUnreleasedChanges(t *testing.T) {
 	g := NewWithT(t)
 	got := mustMake(t, "release-notes", "VERSION=Unreleased")
-	g.Expect(got).NotTo(ContainSubstring("\n## "), "these are no notes of one version, with links to its files")
-	g.Expect(got).To(ContainSubstring("](https://github.com/"), "these are no notes of one version, with links to its files")
+	g.Expect(got).NotTo(ContainSubstring("\n## "), "the notes contain one version only")
+	g.Expect(got).To(ContainSubstring("](https://github.com/"), "links to files are absolute")
 }

@@ -1,24 +1,24 @@
-# Running the controller: with everything that it needs around it, or against a cluster that is there already.
+# Running the controller with a control plane and registries, or against an existing cluster.
 
 ##@ Run
 
 QUICKSTART := $(BIN)/quickstart
 CONTROLLER := $(BIN)/image-reflector-controller
 
-# A program is run by exec, and not by go run: a signal to make then reaches it, which ends what it started.
+# exec instead of go run, so that the program receives the signals of make, and stops everything that it started.
 .PHONY: run
-run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine and show it. ONCE=1 ends when the samples have resolved.
+run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine and show it. ONCE=1 exits when the samples have resolved.
 	@assets="$(CONTROLPLANE_ASSETS)" && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) $(if $(filter-out 0 false no,$(ONCE)),-once)
 
 .PHONY: dev
-dev: controlplane $(REGISTRY) build quickstart ## Run everything, and build and start the controller anew whenever its sources or CRDs change.
+dev: controlplane $(REGISTRY) build quickstart ## Run everything, and rebuild and restart the controller whenever its sources or CRDs change.
 	@assets="$(CONTROLPLANE_ASSETS)" && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) -dev
 
-# The move makes it all or nothing: another run may be about to start the program.
+# The rename is atomic: another run never starts a partial binary.
 .PHONY: quickstart
 quickstart:
 	@echo "building quickstart"

@@ -1,8 +1,8 @@
-# What is known of the code of others that the controller is built from.
+# Licences and vulnerabilities of dependencies.
 
 ##@ Security
 
-# Where the licences of all that is linked go, for those who get the controller.
+# The licences of all linked modules, to be distributed with the controller.
 NOTICES := build/THIRD_PARTY_NOTICES.txt
 
 .PHONY: licenses
@@ -10,9 +10,9 @@ licenses: build ## Fail on a linked module whose licence is not allowed, and wri
 	@GOWORK=off go -C hack/licenses run . -notice $(CURDIR)/$(NOTICES) $(BIN)/image-reflector-controller
 
 .PHONY: licenses-test
-licenses-test: ## Test the command that looks at licences.
+licenses-test: ## Test the command that checks licences.
 	GOWORK=off go -C hack/licenses test -count=1 ./...
 
 .PHONY: vulncheck
-vulncheck: $(GOVULNCHECK) ## Fail on known vulnerabilities of the code that is called. Needs https://vuln.go.dev, or GOVULNDB=file:///copy.
+vulncheck: $(GOVULNCHECK) ## Fail on known vulnerabilities in called code. Needs https://vuln.go.dev, or GOVULNDB=file:///copy.
 	@hack/vulncheck/vulncheck.sh $(GOVULNCHECK) ./...

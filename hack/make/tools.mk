@@ -1,5 +1,5 @@
-# Development tools and the control plane, each built from Go modules into $(BIN) the first time it is needed.
-# The root Makefile includes this file, and sets BIN := $(CURDIR)/bin before that.
+# Development tools and the control plane, built from Go modules into $(BIN) when they are first needed.
+# The root Makefile sets BIN := $(CURDIR)/bin and includes this file.
 
 BIN ?= $(CURDIR)/bin
 HACK := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
@@ -18,8 +18,8 @@ REGISTRY       := $(BIN)/registry
 REGISTRY_V2    := $(BIN)/registry-v2
 SETUP_ENVTEST  := $(BIN)/setup-envtest
 
-# The CLIs that sign and attach in make conformance, cosign in two major versions. They take minutes to build: make tools
-# leaves them out.
+# The CLIs with which make conformance signs and attaches, cosign in two major versions. make tools excludes them, because
+# building them takes minutes.
 COSIGN    := $(BIN)/cosign
 COSIGN_V2 := $(BIN)/cosign-v2
 ORAS      := $(BIN)/oras
@@ -27,8 +27,8 @@ ORAS      := $(BIN)/oras
 SIGNERS := $(COSIGN) $(COSIGN_V2) $(ORAS)
 TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
 
-# Tools ask the linker for their version: built here they are not the main module, where they would find it themselves.
-# $$version is set by the recipe. golangci-lint heeds its version only together with a date.
+# Linker flags that set the version of a tool, which it can't read from the build info, because it is not the main module.
+# The recipe sets $$version. golangci-lint uses its version only if a date is set.
 LINK.controller-gen := -X sigs.k8s.io/controller-tools/pkg/version.version=$$version
 LINK.cosign         := -X sigs.k8s.io/release-utils/version.gitVersion=$$version
 LINK.cosign-v2      := $(LINK.cosign)
@@ -39,15 +39,15 @@ LINK.registry       := -X github.com/distribution/distribution/v3/version.versio
 LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version
 LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
-# Every folder of hack/tools is a module that pins one tool, by its tool directive. The move makes it all or nothing.
-# What it says goes to stderr: stdout may be piped, as that of make render.
+# Every folder of hack/tools is a module that pins one tool by its tool directive. The rename is atomic.
+# Messages go to stderr, because stdout may be piped, as with make render.
 $(TOOLS) $(SIGNERS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
 	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
 	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
 
-# As people name them: make bin/registry.
+# Relative names: make bin/registry.
 TOOL_NAMES := $(patsubst $(BIN)/%,bin/%,$(TOOLS) $(SIGNERS))
 .PHONY: $(TOOL_NAMES)
 $(TOOL_NAMES): bin/%: $(BIN)/%
@@ -59,14 +59,14 @@ tools: $(TOOLS) ## Build every development tool into bin/.
 
 CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplane run .
 
-# For recipes of targets that depend on controlplane, as the shell asks for it only when the recipe runs:
+# For recipes of targets that depend on controlplane: it is evaluated when the recipe runs.
 #   test: controlplane
 #   	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" go test ./...
-# The variable is not exported for all: in the environment it would win over what is built, also when a pin changes.
+# It is not exported: in the environment it would take precedence over the build, also after a change of a pin.
 CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
 
 .PHONY: controlplane
-controlplane: ## Build etcd, kube-apiserver and kubectl, once. KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1 spare that.
+controlplane: ## Build etcd, kube-apiserver and kubectl once, except with KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1.
 	@$(CONTROLPLANE) build -bin $(BIN)
 
 .PHONY: controlplane-test
@@ -74,9 +74,9 @@ controlplane-test: ## Test the command that builds the control plane.
 	CGO_ENABLED=0 GOWORK=off go -C $(HACK)/controlplane test ./...
 
 .PHONY: controlplane-replaces
-controlplane-replaces: ## Write the replace lists that k8s.io/kubernetes needs.
+controlplane-replaces: ## Update the replace lists that k8s.io/kubernetes needs.
 	@$(HACK)/controlplane/replaces.sh
 
 .PHONY: controlplane-check
-controlplane-check: ## Fail where these lists do not fit the pinned version.
+controlplane-check: ## Fail if these lists do not match the pinned version.
 	@$(HACK)/controlplane/replaces.sh -check

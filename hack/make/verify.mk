@@ -1,4 +1,4 @@
-# What CI wants besides tests.
+# Checks in CI besides the tests.
 
 ##@ Check
 
@@ -6,16 +6,18 @@
 CODE_MODULES := . api hack/controlplane hack/licenses hack/monitoring
 ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | sed 's|^go.mod$$|./go.mod|'))
 
-# One cache per checkout: what it holds of another one's files is reported with paths that no rule matches.
+# One cache per checkout: cached findings of another one have paths that the rules don't match.
 LINT := GOWORK=off GOLANGCI_LINT_CACHE=$(BIN)/golangci-lint-cache $(GOLANGCI_LINT)
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Lint every module, and check that the rules of the architecture can fail.
+lint: $(GOLANGCI_LINT) ## Lint every module and the words of comments and documentation, and prove that these rules can fail.
 	@failed=; for module in $(CODE_MODULES); do \
 		echo "linting $$module"; (cd $$module && $(LINT) run ./...) || failed="$$failed $$module"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
 	hack/lint/rules.sh $(GOLANGCI_LINT)
+	hack/lint/words.sh --self-test
+	hack/lint/words.sh
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the code, and sort its imports.
@@ -26,12 +28,12 @@ api-docs: $(CRD_REF_DOCS) ## Generate the API reference from the comments in the
 	@mkdir -p docs/api/v1
 	cd api && $(CRD_REF_DOCS) --source-path=. --config=../hack/api-docs/config.yaml --renderer=markdown \
 		--output-path=../docs/api/v1/image-reflector.md --log-level=WARN
-	@# crd-ref-docs prints the CEL rules of items, and none of any other field: leave them out, too.
+	@# crd-ref-docs prints the CEL rules of items only: remove them, as it prints none of other fields.
 	@sed -E 's/items:XValidation: [^|]*<nil>\\\} <br \/>//' docs/api/v1/image-reflector.md > docs/api/v1/image-reflector.md.unfinished && \
 		mv docs/api/v1/image-reflector.md.unfinished docs/api/v1/image-reflector.md
 
 .PHONY: docs
-docs: ## Generate the tables of flags, of metrics, and of registries by asking their imitations.
+docs: ## Generate the tables of flags, of metrics and, from the fake registries, of registries.
 	go test -count=1 -run '^TestDocs' . -update
 	go test -count=1 ./internal/registry/matrix -update
 
@@ -39,9 +41,9 @@ docs: ## Generate the tables of flags, of metrics, and of registries by asking t
 tidy: ## Tidy go.mod and go.sum of every module.
 	@for module in $(ALL_MODULES); do echo "tidying $$module"; (cd $$module && GOWORK=off go mod tidy); done
 
-# LINTED=1 is for those who have linted already, as CI has in a step of its own.
+# LINTED=1 skips lint, which CI runs in another step.
 .PHONY: verify
-verify: ## Lint, regenerate everything, and fail where that or anything else leaves the tree dirty.
+verify: ## Lint, regenerate everything, and fail if the tree is dirty.
 	@$(MAKE) --no-print-directory --keep-going $(if $(LINTED),,lint) verify-format verify-modules verify-workflow controlplane-check verify-generated
 
 .PHONY: verify-format
@@ -56,7 +58,7 @@ verify-modules:
 	done; \
 	if [ -n "$$failed" ]; then echo "not tidy, run make tidy:$$failed" >&2; exit 1; fi
 
-# What GitHub runs is what .ci/run does.
+# GitHub runs the same steps as .ci/run.
 .PHONY: verify-workflow
 verify-workflow:
 	@diff <(sed -n 's/^step [a-z]* //p' .ci/run) <(sed -n 's/^ *- \(make .*\)$$/\1/p' .github/workflows/ci.yaml) || \
@@ -66,6 +68,6 @@ verify-workflow:
 verify-generated: generate api-docs docs
 	@changed=$$(git status --porcelain); \
 	if [ -n "$$changed" ]; then \
-		printf 'The tree is dirty. Commit these files: what is generated among them was out of date.\n%s\n' "$$changed" >&2; \
+		printf 'The tree is dirty. Commit these files: generated files among them were out of date.\n%s\n' "$$changed" >&2; \
 		git --no-pager diff --stat >&2; exit 1; \
 	fi

@@ -21,8 +21,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// story is a test of alerts, written as promtool's are.
-type story struct {
+// alertTest is a test of alerts in the format of promtool.
+type alertTest struct {
 	Name   string         `yaml:"name"`
 	Step   model.Duration `yaml:"interval"`
 	Series []struct {
@@ -32,7 +32,7 @@ type story struct {
 	Checks []check `yaml:"alert_rule_test"`
 }
 
-// check says which alerts of a rule fire at a time.
+// check lists the alerts of a rule that fire at a time.
 type check struct {
 	Time  model.Duration `yaml:"eval_time"`
 	Alert string         `yaml:"alertname"`
@@ -53,11 +53,11 @@ func (f firing) String() string {
 	return b.String() + f.Annotations["summary"]
 }
 
-// TestAlerts_FireAndStaySilent evaluates the alerts over series of samples. Every alert must fire in
-// one of the tests, and be silent in one.
+// TestAlerts_FireAndStaySilent evaluates the alerts over series of samples. Each alert must fire in
+// one check and be silent in another.
 func TestAlerts_FireAndStaySilent(t *testing.T) {
 	var file struct {
-		Tests []story `yaml:"tests"`
+		Tests []alertTest `yaml:"tests"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(read(t, "testdata/alerts.yaml")))
 	decoder.KnownFields(true)
@@ -76,9 +76,9 @@ func TestAlerts_FireAndStaySilent(t *testing.T) {
 				if !known {
 					t.Fatalf("there is no alert %s", c.Alert)
 				}
-				got, want := told(firingAt(t, samples, rule, test.Step, c.Time)), told(c.Want)
+				got, want := texts(firingAt(t, samples, rule, test.Step, c.Time)), texts(c.Want)
 				if !slices.Equal(got, want) {
-					t.Errorf("%s fires at %s\nfor  %q\nwant %q", c.Alert, c.Time, got, want)
+					t.Errorf("%s at %s\ngot  %q\nwant %q", c.Alert, c.Time, got, want)
 				}
 				fired[c.Alert] = fired[c.Alert] || len(got) > 0
 				silent[c.Alert] = silent[c.Alert] || len(got) == 0
@@ -87,26 +87,26 @@ func TestAlerts_FireAndStaySilent(t *testing.T) {
 	}
 	for name := range rules {
 		if !fired[name] || !silent[name] {
-			t.Errorf("%s is not tested both to fire and to be silent", name)
+			t.Errorf("the tests of %s must have a check in which it fires, and one in which it is silent", name)
 		}
 	}
 }
 
-func told(alerts []firing) []string {
-	var texts []string
+func texts(alerts []firing) []string {
+	var all []string
 	for _, alert := range alerts {
-		texts = append(texts, alert.String())
+		all = append(all, alert.String())
 	}
-	slices.Sort(texts)
-	return texts
+	slices.Sort(all)
+	return all
 }
 
-// load returns the samples of the test, which begin at the time 0.
-func (s story) load(t *testing.T) storage.Queryable {
+// load returns the samples of the test, starting at time 0.
+func (a alertTest) load(t *testing.T) storage.Queryable {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "load %s\n", s.Step)
-	for _, series := range s.Series {
+	fmt.Fprintf(&b, "load %s\n", a.Step)
+	for _, series := range a.Series {
 		fmt.Fprintf(&b, "  %s %s\n", series.Series, series.Values)
 	}
 	loaded := promqltest.LoadedStorage(t, b.String())
@@ -114,9 +114,8 @@ func (s story) load(t *testing.T) storage.Queryable {
 	return loaded
 }
 
-// firingAt evaluates a rule at each step until a time, and returns the alerts
-// that fire then: those whose expression held at every step for as long as the
-// rule says.
+// firingAt evaluates a rule at each step until a time, and returns the alerts that fire at that
+// time: those whose expression was true at every step during rule.For.
 func firingAt(t *testing.T, samples storage.Queryable, rule rulefmt.Rule, step, until model.Duration) []firing {
 	t.Helper()
 	engine := promqltest.NewTestEngine(t, false, 0, 10_000)
@@ -132,17 +131,17 @@ func firingAt(t *testing.T, samples storage.Queryable, rule rulefmt.Rule, step, 
 		if results, err = query.Exec(t.Context()).Vector(); err != nil {
 			t.Fatalf("%s: %v", rule.Alert, err)
 		}
-		results = slices.Clone(results) // what follows Close is not the query's
+		results = slices.Clone(results) // Close reuses the original
 		query.Close()
-		held := map[string]time.Time{}
+		active := map[string]time.Time{}
 		for _, result := range results {
 			key := result.Metric.String()
-			held[key] = now
-			if begun, found := since[key]; found {
-				held[key] = begun
+			active[key] = now
+			if start, found := since[key]; found {
+				active[key] = start
 			}
 		}
-		since = held
+		since = active
 	}
 	var found []firing
 	for _, result := range results {
@@ -153,7 +152,7 @@ func firingAt(t *testing.T, samples storage.Queryable, rule rulefmt.Rule, step, 
 	return found
 }
 
-// fire returns the alert that a result becomes.
+// fire returns the alert of a result, with expanded annotations.
 func fire(t *testing.T, rule rulefmt.Rule, result promql.Sample, now time.Time) firing {
 	t.Helper()
 	labels := result.Metric.Map()
@@ -174,5 +173,5 @@ func fire(t *testing.T, rule rulefmt.Rule, result promql.Sample, now time.Time) 
 }
 
 func noQueries(context.Context, string, time.Time) (promql.Vector, error) {
-	return nil, fmt.Errorf("annotations ask nothing more")
+	return nil, fmt.Errorf("annotations must not query")
 }

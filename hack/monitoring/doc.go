@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package monitoring tests config/monitoring with Prometheus' own packages: the
-// alerts and the dashboard parse, name metrics that the controller has, and the
-// alerts fire when they should. It is a module of its own so that these packages
-// have no say in the versions of the controller's.
+// Package monitoring tests config/monitoring with the packages of Prometheus: alerts and dashboard
+// are valid and use existing metrics, and the alerts fire as expected. It is a separate module, so
+// that the requirements of Prometheus don't determine versions of the controller's dependencies.
 package monitoring

@@ -16,7 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// folder holds what is tested.
+// folder contains the tested files.
 const folder = "../../config/monitoring/"
 
 func read(t *testing.T, file string) []byte {
@@ -30,8 +30,8 @@ func read(t *testing.T, file string) []byte {
 
 func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }
 
-// alerts returns the alerts, which are checked as Prometheus does when it reads
-// them. The spec of a PrometheusRule is a file of rules.
+// alerts parses and validates the alerts as Prometheus does: the spec of a PrometheusRule has the
+// format of a rule file.
 func alerts(t *testing.T) []rulefmt.Rule {
 	t.Helper()
 	var object struct {
@@ -61,7 +61,7 @@ func alerts(t *testing.T) []rulefmt.Rule {
 	return rules
 }
 
-// dashboard is what is tested of a dashboard of Grafana.
+// dashboard contains the tested fields of a Grafana dashboard.
 type dashboard struct {
 	UID        string  `json:"uid"`
 	Panels     []panel `json:"panels"`
@@ -85,16 +85,16 @@ type panel struct {
 
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
-	var found dashboard
-	if err := json.NewDecoder(bytes.NewReader(read(t, folder+"dashboard.json"))).Decode(&found); err != nil {
+	var d dashboard
+	if err := json.NewDecoder(bytes.NewReader(read(t, folder+"dashboard.json"))).Decode(&d); err != nil {
 		t.Fatal(err)
 	}
-	return found
+	return d
 }
 
-// filled returns a query of the dashboard with its variables filled in, as
-// Grafana does with all values chosen.
-func (d dashboard) filled(query string) string {
+// expand replaces the variables in a query of the dashboard, as Grafana does if all values are
+// selected.
+func (d dashboard) expand(query string) string {
 	query = strings.ReplaceAll(query, "$__rate_interval", "2m")
 	for _, variable := range d.Templating.List {
 		query = strings.ReplaceAll(query, "$"+variable.Name, ".*")

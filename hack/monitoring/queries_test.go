@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// foreign are the metrics of the libraries that the controller is made of.
-var foreign = map[string]bool{
+// libraryMetrics are metrics of libraries that the controller uses.
+var libraryMetrics = map[string]bool{
 	"controller_runtime_reconcile_total": true,
 	"go_memstats_heap_inuse_bytes":       true,
 	"process_cpu_seconds_total":          true,
@@ -25,45 +25,45 @@ var foreign = map[string]bool{
 }
 
 var (
-	// metricInCode is how the name of a metric stands in the code.
+	// metricInCode matches the name of a metric in the code.
 	metricInCode = regexp.MustCompile(`"((?:gotk|image)_[a-z_]+[a-z])"`)
-	// derived is what Prometheus adds to the name of a histogram.
-	derived = regexp.MustCompile(`_(bucket|sum|count)$`)
-	// valuesOf is how a variable of the dashboard names a metric and a label of it.
-	valuesOf = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
+	// histogramSuffix matches the suffixes of series of a histogram.
+	histogramSuffix = regexp.MustCompile(`_(bucket|sum|count)$`)
+	// labelValues matches the definition of a dashboard variable, with a metric and its label.
+	labelValues = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
 )
 
-// TestQueries_ParseAndNameExistingMetrics parses every query of the alerts and the dashboard, and looks for
-// the metrics that they name.
+// TestQueries_ParseAndNameExistingMetrics parses every query of the alerts and the dashboard, and
+// checks that its metrics exist.
 func TestQueries_ParseAndNameExistingMetrics(t *testing.T) {
-	exist := metricsInCode(t)
+	metrics := metricsInCode(t)
 	for _, rule := range alerts(t) {
-		checkQuery(t, exist, rule.Alert, rule.Expr)
+		checkQuery(t, metrics, rule.Alert, rule.Expr)
 	}
-	shown := readDashboard(t)
-	for _, panel := range shown.Panels {
+	board := readDashboard(t)
+	for _, panel := range board.Panels {
 		if panel.Type != "row" && len(panel.Targets) == 0 {
-			t.Errorf("the panel %q shows nothing", panel.Title)
+			t.Errorf("the panel %q has no query", panel.Title)
 		}
 		for _, target := range panel.Targets {
-			checkQuery(t, exist, panel.Title, shown.filled(target.Expr))
+			checkQuery(t, metrics, panel.Title, board.expand(target.Expr))
 		}
 	}
-	for _, variable := range shown.Templating.List {
-		m := valuesOf.FindStringSubmatch(variable.Definition)
-		if variable.Definition == "" { // is no query
+	for _, variable := range board.Templating.List {
+		m := labelValues.FindStringSubmatch(variable.Definition)
+		if variable.Definition == "" { // not a query
 			continue
 		}
-		if m == nil || !exist[m[1]] {
-			t.Errorf("the variable %s asks for %s, of which there is no metric", variable.Name, variable.Definition)
+		if m == nil || !metrics[m[1]] {
+			t.Errorf("the variable %s queries %s, whose metric does not exist", variable.Name, variable.Definition)
 		}
 	}
 }
 
-func checkQuery(t *testing.T, exist map[string]bool, where, query string) {
+func checkQuery(t *testing.T, metrics map[string]bool, where, query string) {
 	t.Helper()
 	if strings.Contains(query, "$") {
-		t.Errorf("%s: a variable is unknown: %s", where, query)
+		t.Errorf("%s: unknown variable: %s", where, query)
 	}
 	expr, err := newParser().ParseExpr(query)
 	if err != nil {
@@ -72,7 +72,7 @@ func checkQuery(t *testing.T, exist map[string]bool, where, query string) {
 	}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		selector, ok := node.(*parser.VectorSelector)
-		if ok && !exist[selector.Name] && !exist[derived.ReplaceAllString(selector.Name, "")] && !foreign[selector.Name] {
+		if ok && !metrics[selector.Name] && !metrics[histogramSuffix.ReplaceAllString(selector.Name, "")] && !libraryMetrics[selector.Name] {
 			t.Errorf("%s: the controller has no metric %q", where, selector.Name)
 		}
 		return nil
@@ -98,8 +98,7 @@ func metricsInCode(t *testing.T) map[string]bool {
 	return found
 }
 
-// TestPanels_DoNotOverlap holds the panels to a grid of 24 columns in which none covers
-// another one.
+// TestPanels_DoNotOverlap checks that the panels fit into the grid of 24 columns and don't overlap.
 func TestPanels_DoNotOverlap(t *testing.T) {
 	ids, cells := map[int]string{}, map[[2]int]string{}
 	for _, panel := range readDashboard(t).Panels {
@@ -109,13 +108,13 @@ func TestPanels_DoNotOverlap(t *testing.T) {
 		ids[panel.ID] = panel.Title
 		at := panel.GridPos
 		if at.H < 1 || at.W < 1 || at.X+at.W > 24 {
-			t.Errorf("%q is not within the grid: %+v", panel.Title, at)
+			t.Errorf("%q exceeds the grid: %+v", panel.Title, at)
 		}
 		for x := range at.W {
 			for y := range at.H {
 				cell := [2]int{at.X + x, at.Y + y}
 				if other, taken := cells[cell]; taken {
-					t.Fatalf("%q covers %q", panel.Title, other)
+					t.Fatalf("%q overlaps %q", panel.Title, other)
 				}
 				cells[cell] = panel.Title
 			}

@@ -25,12 +25,11 @@ import (
 // commandTimeout bounds every command.
 const commandTimeout = time.Minute
 
-// command is done beside a run.
+// command is a command for a run that is up.
 type command struct {
-	// usage is what its arguments are, at least and at most so many.
-	usage       string
-	least, most int
-	do          func(ctx context.Context, run state, args []string) error
+	usage            string // of the arguments
+	minArgs, maxArgs int
+	do               func(ctx context.Context, run state, args []string) error
 }
 
 var commands = map[string]command{
@@ -39,8 +38,8 @@ var commands = map[string]command{
 	"reconcile": {"[[KIND/][NAMESPACE/]NAME], such as imagepolicy/samples/podinfo", 0, 1, reconcile},
 }
 
-// execute parses the arguments of a command, and does it for the run below base that is
-// up, or the one that is chosen where there are several.
+// execute parses the arguments of a command and executes it for the active run below base. If
+// several are active, the flag -run selects one.
 func execute(base, name string, args []string) error {
 	c := commands[name]
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -49,19 +48,19 @@ func execute(base, name string, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() < c.least || flags.NArg() > c.most {
+	if flags.NArg() < c.minArgs || flags.NArg() > c.maxArgs {
 		flags.Usage()
 		return flag.ErrHelp
 	}
-	held, err := heldSlots(base)
+	active, err := activeSlots(base)
 	if err != nil {
 		return err
 	}
-	chosen, err := pick(held, *number)
+	selected, err := selectSlot(active, *number)
 	if err != nil {
 		return err
 	}
-	run, err := readState(chosen.dir)
+	run, err := readState(selected.dir)
 	if err != nil {
 		return err
 	}
@@ -70,17 +69,17 @@ func execute(base, name string, args []string) error {
 	return c.do(ctx, run, flags.Args())
 }
 
-// pick returns the slot of the number, or the only one where it is zero.
-func pick(held []slot, number int) (slot, error) {
+// selectSlot returns the slot with the number. If number is 0, it returns the only slot.
+func selectSlot(active []slot, number int) (slot, error) {
 	var numbers []string
-	for _, one := range held {
-		if one.number == number || number == 0 && len(held) == 1 {
-			return one, nil
+	for _, s := range active {
+		if s.number == number || number == 0 && len(active) == 1 {
+			return s, nil
 		}
-		numbers = append(numbers, strconv.Itoa(one.number))
+		numbers = append(numbers, strconv.Itoa(s.number))
 	}
 	switch {
-	case len(held) == 0:
+	case len(active) == 0:
 		return slot{}, errors.New("nothing runs: start it with make run")
 	case number == 0:
 		return slot{}, fmt.Errorf("several runs are up: choose one with -run (%s)", strings.Join(numbers, ", "))
@@ -89,7 +88,7 @@ func pick(held []slot, number int) (slot, error) {
 	}
 }
 
-// push pushes a new image, different from all others, to the registry of a run.
+// push pushes a new image with a unique digest to the registry of a run.
 func push(ctx context.Context, run state, args []string) error {
 	repository, tag, err := split(args[0])
 	if err != nil {
@@ -108,7 +107,7 @@ func push(ctx context.Context, run state, args []string) error {
 	return nil
 }
 
-// retag has a tag point to what another one points to.
+// retag moves a tag to the image of another one.
 func retag(ctx context.Context, run state, args []string) error {
 	from, _, err := split(args[0])
 	if err != nil {
@@ -119,7 +118,7 @@ func retag(ctx context.Context, run state, args []string) error {
 		return err
 	}
 	if from != to {
-		return fmt.Errorf("'%s' and '%s' are of different repositories", args[0], args[1])
+		return fmt.Errorf("'%s' and '%s' are in different repositories", args[0], args[1])
 	}
 	registry := run.registry(to)
 	digest, err := registry.Retag(ctx, args[0], args[1])
@@ -130,8 +129,7 @@ func retag(ctx context.Context, run state, args []string) error {
 	return nil
 }
 
-// reconcile has the controller look now, not at the interval: at all objects, or at
-// those whose kind, namespace and name are given.
+// reconcile requests a reconcile of all objects, or of those with the given name.
 func reconcile(ctx context.Context, run state, args []string) error {
 	cluster, err := run.client()
 	if err != nil {
@@ -142,7 +140,7 @@ func reconcile(ctx context.Context, run state, args []string) error {
 		return err
 	}
 	now := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	objects = slices.DeleteFunc(objects, func(obj conditions.Getter) bool { return len(args) > 0 && !rowOf(obj).isNamed(args[0]) })
+	objects = slices.DeleteFunc(objects, func(obj conditions.Getter) bool { return len(args) > 0 && !rowOf(obj).matches(args[0]) })
 	if len(objects) == 0 {
 		return fmt.Errorf("there is no %s: write [KIND/][NAMESPACE/]NAME, such as imagerepository/samples/podinfo", strings.Join(args, ""))
 	}
@@ -150,20 +148,20 @@ func reconcile(ctx context.Context, run state, args []string) error {
 		if err := cluster.Patch(ctx, obj, client.RawPatch(types.MergePatchType, now)); err != nil {
 			return err
 		}
-		fmt.Println("asked for a reconcile of " + rowOf(obj).key())
+		fmt.Println("requested a reconcile of " + rowOf(obj).key())
 	}
 	return nil
 }
 
-// isNamed reports whether a text names the object: [KIND/][NAMESPACE/]NAME.
-func (r row) isNamed(named string) bool {
+// matches reports whether reference, [KIND/][NAMESPACE/]NAME, names the object.
+func (r row) matches(reference string) bool {
 	kind := strings.ToLower(r.kind) + "/"
 	_, name, _ := strings.Cut(r.name, "/")
-	return slices.Contains([]string{name, r.name, kind + name, kind + r.name}, named)
+	return slices.Contains([]string{name, r.name, kind + name, kind + r.name}, reference)
 }
 
-// seed pushes the images of the samples to a registry that is not ours, with the
-// credentials of docker login.
+// seed pushes the images of the samples to a registry of the user, with the credentials of
+// docker login.
 func seed(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: quickstart seed HOST, such as ghcr.io/you/samples")
@@ -179,7 +177,7 @@ func seed(ctx context.Context, args []string) error {
 	return err
 }
 
-// split takes a reference such as podinfo:1.0.0 apart, into repository and tag.
+// split splits a reference such as podinfo:1.0.0 into repository and tag.
 func split(reference string) (string, string, error) {
 	repository, tag, found := strings.Cut(reference, ":")
 	if !found || repository == "" || tag == "" {

@@ -17,53 +17,53 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestDevelop_RestartsControllerOnSourceChanges changes sources while everything runs: well, badly, and so
-// that the program does not start.
+// TestDevelop_RestartsControllerOnSourceChanges makes three changes while everything runs: a valid
+// one, one that does not compile, and one whose program does not start.
 func TestDevelop_RestartsControllerOnSourceChanges(t *testing.T) {
 	g := NewWithT(t)
 	root, dir := copyOfRoot(t, "api", "config", "internal", "*.go", "go.mod", "go.sum"), t.TempDir()
 	run := launchIn(t, root, dir, "-dev")
 	run.awaitOutput(g, "kubectl get events")
-	first := look(t.Context(), g, dir)
+	first := observe(t.Context(), g, dir)
 
 	change(g, root, "config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml", "controller-gen.kubebuilder.io/version: ", "example.com/changed: ")
 	change(g, root, "main.go", `"dev"`, `"changed"`)
 	run.awaitOutput(g, "the new controller runs")
-	second := look(t.Context(), g, dir)
+	second := observe(t.Context(), g, dir)
 	g.Expect(second.ControllerPID).NotTo(Equal(first.ControllerPID))
-	g.Expect(syscall.Kill(first.ControllerPID, 0)).To(MatchError(syscall.ESRCH), "the one before has ended")
+	g.Expect(syscall.Kill(first.ControllerPID, 0)).To(MatchError(syscall.ESRCH), "the previous process has exited")
 	g.Expect(os.ReadFile(second.ControllerLog)).To(MatchRegexp(`starting.*"version": "changed"`))
-	g.Expect(second.cluster).To(Equal(first.cluster), "the control plane is the same")
+	g.Expect(second.cluster).To(Equal(first.cluster), "the control plane keeps running")
 	g.Expect(second.changedCRD).To(BeTrue())
 
 	change(g, root, "main.go", "var (", "var [")
-	run.awaitOutput(g, "the change can't be built, and the controller stays as it is")
+	run.awaitOutput(g, "the change can't be built, and the previous controller keeps running")
 	run.awaitOutput(g, "main.go:")
-	g.Expect(look(t.Context(), g, dir)).To(Equal(second))
-	g.Expect(syscall.Kill(second.ControllerPID, 0)).To(Succeed(), "it runs on")
+	g.Expect(observe(t.Context(), g, dir)).To(Equal(second))
+	g.Expect(syscall.Kill(second.ControllerPID, 0)).To(Succeed(), "it keeps running")
 
 	change(g, root, "main.go", "var [", "func init() { panic(\"no start\") }\n\nvar (")
-	run.awaitOutput(g, "the new controller does not start, and the one before it comes back")
+	run.awaitOutput(g, "the new controller does not start, and the previous one is restarted")
 	run.awaitOutput(g, "the controller runs again")
-	third := look(t.Context(), g, dir)
+	third := observe(t.Context(), g, dir)
 	g.Expect(third.ControllerPID).NotTo(Equal(second.ControllerPID))
-	g.Expect(syscall.Kill(third.ControllerPID, 0)).To(Succeed(), "the one before runs")
+	g.Expect(syscall.Kill(third.ControllerPID, 0)).To(Succeed(), "the previous controller runs")
 	g.Expect(third.cluster).To(Equal(first.cluster))
 
 	run.end(g, syscall.SIGINT)
 	expectNothingLeft(g, dir)
 }
 
-// seen is what a test looks at of a run.
-type seen struct {
+// observation is the observed state of a run.
+type observation struct {
 	state
 
-	// cluster is the identity of the control plane.
+	// cluster is the UID of the namespace kube-system, which identifies the control plane.
 	cluster    string
 	changedCRD bool
 }
 
-func look(ctx context.Context, g *WithT, dir string) seen {
+func observe(ctx context.Context, g *WithT, dir string) observation {
 	run, err := readState(filepath.Join(dir, "1"))
 	g.Expect(err).NotTo(HaveOccurred())
 	cluster, err := run.client()
@@ -77,7 +77,7 @@ func look(ctx context.Context, g *WithT, dir string) seen {
 	namespace := metadata(corev1.SchemeGroupVersion.WithKind("Namespace"), "kube-system")
 	definition := metadata(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
 		"imagepolicies.image.toolkit.fluxcd.io")
-	return seen{state: run, cluster: string(namespace.UID), changedCRD: definition.Annotations["example.com/changed"] != ""}
+	return observation{state: run, cluster: string(namespace.UID), changedCRD: definition.Annotations["example.com/changed"] != ""}
 }
 
 // change replaces a text in a file of the sources.

@@ -16,47 +16,48 @@ import (
 )
 
 const (
-	// refresh is the time between two looks at the cluster.
+	// refresh is the interval at which objects are listed.
 	refresh = 500 * time.Millisecond
-	// patience is for how long the API server may fail to answer.
-	patience = 10 * time.Second
-	// maxCrashes is how often the controller may end within crashWindow.
+	// maxOutage is how long the API server may fail to respond.
+	maxOutage = 10 * time.Second
+	// maxCrashes is the number of exits of the controller within crashWindow after which it is
+	// not restarted.
 	maxCrashes  = 5
 	crashWindow = time.Minute
-	// logLines is how much of the controller's log is shown with a failure.
+	// logLines is the number of log lines in an error.
 	logLines = 30
 )
 
-// follow shows the rows until ctx ends or, with once, all samples resolved.
+// follow shows the objects until ctx ends or, with once, until all samples have resolved.
 func (s *session) follow(ctx context.Context) error {
 	deadline, ticker := time.NewTimer(s.timeout), time.NewTicker(refresh)
 	defer deadline.Stop()
 	defer ticker.Stop()
-	s.answered = time.Now()
+	s.lastResponse = time.Now()
 	if s.develop {
-		s.report("building and starting the controller anew at each change of its sources")
+		s.report("rebuilding and restarting the controller at each change of its sources")
 	}
-	defer s.builder.stop() // a build ends before its folder is removed
+	defer s.builder.stop() // before the folder of the build is removed
 	for {
-		over, err := s.look(ctx)
-		if err == nil && !over {
+		finished, err := s.update(ctx)
+		if err == nil && !finished {
 			err = s.await(ctx, deadline.C, ticker.C)
 		}
 		if err != nil {
 			file := s.controller.LogFile()
 			return fmt.Errorf("%w\nThe end of the controller's log (%s):\n%s", err, file, testenv.Tail(file, logLines))
 		}
-		if over {
+		if finished {
 			return nil
 		}
 	}
 }
 
-// await returns when something has happened, or it is time for a look.
+// await waits for the next event or tick, and handles it.
 func (s *session) await(ctx context.Context, deadline, tick <-chan time.Time) error {
-	ended := s.controller.Done()
+	exited := s.controller.Done()
 	if s.down {
-		ended = nil
+		exited = nil
 	}
 	select {
 	case <-ctx.Done():
@@ -65,33 +66,33 @@ func (s *session) await(ctx context.Context, deadline, tick <-chan time.Time) er
 		return s.public.Exit()
 	case <-s.private.Done():
 		return s.private.Exit()
-	case <-ended:
+	case <-exited:
 		return s.restart(ctx)
 	case built := <-s.builder.builds:
 		return s.replace(ctx, built)
 	case <-deadline:
-		return s.late()
+		return s.reportTimeout()
 	case <-tick:
 		if s.develop {
-			s.builder.look(ctx)
+			s.builder.poll(ctx)
 		}
 		return nil
 	}
 }
 
-// look shows the rows as they are now. It reports whether the run is over.
-func (s *session) look(ctx context.Context) (bool, error) {
+// update lists and shows the objects, and reports whether the run is finished.
+func (s *session) update(ctx context.Context) (bool, error) {
 	objects, err := listObjects(ctx, s.cluster)
 	if err != nil {
-		if ctx.Err() != nil || time.Since(s.answered) < patience {
-			return false, nil //nolint:nilerr // it may be busy, or be ending with the run
+		if ctx.Err() != nil || time.Since(s.lastResponse) < maxOutage {
+			return false, nil //nolint:nilerr // it may be busy, or stopping with the run
 		}
 		if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
-			return false, fmt.Errorf("the CRDs were removed from the cluster, as make uninstall does, and the samples with them: %w", err)
+			return false, fmt.Errorf("the CRDs and with them the samples were removed from the cluster, as by make uninstall: %w", err)
 		}
-		return false, fmt.Errorf("the API server has not answered for %s: %w", patience, err)
+		return false, fmt.Errorf("the API server has not responded for %s: %w", maxOutage, err)
 	}
-	s.answered = time.Now()
+	s.lastResponse = time.Now()
 	rows := make([]row, len(objects))
 	for i, obj := range objects {
 		rows[i] = rowOf(obj)
@@ -103,26 +104,25 @@ func (s *session) look(ctx context.Context) (bool, error) {
 	s.unmet = unmet(rows, s.state().expected(s.digests))
 	s.resolved = len(s.unmet) == 0
 	if s.resolved {
-		s.celebrate(rows)
+		s.reportResolved(rows)
 	}
 	return s.resolved && s.once, nil
 }
 
-// celebrate prints that every sample has resolved, and what to try next or, where the
-// run ends, what the samples came to.
-func (s *session) celebrate(rows []row) {
-	line := fmt.Sprintf("\nAll %d samples resolved as expected, %s after the start.\n\n", len(rows), seconds(s.began))
+// reportResolved prints that every sample has resolved, and the hints or, with once, the results.
+func (s *session) reportResolved(rows []row) {
+	line := fmt.Sprintf("\nAll %d samples resolved as expected, %s after the start.\n\n", len(rows), seconds(s.startTime))
 	if !s.once {
-		s.screen.say(line + hints(s.state(), s.slot.number))
+		s.screen.printLine(line + hints(s.state(), s.slot.number))
 		return
 	}
 	s.screen.end()
-	s.screen.say(line + strings.Join(tables(rows, terminal.Style{}), "\n") + "\n")
+	s.screen.printLine(line + strings.Join(tables(rows, terminal.Style{}), "\n") + "\n")
 }
 
-// late is called when the samples should have resolved. Where the run does not end by
-// itself, the programs stay up, to find out why.
-func (s *session) late() error {
+// reportTimeout returns an error if the samples have not resolved in time. Without once, it prints
+// it instead, and the programs keep running for debugging.
+func (s *session) reportTimeout() error {
 	if s.resolved {
 		return nil
 	}
@@ -130,12 +130,12 @@ func (s *session) late() error {
 	if s.once {
 		return err
 	}
-	s.screen.say(err.Error() + "\nThe controller's log is in " + s.controller.LogFile())
+	s.screen.printLine(err.Error() + "\nThe controller's log is in " + s.controller.LogFile())
 	return nil
 }
 
-// restart starts the controller again, as Kubernetes would. With once it fails: the
-// samples must resolve without that.
+// restart restarts the controller after an exit, as Kubernetes would. With once, it returns an
+// error: the samples must resolve without a restart.
 func (s *session) restart(ctx context.Context) error {
 	exit := s.controller.Exit()
 	if s.once {
@@ -143,22 +143,22 @@ func (s *session) restart(ctx context.Context) error {
 	}
 	s.crashes = append(s.crashes, time.Now())
 	if n := len(s.crashes); n >= maxCrashes && time.Since(s.crashes[n-maxCrashes]) < crashWindow {
-		return s.rest(fmt.Errorf("the controller ended %d times within %s; the last time: %w", maxCrashes, crashWindow, exit))
+		return s.giveUp(fmt.Errorf("the controller exited %d times within %s; the last time: %w", maxCrashes, crashWindow, exit))
 	}
-	s.report(fmt.Sprintf("%v; starting it again, as Kubernetes would", exit))
+	s.report(fmt.Sprintf("%v; restarting it, as Kubernetes would", exit))
 	return s.resume(ctx)
 }
 
-// resume starts the controller that ran before.
+// resume restarts the controller.
 func (s *session) resume(ctx context.Context) error {
 	if err := s.controller.Start(ctx); err != nil {
-		return s.rest(err)
+		return s.giveUp(err)
 	}
-	return s.running("the controller runs again,")
+	return s.reportStart("the controller runs again,")
 }
 
-// running writes the state of the controller that was started, and reports it.
-func (s *session) running(line string) error {
+// reportStart writes the state after a start of the controller, and reports the start.
+func (s *session) reportStart(line string) error {
 	err := s.state().write(s.slot.dir)
 	if err == nil {
 		s.report(fmt.Sprintf("%s with the process id %d", line, s.controller.PID()))
@@ -166,19 +166,19 @@ func (s *session) running(line string) error {
 	return err
 }
 
-// rest returns why the controller keeps ending. In development the run goes on
-// without it, until a change is built.
-func (s *session) rest(err error) error {
+// giveUp returns err, the reason why the controller is not restarted. With develop, it reports err
+// instead, and the run continues without a controller until the next build.
+func (s *session) giveUp(err error) error {
 	if !s.develop {
 		return err
 	}
 	s.down = true
 	log := testenv.Tail(s.controller.LogFile(), logLines)
-	s.report(fmt.Sprintf("%v\n%s\nIt is not started again before the next change.", err, log))
+	s.report(fmt.Sprintf("%v\n%s\nIt is not restarted until the next change.", err, log))
 	return nil
 }
 
-// report prints what has happened just now.
+// report prints a line with the current time.
 func (s *session) report(line string) {
-	s.screen.say(time.Now().Format(time.TimeOnly) + "  " + strings.TrimSpace(line))
+	s.screen.printLine(time.Now().Format(time.TimeOnly) + "  " + strings.TrimSpace(line))
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// hints tells what to try while everything runs.
+// hints returns commands to try while the run is up.
 func hints(s state, run int) string {
 	self, option := program(), ""
-	if run > 1 { // the first one may well be gone before the others
+	if run > 1 { // run 1 may exit before this one
 		option = fmt.Sprintf(" -run %d", run)
 	}
 	explain := relative(os.Getenv(testenv.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(s.Kubeconfig)
@@ -24,7 +24,7 @@ func hints(s state, run int) string {
 		{"push a new release", self + " push" + option + " podinfo:1.11.0"},
 		{"move the tag latest", self + " push" + option + " webapp:latest"},
 		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
-		{"look now, not at the interval", self + " reconcile" + option},
+		{"reconcile now", self + " reconcile" + option},
 		{"see why a tag was selected", explain},
 		{"crash the controller", fmt.Sprintf("kill -9 %d", s.ControllerPID)},
 		{"read its log", "tail -f " + relative(s.ControllerLog)},
@@ -41,16 +41,16 @@ func hints(s state, run int) string {
   kubectl get events -n samples`
 }
 
-// program returns how to call this program from the working directory.
+// program returns the command that runs this program from the working directory.
 func program() string {
 	path, err := os.Executable()
 	if err != nil || filepath.Base(filepath.Dir(path)) != "bin" {
-		return "go run ./hack/quickstart" // which runs it from a temporary folder
+		return "go run ./hack/quickstart" // runs it from a temporary folder
 	}
 	return relative(path)
 }
 
-// relative shortens a path where it is below the working directory.
+// relative returns a path relative to the working directory if it is below that.
 func relative(path string) string {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command quickstart does the main job of the image-reflector-controller on this
-// machine, with real programs: it starts a control plane, registries with images,
-// and the controller, and shows what the samples come to.
+// Command quickstart runs the image-reflector-controller on this machine, with real programs: it
+// starts a control plane, registries with images and the controller, and shows the results of the
+// samples.
 //
-//	quickstart                          until Ctrl-C
-//	quickstart -once                    until every sample has resolved
-//	quickstart -dev                     with a new controller at each change of its sources
+//	quickstart                          run until Ctrl-C
+//	quickstart -once                    run until every sample has resolved
+//	quickstart -dev                     rebuild and restart the controller if its sources change
 //	quickstart push podinfo:1.11.0      push an image to the registry of a run
-//	quickstart retag FROM TO            have one tag point to what another does
-//	quickstart reconcile [OBJECT]       have the controller look now
+//	quickstart retag FROM TO            point one tag to the image of another
+//	quickstart reconcile [OBJECT]       reconcile now, not at the interval
 //	quickstart seed HOST                push the samples' images to a registry of yours
 //
-// make run builds what it needs, and starts it.
+// make run builds everything that it needs, and starts it.
 package main
 
 import (
@@ -35,15 +35,15 @@ import (
 const usage = `usage:
   quickstart [flags]                      run everything, until Ctrl-C
   quickstart push REPOSITORY:TAG          push a new image to the registry of a run
-  quickstart retag FROM TO                have one tag point to what another does
-  quickstart reconcile [OBJECT]           have the controller look now, not at the interval. OBJECT is
+  quickstart retag FROM TO                point the tag TO to the image of the tag FROM
+  quickstart reconcile [OBJECT]           reconcile now, not at the interval. OBJECT is
                                           [KIND/][NAMESPACE/]NAME, such as imagepolicy/samples/podinfo
   quickstart seed HOST                    push the images of the samples to a registry of yours
-make run builds what it needs, and starts it. Its flags:
+make run builds everything that it needs, and starts it. Flags:
 `
 
 func main() {
-	log.SetLogger(logr.Discard()) // the libraries' own; what they have to say is in their errors
+	log.SetLogger(logr.Discard()) // of libraries: their errors are returned
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(os.Stderr, "\nquickstart: %v\n", err)
 		os.Exit(1)
@@ -56,7 +56,7 @@ func run(args []string) error {
 		return err
 	}
 	if len(args) > 0 && args[0] == "seed" {
-		return seed(context.Background(), args[1:]) // a registry far away may take its time
+		return seed(context.Background(), args[1:]) // a remote registry may be slow
 	}
 	if len(args) > 0 && commands[args[0]].do != nil {
 		return execute(filepath.Join(root, ".run"), args[0], args[1:])
@@ -72,18 +72,18 @@ func start(root string, args []string) error {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
-	dir := flags.String("dir", filepath.Join(root, ".run"), "folder of what runs write")
-	flags.BoolVar(&o.once, "once", false, "end when every sample has resolved")
-	flags.BoolVar(&o.develop, "dev", false, "build and start the controller anew when its sources change")
-	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "time in which the samples must resolve")
+	dir := flags.String("dir", filepath.Join(root, ".run"), "folder for the files of runs")
+	flags.BoolVar(&o.once, "once", false, "exit when every sample has resolved")
+	flags.BoolVar(&o.develop, "dev", false, "rebuild and restart the controller when its sources change")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "time within which the samples must resolve")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("there is no command '%s': quickstart -h explains them", flags.Arg(0))
+		return fmt.Errorf("there is no command '%s': run quickstart -h for a list", flags.Arg(0))
 	}
 	if o.once && o.develop {
-		return errors.New("-once ends by itself, and -dev waits for changes: choose one of them")
+		return errors.New("-once exits by itself, and -dev waits for changes: choose one of them")
 	}
 	base, err := filepath.Abs(*dir)
 	if err != nil {
@@ -107,14 +107,14 @@ func start(root string, args []string) error {
 
 // handleSignals stops the run at the first signal, and kills everything at the second.
 func handleSignals(o options, interrupt context.CancelFunc) {
-	signals, unread := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signals, outputClosed := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	signal.Notify(unread, syscall.SIGPIPE) // the output is read no more, and the process must not end by it
+	signal.Notify(outputClosed, syscall.SIGPIPE) // or else SIGPIPE would kill the process
 	select {
-	case <-unread:
+	case <-outputClosed:
 	case <-signals:
 		o.screen.end()
-		o.screen.say("\nStopping …")
+		o.screen.printLine("\nStopping …")
 	}
 	interrupt()
 	<-signals

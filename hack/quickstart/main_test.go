@@ -19,7 +19,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// actAs has the test binary behave as the program, or wait for its input to end.
+// actAs is an environment variable: "main" makes the test binary run the program, "nothing" makes
+// it wait for the end of its input.
 const actAs = "QUICKSTART_TEST_ACT_AS"
 
 func TestMain(m *testing.M) {
@@ -33,13 +34,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// TestQuickstart_ResolvesEverySample has two runs side by side, which do not get in each other's way.
+// TestQuickstart_ResolvesEverySample starts two runs in parallel, which must not interfere.
 func TestQuickstart_ResolvesEverySample(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	first, second := launch(t, dir, "-once"), launch(t, dir, "-once")
-	for _, one := range []*launched{first, second} {
-		output, err := one.wait()
+	for _, run := range []*launched{first, second} {
+		output, err := run.wait()
 		g.Expect(err).NotTo(HaveOccurred(), output)
 		g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
 	}
@@ -57,7 +58,7 @@ func TestQuickstart_FailsOnUnexpectedTag(t *testing.T) {
 		root: root, slot: &slot{dir: t.TempDir()}, binaries: binaries, once: true, timeout: 5 * time.Second, screen: newScreen(io.Discard),
 	}).run(t.Context())
 
-	g.Expect(err).To(MatchError(ContainSubstring("ImagePolicy samples/podinfo has the tag '1.9.0', and must have '1.10.0'")))
+	g.Expect(err).To(MatchError(ContainSubstring("ImagePolicy samples/podinfo has the tag '1.9.0', want '1.10.0'")))
 	g.Expect(err).To(MatchError(ContainSubstring("The end of the controller's log")))
 }
 
@@ -78,12 +79,12 @@ func TestHints_WorkAsPrinted(t *testing.T) {
 	found := regexp.MustCompile(`(?m)go run ./hack/quickstart (\S+) ?(.*)$`).FindAllStringSubmatch(run.output.String(), -1)
 	g.Expect(found).To(HaveLen(4))
 
-	// what pushes comes after it, and changes what it says
+	// run explain before the hints that push images, which change its output
 	explain := regexp.MustCompile(`see why a tag was selected +(\S+) (explain .*)\n`).FindStringSubmatch(run.output.String())
 	g.Expect(explain).To(HaveLen(3))
 	g.Eventually(func() (string, error) {
-		why, err := exec.CommandContext(t.Context(), explain[1], strings.Fields(explain[2])...).CombinedOutput()
-		return string(why), err
+		output, err := exec.CommandContext(t.Context(), explain[1], strings.Fields(explain[2])...).CombinedOutput()
+		return string(output), err
 	}, "30s").Should(ContainSubstring("as selected"))
 
 	for _, hint := range found {
@@ -128,7 +129,7 @@ func TestQuickstart_CleansUpAfterKilledRun(t *testing.T) {
 	g.Expect(killed.cmd.Process.Kill()).To(Succeed())
 	_, err := killed.wait()
 	g.Expect(err).To(HaveOccurred())
-	g.Expect(leftovers(dir)).NotTo(BeEmpty(), "or else this test shows nothing")
+	g.Expect(leftovers(dir)).NotTo(BeEmpty(), "otherwise this test proves nothing")
 
 	output, err := launch(t, dir, "-once").wait()
 
@@ -136,7 +137,7 @@ func TestQuickstart_CleansUpAfterKilledRun(t *testing.T) {
 	expectNothingLeft(g, dir)
 }
 
-// launched is the program, run by a test.
+// launched is a process of the program, started by a test.
 type launched struct {
 	cmd    *exec.Cmd
 	output strings.Builder
@@ -148,7 +149,7 @@ func launch(t *testing.T, dir string, args ...string) *launched {
 	return launchIn(t, "", dir, args...)
 }
 
-// launchIn runs the program with a root of its own.
+// launchIn starts the program with another root of the repository.
 func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 	t.Helper()
 	g := NewWithT(t)
@@ -169,7 +170,7 @@ func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 	return l
 }
 
-// awaitOutput returns once a line of the output has the text in it.
+// awaitOutput waits until a line of the output contains the text.
 func (l *launched) awaitOutput(g *WithT, text string) {
 	timeout := time.After(time.Minute)
 	for {
@@ -186,7 +187,7 @@ func (l *launched) awaitOutput(g *WithT, text string) {
 	}
 }
 
-// wait returns what the program printed, and how it ended.
+// wait waits until the program exits, and returns its output.
 func (l *launched) wait() (string, error) {
 	for line := range l.lines {
 		l.output.WriteString(line + "\n")
@@ -194,7 +195,7 @@ func (l *launched) wait() (string, error) {
 	return l.output.String(), l.cmd.Wait()
 }
 
-// end ends the program by a signal, which is no failure.
+// end stops the program by a signal, and expects a clean exit.
 func (l *launched) end(g *WithT, signal syscall.Signal) {
 	g.Expect(l.cmd.Process.Signal(signal)).To(Succeed())
 	output, err := l.wait()

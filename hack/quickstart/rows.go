@@ -13,32 +13,30 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// row is what is shown of one object.
+// row is the row of one object.
 type row struct {
 	kind string
-	// name is the namespace and the name.
+	// name is NAMESPACE/NAME.
 	name string
 	// image is the image without a tag.
 	image string
-	// tag is the tag that a policy selected, or the number of tags of a repository.
+	// tag is the selected tag of a policy, or the number of tags of a repository.
 	tag string
-	// digest is the digest that a policy reflects.
+	// digest is the reflected digest of a policy.
 	digest string
-	// ready is the status of the Ready condition, empty where there is none, and
-	// message its message.
+	// ready and message are those of the Ready condition, empty if there is none.
 	ready, message string
 }
 
 func (r row) key() string { return r.kind + " " + r.name }
 
-// shortDigest returns as much of the digest as it takes to tell it from others.
+// shortDigest returns the first 12 hex digits of the digest, after its algorithm.
 func (r row) shortDigest() string {
 	const length = len("sha256:") + 12
 	return r.digest[:min(len(r.digest), length)]
 }
 
-// listObjects returns all objects of the cluster: repositories, then policies, each
-// by name.
+// listObjects returns all repositories of the cluster, then all policies, both sorted by name.
 func listObjects(ctx context.Context, reader client.Reader) ([]conditions.Getter, error) {
 	var repositories v1.ImageRepositoryList
 	if err := reader.List(ctx, &repositories); err != nil {

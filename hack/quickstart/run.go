@@ -16,26 +16,24 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// options say what to run, and where.
+// options are the options of a run.
 type options struct {
 	// root is the root of the repository.
 	root string
-	// slot has the number of the run, and its folder, empty at the start.
-	slot *slot
-	// binaries are the programs.
+	// slot is the number of the run, and its folder, which is empty at the start.
+	slot     *slot
 	binaries testenv.Binaries
-	// once ends the run when every sample has resolved.
+	// once: exit when every sample has resolved.
 	once bool
-	// develop builds and starts the controller anew when its sources change.
+	// develop: rebuild and restart the controller when its sources change.
 	develop bool
-	// timeout bounds the time in which every sample must resolve.
+	// timeout is the time within which every sample must resolve.
 	timeout time.Duration
-	// screen is where the run is shown.
-	screen *screen
+	screen  *screen
 }
 
-// session is one run: it starts the programs in order, pushes images, applies the
-// samples, shows what comes of them, and stops everything again.
+// session is one run: it starts the programs, pushes images, applies the samples, shows their
+// results, and stops everything.
 type session struct {
 	options
 
@@ -43,29 +41,29 @@ type session struct {
 	public, private *testenv.Registry
 	controller      *testenv.Controller
 	cluster         client.Client
-	// digests are those of the images that were pushed, by reference.
-	digests map[string]string
-	began   time.Time
+	// digests are the digests of the pushed images, by reference.
+	digests   map[string]string
+	startTime time.Time
 
-	// answered is when the API server answered last.
-	answered time.Time
-	unmet    []string
-	resolved bool
-	crashes  []time.Time
-	// down reports that the controller ended too often, and is not started again.
+	// lastResponse is the time of the last response of the API server.
+	lastResponse time.Time
+	unmet        []string
+	resolved     bool
+	crashes      []time.Time
+	// down: the controller exited too often, and is not restarted.
 	down    bool
 	builder *builder
 }
 
-// newSession returns a session of which nothing runs.
+// newSession returns a session that is not started.
 func newSession(o options) *session {
 	dir := func(name string) string { return filepath.Join(o.slot.dir, name) }
 	registry := func(name string) *testenv.Registry {
 		return &testenv.Registry{Binary: o.binaries.Registry, Dir: dir(name)}
 	}
 	s := &session{
-		options: o,
-		began:   time.Now(),
+		options:   o,
+		startTime: time.Now(),
 		plane: &testenv.ControlPlane{
 			Assets: o.binaries.Assets,
 			Dir:    o.slot.dir,
@@ -80,9 +78,9 @@ func newSession(o options) *session {
 	return s
 }
 
-// run starts everything, shows what comes of the samples, and stops everything. With
-// once it returns nil if, and only if, every sample came to what is expected of it.
-// Without, it goes on until ctx ends, and that is no error.
+// run starts everything, shows the results of the samples, and stops everything. With once, it
+// returns nil if and only if every sample has the expected result. Otherwise it runs until ctx
+// ends, which is not an error.
 func (s *session) run(ctx context.Context) error {
 	err := s.start(ctx)
 	if err == nil {
@@ -93,16 +91,16 @@ func (s *session) run(ctx context.Context) error {
 		err = nil
 	}
 	stopping := time.Now()
-	// the controller first: it would log the end of the others
+	// the controller first: it would log errors if the others stopped earlier
 	if failure := errors.Join(s.controller.Stop(), s.public.Stop(), s.private.Stop(), s.plane.Stop()); failure != nil {
 		return errors.Join(err, fmt.Errorf("not everything could be stopped: %w", failure))
 	}
-	s.screen.say(fmt.Sprintf("Everything is stopped (%s).", seconds(stopping)))
+	s.screen.printLine(fmt.Sprintf("Everything is stopped (%s).", seconds(stopping)))
 	return err
 }
 
-// start starts everything. The control plane takes longest, so the images are pushed
-// meanwhile.
+// start starts everything. The images are pushed while the control plane starts, which takes
+// longest.
 func (s *session) start(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.step(groupCtx, "control plane with the CRDs", s.startControlPlane) })
@@ -119,13 +117,13 @@ func (s *session) start(ctx context.Context) error {
 	return s.state().write(s.slot.dir)
 }
 
-// step does a part of the start, and prints when it is done.
-func (s *session) step(ctx context.Context, what string, do func(context.Context) error) error {
-	began := time.Now()
+// step runs one step of the start, and prints how long it took.
+func (s *session) step(ctx context.Context, name string, do func(context.Context) error) error {
+	start := time.Now()
 	if err := do(ctx); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	s.screen.say(fmt.Sprintf("%-28s ready after %s", what, seconds(began)))
+	s.screen.printLine(fmt.Sprintf("%-28s ready after %s", name, seconds(start)))
 	return nil
 }
 

@@ -19,16 +19,16 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// sampleImage is an image of the samples.
+// sampleImage is an image that the samples need.
 type sampleImage struct {
 	repository, tag string
-	// content is what makes its digest differ from others, the tag if empty.
+	// content determines the digest; the tag if empty.
 	content string
-	// architectures makes it an index of one image for each.
+	// architectures: if set, it is an index with an image for each.
 	architectures []string
 }
 
-// reference returns the repository and the tag.
+// reference returns REPOSITORY:TAG.
 func (i sampleImage) reference() string { return i.repository + ":" + i.tag }
 
 // artifact makes the image.
@@ -40,11 +40,10 @@ func (i sampleImage) artifact() (testenv.Artifact, error) {
 	return testenv.Image(content)
 }
 
-// newestBuild is the tag of the image that webapp:latest has, too.
+// newestBuild is the tag to whose image webapp:latest also points.
 const newestBuild = "main-0c5d8e1-1767398400"
 
-// sampleImages are the images of the samples. Each list is in another order than the
-// one that its policy must find.
+// sampleImages are the images of the samples. They are not in the order of the policies.
 var sampleImages = []sampleImage{
 	{repository: "podinfo", tag: "1.0.0"},
 	{repository: "podinfo", tag: "1.10.0", architectures: []string{"amd64", "arm64"}},
@@ -69,7 +68,7 @@ var sampleImages = []sampleImage{
 	{repository: private, tag: "v3.0.0-beta.1"},
 }
 
-// private is the repository in the registry that asks for a password.
+// private is the repository in the registry that requires a password.
 const private = "billing"
 
 // pushSamples pushes the images, and returns their digests by reference.
@@ -78,7 +77,7 @@ func pushSamples(ctx context.Context, push func(context.Context, sampleImage, te
 	for _, image := range sampleImages {
 		artifact, err := image.artifact()
 		if err != nil {
-			return nil, fmt.Errorf("%s could not be made: %w", image.reference(), err)
+			return nil, fmt.Errorf("%s could not be created: %w", image.reference(), err)
 		}
 		if digests[image.reference()], err = push(ctx, image, artifact); err != nil {
 			return nil, err
@@ -87,8 +86,8 @@ func pushSamples(ctx context.Context, push func(context.Context, sampleImage, te
 	return digests, nil
 }
 
-// expected returns what the samples must come to, when the images have those digests.
-// A new sample needs a line here.
+// expected returns the expected result of each sample, for the given digests of the images. A new
+// sample needs a line here.
 func (s state) expected(digests map[string]string) []row {
 	repository := func(name, tags string) row {
 		return row{kind: v1.ImageRepositoryKind, name: "samples/" + name, image: s.registry(name).Image(name), tag: tags}
@@ -115,17 +114,17 @@ func (s state) expected(digests map[string]string) []row {
 	}
 }
 
-// unmet returns where rows are not as expected: nothing, once every sample has
-// resolved to what was pushed.
+// unmet describes the differences between rows and the expected ones. It is empty when every sample
+// has resolved.
 func unmet(rows, expected []row) []string {
 	var unmet []string
-	left := map[string]row{}
+	unexpected := map[string]row{}
 	for _, r := range rows {
-		left[r.key()] = r
+		unexpected[r.key()] = r
 	}
 	for _, want := range expected {
-		got, exists := left[want.key()]
-		delete(left, want.key())
+		got, exists := unexpected[want.key()]
+		delete(unexpected, want.key())
 		switch {
 		case !exists:
 			unmet = append(unmet, want.key()+" does not exist")
@@ -136,26 +135,26 @@ func unmet(rows, expected []row) []string {
 				{"image", got.image, want.image}, {"tag", got.tag, want.tag}, {"digest", got.digest, want.digest},
 			} {
 				if field.got != field.want {
-					unmet = append(unmet, fmt.Sprintf("%s has the %s '%s', and must have '%s'", want.key(), field.name, field.got, field.want))
+					unmet = append(unmet, fmt.Sprintf("%s has the %s '%s', want '%s'", want.key(), field.name, field.got, field.want))
 				}
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(left)) {
-		unmet = append(unmet, key+" is a sample of which nothing is expected: add it to the rows in hack/quickstart/samples.go")
+	for _, key := range slices.Sorted(maps.Keys(unexpected)) {
+		unmet = append(unmet, key+" is a sample without an expected result: add it to the rows in hack/quickstart/samples.go")
 	}
 	return unmet
 }
 
-// sampleRegistry is the file in which the samples leave the registries to their users.
+// sampleRegistry is the template of registry.yaml, in which users configure their registries.
 const sampleRegistry = `apiVersion: samples.local/v1
 kind: SampleRegistry
 metadata: {name: registry, annotations: {config.kubernetes.io/local-config: "true"}}
 spec: {host: %q, privateHost: %q, insecure: true}
 `
 
-// applySamples applies a copy of the samples in a folder, with the registries of the
-// run, and the credentials of the private one.
+// applySamples applies a copy of the samples with the registries of the run, and creates the
+// credentials of the private one.
 func (s *session) applySamples(ctx context.Context) error {
 	run, samples := s.state(), filepath.Join(s.slot.dir, "samples")
 	if err := os.CopyFS(samples, os.DirFS(filepath.Join(s.root, "config/samples"))); err != nil {
@@ -174,7 +173,7 @@ func (s *session) applySamples(ctx context.Context) error {
 }
 
 // credentials returns the Secret of the private registry, as "kubectl create secret
-// docker-registry" makes it.
+// docker-registry" creates it.
 func (s state) credentials() *corev1.Secret {
 	config := fmt.Sprintf(`{"auths": {%q: {"username": %q, "password": %q}}}`, s.PrivateHost, s.Username, s.Password)
 	return &corev1.Secret{

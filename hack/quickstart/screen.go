@@ -15,32 +15,32 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// screen shows a run: as a table that stays at the bottom of a terminal, and
-// elsewhere as a line for each change. It is safe for concurrent use.
+// screen shows a run: on a terminal as a table that stays at the bottom, otherwise as a line for
+// each change. It is safe for concurrent use.
 type screen struct {
 	out   io.Writer
 	style func() terminal.Style
 	start time.Time
 
 	mu sync.Mutex
-	// table is drawn last on the terminal.
+	// table is the table that was drawn last.
 	table []string
-	// seen are the rows that were shown last, by their keys.
-	seen map[string]row
+	// shown are the rows that were shown last, by key.
+	shown map[string]row
 }
 
 func newScreen(out io.Writer) *screen {
 	return &screen{out: out, start: time.Now(), style: func() terminal.Style { return terminal.StyleOf(out, terminal.ColorAuto) }}
 }
 
-// say prints a text that stays, above the table.
-func (s *screen) say(line string) {
+// printLine prints a permanent line above the table.
+func (s *screen) printLine(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draw(line+"\n", s.table)
 }
 
-// show shows the rows as they are now.
+// show shows the current rows.
 func (s *screen) show(rows []row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,22 +50,21 @@ func (s *screen) show(rows []row) {
 		return
 	}
 	table := append([]string{""}, tables(rows, style)...)
-	table = append(table, "", time.Now().Format(time.TimeOnly)+"  Ctrl-C ends everything")
-	if len(table) >= style.Height { // what scrolls away can't be drawn anew
+	table = append(table, "", time.Now().Format(time.TimeOnly)+"  Ctrl-C stops everything")
+	if len(table) >= style.Height { // lines that scroll away can't be redrawn
 		table = table[len(table)-style.Height+1:]
 	}
 	s.draw("", table)
 }
 
-// end leaves the table as it was drawn last.
+// end keeps the last table on the terminal.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.table = nil
 }
 
-// draw puts a text and a table in the place of the table that was drawn last, in one
-// write, so that nothing flickers.
+// draw replaces the last table by a text and a table, in one write to avoid flicker.
 func (s *screen) draw(above string, lines []string) {
 	erase := strings.Repeat(text.CursorUp.Sprint()+"\r"+text.EraseLine.Sprint(), len(s.table))
 	drawn := ""
@@ -76,26 +75,26 @@ func (s *screen) draw(above string, lines []string) {
 	fmt.Fprint(s.out, erase+above+drawn)
 }
 
-// showChanges prints the rows that are not as they were.
+// showChanges prints the rows that have changed.
 func (s *screen) showChanges(rows []row) {
 	change := func(line string) { fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), line) }
-	seen := s.seen
-	s.seen = make(map[string]row, len(rows))
+	previous := s.shown
+	s.shown = make(map[string]row, len(rows))
 	for _, r := range rows {
-		s.seen[r.key()] = r
-		if seen[r.key()] != r && r.ready != "" { // otherwise no controller has looked at it
-			found := strings.TrimSpace(r.tag + " " + r.shortDigest())
-			change(fmt.Sprintf("%-36s  %-35s  ready: %-7s  %s", r.key(), found, r.ready, terminal.Clean(r.message)))
+		s.shown[r.key()] = r
+		if previous[r.key()] != r && r.ready != "" { // empty: not reconciled yet
+			selected := strings.TrimSpace(r.tag + " " + r.shortDigest())
+			change(fmt.Sprintf("%-36s  %-35s  ready: %-7s  %s", r.key(), selected, r.ready, terminal.Clean(r.message)))
 		}
-		delete(seen, r.key())
+		delete(previous, r.key())
 	}
-	for key := range seen {
+	for key := range previous {
 		change(key + "  deleted")
 	}
 }
 
-// tables returns the lines of two tables, one for each kind. What matters most comes
-// first, as the end of a line is cut where a terminal is narrow.
+// tables returns the lines of two tables, one for each kind. The most important columns come
+// first, because a narrow terminal truncates lines.
 func tables(rows []row, style terminal.Style) []string {
 	repositories := [][]string{{"IMAGEREPOSITORY", "READY", "TAGS", "IMAGE", "STATUS"}}
 	policies := [][]string{{"IMAGEPOLICY", "READY", "TAG", "DIGEST", "IMAGE", "STATUS"}}

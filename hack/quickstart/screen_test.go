@@ -29,9 +29,9 @@ func TestTables_AlignColumns(t *testing.T) {
 	}))
 }
 
-// printing returns a screen of a height, 0 for no terminal, and a function that returns what
-// is printed meanwhile.
-func printing(height int) (*screen, func(do func()) string) {
+// newTestScreen returns a screen with a height, 0 for no terminal, and a function that calls do and
+// returns the output that it prints.
+func newTestScreen(height int) (*screen, func(do func()) string) {
 	var out bytes.Buffer
 	s := newScreen(&out)
 	s.style = func() terminal.Style { return terminal.Style{Width: 80, Height: height} }
@@ -44,7 +44,7 @@ func printing(height int) (*screen, func(do func()) string) {
 
 func TestScreen_PrintsChangesWithoutATerminal(t *testing.T) {
 	g := NewWithT(t)
-	s, printed := printing(0)
+	s, printed := newTestScreen(0)
 	shown := func(rows ...row) string { return printed(func() { s.show(rows) }) }
 
 	g.Expect(strings.Count(shown(rows...), "\n")).To(Equal(3))
@@ -53,22 +53,22 @@ func TestScreen_PrintsChangesWithoutATerminal(t *testing.T) {
 	moved.tag = "1.1.0"
 	g.Expect(shown(rows[0], moved, rows[2])).To(And(ContainSubstring("ImagePolicy a/app "), ContainSubstring("1.1.0"), Not(ContainSubstring("a/other"))))
 	g.Expect(shown(rows[0], moved)).To(ContainSubstring("ImagePolicy a/other  deleted"))
-	g.Expect(shown(rows[0], moved, row{kind: "ImagePolicy", name: "a/new"})).To(BeEmpty(), "no controller has looked at it yet")
+	g.Expect(shown(rows[0], moved, row{kind: "ImagePolicy", name: "a/new"})).To(BeEmpty(), "it is not reconciled yet")
 }
 
 func TestScreen_DrawsInPlaceOnATerminal(t *testing.T) {
 	g := NewWithT(t)
-	s, printed := printing(24)
+	s, printed := newTestScreen(24)
 	const up = "\x1b[A\r\x1b[K"
 
 	first := printed(func() { s.show(rows) })
 	g.Expect(first).To(HavePrefix("\nIMAGEREPOSITORY"))
 	height := strings.Count(first, "\n")
-	g.Expect(printed(func() { s.show(rows) })).To(HavePrefix(strings.Repeat(up, height)+"\nIMAGEREPOSITORY"), "it erases as many lines as it drew")
-	g.Expect(printed(func() { s.say("hello") })).To(HavePrefix(strings.Repeat(up, height)+"hello\n\nIMAGEREPOSITORY"), "texts go above the table")
+	g.Expect(printed(func() { s.show(rows) })).To(HavePrefix(strings.Repeat(up, height)+"\nIMAGEREPOSITORY"), "the previous table is erased")
+	g.Expect(printed(func() { s.printLine("hello") })).To(HavePrefix(strings.Repeat(up, height)+"hello\n\nIMAGEREPOSITORY"), "the line is above the table")
 	s.end()
-	g.Expect(printed(func() { s.say("bye") })).To(Equal("bye\n"), "the table stays as it was")
+	g.Expect(printed(func() { s.printLine("bye") })).To(Equal("bye\n"), "the table is not redrawn")
 
-	s, printed = printing(5)
-	g.Expect(strings.Count(printed(func() { s.show(rows) }), "\n")).To(Equal(4), "no more is drawn than fits")
+	s, printed = newTestScreen(5)
+	g.Expect(strings.Count(printed(func() { s.show(rows) }), "\n")).To(Equal(4), "the table is truncated to the height")
 }

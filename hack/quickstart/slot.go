@@ -18,56 +18,56 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// slot is the folder of one run. The first run has number 1, so that its paths are
-// always the same, and one beside it the next number. A slot is held by a lock of the
-// operating system, which ends with the process that has it.
+// slot is the folder of one run. Each run uses the lowest free number, so that the paths of a
+// single run are always the same. An active slot is locked by its process, and the operating
+// system releases the lock when the process exits.
 type slot struct {
 	number int
 	dir    string
 	lock   *os.File
 }
 
-// acquire returns the first slot below base that no living run holds, emptied. What
-// killed runs left running is killed, in the other slots too.
+// acquire locks the first free slot below base, and empties it. It kills the leftover processes of
+// killed runs, also in the other slots.
 func acquire(base string) (*slot, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
-	var mine *slot
-	for number := 1; mine == nil || isUsed(base, number); number++ {
+	var own *slot
+	for number := 1; own == nil || isUsed(base, number); number++ {
 		s, err := lockSlot(base, number)
 		switch {
 		case err != nil:
 			return nil, err
-		case s == nil: // another run holds it
-		case mine == nil:
-			mine = s
+		case s == nil: // active
+		case own == nil:
+			own = s
 		default:
-			_ = s.sweep() // the run that gets the slot tries again, and fails where this fails
+			_ = s.sweep() // the run that acquires the slot retries, and reports errors
 			s.lock.Close()
 		}
 	}
-	return mine, errors.Join(mine.sweep(), os.RemoveAll(mine.dir), os.MkdirAll(mine.dir, 0o755))
+	return own, errors.Join(own.sweep(), os.RemoveAll(own.dir), os.MkdirAll(own.dir, 0o755))
 }
 
-// heldSlots returns the slots below base that living runs hold.
-func heldSlots(base string) ([]slot, error) {
-	var held []slot
+// activeSlots returns the slots below base that are locked by runs.
+func activeSlots(base string) ([]slot, error) {
+	var active []slot
 	for number := 1; isUsed(base, number); number++ {
 		s, err := lockSlot(base, number)
 		switch {
 		case err != nil:
 			return nil, err
 		case s == nil:
-			held = append(held, slot{number: number, dir: slotDir(base, number)})
+			active = append(active, slot{number: number, dir: slotDir(base, number)})
 		default:
 			s.lock.Close()
 		}
 	}
-	return held, nil
+	return active, nil
 }
 
-// lockSlot returns a slot, or nil where another run holds it.
+// lockSlot locks a slot. It returns nil if another run has locked it.
 func lockSlot(base string, number int) (*slot, error) {
 	lock, err := os.OpenFile(slotDir(base, number)+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -81,10 +81,10 @@ func lockSlot(base string, number int) (*slot, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%s can't be locked: %w", lock.Name(), err)
+	return nil, fmt.Errorf("locking %s: %w", lock.Name(), err)
 }
 
-// isUsed reports whether a run has had the slot: its lock file is never removed.
+// isUsed reports whether any run has used the slot: its lock file is never removed.
 func isUsed(base string, number int) bool {
 	_, err := os.Stat(slotDir(base, number) + ".lock")
 	return err == nil
@@ -92,7 +92,7 @@ func isUsed(base string, number int) bool {
 
 func slotDir(base string, number int) string { return filepath.Join(base, strconv.Itoa(number)) }
 
-// release gives the slot back. With keep, its files stay until another run needs it.
+// release unlocks the slot. With keep, its files stay until another run acquires it.
 func (s *slot) release(keep bool) error {
 	var err error
 	if !keep {
@@ -101,31 +101,31 @@ func (s *slot) release(keep bool) error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// sweepTimeout bounds the wait for killed processes to end.
+// sweepTimeout bounds the wait until killed processes have exited.
 const sweepTimeout = 5 * time.Second
 
-// sweep kills what runs in the slot, and waits until it is gone.
+// sweep kills the processes of the slot, and waits until they have exited.
 func (s *slot) sweep() error {
 	kill := func(context.Context) (bool, error) {
-		left, err := leftovers(s.dir)
-		for _, pid := range left {
+		pids, err := leftovers(s.dir)
+		for _, pid := range pids {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return false, fmt.Errorf("process %d of an earlier run can't be ended: %w", pid, err)
+				return false, fmt.Errorf("killing process %d of an earlier run: %w", pid, err)
 			}
 		}
-		return len(left) == 0, err
+		return len(pids) == 0, err
 	}
 	if err := wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, sweepTimeout, true, kill); err != nil {
-		return fmt.Errorf("what runs in %s does not end: %w", s.dir, err)
+		return fmt.Errorf("processes in %s do not exit: %w", s.dir, err)
 	}
 	return nil
 }
 
-// programs are what a run starts. No other program is ever killed, whatever folder
-// it works in.
+// programs are the programs that a run starts. Other programs are never killed, even if they use
+// the folder.
 var programs = []string{"etcd", "kube-apiserver", "registry", "image-reflector-controller"}
 
-// leftovers returns the ids of the programs that run with files in a folder.
+// leftovers returns the process IDs of these programs whose command line contains the folder.
 func leftovers(dir string) ([]int, error) {
 	commands, err := commandLines()
 	var found []int
@@ -138,14 +138,14 @@ func leftovers(dir string) ([]int, error) {
 	return found, err
 }
 
-// commandLines returns the command line of every process, by its id. Where there is
-// no /proc, ps lists them.
+// commandLines returns the command line of every process, by process ID. It uses ps if there is no
+// /proc.
 func commandLines() (map[int]string, error) {
 	commands := map[int]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if line, err := os.ReadFile(file); err == nil { // otherwise it has just ended
+		if line, err := os.ReadFile(file); err == nil { // err: it has just exited
 			commands[pid] = strings.ReplaceAll(string(line), "\x00", " ")
 		}
 	}
@@ -154,7 +154,7 @@ func commandLines() (map[int]string, error) {
 	}
 	output, err := exec.Command("ps", "-axww", "-o", "pid=,command=").Output()
 	if err != nil {
-		return nil, fmt.Errorf("processes can't be listed: %w", err)
+		return nil, fmt.Errorf("listing processes: %w", err)
 	}
 	for line := range strings.Lines(string(output)) {
 		id, command, _ := strings.Cut(strings.TrimSpace(line), " ")

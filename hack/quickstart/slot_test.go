@@ -19,11 +19,11 @@ func TestAcquire_AssignsFolderPerRun(t *testing.T) {
 	second, err := acquire(base)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect([]int{first.number, second.number}).To(Equal([]int{1, 2}))
-	g.Expect(heldSlots(base)).To(HaveLen(2))
+	g.Expect(activeSlots(base)).To(HaveLen(2))
 
 	g.Expect(os.WriteFile(filepath.Join(first.dir, "log"), nil, 0o600)).To(Succeed())
 	g.Expect(first.release(true)).To(Succeed())
-	g.Expect(filepath.Join(first.dir, "log")).To(BeARegularFile(), "a log that was kept is there until the slot is needed")
+	g.Expect(filepath.Join(first.dir, "log")).To(BeARegularFile(), "kept files stay until the slot is acquired again")
 	again, err := acquire(base)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(again.number).To(Equal(1))
@@ -31,36 +31,36 @@ func TestAcquire_AssignsFolderPerRun(t *testing.T) {
 
 	g.Expect(second.release(false)).To(Succeed())
 	g.Expect(second.dir).NotTo(BeADirectory())
-	g.Expect(heldSlots(base)).To(HaveLen(1))
+	g.Expect(activeSlots(base)).To(HaveLen(1))
 	g.Expect(again.release(false)).To(Succeed())
 }
 
 func TestAcquire_KillsOnlyLeftoverPrograms(t *testing.T) {
 	g := NewWithT(t)
 	base := t.TempDir()
-	left := []*exec.Cmd{started(t, "etcd", filepath.Join(base, "1", "data")), started(t, "registry", filepath.Join(base, "2", "data"))}
-	other := started(t, "etcd", filepath.Join(t.TempDir(), "data"))
-	reader := started(t, "less", filepath.Join(base, "1", "log"))
-	for _, lock := range []string{"1.lock", "2.lock"} { // what dead runs leave
+	leftover := []*exec.Cmd{startProcess(t, "etcd", filepath.Join(base, "1", "data")), startProcess(t, "registry", filepath.Join(base, "2", "data"))}
+	other := startProcess(t, "etcd", filepath.Join(t.TempDir(), "data"))
+	reader := startProcess(t, "less", filepath.Join(base, "1", "log"))
+	for _, lock := range []string{"1.lock", "2.lock"} { // of killed runs
 		g.Expect(os.WriteFile(filepath.Join(base, lock), nil, 0o600)).To(Succeed())
 	}
-	g.Expect(leftovers(filepath.Join(base, "1"))).To(ConsistOf(left[0].Process.Pid))
+	g.Expect(leftovers(filepath.Join(base, "1"))).To(ConsistOf(leftover[0].Process.Pid))
 
-	mine, err := acquire(base)
+	own, err := acquire(base)
 	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { g.Expect(mine.release(false)).To(Succeed()) }()
+	defer func() { g.Expect(own.release(false)).To(Succeed()) }()
 
-	for _, one := range left {
-		g.Expect(one.Wait()).To(MatchError("signal: killed"))
+	for _, cmd := range leftover {
+		g.Expect(cmd.Wait()).To(MatchError("signal: killed"))
 	}
 	for _, spared := range []*exec.Cmd{other, reader} {
-		g.Expect(spared.Process.Kill()).To(Succeed(), "it must still run")
+		g.Expect(spared.Process.Kill()).To(Succeed(), "it must still be running")
 		g.Expect(spared.Wait()).To(MatchError("signal: killed"))
 	}
 }
 
-// started starts a process with that name and argument, which waits for its input to end.
-func started(t *testing.T, name, argument string) *exec.Cmd {
+// startProcess starts a process with a name and an argument, which waits for the end of its input.
+func startProcess(t *testing.T, name, argument string) *exec.Cmd {
 	t.Helper()
 	g := NewWithT(t)
 	cmd := exec.Command(os.Args[0], argument)

@@ -15,19 +15,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// state is what other processes need to know of a run.
+// state is the part of a run that other processes need.
 type state struct {
-	// Kubeconfig is the file that says how the cluster is reached.
+	// Kubeconfig is the path of the kubeconfig.
 	Kubeconfig string
 	// PublicHost and PrivateHost are the addresses of the registries.
 	PublicHost, PrivateHost string
-	// Username and Password are for the private one.
+	// Username and Password are those of the private registry.
 	Username, Password string
-	// ControllerPID is the process id of the controller.
+	// ControllerPID is the process ID of the controller.
 	ControllerPID int
-	// ControllerLog is its log.
+	// ControllerLog is the path of its log.
 	ControllerLog string
-	// MetricsURL is where its metrics are.
+	// MetricsURL is the URL of its metrics.
 	MetricsURL string
 }
 
@@ -35,7 +35,7 @@ const stateFile = "run.json"
 
 // write writes the state to the folder of the run.
 func (s state) write(dir string) error {
-	content, err := json.MarshalIndent(s, "", "  ") //nolint:gosec // the password of a registry that this run made up, for its owner only
+	content, err := json.MarshalIndent(s, "", "  ") //nolint:gosec // a generated password of a local registry, readable by its owner only
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func readState(dir string) (state, error) {
 	return s, json.Unmarshal(content, &s)
 }
 
-// registry returns the registry that a repository is in.
+// registry returns the registry of a repository.
 func (s state) registry(repository string) *testenv.Registry {
 	if repository == private {
 		return testenv.RegistryAt(s.PrivateHost, s.Username, s.Password)
@@ -66,6 +66,6 @@ func (s state) client() (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.WarningHandler = rest.NoWarnings{} // one of the samples is of a deprecated version on purpose
+	config.WarningHandler = rest.NoWarnings{} // one of the samples uses the deprecated version
 	return testenv.Client(config)
 }

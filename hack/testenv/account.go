@@ -20,29 +20,28 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Namespace is where the controller is said to run, as in a Flux installation.
+// Namespace is the namespace of the controller, as in a Flux installation.
 const Namespace = "flux-system"
 
 const (
 	// account is the name of the controller's service account.
 	account = "image-reflector-controller"
-	// controllerUser is what the API server calls it.
+	// controllerUser is its user name.
 	controllerUser = "system:serviceaccount:" + Namespace + ":" + account
-	// grant is the name of its role and binding. They are not those of make
-	// deploy and make undeploy, which may be run against the same cluster.
-	grant = "image-reflector-controller-testenv"
+	// roleName is the name of its role and binding. It differs from that of make deploy and
+	// make undeploy, which may be run against the same cluster.
+	roleName = "image-reflector-controller-testenv"
 )
 
-// ControllerAccount lets the controller do what the ClusterRole in a file says, and no
-// more: what it may do in a cluster. It returns the kubeconfig of it. Called again, it
-// brings the role to what the file says then.
+// ControllerAccount creates a user for the controller with the permissions of the ClusterRole
+// in a file, and returns the path of its kubeconfig. A second call updates the role.
 func (p *ControlPlane) ControllerAccount(ctx context.Context, roleFile string) (string, error) {
 	admin, err := client.New(p.Config(), client.Options{})
 	if err != nil {
 		return "", err
 	}
 	if err := bind(ctx, admin, roleFile); err != nil {
-		return "", fmt.Errorf("the controller's account could not be set up: %w", err)
+		return "", fmt.Errorf("setting up the controller's account: %w", err)
 	}
 	user, err := p.env.AddUser(envtest.User{Name: controllerUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
 	if err != nil {
@@ -65,10 +64,10 @@ func bind(ctx context.Context, admin client.Client, roleFile string) error {
 	if err := yaml.UnmarshalStrict(content, role); err != nil {
 		return fmt.Errorf("%s: %w", roleFile, err)
 	}
-	role.Name = grant
+	role.Name = roleName
 	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: grant},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: grant},
+		ObjectMeta: metav1.ObjectMeta{Name: roleName},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: roleName},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: controllerUser}},
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
@@ -84,8 +83,8 @@ func bind(ctx context.Context, admin client.Client, roleFile string) error {
 	return awaitAccess(ctx, admin)
 }
 
-// awaitAccess returns when the API server knows of the role. It learns of it by
-// a watch, and a controller that starts before that has a bad start.
+// awaitAccess waits until the API server applies the role, which it receives through a watch.
+// A controller started earlier would log authorization errors.
 func awaitAccess(ctx context.Context, admin client.Client) error {
 	return wait.PollUntilContextTimeout(ctx, pollInterval, 10*time.Second, true, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{

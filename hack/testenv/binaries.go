@@ -10,26 +10,25 @@ import (
 	"strings"
 )
 
-// Environment variables that say where the programs are. The Makefile sets
-// them for tests.
+// Environment variables with the paths of the programs. The Makefile sets them for tests.
 const (
 	AssetsVariable     = "KUBEBUILDER_ASSETS"
 	RegistryVariable   = "REGISTRY"
 	ControllerVariable = "CONTROLLER"
 )
 
-// Binaries says where the programs are.
+// Binaries are the paths of the programs.
 type Binaries struct {
 	// Assets is the folder of etcd, kube-apiserver and kubectl.
 	Assets string
-	// Registry is the registry of CNCF Distribution.
+	// Registry is the path of the registry (CNCF Distribution).
 	Registry string
-	// Controller is the image-reflector-controller.
+	// Controller is the path of the image-reflector-controller.
 	Controller string
 }
 
-// BinariesFromEnv returns the programs that the environment names. Its error
-// says how to come by them.
+// BinariesFromEnv returns the programs from the environment. If one is missing, the error
+// explains how to build it.
 func BinariesFromEnv() (Binaries, error) {
 	binaries := Binaries{
 		Assets:     os.Getenv(AssetsVariable),
@@ -46,12 +45,12 @@ This starts real programs, which make builds: run "make test", or
 	make controlplane bin/registry build
 	export %s="$(go -C hack/controlplane run . path -bin "$PWD/bin")"
 	export %s="$PWD/bin/registry" %s="$PWD/bin/image-reflector-controller"
-in the root of the repository, and then this again`, err, AssetsVariable, RegistryVariable, ControllerVariable)
+in the root of the repository, and try again`, err, AssetsVariable, RegistryVariable, ControllerVariable)
 	}
 	return binaries, nil
 }
 
-// check returns which of the files below a path are missing.
+// check returns an error if the variable is not set, or if a file below its path is missing.
 func check(variable, path string, files ...string) error {
 	if path == "" {
 		return fmt.Errorf("%s is not set", variable)

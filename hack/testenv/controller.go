@@ -10,26 +10,26 @@ import (
 	"path/filepath"
 )
 
-// Controller is the image-reflector-controller, run as its users run it: as a
-// process that is configured by flags.
+// Controller runs the image-reflector-controller as users do: as a process configured by
+// flags.
 type Controller struct {
-	// Binary is the program.
+	// Binary is the path of the program.
 	Binary string
-	// Dir is where its log is and, below tags, its storage.
+	// Dir contains its log and, in the folder tags, its storage.
 	Dir string
-	// Kubeconfig is the file that says how it reaches the cluster.
+	// Kubeconfig is the path of its kubeconfig.
 	Kubeconfig string
-	// Args are flags beside those of storage, addresses and log format. They
-	// win over these.
+	// Args are additional flags. They take precedence over those of storage, addresses and
+	// log format.
 	Args []string
-	// Env is set in addition to the environment.
+	// Env is added to the environment.
 	Env []string
 
 	program
 }
 
-// Start starts the controller, and returns when it says that it is ready. After
-// Stop or Kill it starts again with the same storage, arguments and ports.
+// Start starts the controller and waits until it is ready. After Stop or Kill, it restarts it
+// with the same storage, arguments and ports.
 func (c *Controller) Start(ctx context.Context) error {
 	if err := os.MkdirAll(c.StoragePath(), 0o755); err != nil {
 		return err
@@ -37,16 +37,16 @@ func (c *Controller) Start(ctx context.Context) error {
 	return c.launch(ctx, c.LogFile(), 2, c.command, "/readyz", http.StatusOK)
 }
 
-// LogFile is the file that all its runs write their output to.
+// LogFile returns the path of the log, to which all runs append.
 func (c *Controller) LogFile() string { return filepath.Join(c.Dir, "controller.log") }
 
-// StoragePath is where the controller keeps its tags.
+// StoragePath returns the folder in which the controller stores tags.
 func (c *Controller) StoragePath() string { return filepath.Join(c.Dir, "tags") }
 
-// MetricsURL is where its metrics are, known once it was started.
+// MetricsURL returns the URL of its metrics. It is valid after the first Start.
 func (c *Controller) MetricsURL() string { return "http://" + c.addr(1) + "/metrics" }
 
-// Get returns what the server of the metrics has at a path, such as "/metrics".
+// Get returns the response body of the metrics server for a path, such as "/metrics".
 func (c *Controller) Get(ctx context.Context, path string) ([]byte, error) {
 	return get(ctx, "http://"+c.addr(1)+path, http.StatusOK)
 }

@@ -18,23 +18,23 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// ControlPlane is an etcd and a kube-apiserver. Nothing else of Kubernetes
-// runs: no pod is ever started.
+// ControlPlane is an etcd and a kube-apiserver. No other component of Kubernetes runs, so no
+// pods are started.
 type ControlPlane struct {
-	// Assets is the folder of the two programs.
+	// Assets is the folder with the two programs.
 	Assets string
-	// Dir is where everything is kept that they write.
+	// Dir contains all files that they write.
 	Dir string
 	// CRDs are files or folders of CustomResourceDefinitions to install.
 	CRDs []string
-	// Audit has the API server note every request in the file AuditLog.
+	// Audit enables the audit log, see AuditLog.
 	Audit bool
 
 	env *envtest.Environment
 }
 
-// Start starts both, and installs the CRDs. Where it returns an error, nothing
-// is left running.
+// Start starts both programs and installs the CRDs. If it returns an error, no process is left
+// running.
 func (p *ControlPlane) Start(ctx context.Context) error {
 	certificates := filepath.Join(p.Dir, "kube-apiserver")
 	if err := os.MkdirAll(certificates, 0o700); err != nil {
@@ -49,7 +49,7 @@ func (p *ControlPlane) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer apiserverLog.Close() // the processes have their own descriptors of them
+	defer apiserverLog.Close() // the processes have their own file descriptors
 	p.env = &envtest.Environment{
 		CRDDirectoryPaths:        p.CRDs,
 		ErrorIfCRDPathMissing:    true,
@@ -67,7 +67,7 @@ func (p *ControlPlane) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = p.env.Start() // it takes no context: to end it halfway would leave processes
+	_, err = p.env.Start() // takes no context: cancelling it halfway would leave processes behind
 	if err == nil {
 		err = os.WriteFile(p.Kubeconfig(), p.env.KubeConfig, 0o600)
 	}
@@ -80,8 +80,8 @@ func (p *ControlPlane) Start(ctx context.Context) error {
 	return nil
 }
 
-// audit writes the policy that asks for a line for each request, with who asked
-// for what, and without contents.
+// audit configures an audit policy that logs every request without contents, and writes of
+// the controller with the request body.
 func (p *ControlPlane) audit(policyFile string) error {
 	policy := fmt.Sprintf(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
 		{"level": "Request", "users": [%q], "verbs": ["create", "update", "patch", "delete"]},
@@ -90,17 +90,16 @@ func (p *ControlPlane) audit(policyFile string) error {
 	return os.WriteFile(policyFile, []byte(policy), 0o600)
 }
 
-// AuditLog is where the requests are noted that the API server answers, as JSON,
-// an event of audit.k8s.io/v1 on each line.
+// AuditLog returns the path of the audit log, with one audit.k8s.io/v1 event as JSON per line.
 func (p *ControlPlane) AuditLog() string { return filepath.Join(p.Dir, "audit.log") }
 
-// InstallCRDs brings the CRDs of the cluster to what their files say now.
+// InstallCRDs updates the CRDs of the cluster from their files.
 func (p *ControlPlane) InstallCRDs() error {
 	_, err := envtest.InstallCRDs(p.Config(), envtest.CRDInstallOptions{Paths: p.CRDs, ErrorIfPathMissing: true})
 	return err
 }
 
-// Stop stops both. To stop a control plane that does not run is no error.
+// Stop stops both programs. It does nothing if the control plane is not running.
 func (p *ControlPlane) Stop() error {
 	if p.env == nil {
 		return nil
@@ -110,13 +109,13 @@ func (p *ControlPlane) Stop() error {
 	return err
 }
 
-// Config says how to reach the control plane as an administrator.
+// Config returns the client configuration of an administrator.
 func (p *ControlPlane) Config() *rest.Config { return rest.CopyConfig(p.env.Config) }
 
-// Kubeconfig is a file that says the same.
+// Kubeconfig returns the path of the kubeconfig of an administrator.
 func (p *ControlPlane) Kubeconfig() string { return filepath.Join(p.Dir, "kubeconfig") }
 
-// Client returns a client for the objects of Kubernetes and of the controller.
+// Client returns a client for the types of Kubernetes and of the controller.
 func Client(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {

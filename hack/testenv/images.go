@@ -13,13 +13,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image returns a small image that holds one file with the given content. The
-// same content always makes the same digest.
+// Image returns a small image with one file of the given content. The same content always
+// results in the same digest.
 func Image(content string) (v1.Image, error) {
 	return imageFor(content, v1.Platform{OS: "linux", Architecture: "amd64"})
 }
 
-// Index returns an index of such images, one for each architecture.
+// Index returns an index with such an image for each architecture.
 func Index(content string, architectures ...string) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, architecture := range architectures {

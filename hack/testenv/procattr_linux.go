@@ -4,8 +4,8 @@ package testenv
 
 import "syscall"
 
-// ownGroup keeps the terminal's signals from a process. It also ends with the
-// one who started it, however that one ends.
+// ownGroup puts a process into its own process group, so that it doesn't receive the terminal's
+// signals. It is killed when its parent exits, even if the parent is killed.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -6,7 +6,8 @@ package testenv
 
 import "syscall"
 
-// ownGroup keeps the terminal's signals from a process.
+// ownGroup puts a process into its own process group, so that it doesn't receive the terminal's
+// signals.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

@@ -23,80 +23,80 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of one program on a machine that is busy.
+	// startTimeout bounds the start of one program on a busy machine.
 	startTimeout = 60 * time.Second
-	// startAttempts bounds how often other addresses are tried where another program took
-	// the ones that were free a moment before.
+	// startAttempts bounds the attempts with other addresses if another program took the free
+	// ones in the meantime.
 	startAttempts = 3
-	// stopTimeout is how long a program may take to end by itself.
+	// stopTimeout bounds the graceful shutdown of a program.
 	stopTimeout = 20 * time.Second
-	// probeTimeout bounds one look at a program that starts.
+	// probeTimeout bounds one readiness check.
 	probeTimeout = time.Second
-	// pollInterval is the time between two looks at a program that starts.
+	// pollInterval is the time between two readiness checks.
 	pollInterval = 50 * time.Millisecond
-	// tailLines is how much of a log is shown with an error.
+	// tailLines is the number of log lines in an error.
 	tailLines = 25
 )
 
-// program is what a Registry and a Controller have in common: a process that can be
-// started anew. It has a process group of its own, so that Ctrl-C reaches only the one
-// who started it, who then ends everything in order. The zero value does not run.
+// program is the common part of Registry and Controller: a process that can be restarted. It has
+// its own process group, so that only the parent receives Ctrl-C, and stops everything in order.
+// The zero value is not running.
 type program struct {
 	mu    sync.Mutex
-	addrs []string // that it listens on
-	// cmd is the process that was started last, nil where there was none. ended is closed
-	// when it has ended, and exit says how.
-	cmd   *exec.Cmd
-	ended chan struct{}
-	exit  error
+	addrs []string // listen addresses
+	// cmd is the last process, nil before the first start. done is closed when it has exited,
+	// and exit is the reason.
+	cmd  *exec.Cmd
+	done chan struct{}
+	exit error
 }
 
-// launch starts a program with the number of addresses that it listens on, the same ones
-// each time, and waits until the first one answers at a path with one of the statuses. Where
-// it does not, nothing is left running, and the error ends with the log.
-func (p *program) launch(ctx context.Context, logFile string, addresses int, command func() *exec.Cmd, path string, statuses ...int) error {
+// launch starts a program with n listen addresses, the same ones at each start, and waits until
+// the first one responds to the path with one of the statuses. If it fails, no process is left
+// running, and the error contains the end of the log.
+func (p *program) launch(ctx context.Context, logFile string, n int, command func() *exec.Cmd, path string, statuses ...int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd != nil && !isClosed(p.ended) {
-		return fmt.Errorf("%s runs already", p.cmd.Path)
+	if p.cmd != nil && !isClosed(p.done) {
+		return fmt.Errorf("%s is already running", p.cmd.Path)
 	}
-	kept := p.addrs != nil
+	reuse := p.addrs != nil
 	var err error
 	for range startAttempts {
-		if !kept {
-			if p.addrs, err = freeAddresses(addresses); err != nil {
-				return fmt.Errorf("no free port: %w", err)
+		if !reuse {
+			if p.addrs, err = freeAddresses(n); err != nil {
+				return fmt.Errorf("finding free ports: %w", err)
 			}
 		}
 		err = p.start(ctx, logFile, command(), "http://"+p.addrs[0]+path, statuses)
-		if err == nil || kept || !strings.Contains(err.Error(), "address already in use") {
+		if err == nil || reuse || !strings.Contains(err.Error(), "address already in use") {
 			break
 		}
 	}
 	return err
 }
 
-// start starts the process, and waits until it is ready. Where it does not get so, the error
-// ends with what it logged.
+// start starts the process and waits until it is ready. If it fails, the error contains the end
+// of the log.
 func (p *program) start(ctx context.Context, logFile string, cmd *exec.Cmd, url string, statuses []int) error {
 	log, err := openLog(logFile)
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the process has its own descriptor of it
+	defer log.Close() // the process has its own file descriptor
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, ownGroup()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%s could not be started: %w", cmd.Path, err)
 	}
-	ended := make(chan struct{})
-	p.cmd, p.ended = cmd, ended
+	done := make(chan struct{})
+	p.cmd, p.done = cmd, done
 	go func() {
 		err := cmd.Wait()
 		p.exit = fmt.Errorf("%s ended: %s", cmd.Path, cmd.ProcessState)
 		if err != nil {
 			p.exit = fmt.Errorf("%s ended: %w", cmd.Path, err)
 		}
-		close(ended)
+		close(done)
 	}()
 	if err := p.await(ctx, url, statuses); err != nil {
 		err = fmt.Errorf("%s did not start: %w", cmd.Path, err)
@@ -105,14 +105,14 @@ func (p *program) start(ctx context.Context, logFile string, cmd *exec.Cmd, url 
 	return nil
 }
 
-// await returns when the process answers. It gives up when the process ends.
+// await waits until the process responds. It returns an error if the process exits.
 func (p *program) await(ctx context.Context, url string, statuses []int) error {
 	var failure error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
 		_, failure = get(ctx, url, statuses...)
-		if isClosed(p.ended) {
+		if isClosed(p.done) {
 			return false, p.exit
 		}
 		return failure == nil, nil
@@ -123,22 +123,23 @@ func (p *program) await(ctx context.Context, url string, statuses []int) error {
 	return err
 }
 
-// Stop asks the program to end, and makes it where it does not. A program in Go then logs
-// its goroutines. To stop one that does not run is no error.
+// Stop sends SIGTERM and waits. If the program doesn't exit in time, Stop returns an error and
+// kills it, after SIGQUIT, by which a Go program logs its goroutines. It does nothing if the
+// program is not running.
 func (p *program) Stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ended, err := p.signal(syscall.SIGTERM, stopTimeout)
-	if err != nil || ended {
+	exited, err := p.signal(syscall.SIGTERM, stopTimeout)
+	if err != nil || exited {
 		return err
 	}
-	err = fmt.Errorf("%s did not end within %s of being asked to, and was killed: its log ends with what it was doing",
+	err = fmt.Errorf("%s did not exit within %s of SIGTERM, and was killed: its log ends with its goroutines",
 		p.cmd.Path, stopTimeout)
 	_, failure := p.signal(syscall.SIGQUIT, time.Second)
 	return errors.Join(err, failure, p.kill())
 }
 
-// Kill ends the program as a crash would: without a chance to clean up.
+// Kill kills the program with SIGKILL, without a graceful shutdown.
 func (p *program) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,15 +147,15 @@ func (p *program) Kill() error {
 }
 
 func (p *program) kill() error {
-	ended, err := p.signal(syscall.SIGKILL, stopTimeout)
-	if err == nil && !ended {
-		return fmt.Errorf("%s did not end within %s of being killed", p.cmd.Path, stopTimeout)
+	exited, err := p.signal(syscall.SIGKILL, stopTimeout)
+	if err == nil && !exited {
+		return fmt.Errorf("%s did not exit within %s of being killed", p.cmd.Path, stopTimeout)
 	}
 	return err
 }
 
-// signal sends a signal, and reports whether the process ends within a time.
-func (p *program) signal(signal syscall.Signal, within time.Duration) (bool, error) {
+// signal sends a signal, and reports whether the process exits within a timeout.
+func (p *program) signal(signal syscall.Signal, timeout time.Duration) (bool, error) {
 	if p.cmd == nil {
 		return true, nil
 	}
@@ -162,32 +163,32 @@ func (p *program) signal(signal syscall.Signal, within time.Duration) (bool, err
 		return false, fmt.Errorf("%s could not be stopped: %w", p.cmd.Path, err)
 	}
 	select {
-	case <-p.ended:
+	case <-p.done:
 		return true, nil
-	case <-time.After(within):
+	case <-time.After(timeout):
 		return false, nil
 	}
 }
 
-// Done is closed when the program, as it was started last, has ended.
+// Done returns a channel that is closed when the last started process has exited.
 func (p *program) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended == nil { // it was never started
-		p.ended = make(chan struct{})
-		close(p.ended)
+	if p.done == nil { // never started
+		p.done = make(chan struct{})
+		close(p.done)
 	}
-	return p.ended
+	return p.done
 }
 
-// Exit returns how the program ended, once Done is closed.
+// Exit returns the reason why the program exited, once Done is closed.
 func (p *program) Exit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exit
 }
 
-// PID returns the program's process id, 0 where it was never started.
+// PID returns the program's process ID, 0 before the first start.
 func (p *program) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,7 +198,7 @@ func (p *program) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// addr returns one of the addresses that the program listens on, none before it was started.
+// addr returns a listen address of the program, empty before the first start.
 func (p *program) addr(i int) string {
 	if i >= len(p.addrs) {
 		return ""
@@ -214,7 +215,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// freeAddresses returns addresses that no program listens on right now.
+// freeAddresses returns n addresses on which no program listens at present.
 func freeAddresses(n int) ([]string, error) {
 	var addresses []string
 	for range n {
@@ -222,14 +223,14 @@ func freeAddresses(n int) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close() // not before the others are chosen
+		defer listener.Close() // after all addresses are chosen
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
 }
 
-// get returns the body of an answer that has one of the wanted statuses.
-func get(ctx context.Context, url string, wanted ...int) ([]byte, error) {
+// get returns the body of a response. A status that is not in statuses is an error.
+func get(ctx context.Context, url string, statuses ...int) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -239,18 +240,18 @@ func get(ctx context.Context, url string, wanted ...int) ([]byte, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	if !slices.Contains(wanted, response.StatusCode) {
-		return nil, fmt.Errorf("%s answers %s", url, response.Status)
+	if !slices.Contains(statuses, response.StatusCode) {
+		return nil, fmt.Errorf("%s returned %s", url, response.Status)
 	}
 	return io.ReadAll(response.Body)
 }
 
-// openLog opens a file for a program to append to.
+// openLog opens a file for appending.
 func openLog(file string) (*os.File, error) {
 	return os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
-// Tail returns the last lines of a file, indented.
+// Tail returns the last lines of a file, indented, or the error of reading it.
 func Tail(file string, lines int) string {
 	content, err := os.ReadFile(file)
 	if err != nil {

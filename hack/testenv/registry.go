@@ -18,25 +18,25 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Registry is a registry of CNCF Distribution that keeps images in a folder.
-// Its images and its address outlive Stop and Kill: Start brings both back.
+// Registry is a registry (CNCF Distribution) that stores images in a folder. After Stop or Kill,
+// Start restarts it with the same images and address.
 type Registry struct {
-	// Binary is the program.
+	// Binary is the path of the program.
 	Binary string
-	// Dir is where everything is kept that it writes.
+	// Dir contains all files that it writes.
 	Dir string
-	// Username and Password are demanded of everyone, where they are set.
+	// Username and Password are required from clients if set.
 	Username, Password string
 
 	program
 }
 
-// RegistryAt returns a registry that somebody else runs.
+// RegistryAt returns a registry that runs outside this process.
 func RegistryAt(host, username, password string) *Registry {
 	return &Registry{program: program{addrs: []string{host}}, Username: username, Password: password}
 }
 
-// Start starts the registry, and returns when it answers.
+// Start starts the registry and waits until it responds.
 func (r *Registry) Start(ctx context.Context) error {
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return err
@@ -59,11 +59,11 @@ func (r *Registry) Start(ctx context.Context) error {
 	}
 	command := func() *exec.Cmd {
 		cmd := exec.Command(r.Binary, "serve", file)
-		// without the first it looks for a collector of traces on this machine
+		// without the first, it would send traces to a collector on this machine
 		cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR="+r.addr(0))
 		return cmd
 	}
-	// a registry that asks for credentials is up, too
+	// 401: the registry is up and requires credentials
 	return r.launch(ctx, filepath.Join(r.Dir, "registry.log"), 1, command, "/v2/", http.StatusOK, http.StatusUnauthorized)
 }
 
@@ -76,10 +76,10 @@ storage:
 http: {secret: quickstart}
 `
 
-// Host is the host and port to name in images, known once it was started.
+// Host returns the host and port for image names. It is valid after the first Start.
 func (r *Registry) Host() string { return r.addr(0) }
 
-// Image returns the full name of an image, such as "podinfo:1.0.0".
+// Image returns the full name of a reference such as "podinfo:1.0.0".
 func (r *Registry) Image(reference string) string { return r.Host() + "/" + reference }
 
 // Artifact is an image or an index of images.
@@ -88,33 +88,31 @@ type Artifact interface {
 	Digest() (v1.Hash, error)
 }
 
-// Push pushes the image or index to a reference such as "podinfo:1.0.0", and
-// returns its digest.
+// Push pushes an artifact to a reference such as "podinfo:1.0.0", and returns its digest.
 func (r *Registry) Push(ctx context.Context, reference string, artifact Artifact) (string, error) {
 	return Push(ctx, r.Image(reference), artifact, r.options(ctx)...)
 }
 
-// Push pushes the image or index to a reference with a registry, and returns its digest.
-func Push(ctx context.Context, reference string, artifact Artifact, with ...crane.Option) (string, error) {
-	options := crane.GetOptions(append(with, crane.WithContext(ctx))...)
+// Push pushes an artifact to a reference that includes the registry, and returns its digest.
+func Push(ctx context.Context, reference string, artifact Artifact, opts ...crane.Option) (string, error) {
+	options := crane.GetOptions(append(opts, crane.WithContext(ctx))...)
 	ref, err := name.ParseReference(reference, options.Name...)
 	if err != nil {
 		return "", err
 	}
 	if err := remote.Push(ref, artifact, options.Remote...); err != nil {
-		return "", fmt.Errorf("%s could not be pushed: %w", ref, err)
+		return "", fmt.Errorf("pushing %s: %w", ref, err)
 	}
 	digest, err := artifact.Digest()
 	return digest.String(), err
 }
 
-// Digest returns the digest that the registry has for a reference.
+// Digest returns the digest of a reference.
 func (r *Registry) Digest(ctx context.Context, reference string) (string, error) {
 	return crane.Digest(r.Image(reference), r.options(ctx)...)
 }
 
-// Retag has a tag point to what another reference points to, and returns the
-// digest of that.
+// Retag moves the tag to so that it points to the image of from, and returns its digest.
 func (r *Registry) Retag(ctx context.Context, from, to string) (string, error) {
 	if err := crane.Copy(r.Image(from), r.Image(to), r.options(ctx)...); err != nil {
 		return "", err

@@ -53,7 +53,7 @@ func TestRegistry_KeepsImagesAndAddressAcrossRestarts(t *testing.T) {
 	response, err := http.Get("http://" + host + "/v2/")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(response.Body.Close()).To(Succeed())
-	g.Expect(response.StatusCode).To(Equal(http.StatusUnauthorized), "a registry with a password demands it")
+	g.Expect(response.StatusCode).To(Equal(http.StatusUnauthorized), "a registry with a password requires it")
 }
 
 func TestController_RestartsOnControlPlane(t *testing.T) {
@@ -73,7 +73,7 @@ func TestController_RestartsOnControlPlane(t *testing.T) {
 	g.Expect(controller.Start(ctx)).To(Succeed())
 	t.Cleanup(func() { g.Expect(controller.Stop()).To(Succeed()) })
 	first, metrics := controller.PID(), controller.MetricsURL()
-	g.Expect(controller.Start(ctx)).To(MatchError(ContainSubstring("runs already")))
+	g.Expect(controller.Start(ctx)).To(MatchError(ContainSubstring("is already running")))
 
 	g.Expect(controller.Kill()).To(Succeed())
 	g.Expect(controller.Exit()).To(MatchError(ContainSubstring("signal: killed")))
@@ -85,7 +85,7 @@ func TestController_RestartsOnControlPlane(t *testing.T) {
 	g.Expect(controller.Exit()).To(MatchError(ContainSubstring("exit status 0")))
 }
 
-// expectNoAdmin sees to it that the controller can do no more than its role.
+// expectNoAdmin checks that the controller has only the permissions of its role.
 func expectNoAdmin(ctx context.Context, g *WithT, kubeconfig string) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -104,7 +104,7 @@ func TestController_StartErrorIncludesLog(t *testing.T) {
 	err := controller.Start(t.Context())
 
 	g.Expect(err).To(MatchError(ContainSubstring("ended: exit status 1")))
-	g.Expect(err).To(MatchError(ContainSubstring("cannot unmarshal string")), "the end of the log is shown")
+	g.Expect(err).To(MatchError(ContainSubstring("cannot unmarshal string")), "the error contains the end of the log")
 	g.Expect(controller.Done()).To(BeClosed())
 	g.Expect(controller.Stop()).To(Succeed())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package assets finds the folder that holds the programs of the control plane: the one that the environment names, the one
-// that was built before, a download where that is asked for, and at last a build.
+// Package assets returns the folder with the programs of the control plane, from the first source
+// that has it: the environment, an earlier build, a download if enabled, a new build.
 package assets
 
 import (
@@ -17,23 +17,24 @@ import (
 )
 
 const (
-	// folderEnv names the folder, as it does for envtest.
+	// folderEnv contains the folder, as for envtest.
 	folderEnv = "KUBEBUILDER_ASSETS"
-	// prebuiltEnv, set to 1, lets programs be downloaded by setup-envtest instead of built.
+	// prebuiltEnv, if 1, enables a download by setup-envtest instead of a build.
 	prebuiltEnv = "CONTROLPLANE_PREBUILT"
 )
 
-// Finder finds the programs, or builds them.
+// Finder finds or builds the programs.
 type Finder struct {
-	modules string // the folder of the modules that pin the programs, "" for the working directory
-	bin     string // <version>/ is made below it
+	modules string // folder of the modules that pin the programs, "" for the working directory
+	bin     string // contains <version>/
 	log     func(line string)
 
 	build    func(plan build.Plan, ctx context.Context, folder string, log func(line string)) error
 	download func(ctx context.Context, version string, installedOnly bool) (string, error)
 }
 
-// New returns a Finder that logs to standard error. It runs in the folder of the modules, and keeps what it makes below another.
+// New returns a Finder that logs to stderr, and builds below bin/controlplane. The working
+// directory must be the folder of the modules.
 func New(bin string) *Finder {
 	bin = filepath.Join(bin, "controlplane")
 	return &Finder{
@@ -46,7 +47,8 @@ func New(bin string) *Finder {
 	}
 }
 
-// Find returns the folder of the programs. It builds those that are not ready where it may, and fails otherwise.
+// Find returns the folder of the programs. If one is missing or outdated, it downloads or builds
+// it, or returns an error if mayBuild is false.
 func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
 	if folder := os.Getenv(folderEnv); folder != "" {
 		err := complete(folder)
@@ -79,7 +81,8 @@ func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
 	return folder, f.buildStale(ctx, plans, folder)
 }
 
-// plans reads what the modules pin. The folder carries the version of Kubernetes.
+// plans returns a plan for each program, and their folder, which is named after the version of
+// Kubernetes.
 func (f *Finder) plans(ctx context.Context) ([]build.Plan, string, error) {
 	var plans []build.Plan
 	folder := f.bin
@@ -96,7 +99,7 @@ func (f *Finder) plans(ctx context.Context) ([]build.Plan, string, error) {
 	return plans, folder, nil
 }
 
-// stale returns why the folder can't be used as it is. It is empty where it can.
+// stale returns the reason why a program in the folder can't be used, or "".
 func stale(plans []build.Plan, folder string) (string, error) {
 	for _, plan := range plans {
 		if reason, err := plan.Stale(folder); err != nil || reason != "" {
@@ -106,12 +109,13 @@ func stale(plans []build.Plan, folder string) (string, error) {
 	return "", nil
 }
 
-// buildStale builds what has to be built, in one process at a time. One that had to wait finds the programs built.
+// buildStale builds the stale programs. A lock ensures that one process builds, and those that wait
+// use its result.
 func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	release, err := lock(ctx, filepath.Join(folder, ".lock"), func() { f.log("another process builds the control plane: waiting for it") })
+	release, err := lock(ctx, filepath.Join(folder, ".lock"), func() { f.log("another process is building the control plane: waiting for it") })
 	if err != nil {
 		return fmt.Errorf("waiting for the lock of %s: %w", folder, err)
 	}
@@ -132,7 +136,7 @@ func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder stri
 	return nil
 }
 
-// complete fails where a folder lacks a program.
+// complete returns an error if a program is missing in a folder.
 func complete(folder string) error {
 	var missing []string
 	for _, program := range build.Programs() {
@@ -141,13 +145,14 @@ func complete(folder string) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%s does not hold %s", folder, strings.Join(missing, " and "))
+		return fmt.Errorf("%s does not contain %s", folder, strings.Join(missing, " and "))
 	}
 	return nil
 }
 
-// setupEnvtest returns the folder of the newest patch version that the tool of controller-runtime, pinned by a module, can
-// get into a store. That may be another one than the version: not every patch release is published as programs.
+// setupEnvtest downloads the programs into a store with setup-envtest, as pinned by a module, and
+// returns their folder. They have the newest published patch version of the same minor version,
+// which may differ from version.
 func setupEnvtest(ctx context.Context, module, store, version string, installedOnly bool) (string, error) {
 	args := []string{"tool", "setup-envtest", "use", minor(version), "--bin-dir", store, "--print", "path"}
 	if installedOnly {
@@ -160,5 +165,5 @@ func setupEnvtest(ctx context.Context, module, store, version string, installedO
 
 var minorOf = regexp.MustCompile(`^v(\d+\.\d+)\..*$`)
 
-// minor turns v1.36.3 into 1.36.x, which setup-envtest reads as the newest patch version.
+// minor converts v1.36.3 to 1.36.x, which selects the newest patch version in setup-envtest.
 func minor(version string) string { return minorOf.ReplaceAllString(version, "$1.x") }

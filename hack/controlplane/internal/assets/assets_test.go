@@ -15,37 +15,37 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
 )
 
-// world is a Finder whose builds and downloads are made up.
-type world struct {
+// fixture is a Finder with fake builds and downloads.
+type fixture struct {
 	*Finder
 	mu     sync.Mutex
 	built  []string
 	logged []string
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Setenv(folderEnv, "")
 	t.Setenv(prebuiltEnv, "")
-	w := &world{}
-	w.Finder = &Finder{
-		modules: pins(t),
+	f := &fixture{}
+	f.Finder = &Finder{
+		modules: newModules(t),
 		bin:     t.TempDir(),
-		log:     func(line string) { w.mu.Lock(); defer w.mu.Unlock(); w.logged = append(w.logged, line) },
+		log:     func(line string) { f.mu.Lock(); defer f.mu.Unlock(); f.logged = append(f.logged, line) },
 		build: func(plan build.Plan, _ context.Context, folder string, _ func(string)) error {
-			return w.install(plan, folder)
+			return f.install(plan, folder)
 		},
 		download: func(context.Context, string, bool) (string, error) {
 			return "", errors.New("no network")
 		},
 	}
-	return w
+	return f
 }
 
 var versions = map[string]string{"etcd": "v3.6.8", "kube-apiserver": "v1.36.3", "kubectl": "v1.36.3"}
 
-// pins makes the modules that pin the binaries.
-func pins(t *testing.T) string {
+// newModules creates the modules that pin the programs.
+func newModules(t *testing.T) string {
 	t.Helper()
 	modules := t.TempDir()
 	for _, b := range build.Programs() {
@@ -66,11 +66,11 @@ func write(t *testing.T, path, content string, mode os.FileMode) {
 	}
 }
 
-// install is a build that takes no time.
-func (w *world) install(plan build.Plan, folder string) error {
-	w.mu.Lock()
-	w.built = append(w.built, plan.Name)
-	w.mu.Unlock()
+// install is a fake build.
+func (f *fixture) install(plan build.Plan, folder string) error {
+	f.mu.Lock()
+	f.built = append(f.built, plan.Name)
+	f.mu.Unlock()
 	work, err := os.MkdirTemp(folder, ".unfinished-")
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (w *world) install(plan build.Plan, folder string) error {
 	return plan.Install(built, folder)
 }
 
-// readyMade makes a folder as setup-envtest does.
-func readyMade(t *testing.T, names ...string) string {
+// prebuilt creates a folder with programs, as setup-envtest does.
+func prebuilt(t *testing.T, names ...string) string {
 	t.Helper()
 	folder := t.TempDir()
 	for _, name := range names {
@@ -95,61 +95,61 @@ func readyMade(t *testing.T, names ...string) string {
 
 var all = []string{"etcd", "kube-apiserver", "kubectl"}
 
-var orders = map[string]struct {
+var sourceTests = map[string]struct {
 	reason   string
-	named    []string // what the folder named by KUBEBUILDER_ASSETS holds; not set where nil
+	env      []string // programs in the folder KUBEBUILDER_ASSETS; not set if nil
 	prebuilt string
-	download []string // what a download brings; it fails where nil
-	want     string   // named, downloaded or built
+	download []string // downloaded programs; the download fails if nil
+	want     string   // env, downloaded or built
 	built    []string
 	logs     string
 }{
-	"nothing there":          {reason: "a fresh clone builds all of them", want: "built", built: all},
-	"named folder":           {reason: "a folder that is named is used", named: all, prebuilt: "1", download: all, want: "named"},
-	"named folder lacks one": {reason: "envtest would fail to start with it", named: []string{"etcd"}, want: "built", built: all, logs: "does not hold kube-apiserver and kubectl"},
-	"download asked for":     {reason: "ready-made binaries spare the build", prebuilt: "1", download: all, want: "downloaded"},
-	"download not asked for": {reason: "nothing is fetched from elsewhere unless it is asked for", download: all, want: "built", built: all},
-	"download fails":         {reason: "a machine without that server still gets a control plane", prebuilt: "1", want: "built", built: all, logs: "no prebuilt programs: no network"},
-	"download lacks one":     {reason: "an archive without the API server is no control plane", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not hold"},
+	"nothing":               {reason: "a fresh clone builds all programs", want: "built", built: all},
+	"environment":           {reason: "KUBEBUILDER_ASSETS takes precedence", env: all, prebuilt: "1", download: all, want: "env"},
+	"environment lacks one": {reason: "envtest would fail with this folder", env: []string{"etcd"}, want: "built", built: all, logs: "does not contain kube-apiserver and kubectl"},
+	"download enabled":      {reason: "a download replaces the build", prebuilt: "1", download: all, want: "downloaded"},
+	"download disabled":     {reason: "nothing is downloaded by default", download: all, want: "built", built: all},
+	"download fails":        {reason: "the build is the fallback", prebuilt: "1", want: "built", built: all, logs: "no prebuilt programs: no network"},
+	"download lacks one":    {reason: "an incomplete download is not used", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not contain"},
 }
 
 func TestBuild_PrefersExistingBinaries(t *testing.T) {
-	for name, tc := range orders {
+	for name, tc := range sourceTests {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			folders := map[string]string{"built": filepath.Join(w.bin, "v1.36.3")}
-			if tc.named != nil {
-				folders["named"] = readyMade(t, tc.named...)
-				t.Setenv(folderEnv, folders["named"])
+			f := newFixture(t)
+			folders := map[string]string{"built": filepath.Join(f.bin, "v1.36.3")}
+			if tc.env != nil {
+				folders["env"] = prebuilt(t, tc.env...)
+				t.Setenv(folderEnv, folders["env"])
 			}
 			if tc.download != nil {
-				folders["downloaded"] = readyMade(t, tc.download...)
-				w.download = func(context.Context, string, bool) (string, error) { return folders["downloaded"], nil }
+				folders["downloaded"] = prebuilt(t, tc.download...)
+				f.download = func(context.Context, string, bool) (string, error) { return folders["downloaded"], nil }
 			}
 			t.Setenv(prebuiltEnv, tc.prebuilt)
 
-			got, err := w.Find(t.Context(), true)
+			got, err := f.Find(t.Context(), true)
 			if err != nil || got != folders[tc.want] {
-				t.Errorf("Build = %q, %v; want the %s folder %q: %s", got, err, tc.want, folders[tc.want], tc.reason)
+				t.Errorf("Find = %q, %v; want the %s folder %q: %s", got, err, tc.want, folders[tc.want], tc.reason)
 			}
-			if !slices.Equal(w.built, tc.built) {
-				t.Errorf("built %q; want %q: %s", w.built, tc.built, tc.reason)
+			if !slices.Equal(f.built, tc.built) {
+				t.Errorf("built %q; want %q: %s", f.built, tc.built, tc.reason)
 			}
-			if log := strings.Join(w.logged, "\n"); !strings.Contains(log, tc.logs) {
+			if log := strings.Join(f.logged, "\n"); !strings.Contains(log, tc.logs) {
 				t.Errorf("logged %q; want %q: %s", log, tc.logs, tc.reason)
 			}
-			if path, err := w.Find(t.Context(), false); err != nil || path != got {
-				t.Errorf("Path = %q, %v; want the folder that Build made ready", path, err)
+			if path, err := f.Find(t.Context(), false); err != nil || path != got {
+				t.Errorf("Find without build = %q, %v; want the folder of the build", path, err)
 			}
 		})
 	}
 }
 
-// A folder of the time when there was no kubectl gets one, and keeps what took minutes.
+// An older folder has no kubectl: it is built, and the other programs are reused.
 func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
-	w := newWorld(t)
+	f := newFixture(t)
 	build := func() string {
-		folder, err := w.Find(t.Context(), true)
+		folder, err := f.Find(t.Context(), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,9 +157,9 @@ func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
 	}
 	build()
 	folder := build()
-	write(t, filepath.Join(w.modules, "etcd", "go.sum"), "changed\n", 0o644)
-	if _, err := w.Find(t.Context(), false); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
-		t.Errorf("Path = %v; want it to say that etcd is out of date", err)
+	write(t, filepath.Join(f.modules, "etcd", "go.sum"), "changed\n", 0o644)
+	if _, err := f.Find(t.Context(), false); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
+		t.Errorf("Find without build = %v; want an error that etcd is out of date", err)
 	}
 	build()
 	for _, name := range []string{"kubectl", "kubectl.stamp"} {
@@ -168,42 +168,42 @@ func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
 		}
 	}
 	build()
-	if want := append(slices.Clone(all), "etcd", "kubectl"); !slices.Equal(w.built, want) {
-		t.Errorf("built %q; want %q: the API server takes minutes", w.built, want)
+	if want := append(slices.Clone(all), "etcd", "kubectl"); !slices.Equal(f.built, want) {
+		t.Errorf("built %q; want %q: other programs are reused", f.built, want)
 	}
 }
 
 func TestBuild_RunsOnceForParallelCallers(t *testing.T) {
-	w := newWorld(t)
+	f := newFixture(t)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, err := w.Find(t.Context(), true); err != nil {
+			if _, err := f.Find(t.Context(), true); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if !slices.Equal(w.built, all) {
-		t.Errorf("built %q; want %q: whoever waited finds the work done", w.built, all)
+	if !slices.Equal(f.built, all) {
+		t.Errorf("built %q; want %q: callers that waited use the result", f.built, all)
 	}
 }
 
 func TestPath_BuildsNothing(t *testing.T) {
-	w := newWorld(t)
-	_, err := w.Find(t.Context(), false)
+	f := newFixture(t)
+	_, err := f.Find(t.Context(), false)
 	if err == nil || !strings.Contains(err.Error(), "make controlplane") {
-		t.Errorf("Path = %v; want it to say how to get the binaries", err)
+		t.Errorf("Find without build = %v; want an error that names the make target", err)
 	}
-	if len(w.built) > 0 {
-		t.Errorf("Path built %q", w.built)
+	if len(f.built) > 0 {
+		t.Errorf("Find without build built %q", f.built)
 	}
 }
 
 func TestMinor_MatchesAnyPatchRelease(t *testing.T) {
 	cases := map[string]struct{ reason, version, want string }{
-		"release":   {"any patch version will do", "v1.36.3", "1.36.x"},
-		"candidate": {"candidates are not published as binaries", "v1.37.0-rc.1", "1.37.x"},
+		"release":   {"any patch version is fine", "v1.36.3", "1.36.x"},
+		"candidate": {"candidates are not published", "v1.37.0-rc.1", "1.37.x"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

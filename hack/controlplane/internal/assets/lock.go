@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// lockInterval is the time between two attempts to take a lock. A blocking flock could not be cancelled.
+// lockInterval is the time between two attempts to acquire a lock. A blocking flock can't be
+// canceled.
 const lockInterval = 100 * time.Millisecond
 
-// lock locks a file, which it creates where needed, for one process at a time, and returns how to release it. Where another
-// one holds the lock, waiting is called once. The kernel frees a lock with the process that held it.
+// lock creates the file if needed, locks it exclusively, and returns a function that releases it.
+// If another process has locked it, lock calls waiting once and waits. The kernel releases the lock
+// when the process exits.
 func lock(ctx context.Context, path string, waiting func()) (func(), error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -23,7 +25,8 @@ func lock(ctx context.Context, path string, waiting func()) (func(), error) {
 	for attempt := 0; ; attempt++ {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			// The file stays: if it was removed, two processes could lock two files of one name.
+			// The file stays: if it were removed, two processes could lock two files of the same
+			// name.
 			return func() { _ = file.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {

@@ -11,7 +11,7 @@ import (
 
 func TestLock_WaitsUntilReleasedOrCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	release, err := lock(t.Context(), path, func() { t.Error("it waited for a lock that is free") })
+	release, err := lock(t.Context(), path, func() { t.Error("it waited for a free lock") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,11 +20,11 @@ func TestLock_WaitsUntilReleasedOrCancelled(t *testing.T) {
 	waits := 0
 	_, err = lock(ctx, path, func() { waits++; cancel() })
 	if !errors.Is(err, context.Canceled) || waits != 1 {
-		t.Errorf("lock = %v, reported %d waits; want it canceled after one", err, waits)
+		t.Errorf("lock = %v, reported %d waits; want context.Canceled after one", err, waits)
 	}
 
 	release()
-	release, err = lock(t.Context(), path, func() { t.Error("a released lock is still held") })
+	release, err = lock(t.Context(), path, func() { t.Error("it waited for a released lock") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,10 +13,11 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-// unfinished names the folders in which builds happen. They lie beside the result, so that a rename is atomic.
+// unfinished is the prefix of temporary folders of builds. They are in the folder of the result, so
+// that a rename is atomic.
 const unfinished = ".unfinished-"
 
-// Build builds a program into a folder, and logs how far it is. The caller holds the lock of that folder.
+// Build builds a program into a folder, and logs the progress. The caller has locked the folder.
 func (p Plan) Build(ctx context.Context, folder string, log func(line string)) error {
 	work, err := workFolder(folder)
 	if err != nil {
@@ -29,7 +30,7 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 	built := filepath.Join(work, p.Name)
 	if err := p.compile(ctx, built, progress); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("building %s was interrupted; what is compiled so far stays in Go's build cache", p.Name)
+			return fmt.Errorf("building %s was interrupted; compiled packages stay in Go's build cache", p.Name)
 		}
 		return fmt.Errorf("building %s: %w\n%s", p.Name, err, strings.Join(progress.other, "\n"))
 	}
@@ -40,13 +41,14 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 	return nil
 }
 
-// workFolder makes a folder to build in, and removes those of builds that were killed: by the lock, none runs now.
+// workFolder creates a temporary folder, and removes those of killed builds. No other build is
+// running, because the caller has locked the folder.
 func workFolder(folder string) (string, error) {
-	left, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
+	leftover, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
 	if err != nil {
 		return "", err
 	}
-	for _, dir := range left {
+	for _, dir := range leftover {
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}
@@ -54,23 +56,23 @@ func workFolder(folder string) (string, error) {
 	return os.MkdirTemp(folder, unfinished)
 }
 
-// staleOnly prints the packages that have to be compiled. The main package counts as stale also where its compiled form is
-// in the cache and only linking is left, for a reason of its own.
+// staleOnly is a template that prints the packages to compile. The main package is also stale, with
+// another reason, if it is in the cache and only has to be linked.
 const staleOnly = `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}`
 
-// compile downloads the modules, counts the packages that Go's build cache lacks, which are those that `go build -v` will
-// name, and builds the program.
+// compile downloads the modules, counts the packages that are not in Go's build cache, which are
+// those that `go build -v` prints, and builds the program.
 func (p Plan) compile(ctx context.Context, built string, progress *progress) error {
-	with := func(args ...string) []string { return append(append(args, p.flags(p.Version)...), p.Package) }
-	list := gocmd.Command(ctx, p.dir, with("list", "-deps", "-f", staleOnly)...)
+	command := func(args ...string) []string { return append(append(args, p.flags(p.Version)...), p.Package) }
+	list := gocmd.Command(ctx, p.dir, command("list", "-deps", "-f", staleOnly)...)
 	list.Stderr = progress
 	stale, err := list.Output()
 	if err != nil {
 		return err
 	}
 	progress.total = len(strings.Fields(string(stale)))
-	build := gocmd.Command(ctx, p.dir, with("build", "-v", "-o", built)...)
-	// An interrupted go command does not always remove its temporary files; the caller removes this folder.
+	build := gocmd.Command(ctx, p.dir, command("build", "-v", "-o", built)...)
+	// An interrupted go command may leave temporary files; the caller removes this folder.
 	build.Env = append(build.Env, "GOTMPDIR="+filepath.Dir(built))
 	build.Stderr = progress
 	return build.Run()
@@ -79,22 +81,22 @@ func (p Plan) compile(ctx context.Context, built string, progress *progress) err
 const (
 	// logInterval is the time between two lines of progress.
 	logInterval = 10 * time.Second
-	// keptLines bounds the lines that are kept for the error of a failed build.
-	keptLines = 40
+	// maxErrorLines bounds the lines in the error of a failed build.
+	maxErrorLines = 40
 )
 
-// progress reads what go commands write to standard error, and logs how far they are.
+// progress parses the stderr of go commands, and logs their progress.
 type progress struct {
 	name string
 	log  func(line string)
-	last time.Time // when a line was logged
+	last time.Time // of the last log line
 
 	total, compiled, downloaded int
-	partial                     string   // the line that has not ended yet
-	other                       []string // the last lines about neither packages nor downloads
+	partial                     string   // incomplete line
+	other                       []string // last lines that are neither packages nor downloads
 }
 
-// Write implements io.Writer. Lines may be split anywhere.
+// Write implements io.Writer. Lines may be split across calls.
 func (p *progress) Write(text []byte) (int, error) {
 	lines := strings.Split(p.partial+string(text), "\n")
 	p.partial = lines[len(lines)-1]
@@ -104,14 +106,14 @@ func (p *progress) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// count counts a line. A package that is compiled is a bare import path.
+// count counts a line. The line of a compiled package is its import path.
 func (p *progress) count(line string) {
 	switch {
 	case strings.HasPrefix(line, "go: downloading "):
 		p.downloaded++
 	case line == "" || strings.ContainsAny(line, " \t:#"):
 		p.other = append(p.other, line)
-		p.other = p.other[max(0, len(p.other)-keptLines):]
+		p.other = p.other[max(0, len(p.other)-maxErrorLines):]
 		return
 	default:
 		p.compiled++

@@ -12,7 +12,7 @@ import (
 
 const hello = "package main\n\nfunc main() { println(\"hello\") }\n"
 
-// module makes a module of one program, and the plan to build it.
+// module creates a module with one program, and returns its plan.
 func module(t *testing.T, source string) Plan {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,7 +45,7 @@ func files(t *testing.T, folder string) string {
 func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 	plan, folder := module(t, hello), t.TempDir()
 	var logged []string
-	// What a killed build left behind.
+	// The folder of a killed build.
 	if err := os.Mkdir(filepath.Join(folder, unfinished+"1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -56,17 +56,17 @@ func TestBuild_InstallsProgramAndStamp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := files(t, folder), "demo demo.stamp"; got != want {
-		t.Errorf("the folder holds %q; want %q and nothing unfinished", got, want)
+		t.Errorf("the folder contains %q; want %q and nothing unfinished", got, want)
 	}
 	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "demo")).CombinedOutput()
 	if err != nil || string(out) != "hello\n" {
-		t.Errorf("the program says %q, %v", out, err)
+		t.Errorf("the program printed %q, %v", out, err)
 	}
 	if reason, err := plan.Stale(folder); reason != "" || err != nil {
 		t.Errorf("Stale = %q, %v after a build; want it current", reason, err)
 	}
 	if got := strings.Join(logged, "\n"); !strings.Contains(got, "demo v1.0.0: built in ") {
-		t.Errorf("logged %q; want it to say what was built", got)
+		t.Errorf("logged %q; want the built program", got)
 	}
 }
 
@@ -80,11 +80,11 @@ func TestBuild_KeepsInstalledProgramOnFailure(t *testing.T) {
 	wantOld(t, folder)
 }
 
-// wantOld checks that a folder holds the old program alone.
+// wantOld checks that a folder contains only the old program.
 func wantOld(t *testing.T, folder string) {
 	t.Helper()
 	if got := files(t, folder); got != "demo" {
-		t.Errorf("the folder holds %q; want the old binary alone", got)
+		t.Errorf("the folder contains %q; want only the old binary", got)
 	}
 	if content, _ := os.ReadFile(filepath.Join(folder, "demo")); string(content) != "old" {
 		t.Errorf("the old binary became %q", content)

@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// slowCompiler makes the go command run compilers through a script that never ends. The pipe it returns says "started"
-// once such a compiler runs, and ends when it has stopped, whoever is left to reap it.
+// slowCompiler configures the go command to run compilers through a script that sleeps. It returns
+// the path of a pipe: the script writes "started" to it, and readers receive EOF when it has
+// exited, even if it was not reaped.
 func slowCompiler(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +35,7 @@ func slowCompiler(t *testing.T) string {
 }
 
 func TestBuild_StopsCompilersWhenInterrupted(t *testing.T) {
-	// A source that no build cache holds.
+	// The source is unique, so it is not in the build cache.
 	plan, folder := module(t, fmt.Sprintf("package main\n\nfunc main() { println(%d) }\n", time.Now().UnixNano())), t.TempDir()
 	write(t, filepath.Join(folder, "demo"), "old", 0o755)
 	pipe := slowCompiler(t)
@@ -48,21 +49,21 @@ func TestBuild_StopsCompilersWhenInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = compiler.Close() }()
-	said := bufio.NewReader(compiler)
-	if line, err := said.ReadString('\n'); line != "started\n" {
-		t.Fatalf("the compiler said %q, %v", line, err)
+	output := bufio.NewReader(compiler)
+	if line, err := output.ReadString('\n'); line != "started\n" {
+		t.Fatalf("the compiler printed %q, %v", line, err)
 	}
 	interrupted := time.Now()
 	cancel()
 
 	if err := <-result; err == nil || !strings.Contains(err.Error(), "was interrupted") {
-		t.Errorf("Build = %v; want it to say that it was interrupted", err)
+		t.Errorf("Build = %v; want an error that it was interrupted", err)
 	}
 	wantOld(t, folder)
-	if _, err := io.Copy(io.Discard, said); err != nil {
+	if _, err := io.Copy(io.Discard, output); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(interrupted); took > 30*time.Second {
-		t.Errorf("the compiler ran on for %s: it was not stopped, it ended", took)
+		t.Errorf("the compiler exited after %s; want it stopped by the interrupt", took)
 	}
 }

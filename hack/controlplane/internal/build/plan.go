@@ -17,20 +17,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-// Plan is a Program at the version that its module pins: all that is needed to build it, or to see that it was.
+// Plan is a Program in the version that its module pins, with everything to build it or to detect
+// that it is already built.
 type Plan struct {
 	Program
 	Version string
-	dir     string // of the module that pins it
-	// stamp is what the program is made from, a line `key value` for each. It is kept beside the program, which is used
-	// again while it is the same.
+	dir     string // of the module
+	// stamp lists the inputs of the build as lines `key value`. It is stored next to the program,
+	// which is reused while the stamp is equal.
 	stamp string
 }
 
-// NewPlan reads the pin of a program from its module, below the given folder.
+// NewPlan reads the pinned version of a program from its module in the folder modules.
 func NewPlan(ctx context.Context, modules string, program Program) (Plan, error) {
 	plan := Plan{Program: program, dir: filepath.Join(modules, program.Folder)}
-	// The go command parses go.mod, so that this module depends on nothing.
+	// The go command parses go.mod, so that this module has no dependencies.
 	out, err := gocmd.Output(ctx, plan.dir, "mod", "edit", "-json")
 	if err != nil {
 		return Plan{}, err
@@ -49,7 +50,7 @@ func NewPlan(ctx context.Context, modules string, program Program) (Plan, error)
 	if plan.Version == "" {
 		return Plan{}, fmt.Errorf("%s/go.mod does not require %s", plan.dir, program.Module)
 	}
-	// Asked in the module's folder: its go.mod may select another toolchain than the one this program was built with.
+	// In the module's folder, because its go.mod may select another toolchain.
 	goVersion, err := gocmd.Output(ctx, plan.dir, "env", "GOVERSION")
 	if err != nil {
 		return Plan{}, err
@@ -66,7 +67,7 @@ func NewPlan(ctx context.Context, modules string, program Program) (Plan, error)
 	return plan, nil
 }
 
-// Stale returns why the program in a folder can't be used again. It is empty where it can.
+// Stale returns the reason why the program in a folder can't be reused, or "".
 func (p Plan) Stale(folder string) (string, error) {
 	if !Executable(filepath.Join(folder, p.Name)) {
 		return "not built yet", nil
@@ -74,7 +75,7 @@ func (p Plan) Stale(folder string) (string, error) {
 	old, err := os.ReadFile(p.stampFile(folder))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "it has no stamp that says what it was built from", nil
+		return "it has no stamp with the inputs of its build", nil
 	case err != nil || string(old) == p.stamp:
 		return "", err
 	}
@@ -84,11 +85,11 @@ func (p Plan) Stale(folder string) (string, error) {
 			return fmt.Sprintf("%s changed (is %q)", key, value), nil
 		}
 	}
-	return "its stamp has lines of another form", nil
+	return "its stamp has unknown lines", nil
 }
 
-// Install moves a finished program into a folder. Whenever that is interrupted, no program lies beside the stamp of
-// another one.
+// Install moves a built program and its stamp into a folder. If it is interrupted, the folder never
+// has a program with the stamp of another one.
 func (p Plan) Install(built, folder string) error {
 	if err := os.Remove(p.stampFile(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -96,7 +97,7 @@ func (p Plan) Install(built, folder string) error {
 	if err := os.Rename(built, filepath.Join(folder, p.Name)); err != nil {
 		return err
 	}
-	// Renamed like the program, so that it is never read half-written.
+	// Renamed like the program, so that no reader sees a partial stamp.
 	draft := built + ".stamp"
 	if err := os.WriteFile(draft, []byte(p.stamp), 0o644); err != nil {
 		return err
@@ -106,7 +107,7 @@ func (p Plan) Install(built, folder string) error {
 
 func (p Plan) stampFile(folder string) string { return filepath.Join(folder, p.Name+".stamp") }
 
-// Executable reports whether a path is a file that can be run.
+// Executable reports whether a path is an executable file.
 func Executable(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0

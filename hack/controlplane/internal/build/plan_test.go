@@ -24,17 +24,17 @@ func TestStale_ReturnsChangedInput(t *testing.T) {
 		stamp  string
 		want   string
 	}{
-		"current":        {reason: "what was built from the same is reused", binary: 0o755, stamp: stamp},
-		"no binary":      {reason: "a stamp alone is no program", stamp: stamp, want: "not built yet"},
-		"not executable": {reason: "envtest could not start it", binary: 0o644, stamp: stamp, want: "not built yet"},
-		"no stamp":       {reason: "a binary that was copied there by hand may be anything", binary: 0o755, want: "it has no stamp that says what it was built from"},
+		"current":        {reason: "a program built from the same inputs is reused", binary: 0o755, stamp: stamp},
+		"no binary":      {reason: "the stamp alone is not enough", stamp: stamp, want: "not built yet"},
+		"not executable": {reason: "envtest can't start it", binary: 0o644, stamp: stamp, want: "not built yet"},
+		"no stamp":       {reason: "the inputs of a copied binary are unknown", binary: 0o755, want: "it has no stamp with the inputs of its build"},
 		"other Go": {
-			reason: "a new compiler builds another program, and the log explains why it takes minutes",
+			reason: "another compiler builds another program, and the log has the reason",
 			binary: 0o755, stamp: "version v1.36.3\ngo go1.26.7\n",
 			want: `go changed (is "go1.26.8")`,
 		},
-		"old form":   {reason: "a key that the stamp did not have before", binary: 0o755, stamp: "version v1.36.3\n", want: `go changed (is "go1.26.8")`},
-		"newer form": {reason: "a stamp of a later version of this command is not ours to judge", binary: 0o755, stamp: stamp + "more x\n", want: "its stamp has lines of another form"},
+		"missing key": {reason: "an older version of this command wrote fewer keys", binary: 0o755, stamp: "version v1.36.3\n", want: `go changed (is "go1.26.8")`},
+		"unknown key": {reason: "a newer version of this command may write more keys", binary: 0o755, stamp: stamp + "more x\n", want: "its stamp has unknown lines"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -64,11 +64,11 @@ func TestInstall_RemovesStampOnFailure(t *testing.T) {
 	write(t, plan.stampFile(folder), "version old\n", 0o644)
 
 	if err := plan.Install(filepath.Join(folder, "missing"), folder); err == nil {
-		t.Fatal("install of a missing file succeeded")
+		t.Fatal("Install of a missing file succeeded")
 	}
 	reverted := Plan{Program: plan.Program, stamp: "version old\n"}
 	if reason, _ := reverted.Stale(folder); reason == "" {
-		t.Error("the old stamp outlived the binary's replacement: a reverted pin would reuse the wrong binary")
+		t.Error("the old stamp still exists: a reverted pin would reuse the wrong binary")
 	}
 }
 
@@ -84,11 +84,11 @@ func TestNewPlan_StampsAllBuildInputs(t *testing.T) {
 
 	before := mustPlan(t, modules, b)
 	if before.Version != "v1.2.3" || before.dir != dir {
-		t.Errorf("NewPlan = version %q in %q; want what go.mod requires", before.Version, before.dir)
+		t.Errorf("NewPlan = version %q in %q; want the version that go.mod requires", before.Version, before.dir)
 	}
 	for _, key := range []string{"package", "version v1.2.3", "platform", "go go1.", "flags", "go.mod", "go.sum"} {
 		if !strings.Contains("\n"+before.stamp, "\n"+key) {
-			t.Errorf("the stamp lacks %q, so that a change of it would go unseen:\n%s", key, before.stamp)
+			t.Errorf("the stamp has no %q, so that its changes would not be detected:\n%s", key, before.stamp)
 		}
 	}
 	if again := mustPlan(t, modules, b); again.stamp != before.stamp {
@@ -97,7 +97,7 @@ func TestNewPlan_StampsAllBuildInputs(t *testing.T) {
 
 	write(t, filepath.Join(dir, "go.sum"), "b\n", 0o644)
 	if mustPlan(t, modules, b).stamp == before.stamp {
-		t.Error("the stamp is the same after go.sum changed: a dependency may have moved alone")
+		t.Error("the stamp is the same after go.sum changed")
 	}
 
 	b.Module = "example.com/other"

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package build builds the programs of the control plane and the kubectl of its version from the modules that pin them,
-// and finds out whether one that was built before still fits.
+// Package build builds the programs of the control plane and the matching kubectl from the modules
+// that pin them, and detects whether an earlier build can be reused.
 package build
 
 import "strings"
 
-// Program is one program.
+// Program describes a program of the control plane.
 type Program struct {
-	Name    string // of the file, as envtest looks for it
+	Name    string // of the file, as envtest expects it
 	Folder  string // of the module that pins it
-	Module  string // whose version the program carries
-	Package string // the main package
+	Module  string // the pinned module, whose version is that of the program
+	Package string // main package
 
 	tags     string
 	linkVars func(version string) []string
 }
 
-// KubeAPIServer is the name of the program whose version names the folder of all.
+// KubeAPIServer is the name of the program after whose version the folder of all programs is named.
 const KubeAPIServer = "kube-apiserver"
 
-// Programs returns every program: the quick one first, so that a broken setup shows within seconds, and kubectl last, as
-// what it shares with the API server is compiled by then.
+// Programs returns all programs: the fastest build first, so that a broken setup fails within
+// seconds, and kubectl last, because it shares packages with the API server.
 func Programs() []Program {
-	// As hack/lib/golang.sh of kubernetes: without these, dead code can't be dropped.
+	// As in hack/lib/golang.sh of kubernetes: without them, the linker can't remove dead code.
 	const tags = "notest,grpcnotrace"
 	return []Program{
 		{Name: "etcd", Folder: "etcd", Module: "go.etcd.io/etcd/server/v3", Package: "go.etcd.io/etcd/server/v3", linkVars: etcdVersion},
@@ -34,13 +34,13 @@ func Programs() []Program {
 	}
 }
 
-// etcdVersion sets the commit, in the place of which the module stands. The version is a constant of the module.
+// etcdVersion sets the commit to module@version. The version itself is a constant in the module.
 func etcdVersion(version string) []string {
 	return []string{"go.etcd.io/etcd/api/v3/version.GitSHA=go.etcd.io/etcd/server/v3@" + version}
 }
 
-// kubernetesVersion sets what `--version` and /version answer; the sources hold placeholders. No build date: two builds of
-// one pin are the same bytes.
+// kubernetesVersion sets the version that `--version` and /version return, for which the sources
+// have placeholders. It sets no build date, so that builds are reproducible.
 func kubernetesVersion(version string) []string {
 	major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ := strings.Cut(rest, ".")
@@ -51,7 +51,7 @@ func kubernetesVersion(version string) []string {
 	return vars
 }
 
-// flags are the flags of `go build` that decide what the program becomes.
+// flags returns the flags of `go build`.
 func (p Program) flags(version string) []string {
 	flags := []string{"-mod=readonly", "-trimpath"}
 	if p.tags != "" {

@@ -14,8 +14,8 @@ func TestKubernetesVersion_SetsLinkerVariables(t *testing.T) {
 		version string
 		want    []string
 	}{
-		"release":   {reason: "discovery and feature gates read major and minor", version: "v1.36.3", want: []string{".gitVersion=v1.36.3", ".gitMajor=1", ".gitMinor=36", ".gitCommit="}},
-		"candidate": {reason: "the suffix belongs to the version, not to the minor", version: "v1.37.0-rc.1", want: []string{".gitVersion=v1.37.0-rc.1", ".gitMajor=1", ".gitMinor=37", ".gitCommit="}},
+		"release":   {reason: "discovery and feature gates use major and minor", version: "v1.36.3", want: []string{".gitVersion=v1.36.3", ".gitMajor=1", ".gitMinor=36", ".gitCommit="}},
+		"candidate": {reason: "the suffix is part of the version only", version: "v1.37.0-rc.1", want: []string{".gitVersion=v1.37.0-rc.1", ".gitMajor=1", ".gitMinor=37", ".gitCommit="}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -23,7 +23,7 @@ func TestKubernetesVersion_SetsLinkerVariables(t *testing.T) {
 			for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 				for _, variable := range tc.want {
 					if !slices.Contains(got, pkg+variable) {
-						t.Errorf("kubernetesVersion = %q lacks %s: %s", got, pkg+variable, tc.reason)
+						t.Errorf("kubernetesVersion = %q does not contain %s: %s", got, pkg+variable, tc.reason)
 					}
 				}
 			}
@@ -39,12 +39,12 @@ func TestFlags_IncludeTagsAndLinkerVariables(t *testing.T) {
 	}
 }
 
-// The linker takes each -X as one word: a space in a value would break the flags apart.
+// -ldflags is split at whitespace, so a value must not contain any.
 func TestLinkVars_ContainNoWhitespace(t *testing.T) {
 	for _, b := range Programs() {
 		for _, variable := range b.linkVars("v1.2.3") {
 			if strings.ContainsAny(variable, " \t'\"") {
-				t.Errorf("%s: %q has to be one word", b.Name, variable)
+				t.Errorf("%s: %q contains whitespace or quotes", b.Name, variable)
 			}
 		}
 	}

@@ -15,19 +15,19 @@ func TestProgress_LogsCompiledPackages(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		total  int
-		since  time.Duration // the last line
+		since  time.Duration // since the last log line
 		text   []string
 		want   []string
 	}{
 		"downloading": {reason: "the first build begins with downloads", since: logInterval, text: []string{"go: downloading k8s.io/api v0.36.3\n"}, want: []string{"etcd v3: 1 modules downloaded"}},
-		"compiling":   {reason: "packages are counted of those that the cache lacks", total: 4, since: logInterval, text: []string{"runtime\n"}, want: []string{"etcd v3: 1 of 4 packages compiled"}},
+		"compiling":   {reason: "the total is the number of packages that are not cached", total: 4, since: logInterval, text: []string{"runtime\n"}, want: []string{"etcd v3: 1 of 4 packages compiled"}},
 		"split lines": {
-			reason: "a pipe breaks lines anywhere, and half a line may become anything", total: 4, since: logInterval,
+			reason: "a pipe splits lines anywhere", total: 4, since: logInterval,
 			text: []string{"k8s.io/a", "pi/core/v1\nrunt"}, want: []string{"etcd v3: 1 of 4 packages compiled"},
 		},
-		"soon after the last line": {reason: "a log has a line every few seconds", total: 4, text: []string{"runtime\n"}},
-		"linking":                  {reason: "the last half minute compiles nothing", total: 1, text: []string{"runtime\n"}, want: []string{"etcd v3: linking"}},
-		"warnings":                 {reason: "what is no package does not count as one", total: 4, since: logInterval, text: []string{"# k8s.io/api/core/v1\n", "core/v1/types.go:3:1: syntax error\n", "\n"}},
+		"within the interval": {reason: "the interval limits log lines", total: 4, text: []string{"runtime\n"}},
+		"linking":             {reason: "linking takes half a minute without compiled packages", total: 1, text: []string{"runtime\n"}, want: []string{"etcd v3: linking"}},
+		"warnings":            {reason: "other lines are not counted", total: 4, since: logInterval, text: []string{"# k8s.io/api/core/v1\n", "core/v1/types.go:3:1: syntax error\n", "\n"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -47,10 +47,10 @@ func TestProgress_LogsCompiledPackages(t *testing.T) {
 
 func TestProgress_KeepsTheLastErrors(t *testing.T) {
 	p := &progress{log: func(string) {}, last: time.Now()}
-	for i := range 2 * keptLines {
-		fmt.Fprintf(p, "runtime\nfile.go:%d: wrong\n", i)
+	for i := range 2 * maxErrorLines {
+		fmt.Fprintf(p, "runtime\nfile.go:%d: error\n", i)
 	}
-	if len(p.other) != keptLines || !strings.HasPrefix(p.other[0], fmt.Sprintf("file.go:%d:", keptLines)) {
-		t.Errorf("kept %d lines from %q on; want the last %d", len(p.other), p.other[0], keptLines)
+	if len(p.other) != maxErrorLines || !strings.HasPrefix(p.other[0], fmt.Sprintf("file.go:%d:", maxErrorLines)) {
+		t.Errorf("kept %d lines starting with %q; want the last %d", len(p.other), p.other[0], maxErrorLines)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gocmd runs the go command so that the caller's environment does not change what it makes.
+// Package gocmd runs the go command, independent of build settings in the caller's environment.
 package gocmd
 
 import (
@@ -15,26 +15,27 @@ import (
 	"time"
 )
 
-// grace is how long an interrupted go command may take to end before it is killed.
-const grace = 10 * time.Second
+// shutdownTimeout is how long an interrupted go command may take to exit before it is killed.
+const shutdownTimeout = 10 * time.Second
 
-// Command prepares `go args...` in a folder. Cancelling the context interrupts it together with the compilers it started,
-// as Ctrl-C would; interrupted alone, it leaves them running. So it gets a process group of its own.
+// Command prepares `go args...` in a folder. Canceling the context interrupts its process group, as
+// Ctrl-C does: interrupted alone, the go command would leave its compilers running.
 func Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
-		"CGO_ENABLED=0",                                // no C compiler needed
-		"GOWORK=off",                                   // the modules here are pinned on their own, whatever workspace surrounds them
-		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, // what is built is run here, also while cross-compiling
+		"CGO_ENABLED=0",                                // needs no C compiler
+		"GOWORK=off",                                   // ignores an enclosing workspace
+		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, // the programs run on this machine
 	)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = grace
+	cmd.WaitDelay = shutdownTimeout
 	return cmd
 }
 
-// Output runs `go args...` in a folder and returns its trimmed standard output. An error holds what it said.
+// Output runs `go args...` in a folder and returns its trimmed stdout. An error contains its
+// stderr.
 func Output(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := Command(ctx, dir, args...)
 	var stderr bytes.Buffer
