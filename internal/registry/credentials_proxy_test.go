@@ -137,10 +137,10 @@ func TestIdentity_DependsOnTransport(t *testing.T) {
 // TestAuthOptions_ReadSharedSecretOnce tests that one Secret may contain everything and is read
 // once.
 func TestAuthOptions_ReadSharedSecretOnce(t *testing.T) {
-	own := validPair(t)
-	all := dockerSecret("all", "ghcr.io", "user")
-	all.Data["ca.crt"], all.Data["address"] = own.cert, []byte("socks5://proxy.example.com:1080")
-	c := newCluster([]*corev1.Secret{all}, nil)
+	pair := validPair(t)
+	shared := dockerSecret("all", "ghcr.io", "user")
+	shared.Data["ca.crt"], shared.Data["address"] = pair.cert, []byte("socks5://proxy.example.com:1080")
+	c := newCluster([]*corev1.Secret{shared}, nil)
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
 		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("all"), secretRef("all"), secretRef("all")
 	}))
@@ -153,9 +153,9 @@ func TestAuthOptions_ReadSharedSecretOnce(t *testing.T) {
 func TestProxy_ErrorsNameTheFix(t *testing.T) {
 	connect := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 	socks := func(text string) error { return &net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(text)} }
-	own, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
-	own.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
-	withLogin := own
+	fromSecret, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
+	fromSecret.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
+	withLogin := fromSecret
 	withLogin.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com", User: url.UserPassword("user", canary)}
 	cases := map[string]struct {
 		reason     string
@@ -164,19 +164,19 @@ func TestProxy_ErrorsNameTheFix(t *testing.T) {
 		want       string
 		wantReason string
 	}{
-		"NoLogin":     {reason: "no credentials were given", auth: own, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" wants credentials (407): add a username and a password to the Secret`, wantReason: v1.AuthenticationFailedReason},
+		"NoLogin":     {reason: "no credentials were given", auth: fromSecret, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" wants credentials (407): add a username and a password to the Secret`, wantReason: v1.AuthenticationFailedReason},
 		"Login":       {reason: "wrong credentials", auth: withLogin, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
 		"Environment": {reason: "the proxy of the environment", auth: environment, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy that the controller's environment names refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
 		"PlainHTTP":   {reason: "the response of a proxy without CONNECT", auth: withLogin, err: &ggcr.Error{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"Forbidden":   {reason: "a rule of the proxy", auth: own, err: &transport.ProxyError{StatusCode: 403}, want: `the proxy of Secret "proxy" does not allow connections to ghcr.io (403)`},
-		"BadGateway":  {reason: "a failure behind the proxy", auth: own, err: &transport.ProxyError{StatusCode: 502}, want: `the proxy of Secret "proxy" can't reach ghcr.io (502)`},
-		"Other":       {reason: "any other status", auth: own, err: &transport.ProxyError{StatusCode: 418}, want: `the proxy of Secret "proxy" opened no connection to ghcr.io (418)`},
-		"Refused":     {reason: "nothing listens", auth: own, err: connect(errors.New(canary)), want: `the proxy of Secret "proxy" can't be reached: check its address, and that it runs`},
-		"NoSuchHost":  {reason: "the proxy's name can't be resolved", auth: own, err: connect(&net.DNSError{IsNotFound: true}), want: `the name of the proxy of Secret "proxy" can't be resolved: check its address`},
-		"Timeout":     {reason: "the proxy doesn't respond", auth: own, err: connect(timeoutError{}), want: `the proxy of Secret "proxy" did not answer in time: check that it can be reached`},
+		"Forbidden":   {reason: "a rule of the proxy", auth: fromSecret, err: &transport.ProxyError{StatusCode: 403}, want: `the proxy of Secret "proxy" does not allow connections to ghcr.io (403)`},
+		"BadGateway":  {reason: "a failure behind the proxy", auth: fromSecret, err: &transport.ProxyError{StatusCode: 502}, want: `the proxy of Secret "proxy" can't reach ghcr.io (502)`},
+		"Other":       {reason: "any other status", auth: fromSecret, err: &transport.ProxyError{StatusCode: 418}, want: `the proxy of Secret "proxy" opened no connection to ghcr.io (418)`},
+		"Refused":     {reason: "nothing listens", auth: fromSecret, err: connect(errors.New(canary)), want: `the proxy of Secret "proxy" can't be reached: check its address, and that it runs`},
+		"NoSuchHost":  {reason: "the proxy's name can't be resolved", auth: fromSecret, err: connect(&net.DNSError{IsNotFound: true}), want: `the name of the proxy of Secret "proxy" can't be resolved: check its address`},
+		"Timeout":     {reason: "the proxy doesn't respond", auth: fromSecret, err: connect(timeoutError{}), want: `the proxy of Secret "proxy" did not answer in time: check that it can be reached`},
 		"SOCKSLogin":  {reason: "wrong credentials", auth: withLogin, err: socks("username/password authentication failed"), want: `the proxy of Secret "proxy" refused the credentials for it: check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"SOCKSRule":   {reason: "a rule of the proxy", auth: own, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
-		"SOCKSOther":  {reason: "a failure behind the proxy", auth: own, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
+		"SOCKSRule":   {reason: "a rule of the proxy", auth: fromSecret, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
+		"SOCKSOther":  {reason: "a failure behind the proxy", auth: fromSecret, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
 		"Library":     {reason: "the text of net/http", auth: withLogin, err: errors.New(http.StatusText(http.StatusProxyAuthRequired)), want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
 	}
 	for name, tc := range cases {

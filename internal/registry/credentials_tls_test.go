@@ -97,23 +97,23 @@ func TestCertificates_ParseSecret(t *testing.T) {
 }
 
 func TestCertificates_KeepSystemRoots(t *testing.T) {
-	own := validPair(t)
-	c := newCluster([]*corev1.Secret{dataSecret("ca", map[string][]byte{"ca.crt": own.cert})}, nil)
+	pair := validPair(t)
+	c := newCluster([]*corev1.Secret{dataSecret("ca", map[string][]byte{"ca.crt": pair.cert})}, nil)
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("ca") }))
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	want, err := x509.SystemCertPool()
 	if err != nil {
 		t.Skip("this machine has no root certificates")
 	}
-	if want.AppendCertsFromPEM(own.cert); !auth.Transport.TLS.RootCAs.Equal(want) {
+	if want.AppendCertsFromPEM(pair.cert); !auth.Transport.TLS.RootCAs.Equal(want) {
 		t.Error("want the roots of the system and the Secret")
 	}
 }
 
 func TestCertificates_WarnOnceOfDeprecatedKeys(t *testing.T) {
-	own := validPair(t)
-	old := dataSecret("old", map[string][]byte{"caFile": own.cert, "tls.crt": own.cert, "keyFile": own.key})
-	c := newCluster([]*corev1.Secret{old, dataSecret("new", map[string][]byte{"ca.crt": own.cert})}, nil)
+	pair := validPair(t)
+	old := dataSecret("old", map[string][]byte{"caFile": pair.cert, "tls.crt": pair.cert, "keyFile": pair.key})
+	c := newCluster([]*corev1.Secret{old, dataSecret("new", map[string][]byte{"ca.crt": pair.cert})}, nil)
 	var warnings []string
 	g := NewAuthOptionsGetter(credentials.NewResolver(c, credentials.WithWarnings(func(repo *v1.ImageRepository, message string) {
 		warnings = append(warnings, string(repo.UID)+" "+message)

@@ -182,7 +182,7 @@ func TestErrors_DoNotQuoteCauses(t *testing.T) {
 		"UnknownPair":  {reason: "attempts with and without TLS", err: errors.Join(errors.New("x"), fmt.Errorf("wrapped: %w", syscall.EMFILE)), want: "the request to registry ghcr.io failed (syscall.Errno)"},
 		"Canceled":     {reason: "a shutdown", err: fmt.Errorf("x: %w", context.Canceled), want: "the operation was canceled"},
 		"Timeout":      {reason: "a timeout of the transport", err: timeoutError{}, want: "registry ghcr.io did not answer in time: check that it can be reached, or raise spec.timeout"},
-		"Unasked":      {reason: "a banner before the request, after a failed TLS handshake", err: errors.Join(errors.New("tls: first record does not look like a TLS handshake"), errors.New("readLoopPeekFailLocked: %!w(<nil>)")), want: "registry ghcr.io does not speak HTTP"},
+		"EarlyBanner":  {reason: "a banner before the request, after a failed TLS handshake", err: errors.Join(errors.New("tls: first record does not look like a TLS handshake"), errors.New("readLoopPeekFailLocked: %!w(<nil>)")), want: "registry ghcr.io does not speak HTTP"},
 		"PlainHTTP":    {reason: "the usual mistake", err: errors.New("http: server gave HTTP response to HTTPS client"), want: "registry ghcr.io speaks plain HTTP: set spec.insecure only if that is intended"},
 		"Login":        {reason: "the login fails with an unexpected status", err: &ggcr.Error{StatusCode: 418}, want: "registry ghcr.io does not let us log in (418 I'm a teapot): check that spec.image names a registry, and the registry's state"},
 		"Translated":   {reason: "an error is translated only once", err: op.fail(errors.New("tls: x")), want: "registry ghcr.io does not agree on a TLS connection"},

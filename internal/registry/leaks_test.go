@@ -17,12 +17,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// ending is an outcome of a request: success, a fault, or cancellation.
-type ending func(reg *registrytest.Registry, cancel context.CancelFunc) registrytest.Fault
+// outcome is an outcome of a request: success, a fault, or cancellation.
+type outcome func(reg *registrytest.Registry, cancel context.CancelFunc) registrytest.Fault
 
-// endings returns all outcomes: the faults of TestClient_HandlesFaults and some more.
-func endings() map[string]ending {
-	all := map[string]ending{
+// outcomes returns all outcomes: the faults of TestClient_HandlesFaults and some more.
+func outcomes() map[string]outcome {
+	cases := map[string]outcome{
 		"canceled":         cancelThen(func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }),
 		"canceled in body": cancelThen(func(reg *registrytest.Registry) registrytest.Fault { return reg.HangInBody() }),
 	}
@@ -32,16 +32,16 @@ func endings() map[string]ending {
 		"huge error":      registrytest.Status(500, strings.Repeat(canary, 1<<18)),
 		"HTML":            registrytest.HTML(),
 	} {
-		all[name] = func(*registrytest.Registry, context.CancelFunc) registrytest.Fault { return fault }
+		cases[name] = func(*registrytest.Registry, context.CancelFunc) registrytest.Fault { return fault }
 	}
 	for name, tc := range faultCases {
-		all[name] = func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return tc.fault(reg) }
+		cases[name] = func(reg *registrytest.Registry, _ context.CancelFunc) registrytest.Fault { return tc.fault(reg) }
 	}
-	return all
+	return cases
 }
 
 // cancelThen cancels the operation when its request arrives.
-func cancelThen(newFault func(*registrytest.Registry) registrytest.Fault) ending {
+func cancelThen(newFault func(*registrytest.Registry) registrytest.Fault) outcome {
 	return func(reg *registrytest.Registry, cancel context.CancelFunc) registrytest.Fault {
 		fault := newFault(reg)
 		return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -72,7 +72,7 @@ func TestClient_LeaksNoConnections(t *testing.T) {
 			clock, metrics := registrytest.NewClock(), prometheus.NewRegistry()
 			c := newTestClient(t, withClock(clock), withLimits(tightLimits), WithMetrics(metrics))
 			for _, kind := range []registrytest.Kind{registrytest.Ping, registrytest.Token, registrytest.Any} {
-				for _, end := range endings() {
+				for _, end := range outcomes() {
 					for _, read := range readers {
 						clock.Advance(3 * time.Hour) // all cached logins expire
 						ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
