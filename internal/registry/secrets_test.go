@@ -29,8 +29,8 @@ const (
 	placeCount
 )
 
-// fakeNetwork is a fake network in which the registry or its token server names another host. It records
-// which hosts receive a secret.
+// fakeNetwork is a network in which the registry or its token server names another host. It
+// records which hosts receive a secret.
 type fakeNetwork struct {
 	place      int
 	target     string

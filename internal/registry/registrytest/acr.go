@@ -31,7 +31,8 @@ func acr() Product {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{
-					// https://azure.github.io/acr/Token-BasicAuth.html; bazelbuild/rules_docker#1193: no scope in the challenge to the ping
+					// https://azure.github.io/acr/Token-BasicAuth.html
+					// bazelbuild/rules_docker#1193: no scope in the challenge to the ping
 					realm:    "https://" + host + "/oauth2/token",
 					service:  host,
 					lifetime: 75 * time.Minute, // exp and iat of the token on https://azure.github.io/acr/AAD-OAuth.html

@@ -50,8 +50,8 @@ func withResponseEdit(responseEdit Fault) Option {
 	return func(r *Registry) { r.responseEdit = responseEdit }
 }
 
-// withUnauthorizedBody sets the body of responses with status 401. The default is that of the distribution
-// specification.
+// withUnauthorizedBody sets the body of responses with status 401. The default is that of the
+// distribution specification.
 func withUnauthorizedBody(body func(*http.Request) string) Option {
 	return func(r *Registry) { r.unauthorized = body }
 }

@@ -19,7 +19,8 @@ func ecr() Product {
 		Name:       "ECR",
 		Host:       host,
 		Repository: "team/app",
-		// https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html: the password is a token that is valid for 12 hours.
+		// https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html:
+		// the password is a token that is valid for 12 hours.
 		Password:  authn.AuthConfig{Username: "AWS", Password: "ecr-password"},
 		Referrers: true, // https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
 		install: func(f *Zoo, p Product) {

@@ -25,7 +25,8 @@ func ecrPublic() Product {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{
-					// dependabot/dependabot-core#4212: one scope for all repositories; aws/containers-roadmap#2091: it is optional.
+					// dependabot/dependabot-core#4212: one scope for all repositories
+					// aws/containers-roadmap#2091: it is optional
 					realm:     "https://" + host + "/token/",
 					service:   host,
 					pingScope: "aws",

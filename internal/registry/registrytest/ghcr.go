@@ -38,7 +38,8 @@ func ghcrTokens(p Product) *tokenLogin {
 		accounts:  []authn.AuthConfig{p.Password},
 		anonymous: true,
 		fields:    onlyToken, // Mic92/niks3#229
-		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149: rejects a scope or an action that is not granted.
+		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149:
+		// rejects a scope or an action that is not granted.
 		reject: rejectExcess(errorResponse{http.StatusForbidden, errorBody("DENIED", "requested access to the resource is denied")}),
 		// mccutchen/go-httpbin#223: expired credentials.
 		wrong: &errorResponse{http.StatusForbidden, errorBody("DENIED", "denied")},

@@ -23,7 +23,7 @@ func gitea() Product {
 		install: func(f *Zoo, p Product) {
 			f.add(p,
 				withTokens(&tokenLogin{
-					// go-gitea/gitea#36907 and #25846: one scope for all repositories, also for anonymous clients
+					// go-gitea/gitea#36907 and #25846: one scope for all repositories, also if anonymous
 					realm:     "https://" + host + "/v2/token",
 					service:   "container_registry",
 					pingScope: "*",

@@ -168,7 +168,7 @@ func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
 	case !ok:
 		unauthorized(w)
 		return
-	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // products differ; this check is the strictest
+	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // stricter than some products
 		errorResponse{http.StatusBadRequest, errorBody("UNSUPPORTED", "unknown service")}.write(w)
 		return
 	}
