@@ -18,9 +18,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestClient_BoundsTransports tests that ten thousand repositories, each
-// with a proxy or certificates of its own, keep a bounded number of connections
-// and files.
+// TestClient_BoundsTransports tests that ten thousand repositories, each with its own proxy or
+// certificates, use a limited number of connections and files.
 func TestClient_BoundsTransports(t *testing.T) {
 	g := NewWithT(t)
 	const maxTransports = 64 // of transport.Pool
@@ -31,16 +30,15 @@ func TestClient_BoundsTransports(t *testing.T) {
 	for i := range 10_000 {
 		g.Expect(c.Digest(t.Context(), img, "1.0.0", via(fmt.Sprint(i), nil, nil))).Error().NotTo(HaveOccurred())
 	}
-	// One was used after the other, so each keeps one connection. A few more may
-	// be on their way to the end.
-	g.Expect(reg.PeakConnections()).To(BeNumerically("<=", maxTransports+32), "connections were open at a time")
-	if more := openFiles(t) - files; more > 2*(maxTransports+32) { // the registry has the other ends
-		t.Errorf("%d files were opened and not closed", more)
+	// They are used sequentially, so each keeps one connection. A few more may still be closing.
+	g.Expect(reg.PeakConnections()).To(BeNumerically("<=", maxTransports+32), "connections open at the same time")
+	if count := openFiles(t) - files; count > 2*(maxTransports+32) { // including the registry's ends
+		t.Errorf("%d files were opened and not closed", count)
 	}
 }
 
-// TestClient_BoundsIdleConnections tests that many registries keep a bounded number
-// of idle connections.
+// TestClient_BoundsIdleConnections tests that the number of idle connections to many registries is
+// limited.
 func TestClient_BoundsIdleConnections(t *testing.T) {
 	checkGoroutines(t)
 	reg := registrytest.Start(t)
@@ -49,17 +47,17 @@ func TestClient_BoundsIdleConnections(t *testing.T) {
 	c := newTestClient(t, withClock(clock))
 	c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
 	for i := range 2048 {
-		img := parse(t, fmt.Sprintf("10.1.%d.%d:5000/app", i/256, i%256)) // reached over plain HTTP
+		img := parse(t, fmt.Sprintf("10.1.%d.%d:5000/app", i/256, i%256)) // uses plain HTTP
 		NewWithT(t).Expect(c.Digest(t.Context(), img, "1.0.0", AuthOptions{})).Error().NotTo(HaveOccurred())
 		clock.Advance(time.Second)
 	}
 	if n := reg.PeakConnections(); n > c.pool.Transport(transport.Config{}).MaxIdleConns+32 {
-		t.Errorf("%d connections were open at a time, want about %d", n, c.pool.Transport(transport.Config{}).MaxIdleConns)
+		t.Errorf("%d connections were open at the same time, want about %d", n, c.pool.Transport(transport.Config{}).MaxIdleConns)
 	}
 }
 
-// TestClient_BoundsSessions tests that what is learned about repositories,
-// and their tokens, is bounded too.
+// TestClient_BoundsSessions tests that the number of cached sessions, with their capabilities and
+// tokens, is limited.
 func TestClient_BoundsSessions(t *testing.T) {
 	g := NewWithT(t)
 	c := newTestClient(t)
@@ -72,9 +70,8 @@ func TestClient_BoundsSessions(t *testing.T) {
 	g.Expect(c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}).capabilities.noSize.Load()).To(BeFalse(), "the oldest session is still cached")
 }
 
-// TestListTags_DoesNotShareBuffers lists repositories of many sizes at once, some of
-// which fail in between, and holds on to all that was returned: nothing of it
-// may change when the buffers of its bodies are used by others.
+// TestListTags_DoesNotShareBuffers lists repositories of many sizes concurrently, some of which
+// fail, and keeps all results: they must not change when their buffers are reused.
 func TestListTags_DoesNotShareBuffers(t *testing.T) {
 	const workers, rounds = 16, 20
 	reg := registrytest.Start(t, registrytest.WithMaxPage(100))
@@ -87,7 +84,7 @@ func TestListTags_DoesNotShareBuffers(t *testing.T) {
 	})
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{}))
 	wants, lists := make([][]string, workers), make([][]TagList, workers)
-	var all sync.WaitGroup
+	var wg sync.WaitGroup
 	for worker := range workers {
 		repo := fmt.Sprintf("%s%d", []string{"app", "app", "app", "cut"}[worker%4], worker)
 		for i := range 3 + 37*worker {
@@ -95,7 +92,7 @@ func TestListTags_DoesNotShareBuffers(t *testing.T) {
 		}
 		reg.PushTags(t, repo, wants[worker]...)
 		lists[worker] = make([]TagList, rounds)
-		all.Go(func() {
+		wg.Go(func() {
 			for round := range rounds {
 				var known Fingerprint
 				if round%2 == 1 {
@@ -109,11 +106,11 @@ func TestListTags_DoesNotShareBuffers(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
 	checkLists(t, wants, lists)
 }
 
-// checkLists checks the lists of each worker whose repository never fails.
+// checkLists checks the lists of the workers whose repository never fails.
 func checkLists(t *testing.T, wants [][]string, lists [][]TagList) {
 	t.Helper()
 	for worker, want := range wants {

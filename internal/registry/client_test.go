@@ -17,7 +17,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// trust makes a Client trust an authority.
+// trust makes a client trust a certificate authority.
 func trust(c *testClient, pool *x509.CertPool) {
 	c.pool.Transport(transport.Config{}).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
@@ -32,14 +32,13 @@ func TestClient_SetsUserAgent(t *testing.T) {
 	}
 }
 
-// TestClient_UsesPlainHTTPOnlyIfAllowed tests that a registry whose name doesn't allow
-// plain HTTP is never asked over it, and that spec.insecure allows it.
+// TestClient_UsesPlainHTTPOnlyIfAllowed tests that a registry whose name doesn't allow plain HTTP
+// gets no plain HTTP request unless spec.insecure is set.
 func TestClient_UsesPlainHTTPOnlyIfAllowed(t *testing.T) {
 	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	reg.Push(t, "app", "1.0.0")
-	// A name that go-containerregistry does not take for a local one, which it
-	// would reach over plain HTTP without being told to.
+	// go-containerregistry uses plain HTTP by default for local names, but not for this one.
 	name := "registry.example.com/app"
 	for _, insecure := range []bool{false, true} {
 		c := newTestClient(t)
@@ -58,36 +57,36 @@ func TestClient_UsesPlainHTTPOnlyIfAllowed(t *testing.T) {
 	}
 }
 
-// TestRedirect_DropsCredentials tests that what a redirect leads to gets no
-// credentials, and that a redirect away from TLS is not followed.
+// TestRedirect_DropsCredentials tests that the target of a redirect receives no credentials, and
+// that redirects from TLS to plain HTTP are not followed.
 func TestRedirect_DropsCredentials(t *testing.T) {
 	var leaked []string
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		leaked = append(leaked, req.Header.Get("Authorization"))
 		_, _ = w.Write([]byte(`{"name":"app","tags":["1.0.0"]}`))
 	}))
-	t.Cleanup(elsewhere.Close)
+	t.Cleanup(other.Close)
 
 	t.Run("Redirect", func(t *testing.T) {
 		g := NewWithT(t)
 		leaked = nil
 		reg, img := start(t, registrytest.WithBasicAuth("user", canary))
-		reg.Inject(registrytest.Tags, registrytest.Redirect(elsewhere.URL+"/v2/app/tags/list"))
-		g.Expect(newTestClient(t).ListTags(t.Context(), img, login(img))).To(BeComparableTo([]string{"1.0.0"}), "a list that moved is followed")
-		g.Expect(leaked).To(BeComparableTo([]string{""}), "Authorization headers that the other host")
+		reg.Inject(registrytest.Tags, registrytest.Redirect(other.URL+"/v2/app/tags/list"))
+		g.Expect(newTestClient(t).ListTags(t.Context(), img, login(img))).To(BeComparableTo([]string{"1.0.0"}), "the redirect is followed")
+		g.Expect(leaked).To(BeComparableTo([]string{""}), "Authorization headers that the other host received")
 	})
 	t.Run("AwayFromTLS", func(t *testing.T) {
 		leaked = nil
 		reg := registrytest.Start(t, registrytest.WithTLS())
-		reg.Inject(registrytest.Ping, registrytest.Redirect(elsewhere.URL+"/v2/"))
+		reg.Inject(registrytest.Ping, registrytest.Redirect(other.URL+"/v2/"))
 		c := newTestClient(t)
 		trust(c, reg.CertPool())
 		c.pool.Transport(transport.Config{}).DialContext = dialTo(reg.Host())
-		c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com" // what the certificate of httptest names
+		c.pool.Transport(transport.Config{}).TLSClientConfig.ServerName = "example.com" // in the certificate of httptest
 		img := parse(t, "registry.example.com/app")
 		_, err := c.ListTags(t.Context(), img, login(img))
 		checkError(t, err, v1.ReadOperationFailedReason, "without TLS")
-		NewWithT(t).Expect(leaked).To(BeEmpty(), "the address without TLS was asked")
+		NewWithT(t).Expect(leaked).To(BeEmpty(), "the plain HTTP address received a request")
 	})
 	t.Run("AnotherRegistry", func(t *testing.T) {
 		reg, img := start(t)

@@ -40,34 +40,34 @@ func TestManifest_ReturnsDigestAndType(t *testing.T) {
 			if err != nil || got.Digest != tc.wantDigest || got.MediaType != tc.wantType {
 				t.Errorf("got %s of type %s, error %v, want %s of type %s", got.Digest, got.MediaType, err, tc.wantDigest, tc.wantType)
 			}
-			g.Expect(digestOf(got.Bytes)).To(Equal(tc.wantDigest), "the bytes are not those of the manifest: %s", got.Bytes)
+			g.Expect(digestOf(got.Bytes)).To(Equal(tc.wantDigest), "digest of the returned bytes: %s", got.Bytes)
 			g.Expect(reg.Count(registrytest.ManifestGet)).To(Equal(1), "requests for the manifest, want 1")
 		})
 	}
 }
 
-// TestErrNotFound_RequiresRegistryResponse tests that a registry which says that it does not
-// have something is told from everything that only looks like it.
+// TestErrNotFound_RequiresRegistryResponse tests that only a response of the registry itself
+// counts as not found.
 func TestErrNotFound_RequiresRegistryResponse(t *testing.T) {
 	const unknown = `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`
 	cases := map[string]struct {
 		reason string
-		fault  registrytest.Fault // nil asks for what was never pushed
+		fault  registrytest.Fault // nil for the response of the registry
 		want   bool
 	}{
-		"Registry":     {reason: "the registry's own answer", want: true},
+		"Registry":     {reason: "the response of the registry", want: true},
 		"JSON":         {reason: "an error of the distribution specification", fault: registrytest.Status(404, unknown), want: true},
 		"Empty":        {reason: "no body at all", fault: registrytest.Status(404, ""), want: true},
 		"Text":         {reason: "an ingress without backends", fault: registrytest.Status(404, "default backend - 404")},
-		"HTML":         {reason: "a page of something else", fault: registrytest.Status(404, "<html>no such site</html>")},
-		"OtherJSON":    {reason: "JSON of something else", fault: registrytest.Status(404, `{"message":"no route"}`)},
-		"Huge":         {reason: "an error that never ends", fault: registrytest.Status(404, strings.Repeat(" ", maxErrorBody+1))},
-		"Unauthorized": {reason: "who may not look can't tell", fault: registrytest.Status(401, unknown)},
-		"Forbidden":    {reason: "who may not look can't tell", fault: registrytest.Status(403, unknown)},
-		"Throttled":    {reason: "ask later", fault: registrytest.Status(429, unknown)},
-		"Failure":      {reason: "ask later", fault: registrytest.Status(500, unknown)},
-		"Gone":         {reason: "no status that registries use", fault: registrytest.Status(410, unknown)},
-		"Reset":        {reason: "no answer", fault: registrytest.Reset()},
+		"HTML":         {reason: "a web page", fault: registrytest.Status(404, "<html>no such site</html>")},
+		"OtherJSON":    {reason: "other JSON", fault: registrytest.Status(404, `{"message":"no route"}`)},
+		"Huge":         {reason: "an error body beyond the limit", fault: registrytest.Status(404, strings.Repeat(" ", maxErrorBody+1))},
+		"Unauthorized": {reason: "without access, the existence is unknown", fault: registrytest.Status(401, unknown)},
+		"Forbidden":    {reason: "without access, the existence is unknown", fault: registrytest.Status(403, unknown)},
+		"Throttled":    {reason: "temporary", fault: registrytest.Status(429, unknown)},
+		"Failure":      {reason: "temporary", fault: registrytest.Status(500, unknown)},
+		"Gone":         {reason: "registries don't use this status", fault: registrytest.Status(410, unknown)},
+		"Reset":        {reason: "no response", fault: registrytest.Reset()},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -76,17 +76,17 @@ func TestErrNotFound_RequiresRegistryResponse(t *testing.T) {
 				reg.Inject(registrytest.ManifestGet, tc.fault)
 				reg.Inject(registrytest.Blob, tc.fault)
 			}
-			for what, err := range askForNothing(t, img) {
+			for kind, err := range requestMissing(t, img) {
 				if got := errors.Is(err, ErrNotFound); err == nil || got != tc.want {
-					t.Errorf("%s, %s: got %v for %v, want %v", tc.reason, what, got, err, tc.want)
+					t.Errorf("%s, %s: got %v for %v, want %v", tc.reason, kind, got, err, tc.want)
 				}
 			}
 		})
 	}
 }
 
-// askForNothing asks for what no registry has, in all ways that tell of it.
-func askForNothing(t *testing.T, img image.Name) map[string]error {
+// requestMissing requests missing content by all operations that report it.
+func requestMissing(t *testing.T, img image.Name) map[string]error {
 	t.Helper()
 	c, none := newTestClient(t), "sha256:"+strings.Repeat("0", 64)
 	_, byTag := c.Manifest(t.Context(), img, "9.9.9", AuthOptions{})
@@ -96,7 +96,7 @@ func askForNothing(t *testing.T, img image.Name) map[string]error {
 }
 
 func TestBlob_RejectsInvalidResponses(t *testing.T) {
-	const content = "what was pushed"
+	const content = "pushed content"
 	cases := map[string]struct {
 		reason string
 		digest string // "" is that of the blob
@@ -104,13 +104,13 @@ func TestBlob_RejectsInvalidResponses(t *testing.T) {
 		fault  registrytest.Fault
 		words  []string
 	}{
-		"OtherBytes": {reason: "a digest is a promise about the bytes", fault: registrytest.Body("", "what was pusheD"), words: []string{"does not have the digest", "@sha256:"}},
-		"HTML":       {reason: "a page is not what was pushed", limit: 1000, fault: registrytest.HTML(), words: []string{"does not have the digest"}},
-		"Limit":      {reason: "the caller's limit", limit: int64(len(content)) - 1, words: []string{"14 bytes"}},
+		"OtherBytes": {reason: "the content must match the digest", fault: registrytest.Body("", "pushed contenT"), words: []string{"does not have the digest", "@sha256:"}},
+		"HTML":       {reason: "an HTML page doesn't match the digest", limit: 1000, fault: registrytest.HTML(), words: []string{"does not have the digest"}},
+		"Limit":      {reason: "the caller's limit", limit: int64(len(content)) - 1, words: []string{"13 bytes"}},
 		"BodyLimit":  {reason: "the limit for every body", limit: 1 << 40, fault: registrytest.Huge(17 << 20), words: []string{"16777216 bytes"}},
-		"CutOff":     {reason: "a connection that breaks", limit: 2000, fault: registrytest.CutOff(), words: []string{"closed the connection"}},
-		"Missing":    {reason: "a blob that is not there", digest: "sha256:" + strings.Repeat("0", 64), words: []string{"nothing of that digest (404"}},
-		"BadDigest":  {reason: "a digest is a part of the address", digest: "sha256:../../x", words: []string{"not a valid"}},
+		"CutOff":     {reason: "the connection breaks", limit: 2000, fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"Missing":    {reason: "the blob doesn't exist", digest: "sha256:" + strings.Repeat("0", 64), words: []string{"nothing of that digest (404"}},
+		"BadDigest":  {reason: "an invalid digest must not become a part of the URL", digest: "sha256:../../x", words: []string{"not a valid"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -35,83 +35,83 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// The images of the tests of clouds, one for each provider.
+// The images of the cloud tests, one for each provider.
 const (
 	imageAWS   = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app"
 	imageAzure = "contoso.azurecr.io/app"
 	imageGCP   = "europe-docker.pkg.dev/project/repo/app"
 )
 
-// clouds are the addresses of all clouds, as they are behind a proxy: the real
-// libraries speak to them, and get answers made up here.
+// clouds is a fake of all cloud APIs behind a proxy. The real client libraries send their requests
+// to it.
 type clouds struct {
 	proxy *proxytest.Proxy
 
-	mu      sync.Mutex
-	asked   []string // "host path"
-	answers map[string]http.HandlerFunc
+	mu       sync.Mutex
+	requests []string                    // "host path"
+	handlers map[string]http.HandlerFunc // by host
 }
 
-// startClouds starts the clouds. Their certificate is trusted by the default
-// transport, of which the library makes its own, until the test ends.
+// startClouds starts the fake clouds. Until the test ends, the default transport, which the
+// libraries copy, trusts their certificate.
 func startClouds(t *testing.T) *clouds {
 	t.Helper()
-	c := &clouds{answers: cloudAnswers()}
+	c := &clouds{handlers: cloudHandlers()}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(c.serve))
 	authority := registrytest.NewAuthority(t)
-	cert := authority.Server(t, slices.Collect(maps.Keys(c.answers))...)
+	cert := authority.Server(t, slices.Collect(maps.Keys(c.handlers))...)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert.TLS()}}
 	server.Config.ErrorLog = discard
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := http.DefaultTransport.(*http.Transport)
-	before := transport.TLSClientConfig
+	original := transport.TLSClientConfig
 	transport.TLSClientConfig = &tls.Config{RootCAs: authority.Pool()}
-	t.Cleanup(func() { transport.TLSClientConfig = before })
+	t.Cleanup(func() { transport.TLSClientConfig = original })
 	c.proxy = proxytest.StartHTTP(t, proxytest.WithLogin("proxy-user", canary), proxytest.WithTarget(server.Listener.Addr().String()))
 	return c
 }
 
 func (c *clouds) serve(w http.ResponseWriter, req *http.Request) {
 	c.mu.Lock()
-	c.asked = append(c.asked, req.Host+" "+req.URL.Path)
-	answer := c.answers[req.Host]
+	c.requests = append(c.requests, req.Host+" "+req.URL.Path)
+	handler := c.handlers[req.Host]
 	c.mu.Unlock()
-	if answer == nil {
+	if handler == nil {
 		http.NotFound(w, req)
 		return
 	}
-	answer(w, req)
+	handler(w, req)
 }
 
-// count returns how often an address was asked.
+// count returns the number of requests to a host.
 func (c *clouds) count(host string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	count := 0
-	for _, asked := range c.asked {
-		if strings.HasPrefix(asked, host+" ") {
+	for _, request := range c.requests {
+		if strings.HasPrefix(request, host+" ") {
 			count++
 		}
 	}
 	return count
 }
 
-// set has an address answer in another way.
-func (c *clouds) set(host string, answer http.HandlerFunc) {
+// set replaces the handler of a host.
+func (c *clouds) set(host string, handler http.HandlerFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answers[host] = answer
+	c.handlers[host] = handler
 }
 
-// secretRef returns the Secret of the proxy that leads to the clouds.
+// secret returns the Secret of the proxy to the clouds.
 func (c *clouds) secret() *corev1.Secret {
 	return proxySecret("proxy", c.proxy.Address(), "proxy-user", canary)
 }
 
-// cloudAnswers are the answers of clouds to those who show the token that
-// Kubernetes made for a service account, as each of them expects it.
-func cloudAnswers() map[string]http.HandlerFunc {
+// cloudHandlers returns the handlers of the cloud APIs. They expect the token that Kubernetes
+// issued for a service account.
+func cloudHandlers() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"sts.eu-west-1.amazonaws.com": func(w http.ResponseWriter, req *http.Request) {
 			_ = req.ParseForm()
@@ -153,7 +153,7 @@ func cloudAnswers() map[string]http.HandlerFunc {
 	}
 }
 
-// serveEntra is Microsoft's login for one tenant.
+// serveEntra serves the login of Microsoft Entra ID for one tenant.
 func serveEntra(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	const tenant = "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111"
@@ -172,7 +172,7 @@ func serveEntra(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// accounts are service accounts that are somebody in each cloud.
+// accounts are service accounts with an identity in each cloud, and one without.
 func accounts() []*corev1.ServiceAccount {
 	account := func(name string, annotations map[string]string) *corev1.ServiceAccount {
 		return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "apps", Annotations: annotations}}
@@ -181,12 +181,12 @@ func accounts() []*corev1.ServiceAccount {
 		account("aws", map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/reader"}),
 		account("azure", map[string]string{"azure.workload.identity/tenant-id": "11111111-1111-1111-1111-111111111111", "azure.workload.identity/client-id": "22222222-2222-2222-2222-222222222222"}),
 		account("gcp", map[string]string{"gcp.auth.fluxcd.io/workload-identity-provider": "projects/1/locations/global/workloadIdentityPools/pool/providers/provider"}),
-		account("nobody", nil),
+		account("plain", nil),
 	}
 }
 
-// cloudCluster returns the namespace "apps" with the accounts, and some
-// Secrets. The API server's answer to requests for tokens is create's.
+// cloudCluster returns a client of the namespace "apps" with the accounts and the given Secrets.
+// create returns the error of token requests and may be nil.
 func cloudCluster(create func() error, secrets ...*corev1.Secret) client.Client {
 	builder := fake.NewClientBuilder().WithScheme(scheme.Scheme)
 	for _, account := range accounts() {
@@ -210,8 +210,7 @@ func cloudCluster(create func() error, secrets ...*corev1.Secret) client.Client 
 	}).Build()
 }
 
-// newCloudGetter returns a getter under which objects have identities of their
-// own.
+// newCloudGetter returns a getter with object-level workload identity.
 func newCloudGetter(t *testing.T, c client.Client, change func(*credentials.Cloud)) AuthOptionsGetter {
 	t.Helper()
 	auth.EnableObjectLevelWorkloadIdentity()
@@ -225,8 +224,7 @@ func newCloudGetter(t *testing.T, c client.Client, change func(*credentials.Clou
 	return NewAuthOptionsGetter(credentials.NewResolver(c, credentials.WithCloud(cloud)))
 }
 
-// cloudSpec returns the spec of an image in a cloud, reached as a service
-// account through the proxy.
+// cloudSpec sets the spec of an image in a cloud, accessed as a service account through the proxy.
 func cloudSpec(image, provider, account string) func(*v1.ImageRepositorySpec) {
 	return func(s *v1.ImageRepositorySpec) {
 		s.Image, s.Provider, s.ServiceAccountName, s.ProxySecretRef = image, provider, account, secretRef("proxy")

@@ -22,11 +22,11 @@ func TestIdentity_DependsOnCredentialsAndRegistry(t *testing.T) {
 		same   bool
 	}{
 		"Equal":      {reason: "equal credentials", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "x"), same: true},
-		"Origin":     {reason: "where they are from does not matter to a connection", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "y"), same: true},
-		"Repository": {reason: "they are one registry's, whatever the repository", auth: NewAuthOptions(other, authn.AuthConfig{Username: "u", Password: "p"}, "x"), same: true},
+		"Origin":     {reason: "the origin of credentials doesn't matter", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p"}, "y"), same: true},
+		"Repository": {reason: "credentials are per registry, not per repository", auth: NewAuthOptions(other, authn.AuthConfig{Username: "u", Password: "p"}, "x"), same: true},
 		"Password":   {reason: "a changed Secret is another identity", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "q"}, "x")},
-		"Shifted":    {reason: "fields do not run into each other", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "up", Password: ""}, "x")},
-		"Token":      {reason: "tokens count", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p", IdentityToken: "t"}, "x")},
+		"Shifted":    {reason: "fields are separated", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "up", Password: ""}, "x")},
+		"Token":      {reason: "tokens are part of the identity", auth: NewAuthOptions(ghcr, authn.AuthConfig{Username: "u", Password: "p", IdentityToken: "t"}, "x")},
 		"Registry":   {reason: "another registry", auth: NewAuthOptions(parse(t, "quay.io/org/app"), authn.AuthConfig{Username: "u", Password: "p"}, "x")},
 		"Anonymous":  {reason: "no credentials", auth: AuthOptions{}},
 	}
@@ -50,7 +50,7 @@ func TestAuthOptions_HideCredentialsInOutput(t *testing.T) {
 		texts = append(texts, fmt.Sprintf(verb, auth), fmt.Sprintf(verb, &auth), fmt.Sprintf(verb, []AuthOptions{auth}))
 	}
 	for _, text := range texts {
-		g.Expect(text).NotTo(ContainSubstring(canary), "credentials are printed")
-		g.Expect(text).NotTo(ContainSubstring(fmt.Sprintf("%x", canary)), "credentials are printed")
+		g.Expect(text).NotTo(ContainSubstring(canary), "the output must not contain credentials")
+		g.Expect(text).NotTo(ContainSubstring(fmt.Sprintf("%x", canary)), "the output must not contain credentials")
 	}
 }

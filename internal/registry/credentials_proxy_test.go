@@ -19,7 +19,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// proxySecret returns a Secret about a proxy.
+// proxySecret returns a Secret with the address and credentials of a proxy.
 func proxySecret(name, address, username, password string) *corev1.Secret {
 	data := map[string][]byte{"address": []byte(address)}
 	if username != "" {
@@ -40,22 +40,22 @@ func TestProxy_ParsesSecret(t *testing.T) {
 		"HTTP":         {reason: "without credentials", address: "http://proxy.example.com:3128", want: "http://proxy.example.com:3128"},
 		"HTTPS":        {reason: "over TLS", address: "https://proxy.example.com", want: "https://proxy.example.com"},
 		"SOCKS5":       {reason: "another protocol", address: "socks5://proxy.example.com:1080", want: "socks5://proxy.example.com:1080"},
-		"Case":         {reason: "schemes have no case", address: "HTTP://proxy.example.com:3128", want: "http://proxy.example.com:3128"},
+		"Case":         {reason: "schemes are case-insensitive", address: "HTTP://proxy.example.com:3128", want: "http://proxy.example.com:3128"},
 		"Login":        {reason: "with credentials", address: "http://proxy.example.com:3128", username: "u", password: "p@:/", want: "http://u:p%40%3A%2F@proxy.example.com:3128"},
-		"Username":     {reason: "some proxies want a name alone", address: "http://proxy.example.com:3128", username: "u", want: "http://u@proxy.example.com:3128"},
+		"Username":     {reason: "some proxies require only a username", address: "http://proxy.example.com:3128", username: "u", want: "http://u@proxy.example.com:3128"},
 		"InAddress":    {reason: "credentials may be in the address", address: "http://u:p@proxy.example.com:3128", want: "http://u:p@proxy.example.com:3128"},
-		"KeysWin":      {reason: "keys outweigh the address", address: "http://x:y@proxy.example.com:3128", username: "u", password: "p", want: "http://u:p@proxy.example.com:3128"},
-		"Newline":      {reason: "a newline that slipped in", address: "http://proxy.example.com:3128\n", want: "http://proxy.example.com:3128"},
-		"Slash":        {reason: "a slash means nothing", address: "http://proxy.example.com:3128/", want: "http://proxy.example.com:3128"},
+		"KeysWin":      {reason: "keys take precedence over the address", address: "http://x:y@proxy.example.com:3128", username: "u", password: "p", want: "http://u:p@proxy.example.com:3128"},
+		"Newline":      {reason: "a trailing newline", address: "http://proxy.example.com:3128\n", want: "http://proxy.example.com:3128"},
+		"Slash":        {reason: "a trailing slash is ignored", address: "http://proxy.example.com:3128/", want: "http://proxy.example.com:3128"},
 		"Empty":        {reason: "no address", wantErr: "has no key address"},
-		"NoScheme":     {reason: "the usual mistake", address: "proxy.example.com:3128", wantErr: "does not begin with http://, https:// or socks5://"},
-		"OtherScheme":  {reason: "not a protocol of proxies", address: "ftp://" + canary + "@proxy.example.com", wantErr: "does not begin with http://, https:// or socks5://"},
-		"NoHost":       {reason: "no address", address: "http://", wantErr: "no address of a proxy"},
-		"Malformed":    {reason: "the error of net/url would quote it", address: "http://u:" + canary + "@[", wantErr: "no address of a proxy"},
-		"BadPort":      {reason: "the error of net/url would quote it", address: "http://u:" + canary + "@proxy:port", wantErr: "no address of a proxy"},
-		"Path":         {reason: "proxies have none", address: "http://proxy.example.com/" + canary, wantErr: "no address of a proxy"},
-		"Query":        {reason: "proxies have none", address: "http://proxy.example.com?" + canary, wantErr: "no address of a proxy"},
-		"OnlyPassword": {reason: "half of a pair", address: "http://proxy.example.com", password: canary, wantErr: "has a password without a username"},
+		"NoScheme":     {reason: "a common mistake", address: "proxy.example.com:3128", wantErr: "does not begin with http://, https:// or socks5://"},
+		"OtherScheme":  {reason: "an unsupported protocol", address: "ftp://" + canary + "@proxy.example.com", wantErr: "does not begin with http://, https:// or socks5://"},
+		"NoHost":       {reason: "no host", address: "http://", wantErr: "no address of a proxy"},
+		"Malformed":    {reason: "errors of net/url contain the URL", address: "http://u:" + canary + "@[", wantErr: "no address of a proxy"},
+		"BadPort":      {reason: "errors of net/url contain the URL", address: "http://u:" + canary + "@proxy:port", wantErr: "no address of a proxy"},
+		"Path":         {reason: "proxy URLs have no path or query", address: "http://proxy.example.com/" + canary, wantErr: "no address of a proxy"},
+		"Query":        {reason: "proxy URLs have no path or query", address: "http://proxy.example.com?" + canary, wantErr: "no address of a proxy"},
+		"OnlyPassword": {reason: "an incomplete pair", address: "http://proxy.example.com", password: canary, wantErr: "has a password without a username"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -70,13 +70,13 @@ func TestProxy_ParsesSecret(t *testing.T) {
 			if got := auth.Transport.Proxy.String(); got != tc.want || auth.Identity() == "" || !auth.IsAnonymous() {
 				t.Errorf("%s: got %s", tc.reason, got)
 			}
-			g.Expect(fmt.Sprintf("%v %+v %#v", auth, auth, auth)).NotTo(ContainSubstring("proxy.example.com"), "%s: the identity prints as", tc.reason)
+			g.Expect(fmt.Sprintf("%v %+v %#v", auth, auth, auth)).NotTo(ContainSubstring("proxy.example.com"), "%s: printed identity", tc.reason)
 		})
 	}
 }
 
-// TestIdentity_DependsOnTransport tests that whatever decides about a connection makes
-// another identity.
+// TestIdentity_DependsOnTransport tests that every setting of a connection is part of the
+// identity.
 func TestIdentity_DependsOnTransport(t *testing.T) {
 	a, b := validPair(t), validPair(t)
 	base := func(s *v1.ImageRepositorySpec) {
@@ -89,9 +89,9 @@ func TestIdentity_DependsOnTransport(t *testing.T) {
 		same   bool
 	}{
 		"Equal":    {reason: "nothing changed", same: true},
-		"Name":     {reason: "what Secrets are called does not matter", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("proxy-2") }, same: true},
+		"Name":     {reason: "the names of Secrets don't matter", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("proxy-2") }, same: true},
 		"Password": {reason: "another password of the registry", change: func(s map[string]*corev1.Secret) { s["login"] = dockerSecret("login", "ghcr.io", "other") }},
-		"CA":       {reason: "another authority", change: func(s map[string]*corev1.Secret) { s["certs"].Data["ca.crt"] = b.cert }},
+		"CA":       {reason: "another certificate authority", change: func(s map[string]*corev1.Secret) { s["certs"].Data["ca.crt"] = b.cert }},
 		"Certificate": {reason: "another client certificate", change: func(s map[string]*corev1.Secret) {
 			s["certs"].Data["tls.crt"], s["certs"].Data["tls.key"] = b.cert, b.key
 		}},
@@ -101,7 +101,7 @@ func TestIdentity_DependsOnTransport(t *testing.T) {
 		}},
 		"Address":    {reason: "another proxy", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["address"] = []byte("http://other.example.com") }},
 		"ProxyLogin": {reason: "another password of the proxy", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["password"] = []byte("other") }},
-		"Bytes":      {reason: "passwords that are no text differ too", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["password"] = []byte{0xff} }},
+		"Bytes":      {reason: "passwords may be binary", change: func(s map[string]*corev1.Secret) { s["proxy"].Data["password"] = []byte{0xff} }},
 		"NoProxy":    {reason: "no proxy", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = nil }},
 		"NoCerts":    {reason: "no certificates", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = nil }},
 		"Anonymous":  {reason: "no credentials", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = nil }},
@@ -134,13 +134,13 @@ func TestIdentity_DependsOnTransport(t *testing.T) {
 	}
 }
 
-// TestAuthOptions_ReadSharedSecretOnce tests that one Secret may hold everything, and is read
+// TestAuthOptions_ReadSharedSecretOnce tests that one Secret may contain everything and is read
 // once.
 func TestAuthOptions_ReadSharedSecretOnce(t *testing.T) {
-	own := validPair(t)
-	all := dockerSecret("all", "ghcr.io", "user")
-	all.Data["ca.crt"], all.Data["address"] = own.cert, []byte("socks5://proxy.example.com:1080")
-	c := newCluster([]*corev1.Secret{all}, nil)
+	pair := validPair(t)
+	shared := dockerSecret("all", "ghcr.io", "user")
+	shared.Data["ca.crt"], shared.Data["address"] = pair.cert, []byte("socks5://proxy.example.com:1080")
+	c := newCluster([]*corev1.Secret{shared}, nil)
 	auth, err := NewAuthOptionsGetter(credentials.NewResolver(c)).AuthOptions(t.Context(), repository(func(s *v1.ImageRepositorySpec) {
 		s.SecretRef, s.CertSecretRef, s.ProxySecretRef = secretRef("all"), secretRef("all"), secretRef("all")
 	}))
@@ -153,9 +153,9 @@ func TestAuthOptions_ReadSharedSecretOnce(t *testing.T) {
 func TestProxy_ErrorsNameTheFix(t *testing.T) {
 	connect := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 	socks := func(text string) error { return &net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New(text)} }
-	own, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
-	own.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
-	withLogin := own
+	fromSecret, environment := AuthOptions{ProxyOrigin: `Secret "proxy"`}, AuthOptions{}
+	fromSecret.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
+	withLogin := fromSecret
 	withLogin.Transport.Proxy = &url.URL{Scheme: "http", Host: "proxy.example.com", User: url.UserPassword("user", canary)}
 	cases := map[string]struct {
 		reason     string
@@ -164,19 +164,19 @@ func TestProxy_ErrorsNameTheFix(t *testing.T) {
 		want       string
 		wantReason string
 	}{
-		"WantsLogin":  {reason: "no credentials were given", auth: own, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" wants credentials (407): add a username and a password to the Secret`, wantReason: v1.AuthenticationFailedReason},
+		"NoLogin":     {reason: "no credentials were given", auth: fromSecret, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" wants credentials (407): add a username and a password to the Secret`, wantReason: v1.AuthenticationFailedReason},
 		"Login":       {reason: "wrong credentials", auth: withLogin, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"Environment": {reason: "nobody's Secret is to blame", auth: environment, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy that the controller's environment names refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"PlainHTTP":   {reason: "as proxies answer without CONNECT", auth: withLogin, err: &ggcr.Error{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"Forbidden":   {reason: "a rule of the proxy", auth: own, err: &transport.ProxyError{StatusCode: 403}, want: `the proxy of Secret "proxy" does not allow connections to ghcr.io (403)`},
-		"BadGateway":  {reason: "beyond the proxy", auth: own, err: &transport.ProxyError{StatusCode: 502}, want: `the proxy of Secret "proxy" can't reach ghcr.io (502)`},
-		"Other":       {reason: "whatever else", auth: own, err: &transport.ProxyError{StatusCode: 418}, want: `the proxy of Secret "proxy" opened no connection to ghcr.io (418)`},
-		"Refused":     {reason: "nobody listens", auth: own, err: connect(errors.New(canary)), want: `the proxy of Secret "proxy" can't be reached: check its address, and that it runs`},
-		"NoSuchHost":  {reason: "the registry's name is not to blame", auth: own, err: connect(&net.DNSError{IsNotFound: true}), want: `the name of the proxy of Secret "proxy" can't be resolved: check its address`},
-		"Timeout":     {reason: "the registry is not to blame", auth: own, err: connect(timeoutError{}), want: `the proxy of Secret "proxy" did not answer in time: check that it can be reached`},
+		"Environment": {reason: "the proxy of the environment", auth: environment, err: &transport.ProxyError{StatusCode: 407}, want: `the proxy that the controller's environment names refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"PlainHTTP":   {reason: "the response of a proxy without CONNECT", auth: withLogin, err: &ggcr.Error{StatusCode: 407}, want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
+		"Forbidden":   {reason: "a rule of the proxy", auth: fromSecret, err: &transport.ProxyError{StatusCode: 403}, want: `the proxy of Secret "proxy" does not allow connections to ghcr.io (403)`},
+		"BadGateway":  {reason: "a failure behind the proxy", auth: fromSecret, err: &transport.ProxyError{StatusCode: 502}, want: `the proxy of Secret "proxy" can't reach ghcr.io (502)`},
+		"Other":       {reason: "any other status", auth: fromSecret, err: &transport.ProxyError{StatusCode: 418}, want: `the proxy of Secret "proxy" opened no connection to ghcr.io (418)`},
+		"Refused":     {reason: "nothing listens", auth: fromSecret, err: connect(errors.New(canary)), want: `the proxy of Secret "proxy" can't be reached: check its address, and that it runs`},
+		"NoSuchHost":  {reason: "the proxy's name can't be resolved", auth: fromSecret, err: connect(&net.DNSError{IsNotFound: true}), want: `the name of the proxy of Secret "proxy" can't be resolved: check its address`},
+		"Timeout":     {reason: "the proxy doesn't respond", auth: fromSecret, err: connect(timeoutError{}), want: `the proxy of Secret "proxy" did not answer in time: check that it can be reached`},
 		"SOCKSLogin":  {reason: "wrong credentials", auth: withLogin, err: socks("username/password authentication failed"), want: `the proxy of Secret "proxy" refused the credentials for it: check its username and password`, wantReason: v1.AuthenticationFailedReason},
-		"SOCKSRule":   {reason: "a rule of the proxy", auth: own, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
-		"SOCKSOther":  {reason: "beyond the proxy", auth: own, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
+		"SOCKSRule":   {reason: "a rule of the proxy", auth: fromSecret, err: socks("unknown error connection not allowed by ruleset"), want: `the proxy of Secret "proxy" does not allow connections to ghcr.io`},
+		"SOCKSOther":  {reason: "a failure behind the proxy", auth: fromSecret, err: socks("unknown error host unreachable"), want: `the proxy of Secret "proxy" can't reach ghcr.io`},
 		"Library":     {reason: "the text of net/http", auth: withLogin, err: errors.New(http.StatusText(http.StatusProxyAuthRequired)), want: `the proxy of Secret "proxy" refused the credentials for it (407): check its username and password`, wantReason: v1.AuthenticationFailedReason},
 	}
 	for name, tc := range cases {

@@ -20,8 +20,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-// cluster is the Secrets and ServiceAccounts of the namespace "apps". It logs
-// what is read.
+// cluster is a fake Kubernetes API with the Secrets and ServiceAccounts of the namespace "apps".
+// It records the objects that are read.
 type cluster struct {
 	client.Reader
 	secrets  map[string]*corev1.Secret
@@ -65,8 +65,8 @@ func dockerSecret(name, registry, username string) *corev1.Secret {
 	return secret(name, corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, config)
 }
 
-// newCluster returns a namespace with Secrets and with service accounts that
-// have them as pull secrets.
+// newCluster returns a cluster with Secrets, and with ServiceAccounts that have them as pull
+// secrets.
 func newCluster(secrets []*corev1.Secret, accounts map[string][]string) *cluster {
 	c := &cluster{secrets: map[string]*corev1.Secret{}, accounts: map[string]*corev1.ServiceAccount{}}
 	for _, s := range secrets {
@@ -82,7 +82,7 @@ func newCluster(secrets []*corev1.Secret, accounts map[string][]string) *cluster
 	return c
 }
 
-// repository returns an ImageRepository of the namespace "apps".
+// repository returns an ImageRepository in the namespace "apps".
 func repository(change func(*v1.ImageRepositorySpec)) *v1.ImageRepository {
 	repo := &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: "apps"}}
 	repo.Spec.Image = "ghcr.io/org/app"
@@ -104,7 +104,7 @@ func TestAuthOptions_ResolveCredentials(t *testing.T) {
 		secret("opaque", corev1.SecretTypeOpaque, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"username":"opaque","password":"p"}}}`),
 	}
 	accounts := map[string][]string{
-		"none": nil, "one": {"ghcr"}, "several": {"quay", "ghcr", "org"}, "equal": {"ghcr-2", "ghcr"}, "old": {"legacy"}, "broken": {"gone"}, "torn": {"gone", "ghcr"}, "other": {"quay"},
+		"none": nil, "one": {"ghcr"}, "several": {"quay", "ghcr", "org"}, "equal": {"ghcr-2", "ghcr"}, "old": {"legacy"}, "broken": {"missing"}, "partial": {"missing", "ghcr"}, "other": {"quay"},
 	}
 	cases := map[string]struct {
 		reason       string
@@ -113,19 +113,19 @@ func TestAuthOptions_ResolveCredentials(t *testing.T) {
 		wantOrigin   string
 		wantRead     []string
 	}{
-		"Nothing":        {reason: "nobody promised credentials, so nothing is read", spec: func(*v1.ImageRepositorySpec) {}, wantOrigin: "anonymous"},
+		"Nothing":        {reason: "without references, nothing is read", spec: func(*v1.ImageRepositorySpec) {}, wantOrigin: "anonymous"},
 		"SecretRef":      {reason: "the entry for the host", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("ghcr") }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
-		"NoEntry":        {reason: "anonymous, as with docker, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("quay") }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay"}},
-		"Opaque":         {reason: "the key decides, not the type", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("opaque") }, wantUsername: "opaque", wantOrigin: `Secret "opaque"`, wantRead: []string{"opaque"}},
+		"NoEntry":        {reason: "anonymous, like docker, with the reason", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("quay") }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay"}},
+		"Opaque":         {reason: "the key matters, not the type", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("opaque") }, wantUsername: "opaque", wantOrigin: `Secret "opaque"`, wantRead: []string{"opaque"}},
 		"PullSecret":     {reason: "the pull secret of the account", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"one", "ghcr"}},
-		"Several":        {reason: "of several, the one that names most", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "several" }, wantUsername: "org", wantOrigin: `Secret "org"`, wantRead: []string{"several", "quay", "ghcr", "org"}},
-		"Equal":          {reason: "of equals, the first", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "equal" }, wantUsername: "host-2", wantOrigin: `Secret "ghcr-2"`, wantRead: []string{"equal", "ghcr-2", "ghcr"}},
+		"Several":        {reason: "of several matches, the most specific one", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "several" }, wantUsername: "org", wantOrigin: `Secret "org"`, wantRead: []string{"several", "quay", "ghcr", "org"}},
+		"Equal":          {reason: "of equal matches, the first one", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "equal" }, wantUsername: "host-2", wantOrigin: `Secret "ghcr-2"`, wantRead: []string{"equal", "ghcr-2", "ghcr"}},
 		"Legacy":         {reason: "the older format", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "old" }, wantUsername: "legacy", wantOrigin: `Secret "legacy"`, wantRead: []string{"old", "legacy"}},
-		"NoPullSecrets":  {reason: "anonymous, and it can say why", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "none" }, wantOrigin: `ServiceAccount "none" has no pull secrets`, wantRead: []string{"none"}},
-		"OneIsMissing":   {reason: "as for the kubelet, a pull secret that is missing is no obstacle where another one has what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"torn", "gone", "ghcr"}},
-		"SecretRefFirst": {reason: "the account is not asked where the Secret has credentials, although it would know better ones", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("ghcr"), "several" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
-		"ThenAccount":    {reason: "the account is asked where the Secret has none", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"quay", "one", "ghcr"}},
-		"NobodyHas":      {reason: "all that was looked into is named", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay", "other"}},
+		"NoPullSecrets":  {reason: "anonymous, with the reason", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "none" }, wantOrigin: `ServiceAccount "none" has no pull secrets`, wantRead: []string{"none"}},
+		"OneIsMissing":   {reason: "like the kubelet, a missing pull secret is ignored if another one has an entry", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "partial" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"partial", "missing", "ghcr"}},
+		"SecretRefFirst": {reason: "if the Secret has an entry, the account is not read, even if it has a better one", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("ghcr"), "several" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"ghcr"}},
+		"ThenAccount":    {reason: "if the Secret has no entry, the account is read", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "one" }, wantUsername: "host", wantOrigin: `Secret "ghcr"`, wantRead: []string{"quay", "one", "ghcr"}},
+		"NoEntries":      {reason: "the reason names the Secret", spec: func(s *v1.ImageRepositorySpec) { s.SecretRef, s.ServiceAccountName = secretRef("quay"), "other" }, wantOrigin: `no credentials for ghcr.io are in Secret "quay"`, wantRead: []string{"quay", "other"}},
 		"Generic":        {reason: "the provider's default name", spec: func(s *v1.ImageRepositorySpec) { s.Provider = v1.ProviderGeneric }, wantOrigin: "anonymous"},
 	}
 	for name, tc := range cases {
@@ -153,7 +153,7 @@ func TestAuthOptions_ErrorsNameObject(t *testing.T) {
 		secret("bad-legacy", corev1.SecretTypeDockercfg, corev1.DockerConfigKey, `["`+canary+`"]`),
 		secret("bad-entry", corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey, `{"auths":{"ghcr.io":{"auth":"`+canary+`"}}}`),
 	}
-	accounts := map[string][]string{"broken": {"gone"}, "torn": {"gone", "quay"}}
+	accounts := map[string][]string{"broken": {"missing"}, "partial": {"missing", "quay"}}
 	ref := func(name string) func(*v1.ImageRepositorySpec) {
 		return func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef(name) }
 	}
@@ -165,22 +165,22 @@ func TestAuthOptions_ErrorsNameObject(t *testing.T) {
 		wantIs     error
 		words      []string
 	}{
-		"NoSecret":      {reason: "a Secret that is not there", spec: ref("gone"), words: []string{`Secret "gone" does not exist`}},
-		"MissingPull":   {reason: "the pull secret that is missing may have what is needed", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "torn" }, words: []string{`Secret "gone" does not exist`}},
-		"NoKey":         {reason: "a Secret of something else", spec: ref("opaque"), words: []string{`Secret "opaque" has no key .dockerconfigjson`, `type "Opaque"`, "kubectl create secret docker-registry"}},
+		"NoSecret":      {reason: "the Secret doesn't exist", spec: ref("missing"), words: []string{`Secret "missing" does not exist`}},
+		"MissingPull":   {reason: "the missing pull secret may have the entry", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "partial" }, words: []string{`Secret "missing" does not exist`}},
+		"NoKey":         {reason: "a Secret of another type", spec: ref("opaque"), words: []string{`Secret "opaque" has no key .dockerconfigjson`, `type "Opaque"`, "kubectl create secret docker-registry"}},
 		"NoJSON":        {reason: "not JSON", spec: ref("no-json"), words: []string{`Secret "no-json"`, "not valid JSON"}},
-		"OtherJSON":     {reason: "JSON of another form", spec: ref("array"), words: []string{`Secret "array"`, "not valid JSON of the expected form"}},
+		"OtherJSON":     {reason: "JSON of another type", spec: ref("array"), words: []string{`Secret "array"`, "not valid JSON of the expected form"}},
 		"BadLegacy":     {reason: "the older format, malformed", spec: ref("bad-legacy"), words: []string{`Secret "bad-legacy"`}},
 		"BadEntry":      {reason: "a broken entry for the registry", spec: ref("bad-entry"), words: []string{`Secret "bad-entry"`, "entry for the registry is malformed"}},
-		"NoAccount":     {reason: "an account that is not there", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "gone" }, words: []string{`ServiceAccount "gone" does not exist`}},
-		"NoPullSecret":  {reason: "a pull secret that is not there", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "broken" }, words: []string{`Secret "gone" does not exist`}},
-		"Forbidden":     {reason: "the API's reason is told", spec: ref("x"), err: apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), words: []string{"answered Forbidden"}},
-		"NoAPI":         {reason: "ports of the API are not", spec: ref("x"), err: errors.New("read tcp 127.0.0.1:43210->10.0.0.1:443: reset"), words: []string{"did not answer"}},
-		"Deadline":      {reason: "the cause may be seen", spec: ref("x"), err: context.DeadlineExceeded, wantIs: context.DeadlineExceeded},
-		"Image":         {reason: "no image, no registry", spec: func(s *v1.ImageRepositorySpec) { s.Image = "https://ghcr.io/org/app" }, wantReason: v1.ImageURLInvalidReason, words: []string{"scheme"}},
-		"Cert":          {reason: "certificates must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
-		"Proxy":         {reason: "a proxy must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("gone") }, words: []string{`Secret "gone" does not exist`}},
-		"CloudProvider": {reason: "must not be ignored where no cloud is set up", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, words: []string{`spec.provider "aws" is not supported`}},
+		"NoAccount":     {reason: "the account doesn't exist", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "missing" }, words: []string{`ServiceAccount "missing" does not exist`}},
+		"NoPullSecret":  {reason: "the pull secret doesn't exist", spec: func(s *v1.ImageRepositorySpec) { s.ServiceAccountName = "broken" }, words: []string{`Secret "missing" does not exist`}},
+		"Forbidden":     {reason: "the reason of the API is reported", spec: ref("x"), err: apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), words: []string{"answered Forbidden"}},
+		"NoAPI":         {reason: "ports of the API are not reported", spec: ref("x"), err: errors.New("read tcp 127.0.0.1:43210->10.0.0.1:443: reset"), words: []string{"did not answer"}},
+		"Deadline":      {reason: "the cause is wrapped", spec: ref("x"), err: context.DeadlineExceeded, wantIs: context.DeadlineExceeded},
+		"Image":         {reason: "an invalid image", spec: func(s *v1.ImageRepositorySpec) { s.Image = "https://ghcr.io/org/app" }, wantReason: v1.ImageURLInvalidReason, words: []string{"scheme"}},
+		"Cert":          {reason: "certificates must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.CertSecretRef = secretRef("missing") }, words: []string{`Secret "missing" does not exist`}},
+		"Proxy":         {reason: "a proxy must not be ignored", spec: func(s *v1.ImageRepositorySpec) { s.ProxySecretRef = secretRef("missing") }, words: []string{`Secret "missing" does not exist`}},
+		"CloudProvider": {reason: "must not be ignored without cloud support", spec: func(s *v1.ImageRepositorySpec) { s.Provider = "aws" }, words: []string{`spec.provider "aws" is not supported`}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

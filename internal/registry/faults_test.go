@@ -16,11 +16,11 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// reader is an operation of either kind of object: ImageRepositories list tags,
-// ImagePolicies fetch digests and look for tags.
+// readFunc is an operation of a reconciler: ImageRepositories list tags, ImagePolicies fetch
+// digests and check tags.
 type readFunc func(context.Context, *testClient, image.Name, AuthOptions) error
 
-// readers are all of them.
+// readers are the read operations.
 var readers = map[string]readFunc{
 	"Tags": func(ctx context.Context, c *testClient, img image.Name, auth AuthOptions) error {
 		_, err := c.ListTags(ctx, img, auth)
@@ -36,17 +36,17 @@ var readers = map[string]readFunc{
 	},
 }
 
-// answers are the kinds of requests that are about the image.
-var answers = []registrytest.Kind{registrytest.Tags, registrytest.ManifestHead, registrytest.ManifestGet}
+// imageKinds are the kinds of requests for an image.
+var imageKinds = []registrytest.Kind{registrytest.Tags, registrytest.ManifestHead, registrytest.ManifestGet}
 
-// injectAnswers switches a fault on for whatever is asked about the image.
-func injectAnswers(reg *registrytest.Registry, fault registrytest.Fault) {
-	for _, kind := range answers {
+// injectImageFault injects a fault for all requests for the image.
+func injectImageFault(reg *registrytest.Registry, fault registrytest.Fault) {
+	for _, kind := range imageKinds {
 		reg.Inject(kind, fault)
 	}
 }
 
-// noDigest makes a registry name no digest, so that it is computed.
+// noDigest removes the digest header, so that the client computes the digest.
 func noDigest(inner registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if req.Method == http.MethodHead {
@@ -57,70 +57,70 @@ func noDigest(inner registrytest.Fault) registrytest.Fault {
 	}
 }
 
-// expectation is how operations that fail in the same way say so.
+// expectation is the expected error of operations.
 type expectation struct {
 	reason string // of the condition
 	status int
 	words  string
 }
 
-// faultCases are what registries do in the field, and what comes of it: an
-// error, or none where its reason is empty.
+// faultCases are faults of registries in the field and the expected errors. Without a reason, no
+// error is expected.
 var faultCases = map[string]struct {
 	reason string
 	fault  func(*registrytest.Registry) registrytest.Fault
-	all    expectation            // of the operations that are not among the others
-	others map[string]expectation // by the operation
+	all    expectation            // of all operations that are not in others
+	others map[string]expectation // by operation
 }{
-	"401": {reason: "credentials that are refused", fault: answered(401, "UNAUTHORIZED"),
+	"401": {reason: "rejected credentials", fault: respondWith(401, "UNAUTHORIZED"),
 		all: expectation{v1.AuthenticationFailedReason, 401, `refused the credentials of Secret "regcred" (401`}},
-	"403": {reason: "credentials that are not enough", fault: answered(403, "DENIED"),
+	"403": {reason: "insufficient credentials", fault: respondWith(403, "DENIED"),
 		all: expectation{v1.AuthenticationFailedReason, 403, `refused the credentials of Secret "regcred" (403`}},
-	"404": {reason: "nothing is there", fault: answered(404, "NAME_UNKNOWN"),
+	"404": {reason: "the repository doesn't exist", fault: respondWith(404, "NAME_UNKNOWN"),
 		all:    expectation{v1.ReadOperationFailedReason, 404, "has no such repository (404 NAME_UNKNOWN): check spec.image"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 404, "has no such tag (404"}, "Exists": {}}},
 	"429": {reason: "too many requests", fault: paused(429, "30"),
 		all: expectation{v1.RateLimitedReason, 429, "limits the rate of requests (429)"}},
-	"500": {reason: "a registry in trouble", fault: answered(500, "UNKNOWN"),
+	"500": {reason: "server error", fault: respondWith(500, "UNKNOWN"),
 		all: expectation{v1.ReadOperationFailedReason, 500, "answered with an error (500"}},
-	"503": {reason: "a registry that is down", fault: answered(503, "UNAVAILABLE"),
+	"503": {reason: "server unavailable", fault: respondWith(503, "UNAVAILABLE"),
 		all: expectation{v1.ReadOperationFailedReason, 503, "answered with an error (503"}},
-	"503WithPause": {reason: "a registry that is being updated", fault: paused(503, "30"),
+	"503WithPause": {reason: "server unavailable for a while", fault: paused(503, "30"),
 		all: expectation{v1.ReadOperationFailedReason, 503, "is unavailable (503) and asks to be tried later"}},
-	"SlowHeaders": {reason: "no answer", fault: func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() },
+	"SlowHeaders": {reason: "no response", fault: func(reg *registrytest.Registry) registrytest.Fault { return reg.Hang() },
 		all: expectation{v1.ReadOperationFailedReason, 0, "did not answer in time: check that it can be reached, or raise spec.timeout"}},
-	"SlowBody": {reason: "half an answer, which matters only where it is read", fault: func(reg *registrytest.Registry) registrytest.Fault { return noDigest(reg.HangInBody()) },
+	"SlowBody": {reason: "an incomplete response, if the body is read", fault: func(reg *registrytest.Registry) registrytest.Fault { return noDigest(reg.HangInBody()) },
 		all:    expectation{v1.ReadOperationFailedReason, 0, "did not answer in time"},
 		others: map[string]expectation{"Exists": {}}},
-	"Reset": {reason: "a connection that ends", fault: always(registrytest.Reset()),
+	"Reset": {reason: "the connection is reset", fault: always(registrytest.Reset()),
 		all: expectation{v1.ReadOperationFailedReason, 0, "closed the connection in the middle of an answer"}},
-	"CutOff": {reason: "a connection that ends in the middle", fault: always(noDigest(registrytest.CutOff())),
+	"CutOff": {reason: "the connection breaks in the body", fault: always(noDigest(registrytest.CutOff())),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "closed the connection in the middle of an answer"},
 		others: map[string]expectation{"Exists": {}}},
-	"TruncatedJSON": {reason: "half a document that says it is whole", fault: always(noDigest(registrytest.Truncate(20))),
+	"TruncatedJSON": {reason: "an incomplete document with a matching length", fault: always(noDigest(registrytest.Truncate(20))),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "it sent a tag list that is malformed or cut off"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 0, "it sent a manifest that is malformed or cut off"}, "Exists": {}}},
-	"EndlessPages": {reason: "pages without an end", fault: always(onlyTags(registrytest.EndlessPages())),
+	"EndlessPages": {reason: "endless pages", fault: always(onlyTags(registrytest.EndlessPages())),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "the tag list has more than the 50 pages that are read"},
 		others: map[string]expectation{"Digest": {}, "Exists": {}}},
-	"HugeBody": {reason: "a body without an end", fault: always(noDigest(registrytest.Huge(3 << 20))),
+	"HugeBody": {reason: "a huge body", fault: always(noDigest(registrytest.Huge(3 << 20))),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "it sent more than the 2097152 bytes that are read of one answer"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 0, "the manifest has more than the 1048576 bytes that are read"}, "Exists": {}}},
-	"OffHostLink": {reason: "a next page elsewhere", fault: always(registrytest.SetHeader("Link", `<https://evil.example.com/v2/app/tags/list?`+canary+`>; rel="next"`)),
+	"OffHostLink": {reason: "the next page is on another host", fault: always(registrytest.SetHeader("Link", `<https://evil.example.com/v2/app/tags/list?`+canary+`>; rel="next"`)),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "the next page of its list is on another host"},
 		others: map[string]expectation{"Digest": {}, "Exists": {}}},
-	"RedirectLoop": {reason: "redirects without an end", fault: always(redirectToItself),
+	"RedirectLoop": {reason: "endless redirects", fault: always(redirectToItself),
 		all: expectation{v1.ReadOperationFailedReason, 0, "it redirects too often"}},
-	"MissingDigestHeader": {reason: "a digest is computed where none is named", fault: always(registrytest.DropHeader(digestHeader))},
+	"MissingDigestHeader": {reason: "without the header, the digest is computed", fault: always(registrytest.DropHeader(digestHeader))},
 }
 
-// always is a fault that needs no registry.
+// always returns a fault that doesn't depend on the registry.
 func always(fault registrytest.Fault) func(*registrytest.Registry) registrytest.Fault {
 	return func(*registrytest.Registry) registrytest.Fault { return fault }
 }
 
-// answered is an answer that quotes secrets.
-func answered(code int, errorCode string) func(*registrytest.Registry) registrytest.Fault {
+// respondWith responds with an error that quotes secrets.
+func respondWith(code int, errorCode string) func(*registrytest.Registry) registrytest.Fault {
 	return always(echo(code, errorCode))
 }
 
@@ -128,7 +128,7 @@ func paused(code int, after string) func(*registrytest.Registry) registrytest.Fa
 	return always(registrytest.RetryAfter(code, after))
 }
 
-// onlyTags is a fault of tag lists.
+// onlyTags limits a fault to tag lists.
 func onlyTags(fault registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if !strings.HasSuffix(req.URL.Path, "/tags/list") {
@@ -143,30 +143,29 @@ func redirectToItself(w http.ResponseWriter, req *http.Request, _ http.Handler) 
 	http.Redirect(w, req, req.URL.Path, http.StatusTemporaryRedirect)
 }
 
-// TestClient_HandlesFaults tests what comes of each fault, for each operation, under each way
-// to log in.
+// TestClient_HandlesFaults tests the error for each fault, operation and authentication method.
 func TestClient_HandlesFaults(t *testing.T) {
 	logins := map[string]registrytest.Option{
 		"Basic": registrytest.WithBasicAuth("user", canary),
 		"Token": registrytest.WithTokenAuth("user", canary),
 	}
 	for name, tc := range faultCases {
-		for way, option := range logins {
+		for method, option := range logins {
 			for operation, read := range readers {
-				t.Run(name+"/"+way+"/"+operation, func(t *testing.T) {
+				t.Run(name+"/"+method+"/"+operation, func(t *testing.T) {
 					g := NewWithT(t)
 					checkGoroutines(t)
 					reg, img := start(t, option)
-					injectAnswers(reg, tc.fault(reg))
+					injectImageFault(reg, tc.fault(reg))
 					c := newTestClient(t, withLimits(tightLimits))
-					patience := 20 * time.Second
+					limit := 20 * time.Second
 					if strings.HasPrefix(name, "Slow") {
-						patience = 500 * time.Millisecond
+						limit = 500 * time.Millisecond
 					}
-					err := read(timeout(t, patience), c, img, login(img))
-					g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: requests, want an end", tc.reason)
-					want, special := tc.others[operation]
-					if !special {
+					err := read(timeout(t, limit), c, img, login(img))
+					g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: too many requests", tc.reason)
+					want, found := tc.others[operation]
+					if !found {
 						want = tc.all
 					}
 					if want.reason == "" {

@@ -23,18 +23,18 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// canary is the secret of all tests. It must be in no error.
+// canary is the secret of all tests. No error may contain it.
 const canary = "canary-5ecret"
 
-// testClient is a Client with its operations as functions of an image and an
-// identity, each admitted by itself.
+// testClient is a Client whose operations take an image and an identity, and each open their own
+// repository.
 type testClient struct{ *Client }
 
 func (c *testClient) access(img image.Name, auth AuthOptions) Access {
 	return Access{Image: img, Proxy: proxyName(auth), Anonymous: auth.IsAnonymous(), Auth: func(context.Context) (AuthOptions, error) { return auth, nil }}
 }
 
-// proxyName names the proxy of an identity, as callers do who know its Secret.
+// proxyName returns the proxy key of an identity, as callers derive it from the proxy Secret.
 func proxyName(auth AuthOptions) string {
 	if auth.Transport.Proxy == nil {
 		return ""
@@ -78,35 +78,35 @@ func (c *testClient) Referrers(ctx context.Context, img image.Name, digest strin
 	return once(c, img, auth, func(r *Repository) ([]Referrer, error) { return r.Referrers(ctx, digest) })
 }
 
-// newTestClient returns a client that is closed when the test ends, and fails
-// the test then if a body was left open.
+// newTestClient returns a client that is closed when the test ends. The test fails if a response
+// body was not closed.
 func newTestClient(t testing.TB, opts ...ClientOption) *testClient {
 	t.Helper()
 	c := NewClient(opts...)
 	var open atomic.Int64
-	pooled := c.base
+	base := c.base
 	c.base = func(config transport.Config) http.RoundTripper {
 		if config.Key != "" {
-			return pooled(config)
+			return base(config)
 		}
-		return &bodyCounter{inner: pooled(config), open: &open}
+		return &bodyCounter{inner: base(config), open: &open}
 	}
 	t.Cleanup(func() {
 		c.Close()
 		if open := open.Load(); open != 0 {
-			t.Errorf("%d bodies were left open", open)
+			t.Errorf("%d response bodies were not closed", open)
 		}
 	})
 	return &testClient{c}
 }
 
-// withLimits replaces the limits.
+// withLimits sets the limits of a client.
 func withLimits(limits Limits) ClientOption { return func(c *Client) { c.limits = limits } }
 
-// tightLimits are limits that a test reaches with little memory.
+// tightLimits are limits that tests reach with little memory.
 var tightLimits = Limits{BodyBytes: 2 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 1000, ListBytes: 2 << 20}
 
-// bodyCounter counts the bodies that are not closed.
+// bodyCounter counts the response bodies that are not closed.
 type bodyCounter struct {
 	inner http.RoundTripper
 	open  *atomic.Int64
@@ -135,8 +135,8 @@ func (b *countedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// checkGoroutines fails the test if it ends with more goroutines than it had
-// when this was called. It must be called before anything is started.
+// checkGoroutines fails the test if it ends with more goroutines than it started with. Call it
+// before anything is started.
 func checkGoroutines(t *testing.T) {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -153,21 +153,21 @@ func checkGoroutines(t *testing.T) {
 	})
 }
 
-// parse returns the name of an image on a test's registry.
-func parse(t testing.TB, spelling string) image.Name {
+// parse parses an image name.
+func parse(t testing.TB, name string) image.Name {
 	t.Helper()
-	img, err := image.Parse(spelling, false)
+	img, err := image.Parse(name, false)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return img
 }
 
-// login returns credentials for an image that registries of the tests know.
+// login returns credentials for an image that the fake registries accept.
 func login(img image.Name) AuthOptions {
 	return NewAuthOptions(img, authn.AuthConfig{Username: "user", Password: canary}, `Secret "regcred"`)
 }
 
-// start returns a registry with an image "app" of the tags 1.0.0 and 1.1.0,
-// and the image's name.
+// start returns a registry with the image "app" and its tags 1.0.0 and 1.1.0, and the name of the
+// image.
 func start(t testing.TB, opts ...registrytest.Option) (*registrytest.Registry, image.Name) {
 	t.Helper()
 	reg := registrytest.Start(t, opts...)
@@ -175,7 +175,7 @@ func start(t testing.TB, opts ...registrytest.Option) (*registrytest.Registry, i
 	return reg, parse(t, reg.Image("app"))
 }
 
-// timeout returns a context for one operation that should be fast.
+// timeout returns a context with a timeout.
 func timeout(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -183,8 +183,8 @@ func timeout(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// checkError checks that err is an *Error of a reason, whose text contains
-// some words, no secret and no port other than the registry's.
+// checkError checks that err is an *Error with a reason, and that its text contains the given
+// words, but no secret and no port except the registry's.
 func checkError(t *testing.T, err error, reason string, words ...string) {
 	t.Helper()
 	g := NewWithT(t)
@@ -194,12 +194,12 @@ func checkError(t *testing.T, err error, reason string, words ...string) {
 		g.Expect(err.Error()).To(ContainSubstring(word), "%q is missing in: %v", word, err)
 	}
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		g.Expect(cause.Error()).NotTo(ContainSubstring(canary), "the error holds a secret: %v", cause)
+		g.Expect(cause.Error()).NotTo(ContainSubstring(canary), "the error contains a secret: %v", cause)
 	}
-	g.Expect(strings.ReplaceAll(err.Error(), e.Host, "HOST")).NotTo(ContainSubstring("127.0.0.1:"), "the error holds an ephemeral address: %v", err)
+	g.Expect(strings.ReplaceAll(err.Error(), e.Host, "HOST")).NotTo(ContainSubstring("127.0.0.1:"), "the error contains an ephemeral address: %v", err)
 }
 
-// errorOf returns the *Error that err must be.
+// errorOf returns err as an *Error.
 func errorOf(t *testing.T, err error) *Error {
 	t.Helper()
 	var e *Error
@@ -207,10 +207,10 @@ func errorOf(t *testing.T, err error) *Error {
 	return e
 }
 
-// discard swallows what servers log about clients that fail on purpose.
+// discard discards the server logs about clients that fail on purpose.
 var discard = log.New(io.Discard, "", 0)
 
-// unusedAddress returns a loopback address on which nobody listens.
+// unusedAddress returns a loopback address without a listener.
 func unusedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -219,16 +219,16 @@ func unusedAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// failingDialer returns a dialer that reaches nothing.
+// failingDialer returns a dialer that always fails.
 func failingDialer(err error) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
 }
 
-// greeter listens, takes connections, and sends each a text and no more. It returns its
+// startGreeter accepts connections and sends a text on each, without reading. It returns its
 // address.
-func greeter(t *testing.T, text string) string {
+func startGreeter(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -255,7 +255,7 @@ func greeter(t *testing.T, text string) string {
 	return listener.Addr().String()
 }
 
-// dialTo returns a dialer that reaches one address, whatever is asked for.
+// dialTo returns a dialer that always connects to one address.
 func dialTo(address string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)

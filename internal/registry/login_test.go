@@ -21,16 +21,16 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// counts are requests by kind.
+// counts is the number of requests by kind.
 type counts = map[registrytest.Kind]int
 
-// withClock makes a Client go by a test's clock.
+// withClock sets the clock of a client.
 func withClock(clock *registrytest.Clock) ClientOption {
 	return func(c *Client) { c.now = clock.Now }
 }
 
-// requestsOfAList lists the tags, and returns the requests that this took.
-func requestsOfAList(t *testing.T, c *testClient, reg *registrytest.Registry, img image.Name, auth AuthOptions) counts {
+// countList lists the tags and returns the number of requests that it took.
+func countList(t *testing.T, c *testClient, reg *registrytest.Registry, img image.Name, auth AuthOptions) counts {
 	t.Helper()
 	reg.Reset()
 	NewWithT(t).Expect(c.ListTags(t.Context(), img, auth)).Error().NotTo(HaveOccurred())
@@ -38,7 +38,7 @@ func requestsOfAList(t *testing.T, c *testClient, reg *registrytest.Registry, im
 }
 
 func TestToken_IsReusedUntilExpiry(t *testing.T) {
-	reg, img := start(t, registrytest.WithTokenAuth("user", canary)) // for five minutes
+	reg, img := start(t, registrytest.WithTokenAuth("user", canary)) // tokens are valid for five minutes
 	clock := registrytest.NewClock()
 	c := newTestClient(t, withClock(clock))
 	steps := []struct {
@@ -46,15 +46,15 @@ func TestToken_IsReusedUntilExpiry(t *testing.T) {
 		after  time.Duration
 		want   counts
 	}{
-		{"nothing is known", 0, counts{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1}},
-		{"the token is good", 4 * time.Minute, counts{registrytest.Tags: 1}},
-		{"it is renewed a little early", 31 * time.Second, counts{registrytest.Token: 1, registrytest.Tags: 1}},
-		{"the ping is known for an hour", 50 * time.Minute, counts{registrytest.Token: 1, registrytest.Tags: 1}},
-		{"sessions are not kept forever", 3 * time.Hour, counts{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1}},
+		{"nothing is cached", 0, counts{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1}},
+		{"the token is valid", 4 * time.Minute, counts{registrytest.Tags: 1}},
+		{"the token is renewed before it expires", 31 * time.Second, counts{registrytest.Token: 1, registrytest.Tags: 1}},
+		{"the ping is cached for an hour", 50 * time.Minute, counts{registrytest.Token: 1, registrytest.Tags: 1}},
+		{"idle sessions expire", 3 * time.Hour, counts{registrytest.Ping: 1, registrytest.Token: 1, registrytest.Tags: 1}},
 	}
 	for _, step := range steps {
 		clock.Advance(step.after)
-		NewWithT(t).Expect(requestsOfAList(t, c, reg, img, login(img))).To(BeComparableTo(step.want), step.reason)
+		NewWithT(t).Expect(countList(t, c, reg, img, login(img))).To(BeComparableTo(step.want), step.reason)
 	}
 }
 
@@ -62,11 +62,11 @@ func TestToken_IsRenewedIfRevoked(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 	c := newTestClient(t)
-	requestsOfAList(t, c, reg, img, login(img))
+	countList(t, c, reg, img, login(img))
 	reg.ExpireTokens()
 	want := counts{registrytest.Token: 1, registrytest.Tags: 2}
-	g.Expect(requestsOfAList(t, c, reg, img, login(img))).To(BeComparableTo(want))
-	// One that is never taken is not renewed for ever.
+	g.Expect(countList(t, c, reg, img, login(img))).To(BeComparableTo(want))
+	// A token that is never accepted is renewed only once.
 	reg.Inject(registrytest.Tags, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		reg.ExpireTokens()
 		next.ServeHTTP(w, req)
@@ -78,27 +78,27 @@ func TestToken_IsRenewedIfRevoked(t *testing.T) {
 }
 
 // TestSession_SharesPingButNotTokens tests that each registry is pinged once, and that each
-// identity and repository has a session of its own.
+// identity and repository has its own session.
 func TestSession_SharesPingButNotTokens(t *testing.T) {
 	g := NewWithT(t)
 	reg, app := start(t, registrytest.WithTokenAuth("user", canary))
 	reg.Push(t, "other", "1.0.0")
 	c := newTestClient(t)
-	requestsOfAList(t, c, reg, app, login(app))
+	countList(t, c, reg, app, login(app))
 
 	other := parse(t, reg.Image("other"))
-	g.Expect(requestsOfAList(t, c, reg, other, login(other))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "another repository of a known host")
+	g.Expect(countList(t, c, reg, other, login(other))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "another repository of the same host")
 	wrong := NewAuthOptions(app, authn.AuthConfig{Username: "user", Password: "new"}, "")
 	_, err := c.ListTags(t.Context(), app, wrong)
 	checkError(t, err, v1.AuthenticationFailedReason)
-	g.Expect(requestsOfAList(t, c, reg, app, login(app))).To(BeComparableTo(counts{registrytest.Tags: 1}), "the old password still counts for who has it")
+	g.Expect(countList(t, c, reg, app, login(app))).To(BeComparableTo(counts{registrytest.Tags: 1}), "the session of the old password is still valid")
 	reg.Push(t, "third", "1.0.0")
 	third := parse(t, reg.Image("third"))
-	g.Expect(requestsOfAList(t, c, reg, third, login(third))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "a wrong password costs others a ping")
+	g.Expect(countList(t, c, reg, third, login(third))).To(BeComparableTo(counts{registrytest.Token: 1, registrytest.Tags: 1}), "a wrong password must not invalidate the ping of others")
 }
 
-// TestSession_ConcurrentOperationsShareToken tests that those who come at the same time get one pass, and
-// is for the race detector.
+// TestSession_ConcurrentOperationsShareToken tests that concurrent operations share one token. It
+// is also for the race detector.
 func TestSession_ConcurrentOperationsShareToken(t *testing.T) {
 	checkGoroutines(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
@@ -121,17 +121,17 @@ func TestSession_ConcurrentOperationsShareToken(t *testing.T) {
 		}
 		wg.Wait()
 		got := reg.Counts()
-		refused := got[registrytest.Tags] + got[registrytest.ManifestHead] - 32 // with the old token, by several at a time
+		rejected := got[registrytest.Tags] + got[registrytest.ManifestHead] - 32 // concurrent requests with the old token
 		got[registrytest.Tags], got[registrytest.ManifestHead] = 16, 16
-		if diff := cmp.Diff(want, got); diff != "" || refused > 16 {
-			t.Errorf("%d were refused, -want +got:\n%s", refused, diff)
+		if diff := cmp.Diff(want, got); diff != "" || rejected > 16 {
+			t.Errorf("%d requests were rejected, -want +got:\n%s", rejected, diff)
 		}
 		reg.ExpireTokens()
 	}
 }
 
-// TestSession_WaiterStopsAtTimeout tests that nobody waits for another's token longer than
-// their own time.
+// TestSession_WaiterStopsAtTimeout tests that an operation doesn't wait for the token of another
+// one beyond its own timeout.
 func TestSession_WaiterStopsAtTimeout(t *testing.T) {
 	checkGoroutines(t)
 	reg, img := start(t, registrytest.WithTokenAuth("user", canary))
@@ -147,8 +147,8 @@ func TestSession_WaiterStopsAtTimeout(t *testing.T) {
 	wg.Wait()
 }
 
-// TestListTags_DoesNotRetryFailedLogin tests that a token server whose error
-// has the status by which registries refuse the size of a page is asked once.
+// TestListTags_DoesNotRetryFailedLogin tests that a token request is not retried if it fails with
+// a status that, for tags, rejects the page size.
 func TestListTags_DoesNotRetryFailedLogin(t *testing.T) {
 	for _, status := range []int{400, 405, 413, 416, 422} {
 		reg, img := start(t, registrytest.WithTokenAuth("user", canary))
@@ -160,20 +160,20 @@ func TestListTags_DoesNotRetryFailedLogin(t *testing.T) {
 	}
 }
 
-// TestSession_DropsARefusedToken tests that an operation which can't renew its token
-// does not keep the next ones from getting one: the challenge names a scope that the
-// token server refuses, another token server that is gone, or none at all.
+// TestSession_DropsARefusedToken tests that an operation that can't renew its token doesn't
+// prevent later operations from getting one. The challenge has a scope that the token server
+// rejects, a realm that doesn't exist, or no realm.
 func TestSession_DropsARefusedToken(t *testing.T) {
 	cases := map[string]struct{ reason, challenge string }{
 		"Scope": {reason: "a placeholder (cloudflare/serverless-registry#148)", challenge: `Bearer realm="http://HOST/token",service="registrytest",scope="placeholder"`},
-		"Realm": {reason: "a realm that has no token server", challenge: `Bearer realm="http://HOST/gone"`},
+		"Realm": {reason: "a realm without a token server", challenge: `Bearer realm="http://HOST/gone"`},
 		"None":  {reason: "no realm", challenge: "Bearer"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reg, img := start(t, registrytest.WithTokenAuth("user", canary))
 			c := newTestClient(t)
-			requestsOfAList(t, c, reg, img, login(img))
+			countList(t, c, reg, img, login(img))
 			reg.ExpireTokens()
 			reg.Inject(registrytest.Tags, registrytest.Times(1, challenge(strings.Replace(tc.challenge, "HOST", img.Host(), 1))))
 			reg.Inject(registrytest.Token, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -185,8 +185,8 @@ func TestSession_DropsARefusedToken(t *testing.T) {
 			})
 			_, err := c.ListTags(t.Context(), img, login(img))
 			_ = errorOf(t, err)
-			requests := requestsOfAList(t, c, reg, img, login(img))
-			NewWithT(t).Expect(requests[registrytest.Tags]).To(Equal(1), "%s: the refused token was sent again: %v", tc.reason, requests)
+			requests := countList(t, c, reg, img, login(img))
+			NewWithT(t).Expect(requests[registrytest.Tags]).To(Equal(1), "%s: the rejected token was sent again: %v", tc.reason, requests)
 		})
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// bomb is a compressed body of 256 MiB.
-func bomb(t *testing.T) []byte {
+// gzipBomb returns a compressed body of 256 MiB.
+func gzipBomb(t *testing.T) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var b bytes.Buffer
@@ -33,28 +33,28 @@ func bomb(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// endless sends a body that has no end, without taking memory.
-func endless(first, again string) registrytest.Fault {
-	block := []byte(strings.Repeat(again, 64<<10/len(again)))
+// endless sends an endless body, without using memory.
+func endless(prefix, chunk string) registrytest.Fault {
+	block := []byte(strings.Repeat(chunk, 64<<10/len(chunk)))
 	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
-		_, err := w.Write([]byte(first))
+		_, err := w.Write([]byte(prefix))
 		for err == nil && req.Context().Err() == nil {
 			_, err = w.Write(block)
 		}
 	}
 }
 
-// endlessError is an endless body with a status.
+// endlessError sends a status and an endless body.
 func endlessError(code int) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		w.WriteHeader(code)
-		if req.Method != http.MethodHead { // what is written of its body goes nowhere, forever
+		if req.Method != http.MethodHead { // writes to the body of HEAD are discarded, so they never fail
 			endless("{", " ")(w, req, next)
 		}
 	}
 }
 
-// drip sends a body byte by byte, each as late as a connection stays alive.
+// drip sends a body byte by byte, so that the connection stays alive.
 func drip(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -69,14 +69,14 @@ func drip(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 	}
 }
 
-// raw answers with bytes that no HTTP library would write.
-func raw(answer string) registrytest.Fault {
+// raw responds with bytes that no HTTP library would send.
+func raw(response string) registrytest.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			panic(err)
 		}
-		_, _ = conn.Write([]byte(answer))
+		_, _ = conn.Write([]byte(response))
 		_ = conn.Close()
 	}
 }
@@ -103,18 +103,17 @@ func repeated(n int, format string) []string {
 	return values
 }
 
-// TestClient_BoundsHostileRegistries tests what comes of answers that are made to do harm: an
-// error or a result, within time and memory that don't depend on the answer. The
-// memory is all that is allocated meanwhile, the test's registry included.
+// TestClient_BoundsHostileRegistries tests malicious responses: they must result in an error or a
+// result, within limits of time and memory. The memory includes that of the fake registry.
 func TestClient_BoundsHostileRegistries(t *testing.T) {
-	const allowed = 48 << 20 // bytes; bodies end at 2 MiB, and most that is read of one is copied a few times
-	gzipped := bomb(t)
+	const allowed = 48 << 20 // bytes; bodies are limited to 2 MiB, but copied a few times
+	gzipped := gzipBomb(t)
 	tags := func(list string) registrytest.Fault {
 		return registrytest.Body("application/json", `{"name":"app","tags":`+list+`}`)
 	}
 	for name, tc := range map[string]struct {
 		fault registrytest.Fault
-		words string // of the error of a list, "" where there is none
+		words string // expected in the error of a list, "" for any result
 	}{
 		"EndlessBody":      {noDigest(endless(`{"name":"`, "x")), "it sent more than the 2097152 bytes"},
 		"EndlessTags":      {noDigest(endless(`{"name":"app","tags":["a"`, `,"b"`)), "it sent more than the 2097152 bytes"},
@@ -146,19 +145,19 @@ func TestClient_BoundsHostileRegistries(t *testing.T) {
 			checkGoroutines(t)
 			for operation, read := range readers {
 				reg, img := start(t, registrytest.WithTokenAuth("user", canary))
-				injectAnswers(reg, tc.fault)
+				injectImageFault(reg, tc.fault)
 				c := newTestClient(t, withLimits(tightLimits))
-				patience := 10 * time.Second
+				limit := 10 * time.Second
 				if name == "SlowDrip" {
-					patience = 300 * time.Millisecond
+					limit = 300 * time.Millisecond
 				}
-				ctx := timeout(t, patience)
-				took, err := allocated(func() error { return read(ctx, c, img, login(img)) })
-				t.Logf("%-7s %8d KiB %3d requests: %v", operation, took>>10, reg.Count(registrytest.Any), err)
-				g.Expect(took).To(BeNumerically("<=", allowed), "%s: bytes were allocated", operation)
-				g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: bytes were allocated", operation)
-				if patience > time.Second && errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%s: only the timeout ended it", operation)
+				ctx := timeout(t, limit)
+				size, err := allocated(func() error { return read(ctx, c, img, login(img)) })
+				t.Logf("%-7s %8d KiB %3d requests: %v", operation, size>>10, reg.Count(registrytest.Any), err)
+				g.Expect(size).To(BeNumerically("<=", allowed), "%s: allocated bytes", operation)
+				g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 60), "%s: requests", operation)
+				if limit > time.Second && errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: ended by the timeout only", operation)
 				}
 				if operation == "Tags" {
 					checkWords(t, err, tc.words)
@@ -169,7 +168,7 @@ func TestClient_BoundsHostileRegistries(t *testing.T) {
 	}
 }
 
-// checkWords checks what an error says, where there has to be one.
+// checkWords checks that an error contains the expected words, if any.
 func checkWords(t *testing.T, err error, words string) {
 	t.Helper()
 	if words != "" && (err == nil || !strings.Contains(err.Error(), words)) {
@@ -177,26 +176,26 @@ func checkWords(t *testing.T, err error, words string) {
 	}
 }
 
-// checkHarmless checks that an error has no characters that a terminal obeys.
+// checkHarmless checks that an error contains no control characters.
 func checkHarmless(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the error has characters that a terminal obeys: %q", err)
+		t.Errorf("the error contains control characters: %q", err)
 	}
 }
 
-// allocated returns how many bytes were allocated meanwhile, by anybody.
-func allocated(do func() error) (uint64, error) {
+// allocated returns the number of bytes that the process allocated during the call.
+func allocated(run func() error) (uint64, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	err := do()
+	err := run()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc, err
 }
 
 // TestClient_BoundsHostileTokenServers tests the same for token servers.
 func TestClient_BoundsHostileTokenServers(t *testing.T) {
-	gzipped := bomb(t)
+	gzipped := gzipBomb(t)
 	for name, tc := range map[string]struct {
 		fault registrytest.Fault
 		words string
@@ -219,22 +218,22 @@ func TestClient_BoundsHostileTokenServers(t *testing.T) {
 			reg.Inject(registrytest.Token, tc.fault)
 			c := newTestClient(t, withLimits(tightLimits))
 			ctx := timeout(t, map[bool]time.Duration{true: 300 * time.Millisecond, false: 10 * time.Second}[name == "Drip"])
-			took, err := allocated(func() error {
+			size, err := allocated(func() error {
 				_, err := c.ListTags(ctx, img, login(img))
 				return err
 			})
-			t.Logf("%8d KiB %3d requests: %v", took>>10, reg.Count(registrytest.Any), err)
+			t.Logf("%8d KiB %3d requests: %v", size>>10, reg.Count(registrytest.Any), err)
 			if err == nil || !strings.Contains(err.Error(), tc.words) || strings.ContainsAny(err.Error(), "\r\n") {
 				t.Errorf("got %v, want %q", err, tc.words)
 			}
-			g.Expect(took).To(BeNumerically("<=", 32<<20), "bytes were allocated")
-			g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 10), "bytes were allocated")
+			g.Expect(size).To(BeNumerically("<=", 32<<20), "allocated bytes")
+			g.Expect(reg.Count(registrytest.Any)).To(BeNumerically("<=", 10), "requests")
 		})
 	}
 }
 
-// TestListTags_DropsHostileTags tests that no name gets further that has anything but what a
-// tag may have: nothing that a terminal, a log or an address would obey.
+// TestListTags_DropsHostileTags tests that names with characters that are invalid in tags are
+// dropped: they could inject commands into terminals, logs or URLs.
 func TestListTags_DropsHostileTags(t *testing.T) {
 	reg, img := start(t)
 	names := `["\u001b[2J\u001b]0;owned\u0007","1.0.0\nlevel=error","1.0.0\r","../../etc","a/b","a b","a:b","a@sha256:b","a?b","a#b","%2e%2e",` +
@@ -242,23 +241,23 @@ func TestListTags_DropsHostileTags(t *testing.T) {
 	reg.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name":"app","tags":`+names+`}`))
 	list, err := newTestClient(t).List(t.Context(), img, AuthOptions{}, "")
 	if err != nil || len(list.Tags) != 1 || list.Tags[0] != "1.0.0" || list.Invalid != 18 {
-		t.Errorf("got %q and %d others, error %v", list.Tags, list.Invalid, err)
+		t.Errorf("got %q and %d invalid tags, error %v", list.Tags, list.Invalid, err)
 	}
 }
 
-// TestDigest_IgnoresInvalidHeader tests digests that a registry names and that are none of
-// sha256: the digest is that of the manifest then.
+// TestDigest_IgnoresInvalidHeader tests that an invalid digest header is ignored, and the digest
+// of the manifest is computed.
 func TestDigest_IgnoresInvalidHeader(t *testing.T) {
 	g := NewWithT(t)
 	reg := registrytest.Start(t)
 	want := reg.Push(t, "app", "1.0.0")
 	img := parse(t, reg.Image("app"))
-	for _, named := range []string{
+	for _, header := range []string{
 		"md5:d41d8cd98f00b204e9800998ecf8427e", "sha512:" + strings.Repeat("a", 128), "sha256:" + strings.Repeat("A", 64), "sha256:" + strings.Repeat("a", 63),
 		"sha256:" + strings.Repeat("a", 64) + "\u00a0", "sha256:" + strings.Repeat("a", 65), "sha256:../" + strings.Repeat("a", 61), strings.Repeat("a", 64), "",
 	} {
 		reg.Heal()
-		reg.Inject(registrytest.ManifestHead, registrytest.SetHeader(digestHeader, named))
-		g.Expect(newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})).To(Equal(want), "%q", named)
+		reg.Inject(registrytest.ManifestHead, registrytest.SetHeader(digestHeader, header))
+		g.Expect(newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})).To(Equal(want), "%q", header)
 	}
 }

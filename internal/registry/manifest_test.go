@@ -23,29 +23,29 @@ func TestDigest_UsesHeaderOrManifest(t *testing.T) {
 		faults       map[registrytest.Kind]registrytest.Fault
 		wantRequests map[registrytest.Kind]int
 	}{
-		"Header": {reason: "the header of a HEAD is enough", wantRequests: head},
+		"Header": {reason: "the header of the HEAD response is sufficient", wantRequests: head},
 		"NoHeader": {
-			reason: "without the header anywhere, the digest is that of the manifest's bytes", wantRequests: both,
+			reason: "without any header, the digest is computed from the manifest", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.Any: registrytest.DropHeader(digestHeader)},
 		},
 		"NoHeaderInHead": {
-			reason: "the header of the GET agrees with the bytes", wantRequests: both,
+			reason: "the header of the GET response matches the manifest", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.DropHeader(digestHeader)},
 		},
 		"HeadNotAllowed": {
-			reason: "registries that refuse HEAD are asked with GET", wantRequests: both,
+			reason: "if HEAD is rejected, GET is sent", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(405, "")},
 		},
 		"HeadNotImplemented": {
-			reason: "there is more than one way to refuse HEAD", wantRequests: both,
+			reason: "HEAD may be rejected with another status", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(501, "")},
 		},
 		"HeadNotFound": {
-			reason: "a HEAD that answers 404 where GET has the manifest (diun#1614)", wantRequests: both,
+			reason: "HEAD returns 404 although GET returns the manifest (diun#1614)", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(404, "")},
 		},
 		"HeadForbidden": {
-			reason: "a filter on the way that forbids HEAD", wantRequests: both,
+			reason: "a proxy that forbids HEAD", wantRequests: both,
 			faults: map[registrytest.Kind]registrytest.Fault{registrytest.ManifestHead: registrytest.Status(403, "")},
 		},
 	}
@@ -81,12 +81,12 @@ func TestExists_ConfirmsWithGet(t *testing.T) {
 		want        bool
 		wantGets    int
 	}{
-		"There":          {reason: "status 200", tag: "1.0.0", want: true},
-		"Gone":           {reason: "GET confirms it", tag: "9.9.9", want: false, wantGets: 1},
-		"HeadNotFound":   {reason: "registries that answer 404 to a HEAD alone (diun#1614)", tag: "1.0.0", fault: registrytest.Status(404, ""), want: true, wantGets: 1},
-		"HeadNotAllowed": {reason: "registries without HEAD", tag: "1.0.0", fault: registrytest.Status(405, ""), want: true, wantGets: 1},
-		"HeadBadRequest": {reason: "the same in another status", tag: "1.0.0", fault: registrytest.Status(400, ""), want: true, wantGets: 1},
-		"HeadForbidden":  {reason: "a filter on the way that forbids HEAD", tag: "1.0.0", fault: registrytest.Status(403, ""), want: true, wantGets: 1},
+		"Exists":         {reason: "status 200", tag: "1.0.0", want: true},
+		"Missing":        {reason: "GET confirms that the tag is missing", tag: "9.9.9", want: false, wantGets: 1},
+		"HeadNotFound":   {reason: "registries that return 404 to HEAD only (diun#1614)", tag: "1.0.0", fault: registrytest.Status(404, ""), want: true, wantGets: 1},
+		"HeadNotAllowed": {reason: "registries without support for HEAD", tag: "1.0.0", fault: registrytest.Status(405, ""), want: true, wantGets: 1},
+		"HeadBadRequest": {reason: "HEAD is rejected with another status", tag: "1.0.0", fault: registrytest.Status(400, ""), want: true, wantGets: 1},
+		"HeadForbidden":  {reason: "a proxy that forbids HEAD", tag: "1.0.0", fault: registrytest.Status(403, ""), want: true, wantGets: 1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -103,8 +103,8 @@ func TestExists_ConfirmsWithGet(t *testing.T) {
 	}
 }
 
-// TestExists_RejectsMalformedTags tests that what is no tag is given up without a
-// question, so that it can't keep a policy forever.
+// TestExists_RejectsMalformedTags tests that a malformed tag is reported as missing without a
+// request, so that it can't block a policy forever.
 func TestExists_RejectsMalformedTags(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
@@ -114,20 +114,20 @@ func TestExists_RejectsMalformedTags(t *testing.T) {
 	g.Expect(reg.Count(registrytest.ManifestHead)).To(BeZero(), "HEADs, want none")
 }
 
-// TestExists_ReturnsErrorOnFailure tests that a failure, or a 404 of another server on the way,
-// is no answer, to HEAD or to the GET that follows a HEAD with status 404.
+// TestExists_ReturnsErrorOnFailure tests that a failure, or a 404 of another server, is an error
+// and not a missing tag. It may be the response to HEAD or to the GET that follows a 404.
 func TestExists_ReturnsErrorOnFailure(t *testing.T) {
 	cases := map[string]struct {
 		reason    string
 		head, get registrytest.Fault
 	}{
-		"HeadUnauthorized": {reason: "refused", head: registrytest.Status(401, "")},
-		"HeadFails":        {reason: "in trouble", head: registrytest.Status(500, "")},
-		"HeadUnavailable":  {reason: "down", head: registrytest.Status(503, "")},
-		"GetForbidden":     {reason: "refused", head: registrytest.Status(404, ""), get: registrytest.Status(403, `{"errors":[{"code":"DENIED"}]}`)},
+		"HeadUnauthorized": {reason: "access denied", head: registrytest.Status(401, "")},
+		"HeadFails":        {reason: "server error", head: registrytest.Status(500, "")},
+		"HeadUnavailable":  {reason: "server unavailable", head: registrytest.Status(503, "")},
+		"GetForbidden":     {reason: "access denied", head: registrytest.Status(404, ""), get: registrytest.Status(403, `{"errors":[{"code":"DENIED"}]}`)},
 		"GetIngress":       {reason: "an ingress without backends", head: registrytest.Status(404, ""), get: registrytest.Status(404, "default backend - 404")},
-		"GetFails":         {reason: "in trouble", head: registrytest.Status(404, ""), get: registrytest.Status(500, "")},
-		"GetPage":          {reason: "a login page", head: registrytest.Status(404, ""), get: registrytest.HTML()},
+		"GetFails":         {reason: "server error", head: registrytest.Status(404, ""), get: registrytest.Status(500, "")},
+		"GetHTML":          {reason: "a login page", head: registrytest.Status(404, ""), get: registrytest.HTML()},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -143,25 +143,25 @@ func TestExists_ReturnsErrorOnFailure(t *testing.T) {
 	}
 }
 
-// TestManifest_RejectsInvalidResponses tests manifests that can't be read, which are fetched for a digest
-// that no header names, or for themselves.
+// TestManifest_RejectsInvalidResponses tests invalid manifests, both for Manifest and for a Digest
+// without header.
 func TestManifest_RejectsInvalidResponses(t *testing.T) {
 	cases := map[string]struct {
 		reason, reference string // "" is the digest of the image
 		fault             registrytest.Fault
 		words             []string
 	}{
-		"OtherBytes":   {reason: "a digest is a promise about the bytes", fault: registrytest.Body(indexType, `{"schemaVersion":2}`), words: []string{"does not have the digest", "@sha256:"}},
-		"Disagreement": {reason: "header and bytes must agree", reference: "1.0.0", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest", ":1.0.0"}},
-		"Ambiguous":    {reason: "no media type outside of the bytes decides", reference: "both", words: []string{"an image and an index"}},
-		"HTML":         {reason: "a page has a digest too, but it is no image", reference: "1.0.0", fault: registrytest.HTML(), words: []string{"HTML"}},
-		"Truncated":    {reason: "half a manifest has another digest", reference: "1.0.0", fault: registrytest.Truncate(30), words: []string{"cut off"}},
-		"CutOff":       {reason: "a connection that breaks", reference: "1.0.0", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
-		"OtherJSON":    {reason: "JSON of something else", reference: "1.0.0", fault: registrytest.Body("", `{"schemaVersion":1}`), words: []string{"no manifest"}},
-		"Huge":         {reason: "a manifest is bounded", reference: "1.0.0", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
-		"Missing":      {reason: "a tag that is not there", reference: "9.9.9", words: []string{"no such tag (404", ":9.9.9"}},
-		"BadTag":       {reason: "a tag is a part of the address", reference: "../../x", words: []string{"not a valid"}},
-		"BadDigest":    {reason: "a digest is a part of the address", reference: "sha256:../x", words: []string{"not a valid"}},
+		"OtherBytes":   {reason: "the content must match the requested digest", fault: registrytest.Body(indexType, `{"schemaVersion":2}`), words: []string{"does not have the digest", "@sha256:"}},
+		"Disagreement": {reason: "the header must match the content", reference: "1.0.0", fault: registrytest.SetHeader(digestHeader, "sha256:"+strings.Repeat("0", 64)), words: []string{"not the digest of the manifest", ":1.0.0"}},
+		"Ambiguous":    {reason: "the Content-Type doesn't decide about ambiguous content", reference: "both", words: []string{"an image and an index"}},
+		"HTML":         {reason: "an HTML page is not an image", reference: "1.0.0", fault: registrytest.HTML(), words: []string{"HTML"}},
+		"Truncated":    {reason: "a truncated manifest has another digest", reference: "1.0.0", fault: registrytest.Truncate(30), words: []string{"cut off"}},
+		"CutOff":       {reason: "the connection breaks", reference: "1.0.0", fault: registrytest.CutOff(), words: []string{"closed the connection"}},
+		"OtherJSON":    {reason: "other JSON", reference: "1.0.0", fault: registrytest.Body("", `{"schemaVersion":1}`), words: []string{"no manifest"}},
+		"Huge":         {reason: "the size of a manifest is limited", reference: "1.0.0", fault: registrytest.Huge(5 << 20), words: []string{"4194304 bytes"}},
+		"Missing":      {reason: "the tag doesn't exist", reference: "9.9.9", words: []string{"no such tag (404", ":9.9.9"}},
+		"BadTag":       {reason: "an invalid tag must not become a part of the URL", reference: "../../x", words: []string{"not a valid"}},
+		"BadDigest":    {reason: "an invalid digest must not become a part of the URL", reference: "sha256:../x", words: []string{"not a valid"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

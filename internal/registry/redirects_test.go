@@ -18,8 +18,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// TestCheckRedirect_RejectsPrivateTargets tests that no registry sends the controller to
-// servers of the private network that it stands in.
+// TestCheckRedirect_RejectsPrivateTargets tests that no registry can redirect the controller to
+// servers in the controller's private network.
 func TestCheckRedirect_RejectsPrivateTargets(t *testing.T) {
 	for name, tc := range map[string]struct {
 		host   string
@@ -28,8 +28,8 @@ func TestCheckRedirect_RejectsPrivateTargets(t *testing.T) {
 		want   error
 	}{
 		"the same host":                     {"r.example.com", false, "https://r.example.com/v2/app/tags/list", nil},
-		"a storage":                         {"r.example.com", false, "https://storage.example.org/list", nil},
-		"without TLS":                       {"r.example.com", false, "http://r.example.com/", transport.ErrPlainHTTP},
+		"another host":                      {"r.example.com", false, "https://storage.example.org/list", nil},
+		"plain HTTP":                        {"r.example.com", false, "http://r.example.com/", transport.ErrPlainHTTP},
 		"another protocol":                  {"r.example.com", false, "file:///etc/passwd", transport.ErrPlainHTTP},
 		"the private network":               {"r.example.com", false, "https://10.96.0.1/api/v1/secrets", transport.ErrBadRedirect},
 		"the private network, in IPv6":      {"r.example.com", false, "https://[fd00::1]/", transport.ErrBadRedirect},
@@ -42,13 +42,13 @@ func TestCheckRedirect_RejectsPrivateTargets(t *testing.T) {
 		"the same in IPv6 notation":         {"10.0.0.1:5000", true, "http://[::ffff:169.254.169.254]/latest/", transport.ErrBadRedirect},
 		"credentials of AWS, in IPv6":       {"10.0.0.1:5000", true, "http://[fd00:ec2::254]/latest/", transport.ErrBadRedirect},
 		"credentials of Alibaba Cloud":      {"10.0.0.1:5000", true, "http://100.100.100.200/latest/", transport.ErrBadRedirect},
-		"an address as one number":          {"10.0.0.1:5000", true, "http://2852039166/latest/", transport.ErrBadRedirect},
-		"an address of two parts":           {"r.example.com", false, "https://127.1/", transport.ErrBadRedirect},
+		"an address as a single number":     {"10.0.0.1:5000", true, "http://2852039166/latest/", transport.ErrBadRedirect},
+		"an address with two parts":         {"r.example.com", false, "https://127.1/", transport.ErrBadRedirect},
 		"an address in octal":               {"r.example.com", false, "https://0177.0.0.01/", transport.ErrBadRedirect},
 		"an address in hexadecimal":         {"r.example.com", false, "https://0X7F000001/", transport.ErrBadRedirect},
 		"a name that begins with numbers":   {"r.example.com", false, "https://127.0.0.1.example.org/", nil},
-		"a registry of the private network": {"10.0.0.1:5000", true, "http://10.0.0.2/", nil},
-		"an address of its own":             {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
+		"a registry in the private network": {"10.0.0.1:5000", true, "http://10.0.0.2/", nil},
+		"the registry's own address":        {"10.0.0.1:5000", false, "https://10.0.0.1:5000/", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -60,11 +60,10 @@ func TestCheckRedirect_RejectsPrivateTargets(t *testing.T) {
 	}
 }
 
-// TestRedirect_IntoPrivateNetworkIsNotFollowed tests the same with all
-// requests that the client makes.
+// TestRedirect_IntoPrivateNetworkIsNotFollowed tests the same for all requests of the client.
 func TestRedirect_IntoPrivateNetworkIsNotFollowed(t *testing.T) {
 	g := NewWithT(t)
-	for _, kind := range append([]registrytest.Kind{registrytest.Ping}, answers...) {
+	for _, kind := range append([]registrytest.Kind{registrytest.Ping}, imageKinds...) {
 		for _, target := range []string{"https://127.0.0.1:1/", "https://10.0.0.1/", "https://169.254.169.254/latest/"} {
 			reg := registrytest.Start(t, registrytest.WithTLS())
 			reg.Push(t, "app", "1.0.0")
@@ -84,15 +83,15 @@ func TestRedirect_IntoPrivateNetworkIsNotFollowed(t *testing.T) {
 			}
 			checkError(t, read(t.Context(), c, img, AuthOptions{}), v1.ReadOperationFailedReason, "it redirects to an address that is not allowed")
 			for _, request := range reg.Requests() {
-				g.Expect(request.Path).NotTo(HavePrefix("/latest"), "%s was followed to %s", kind, target)
-				g.Expect(request.Path).NotTo(Equal("/"), "%s was followed to %s", kind, target)
+				g.Expect(request.Path).NotTo(HavePrefix("/latest"), "%s: the redirect to %s was followed", kind, target)
+				g.Expect(request.Path).NotTo(Equal("/"), "%s: the redirect to %s was followed", kind, target)
 			}
 		}
 	}
 }
 
-// TestRateLimit_SeparatesProxies tests that whoever brings a proxy makes only
-// those wait who come through it: its answers may be its own.
+// TestRateLimit_SeparatesProxies tests that a rate limit reported through a proxy only affects
+// operations through the same proxy, because the response may be the proxy's own.
 func TestRateLimit_SeparatesProxies(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
@@ -103,16 +102,16 @@ func TestRateLimit_SeparatesProxies(t *testing.T) {
 	address, err := url.Parse(proxy.URL)
 	g.Expect(err).NotTo(HaveOccurred())
 	c := newTestClient(t, withClock(registrytest.NewClock()), WithRateLimits(ratelimit.Config{InFlight: 1}))
-	theirs := via("theirs", nil, address)
+	proxied := via("proxied", nil, address)
 	for range 2 {
-		_, err = c.ListTags(t.Context(), img, theirs)
+		_, err = c.ListTags(t.Context(), img, proxied)
 		checkError(t, err, v1.RateLimitedReason, "limits the rate")
 	}
-	mine := c.Open(Access{Image: img, Proxy: "mine"})
-	defer mine.Close()
-	g.Expect(mine.admit()).To(Succeed(), "the limiter of another proxy is paused")
+	repo := c.Open(Access{Image: img, Proxy: "other"})
+	defer repo.Close()
+	g.Expect(repo.admit()).To(Succeed(), "the limiter of another proxy is paused")
 	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
 	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || reg.Count(registrytest.Tags) != 1 {
-		t.Errorf("everybody waits: error %v, -want +got:\n%s", err, diff)
+		t.Errorf("without a proxy: error %v, -want +got:\n%s", err, diff)
 	}
 }

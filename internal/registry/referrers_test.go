@@ -16,21 +16,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestReferrers_FallBackToTag tests registries without the API: they are not asked for
-// it again each time, but after a while.
+// TestReferrers_FallBackToTag tests registries without the referrers API: the client remembers
+// that it is missing and retries after a while.
 func TestReferrers_FallBackToTag(t *testing.T) {
 	reg := registrytest.Start(t)
 	subject := reg.Push(t, "app", "1.0.0")
 	c, img := newTestClient(t), parse(t, reg.Image("app"))
 	clock := time.Now()
 	c.now = func() time.Time { return clock }
-	check := func(want []Referrer, asked int) {
+	check := func(want []Referrer, wantRequests int) {
 		t.Helper()
 		reg.Reset()
 		g := NewWithT(t)
 		g.Expect(c.Referrers(t.Context(), img, subject, AuthOptions{})).To(BeComparableTo(want))
-		g.Expect(reg.Count(registrytest.Referrers)).To(Equal(asked), "requests of the API")
-		g.Expect(reg.Count(registrytest.ManifestGet)).To(Equal(1), "requests of the tag")
+		g.Expect(reg.Count(registrytest.Referrers)).To(Equal(wantRequests), "requests to the API")
+		g.Expect(reg.Count(registrytest.ManifestGet)).To(Equal(1), "requests for the tag")
 	}
 	check(nil, 1)
 	referrer := Referrer{MediaType: manifestType, Digest: subject, Size: 7, ArtifactType: "application/x", Annotations: map[string]string{"a": "b"}}
@@ -58,8 +58,8 @@ func TestReferrers_FollowPages(t *testing.T) {
 	g.Expect(newTestClient(t).Referrers(t.Context(), parse(t, reg.Image("app")), subject, AuthOptions{})).To(BeComparableTo([]Referrer{{Digest: "d1"}, {Digest: "d2"}}))
 }
 
-// TestReferrers_ReturnErrorIfUnreadable tests that a list which can't be read is never taken for
-// an empty one.
+// TestReferrers_ReturnErrorIfUnreadable tests that an unreadable list is an error and not an empty
+// list.
 func TestReferrers_ReturnErrorIfUnreadable(t *testing.T) {
 	endless := func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", indexType)
@@ -108,9 +108,9 @@ func TestReferrers_ReturnErrorIfUnreadable(t *testing.T) {
 	}
 }
 
-// TestReferrers_TolerateMissingAPI tests the ways in which registries lack the API for
-// referrers, or the index under the tag (cases 5, 6 and 7): each lists what the
-// tag holds, or nothing, and is no failure.
+// TestReferrers_TolerateMissingAPI tests responses of registries without the referrers API, or
+// without an index under the tag (cases 5, 6 and 7): the result is the content of the tag, or
+// empty, without an error.
 func TestReferrers_TolerateMissingAPI(t *testing.T) {
 	image := func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if strings.Contains(req.URL.Path, "/manifests/sha256-") { // GitLab: oras-go#1396
@@ -121,23 +121,23 @@ func TestReferrers_TolerateMissingAPI(t *testing.T) {
 	cases := map[string]struct {
 		reason   string
 		api, tag registrytest.Fault
-		again    int // requests of the API by a second call
+		retries  int // minimum of API requests by a second call
 	}{
-		"NotFound":      {reason: "as the specification has it", api: registrytest.Status(404, "")},
-		"BadRequest":    {reason: "a path that it can't parse", api: registrytest.Status(400, "")},
+		"NotFound":      {reason: "as in the specification", api: registrytest.Status(404, "")},
+		"BadRequest":    {reason: "the path can't be parsed", api: registrytest.Status(400, "")},
 		"NotAcceptable": {reason: "the media type is unknown", api: registrytest.Status(406, "")},
-		"NotAllowed":    {reason: "a route without that method", api: registrytest.Status(405, "")},
-		"NotImplement":  {reason: "the same in another status", api: registrytest.Status(501, "")},
+		"NotAllowed":    {reason: "the route doesn't support the method", api: registrytest.Status(405, "")},
+		"NotImplement":  {reason: "the same with another status", api: registrytest.Status(501, "")},
 		"Page":          {reason: "a web page with status 200 (go-containerregistry#1968)", api: registrytest.HTML()},
-		"PlainText":     {reason: "a text with status 200", api: registrytest.Body("text/plain", "ok")},
-		"OtherJSON":     {reason: "JSON that is no index", api: registrytest.Body("application/json", `{"status":"ok"}`)},
-		"Empty":         {reason: "nothing, with status 200", api: registrytest.Body("", "")},
+		"PlainText":     {reason: "plain text with status 200", api: registrytest.Body("text/plain", "ok")},
+		"OtherJSON":     {reason: "JSON that is not an index", api: registrytest.Body("application/json", `{"status":"ok"}`)},
+		"Empty":         {reason: "an empty body with status 200", api: registrytest.Body("", "")},
 		"LoginPage":     {reason: "a redirect to an address that is not allowed", api: registrytest.Redirect("ftp://login.example.com/")},
-		"LoginCircle":   {reason: "a redirect that never ends", api: registrytest.Redirect("")},
-		"Unauthorized":  {reason: "refused to a client that may pull", api: registrytest.Status(401, ""), again: 1},
-		"Forbidden":     {reason: "the same in another status", api: registrytest.Status(403, ""), again: 1},
+		"LoginCircle":   {reason: "an endless redirect", api: registrytest.Redirect("")},
+		"Unauthorized":  {reason: "access denied to a client that may pull", api: registrytest.Status(401, ""), retries: 1},
+		"Forbidden":     {reason: "the same with another status", api: registrytest.Status(403, ""), retries: 1},
 		"TagIsImage":    {reason: "the tag resolves to the image itself", tag: image},
-		"TagIsManifest": {reason: "the tag holds another manifest", tag: registrytest.Body(manifestType, `{"schemaVersion":2}`)},
+		"TagIsManifest": {reason: "the tag points to another manifest", tag: registrytest.Body(manifestType, `{"schemaVersion":2}`)},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -161,16 +161,16 @@ func TestReferrers_TolerateMissingAPI(t *testing.T) {
 			reg.PushManifest(t, "app", strings.Replace(subject, ":", "-", 1), indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[{"digest":"`+subject+`"}]}`))
 			reg.Reset()
 			got, err = c.Referrers(t.Context(), img, subject, AuthOptions{})
-			if err != nil || len(got) != 1 || reg.Count(registrytest.Referrers) < tc.again {
-				t.Errorf("%s: got %v, error %v, after %d requests of the API, want at least %d", tc.reason, got, err, reg.Count(registrytest.Referrers), tc.again)
+			if err != nil || len(got) != 1 || reg.Count(registrytest.Referrers) < tc.retries {
+				t.Errorf("%s: got %v, error %v, after %d requests to the API, want at least %d", tc.reason, got, err, reg.Count(registrytest.Referrers), tc.retries)
 			}
 		})
 	}
 }
 
-// foreignPage is a page of referrers that names a page on another host.
+// foreignPage responds with a page of referrers that links to another host.
 func foreignPage(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 	w.Header().Set("Content-Type", indexType)
-	w.Header().Set("Link", `<https://elsewhere.example/v2/>; rel="next"`)
+	w.Header().Set("Link", `<https://other.example/v2/>; rel="next"`)
 	_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":[]}`))
 }

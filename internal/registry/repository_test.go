@@ -12,16 +12,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 )
 
-// TestRepository_DoesNotBlockOnSlowCredentials tests that an operation ends
-// with its own context while another one reads the credentials, be it canceled before
-// or while it waits, and that the first one is not disturbed.
+// TestRepository_DoesNotBlockOnSlowCredentials tests that an operation ends with its own context
+// while another one reads the credentials, and that the other one is not affected.
 func TestRepository_DoesNotBlockOnSlowCredentials(t *testing.T) {
 	checkGoroutines(t)
 	_, img := start(t)
-	reading, goOn := make(chan struct{}), make(chan struct{})
+	reading, proceed := make(chan struct{}), make(chan struct{})
 	repo := newTestClient(t).Open(Access{Image: img, Auth: func(context.Context) (AuthOptions, error) {
 		close(reading)
-		<-goOn
+		<-proceed
 		return AuthOptions{}, nil
 	}})
 	first := make(chan error)
@@ -36,13 +35,13 @@ func TestRepository_DoesNotBlockOnSlowCredentials(t *testing.T) {
 	checkError(t, err, v1.ReadOperationFailedReason, "canceled")
 	_, err = repo.Digest(timeout(t, 1), "1.0.0")
 	checkError(t, err, v1.ReadOperationFailedReason, "in time")
-	close(goOn)
+	close(proceed)
 	NewWithT(t).Expect(<-first).To(Succeed())
 	repo.Close()
 }
 
-// TestRepository_ReleasesLimiterOnPanic tests that a panic in Auth ends
-// neither in a lock that is held nor in an admission that no Close ends.
+// TestRepository_ReleasesLimiterOnPanic tests that a panic in Auth leaks neither a lock nor a
+// ticket of the limiter.
 func TestRepository_ReleasesLimiterOnPanic(t *testing.T) {
 	_, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))

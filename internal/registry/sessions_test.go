@@ -38,12 +38,12 @@ func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("nothing tells which files are open")
+		t.Skip("the open files are unknown on this platform")
 	}
 	return len(entries)
 }
 
-// via returns the default identity by another route.
+// via returns the anonymous identity with a transport configuration.
 func via(key string, config *tls.Config, proxy *url.URL) AuthOptions {
 	return AuthOptions{Transport: transport.Config{Key: key, TLS: config, Proxy: proxy}}
 }
@@ -72,11 +72,11 @@ func TestTransport_IsSeparatePerConfiguration(t *testing.T) {
 	defer proxy.Close()
 	address, _ := url.Parse(proxy.URL)
 	_, _ = c.ListTags(t.Context(), parse(t, "10.1.2.3:5000/app"), via("proxy", nil, address))
-	g.Expect(proxied).To(ContainElement("http://10.1.2.3:5000/v2/"), "the proxy saw")
+	g.Expect(proxied).To(ContainElement("http://10.1.2.3:5000/v2/"), "requests to the proxy")
 }
 
-// TestTransport_FinishesRequestsIfDropped tests that a transport which is dropped ends the
-// requests that are under way well, and keeps no connection after them.
+// TestTransport_FinishesRequestsIfDropped tests that requests in flight succeed when their
+// transport is dropped from the pool, and that no connection remains open.
 func TestTransport_FinishesRequestsIfDropped(t *testing.T) {
 	g := NewWithT(t)
 	checkGoroutines(t)
@@ -116,12 +116,12 @@ func TestRepository_AcquiresLimiterOnce(t *testing.T) {
 	}})
 	_, err := repo.List(t.Context(), "")
 	checkError(t, err, v1.ImageURLInvalidReason)
-	for range 2 { // an admitted repository may do several operations
+	for range 2 { // one ticket is for several operations
 		g.Expect(repo.List(t.Context(), "")).Error().NotTo(HaveOccurred())
 		g.Expect(repo.Digest(t.Context(), "1.0.0")).Error().NotTo(HaveOccurred())
 	}
-	g.Expect(admitted).To(Equal(1), "admitted")
-	g.Expect(read).To(Equal(2), "admitted")
+	g.Expect(admitted).To(Equal(1), "tickets")
+	g.Expect(read).To(Equal(2), "reads of credentials")
 	_, err = c.ListTags(t.Context(), img, AuthOptions{})
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); !ok || busy.Host != img.Host() {
 		t.Errorf("got %v, want a BusyError", err)
@@ -149,7 +149,7 @@ func TestMetrics_CountRequestsByOutcome(t *testing.T) {
 		"image_reflector_registry_requests_total" + host + ",outcome=404}":        2,
 		"image_reflector_registry_requests_total" + host + ",outcome=429}":        1,
 		"image_reflector_registry_requests_total" + host + ",outcome=unknown}":    1,
-		"image_reflector_registry_requests_total" + host + ",outcome=error}":      1, // TLS was tried first
+		"image_reflector_registry_requests_total" + host + ",outcome=error}":      1, // TLS is tried first
 		"image_reflector_registry_request_duration_seconds" + host + "}":          7,
 		"image_reflector_registry_wait_seconds" + host + "}":                      3,
 		"image_reflector_registry_in_flight" + host + "}":                         0,
@@ -170,8 +170,7 @@ func TestMetrics_CountRequestsByOutcome(t *testing.T) {
 	g.Expect(hosts).To(Equal(maxHostLabels+1), "got %d hosts, want %d and all others as one", hosts, maxHostLabels)
 }
 
-// gather returns the values of counters and gauges, and the counts of
-// histograms.
+// gather returns the values of counters and gauges, and the counts of histograms.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

@@ -29,10 +29,10 @@ func numbered(n int) []string {
 	return tags
 }
 
-// TestListTags_AdaptsToPageSize tests that all pages are read, of registries that respect, cap, refuse
-// or ignore the page size, and that what is learned of them is not asked again.
+// TestListTags_AdaptsToPageSize tests that all pages are read from registries that respect, limit,
+// reject or ignore the page size, and that the session remembers the behavior of the registry.
 func TestListTags_AdaptsToPageSize(t *testing.T) {
-	refuse := func(limit, code int) registrytest.Fault {
+	reject := func(limit, code int) registrytest.Fault {
 		return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 			if n, err := strconv.Atoi(req.URL.Query().Get("n")); err == nil && n > limit {
 				w.WriteHeader(code)
@@ -57,21 +57,21 @@ func TestListTags_AdaptsToPageSize(t *testing.T) {
 		tags        int
 		opts        []registrytest.Option
 		fault       registrytest.Fault
-		first, then int
+		first, next int
 	}{
-		"Refused":        {reason: "a size that is refused is left out from then on", tags: 25, fault: refuse(100, 400), first: 2, then: 1},
-		"RefusedAndCut":  {reason: "pages of the registry's own size are followed", tags: 25, opts: []registrytest.Option{registrytest.WithMaxPage(10)}, fault: refuse(100, 422), first: 4, then: 3},
-		"Capped":         {reason: "as are pages that are smaller than asked for", tags: 250, opts: []registrytest.Option{registrytest.WithMaxPage(100)}, first: 3, then: 3},
-		"OnePage":        {reason: "fewer tags than a page has", tags: 7, first: 1, then: 1},
-		"ThreePages":     {reason: "relative links are followed", tags: 2500, first: 3, then: 3},
-		"AbsoluteLink":   {reason: "as are absolute ones, with the registry's scheme", tags: 1500, fault: absolute, first: 2, then: 2},
-		"Ignored":        {reason: "a list that comes as a whole is a whole list", tags: 100_000, fault: ignore, first: 1, then: 1},
-		"IgnoredAndFull": {reason: "also where it has just the tags of a page", tags: 1000, fault: ignore, first: 2, then: 1},
-		"Full":           {reason: "a registry that names next pages is tried once", tags: 1000, first: 2, then: 1},
-		"FullAtTheEnd":   {reason: "and not at all where it named one before", tags: 2000, first: 2, then: 2},
-		"NoLinks":        {reason: "one that cuts lists without a link is asked for what comes after", tags: 2500, fault: registrytest.DropHeader("Link"), first: 4, then: 3},
-		"NoLinksFull":    {reason: "a next page without tags is the end", tags: 2000, fault: registrytest.DropHeader("Link"), first: 4, then: 3},
-		"Unlinked":       {reason: "one that does not is asked for more each time", tags: 1000, fault: registrytest.DropHeader("Link"), first: 3, then: 2},
+		"Rejected":       {reason: "a rejected size is omitted from later requests", tags: 25, fault: reject(100, 400), first: 2, next: 1},
+		"RejectedPaged":  {reason: "pages of the registry's default size are followed", tags: 25, opts: []registrytest.Option{registrytest.WithMaxPage(10)}, fault: reject(100, 422), first: 4, next: 3},
+		"Capped":         {reason: "pages may be smaller than requested", tags: 250, opts: []registrytest.Option{registrytest.WithMaxPage(100)}, first: 3, next: 3},
+		"OnePage":        {reason: "fewer tags than the page size", tags: 7, first: 1, next: 1},
+		"ThreePages":     {reason: "relative links are followed", tags: 2500, first: 3, next: 3},
+		"AbsoluteLink":   {reason: "absolute links are followed, with the registry's scheme", tags: 1500, fault: absolute, first: 2, next: 2},
+		"Ignored":        {reason: "an unpaged list is complete", tags: 100_000, fault: ignore, first: 1, next: 1},
+		"IgnoredAndFull": {reason: "also if it has exactly the tags of a page", tags: 1000, fault: ignore, first: 2, next: 1},
+		"Full":           {reason: "a full page is followed by one request for more, until paging is known", tags: 1000, first: 2, next: 1},
+		"FullAtTheEnd":   {reason: "but not if a previous page had a link", tags: 2000, first: 2, next: 2},
+		"NoLinks":        {reason: "without links, the next page is requested by its last tag", tags: 2500, fault: registrytest.DropHeader("Link"), first: 4, next: 3},
+		"NoLinksFull":    {reason: "an empty next page ends the list", tags: 2000, fault: registrytest.DropHeader("Link"), first: 4, next: 3},
+		"Unlinked":       {reason: "without links, a full page is always followed by another request", tags: 1000, fault: registrytest.DropHeader("Link"), first: 3, next: 2},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestListTags_AdaptsToPageSize(t *testing.T) {
 				reg.Inject(registrytest.Tags, tc.fault)
 			}
 			c := newTestClient(t)
-			for _, pages := range []int{tc.first, tc.then} {
+			for _, pages := range []int{tc.first, tc.next} {
 				reg.Reset()
 				g.Expect(c.ListTags(t.Context(), parse(t, reg.Image("app")), AuthOptions{})).To(BeComparableTo(want), tc.reason)
 				g.Expect(reg.Count(registrytest.Tags)).To(Equal(pages), "%s: requests", tc.reason)
@@ -95,11 +95,11 @@ func TestListTags_AdaptsToPageSize(t *testing.T) {
 func TestListTags_ReportsProgress(t *testing.T) {
 	g := NewWithT(t)
 	reg, img := start(t)
-	reg.PushTags(t, "app", numbered(2500)...) // next to the two that it has
-	var told [][2]int
-	client := newTestClient(t, WithProgress(func(pages, tags int) { told = append(told, [2]int{pages, tags}) }))
+	reg.PushTags(t, "app", numbered(2500)...) // in addition to two existing tags
+	var reported [][2]int
+	client := newTestClient(t, WithProgress(func(pages, tags int) { reported = append(reported, [2]int{pages, tags}) }))
 	g.Expect(client.ListTags(t.Context(), img, AuthOptions{})).Error().NotTo(HaveOccurred())
-	g.Expect(told).To(BeComparableTo([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}))
+	g.Expect(reported).To(BeComparableTo([][2]int{{1, 1000}, {2, 2000}, {3, 2502}}))
 }
 
 func TestListTags_AcceptsUnusualPages(t *testing.T) {
@@ -107,11 +107,11 @@ func TestListTags_AcceptsUnusualPages(t *testing.T) {
 		reason, body string
 		want         []string
 	}{
-		"Null":       {reason: "registries written in Go say null", body: `{"name":"app","tags":null}`, want: []string{}},
-		"Missing":    {reason: "no tags can be left out", body: `{"name":"app"}`, want: []string{}},
+		"Null":       {reason: "registries written in Go return null", body: `{"name":"app","tags":null}`, want: []string{}},
+		"Missing":    {reason: "the field is omitted if there are no tags", body: `{"name":"app"}`, want: []string{}},
 		"Empty":      {reason: "no tags", body: `{"name":"app","tags":[]}`, want: []string{}},
-		"Nameless":   {reason: "the name is of no use", body: `{"tags":["a"]}`, want: []string{"a"}},
-		"Duplicates": {reason: "a tag is there once", body: `{"name":"app","tags":["b","a","b"]}`, want: []string{"b", "a"}},
+		"Nameless":   {reason: "the name is ignored", body: `{"tags":["a"]}`, want: []string{"a"}},
+		"Duplicates": {reason: "duplicates are removed", body: `{"name":"app","tags":["b","a","b"]}`, want: []string{"b", "a"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -123,8 +123,8 @@ func TestListTags_AcceptsUnusualPages(t *testing.T) {
 	}
 }
 
-// TestListTags_ReturnsErrorIfIncomplete tests that a list that can't be read to its end
-// is an error, although its first page was fine.
+// TestListTags_ReturnsErrorIfIncomplete tests that an incomplete list is an error, even if its
+// first page is valid.
 func TestListTags_ReturnsErrorIfIncomplete(t *testing.T) {
 	tight := Limits{BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 50, Tags: 50_000, ListBytes: 1 << 20}
 	limit := func(change func(*Limits)) Limits { l := tight; change(&l); return l }
@@ -135,15 +135,15 @@ func TestListTags_ReturnsErrorIfIncomplete(t *testing.T) {
 		fault  registrytest.Fault
 		words  []string
 	}{
-		"NotALink": {reason: "a link that can't be read may be to a next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
-		"ManyTags": {reason: "the number of tags is bounded", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
-		"ManyStrings": {reason: "strings cost memory, also where none is a tag", limits: limit(func(l *Limits) { l.Tags = 100 }),
+		"NotALink": {reason: "an invalid link may be that to the next page", limits: tight, fault: link(`/v2/app/tags/list`), words: []string{"malformed"}},
+		"ManyTags": {reason: "the number of tags is limited", limits: limit(func(l *Limits) { l.Tags = 1 }), words: []string{"1 tags"}},
+		"ManyStrings": {reason: "invalid tags count too, because they use memory", limits: limit(func(l *Limits) { l.Tags = 100 }),
 			fault: registrytest.Body("", `{"name":"app","tags":["`+strings.Repeat(`","`, 100)+`"]}`), words: []string{"100 tags"}},
-		"ManyBytes":     {reason: "the bytes of all pages are bounded", limits: limit(func(l *Limits) { l.ListBytes = 100 }), fault: registrytest.EndlessPages(), words: []string{"100 bytes"}},
-		"HTML":          {reason: "portals answer with a page", limits: tight, fault: registrytest.HTML(), words: []string{"HTML", "spec.image"}},
+		"ManyBytes":     {reason: "the total size of all pages is limited", limits: limit(func(l *Limits) { l.ListBytes = 100 }), fault: registrytest.EndlessPages(), words: []string{"100 bytes"}},
+		"HTML":          {reason: "captive portals return HTML", limits: tight, fault: registrytest.HTML(), words: []string{"HTML", "spec.image"}},
 		"Garbage":       {reason: "not JSON", limits: tight, fault: registrytest.Body("", "\x00\x01"+canary), words: []string{"malformed"}},
 		"Nothing":       {reason: "no body", limits: tight, fault: registrytest.Body("", ""), words: []string{"empty"}},
-		"OtherJSON":     {reason: "JSON of something else", limits: tight, fault: registrytest.Body("", `{"ok":true}`), words: []string{"no tag list"}},
+		"OtherJSON":     {reason: "other JSON", limits: tight, fault: registrytest.Body("", `{"ok":true}`), words: []string{"no tag list"}},
 		"Array":         {reason: "JSON of another type", limits: tight, fault: registrytest.Body("", `["a"]`), words: []string{"no tag list"}},
 		"NumbersInTags": {reason: "tags are strings", limits: tight, fault: registrytest.Body("", `{"name":"app","tags":[1]}`), words: []string{"not strings"}},
 	}
@@ -155,19 +155,19 @@ func TestListTags_ReturnsErrorIfIncomplete(t *testing.T) {
 				reg.Inject(registrytest.Tags, tc.fault)
 			}
 			tags, err := newTestClient(t, withLimits(tc.limits)).ListTags(t.Context(), img, AuthOptions{})
-			NewWithT(t).Expect(tags).To(BeNil(), "%s: tags beside an error", tc.reason)
+			NewWithT(t).Expect(tags).To(BeNil(), "%s: tags in addition to an error", tc.reason)
 			checkError(t, err, v1.ReadOperationFailedReason, append(tc.words, "failed to list the tags of "+img.String())...)
 		})
 	}
 }
 
-// checkFresh checks tags of a list that was compared against those of one that is not.
+// checkFresh checks that the tags equal those of a list without a fingerprint.
 func checkFresh(t *testing.T, c *testClient, img image.Name, tags []string) {
 	t.Helper()
 	g := NewWithT(t)
-	fresh, err := c.List(t.Context(), img, AuthOptions{}, "")
-	g.Expect(err).NotTo(HaveOccurred(), "a list that is compared has other tags than one that is not")
-	g.Expect(tags).To(BeComparableTo(fresh.Tags), "a list that is compared has other tags than one that is not")
+	want, err := c.List(t.Context(), img, AuthOptions{}, "")
+	g.Expect(err).NotTo(HaveOccurred(), "list without a fingerprint")
+	g.Expect(tags).To(BeComparableTo(want.Tags), "list without a fingerprint")
 }
 
 // TestList_DetectsUnchangedTags lists twice, and changes the repository in between.
@@ -180,18 +180,18 @@ func TestList_DetectsUnchangedTags(t *testing.T) {
 		tags      int
 		prepare   func(*registrytest.Registry)
 		push      []string
-		then      func(*registrytest.Registry) // beside what is pushed
+		change    func(*registrytest.Registry) // in addition to push
 		unchanged bool
 		wantTags  int
 	}{
 		"OnePage":           {reason: "nothing changed", tags: 3, unchanged: true},
-		"NoTags":            {reason: "also where there are no tags", tags: 1, unchanged: true},
+		"NoTags":            {reason: "also with a single tag", tags: 1, unchanged: true},
 		"Pages":             {reason: "nothing changed on any page", tags: 25, unchanged: true},
-		"PagesWithoutLinks": {reason: "pages that no link leads to are compared too", tags: 2500, prepare: dropLinks, unchanged: false, wantTags: 2500},
-		"FirstPage":         {reason: "a tag is new on the first page", tags: 25, push: []string{"a"}, wantTags: 26},
-		"LastPage":          {reason: "a tag is new on the last page, so those of the pages before are told too", tags: 25, push: []string{"z"}, wantTags: 26},
-		"Shorter":           {reason: "it begins as the one that is known, and is another", tags: 20, then: dropLinks, wantTags: 10},
-		"OneMorePage":       {reason: "a page is new", tags: 30, push: []string{"z"}, wantTags: 31},
+		"PagesWithoutLinks": {reason: "a list without links is not reported as unchanged", tags: 2500, prepare: dropLinks, unchanged: false, wantTags: 2500},
+		"FirstPage":         {reason: "the first page has a new tag", tags: 25, push: []string{"a"}, wantTags: 26},
+		"LastPage":          {reason: "the last page has a new tag, so the tags of all pages are returned", tags: 25, push: []string{"z"}, wantTags: 26},
+		"Shorter":           {reason: "the list is a prefix of the previous one", tags: 20, change: dropLinks, wantTags: 10},
+		"OneMorePage":       {reason: "there is a new page", tags: 30, push: []string{"z"}, wantTags: 31},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reg := registrytest.Start(t, registrytest.WithMaxPage(10))
@@ -206,8 +206,8 @@ func TestList_DetectsUnchangedTags(t *testing.T) {
 				t.Fatalf("%s: first list: %d tags, unchanged %t, %v", tc.reason, len(first.Tags), first.Unchanged, err)
 			}
 			reg.PushTags(t, "app", tc.push...)
-			if tc.then != nil {
-				tc.then(reg)
+			if tc.change != nil {
+				tc.change(reg)
 			}
 			second, err := c.List(t.Context(), img, AuthOptions{}, first.Fingerprint)
 			if err != nil || second.Unchanged != tc.unchanged || len(second.Tags) != tc.wantTags {
@@ -220,7 +220,7 @@ func TestList_DetectsUnchangedTags(t *testing.T) {
 	}
 }
 
-// FuzzWellFormedTag compares it with the expression of the specification.
+// FuzzWellFormedTag compares IsTag with the regular expression of the specification.
 func FuzzWellFormedTag(f *testing.F) {
 	for _, tag := range []string{"", "a", "_", ".a", "-a", "a.-_", "a b", "a\n", "é", "a\x00", strings.Repeat("a", 128), strings.Repeat("a", 129)} {
 		f.Add(tag)
@@ -233,7 +233,7 @@ func FuzzWellFormedTag(f *testing.F) {
 	})
 }
 
-// FuzzPlainStrings compares it with encoding/json.
+// FuzzPlainStrings compares plainStrings with encoding/json.
 func FuzzPlainStrings(f *testing.F) {
 	for _, array := range []string{
 		`[]`, `["a"]`, `[ "a" ,\n"b" ]`, `["a",1]`, `[1,"a"]`, `[null]`, `["a",null]`, `null`, `"a"`, `1`, `[["a"]]`, `["a",["b"]]`, `[[],"a"]`,
@@ -251,7 +251,7 @@ func FuzzPlainStrings(f *testing.F) {
 		}
 		var want []string
 		if err := json.Unmarshal([]byte(array), &want); err != nil {
-			t.Fatalf("%s was read as %q, and is no list of strings: %v", array, got, err)
+			t.Fatalf("%s was parsed as %q, but is not a list of strings: %v", array, got, err)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", array, got, want)
@@ -264,12 +264,12 @@ func TestPlainStrings_ParsesArrays(t *testing.T) {
 	for array, want := range map[string][]string{`[]`: {}, `["a"]`: {"a"}, "[ \"a\" ,\n\t\"\" ]": {"a", ""}} {
 		got, plain := plainStrings([]byte(array))
 		g.Expect(plain).To(BeTrue(), "%s: plain", array)
-		g.Expect(got).To(BeComparableTo(want), "%s: plain", array)
+		g.Expect(got).To(BeComparableTo(want), array)
 	}
 }
 
-// TestTagSet_RemovesDuplicates compares names with the obvious way, for lists that
-// ascend, or not, or from some page on no more.
+// TestTagSet_RemovesDuplicates compares tagSet with a simple implementation, for lists that are
+// sorted, unsorted, or sorted up to some page.
 func TestTagSet_RemovesDuplicates(t *testing.T) {
 	g := NewWithT(t)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -291,7 +291,7 @@ func TestTagSet_RemovesDuplicates(t *testing.T) {
 					want = append(want, name)
 				}
 			}
-			g.Expect(n.add(slices.Clone(page))).To(Equal(len(want) > before), "%v: fresh", page)
+			g.Expect(n.add(slices.Clone(page))).To(Equal(len(want) > before), "%v: added", page)
 		}
 		g.Expect(n.list).To(Equal(want))
 		g.Expect(n.len()).To(Equal(len(want)))

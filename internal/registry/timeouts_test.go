@@ -22,62 +22,61 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// silent returns the address of a server that sends nothing.
-func silent(t *testing.T) *url.URL {
+// startSilent returns the URL of a server that sends nothing.
+func startSilent(t *testing.T) *url.URL {
 	t.Helper()
-	return &url.URL{Scheme: "http", Host: greeter(t, "")}
+	return &url.URL{Scheme: "http", Host: startGreeter(t, "")}
 }
 
-// slowly answers as inner does, one request after the other, a little later.
+// slowly delays each response of a fault.
 func slowly(inner registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		registrytest.Delay(30*time.Millisecond)(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { inner(w, req, next) }))
 	}
 }
 
-// hangs are the places in which a registry, or what leads to one, may keep its
-// clients waiting.
+// hangs are the places where a registry, or a proxy or token server, may hang.
 var hangs = map[string]struct {
 	reason string
 	kind   registrytest.Kind
 	fault  func(*testing.T, *registrytest.Registry) registrytest.Fault
-	auth   func(*testing.T, image.Name) AuthOptions // the password where it is nil
-	image  func(*testing.T) image.Name              // the registry's where it is nil
-	only   string                                   // the only operation that it keeps waiting, "" for all
+	auth   func(*testing.T, image.Name) AuthOptions // nil for the password
+	image  func(*testing.T) image.Name              // nil for the registry's image
+	only   string                                   // the only operation that hangs, "" for all
 	words  string
 }{
-	"Ping":      {reason: "nothing is known yet", kind: registrytest.Ping, fault: hang},
-	"PingBody":  {reason: "the challenge is there, its body is not", kind: registrytest.Ping, fault: hangIn401},
-	"Token":     {reason: "credentials are a part of it", kind: registrytest.Token, fault: hang},
-	"TokenBody": {reason: "half a token", kind: registrytest.Token, fault: hangInBody},
+	"Ping":      {reason: "no response to the ping", kind: registrytest.Ping, fault: hang},
+	"PingBody":  {reason: "a challenge without a body", kind: registrytest.Ping, fault: hangIn401},
+	"Token":     {reason: "no response of the token server", kind: registrytest.Token, fault: hang},
+	"TokenBody": {reason: "an incomplete token", kind: registrytest.Token, fault: hangInBody},
 	"IdentityToken": {reason: "the other token protocol", kind: registrytest.Token, fault: hang, auth: func(_ *testing.T, img image.Name) AuthOptions {
 		return NewAuthOptions(img, authn.AuthConfig{IdentityToken: canary}, "")
 	}},
-	"TokenRedirect": {reason: "a token server that moved to one that hangs", kind: registrytest.Token, fault: func(t *testing.T, _ *registrytest.Registry) registrytest.Fault {
-		return registrytest.Redirect(strings.Replace(silent(t).String(), "127.0.0.1", "localhost", 1))
+	"TokenRedirect": {reason: "the token server redirects to a hanging server", kind: registrytest.Token, fault: func(t *testing.T, _ *registrytest.Registry) registrytest.Fault {
+		return registrytest.Redirect(strings.Replace(startSilent(t).String(), "127.0.0.1", "localhost", 1))
 	}},
-	"Headers": {reason: "no answer", kind: registrytest.Any, fault: hang},
-	"Body":    {reason: "half a list", kind: registrytest.Tags, fault: hangInBody, only: "Tags"},
-	"Manifest": {reason: "half a manifest", kind: registrytest.Any, fault: func(_ *testing.T, reg *registrytest.Registry) registrytest.Fault {
+	"Headers": {reason: "no response", kind: registrytest.Any, fault: hang},
+	"Body":    {reason: "an incomplete list", kind: registrytest.Tags, fault: hangInBody, only: "Tags"},
+	"Manifest": {reason: "an incomplete manifest", kind: registrytest.Any, fault: func(_ *testing.T, reg *registrytest.Registry) registrytest.Fault {
 		return aboutImages(noDigest(reg.HangInBody()))
 	}, only: "Digest"},
-	"Pages": {reason: "each page is in time, and all of them are not", kind: registrytest.Tags, fault: func(*testing.T, *registrytest.Registry) registrytest.Fault {
+	"Pages": {reason: "single pages are in time, but not all of them", kind: registrytest.Tags, fault: func(*testing.T, *registrytest.Registry) registrytest.Fault {
 		return slowly(registrytest.EndlessPages())
 	}, only: "Tags"},
-	"ErrorBody": {reason: "half an error", kind: registrytest.Tags, fault: func(_ *testing.T, reg *registrytest.Registry) registrytest.Fault { return hangAfter(reg, 500) }, only: "Tags"},
-	"Redirect": {reason: "a list that moved to where nobody answers", kind: registrytest.Tags, fault: func(t *testing.T, _ *registrytest.Registry) registrytest.Fault {
-		return registrytest.Redirect(silent(t).String())
+	"ErrorBody": {reason: "an incomplete error", kind: registrytest.Tags, fault: func(_ *testing.T, reg *registrytest.Registry) registrytest.Fault { return hangAfter(reg, 500) }, only: "Tags"},
+	"Redirect": {reason: "a redirect to a hanging server", kind: registrytest.Tags, fault: func(t *testing.T, _ *registrytest.Registry) registrytest.Fault {
+		return registrytest.Redirect(startSilent(t).String())
 	}, only: "Tags"},
-	"TLS":        {reason: "no handshake", image: func(t *testing.T) image.Name { return parse(t, silent(t).Host+"/app") }},
-	"HTTPProxy":  {reason: "a proxy that opens nothing", auth: silentProxy("http"), image: beyond},
-	"SOCKSProxy": {reason: "a proxy that does not greet", auth: silentProxy("socks5"), image: beyond},
+	"TLS":        {reason: "no TLS handshake", image: func(t *testing.T) image.Name { return parse(t, startSilent(t).Host+"/app") }},
+	"HTTPProxy":  {reason: "a proxy that opens no connection", auth: silentProxy("http"), image: beyond},
+	"SOCKSProxy": {reason: "a SOCKS proxy without a handshake", auth: silentProxy("socks5"), image: beyond},
 }
 
 func hang(_ *testing.T, reg *registrytest.Registry) registrytest.Fault { return reg.Hang() }
 
 func hangInBody(_ *testing.T, reg *registrytest.Registry) registrytest.Fault { return reg.HangInBody() }
 
-// hangAfter answers with a status and no more.
+// hangAfter responds with a status and hangs.
 func hangAfter(reg *registrytest.Registry, code int) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		w.WriteHeader(code)
@@ -93,7 +92,7 @@ func hangIn401(_ *testing.T, reg *registrytest.Registry) registrytest.Fault {
 	}
 }
 
-// aboutImages is a fault of answers about images, and of no others.
+// aboutImages limits a fault to requests for images.
 func aboutImages(fault registrytest.Fault) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if req.URL.Path == "/v2/" || req.URL.Path == "/token" {
@@ -104,21 +103,21 @@ func aboutImages(fault registrytest.Fault) registrytest.Fault {
 	}
 }
 
-// beyond is an image that only a proxy can reach.
+// beyond returns an image that is only reachable through a proxy.
 func beyond(t *testing.T) image.Name { return parse(t, "registry.beyond.example/app") }
 
 func silentProxy(scheme string) func(*testing.T, image.Name) AuthOptions {
 	return func(t *testing.T, _ image.Name) AuthOptions {
-		proxy := silent(t)
+		proxy := startSilent(t)
 		proxy.Scheme, proxy.User = scheme, url.UserPassword("user", canary)
 		return via("silent", nil, proxy)
 	}
 }
 
-// TestTimeout_BoundsEveryOperation tests that wherever an operation is kept waiting,
-// it ends when its time is over, and nothing is left of it.
+// TestTimeout_BoundsEveryOperation tests that every operation ends at its timeout, wherever it
+// hangs, and leaks nothing.
 func TestTimeout_BoundsEveryOperation(t *testing.T) {
-	const patience = 150 * time.Millisecond
+	const limit = 150 * time.Millisecond
 	checkGoroutines(t)
 	for name, tc := range hangs {
 		for operation, read := range readers {
@@ -139,12 +138,12 @@ func TestTimeout_BoundsEveryOperation(t *testing.T) {
 				if tc.fault != nil {
 					reg.Inject(tc.kind, tc.fault(t, reg))
 				}
-				c := newTestClient(t, withLimits(Limits{Time: patience, BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 5000, Tags: 5000, ListBytes: 1 << 20}))
-				// The caller's bound, and the Client's own, which counts where there is none.
-				for _, ctx := range []context.Context{timeout(t, patience), t.Context()} {
-					begun := time.Now()
+				c := newTestClient(t, withLimits(Limits{Time: limit, BodyBytes: 1 << 20, ManifestBytes: 1 << 20, Pages: 5000, Tags: 5000, ListBytes: 1 << 20}))
+				// The caller's deadline, and without one, the limit of the client.
+				for _, ctx := range []context.Context{timeout(t, limit), t.Context()} {
+					started := time.Now()
 					err := read(ctx, c, img, auth)
-					checkTook(t, time.Since(begun), patience)
+					checkDuration(t, time.Since(started), limit)
 					checkError(t, err, v1.ReadOperationFailedReason, "did not answer in time")
 					if tc.auth == nil && !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%s: the cause of %v is not the deadline", tc.reason, err)
@@ -155,24 +154,24 @@ func TestTimeout_BoundsEveryOperation(t *testing.T) {
 	}
 }
 
-func checkTook(t *testing.T, took, patience time.Duration) {
+func checkDuration(t *testing.T, duration, limit time.Duration) {
 	t.Helper()
 	g := NewWithT(t)
-	g.Expect(took).To(BeNumerically("<=", 20*patience), "took %v of %v", took, patience)
-	g.Expect(took).To(BeNumerically(">=", patience/2), "took %v of %v", took, patience)
+	g.Expect(duration).To(BeNumerically("<=", 20*limit), "took %v, the limit is %v", duration, limit)
+	g.Expect(duration).To(BeNumerically(">=", limit/2), "took %v, the limit is %v", duration, limit)
 }
 
-// deaf is a Kubernetes API that never answers.
-type deaf struct{ client.Reader }
+// hangingReader is a Kubernetes API that never responds.
+type hangingReader struct{ client.Reader }
 
 // Get implements client.Reader.
-func (deaf) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+func (hangingReader) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// TestTimeout_BoundsReadingSecrets tests that a Secret or ServiceAccount that can't be
-// read in time ends an operation.
+// TestTimeout_BoundsReadingSecrets tests that an operation ends at its timeout while it reads a
+// Secret or ServiceAccount.
 func TestTimeout_BoundsReadingSecrets(t *testing.T) {
 	for name, spec := range map[string]func(*v1.ImageRepositorySpec){
 		"Secret":         func(s *v1.ImageRepositorySpec) { s.SecretRef = secretRef("a") },
@@ -182,11 +181,11 @@ func TestTimeout_BoundsReadingSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				begun := time.Now()
-				_, err := NewAuthOptionsGetter(credentials.NewResolver(deaf{})).AuthOptions(timeout(t, time.Minute), repository(spec))
+				started := time.Now()
+				_, err := NewAuthOptionsGetter(credentials.NewResolver(hangingReader{})).AuthOptions(timeout(t, time.Minute), repository(spec))
 				checkError(t, err, v1.AuthenticationFailedReason, "can't be read: the Kubernetes API did not answer")
-				if took := time.Since(begun); took != time.Minute || !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("took %v, error %v", took, err)
+				if duration := time.Since(started); duration != time.Minute || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("took %v, error %v", duration, err)
 				}
 			})
 		})

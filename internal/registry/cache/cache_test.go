@@ -26,8 +26,8 @@ func TestCache_DropsLeastRecentlyUsedAndIdle(t *testing.T) {
 	check(get("a"), "new", "a12:00")
 	check(get("b"), "new", "b12:00")
 	clock.Advance(time.Minute)
-	check(get("a"), "kept", "a12:00")
-	check(get("c"), "the least recently used one goes", "c12:01", "b12:00")
+	check(get("a"), "cached", "a12:00")
+	check(get("c"), "the least recently used entry is dropped", "c12:01", "b12:00")
 	clock.Advance(2 * time.Hour)
-	check(get("d"), "idle entries go", "d14:01", "a12:00", "c12:01")
+	check(get("d"), "idle entries are dropped", "d14:01", "a12:00", "c12:01")
 }

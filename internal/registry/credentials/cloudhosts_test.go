@@ -20,9 +20,9 @@ func TestIsCloudHost_MatchesProviders(t *testing.T) {
 		want         string // the provider, "" is none
 	}{
 		"ECR":            {reason: "private", host: account + ".dkr.ecr.eu-west-1.amazonaws.com", want: providerAWS},
-		"ECRCase":        {reason: "names have no case", host: account + ".dkr.ECR.eu-west-1.amazonaws.COM", want: providerAWS},
-		"ECRPort":        {reason: "the port of TLS", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:443", want: providerAWS},
-		"ECRFIPS":        {reason: "private", host: account + ".dkr.ecr-fips.us-gov-west-1.amazonaws.com", want: providerAWS},
+		"ECRCase":        {reason: "names are case-insensitive", host: account + ".dkr.ECR.eu-west-1.amazonaws.COM", want: providerAWS},
+		"ECRPort":        {reason: "the default port of https", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:443", want: providerAWS},
+		"ECRFIPS":        {reason: "FIPS", host: account + ".dkr.ecr-fips.us-gov-west-1.amazonaws.com", want: providerAWS},
 		"ECRChina":       {reason: "another partition", host: account + ".dkr.ecr.cn-north-1.amazonaws.com.cn", want: providerAWS},
 		"ECREurope":      {reason: "another partition", host: account + ".dkr.ecr.eusc-de-east-1.amazonaws.eu", want: providerAWS},
 		"ECRDualStack":   {reason: "IPv6 too", host: account + ".dkr-ecr.us-west-2.on.aws", want: providerAWS},
@@ -31,7 +31,7 @@ func TestIsCloudHost_MatchesProviders(t *testing.T) {
 		"ACRRegion":      {reason: "a regional endpoint (AgentBaker#8862)", host: "contoso.eastus.geo.azurecr.io", want: providerAzure},
 		"ACRRegionChina": {reason: "a regional endpoint of another cloud", host: "contoso.chinanorth3.geo.azurecr.cn", want: providerAzure},
 		"ACRData":        {reason: "a dedicated data endpoint", host: "contoso.westeurope.data.azurecr.io", want: providerAzure},
-		"ACRDomainLabel": {reason: "a name with a hash, as the scope of domain name labels makes it", host: "contoso-h6b9e2c5d0f1a3.azurecr.io", want: providerAzure},
+		"ACRDomainLabel": {reason: "a name with the hash of a domain name label scope", host: "contoso-h6b9e2c5d0f1a3.azurecr.io", want: providerAzure},
 		"ACRRegionGlued": {reason: "a look-alike", host: "contoso.eastus.geoazurecr.io"},
 		"ACRChina":       {reason: "another cloud", host: "contoso.azurecr.cn", want: providerAzure},
 		"ACRGovernment":  {reason: "another cloud", host: "contoso.azurecr.us", want: providerAzure},
@@ -42,14 +42,14 @@ func TestIsCloudHost_MatchesProviders(t *testing.T) {
 		"ECRPrefix":      {reason: "a look-alike", host: "evil-" + account + ".dkr.ecr.eu-west-1.amazonaws.com"},
 		"ECRInside":      {reason: "a look-alike", host: account + ".dkr.ecr.eu-west-1.amazonaws.com.x.azure.example"},
 		"ECRGlued":       {reason: "a look-alike", host: account + ".dkr.ecr.eu-west-1.evilamazonaws.com"},
-		"ECRSubdomain":   {reason: "somebody's bucket may be called so", host: "x." + account + ".dkr.ecr.eu-west-1.amazonaws.com"},
+		"ECRSubdomain":   {reason: "may be a bucket name", host: "x." + account + ".dkr.ecr.eu-west-1.amazonaws.com"},
 		"ECRNoAccount":   {reason: "not a registry", host: "dkr.ecr.eu-west-1.amazonaws.com"},
 		"ECRChinaOther":  {reason: "a domain that is not Amazon's", host: account + ".dkr.ecr.cn-north-1.amazonaws.com.cc"},
-		"S3":             {reason: "another service, with content of anybody", host: "bucket.s3.amazonaws.com"},
+		"S3":             {reason: "another service, with content of other customers", host: "bucket.s3.amazonaws.com"},
 		"ECRPublicGlued": {reason: "a look-alike", host: "evilpublic.ecr.aws"},
 		"ECRPublicBelow": {reason: "a look-alike", host: "evil.public.ecr.aws"},
-		"ECROtherPort":   {reason: "clouds have no such port", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:5000"},
-		"ECRTrailingDot": {reason: "may be another host to the resolver", host: account + ".dkr.ecr.eu-west-1.amazonaws.com."},
+		"ECROtherPort":   {reason: "clouds don't use this port", host: account + ".dkr.ecr.eu-west-1.amazonaws.com:5000"},
+		"ECRTrailingDot": {reason: "the resolver may return another host", host: account + ".dkr.ecr.eu-west-1.amazonaws.com."},
 		"ACRGlued":       {reason: "a look-alike", host: "evilazurecr.io"},
 		"ACRSuffix":      {reason: "a look-alike", host: "contoso.azurecr.io.evil.example"},
 		"ACRBare":        {reason: "not a registry", host: "azurecr.io"},
@@ -58,7 +58,7 @@ func TestIsCloudHost_MatchesProviders(t *testing.T) {
 		"GCRSuffix":      {reason: "a look-alike", host: "gcr.io.evil.example"},
 		"GARGlued":       {reason: "a look-alike", host: "europe-docker.evilpkg.dev"},
 		"GARDotted":      {reason: "a look-alike", host: "evil.europe-docker.pkg.dev"},
-		"GAROther":       {reason: "not of images", host: "europe-npm.pkg.dev"},
+		"GAROther":       {reason: "another kind of repository", host: "europe-npm.pkg.dev"},
 		"GARBare":        {reason: "no location", host: "-docker.pkg.dev"},
 		"Unicode":        {reason: "a look-alike", host: "gсr.io"},
 		"GHCR":           {reason: "another registry", host: "ghcr.io"},
@@ -78,13 +78,13 @@ func TestIsCloudHost_ReadsAzureEnvironment(t *testing.T) {
 		reason, file, host string
 		want               bool
 	}{
-		"Suffix":     {reason: "what the environment says", file: `{"containerRegistryDNSSuffix":"azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
-		"LeadingDot": {reason: "some write a dot before it", file: `{"containerRegistryDNSSuffix":".azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
+		"Suffix":     {reason: "the suffix in the file", file: `{"containerRegistryDNSSuffix":"azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
+		"LeadingDot": {reason: "a leading dot is ignored", file: `{"containerRegistryDNSSuffix":".azurecr.local.example"}`, host: "x.azurecr.local.example", want: true},
 		"Glued":      {reason: "a look-alike", file: `{"containerRegistryDNSSuffix":"azurecr.local.example"}`, host: "evilazurecr.local.example"},
-		"Public":     {reason: "the public ones stay", file: `{}`, host: "contoso.azurecr.io", want: true},
-		"NoSuffix":   {reason: "nothing is said", file: `{}`, host: "x.azurecr.local.example"},
-		"Malformed":  {reason: "nothing is said", file: `{`, host: "x.azurecr.local.example"},
-		"NoHost":     {reason: "not everything is a host", file: `{"containerRegistryDNSSuffix":"*"}`, host: "x.azurecr.local.example"},
+		"Public":     {reason: "the public suffixes remain valid", file: `{}`, host: "contoso.azurecr.io", want: true},
+		"NoSuffix":   {reason: "no suffix", file: `{}`, host: "x.azurecr.local.example"},
+		"Malformed":  {reason: "malformed JSON", file: `{`, host: "x.azurecr.local.example"},
+		"NoHost":     {reason: "an invalid suffix", file: `{"containerRegistryDNSSuffix":"*"}`, host: "x.azurecr.local.example"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -97,13 +97,13 @@ func TestIsCloudHost_ReadsAzureEnvironment(t *testing.T) {
 		})
 	}
 	t.Run("NoFile", func(t *testing.T) {
-		t.Setenv(azureEnvironment, filepath.Join(t.TempDir(), "gone"))
+		t.Setenv(azureEnvironment, filepath.Join(t.TempDir(), "missing"))
 		host, _ := transport.ParseHost("x.azurecr.local.example")
-		NewWithT(t).Expect(isCloudHost(providerAzure, host)).To(BeFalse(), "a file that is not there says nothing")
+		NewWithT(t).Expect(isCloudHost(providerAzure, host)).To(BeFalse(), "a missing file")
 	})
 }
 
-// FuzzCloudHosts tests that each host of a cloud is in one of its domains.
+// FuzzCloudHosts tests that each accepted host is in a domain of its provider.
 func FuzzCloudHosts(f *testing.F) {
 	for _, seed := range []string{
 		"ghcr.io", "gcr.io", "eu.gcr.io", "x.azurecr.io", "x.eastus.geo.azurecr.io", "us-docker.pkg.dev", "public.ecr.aws",
@@ -119,21 +119,21 @@ func FuzzCloudHosts(f *testing.F) {
 		name = strings.Join(host.Labels, ".")
 		for provider, domains := range cloudDomains {
 			if isCloudHost(provider, host) && !endsInDomain(name, domains) {
-				t.Fatalf("%q is taken for a host of %s", name, provider)
+				t.Fatalf("%q is accepted as a host of %s", name, provider)
 			}
 		}
 	})
 }
 
-// cloudDomains are the domains that belong to each provider, or to somebody
-// that it runs a cloud for.
+// cloudDomains are the domains of each provider, including those of its partner clouds.
 var cloudDomains = map[string][]string{
 	providerAWS:   {"ecr.aws", "amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "sc2s.sgov.gov", "c2s.ic.gov", "cloud.adc-e.uk", "csp.hci.ic.gov", "on.aws"},
 	providerAzure: {"azurecr.io", "azurecr.cn", "azurecr.us", "azurecr.de"},
 	providerGCP:   {"gcr.io", "pkg.dev", "s3nsregistry.fr"},
 }
 
-// endsInDomain is the same question as label by label, asked in another way.
+// endsInDomain reports whether name is in one of the domains. Unlike the code under test, it
+// compares strings, not labels.
 func endsInDomain(name string, domains []string) bool {
 	for _, domain := range domains {
 		if strings.HasSuffix("."+strings.ToLower(name), "."+domain) {

@@ -10,13 +10,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// canary is the secret of all tests. It must be in no error.
+// canary is the secret of all tests. No error may contain it.
 const canary = "canary-5ecret"
 
-// parse returns the name of an image.
-func parse(t testing.TB, spelling string) image.Name {
+// parse parses an image name.
+func parse(t testing.TB, name string) image.Name {
 	t.Helper()
-	img, err := image.Parse(spelling, false)
+	img, err := image.Parse(name, false)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return img
 }

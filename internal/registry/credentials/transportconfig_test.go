@@ -20,5 +20,5 @@ func TestDeprecatedKeys_BoundWarnings(t *testing.T) {
 		repo.UID = types.UID(strconv.Itoa(i))
 		o.report(repo, &corev1.Secret{}, []string{"caFile"})
 	}
-	NewWithT(t).Expect(o.warned.Len()).To(BeNumerically("<=", maxWarned), "what are remembered")
+	NewWithT(t).Expect(o.warned.Len()).To(BeNumerically("<=", maxWarned), "remembered warnings")
 }

@@ -24,26 +24,25 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// side is a server of a comparison.
-type side struct {
+// comparedServer is a real registry or a persona.
+type comparedServer struct {
 	client *http.Client
 	url    string
-	// header returns the header Authorization of a login for the repository of
-	// a request.
+	// header returns the Authorization header of a login for a repository.
 	header func(login int, repository string) string
 }
 
-// answer is what of an answer is compared.
-type answer struct {
+// response is the compared part of a response.
+type response struct {
 	Status int
 	Header map[string]string
 	Body   any
 }
 
-// compared are the headers that clients go by.
-var compared = []string{"WWW-Authenticate", "Link", "Docker-Content-Digest", "Content-Type", "Docker-Distribution-Api-Version"}
+// comparedHeaders are the headers that clients depend on.
+var comparedHeaders = []string{"WWW-Authenticate", "Link", "Docker-Content-Digest", "Content-Type", "Docker-Distribution-Api-Version"}
 
-func (s *side) answer(t *testing.T, p probe) answer {
+func (s *comparedServer) send(t *testing.T, p probe) response {
 	t.Helper()
 	g := NewWithT(t)
 	req, err := http.NewRequestWithContext(t.Context(), cmp.Or(p.method, http.MethodGet), s.url+"/v2/"+p.path, nil)
@@ -56,16 +55,16 @@ func (s *side) answer(t *testing.T, p probe) answer {
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return answer{Body: "no answer"}
+		return response{Body: "no response"}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	g.Expect(err).NotTo(HaveOccurred())
-	a := answer{Status: resp.StatusCode, Header: map[string]string{}, Body: shape(body)}
-	for _, name := range compared {
-		a.Header[name] = resp.Header.Get(name)
+	got := response{Status: resp.StatusCode, Header: map[string]string{}, Body: normalizeBody(body)}
+	for _, name := range comparedHeaders {
+		got.Header[name] = resp.Header.Get(name)
 	}
-	return a
+	return got
 }
 
 // repositoryOf returns the repository in the path of a request.
@@ -74,8 +73,8 @@ func repositoryOf(path string) string {
 	return strings.Join(elements[:max(0, len(elements)-2)], "/")
 }
 
-// shape returns a body as it is, but of errors their codes and their fields.
-func shape(body []byte) any {
+// normalizeBody returns the body, but of errors only their codes and field names.
+func normalizeBody(body []byte) any {
 	var document struct {
 		Errors []map[string]any `json:"errors"`
 	}
@@ -89,48 +88,48 @@ func shape(body []byte) any {
 	return errors
 }
 
-// product returns a product with its imitation, which has the images.
-func product(t *testing.T, wanted string, images map[string]v1.Image) (registrytest.Product, *side) {
+// startPersona starts the persona of a product and pushes the images to it.
+func startPersona(t *testing.T, productName string, images map[string]v1.Image) (registrytest.Product, *comparedServer) {
 	t.Helper()
 	products := registrytest.Products()
-	i := slices.IndexFunc(products, func(p registrytest.Product) bool { return p.Name == wanted })
-	NewWithT(t).Expect(i).To(BeNumerically(">=", 0), "there is no %s", wanted)
-	p, z := products[i], registrytest.StartZoo(t)
+	i := slices.IndexFunc(products, func(p registrytest.Product) bool { return p.Name == productName })
+	NewWithT(t).Expect(i).To(BeNumerically(">=", 0), "there is no product %s", productName)
+	p, fakes := products[i], registrytest.StartZoo(t)
 	for tag, image := range images {
-		z.Registry(p.Host).PushImage(t, "team/app", tag, image)
+		fakes.Registry(p.Host).PushImage(t, "team/app", tag, image)
 	}
-	z.Registry(p.Host).PushImage(t, "team/other", "1.2.0", images["1.2.0"])
-	transport := &http.Transport{DialContext: z.Dial, TLSClientConfig: &tls.Config{RootCAs: z.CertPool(), MinVersion: tls.VersionTLS12}}
+	fakes.Registry(p.Host).PushImage(t, "team/other", "1.2.0", images["1.2.0"])
+	transport := &http.Transport{DialContext: fakes.Dial, TLSClientConfig: &tls.Config{RootCAs: fakes.CertPool(), MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return p, &side{client: &http.Client{Transport: transport}, url: "https://" + p.Host}
+	return p, &comparedServer{client: &http.Client{Transport: transport}, url: "https://" + p.Host}
 }
 
-// distribution2Pair returns the two sides with a password.
-func distribution2Pair(t *testing.T, images map[string]v1.Image) (*side, *side) {
+// distribution2Pair returns the real server and the persona, both with a password.
+func distribution2Pair(t *testing.T, images map[string]v1.Image) (*comparedServer, *comparedServer) {
 	t.Helper()
-	p, imitation := product(t, "Distribution 2", images)
+	p, persona := startPersona(t, "Distribution 2", images)
 	account := remote.WithAuth(authn.FromConfig(p.Password))
 	r := startRegistry(t, settings{
 		program: registryV2Variable,
 		auth:    htpasswdOf(t, "Registry Realm", p.Password.Username, p.Password.Password),
 	}, account)
-	imitation.header = func(login int, _ string) string {
+	persona.header = func(login int, _ string) string {
 		req := &http.Request{Header: http.Header{}}
 		switch login {
-		case right, elsewhere:
+		case loginValid, loginOther:
 			req.SetBasicAuth(p.Password.Username, p.Password.Password)
-		case wrong:
+		case loginWrong:
 			req.SetBasicAuth(p.Password.Username, "wrong")
 		}
 		return req.Header.Get("Authorization")
 	}
-	return genuineSide(t, r.addr, images, imitation.header, account), imitation
+	return newRealServer(t, r.addr, images, persona.header, account), persona
 }
 
-// distribution3Pair returns the two sides with tokens, each with its own.
-func distribution3Pair(t *testing.T, images map[string]v1.Image) (*side, *side) {
+// distribution3Pair returns the real server and the persona, with a token server each.
+func distribution3Pair(t *testing.T, images map[string]v1.Image) (*comparedServer, *comparedServer) {
 	t.Helper()
-	p, imitation := product(t, "Distribution 3", images)
+	p, persona := startPersona(t, "Distribution 3", images)
 	signer := registrytest.NewAuthority(t)
 	bundle, _ := files(t, signer)
 	push := remote.WithTransport(&bearer{server: &tokenServer{signer: signer}, service: p.Host, inner: http.DefaultTransport})
@@ -138,32 +137,32 @@ func distribution3Pair(t *testing.T, images map[string]v1.Image) (*side, *side) 
 	r := startRegistry(t, settings{
 		auth: fmt.Sprintf("auth: {token: {realm: %q, service: %q, issuer: tests, rootcertbundle: %q}}", realm, p.Host, bundle),
 	}, push)
-	imitation.header = tokens(func(scope string) (string, error) {
-		return imitation.token(t, realm, p, scope)
+	persona.header = tokens(func(scope string) (string, error) {
+		return persona.token(t, realm, p, scope)
 	})
-	return genuineSide(t, r.addr, images, tokens(func(scope string) (string, error) {
+	return newRealServer(t, r.addr, images, tokens(func(scope string) (string, error) {
 		return sign(signer, p.Host, []string{scope})
-	}), push), imitation
+	}), push), persona
 }
 
-// tokens returns the header Authorization with tokens of a source.
+// tokens returns a function for the Authorization header with tokens of a source.
 func tokens(source func(scope string) (string, error)) func(int, string) string {
 	return func(login int, repository string) string {
 		token, err := "wrong", error(nil)
 		switch login {
-		case none:
+		case loginNone:
 			return ""
-		case right:
+		case loginValid:
 			token, err = source("repository:" + cmp.Or(repository, "team/app") + ":pull")
-		case elsewhere:
+		case loginOther:
 			token, err = source("repository:team/other:pull")
 		}
 		return "Bearer " + cmp.Or(token, fmt.Sprint(err))
 	}
 }
 
-// token returns a token of an imitation's token server.
-func (s *side) token(t *testing.T, realm string, p registrytest.Product, scope string) (string, error) {
+// token requests a token from the token server of a persona.
+func (s *comparedServer) token(t *testing.T, realm string, p registrytest.Product, scope string) (string, error) {
 	t.Helper()
 	query := url.Values{"service": {p.Host}, "scope": {scope}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, realm+"?"+query.Encode(), nil)
@@ -182,8 +181,8 @@ func (s *side) token(t *testing.T, realm string, p registrytest.Product, scope s
 	return issued.Token, json.NewDecoder(resp.Body).Decode(&issued)
 }
 
-// genuineSide returns the side of a server, to which it pushes the images.
-func genuineSide(t *testing.T, addr string, images map[string]v1.Image, header func(int, string) string, push ...remote.Option) *side {
+// newRealServer pushes the images to a real registry.
+func newRealServer(t *testing.T, addr string, images map[string]v1.Image, header func(int, string) string, push ...remote.Option) *comparedServer {
 	t.Helper()
 	g := NewWithT(t)
 	for tag, image := range images {
@@ -191,5 +190,5 @@ func genuineSide(t *testing.T, addr string, images map[string]v1.Image, header f
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(remote.Write(ref, image, append(push, remote.WithContext(t.Context()))...)).To(Succeed(), "push %s", ref)
 	}
-	return &side{client: http.DefaultClient, url: "http://" + addr, header: header}
+	return &comparedServer{client: http.DefaultClient, url: "http://" + addr, header: header}
 }

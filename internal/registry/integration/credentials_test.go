@@ -14,23 +14,23 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// remoteName is a registry's name that only a proxy can resolve.
+// remoteName is a registry host that only a proxy can resolve.
 const remoteName = "registry.beyond.example"
 
 func TestRegistry_VerifiesTLS(t *testing.T) {
 	t.Parallel()
 	authority := registrytest.NewAuthority(t)
-	r := startRegistry(t, settings{tls: certificates(t, authority, false), auth: htpasswd(t)}, as(), over(authority))
-	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority))
-	s.succeeds(r)
+	r := startRegistry(t, settings{tls: certificates(t, authority, false), auth: htpasswd(t)}, withPassword(), withTLS(authority))
+	f := newFixture(t, r.addr, login(r.addr, password), certs(t, authority))
+	f.expectSuccess(r)
 
-	s.change(certs(t, registrytest.NewAuthority(t)))
-	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", `ca.crt of Secret "certs"`)
-	s.change(certs(t, authority))
-	s.succeeds(r)
+	f.updateSecret(certs(t, registrytest.NewAuthority(t)))
+	f.expectError(v1.ReadOperationFailedReason, "unknown authority (x509)", `ca.crt of Secret "certs"`)
+	f.updateSecret(certs(t, authority))
+	f.expectSuccess(r)
 
-	s.repo.Spec.CertSecretRef = nil
-	s.fails(v1.ReadOperationFailedReason, "unknown authority (x509)", "spec.certSecretRef")
+	f.repo.Spec.CertSecretRef = nil
+	f.expectError(v1.ReadOperationFailedReason, "unknown authority (x509)", "spec.certSecretRef")
 }
 
 func TestRegistry_PresentsClientCertificate(t *testing.T) {
@@ -39,79 +39,78 @@ func TestRegistry_PresentsClientCertificate(t *testing.T) {
 	client, tokens := authority.Client(t), newTokenServer(t, authority)
 	r := startRegistry(t, settings{tls: certificates(t, authority, true), auth: tokens.settings(t)},
 		remote.WithTransport(&bearer{server: tokens, inner: tlsTransport(authority, client)}))
-	s := newScene(t, r.addr, login(r.addr, password), certs(t, authority, client))
-	s.succeeds(r)
+	f := newFixture(t, r.addr, login(r.addr, password), certs(t, authority, client))
+	f.expectSuccess(r)
 
-	s.change(certs(t, authority))
-	s.fails(v1.ReadOperationFailedReason, "may want a client certificate", "spec.certSecretRef")
-	s.change(certs(t, authority, registrytest.NewAuthority(t).Client(t)))
-	s.fails(v1.ReadOperationFailedReason, `check that it accepts the client certificate of Secret "certs"`)
-	s.change(certs(t, authority, client))
-	s.succeeds(r)
+	f.updateSecret(certs(t, authority))
+	f.expectError(v1.ReadOperationFailedReason, "may want a client certificate", "spec.certSecretRef")
+	f.updateSecret(certs(t, authority, registrytest.NewAuthority(t).Client(t)))
+	f.expectError(v1.ReadOperationFailedReason, `check that it accepts the client certificate of Secret "certs"`)
+	f.updateSecret(certs(t, authority, client))
+	f.expectSuccess(r)
 }
 
-// TestProxy_SupportsHTTPAndSOCKS5 tests each kind of proxy in front of a registry that wants
-// everything: a client certificate, and a password.
+// TestProxy_SupportsHTTPAndSOCKS5 tests each kind of proxy with a registry that requires a client
+// certificate and a password.
 func TestProxy_SupportsHTTPAndSOCKS5(t *testing.T) {
 	authority := registrytest.NewAuthority(t)
 	client := authority.Client(t)
-	r := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, as(), over(authority, client))
-	wants := []proxytest.Option{proxytest.WithLogin("proxy-user", password), proxytest.WithTarget(r.addr)}
+	r := startRegistry(t, settings{tls: certificates(t, authority, true, remoteName), auth: htpasswd(t)}, withPassword(), withTLS(authority, client))
+	opts := []proxytest.Option{proxytest.WithLogin("proxy-user", password), proxytest.WithTarget(r.addr)}
 	ownTLS := proxytest.WithTLS(&tls.Config{Certificates: []tls.Certificate{authority.Server(t).TLS()}})
 	kinds := map[string]*proxytest.Proxy{
-		"HTTP":   proxytest.StartHTTP(t, wants...),
-		"HTTPS":  proxytest.StartHTTP(t, append(wants, ownTLS)...),
-		"SOCKS5": proxytest.StartSOCKS5(t, wants...),
+		"HTTP":   proxytest.StartHTTP(t, opts...),
+		"HTTPS":  proxytest.StartHTTP(t, append(opts, ownTLS)...),
+		"SOCKS5": proxytest.StartSOCKS5(t, opts...),
 	}
 	for name, proxy := range kinds {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, remoteName, login(remoteName, password), certs(t, authority, client), through(proxy, password))
-			s.succeeds(r)
-			s.succeeds(r)
+			f := newFixture(t, remoteName, login(remoteName, password), certs(t, authority, client), proxySecret(proxy, password))
+			f.expectSuccess(r)
+			f.expectSuccess(r)
 			if targets := proxy.Targets(); len(targets) != 1 || targets[0] != remoteName+":443" {
-				t.Errorf("the proxy connected to %v, want one connection for all", targets)
+				t.Errorf("the proxy connected to %v, want one connection for all requests", targets)
 			}
 
-			s.change(through(proxy, "other"))
-			s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
-			NewWithT(t).Expect(proxy.Refused()).NotTo(BeZero(), "the proxy was not asked under the new password")
-			s.change(secretOf("proxy", map[string]string{"address": proxy.Address()}))
-			s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" wants credentials`)
-			s.change(through(proxy, password))
-			s.succeeds(r)
+			f.updateSecret(proxySecret(proxy, "other"))
+			f.expectError(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
+			NewWithT(t).Expect(proxy.Refused()).NotTo(BeZero(), "the proxy received no request with the new password")
+			f.updateSecret(newSecret("proxy", map[string]string{"address": proxy.Address()}))
+			f.expectError(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" wants credentials`)
+			f.updateSecret(proxySecret(proxy, password))
+			f.expectSuccess(r)
 		})
 	}
 }
 
-// TestProxy_ForwardsPlainHTTP tests a proxy that passes on requests in place of
-// connections.
+// TestProxy_ForwardsPlainHTTP tests a proxy that forwards requests instead of connections.
 func TestProxy_ForwardsPlainHTTP(t *testing.T) {
 	t.Parallel()
-	r := startRegistry(t, settings{auth: htpasswd(t)}, as())
+	r := startRegistry(t, settings{auth: htpasswd(t)}, withPassword())
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("proxy-user", password))
-	s := newScene(t, r.addr, login(r.addr, password), through(proxy, password))
-	s.repo.Spec.Insecure = true
-	s.succeeds(r)
-	s.change(through(proxy, "other"))
-	s.fails(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it (407)`)
+	f := newFixture(t, r.addr, login(r.addr, password), proxySecret(proxy, password))
+	f.repo.Spec.Insecure = true
+	f.expectSuccess(r)
+	f.updateSecret(proxySecret(proxy, "other"))
+	f.expectError(v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it (407)`)
 }
 
 func TestProxy_ReportsFailures(t *testing.T) {
 	t.Parallel()
-	nowhere := proxytest.StartHTTP(t, proxytest.WithTarget("127.0.0.1:1"))
+	unreachable := proxytest.StartHTTP(t, proxytest.WithTarget("127.0.0.1:1"))
 	socks := proxytest.StartSOCKS5(t, proxytest.WithTarget("127.0.0.1:1"))
 	cases := map[string]struct {
 		reason, address, words string
 	}{
-		"NoProxy": {reason: "nobody listens", address: "http://127.0.0.1:1", words: `the proxy of Secret "proxy" can't be reached`},
-		"NoName":  {reason: "no such host", address: "http://proxy.invalid:3128", words: `the name of the proxy of Secret "proxy" can't be resolved`},
-		"Nowhere": {reason: "the registry is not there", address: nowhere.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
-		"SOCKS5":  {reason: "the registry is not there", address: socks.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
+		"NoProxy": {reason: "no proxy listens", address: "http://127.0.0.1:1", words: `the proxy of Secret "proxy" can't be reached`},
+		"NoName":  {reason: "the proxy's name can't be resolved", address: "http://proxy.invalid:3128", words: `the name of the proxy of Secret "proxy" can't be resolved`},
+		"HTTP":    {reason: "the registry can't be reached", address: unreachable.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
+		"SOCKS5":  {reason: "the registry can't be reached", address: socks.Address(), words: `the proxy of Secret "proxy" can't reach ` + remoteName},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, remoteName, secretOf("proxy", map[string]string{"address": tc.address}))
-			s.fails(v1.ReadOperationFailedReason, tc.words)
+			f := newFixture(t, remoteName, newSecret("proxy", map[string]string{"address": tc.address}))
+			f.expectError(v1.ReadOperationFailedReason, tc.words)
 		})
 	}
 }

@@ -16,81 +16,79 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// TestPersona_MatchesProduct compares imitations of registry products
-// with the products themselves, where these can be had: by the same requests
-// for the same images. It stands for imitations that other tests trust and that
-// are wrong: in a status, a header that clients go by, or the form of a body.
-// It has found that Distribution 3 doesn't refuse large pages, that version 2
-// cuts no list, and that both refuse OCI manifests to those who don't ask.
+// TestPersona_MatchesProduct sends the same requests for the same images to personas and to the
+// real products, where these are available. Other tests rely on the status, headers and bodies of
+// personas. It found that Distribution 3 accepts large pages, that version 2 ignores paging, and
+// that both reject OCI manifests if the client doesn't accept them.
 func TestPersona_MatchesProduct(t *testing.T) {
 	images := comparedImages(t)
 	cases := map[string]struct {
 		reason    string
-		pair      func(*testing.T, map[string]v1.Image) (genuine, imitation *side)
-		deviation map[string]string // by request: why the imitation may differ
+		pair      func(*testing.T, map[string]v1.Image) (server, persona *comparedServer)
+		deviation map[string]string // by request: why the persona may differ
 	}{
 		"Distribution 2": {
-			reason: "it takes a password",
+			reason: "password authentication",
 			pair:   distribution2Pair,
 			deviation: map[string]string{
-				"tag of Docker's type, nothing accepted":        "the server signs with a key of its own",
-				"HEAD of a tag of Docker's type, none accepted": "the server signs with a key of its own",
+				"tag of Docker's type, nothing accepted":        "the server signs with its own key",
+				"HEAD of a tag of Docker's type, none accepted": "the server signs with its own key",
 			},
 		},
 		"Distribution 3": {
-			reason: "it takes tokens",
+			reason: "token authentication",
 			pair:   distribution3Pair,
 			deviation: map[string]string{
-				"page after the last tag":      "the imitation has an empty list in place of null",
-				"tags of a missing repository": "the imitation's token server grants nothing there",
-				"tag of a missing repository":  "the imitation's token server grants nothing there",
+				"page after the last tag":      "the persona returns an empty list instead of null",
+				"tags of a missing repository": "the persona's token server grants no access to it",
+				"tag of a missing repository":  "the persona's token server grants no access to it",
 			},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			genuine, imitation := tc.pair(t, images)
+			server, persona := tc.pair(t, images)
 			for _, p := range probes(t, images) {
-				want, got := genuine.answer(t, p), imitation.answer(t, p)
+				want, got := server.send(t, p), persona.send(t, p)
 				diff := cmp.Diff(want, got)
-				switch why, listed := tc.deviation[p.name]; {
-				case listed && diff == "":
-					t.Errorf("%s: %s: the imitation doesn't deviate any longer (%s)", tc.reason, p.name, why)
-				case !listed && diff != "":
-					t.Errorf("%s: %s: -real +imitation:\n%s", tc.reason, p.name, diff)
+				switch reason, expected := tc.deviation[p.name]; {
+				case expected && diff == "":
+					t.Errorf("%s: %s: the persona no longer differs (%s)", tc.reason, p.name, reason)
+				case !expected && diff != "":
+					t.Errorf("%s: %s: -real +persona:\n%s", tc.reason, p.name, diff)
 				}
 			}
 		})
 	}
 }
 
-// comparedImages are the images that both sides have, by tag.
+// comparedImages returns the images of both servers by tag.
 func comparedImages(t *testing.T) map[string]v1.Image {
 	t.Helper()
-	oci, err := testenv.Image("content") // what startRegistry pushes as 1.0.0 and 1.1.0
+	oci, err := testenv.Image("content") // startRegistry pushes it as 1.0.0 and 1.1.0
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	docker := mutate.ConfigMediaType(mutate.MediaType(oci, types.DockerManifestSchema2), types.DockerConfigJSON)
 	return map[string]v1.Image{"1.0.0": oci, "1.1.0": oci, "1.2.0": docker}
 }
 
-// The ways in which a request is logged in.
+// The logins of a request.
 const (
-	right = iota
-	none
-	wrong
-	elsewhere // for another repository, where logins are for one
+	loginValid = iota
+	loginNone
+	loginWrong
+	loginOther // for another repository, if logins are per repository
 )
 
-// probe is a request that both sides answer.
+// probe is a request to both servers.
 type probe struct {
 	name   string
-	method string // GET where empty
+	method string // empty for GET
 	path   string // after /v2/
 	accept string
 	login  int
 }
 
-// probes are the requests.
+// probes returns the requests.
 func probes(t *testing.T, images map[string]v1.Image) []probe {
 	t.Helper()
 	g := NewWithT(t)
@@ -102,12 +100,12 @@ func probes(t *testing.T, images map[string]v1.Image) []probe {
 	missing := "sha256:" + strings.Repeat("0123", 16)
 	return []probe{
 		{name: "ping"},
-		{name: "ping without a login", login: none},
-		{name: "ping with a wrong password or token", login: wrong},
+		{name: "ping without a login", login: loginNone},
+		{name: "ping with a wrong password or token", login: loginWrong},
 		{name: "all tags", path: "team/app/tags/list"},
-		{name: "all tags without a login", path: "team/app/tags/list", login: none},
-		{name: "all tags with a wrong password or token", path: "team/app/tags/list", login: wrong},
-		{name: "all tags with a login for another repository", path: "team/app/tags/list", login: elsewhere},
+		{name: "all tags without a login", path: "team/app/tags/list", login: loginNone},
+		{name: "all tags with a wrong password or token", path: "team/app/tags/list", login: loginWrong},
+		{name: "all tags with a login for another repository", path: "team/app/tags/list", login: loginOther},
 		{name: "first page", path: "team/app/tags/list?n=2"},
 		{name: "second page", path: "team/app/tags/list?n=2&last=1.1.0"},
 		{name: "page after the last tag", path: "team/app/tags/list?last=zzz"},
@@ -131,10 +129,10 @@ func probes(t *testing.T, images map[string]v1.Image) []probe {
 		{name: "HEAD of a missing tag", method: http.MethodHead, path: "team/app/manifests/missing", accept: docker},
 		{name: "missing digest", path: "team/app/manifests/" + missing, accept: docker},
 		{name: "tag of a missing repository", path: "team/missing/manifests/1.2.0", accept: docker},
-		{name: "tag without a login", path: "team/app/manifests/1.2.0", accept: docker, login: none},
+		{name: "tag without a login", path: "team/app/manifests/1.2.0", accept: docker, login: loginNone},
 		{name: "blob", path: "team/app/blobs/" + config.String()},
 		{name: "missing blob", path: "team/app/blobs/" + missing},
 		{name: "referrers", path: "team/app/referrers/" + digest.String()},
-		{name: "referrers without a login", path: "team/app/referrers/" + digest.String(), login: none},
+		{name: "referrers without a login", path: "team/app/referrers/" + digest.String(), login: loginNone},
 	}
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package integration_test reaches real registries, those of CNCF
-// Distribution, in every way that an ImageRepository can ask for: with
-// passwords, tokens and certificates, and through proxies. And it compares them
-// with their imitations in registrytest.
+// Package integration_test tests the client with real registries, those of CNCF Distribution, with
+// all settings of an ImageRepository: passwords, tokens, certificates and proxies. It also compares
+// the registries with their personas in registrytest.
 package integration_test
 
 import (
@@ -27,8 +26,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// registryV2Variable is the environment variable of the program of the registry
-// in version 2.
+// registryV2Variable is the environment variable with the path of the registry's version 2.
 const registryV2Variable = "REGISTRY_V2"
 
 func TestMain(m *testing.M) {
@@ -38,7 +36,7 @@ func TestMain(m *testing.M) {
 They start real registries, which make builds: run "make test", or
 	make bin/registry bin/registry-v2
 	export %[4]s="$PWD/bin/registry" %[5]s="$PWD/bin/registry-v2"
-in the root of the repository, and then this again
+in the root of the repository, and then run this again
 `, variable, os.Getenv(variable), err, testenv.RegistryVariable, registryV2Variable)
 			os.Exit(1)
 		}
@@ -53,13 +51,12 @@ type server struct {
 	log    string
 }
 
-// settings are the parts of a registry's configuration that tests differ in,
-// as YAML of one line each.
+// settings are the parts of a registry's configuration that differ between tests, as YAML of one
+// line each.
 type settings struct {
 	auth string
 	tls  string
-	// program is the environment variable of the program; empty for
-	// testenv.RegistryVariable.
+	// program is the environment variable of the binary; empty for testenv.RegistryVariable.
 	program string
 }
 
@@ -70,8 +67,7 @@ http: {addr: "127.0.0.1:0", secret: s, tls: {%s}}
 %s
 `
 
-// startRegistry starts a registry and pushes the tags 1.0.0 and 1.1.0 of the
-// image "app" with some options.
+// startRegistry starts a registry and pushes the tags 1.0.0 and 1.1.0 of the image "team/app".
 func startRegistry(t *testing.T, s settings, push ...remote.Option) *server {
 	t.Helper()
 	config, r := filepath.Join(t.TempDir(), "config.yml"), &server{log: filepath.Join(t.TempDir(), "log")}
@@ -106,7 +102,7 @@ func (r *server) run(t *testing.T, binary, config string) {
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
 
-// await waits until the registry listens, and learns where.
+// await waits until the registry listens, and sets its address.
 func (r *server) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took too long"))
 	defer cancel()
@@ -131,15 +127,15 @@ func (r *server) push(t *testing.T, insecure bool, opts []remote.Option) {
 	g := NewWithT(t)
 	image, err := testenv.Image("content")
 	g.Expect(err).NotTo(HaveOccurred())
-	var how []name.Option
+	var nameOpts []name.Option
 	if insecure {
-		how = append(how, name.Insecure)
+		nameOpts = append(nameOpts, name.Insecure)
 	}
 	for _, tag := range []string{"1.0.0", "1.1.0"} {
-		ref, err := name.NewTag(r.addr+"/team/app:"+tag, how...)
+		ref, err := name.NewTag(r.addr+"/team/app:"+tag, nameOpts...)
 		g.Expect(err).NotTo(HaveOccurred())
 		if err := remote.Write(ref, image, append(opts, remote.WithContext(t.Context()))...); err != nil {
-			t.Fatalf("%s could not be pushed: %v\n%s", ref, err, testenv.Tail(r.log, 20))
+			t.Fatalf("%s was not pushed: %v\n%s", ref, err, testenv.Tail(r.log, 20))
 		}
 	}
 	digest, err := image.Digest()

@@ -26,7 +26,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// files writes a certificate and its key into files, and returns their names.
+// files writes a certificate and its key to files, and returns their paths.
 func files(t *testing.T, c registrytest.Certificate) (string, string) {
 	t.Helper()
 	return file(t, "cert.pem", c.PEM()), file(t, "key.pem", c.KeyPEM(t))
@@ -39,19 +39,19 @@ func file(t *testing.T, base string, content []byte) string {
 	return path
 }
 
-// The credentials that all registries of the tests know.
+// The credentials of all registries of the tests.
 const (
 	username = "user"
-	password = "canary-5ecret" // must be in no error
+	password = "canary-5ecret" // no error may contain it
 )
 
-// htpasswd returns the settings of a registry that wants the password.
+// htpasswd returns the settings of a registry that requires the default username and password.
 func htpasswd(t *testing.T) string {
 	t.Helper()
 	return htpasswdOf(t, "r", username, password)
 }
 
-// htpasswdOf returns the settings of a registry that wants a password.
+// htpasswdOf returns the settings of a registry that requires a username and password.
 func htpasswdOf(t *testing.T, realm, username, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -59,8 +59,8 @@ func htpasswdOf(t *testing.T, realm, username, password string) string {
 	return fmt.Sprintf("auth: {htpasswd: {realm: %q, path: %q}}", realm, file(t, "htpasswd", []byte(username+":"+string(hash)+"\n")))
 }
 
-// certificates returns the settings of a registry with a certificate of an
-// authority, and one that wants a client certificate of it too.
+// certificates returns the settings of a registry with a certificate of an authority. If mutual is
+// true, it requires a client certificate of the same authority.
 func certificates(t *testing.T, authority registrytest.Certificate, mutual bool, names ...string) string {
 	t.Helper()
 	certificate, key := files(t, authority.Server(t, names...))
@@ -72,14 +72,13 @@ func certificates(t *testing.T, authority registrytest.Certificate, mutual bool,
 	return s
 }
 
-// tokenServer gives tokens to those who know the password.
+// tokenServer issues tokens for the username and password.
 type tokenServer struct {
 	signer registrytest.Certificate
 	url    string
 }
 
-// newTokenServer starts a token server, with a certificate of an authority
-// where there is one.
+// newTokenServer starts a token server, over TLS if an authority is given.
 func newTokenServer(t *testing.T, authorities ...registrytest.Certificate) *tokenServer {
 	t.Helper()
 	s := &tokenServer{signer: registrytest.NewAuthority(t)}
@@ -110,19 +109,19 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "expires_in": 300})
 }
 
-// settings returns the settings of a registry that takes the tokens.
+// settings returns the settings of a registry that accepts the tokens.
 func (s *tokenServer) settings(t *testing.T) string {
 	t.Helper()
 	bundle, _ := files(t, s.signer)
 	return fmt.Sprintf("auth: {token: {realm: %q, service: %s, issuer: tests, rootcertbundle: %q}}", s.url+"/token", service, bundle)
 }
 
-// bearer sends a token for everything with each request, because the library
-// that pushes images asks for none on loopback.
+// bearer sends a token for all access with each request, because the library that pushes images
+// doesn't request one on loopback.
 type bearer struct {
 	server  *tokenServer
 	inner   http.RoundTripper
-	service string // empty for the constant
+	service string // empty for the constant service
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -136,10 +135,10 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.inner.RoundTrip(req)
 }
 
-// service is what tokens are for.
+// service is the service of tokens.
 const service = "registry"
 
-// sign returns a token for some scopes of a service, as the specification has it.
+// sign returns a token for scopes of a service, as in the token specification.
 func sign(signer registrytest.Certificate, service string, scopes []string) (string, error) {
 	type access struct {
 		Type    string   `json:"type"`

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package matrix tests every operation of the registry client with every
-// registry product that registrytest imitates, and counts the requests. The table
-// that it prints is a part of docs/guides/registries.md.
+// Package matrix tests every operation of the registry client with the persona of every registry
+// product, and counts the requests. The resulting table is a part of docs/guides/registries.md.
 package matrix
 
 import (
@@ -37,11 +36,11 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
 
-// manyTags is the length of the long list.
+// manyTags is the number of tags in the long list.
 const manyTags = 2500
 
-// operations are the operations of the client, in the order in which they are
-// made: the first one finds nothing cached, and all others what it left.
+// operations are the operations of the client in the order of their execution: the first one runs
+// without caches.
 var operations = []struct {
 	name string
 	run  func(context.Context, *fixture, *registry.Repository) error
@@ -49,58 +48,58 @@ var operations = []struct {
 	{"first scan", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		list, err := repo.List(ctx, "")
 		f.fingerprint = list.Fingerprint
-		return errors.Join(err, same("tags", sorted(list.Tags), f.tags))
+		return errors.Join(err, checkEqual("tags", sorted(list.Tags), f.tags))
 	}},
 	{"next scan", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		list, err := repo.List(ctx, f.fingerprint)
-		return errors.Join(err, same("unchanged", list.Unchanged, f.stable))
+		return errors.Join(err, checkEqual("unchanged", list.Unchanged, f.stable))
 	}},
 	{"digest", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		digest, err := repo.Digest(ctx, "1.1.0")
-		return errors.Join(err, same("digest", digest, f.digest))
+		return errors.Join(err, checkEqual("digest", digest, f.digest))
 	}},
 	{"is a tag there", func(ctx context.Context, _ *fixture, repo *registry.Repository) error {
 		found, err := repo.Exists(ctx, "1.1.0")
-		return errors.Join(err, same("found", found, true))
+		return errors.Join(err, checkEqual("found", found, true))
 	}},
 	{"is a tag gone", func(ctx context.Context, _ *fixture, repo *registry.Repository) error {
 		found, err := repo.Exists(ctx, "9.9.9")
-		return errors.Join(err, same("found", found, false))
+		return errors.Join(err, checkEqual("found", found, false))
 	}},
 	{"manifest", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		manifest, err := repo.Manifest(ctx, "1.1.0")
-		return errors.Join(err, same("digest of the manifest", manifest.Digest, f.digest))
+		return errors.Join(err, checkEqual("digest of the manifest", manifest.Digest, f.digest))
 	}},
 	{"blob", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		blob, err := repo.Blob(ctx, f.config, 1<<20)
-		return errors.Join(err, same("valid JSON", json.Valid(blob), true))
+		return errors.Join(err, checkEqual("valid JSON", json.Valid(blob), true))
 	}},
 	{"referrers", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		found, err := repo.Referrers(ctx, f.digest)
-		return errors.Join(err, same("number of referrers", len(found), f.referrers))
+		return errors.Join(err, checkEqual("number of referrers", len(found), f.referrers))
 	}},
 	{"signature", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
 		verdict, err := f.verifier.Verify(ctx, repo, f.image, f.digest)
-		return errors.Join(err, same("passed", verdict.Passed(), true))
+		return errors.Join(err, checkEqual("passed", verdict.Passed(), true))
 	}},
 	{strconv.Itoa(manyTags) + " tags", func(ctx context.Context, f *fixture, _ *registry.Repository) error {
 		repo := f.open(f.long)
 		defer repo.Close()
 		list, err := repo.List(ctx, "")
-		return errors.Join(err, same("number of tags", len(list.Tags), manyTags))
+		return errors.Join(err, checkEqual("number of tags", len(list.Tags), manyTags))
 	}},
 }
 
-// known are the operations that a product makes impossible, with the reason.
-var known = map[string]map[string]string{
+// unsupported are operations that fail with a product, with the reason.
+var unsupported = map[string]map[string]string{
 	"Artifactory": {"is a tag gone": "Artifactory answers 403 both to a tag that is missing and to one that the client may not read " +
 		"(sigstore/cosign#2973). So a policy whose tag was removed keeps it, and reports `AuthenticationFailed`."},
 }
 
-// same returns an error if got differs from want.
-func same[T any](what string, got, want T) error {
+// checkEqual returns an error if got differs from want.
+func checkEqual[T any](subject string, got, want T) error {
 	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
-		return fmt.Errorf("%s: got %s, want %s", what, g, w)
+		return fmt.Errorf("%s: got %s, want %s", subject, g, w)
 	}
 	return nil
 }
@@ -111,10 +110,10 @@ func sorted(tags []string) []string {
 	return tags
 }
 
-// logins are the ways to log in, with the credentials of a product.
+// logins are the authentication methods, with the credentials of a product.
 var logins = []struct {
-	name  string
-	taken func(registrytest.Product) (authn.AuthConfig, bool)
+	name   string
+	accept func(registrytest.Product) (authn.AuthConfig, bool)
 }{
 	{"anonymous", func(p registrytest.Product) (authn.AuthConfig, bool) { return authn.AuthConfig{}, p.Anonymous }},
 	{"password", func(p registrytest.Product) (authn.AuthConfig, bool) {
@@ -125,10 +124,10 @@ var logins = []struct {
 	}},
 }
 
-// fixture is a product with images, reached with one login through the whole
-// client: from the Secrets that an ImageRepository names to the network.
+// fixture is a product with images, and a client with one login, including the Secrets of the
+// ImageRepository and a proxy.
 type fixture struct {
-	zoo         *registrytest.Zoo
+	fakes       *registrytest.Zoo
 	client      *registry.Client
 	resolver    *credentials.Resolver
 	repo        *v1.ImageRepository
@@ -138,19 +137,19 @@ type fixture struct {
 	tags           []string
 	digest, config string
 	referrers      int
-	stable         bool // equal lists are sent in equal bytes
+	stable         bool // equal lists have equal bytes
 	fingerprint    registry.Fingerprint
 }
 
-// newFixture fills the registry of a product.
+// newFixture starts a product and pushes its images.
 func newFixture(t *testing.T, p registrytest.Product, login authn.AuthConfig) *fixture {
 	t.Helper()
-	f := &fixture{zoo: registrytest.StartZoo(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
+	f := &fixture{fakes: registrytest.StartZoo(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
 	t.Cleanup(f.client.Close)
 	f.image, f.long = parse(t, p.Host+"/"+p.Repository), parse(t, p.Host+"/"+p.Repository+"-long")
 	f.push(t, p)
 	f.setCredentials(t, p, login)
-	f.zoo.Reset()
+	f.fakes.Reset()
 	return f
 }
 
@@ -161,11 +160,11 @@ func parse(t *testing.T, name string) image.Name {
 	return img
 }
 
-// push pushes two tags, of which one is signed, and a long list.
+// push pushes two tags, one of them signed, and a long list of tags.
 func (f *fixture) push(t *testing.T, p registrytest.Product) {
 	t.Helper()
 	g := NewWithT(t)
-	reg, key := f.zoo.Registry(p.Host), signaturetest.NewKey(t, "ecdsa")
+	reg, key := f.fakes.Registry(p.Host), signaturetest.NewKey(t, "ecdsa")
 	reg.Push(t, p.Repository, "1.0.0")
 	f.digest = reg.Push(t, p.Repository, "1.1.0")
 	manifest := reg.Manifest(t, p.Repository, f.digest)
@@ -194,11 +193,11 @@ func (f *fixture) push(t *testing.T, p registrytest.Product) {
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-// setCredentials makes the Secrets, and the ImageRepository that names them.
+// setCredentials creates the Secrets and the ImageRepository that references them.
 func (f *fixture) setCredentials(t *testing.T, p registrytest.Product, login authn.AuthConfig) {
 	t.Helper()
 	g := NewWithT(t)
-	certificate, err := os.ReadFile(f.zoo.CertFile(t))
+	certificate, err := os.ReadFile(f.fakes.CertFile(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	f.repo = &v1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	f.repo.Spec = v1.ImageRepositorySpec{
@@ -208,7 +207,7 @@ func (f *fixture) setCredentials(t *testing.T, p registrytest.Product, login aut
 	}
 	objects := []client.Object{
 		secret("certs", map[string][]byte{"ca.crt": certificate}),
-		secret("proxy", map[string][]byte{"address": []byte(f.zoo.Proxy().String())}),
+		secret("proxy", map[string][]byte{"address": []byte(f.fakes.Proxy().String())}),
 	}
 	if login != (authn.AuthConfig{}) {
 		config, err := json.Marshal(map[string]any{"auths": map[string]any{p.Host: map[string]string{
@@ -231,8 +230,8 @@ func (f *fixture) open(img image.Name) *registry.Repository {
 	}})
 }
 
-// TestMatrix_MatchesDocumentation makes every operation with every product and every login that it
-// takes, and compares the table of their requests with the documentation.
+// TestMatrix_MatchesDocumentation runs every operation with every product and login, and compares
+// the table of request counts with the documentation.
 func TestMatrix_MatchesDocumentation(t *testing.T) {
 	var table bytes.Buffer
 	table.WriteString("| registry | login |")
@@ -242,14 +241,14 @@ func TestMatrix_MatchesDocumentation(t *testing.T) {
 	table.WriteString("\n|---|---|" + string(bytes.Repeat([]byte("---|"), len(operations))) + "\n")
 	for _, p := range registrytest.Products() {
 		for _, login := range logins {
-			if config, taken := login.taken(p); taken {
+			if config, accepted := login.accept(p); accepted {
 				t.Run(p.Name+"/"+login.name, func(t *testing.T) {
 					fmt.Fprintf(&table, "| %s | %s |%s\n", p.Name, login.name, row(t, p, config))
 				})
 			}
 		}
 	}
-	for product, operations := range known {
+	for product, operations := range unsupported {
 		for _, reason := range operations {
 			fmt.Fprintf(&table, "\n[^%s]: %s\n", footnote(product), reason)
 		}
@@ -260,32 +259,32 @@ func TestMatrix_MatchesDocumentation(t *testing.T) {
 	}
 }
 
-// row makes the operations, and returns the cells with the requests of each.
+// row runs the operations, and returns the cells with their request counts.
 func row(t *testing.T, p registrytest.Product, login authn.AuthConfig) string {
 	g := NewWithT(t)
 	f, cells := newFixture(t, p, login), ""
 	for _, operation := range operations {
-		f.zoo.Reset()
+		f.fakes.Reset()
 		repo := f.open(f.image)
 		err, note := operation.run(t.Context(), f, repo), ""
-		if known[p.Name][operation.name] != "" {
+		if unsupported[p.Name][operation.name] != "" {
 			note = " [^" + footnote(p.Name) + "]"
 		}
-		g.Expect(err != nil).To(Equal(note != ""), "%s: %v, after %s", operation.name, err, requests(f.zoo))
+		g.Expect(err != nil).To(Equal(note != ""), "%s: %v, after %s", operation.name, err, formatRequests(f.fakes))
 		repo.Close()
-		g.Expect(f.zoo.Leaks()).To(BeEmpty(), "%s: credentials were sent to other hosts", operation.name)
-		cells += fmt.Sprintf(" %d%s |", len(f.zoo.Requests()), note)
+		g.Expect(f.fakes.Leaks()).To(BeEmpty(), "%s: credentials were sent to other hosts", operation.name)
+		cells += fmt.Sprintf(" %d%s |", len(f.fakes.Requests()), note)
 	}
 	return cells
 }
 
-// footnote names the footnote of a product.
+// footnote returns the name of a product's footnote.
 func footnote(product string) string { return strings.ToLower(product) }
 
-// requests lists the requests that a zoo has seen.
-func requests(zoo *registrytest.Zoo) string {
+// formatRequests formats the requests to the fake registries.
+func formatRequests(fakes *registrytest.Zoo) string {
 	var all []string
-	for _, r := range zoo.Requests() {
+	for _, r := range fakes.Requests() {
 		all = append(all, r.Method+" "+r.Host+r.Path+"?"+r.Query)
 	}
 	return fmt.Sprintf("%q", all)

@@ -48,18 +48,18 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	tunnel(client, target)
 }
 
-// forward passes on a request that is not encrypted. It keeps no connection, so
-// that those to a registry are its clients'.
+// forward forwards an unencrypted request. It doesn't keep connections alive, so that open
+// connections to a registry belong to clients.
 func (p *Proxy) forward(w http.ResponseWriter, req *http.Request) {
-	forward := &httputil.ReverseProxy{
+	reverse := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host },
 		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
-	forward.ServeHTTP(w, req)
+	reverse.ServeHTTP(w, req)
 }
 
-// proxyLogin returns the credentials that a request has for the proxy.
+// proxyLogin returns the proxy credentials of a request.
 func proxyLogin(req *http.Request) (string, string) {
 	encoded, _ := strings.CutPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")
 	decoded, _ := base64.StdEncoding.DecodeString(encoded)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package proxytest has forward proxies for tests: HTTP with CONNECT, and
-// SOCKS5, with or without credentials. They log where they were sent.
+// Package proxytest provides forward proxies for tests: HTTP with CONNECT, and SOCKS5, with or
+// without credentials. They log the requested targets.
 package proxytest
 
 import (
@@ -14,8 +14,7 @@ import (
 	"testing"
 )
 
-// Proxy is a forward proxy on a loopback port. All methods are safe for
-// concurrent use.
+// Proxy is a forward proxy on a loopback port. All methods are safe for concurrent use.
 type Proxy struct {
 	scheme             string
 	username, password string
@@ -28,26 +27,25 @@ type Proxy struct {
 	refused int
 }
 
-// Option changes a Proxy that is being made.
+// Option configures a new Proxy.
 type Option func(*Proxy)
 
-// WithLogin makes the proxy want a username and a password.
+// WithLogin makes the proxy require a username and a password.
 func WithLogin(username, password string) Option {
 	return func(p *Proxy) { p.username, p.password = username, password }
 }
 
-// WithTLS makes the proxy itself be reached over TLS.
+// WithTLS makes the proxy serve TLS.
 func WithTLS(config *tls.Config) Option {
 	return func(p *Proxy) { p.tls, p.scheme = config, "https" }
 }
 
-// WithTarget makes the proxy connect to one address, whatever is asked for.
+// WithTarget makes the proxy connect to one address, regardless of the requested target.
 func WithTarget(address string) Option {
 	return WithDial(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, address) })
 }
 
-// WithDial makes the proxy connect with a function, which gets the host and
-// port that are asked for.
+// WithDial makes the proxy connect by a function of the requested host and port.
 func WithDial(dial func(ctx context.Context, target string) (net.Conn, error)) Option {
 	return func(p *Proxy) { p.dial = dial }
 }
@@ -75,24 +73,24 @@ func start(t testing.TB, scheme string, opts []Option) *Proxy {
 	return p
 }
 
-// Address is the address of the proxy, without credentials.
+// Address returns the URL of the proxy, without credentials.
 func (p *Proxy) Address() string { return p.scheme + "://" + p.listener.Addr().String() }
 
-// Targets returns where the proxy was sent by those whom it admitted, in order.
+// Targets returns the targets of all accepted requests, in order.
 func (p *Proxy) Targets() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.targets)
 }
 
-// Refused returns how often somebody was not admitted.
+// Refused returns the number of rejected requests.
 func (p *Proxy) Refused() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.refused
 }
 
-// admit notes a request, and reports whether it is admitted.
+// admit logs a request and reports whether its credentials are valid.
 func (p *Proxy) admit(target, username, password string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,15 +102,15 @@ func (p *Proxy) admit(target, username, password string) bool {
 	return true
 }
 
-// tunnel passes on what either side sends until one of them ends.
+// tunnel copies data in both directions until one side closes.
 func tunnel(a, b net.Conn) {
-	var wait sync.WaitGroup
-	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
-		wait.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
+	var wg sync.WaitGroup
+	for _, pair := range [][2]net.Conn{{a, b}, {b, a}} {
+		wg.Go(func() {
+			_, _ = io.Copy(pair[0], pair[1])
 			_ = a.Close()
 			_ = b.Close()
 		})
 	}
-	wait.Wait()
+	wg.Wait()
 }

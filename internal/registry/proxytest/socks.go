@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// The numbers of RFC 1928 and RFC 1929.
+// Constants of RFC 1928 and RFC 1929.
 const (
 	socksVersion     = 5
 	loginVersion     = 1
@@ -27,7 +27,7 @@ const (
 	replyUnreachable = 4
 )
 
-var errProtocol = errors.New("not as the RFC has it")
+var errProtocol = errors.New("protocol error")
 
 // StartSOCKS5 starts a SOCKS5 proxy.
 func StartSOCKS5(t testing.TB, opts ...Option) *Proxy {
@@ -53,13 +53,12 @@ func StartSOCKS5(t testing.TB, opts ...Option) *Proxy {
 
 func (p *Proxy) serveSOCKS(ctx context.Context, client net.Conn) {
 	defer func() { _ = client.Close() }()
-	username, password, err := p.greet(client)
+	username, password, err := p.negotiate(client)
 	if err != nil {
 		return
 	}
 	if p.username != "" {
-		admitted := username == p.username && password == p.password
-		if !admitted {
+		if username != p.username || password != p.password {
 			p.admit("", username, password)
 			_, _ = client.Write([]byte{loginVersion, 1})
 			return
@@ -79,9 +78,8 @@ func (p *Proxy) serveSOCKS(ctx context.Context, client net.Conn) {
 	tunnel(client, server)
 }
 
-// greet agrees on how to log in, and reads the credentials where there are
-// any.
-func (p *Proxy) greet(client io.ReadWriter) (string, string, error) {
+// negotiate selects the authentication method and reads the credentials, if any.
+func (p *Proxy) negotiate(client io.ReadWriter) (string, string, error) {
 	header, err := read(client, 2)
 	if err != nil || header[0] != socksVersion {
 		return "", "", errProtocol
@@ -95,7 +93,7 @@ func (p *Proxy) greet(client io.ReadWriter) (string, string, error) {
 		method = methodLogin
 	}
 	if !bytes.Contains(methods, []byte{method}) {
-		p.admit("", "", "nobody")
+		p.admit("", "", "invalid")
 		_, _ = client.Write([]byte{socksVersion, noMethod})
 		return "", "", errProtocol
 	}
@@ -114,7 +112,7 @@ func (p *Proxy) greet(client io.ReadWriter) (string, string, error) {
 	return username, password, err
 }
 
-// readTarget reads where the client wants to be connected to.
+// readTarget reads the target of the connection.
 func readTarget(client io.Reader) (string, error) {
 	header, err := read(client, 4)
 	if err != nil || header[1] != commandConnect {
@@ -142,7 +140,7 @@ func readTarget(client io.Reader) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(int(binary.BigEndian.Uint16(port)))), nil
 }
 
-// readText reads a text that follows its length.
+// readText reads a string with a length prefix.
 func readText(r io.Reader) (string, error) {
 	length, err := read(r, 1)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// acr imitates a registry of Azure Container Registry. How many tags it lists
-// where no number is asked for is published for an older API only.
+// acr imitates a registry of Azure Container Registry. The default page size is published for an
+// older API only.
 func acr() Product {
 	const (
 		host  = "contosoregistry.azurecr.io"
@@ -27,21 +27,22 @@ func acr() Product {
 		// https://azure.github.io/acr/AAD-OAuth.html: the refresh token.
 		IdentityToken: authn.AuthConfig{IdentityToken: "acr-identity"},
 		Referrers:     true, // https://learn.microsoft.com/azure/container-registry/container-registry-manage-artifact
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{
-					// https://azure.github.io/acr/Token-BasicAuth.html; bazelbuild/rules_docker#1193: no scope in the ping
+					// https://azure.github.io/acr/Token-BasicAuth.html
+					// bazelbuild/rules_docker#1193: no scope in the challenge to the ping
 					realm:    "https://" + host + "/oauth2/token",
 					service:  host,
-					life:     75 * time.Minute, // exp and iat of the token on https://azure.github.io/acr/AAD-OAuth.html
+					lifetime: 75 * time.Minute, // exp and iat of the token on https://azure.github.io/acr/AAD-OAuth.html
 					accounts: []authn.AuthConfig{p.Password, p.IdentityToken},
-					basic:    true, // https://azure.github.io/acr/AAD-OAuth.html: admin keys with basic auth
+					basic:    true, // https://azure.github.io/acr/AAD-OAuth.html: admin keys work with basic auth
 					fields:   onlyAccessToken,
 				}),
-				withRefusals(acrUnauthorized),
+				withUnauthorizedBody(acrUnauthorized),
 				withPaging(paging{
-					// Azure/acr#749: always 1000, and no more.
+					// Azure/acr#749: always 1000.
 					size: 1000,
 					max:  1000,
 					link: acrLink,
@@ -56,23 +57,23 @@ func acr() Product {
 	}
 }
 
-// onlyAccessToken is an answer with a token in the field of OAuth 2.
+// onlyAccessToken is a response with the token in the field of OAuth 2.
 //
 // Source: https://azure.github.io/acr/Token-BasicAuth.html
 func onlyAccessToken(token string, _ time.Duration) map[string]any {
 	return map[string]any{"access_token": token}
 }
 
-// acrUnauthorized names the access that is missing.
+// acrUnauthorized returns an error with the missing access.
 //
 // Source: https://azure.github.io/acr/Token-BasicAuth.html
 func acrUnauthorized(req *http.Request) string {
 	type access struct{ Type, Name, Action string }
-	detail, _ := json.Marshal([]access{{"repository", repositoryOf(req), "pull"}}) // strings always encode
+	detail, _ := json.Marshal([]access{{"repository", repositoryOf(req), "pull"}}) // encoding strings can't fail
 	return detailedError("UNAUTHORIZED", "authentication required", json.RawMessage(detail))
 }
 
-// acrLink writes the header Link with an order that is empty.
+// acrLink writes the Link header with an empty order.
 //
 // Source: https://azure.github.io/acr/AAD-OAuth.html
 func acrLink(req *http.Request, next url.Values) string {
@@ -80,8 +81,8 @@ func acrLink(req *http.Request, next url.Values) string {
 	return fmt.Sprintf(`<%s?%s>; rel="next"`, req.URL.Path, next.Encode())
 }
 
-// withSignedURLs makes a blob store refuse requests that have a header
-// Authorization besides the signature in their URL.
+// withSignedURLs makes a blob store reject requests with an Authorization header in addition to
+// the signature in their URL.
 //
 // Source: Azure/acr#217, renovatebot/renovate#6641
 func withSignedURLs(host string) Option {

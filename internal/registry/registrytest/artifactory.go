@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// artifactory imitates JFrog Artifactory where image names begin with the name
-// of a repository of Artifactory. The service in its challenge is not published.
+// artifactory imitates JFrog Artifactory with image names that start with an Artifactory
+// repository. The service in its challenge is not published.
 func artifactory() Product {
 	const host = "artifactory.example.com"
 	return Product{
@@ -23,36 +23,36 @@ func artifactory() Product {
 		Repository: "docker/team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "artifactory-password"},
 		Referrers:  true, // since 7.117: oras-project/oras#2047
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{
 					// https://jfrog.com/help/r/how-to-troubleshoot-docker-problems, renovatebot/renovate#11765:
 					// the token server is part of the repository, and needs no scope.
 					realm:    "https://" + host + "/artifactory/api/docker/docker/v2/token",
-					life:     time.Hour,
+					lifetime: time.Hour,
 					accounts: []authn.AuthConfig{p.Password},
 					unbound:  true,
 					fields:   artifactoryToken,
 				}),
 				withPaging(paging{link: artifactoryLink}),
-				withHabit(Tags, notAcceptable),
-				withManifestHabit(forbiddenTags),
-				withFinish(SetHeader("X-Artifactory-Id", "imitation")), // renovatebot/renovate#17941
+				withBehavior(Tags, notAcceptable),
+				withManifestBehavior(forbiddenTags),
+				withResponseEdit(SetHeader("X-Artifactory-Id", "fake")), // renovatebot/renovate#17941
 			)
 		},
 	}
 }
 
-// artifactoryToken is the answer with a token.
+// artifactoryToken is the response with a token.
 //
 // Source: https://jfrog.com/help/r/how-to-troubleshoot-docker-problems
-func artifactoryToken(token string, life time.Duration) map[string]any {
-	return map[string]any{"token": token, "expires_in": int(life.Seconds())}
+func artifactoryToken(token string, lifetime time.Duration) map[string]any {
+	return map[string]any{"token": token, "expires_in": int(lifetime.Seconds())}
 }
 
-// artifactoryLink writes the header Link without the repository of Artifactory:
-// a client that follows it asks for another image.
+// artifactoryLink writes the Link header without the Artifactory repository: a client that follows
+// it requests another image.
 //
 // Source: renovatebot/renovate#15030 and #35917
 func artifactoryLink(req *http.Request, next url.Values) string {
@@ -60,7 +60,7 @@ func artifactoryLink(req *http.Request, next url.Values) string {
 	return fmt.Sprintf(`</v2/%s?%s>; rel="next"`, image, next.Encode())
 }
 
-// notAcceptable refuses a list of tags to those who accept manifests only.
+// notAcceptable rejects requests for tag lists that accept manifests only.
 //
 // Source: renovatebot/renovate#3078 and #3124
 func notAcceptable(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -72,8 +72,7 @@ func notAcceptable(w http.ResponseWriter, req *http.Request, next http.Handler) 
 	next.ServeHTTP(w, req)
 }
 
-// forbiddenTags answers for a tag that is not there as for one that the client
-// may not read.
+// forbiddenTags responds to a request for a missing tag as if the client may not read it.
 //
 // Source: sigstore/cosign#2973
 func forbiddenTags(w http.ResponseWriter, req *http.Request, next http.Handler) {

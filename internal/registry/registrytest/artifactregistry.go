@@ -2,8 +2,8 @@
 
 package registrytest
 
-// artifactRegistry imitates Google Artifact Registry. How long its tokens live,
-// and where its blobs are redirected to, are not published.
+// artifactRegistry imitates Google Artifact Registry. The lifetime of its tokens and the redirects
+// of its blobs are not published.
 func artifactRegistry() Product {
 	// Its challenges name no service: nicholas-fedor/watchtower#1894.
 	return google("Google Artifact Registry", "europe-docker.pkg.dev", "project/team/app", "")

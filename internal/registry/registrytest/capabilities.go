@@ -11,27 +11,26 @@ import (
 	"strings"
 )
 
-// site is a further host of a registry's product, such as a blob store. It
-// wants no login.
+// site is a further host of a registry's product, such as a blob store. It requires no login.
 type site struct {
-	kind    Kind // of all its requests; empty where the path gives it
+	kind    Kind // of all its requests; empty to derive it from the path
 	handler http.Handler
 }
 
-// withSite gives a registry a further host.
+// withSite adds a host to the product.
 func withSite(host string, kind Kind, handler http.Handler) Option {
 	return func(r *Registry) { r.sites[host] = site{kind: kind, handler: handler} }
 }
 
-// withAliases serves a registry's API under further hosts.
+// withAliases serves the registry's API under further hosts.
 func withAliases(hosts ...string) Option {
 	return func(r *Registry) { r.aliases = append(r.aliases, hosts...) }
 }
 
-// trusted returns the hosts that the registry's credentials are meant for: its
-// own, and its token server.
+// trusted returns the hosts that may receive the registry's credentials: its own and its token
+// server.
 func (r *Registry) trusted() []string {
-	hosts := slices.Concat([]string{r.host}, r.aliases, r.fronts)
+	hosts := slices.Concat([]string{r.host}, r.aliases, r.gateways)
 	if l, ok := r.login.(*tokenLogin); ok && l.realm != "" {
 		if realm, err := url.Parse(l.realm); err == nil {
 			hosts = append(hosts, realm.Host)
@@ -40,31 +39,33 @@ func (r *Registry) trusted() []string {
 	return hosts
 }
 
-// withHabit changes the answers to requests of a kind that are logged in. The
-// habit that was given last is the outermost.
-func withHabit(kind Kind, habit Fault) Option {
-	return func(r *Registry) { r.habits = append(r.habits, &injection{kind: kind, fault: habit}) }
+// withBehavior changes the responses to authenticated requests of a kind. The last one is the
+// outermost.
+func withBehavior(kind Kind, behavior Fault) Option {
+	return func(r *Registry) { r.behaviors = append(r.behaviors, &injection{kind: kind, fault: behavior}) }
 }
 
-// withFinish changes all answers of the API, refusals included.
-func withFinish(finish Fault) Option { return func(r *Registry) { r.finish = finish } }
+// withResponseEdit changes all responses of the API, including errors.
+func withResponseEdit(responseEdit Fault) Option {
+	return func(r *Registry) { r.responseEdit = responseEdit }
+}
 
-// withRefusals gives the body of the answers with status 401. It replaces that
-// of the distribution specification.
-func withRefusals(body func(*http.Request) string) Option {
+// withUnauthorizedBody sets the body of responses with status 401. The default is that of the
+// distribution specification.
+func withUnauthorizedBody(body func(*http.Request) string) Option {
 	return func(r *Registry) { r.unauthorized = body }
 }
 
-// withoutRoutes answers paths that the product has not with the page of a
-// server written in Go, before it looks for a login.
+// withoutRoutes makes the registry respond to the missing paths with the 404 page of a Go server,
+// without requiring a login.
 func withoutRoutes(missing func(*http.Request) bool) Option {
 	return func(r *Registry) { r.missing = missing }
 }
 
-// withHabits returns the handler of requests of a kind that are logged in.
-func (r *Registry) withHabits(kind Kind) http.Handler {
-	var handler http.Handler = http.HandlerFunc(r.admitted)
-	for _, h := range r.habits {
+// withBehaviors returns the handler of authenticated requests of a kind.
+func (r *Registry) withBehaviors(kind Kind) http.Handler {
+	var handler http.Handler = http.HandlerFunc(r.serveAuthenticated)
+	for _, h := range r.behaviors {
 		if h.kind == Any || h.kind == kind {
 			next := handler
 			handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { h.fault(w, req, next) })
@@ -76,39 +77,38 @@ func (r *Registry) withHabits(kind Kind) http.Handler {
 // digestHex matches the hexadecimal digits of a digest in a path.
 var digestHex = regexp.MustCompile(`[0-9a-f]{64}`)
 
-// withBlobStore makes a registry redirect requests for blobs to its store on
-// another host. path returns path and query there by the 64 digits of a digest.
+// withBlobStore redirects requests for blobs to a store on another host. path returns the path and
+// query there for the 64 digits of a digest.
 func withBlobStore(host string, path func(hex string) string) Option {
 	return func(r *Registry) {
-		withHabit(Blob, func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		withBehavior(Blob, func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 			target := "https://" + host + path(digestHex.FindString(req.URL.Path))
 			http.Redirect(w, req, target, http.StatusTemporaryRedirect)
 		})(r)
 		withSite(host, Blob, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			stored := req.Clone(req.Context())
-			stored.URL.Path = "/v2/any/blobs/sha256:" + digestHex.FindString(req.URL.Path) // blobs are shared by all repositories
+			stored.URL.Path = "/v2/any/blobs/sha256:" + digestHex.FindString(req.URL.Path) // all repositories share their blobs
 			r.backend.ServeHTTP(w, stored)
 		}))(r)
 	}
 }
 
-// RedirectHost answers with a redirect to the same path and query on another
-// host.
+// RedirectHost redirects to the same path and query on another host.
 func RedirectHost(host string) Fault {
 	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		http.Redirect(w, req, "https://"+host+req.URL.RequestURI(), http.StatusTemporaryRedirect)
 	}
 }
 
-// needsAccept answers that there is no such manifest where it is of a media
-// type that the client does not accept.
+// needsAccept responds that the manifest is unknown if its media type is not accepted by the
+// client.
 func needsAccept(mediaType, message string) Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		recorder := httptest.NewRecorder()
 		next.ServeHTTP(recorder, req)
 		accepted := strings.Join(req.Header.Values("Accept"), ",")
 		if recorder.Header().Get("Content-Type") == mediaType && !strings.Contains(accepted, mediaType) {
-			refusal{http.StatusNotFound, errorBody("MANIFEST_UNKNOWN", message)}.write(w)
+			errorResponse{http.StatusNotFound, errorBody("MANIFEST_UNKNOWN", message)}.write(w)
 			return
 		}
 		replay(w, recorder)

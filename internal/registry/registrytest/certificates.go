@@ -16,15 +16,14 @@ import (
 	"time"
 )
 
-// Certificate is a certificate with its key. The zero value issues certificates that
-// sign themselves.
+// Certificate is a certificate with its key. The zero value issues self-signed certificates.
 type Certificate struct {
 	*x509.Certificate
 
 	Key *ecdsa.PrivateKey
 }
 
-// NewAuthority returns the certificate of a new authority.
+// NewAuthority returns the certificate of a new certificate authority.
 func NewAuthority(t testing.TB) Certificate {
 	t.Helper()
 	return Certificate{}.Issue(t, &x509.Certificate{
@@ -33,8 +32,8 @@ func NewAuthority(t testing.TB) Certificate {
 	})
 }
 
-// Issue returns a certificate for a template, which is valid from an hour ago for a day
-// where it has no times.
+// Issue issues a certificate for a template. If the template has no validity, it is valid from one
+// hour ago, for one day.
 func (c Certificate) Issue(t testing.TB, template *x509.Certificate) Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -60,7 +59,7 @@ func (c Certificate) Issue(t testing.TB, template *x509.Certificate) Certificate
 	return Certificate{Certificate: parsed, Key: key}
 }
 
-// Server returns a certificate for a server on loopback, and of some names.
+// Server issues a server certificate for loopback and the given names.
 func (c Certificate) Server(t testing.TB, names ...string) Certificate {
 	t.Helper()
 	return c.Issue(t, &x509.Certificate{
@@ -69,7 +68,7 @@ func (c Certificate) Server(t testing.TB, names ...string) Certificate {
 	})
 }
 
-// Client returns a certificate for a client.
+// Client issues a client certificate.
 func (c Certificate) Client(t testing.TB) Certificate {
 	t.Helper()
 	return c.Issue(t, &x509.Certificate{
@@ -78,12 +77,12 @@ func (c Certificate) Client(t testing.TB) Certificate {
 	})
 }
 
-// PEM returns the certificate in PEM form.
+// PEM returns the certificate as PEM.
 func (c Certificate) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
 
-// KeyPEM returns the key in PEM form.
+// KeyPEM returns the key as PEM.
 func (c Certificate) KeyPEM(t testing.TB) []byte {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(c.Key)
@@ -93,12 +92,12 @@ func (c Certificate) KeyPEM(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 }
 
-// TLS returns the certificate in the form of package tls.
+// TLS returns the certificate for package tls.
 func (c Certificate) TLS() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: c.Key}
 }
 
-// Pool returns a pool of the certificate alone.
+// Pool returns a pool with only this certificate.
 func (c Certificate) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(c.Certificate)

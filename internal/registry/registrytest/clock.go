@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Clock is a clock that only tests move. It is safe for concurrent use.
+// Clock is a fake clock that tests advance. It is safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands at 2026-06-01T12:00:00Z.
+// NewClock returns a clock set to 2026-06-01T12:00:00Z.
 func NewClock() *Clock { return &Clock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)} }
 
-// Now returns the time.
+// Now returns the current time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,8 +7,7 @@ import (
 	"net/http"
 )
 
-// connState notes which connections are open. One that a fault takes away from
-// the server is closed by the fault.
+// connState tracks the open connections. A fault that hijacks a connection also closes it.
 func (r *Registry) connState(conn net.Conn, state http.ConnState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -21,16 +20,14 @@ func (r *Registry) connState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Connections returns how many connections are open to a registry that was
-// started.
+// Connections returns the number of open connections to a started registry.
 func (r *Registry) Connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.connections)
 }
 
-// PeakConnections returns how many connections were open at the same time, at
-// most.
+// PeakConnections returns the maximum number of connections that were open at the same time.
 func (r *Registry) PeakConnections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

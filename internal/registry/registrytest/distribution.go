@@ -12,23 +12,23 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// distributionHabits are what all versions of Distribution do. A test of
-// internal/registry/integration compares them with the real servers.
-// contentType is that of JSON.
-func distributionHabits(contentType string) Option {
+// distributionBehavior is the behavior of all versions of Distribution. A test of
+// internal/registry/integration compares it with the real servers. contentType is the Content-Type
+// of JSON.
+func distributionBehavior(contentType string) Option {
 	return func(r *Registry) {
 		for _, opt := range []Option{
 			// distribution/distribution registry/handlers/app.go
-			withRefusals(distributionUnauthorized),
-			withHabit(Ping, Body(contentType, "{}")),
-			withHabit(Blob, SetHeader("Content-Type", "application/octet-stream")),
-			withHabit(Any, distributionErrors),
+			withUnauthorizedBody(distributionUnauthorized),
+			withBehavior(Ping, Body(contentType, "{}")),
+			withBehavior(Blob, SetHeader("Content-Type", "application/octet-stream")),
+			withBehavior(Any, distributionErrors),
 			// distribution/distribution registry/handlers/manifests.go
-			withManifestHabit(needsAccept(string(types.OCIManifestSchema1), ociRefused)),
-			withManifestHabit(needsAccept(string(types.OCIImageIndex), ociRefused)),
-			withManifestHabit(etag),
+			withManifestBehavior(needsAccept(string(types.OCIManifestSchema1), ociRejected)),
+			withManifestBehavior(needsAccept(string(types.OCIImageIndex), ociRejected)),
+			withManifestBehavior(etag),
 			withoutRoutes(notInDistribution),
-			withFinish(edit(func(recorder *httptest.ResponseRecorder) {
+			withResponseEdit(edit(func(recorder *httptest.ResponseRecorder) {
 				recorder.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 				if strings.HasPrefix(recorder.Header().Get("Content-Type"), "application/json") {
 					recorder.Header().Set("Content-Type", contentType)
@@ -40,24 +40,24 @@ func distributionHabits(contentType string) Option {
 	}
 }
 
-// ociRefused is the message to those who do not accept what there is.
-const ociRefused = "the header Accept has not the type of this OCI manifest"
+// ociRejected is the error message if the client doesn't accept an OCI manifest.
+const ociRejected = "the Accept header lacks the media type of this OCI manifest"
 
-// withManifestHabit changes the answers to HEAD and to GET of manifests.
-func withManifestHabit(habit Fault) Option {
+// withManifestBehavior changes the responses to HEAD and GET of manifests.
+func withManifestBehavior(behavior Fault) Option {
 	return func(r *Registry) {
-		withHabit(ManifestHead, habit)(r)
-		withHabit(ManifestGet, habit)(r)
+		withBehavior(ManifestHead, behavior)(r)
+		withBehavior(ManifestGet, behavior)(r)
 	}
 }
 
-// repositoryName matches the names that Distribution routes.
+// repositoryName matches the repository names that Distribution routes.
 //
 // Source: distribution/reference regexp.go
 var repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 
-// notInDistribution reports whether Distribution has no route for a request:
-// for referrers, and for names that are invalid.
+// notInDistribution reports whether Distribution has no route for a request: for referrers, and
+// for invalid names.
 //
 // Source: distribution/distribution registry/api/v2/descriptors.go, #3859
 func notInDistribution(req *http.Request) bool {
@@ -65,7 +65,7 @@ func notInDistribution(req *http.Request) bool {
 	return kind == Referrers || kind != Ping && !repositoryName.MatchString(repositoryOf(req))
 }
 
-// distributionUnauthorized returns the body of an answer with status 401.
+// distributionUnauthorized returns the body of a response with status 401.
 //
 // Source: distribution/distribution registry/handlers/app.go
 func distributionUnauthorized(req *http.Request) string {
@@ -76,8 +76,8 @@ func distributionUnauthorized(req *http.Request) string {
 	return detailedError("UNAUTHORIZED", "authentication required", nil)
 }
 
-// distributionErrors gives answers with status 404 the codes of Distribution,
-// which looks for a manifest without looking for its repository.
+// distributionErrors sets the error codes of responses with status 404. Distribution looks up a
+// manifest without checking that its repository exists.
 //
 // Source: distribution/distribution registry/handlers/{tags,manifests,blob}.go
 func distributionErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -97,7 +97,7 @@ func distributionErrors(w http.ResponseWriter, req *http.Request, next http.Hand
 	})(w, req, next)
 }
 
-// accepts reports whether a request names a media type in its header Accept.
+// accepts reports whether the Accept header of a request contains a media type.
 func accepts(req *http.Request, mediaType string) bool {
 	for element := range strings.SplitSeq(strings.Join(req.Header.Values("Accept"), ","), ",") {
 		if element, _, _ = strings.Cut(element, ";"); strings.TrimSpace(element) == mediaType {
@@ -107,7 +107,7 @@ func accepts(req *http.Request, mediaType string) bool {
 	return false
 }
 
-// rewrite replaces an answer that was recorded.
+// rewrite replaces a recorded response.
 func rewrite(recorder *httptest.ResponseRecorder, status int, contentType, body string) {
 	recorder.Code = status
 	recorder.Body.Reset()
@@ -125,6 +125,6 @@ func detailedError(code, message string, detail any) string {
 		Message string `json:"message"`
 		Detail  any    `json:"detail"`
 	}
-	body, _ := json.Marshal(map[string][]entry{"errors": {{code, message, detail}}}) // details are strings, which always encode
+	body, _ := json.Marshal(map[string][]entry{"errors": {{code, message, detail}}}) // details consist of strings, so encoding can't fail
 	return string(body)
 }

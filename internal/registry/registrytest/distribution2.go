@@ -13,9 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// distribution2 imitates Distribution 2.8, the image registry:2, with a
-// password. What it makes of Docker's multi-arch lists for old clients is not
-// imitated.
+// distribution2 imitates Distribution 2.8, the image registry:2, with a password. The conversion
+// of Docker's multi-arch lists for old clients is not imitated.
 func distribution2() Product {
 	const host = "distribution-2.example.com"
 	return Product{
@@ -23,21 +22,21 @@ func distribution2() Product {
 		Host:       host,
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "distribution-2-password"},
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				// docker/distribution registry/auth/htpasswd/access.go
 				withBasic(p.Password, `Basic realm="Registry Realm"`),
-				// All tags are sent, whatever n and last are: distribution/distribution#1936.
-				withPaging(paging{whole: true}),
-				withManifestHabit(schema1),
-				distributionHabits("application/json; charset=utf-8"),
+				// n and last are ignored: distribution/distribution#1936.
+				withPaging(paging{unpaged: true}),
+				withManifestBehavior(schema1),
+				distributionBehavior("application/json; charset=utf-8"),
 			)
 		},
 	}
 }
 
-// schema1 rewrites an image that is asked for by tag in the first schema, under
-// another digest, unless the client accepts the second.
+// schema1 converts an image that is requested by tag to schema 1, with a different digest, unless
+// the client accepts schema 2.
 //
 // Source: docker/distribution registry/handlers/manifests.go (v2.8.3)
 func schema1(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -47,7 +46,7 @@ func schema1(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if recorder.Header().Get("Content-Type") != schema2 || accepts(req, schema2) || strings.Contains(tag, ":") {
 			return
 		}
-		manifest, _ := json.Marshal(map[string]any{ // strings always encode
+		manifest, _ := json.Marshal(map[string]any{ // encoding strings can't fail
 			"schemaVersion": 1,
 			"name":          repositoryOf(req),
 			"tag":           tag,

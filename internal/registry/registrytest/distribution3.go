@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// distribution3 imitates Distribution 3.1 with token authentication, as it is
-// without a configuration of its own. Errors of its storage are not imitated.
+// distribution3 imitates Distribution 3.1 with token authentication and default settings. Storage
+// errors are not imitated.
 func distribution3() Product {
 	const host = "distribution-3.example.com"
 	return Product{
@@ -21,45 +21,44 @@ func distribution3() Product {
 		Repository:    "team/app",
 		Password:      authn.AuthConfig{Username: "reader", Password: "distribution-3-password"},
 		IdentityToken: authn.AuthConfig{IdentityToken: "distribution-3-identity"},
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				withTokens(&tokenLogin{
 					realm:    "https://auth." + host + "/token",
 					service:  host,
-					life:     time.Minute, // default of https://distribution.github.io/distribution/spec/auth/token/
+					lifetime: time.Minute, // default of https://distribution.github.io/distribution/spec/auth/token/
 					accounts: []authn.AuthConfig{p.Password, p.IdentityToken},
 					// distribution/distribution registry/auth/token/accesscontroller.go
 					errors: true,
 					fields: issuedAt,
 				}),
 				withPaging(paging{
-					// distribution/distribution registry/handlers/tags.go (v3.1.1): without a number all are listed,
-					// and more than 1000 are not refused any longer (distribution/distribution#4844).
-					max:  1000,
-					zero: true,
-					invalid: &refusal{http.StatusBadRequest,
+					// distribution/distribution registry/handlers/tags.go (v3.1.1): without n all tags are
+					// listed, and n > 1000 is no longer rejected (distribution/distribution#4844).
+					max:         1000,
+					zeroIsEmpty: true,
+					invalid: &errorResponse{http.StatusBadRequest,
 						detailedError("PAGINATION_NUMBER_INVALID", "invalid number of results requested", map[string]int{"n": -1})},
 				}),
-				distributionHabits("application/json"),
+				distributionBehavior("application/json"),
 			)
 		},
 	}
 }
 
-// issuedAt is an answer with a token as the specification of the token protocol
-// has it.
+// issuedAt is a response with a token in the form of the token specification.
 //
 // Source: https://distribution.github.io/distribution/spec/auth/token/
-func issuedAt(token string, life time.Duration) map[string]any {
+func issuedAt(token string, lifetime time.Duration) map[string]any {
 	return map[string]any{
 		"token":        token,
 		"access_token": token,
-		"expires_in":   int(life.Seconds()),
+		"expires_in":   int(lifetime.Seconds()),
 		"issued_at":    time.Now().UTC().Format(time.RFC3339),
 	}
 }
 
-// etag gives manifests an ETag, and answers 304 where the client has the manifest.
+// etag adds an ETag to manifests, and responds with 304 if the client has the manifest.
 //
 // Source: distribution/distribution registry/handlers/manifests.go
 func etag(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -9,18 +9,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// dockerHub imitates Docker Hub. Its limit of pulls is not counted: inject
-// TooManyPulls to reach it.
+// dockerHub imitates Docker Hub. It doesn't count the pull limit: inject a fault to reach it.
 func dockerHub() Product {
 	return Product{
 		Name:       "Docker Hub",
-		Host:       "index.docker.io", // what go-containerregistry makes of docker.io
+		Host:       "index.docker.io", // the name of docker.io in go-containerregistry
 		Repository: "library/nginx",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "docker-hub-password"},
 		Referrers:  true, // sigstore/cosign#4641
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				withAliases("registry-1.docker.io"), // containerd/containerd#7064
 				withTokens(&tokenLogin{
 					// https://docs.docker.com/docker-hub/usage/pulls/
@@ -28,14 +27,14 @@ func dockerHub() Product {
 					service:   "registry.docker.io",
 					accounts:  []authn.AuthConfig{p.Password},
 					anonymous: true,
-					life:      5 * time.Minute, // https://github.com/renovatebot/renovate/discussions/47314, with the error of an old token
+					lifetime:  5 * time.Minute, // https://github.com/renovatebot/renovate/discussions/47314, with the error of an expired token
 					fields:    issuedAt,        // https://distribution.github.io/distribution/spec/auth/token/
 					errors:    true,            // containerd/containerd#7064: insufficient_scope
 				}),
 				WithReferrers(),
-				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#6492
-				withHabit(ManifestHead, pullLimits),
-				withHabit(ManifestGet, pullLimits),
+				withBehavior(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#6492
+				withBehavior(ManifestHead, pullLimits),
+				withBehavior(ManifestGet, pullLimits),
 				// https://docs.docker.com/desktop/setup/allow-list/
 				withBlobStore("production.cloudflare.docker.com", func(hex string) string {
 					return "/registry-v2/docker/registry/v2/blobs/sha256/" + hex[:2] + "/" + hex + "/data?verify=1"
@@ -45,8 +44,7 @@ func dockerHub() Product {
 	}
 }
 
-// pullLimits adds the headers with the limit of an anonymous client, to answers
-// to HEAD and GET alike.
+// pullLimits adds the headers with the limit of an anonymous client to responses to HEAD and GET.
 //
 // Source: https://docs.docker.com/docker-hub/usage/pulls/
 func pullLimits(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -21,21 +21,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/proxytest"
 )
 
-// Product is a public registry product. Its imitation answers under the
-// product's own host names.
+// Product is a public registry product. Its persona serves the host names of the product.
 type Product struct {
-	Name       string // as documentation spells it: "GHCR"
-	Host       string // as image names have it: "ghcr.io"
-	Repository string // in the form that the product uses: "stefanprodan/podinfo"
-	Anonymous  bool   // public images need no credentials
-	// Password and IdentityToken are credentials that the product takes, zero
-	// where it has no such login.
+	Name       string // as in the documentation: "GHCR"
+	Host       string // as in image names: "ghcr.io"
+	Repository string // in the product's naming scheme: "stefanprodan/podinfo"
+	Anonymous  bool   // public images can be pulled without credentials
+	// Password and IdentityToken are credentials that the product accepts, zero if it doesn't
+	// support that login.
 	Password, IdentityToken authn.AuthConfig
-	Referrers               bool // it has the referrers API
+	Referrers               bool // the product supports the referrers API
 
-	// install adds the product's hosts to a zoo. Products before it in
-	// Products are there already.
-	install func(z *Zoo, p Product)
+	// install adds the product's hosts to the fake registries, after those of the preceding
+	// products.
+	install func(f *Zoo, p Product)
 }
 
 // Products returns all products, in the order of the documentation.
@@ -62,23 +61,23 @@ func Products() []Product {
 	}
 }
 
-// Zoo serves imitations of registry products under their public host names,
-// over TLS, on one loopback listener. All methods are safe for concurrent use.
-// It speaks HTTP/1.1, so that all faults of this package work.
+// Zoo serves personas of registry products under their public host names, over TLS, on one
+// loopback listener. It speaks HTTP/1.1, so that all faults of this package work. All methods are
+// safe for concurrent use.
 type Zoo struct {
-	server     *httptest.Server
-	proxy      *proxytest.Proxy
-	authority  Certificate
-	imitations []imitation          // in the order of Products
-	hosts      map[string]*Registry // by every host name of a product
+	server    *httptest.Server
+	proxy     *proxytest.Proxy
+	authority Certificate
+	personas  []persona            // in the order of Products
+	hosts     map[string]*Registry // by host name; a product may have several
 
 	mu       sync.Mutex
 	requests []Request
 	leaks    []string
 }
 
-// imitation is a product with the registry that imitates it.
-type imitation struct {
+// persona is a product and the fake registry that behaves like it.
+type persona struct {
 	product  Product
 	registry *Registry
 }
@@ -86,71 +85,71 @@ type imitation struct {
 // StartZoo serves all products until the test ends.
 func StartZoo(t testing.TB) *Zoo {
 	t.Helper()
-	z := &Zoo{authority: NewAuthority(t), hosts: map[string]*Registry{}}
+	f := &Zoo{authority: NewAuthority(t), hosts: map[string]*Registry{}}
 	for _, product := range Products() {
-		product.install(z, product)
+		product.install(f, product)
 	}
-	z.server = httptest.NewUnstartedServer(z)
-	z.server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are the clients' to report
-	hosts := slices.Sorted(maps.Keys(z.hosts))
-	z.server.TLS = &tls.Config{Certificates: []tls.Certificate{z.authority.Server(t, hosts...).TLS()}, MinVersion: tls.VersionTLS12}
-	z.server.StartTLS()
-	z.proxy = proxytest.StartHTTP(t, proxytest.WithDial(func(ctx context.Context, address string) (net.Conn, error) {
-		return z.Dial(ctx, "tcp", address)
+	f.server = httptest.NewUnstartedServer(f)
+	f.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients report failed handshakes
+	hosts := slices.Sorted(maps.Keys(f.hosts))
+	f.server.TLS = &tls.Config{Certificates: []tls.Certificate{f.authority.Server(t, hosts...).TLS()}, MinVersion: tls.VersionTLS12}
+	f.server.StartTLS()
+	f.proxy = proxytest.StartHTTP(t, proxytest.WithDial(func(ctx context.Context, address string) (net.Conn, error) {
+		return f.Dial(ctx, "tcp", address)
 	}))
 	t.Cleanup(func() {
-		for _, i := range z.imitations {
-			close(i.registry.closed)
+		for _, p := range f.personas {
+			close(p.registry.closed)
 		}
-		z.server.Close()
+		f.server.Close()
 	})
-	return z
+	return f
 }
 
-// add serves a product's registry under the product's host and the hosts that
-// its options name.
-func (z *Zoo) add(p Product, opts ...Option) *Registry {
+// add serves a product's registry under the product's host and the hosts of its options. If two
+// products share a host, the first one serves it.
+func (f *Zoo) add(p Product, opts ...Option) *Registry {
 	r := New(opts...)
 	r.host = p.Host
-	z.imitations = append(z.imitations, imitation{product: p, registry: r})
+	f.personas = append(f.personas, persona{product: p, registry: r})
 	hosts := slices.AppendSeq(r.trusted(), maps.Keys(r.sites))
 	for _, host := range hosts {
-		if z.hosts[host] == nil { // what two products share is the first one's
-			z.hosts[host] = r
+		if f.hosts[host] == nil {
+			f.hosts[host] = r
 		}
 	}
 	return r
 }
 
-// Registry returns the images of the product that has a host. Its log has the
-// requests to all hosts of the product.
-func (z *Zoo) Registry(host string) *Registry { return z.hosts[host] }
+// Registry returns the registry of the product with this host. Its log contains the requests to
+// all hosts of the product.
+func (f *Zoo) Registry(host string) *Registry { return f.hosts[host] }
 
 // Requests returns the requests to all hosts since the last Reset, in order.
-func (z *Zoo) Requests() []Request {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return slices.Clone(z.requests)
+func (f *Zoo) Requests() []Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.requests)
 }
 
-// Reset forgets all requests and leaks.
-func (z *Zoo) Reset() {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.requests, z.leaks = nil, nil
-	for _, i := range z.imitations {
-		i.registry.Reset()
+// Reset clears the logs of requests and leaks.
+func (f *Zoo) Reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests, f.leaks = nil, nil
+	for _, p := range f.personas {
+		p.registry.Reset()
 	}
 }
 
-// ServeHTTP logs a request and passes it on to the product that has its host.
-func (z *Zoo) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+// ServeHTTP logs a request and routes it to the registry of its host.
+func (f *Zoo) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	req.Host = strings.TrimSuffix(req.Host, ":443")
-	r, found := z.hosts[req.Host]
+	r, found := f.hosts[req.Host]
 	if !found {
 		w.WriteHeader(http.StatusMisdirectedRequest)
 		return
 	}
-	z.note(r.kindOf(req), req)
+	f.record(r.kindOf(req), req)
 	r.ServeHTTP(w, req)
 }

@@ -13,40 +13,40 @@ import (
 	"testing"
 )
 
-// Dial connects to the zoo where the address is port 443 of a product's host.
-// An unknown host fails as in DNS, and another port as a closed one.
-func (z *Zoo) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+// Dial connects to the fake registries if the address is port 443 of a product's host. An unknown
+// host fails like a DNS lookup, another port like a closed one.
+func (f *Zoo) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if z.hosts[host] == nil {
+	if f.hosts[host] == nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
 	}
 	if port != "443" {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", z.server.Listener.Addr().String())
+	return (&net.Dialer{}).DialContext(ctx, "tcp", f.server.Listener.Addr().String())
 }
 
-// Proxy returns the URL of an HTTP proxy whose tunnels all end at the zoo. It
-// answers 502 where Dial fails.
-func (z *Zoo) Proxy() *url.URL {
-	u, err := url.Parse(z.proxy.Address())
+// Proxy returns the URL of an HTTP proxy that tunnels every connection to the fake registries. It
+// responds with 502 if Dial fails.
+func (f *Zoo) Proxy() *url.URL {
+	u, err := url.Parse(f.proxy.Address())
 	if err != nil {
-		panic(err) // the address of a listener is always part of a URL
+		panic(err) // a listener's address is always valid in a URL
 	}
 	return u
 }
 
-// CertPool returns the authority of all host names.
-func (z *Zoo) CertPool() *x509.CertPool { return z.authority.Pool() }
+// CertPool returns a pool with the certificate authority of all host names.
+func (f *Zoo) CertPool() *x509.CertPool { return f.authority.Pool() }
 
-// CertFile returns the name of a PEM file with the authority of all host names.
-func (z *Zoo) CertFile(t testing.TB) string {
+// CertFile writes the certificate authority of all host names to a PEM file and returns its path.
+func (f *Zoo) CertFile(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, z.authority.PEM(), 0o600); err != nil {
+	if err := os.WriteFile(file, f.authority.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file

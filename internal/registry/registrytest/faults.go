@@ -14,21 +14,20 @@ import (
 	"time"
 )
 
-// Fault answers a request in place of the registry. next is what the registry
-// would answer.
+// Fault responds to a request in place of the registry. next responds like the registry.
 type Fault func(w http.ResponseWriter, req *http.Request, next http.Handler)
 
-// injection is a fault that is switched on.
+// injection is an injected fault.
 type injection struct {
 	kind  Kind
 	fault Fault
 }
 
-// healthy is no fault.
+// healthy passes the request to the registry.
 func healthy(w http.ResponseWriter, req *http.Request, next http.Handler) { next.ServeHTTP(w, req) }
 
-// Inject switches a fault on for requests of a kind, until the function that it
-// returns is called. The fault that was injected last counts.
+// Inject enables a fault for requests of a kind, until the returned function is called. The fault
+// that was injected last takes precedence.
 func (r *Registry) Inject(kind Kind, fault Fault) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,14 +40,14 @@ func (r *Registry) Inject(kind Kind, fault Fault) func() {
 	}
 }
 
-// Heal switches all faults off.
+// Heal removes all injected faults.
 func (r *Registry) Heal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = nil
 }
 
-// Times is the fault for the first n requests.
+// Times applies the fault to the first n requests.
 func Times(n int, fault Fault) Fault {
 	var seen atomic.Int64
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -60,7 +59,7 @@ func Times(n int, fault Fault) Fault {
 	}
 }
 
-// Status answers with a status, and with the body as it is.
+// Status responds with a status and a body.
 func Status(code int, body string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.WriteHeader(code)
@@ -68,8 +67,7 @@ func Status(code int, body string) Fault {
 	}
 }
 
-// RetryAfter answers with a status and the header Retry-After, which is left
-// out where it is empty.
+// RetryAfter responds with a status and the Retry-After header, which is omitted if empty.
 func RetryAfter(code int, header string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		if header != "" {
@@ -79,7 +77,7 @@ func RetryAfter(code int, header string) Fault {
 	}
 }
 
-// Body answers with status 200 and a body, whatever it was asked for.
+// Body responds with status 200 and a body to every request.
 func Body(contentType, body string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", contentType)
@@ -87,30 +85,30 @@ func Body(contentType, body string) Fault {
 	}
 }
 
-// HTML answers with a page, as portals and login pages do.
+// HTML responds with a web page, like captive portals and login pages.
 func HTML() Fault {
 	return Body("text/html", "<!DOCTYPE html>\n<html><body>Sign in</body></html>")
 }
 
-// Redirect answers with a redirect.
+// Redirect responds with a redirect to target.
 func Redirect(target string) Fault {
 	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		http.Redirect(w, req, target, http.StatusTemporaryRedirect)
 	}
 }
 
-// SetHeader sets a header in the registry's answer.
+// SetHeader sets a header of the registry's response.
 func SetHeader(name, value string) Fault {
 	return edit(func(rec *httptest.ResponseRecorder) { rec.Header().Set(name, value) })
 }
 
-// DropHeader leaves a header out of the registry's answer.
+// DropHeader removes a header from the registry's response.
 func DropHeader(name string) Fault {
 	return edit(func(rec *httptest.ResponseRecorder) { rec.Header().Del(name) })
 }
 
-// Truncate ends the registry's answer, and says so, after n bytes: what is
-// sent is a whole body of half a document.
+// Truncate cuts the registry's response after n bytes, with a matching Content-Length, so that the
+// client receives a complete body with an incomplete document.
 func Truncate(n int) Fault {
 	return edit(func(rec *httptest.ResponseRecorder) {
 		rec.Body.Truncate(min(n, rec.Body.Len()))
@@ -118,7 +116,7 @@ func Truncate(n int) Fault {
 	})
 }
 
-// edit changes the registry's answer before it is sent.
+// edit changes the registry's response before it is sent.
 func edit(change func(*httptest.ResponseRecorder)) Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		recorder := httptest.NewRecorder()
@@ -128,7 +126,7 @@ func edit(change func(*httptest.ResponseRecorder)) Fault {
 	}
 }
 
-// replay sends an answer that was recorded.
+// replay sends a recorded response.
 func replay(w http.ResponseWriter, recorder *httptest.ResponseRecorder) {
 	for name, values := range recorder.Header() {
 		w.Header()[name] = values
@@ -137,7 +135,7 @@ func replay(w http.ResponseWriter, recorder *httptest.ResponseRecorder) {
 	_, _ = w.Write(recorder.Body.Bytes())
 }
 
-// CutOff breaks the connection in the middle of the answer's body.
+// CutOff breaks the connection in the middle of the response body.
 func CutOff() Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Length", "1000")
@@ -145,21 +143,21 @@ func CutOff() Fault {
 	}
 }
 
-// Reset resets the connection without an answer.
+// Reset resets the connection without a response.
 func Reset() Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
-			panic(http.ErrAbortHandler) // HTTP/2 has no connection to reset, but a stream
+			panic(http.ErrAbortHandler) // HTTP/2 resets the stream, not the connection
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // what makes the close a reset
+			_ = tcp.SetLinger(0) // makes Close reset the connection
 		}
 		_ = conn.Close()
 	}
 }
 
-// Hang answers nothing, until the client gives up or the registry is closed.
+// Hang sends no response until the client gives up or the registry is closed.
 func (r *Registry) Hang() Fault {
 	return func(_ http.ResponseWriter, req *http.Request, _ http.Handler) {
 		select {
@@ -169,9 +167,8 @@ func (r *Registry) Hang() Fault {
 	}
 }
 
-// HangInBody answers with headers and the start of a body, and hangs then. It
-// leaves a HEAD alone: there is no body, so that the client would use the
-// connection again, which hangs.
+// HangInBody sends headers and the start of a body, and hangs. It doesn't affect HEAD: without a
+// body, the client would reuse the hanging connection.
 func (r *Registry) HangInBody() Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		if req.Method == http.MethodHead {
@@ -184,7 +181,7 @@ func (r *Registry) HangInBody() Fault {
 	}
 }
 
-// Delay answers later.
+// Delay responds after a delay.
 func Delay(d time.Duration) Fault {
 	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 		select {
@@ -195,14 +192,14 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Huge answers with JSON of about n bytes that is a valid page of one tag.
+// Huge responds with about n bytes of JSON, which is a valid page with one tag.
 func Huge(n int) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		_, _ = fmt.Fprintf(w, `{"name":"huge","tags":["huge"],"padding":"%s"}`, strings.Repeat("x", n))
 	}
 }
 
-// EndlessPages answers with pages of tags of which each names another one.
+// EndlessPages responds with pages of tags that each link to another page.
 func EndlessPages() Fault {
 	var page atomic.Int64
 	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// ghcr imitates the container registry of GitHub. How long its tokens live, and
-// the most tags of its pages, are not published. It lists the oldest tags first
-// (renovatebot/renovate#36103), where the imitation sorts them.
+// ghcr imitates the container registry of GitHub. The lifetime of its tokens and its maximum page
+// size are not published. GHCR lists the oldest tags first (renovatebot/renovate#36103); the
+// persona sorts them.
 func ghcr() Product {
 	return Product{
 		Name:       "GHCR",
@@ -22,8 +22,8 @@ func ghcr() Product {
 		Repository: "stefanprodan/podinfo",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "ghcr-password"},
-		install: func(z *Zoo, p Product) {
-			z.add(p, slices.Concat([]Option{withTokens(ghcrTokens(p))}, ghcrHabits())...)
+		install: func(f *Zoo, p Product) {
+			f.add(p, slices.Concat([]Option{withTokens(ghcrTokens(p))}, ghcrBehavior())...)
 		},
 	}
 }
@@ -34,28 +34,29 @@ func ghcrTokens(p Product) *tokenLogin {
 		realm:     "https://ghcr.io/token", // getwud/wud#143
 		service:   "ghcr.io",
 		pingScope: "repository:user/image:pull", // cloudflare/serverless-registry#148
-		life:      5 * time.Minute,
+		lifetime:  5 * time.Minute,
 		accounts:  []authn.AuthConfig{p.Password},
 		anonymous: true,
 		fields:    onlyToken, // Mic92/niks3#229
-		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149: a scope or an action that is not granted.
-		refuse: refuseMore(refusal{http.StatusForbidden, errorBody("DENIED", "requested access to the resource is denied")}),
-		// mccutchen/go-httpbin#223: credentials that expired.
-		wrong: &refusal{http.StatusForbidden, errorBody("DENIED", "denied")},
+		// containerd/containerd#9648, cloudflare/serverless-registry#148 and #149:
+		// rejects a scope or an action that is not granted.
+		reject: rejectExcess(errorResponse{http.StatusForbidden, errorBody("DENIED", "requested access to the resource is denied")}),
+		// mccutchen/go-httpbin#223: expired credentials.
+		wrong: &errorResponse{http.StatusForbidden, errorBody("DENIED", "denied")},
 	}
 }
 
-// ghcrHabits returns what a host that passes requests on to GHCR shows of it.
-func ghcrHabits() []Option {
+// ghcrBehavior returns the behavior of GHCR that is also visible through a forwarding host.
+func ghcrBehavior() []Option {
 	// Mic92/niks3#229
-	const index, refused = "application/vnd.oci.image.index.v1+json", "OCI index found, but Accept header does not support OCI indexes"
+	const index, message = "application/vnd.oci.image.index.v1+json", "OCI index found, but Accept header does not support OCI indexes"
 	return []Option{
 		withPaging(paging{size: 100}), // argoproj-labs/argocd-image-updater#1660, smg-project/smg#2348
-		withHabit(ManifestHead, needsAccept(index, refused)),
-		withHabit(ManifestGet, needsAccept(index, refused)),
-		withHabit(Referrers, ghcrReferrers),
+		withBehavior(ManifestHead, needsAccept(index, message)),
+		withBehavior(ManifestGet, needsAccept(index, message)),
+		withBehavior(Referrers, ghcrReferrers),
 		withSite("github.com", "", http.NotFoundHandler()), // dataaxiom/ghcr-cleanup-action#13
-		withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
+		withBehavior(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
 		// https://docs.github.com/en/actions/reference/runners/self-hosted-runners, scarf-sh/gateway#35
 		withBlobStore("pkg-containers.githubusercontent.com", func(hex string) string {
 			return "/ghcr1/blobs/sha256:" + hex + "?sig=1"
@@ -63,8 +64,7 @@ func ghcrHabits() []Option {
 	}
 }
 
-// ghcrReferrers redirects to a page of the web site, whose address loses the
-// digest.
+// ghcrReferrers redirects to a page of the web site, with a URL that lacks the digest.
 //
 // Source: artifacthub/hub#4785
 func ghcrReferrers(w http.ResponseWriter, req *http.Request, _ http.Handler) {

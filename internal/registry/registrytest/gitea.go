@@ -10,9 +10,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// gitea imitates the container registry of Gitea, which Forgejo has too. Who
-// may pull from a private repository, and its answer to requests for referrers,
-// are not imitated.
+// gitea imitates the container registry of Gitea and Forgejo. Access to private repositories and
+// the response to requests for referrers are not imitated.
 func gitea() Product {
 	const host = "gitea.example.com"
 	return Product{
@@ -21,10 +20,10 @@ func gitea() Product {
 		Repository: "team/app",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitea-password"},
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				withTokens(&tokenLogin{
-					// go-gitea/gitea#36907 and #25846: one scope for everything, also without credentials
+					// go-gitea/gitea#36907 and #25846: one scope for all repositories, also if anonymous
 					realm:     "https://" + host + "/v2/token",
 					service:   "container_registry",
 					pingScope: "*",
@@ -32,22 +31,22 @@ func gitea() Product {
 					accounts:  []authn.AuthConfig{p.Password},
 					anonymous: true,
 					basic:     true,           // go-gitea/gitea#34402
-					life:      24 * time.Hour, // go-gitea/gitea services/packages/auth.go
+					lifetime:  24 * time.Hour, // go-gitea/gitea services/packages/auth.go
 					fields:    onlyToken,      // go-gitea/gitea routers/api/packages/container/container.go
 				}),
-				// microsoft/vscode-docker#4309: the last page of tags names another one, which is empty
-				withPaging(paging{always: true}),
-				withHabit(Any, giteaErrors),
-				withManifestHabit(withETag),
+				// microsoft/vscode-docker#4309: the last page of tags links to an empty one
+				withPaging(paging{linkAlways: true}),
+				withBehavior(Any, giteaErrors),
+				withManifestBehavior(withETag),
 				// go-gitea/gitea routers/api/packages/container/container.go
-				withFinish(SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
+				withResponseEdit(SetHeader("Docker-Distribution-Api-Version", "registry/2.0")),
 			)
 		},
 	}
 }
 
-// giteaErrors gives answers with status 404 the codes of Gitea, which looks for
-// a manifest without looking for its repository.
+// giteaErrors sets the error codes of responses with status 404. Gitea looks up a manifest without
+// checking that its repository exists.
 //
 // Source: go-gitea/gitea routers/api/packages/container/{container,errors}.go
 func giteaErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -65,8 +64,7 @@ func giteaErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {
 	})(w, req, next)
 }
 
-// withETag gives manifests an ETag, which is not compared with what a client
-// has.
+// withETag adds an ETag to manifests, but ignores If-None-Match.
 //
 // Source: go-gitea/gitea routers/api/packages/container/container.go
 func withETag(w http.ResponseWriter, req *http.Request, next http.Handler) {

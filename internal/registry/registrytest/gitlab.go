@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// gitLab imitates the container registry of GitLab.com, a fork of Distribution
-// 2. Whether its token server takes identity tokens is not published.
+// gitLab imitates the container registry of GitLab.com, a fork of Distribution 2. Whether its
+// token server accepts identity tokens is not published.
 func gitLab() Product {
 	return Product{
 		Name:       "GitLab",
@@ -21,24 +21,24 @@ func gitLab() Product {
 		Repository: "gitlab-org/build/cng/gitlab-workhorse-ee",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitlab-password"},
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				withTokens(&tokenLogin{
 					realm:     "https://gitlab.com/jwt/auth", // oras-project/oras-go#1396
 					service:   "container_registry",
-					life:      15 * time.Minute, // https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/
+					lifetime:  15 * time.Minute, // https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/
 					accounts:  []authn.AuthConfig{p.Password},
 					anonymous: true,
 					// gitlabhq/gitlabhq app/services/auth/container_registry_authentication_service.rb
 					fields: onlyToken,
-					refuse: gitLabForbidden,
-					wrong:  &refusal{http.StatusUnauthorized, errorBody("UNAUTHORIZED", "HTTP Basic: Access denied")}, // getwud/wud#1165
+					reject: gitLabForbidden,
+					wrong:  &errorResponse{http.StatusUnauthorized, errorBody("UNAUTHORIZED", "HTTP Basic: Access denied")}, // getwud/wud#1165
 				}),
-				// https://gitlab.com/gitlab-org/gitlab/-/merge_requests/98215: lengths count,
-				// https://gitlab.com/gitlab-org/gitlab/-/issues/359277: and without one, there are 100 tags.
+				// https://gitlab.com/gitlab-org/gitlab/-/merge_requests/98215: n is respected,
+				// https://gitlab.com/gitlab-org/gitlab/-/issues/359277: and defaults to 100.
 				withPaging(paging{size: 100}),
-				withManifestHabit(digestTags),
-				distributionHabits("application/json; charset=utf-8"), // portainer/portainer#2956
+				withManifestBehavior(digestTags),
+				distributionBehavior("application/json; charset=utf-8"), // portainer/portainer#2956
 				// https://docs.gitlab.com/user/gitlab_com/#container-registry: the CDN
 				withBlobStore("cdn.registry.gitlab-static.net", func(hex string) string {
 					return "/gitlab/docker/registry/v2/blobs/sha256/" + hex[:2] + "/" + hex + "/data?Signature=1"
@@ -48,22 +48,21 @@ func gitLab() Product {
 	}
 }
 
-// gitLabForbidden refuses a token for repositories none of which the client may
-// pull from.
+// gitLabForbidden rejects a token request if the client may not pull from any of its repositories.
 //
 // Source: gitlabhq/gitlabhq app/services/auth/container_registry_authentication_service.rb, canonical/microk8s#4754
-func gitLabForbidden(asked tokenRequest) *refusal {
-	if len(asked.granted) > 0 || len(asked.scopes) == 0 && !asked.anonymous {
+func gitLabForbidden(request tokenRequest) *errorResponse {
+	if len(request.granted) > 0 || len(request.scopes) == 0 && !request.anonymous {
 		return nil
 	}
-	return &refusal{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"access forbidden"}],"http_status":403}`}
+	return &errorResponse{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"access forbidden"}],"http_status":403}`}
 }
 
 // digestTag matches a tag of the referrers tag schema.
 var digestTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}$`)
 
-// digestTags takes a tag of the referrers tag schema for the digest in it, and
-// answers with the subject in place of a list of its referrers.
+// digestTags interprets a tag of the referrers tag schema as the digest in it: it responds with
+// the subject instead of the list of its referrers.
 //
 // Source: oras-project/oras-go#1396
 func digestTags(w http.ResponseWriter, req *http.Request, next http.Handler) {

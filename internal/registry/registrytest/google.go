@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// google imitates what both of Google's registries have in common.
+// google imitates the common behavior of Google's registries.
 func google(name, host, repository, service string) Product {
 	return Product{
 		Name:       name,
@@ -21,23 +21,23 @@ func google(name, host, repository, service string) Product {
 		Anonymous:  true,
 		// https://cloud.google.com/artifact-registry/docs/docker/authentication#token
 		Password: authn.AuthConfig{Username: "oauth2accesstoken", Password: host + "-password"},
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				withTokens(&tokenLogin{
 					realm:     "https://" + host + "/v2/token", // nicholas-fedor/watchtower#1894, davedoesdev/dxf#28
 					service:   service,
-					life:      5 * time.Minute,
+					lifetime:  5 * time.Minute,
 					accounts:  []authn.AuthConfig{p.Password},
 					anonymous: true,
 					open:      []string{http.MethodGet, http.MethodHead}, // comment in kubernetes/registry.k8s.io cmd/archeio/internal/app/handlers.go
 					fields:    onlyToken,
-					// containerd/containerd#4379, #8415: a scope beyond what is granted.
-					refuse: refuseMore(refusal{http.StatusForbidden, errorBody("DENIED", "Permission denied")}),
+					// containerd/containerd#4379, #8415: rejects a scope that is not granted.
+					reject: rejectExcess(errorResponse{http.StatusForbidden, errorBody("DENIED", "Permission denied")}),
 				}),
 				withPaging(googlePaging()),
-				withHabit(Referrers, googleReferrers),
+				withBehavior(Referrers, googleReferrers),
 				withSite(googleLogin, "", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { HTML()(w, req, nil) })),
-				withHabit(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#4379
+				withBehavior(Any, SetHeader("Docker-Distribution-Api-Version", "registry/2.0")), // containerd/containerd#4379
 			)
 		},
 	}
@@ -46,23 +46,23 @@ func google(name, host, repository, service string) Product {
 // googleLogin is the host of the login page.
 const googleLogin = "accounts.google.com"
 
-// googleReferrers redirects to a login page, which is served with status 200.
-// The address of the page is not published, but that it is one of Google's.
+// googleReferrers redirects to a login page with status 200. The URL of the page is not published,
+// except that it is one of Google's.
 //
 // Source: google/go-containerregistry#1968
 func googleReferrers(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 	http.Redirect(w, req, "https://"+googleLogin+"/ServiceLogin", http.StatusFound)
 }
 
-// googlePaging lists all tags in one page, with the manifests that they point
-// at, and with the repositories below. Numbers are strings.
+// googlePaging lists all tags in one page, with their manifests and the child repositories.
+// Numbers are strings.
 //
 // Source: google/go-containerregistry pkg/v1/google/list.go
 func googlePaging() paging {
-	return paging{whole: true, fields: googleFields}
+	return paging{unpaged: true, fields: googleFields}
 }
 
-// googleFields adds the fields of Google's tag lists.
+// googleFields adds the extra fields of Google's tag lists.
 func googleFields(r *Registry, document map[string]any) {
 	manifests := map[string]map[string]any{}
 	repo, _ := document["name"].(string)
@@ -86,14 +86,14 @@ func googleFields(r *Registry, document map[string]any) {
 	document["child"] = []string{}
 }
 
-// sizeOf returns the size of the layers of an image.
+// sizeOf returns the total size of an image's layers.
 func sizeOf(manifest []byte) string {
 	var image struct {
 		Layers []struct {
 			Size int64 `json:"size"`
 		} `json:"layers"`
 	}
-	_ = json.Unmarshal(manifest, &image) // an index has none
+	_ = json.Unmarshal(manifest, &image) // an index has no layers
 	var sum int64
 	for _, layer := range image.Layers {
 		sum += layer.Size

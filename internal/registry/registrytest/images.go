@@ -21,9 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Push pushes a new image of random content and returns its digest. Like all
-// of this package's ways to push, it meets no login and no fault, and leaves
-// no trace in the requests.
+// Push pushes a new image of random content and returns its digest. Like all push helpers of this
+// package it bypasses login, faults and the request log.
 func (r *Registry) Push(t testing.TB, repo, tag string) string {
 	t.Helper()
 	return r.PushImage(t, repo, tag, randomImage(t))
@@ -38,13 +37,13 @@ func (r *Registry) PushImage(t testing.TB, repo, tag string, img v1.Image) strin
 	return digestOf(t, img)
 }
 
-// PushIndex pushes a new multi-arch image of random content, with one image
-// per platform such as "linux/arm64", and returns the digest of its index.
+// PushIndex pushes a new multi-arch image of random content, with one image per platform such as
+// "linux/arm64", and returns the digest of its index.
 func (r *Registry) PushIndex(t testing.TB, repo, tag string, platforms ...string) string {
 	t.Helper()
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for _, spelling := range platforms {
-		platform, err := v1.ParsePlatform(spelling)
+	for _, value := range platforms {
+		platform, err := v1.ParsePlatform(value)
 		if err != nil {
 			t.Fatalf("push %s:%s: %v", repo, tag, err)
 		}
@@ -73,21 +72,21 @@ func (r *Registry) PushTags(t testing.TB, repo string, tags ...string) string {
 	return digest
 }
 
-// Retag makes the tag "to" point at what the tag or digest "from" points at.
+// Retag makes the tag "to" point to the image of the tag or digest "from".
 func (r *Registry) Retag(t testing.TB, repo, from, to string) {
 	t.Helper()
 	manifest := r.request(t, http.MethodGet, repo, from, nil, "")
 	r.request(t, http.MethodPut, repo, to, manifest.Body.Bytes(), manifest.Header().Get("Content-Type"))
 }
 
-// Manifest returns the bytes of the manifest of a tag or a digest.
+// Manifest returns the bytes of the manifest of a tag or digest.
 func (r *Registry) Manifest(t testing.TB, repo, reference string) []byte {
 	t.Helper()
 	return r.request(t, http.MethodGet, repo, reference, nil, "").Body.Bytes()
 }
 
-// PushManifest pushes the bytes of a manifest under a tag, or under its digest
-// where tag is empty, and returns its digest.
+// PushManifest pushes the bytes of a manifest under a tag, or under its digest if tag is empty,
+// and returns its digest.
 func (r *Registry) PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string {
 	t.Helper()
 	digest := digestOfBytes(manifest)
@@ -111,15 +110,15 @@ func (r *Registry) Delete(t testing.TB, repo, tag string) {
 	r.request(t, http.MethodDelete, repo, tag, nil, "")
 }
 
-// SetPrivate makes a repository want credentials of a registry whose other
-// repositories are public.
+// SetPrivate makes a repository require credentials, in a registry whose other repositories are
+// public.
 func (r *Registry) SetPrivate(repo string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.private[repo] = true
 }
 
-// mayPull reports whether a repository exists that a client may pull from.
+// mayPull reports whether a repository exists and the client may pull from it.
 func (r *Registry) mayPull(repo string, anonymous bool) bool {
 	r.mu.Lock()
 	private := r.private[repo]
@@ -127,22 +126,22 @@ func (r *Registry) mayPull(repo string, anonymous bool) bool {
 	return r.exists(repo) && (!private || !anonymous)
 }
 
-// exists reports whether there is an image in a repository.
+// exists reports whether a repository contains an image.
 func (r *Registry) exists(repo string) bool { return r.has("/v2/" + repo + "/tags/list") }
 
-// hasManifest reports whether a repository has a manifest.
+// hasManifest reports whether a repository contains a manifest.
 func (r *Registry) hasManifest(repo, digest string) bool {
 	return r.has("/v2/" + repo + "/manifests/" + digest)
 }
 
-// has reports whether there is something under a path.
+// has reports whether the backend serves a path.
 func (r *Registry) has(path string) bool {
 	recorder := httptest.NewRecorder()
 	r.backend.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
 	return recorder.Code == http.StatusOK
 }
 
-// request makes a request for a manifest to the backend, which must succeed.
+// request sends a request for a manifest to the backend and fails the test unless it succeeds.
 func (r *Registry) request(t testing.TB, method, repo, target string, body []byte, contentType string) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, "/v2/"+repo+"/manifests/"+target, bytes.NewReader(body))
@@ -155,19 +154,19 @@ func (r *Registry) request(t testing.TB, method, repo, target string, body []byt
 	return recorder
 }
 
-// direct is the option to reach the backend without a network.
+// direct returns the option to access the backend without a network.
 func (r *Registry) direct() remote.Option {
 	return remote.WithTransport(handlerTransport{handler: r.backend})
 }
 
-// handlerTransport answers requests with a handler of the same process.
+// handlerTransport serves requests by a handler in the same process.
 type handlerTransport struct{ handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
 func (h handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	inbound := req.Clone(req.Context())
 	if inbound.Body == nil {
-		inbound.Body = http.NoBody // what a server gives to its handlers
+		inbound.Body = http.NoBody // a server never passes a nil body
 	}
 	recorder := httptest.NewRecorder()
 	h.handler.ServeHTTP(recorder, inbound)
@@ -176,7 +175,7 @@ func (h handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// reference names a tag in the backend, which has no host.
+// reference returns the name of a tag in the backend, which has no host.
 func reference(t testing.TB, repo, tag string) name.Tag {
 	t.Helper()
 	ref, err := name.NewTag("registry.test/" + repo + ":" + tag)
@@ -186,7 +185,7 @@ func reference(t testing.TB, repo, tag string) name.Tag {
 	return ref
 }
 
-// randomImage returns a small image that no other is equal to.
+// randomImage returns a small image of unique content.
 func randomImage(t testing.TB) v1.Image {
 	t.Helper()
 	img, err := random.Image(64, 1)

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// kinds are the kinds of requests by method and the last but one element of
-// the path.
+// kinds maps the method and the next-to-last path element to the kind of a request.
 var kinds = map[[2]string]Kind{
 	{http.MethodGet, "tags"}:       Tags,
 	{http.MethodHead, "manifests"}: ManifestHead,
@@ -19,7 +18,7 @@ var kinds = map[[2]string]Kind{
 	{http.MethodGet, "referrers"}:  Referrers,
 }
 
-// kindOf returns what a request to any of the registry's hosts is for.
+// kindOf returns the kind of a request to any host of the registry.
 func (r *Registry) kindOf(req *http.Request) Kind {
 	if r.login.serves(req) {
 		return Token
@@ -27,7 +26,7 @@ func (r *Registry) kindOf(req *http.Request) Kind {
 	return cmp.Or(r.sites[req.Host].kind, kindOf(req))
 }
 
-// kindOf returns what a request to a registry is for.
+// kindOf returns the kind of a request to the registry's API.
 func kindOf(req *http.Request) Kind {
 	elements := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
 	parent := elements[max(0, len(elements)-2)]
@@ -39,8 +38,8 @@ func kindOf(req *http.Request) Kind {
 	}
 }
 
-// repositoryOf returns the repository that the path of a request names, such
-// as "library/nginx", and "" for a ping.
+// repositoryOf returns the repository in the path of a request, such as "library/nginx", or "" for
+// a ping.
 func repositoryOf(req *http.Request) string {
 	elements := strings.Split(strings.TrimPrefix(req.URL.Path, "/v2/"), "/")
 	for i, element := range slices.Backward(elements) {

@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// lscr imitates lscr.io, where a gateway passes requests on to GHCR, and GHCR's
-// challenges back. Its images are those of GHCR's imitation. Other registries
-// behind it (AlexGustafsson/cupdate#99) are not imitated.
+// lscr imitates lscr.io, a gateway that forwards requests to GHCR and returns GHCR's challenges.
+// Its images are those of the GHCR persona. Other registries behind it (AlexGustafsson/cupdate#99)
+// are not imitated.
 func lscr() Product {
 	return Product{
 		Name:       "lscr.io",
 		Host:       "lscr.io",
 		Repository: "linuxserver/radarr",
 		Anonymous:  true,
-		install: func(z *Zoo, p Product) {
-			behind := z.Registry("ghcr.io")
-			behind.fronts = append(behind.fronts, p.Host) // gets tokens of GHCR: getwud/wud#143
-			z.add(p, slices.Concat(ghcrHabits(), []Option{
-				func(r *Registry) { r.backend, r.login = behind.backend, behind.login },
-				withHabit(Any, redirectDocker),
+		install: func(f *Zoo, p Product) {
+			upstream := f.Registry("ghcr.io")
+			upstream.gateways = append(upstream.gateways, p.Host) // receives GHCR's tokens: getwud/wud#143
+			f.add(p, slices.Concat(ghcrBehavior(), []Option{
+				func(r *Registry) { r.backend, r.login = upstream.backend, upstream.login },
+				withBehavior(Any, redirectDocker),
 			})...)
 		},
 	}
 }
 
-// redirectDocker redirects Docker and containerd to GHCR, and lets others pass.
+// redirectDocker redirects Docker and containerd to GHCR, but not other clients.
 //
 // Source: scarf-sh/gateway#35
 func redirectDocker(w http.ResponseWriter, req *http.Request, next http.Handler) {

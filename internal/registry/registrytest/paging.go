@@ -9,31 +9,31 @@ import (
 	"strconv"
 )
 
-// paging is how a registry cuts its tag lists. The zero value is one page of
-// any length, or of as many tags as are asked for.
+// paging describes how a registry divides tag lists into pages. The zero value sends as many tags
+// as requested, or all.
 type paging struct {
-	size    int      // tags of a page where no number is asked for; 0 for all
-	max     int      // most tags of a page; 0 for as many as are asked for
-	tooMany *refusal // answer to a larger number; nil for a page of max tags
-	invalid *refusal // answer to what is no number from 0 on; nil takes it for none
-	zero    bool     // where no tags are asked for, none are sent; false sends as many as where no number is asked for
-	whole   bool     // number and cursor are ignored: a list is never cut
-	always  bool     // there is a Link to a next page at every page with tags, also at the last
-	cursor  string   // query parameter that names where a page starts; "last" where empty
-	// encode and decode turn the last tag of a page into the value of the
-	// cursor and back. nil is the tag as it is.
+	size        int            // default page size; 0 for all tags
+	max         int            // maximum page size; 0 for no maximum
+	tooLarge    *errorResponse // response to n > max; nil sends max tags
+	invalid     *errorResponse // response to an invalid n; nil ignores it
+	zeroIsEmpty bool           // n=0 returns no tags; false returns the default page
+	unpaged     bool           // n and the cursor are ignored: lists are never divided
+	linkAlways  bool           // every page with tags has a Link to a next page, including the last
+	cursor      string         // query parameter of the cursor; empty for "last"
+	// encode and decode convert the last tag of a page to the value of the cursor and back. nil
+	// uses the tag itself.
 	encode, decode func(string) string
-	// link writes the header Link to the next page. nil is a path with n and
-	// the cursor, as in the distribution specification.
+	// link returns the Link header with the next page. nil returns a path with n and the cursor,
+	// as in the distribution specification.
 	link func(req *http.Request, next url.Values) string
-	// fields adds to the document of a page what the specification has not.
+	// fields adds fields to the document of a page that are not in the specification.
 	fields func(r *Registry, document map[string]any)
 }
 
 func withPaging(p paging) Option { return func(r *Registry) { r.paging = p } }
 
-// pageSize returns how many tags a page has where n are asked for, 0 for all.
-func (p *paging) pageSize(n string) (int, *refusal) {
+// pageSize returns the number of tags of a page for the parameter n, 0 for all.
+func (p *paging) pageSize(n string) (int, *errorResponse) {
 	size, err := strconv.Atoi(n)
 	switch {
 	case n != "" && (err != nil || size < 0) && p.invalid != nil:
@@ -43,11 +43,11 @@ func (p *paging) pageSize(n string) (int, *refusal) {
 	case p.max == 0 || size <= p.max:
 		return size, nil
 	default:
-		return p.max, p.tooMany
+		return p.max, p.tooLarge
 	}
 }
 
-// last returns the last tag of the page before.
+// last returns the last tag of the previous page.
 func (p *paging) last(query url.Values) string {
 	value := query.Get(p.parameter())
 	if p.decode != nil {
@@ -56,7 +56,7 @@ func (p *paging) last(query url.Values) string {
 	return value
 }
 
-// parameter returns the name of the cursor.
+// parameter returns the query parameter of the cursor.
 func (p *paging) parameter() string {
 	if p.cursor == "" {
 		return "last"
@@ -64,7 +64,7 @@ func (p *paging) parameter() string {
 	return p.cursor
 }
 
-// next returns the header Link to the page after the tag last.
+// next returns the Link header with the page after the tag last.
 func (p *paging) next(req *http.Request, last string, size int) string {
 	if p.encode != nil {
 		last = p.encode(last)
@@ -79,7 +79,7 @@ func (p *paging) next(req *http.Request, last string, size int) string {
 	return fmt.Sprintf(`<%s?%s>; rel="next"`, req.URL.Path, query.Encode())
 }
 
-// document returns what a page of tags is sent as.
+// document returns the document of a page of tags.
 func (p *paging) document(r *Registry, name string, tags []string) map[string]any {
 	document := map[string]any{"name": name, "tags": tags}
 	if p.fields != nil {

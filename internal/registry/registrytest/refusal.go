@@ -7,20 +7,19 @@ import (
 	"net/http"
 )
 
-// refusal is an error answer with a JSON body.
-type refusal struct {
+// errorResponse is an error response with a JSON body.
+type errorResponse struct {
 	status int
 	body   string
 }
 
-func (r refusal) write(w http.ResponseWriter) {
+func (r errorResponse) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(r.status)
 	_, _ = w.Write([]byte(r.body))
 }
 
-// errorBody returns the body of an error as the distribution specification has
-// it.
+// errorBody returns the body of an error in the form of the distribution specification.
 func errorBody(code, message string) string {
 	type entry struct {
 		Code    string `json:"code"`

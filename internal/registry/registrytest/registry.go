@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registrytest is a registry for tests: go-containerregistry's, in
-// memory, with real images, authentication, pages of tags, a log of requests,
-// and faults that can be switched on and off. A Zoo has imitations of public
-// registry products, one file for each, which are built of the same registry.
+// Package registrytest provides a fake registry for tests: the in-memory registry of
+// go-containerregistry, extended by authentication, paging, a request log and faults that can be
+// injected and removed. A Zoo serves personas of public registry products, one file for each.
 package registrytest
 
 import (
@@ -22,12 +21,12 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
-// Kind is what a request is for.
+// Kind is the kind of a request.
 type Kind string
 
 // The kinds of requests.
 const (
-	Any          Kind = ""             // in Inject and Count: requests of all kinds
+	Any          Kind = ""             // requests of all kinds, for Inject and Count
 	Ping         Kind = "ping"         // GET /v2/
 	Token        Kind = "token"        // to the token server
 	Tags         Kind = "tags"         // a page of a tag list
@@ -35,64 +34,64 @@ const (
 	ManifestGet  Kind = "manifestGet"  // GET of a manifest
 	Blob         Kind = "blob"         // GET of a blob
 	Referrers    Kind = "referrers"    // a page of a list of referrers
-	Other        Kind = "other"        // everything that pushes
+	Other        Kind = "other"        // all other requests, such as pushes
 )
 
-// Request is one request as the registry saw it.
+// Request is a logged request.
 type Request struct {
 	Kind   Kind
 	Method string
-	Host   string // with its port, unless that is 443
+	Host   string // with the port, unless it is 443
 	Path   string
 	Query  string
 	Header http.Header
 }
 
-// Registry is a registry for tests. As an http.Handler it serves images that
-// were pushed over HTTP too. All methods are safe for concurrent use.
+// Registry is a fake registry. It implements http.Handler, also for pushes over HTTP. All methods
+// are safe for concurrent use.
 type Registry struct {
-	backend      http.Handler // keeps the images, and knows no faults
+	backend      http.Handler // stores the images, without login and faults
 	login        login
 	paging       paging
-	habits       []*injection               // faults that Heal leaves alone
-	sites        map[string]site            // by host: blob stores and the like
-	host         string                     // empty for the address that the registry is served on
+	behaviors    []*injection               // permanent faults, which Heal does not remove
+	sites        map[string]site            // by host: blob stores, web sites
+	host         string                     // empty for the listener's address
 	aliases      []string                   // further hosts of the same API
-	fronts       []string                   // hosts of other products that pass its tokens on
-	finish       Fault                      // changes all answers of the API; healthy where there is no such habit
-	missing      func(*http.Request) bool   // whether the API has no such path
-	unauthorized func(*http.Request) string // body of answers with status 401
+	gateways     []string                   // hosts of other products that forward its tokens
+	responseEdit Fault                      // changes all responses of the API; healthy changes nothing
+	missing      func(*http.Request) bool   // reports whether the API doesn't serve the path
+	unauthorized func(*http.Request) string // body of responses with status 401
 	tls          bool
 	server       *httptest.Server
-	closed       chan struct{} // ends the requests that hang
+	closed       chan struct{} // closed to end hanging requests
 
 	mu          sync.Mutex
 	requests    []Request
 	faults      []*injection
-	private     map[string]bool   // repositories that want credentials
-	connections map[net.Conn]bool // that are open
-	peak        int               // the most of them at a time
+	private     map[string]bool   // repositories that require credentials
+	connections map[net.Conn]bool // open connections
+	peak        int               // the maximum of open connections
 }
 
-// Option changes a Registry that is being made.
+// Option configures a new Registry.
 type Option func(*Registry)
 
-// WithBasicAuth makes the registry want a username and a password.
+// WithBasicAuth makes the registry require a username and a password.
 func WithBasicAuth(username, password string) Option {
 	return func(r *Registry) { r.login = &basicLogin{username: username, password: password} }
 }
 
-// WithTokenAuth makes the registry want a token, which its token server gives
-// for the username and the password, or for the password as an identity token.
-// Without a username it gives one to everybody.
+// WithTokenAuth makes the registry require a token. Its token server accepts the username and the
+// password, or the password as an identity token. If username is empty, it issues tokens without
+// credentials.
 func WithTokenAuth(username, password string) Option {
 	return WithShortTokens(username, password, 5*time.Minute)
 }
 
-// WithShortTokens is WithTokenAuth with tokens that expire after some time.
-func WithShortTokens(username, password string, life time.Duration) Option {
+// WithShortTokens is WithTokenAuth with tokens of the given lifetime.
+func WithShortTokens(username, password string, lifetime time.Duration) Option {
 	return func(r *Registry) {
-		l := &tokenLogin{service: "registrytest", life: life, anonymous: username == "", unbound: true, suffix: password}
+		l := &tokenLogin{service: "registrytest", lifetime: lifetime, anonymous: username == "", unbound: true, suffix: password}
 		if username != "" {
 			l.accounts = []authn.AuthConfig{{Username: username, Password: password, IdentityToken: password}}
 		}
@@ -100,11 +99,10 @@ func WithShortTokens(username, password string, life time.Duration) Option {
 	}
 }
 
-// WithMaxPage bounds the tags of a page, however many are asked for.
+// WithMaxPage limits the tags of a page, regardless of the requested number.
 func WithMaxPage(tags int) Option { return withPaging(paging{size: tags, max: tags}) }
 
-// WithReferrers makes the registry have the API that lists the referrers of a
-// manifest.
+// WithReferrers enables the referrers API.
 func WithReferrers() Option {
 	return func(r *Registry) {
 		r.backend = ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
@@ -121,7 +119,7 @@ func New(opts ...Option) *Registry {
 		login:        noLogin{},
 		sites:        map[string]site{},
 		closed:       make(chan struct{}),
-		finish:       healthy,
+		responseEdit: healthy,
 		missing:      func(*http.Request) bool { return false },
 		unauthorized: func(*http.Request) string { return errorBody("UNAUTHORIZED", "authentication required") },
 
@@ -137,13 +135,12 @@ func New(opts ...Option) *Registry {
 	return r
 }
 
-// Start returns an empty registry that is served on a free loopback port until
-// the test ends.
+// Start returns an empty registry that is served on a free loopback port until the test ends.
 func Start(t testing.TB, opts ...Option) *Registry {
 	t.Helper()
 	r := New(opts...)
 	r.server = httptest.NewUnstartedServer(r)
-	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that try TLS first are expected
+	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients may try TLS first
 	r.server.Config.ConnState = r.connState
 	if r.tls {
 		r.server.StartTLS()
@@ -157,8 +154,7 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	return r
 }
 
-// Host returns the host of an imitation, and the address of a registry that
-// was started.
+// Host returns the host of a persona, or the address of a started registry.
 func (r *Registry) Host() string {
 	if r.host != "" {
 		return r.host
@@ -166,51 +162,51 @@ func (r *Registry) Host() string {
 	return r.server.Listener.Addr().String()
 }
 
-// Image returns the name of one of its image repositories.
+// Image returns the image name of a repository.
 func (r *Registry) Image(repo string) string { return r.Host() + "/" + repo }
 
-// CertPool returns the authority of a registry that was started with TLS.
+// CertPool returns a pool with the certificate of a registry that was started with TLS.
 func (r *Registry) CertPool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(r.server.Certificate())
 	return pool
 }
 
-// ServeHTTP logs a request and answers it: with the fault that was injected
-// for it, or as a registry does.
+// ServeHTTP logs a request, and responds with the fault that was injected for it or like a
+// registry.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	kind := r.kindOf(req)
-	fault := r.note(kind, req)
-	fault(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.answer(kind, w, req) }))
+	fault := r.record(kind, req)
+	fault(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.respond(kind, w, req) }))
 }
 
-// answer answers a request as a registry does.
-func (r *Registry) answer(kind Kind, w http.ResponseWriter, req *http.Request) {
-	elsewhere, found := r.sites[req.Host]
+// respond responds like a registry, without injected faults.
+func (r *Registry) respond(kind Kind, w http.ResponseWriter, req *http.Request) {
+	other, found := r.sites[req.Host]
 	switch {
 	case kind == Token:
 		r.login.token(w, req)
 	case found:
-		elsewhere.handler.ServeHTTP(w, req)
+		other.handler.ServeHTTP(w, req)
 	default:
-		r.finish(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveAPI(kind, w, req) }))
+		r.responseEdit(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveAPI(kind, w, req) }))
 	}
 }
 
-// serveAPI answers a request to the registry's API.
+// serveAPI serves the registry's API.
 func (r *Registry) serveAPI(kind Kind, w http.ResponseWriter, req *http.Request) {
 	switch {
 	case r.missing(req):
 		http.NotFound(w, req)
-	case !r.login.admits(req):
-		r.login.challenge(w, req, refusal{http.StatusUnauthorized, r.unauthorized(req)})
+	case !r.login.authenticated(req):
+		r.login.challenge(w, req, errorResponse{http.StatusUnauthorized, r.unauthorized(req)})
 	default:
-		r.withHabits(kind).ServeHTTP(w, req)
+		r.withBehaviors(kind).ServeHTTP(w, req)
 	}
 }
 
-// admitted answers a request that is logged in.
-func (r *Registry) admitted(w http.ResponseWriter, req *http.Request) {
+// serveAuthenticated serves an authenticated request.
+func (r *Registry) serveAuthenticated(w http.ResponseWriter, req *http.Request) {
 	if kindOf(req) == Tags {
 		r.serveTags(w, req)
 		return
@@ -218,8 +214,8 @@ func (r *Registry) admitted(w http.ResponseWriter, req *http.Request) {
 	r.backend.ServeHTTP(w, req)
 }
 
-// note logs a request and returns the fault that was injected for it last.
-func (r *Registry) note(kind Kind, req *http.Request) Fault {
+// record logs a request and returns the fault that was last injected for it.
+func (r *Registry) record(kind Kind, req *http.Request) Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = append(r.requests, newRequest(kind, req))
@@ -231,7 +227,7 @@ func (r *Registry) note(kind Kind, req *http.Request) Fault {
 	return healthy
 }
 
-// newRequest returns the entry of a request in a log.
+// newRequest returns the log entry of a request.
 func newRequest(kind Kind, req *http.Request) Request {
 	return Request{
 		Kind:   kind,
@@ -243,8 +239,7 @@ func newRequest(kind Kind, req *http.Request) Request {
 	}
 }
 
-// Requests returns the requests since the last Reset, pushes of this package
-// excluded.
+// Requests returns the requests since the last Reset, without the pushes of this package.
 func (r *Registry) Requests() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -271,7 +266,7 @@ func (r *Registry) Counts() map[Kind]int {
 	return counts
 }
 
-// Reset forgets the requests.
+// Reset clears the log of requests.
 func (r *Registry) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// registryK8s imitates registry.k8s.io: all that it serves itself is a token
-// that means nothing. The rest are redirects. Of the backends by region there
-// is one, and that for clients in AWS. Sources are files of
-// kubernetes/registry.k8s.io in cmd/archeio/internal/app.
+// registryK8s imitates registry.k8s.io: it serves only tokens, which it doesn't check, and
+// redirects all other requests. It has one of the regional backends, that for clients in AWS.
+// Sources are files of kubernetes/registry.k8s.io in cmd/archeio/internal/app.
 func registryK8s() Product {
 	const upstream, path = "us-central1-docker.pkg.dev", "/v2/k8s-artifacts-prod/images/" // handlers_test.go
 	return Product{
@@ -19,23 +18,23 @@ func registryK8s() Product {
 		Host:       "registry.k8s.io",
 		Repository: "ingress-nginx/controller",
 		Anonymous:  true,
-		install: func(z *Zoo, p Product) {
-			r := z.add(p,
+		install: func(f *Zoo, p Product) {
+			r := f.add(p,
 				withTokens(&tokenLogin{
-					// handlers.go: the host that was asked, no scope, and an hour for every token.
+					// handlers.go: the requested host, no scope, and tokens that are valid for one hour.
 					realm:     "https://" + p.Host + "/token",
 					service:   p.Host,
-					life:      time.Hour,
+					lifetime:  time.Hour,
 					anonymous: true,
 					unbound:   true,
-					open:      []string{http.MethodGet, http.MethodHead}, // only the ping is challenged
-					fields: func(token string, life time.Duration) map[string]any {
-						return map[string]any{"token": token, "expires_in": int(life.Seconds())}
+					open:      []string{http.MethodGet, http.MethodHead}, // only the ping requires a token
+					fields: func(token string, lifetime time.Duration) map[string]any {
+						return map[string]any{"token": token, "expires_in": int(lifetime.Seconds())}
 					},
 				}),
 				withPaging(googlePaging()),
-				withSite(upstream, "", nil), // handled below
-				withHabit(Any, toUpstream(upstream, path)),
+				withSite(upstream, "", nil), // its handler is set below
+				withBehavior(Any, toUpstream(upstream, path)),
 				withBlobStore("prod-registry-k8s-io-us-east-2.s3.dualstack.us-east-2.amazonaws.com", func(hex string) string {
 					return "/containers/images/sha256:" + hex // handlers_test.go
 				}),
@@ -45,8 +44,7 @@ func registryK8s() Product {
 	}
 }
 
-// toUpstream redirects all requests but pings to the registry that holds the
-// images.
+// toUpstream redirects all requests except pings to the registry with the images.
 //
 // Source: handlers.go, and handlers_test.go for the query
 func toUpstream(host, path string) Fault {
@@ -62,8 +60,8 @@ func toUpstream(host, path string) Fault {
 	}
 }
 
-// artifactRegistryAt serves the images of a registry under a path of Artifact
-// Registry, where they are public.
+// artifactRegistryAt serves a registry's images under a path of Artifact Registry, where they are
+// public.
 func artifactRegistryAt(r *Registry, path string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		inner := req.Clone(req.Context())
@@ -72,6 +70,6 @@ func artifactRegistryAt(r *Registry, path string) http.Handler {
 			googleReferrers(w, req, nil)
 			return
 		}
-		r.admitted(w, inner)
+		r.serveAuthenticated(w, inner)
 	})
 }

@@ -9,13 +9,13 @@ import (
 	"slices"
 )
 
-// serveTags answers with a page of a tag list. The backend cuts a list too,
-// but names no next page.
+// serveTags responds with a page of a tag list. The backend supports n and last, but sends no Link
+// to the next page.
 func (r *Registry) serveTags(w http.ResponseWriter, req *http.Request) {
-	whole := req.Clone(req.Context())
-	whole.URL.RawQuery = ""
+	unpaged := req.Clone(req.Context())
+	unpaged.URL.RawQuery = ""
 	recorder := httptest.NewRecorder()
-	r.backend.ServeHTTP(recorder, whole)
+	r.backend.ServeHTTP(recorder, unpaged)
 	var list struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
@@ -25,27 +25,26 @@ func (r *Registry) serveTags(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	query := req.URL.Query()
-	if r.paging.whole {
+	if r.paging.unpaged {
 		query = nil
 	}
-	size, refused := r.paging.pageSize(query.Get("n"))
-	if refused != nil {
-		refused.write(w)
+	size, rejection := r.paging.pageSize(query.Get("n"))
+	if rejection != nil {
+		rejection.write(w)
 		return
 	}
 	tags, more := cutPage(list.Tags, r.paging.last(query), size)
-	if r.paging.zero && query.Get("n") == "0" {
+	if r.paging.zeroIsEmpty && query.Get("n") == "0" {
 		tags, more = []string{}, false
 	}
-	if more || r.paging.always && len(tags) > 0 {
+	if more || r.paging.linkAlways && len(tags) > 0 {
 		w.Header().Set("Link", r.paging.next(req, tags[len(tags)-1], size))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(r.paging.document(r, list.Name, tags))
 }
 
-// cutPage returns at most size of the sorted tags after last, and whether
-// there are more.
+// cutPage returns at most size of the sorted tags after last, and whether more follow.
 func cutPage(tags []string, last string, size int) ([]string, bool) {
 	start, found := slices.BinarySearch(tags, last)
 	if found {

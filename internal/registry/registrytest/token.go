@@ -17,62 +17,61 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// tokenLogin admits the tokens that its token server issued.
+// tokenLogin accepts the tokens that its token server issued.
 //
 // Source: https://distribution.github.io/distribution/spec/auth/token/
 type tokenLogin struct {
-	realm     string // URL of the token server; empty for /token of the host that is asked
-	service   string
-	life      time.Duration      // of a token
-	accounts  []authn.AuthConfig // credentials that the token server takes; empty for any
-	anonymous bool               // it issues tokens without credentials too
-	unbound   bool               // its tokens admit to everything, and it checks no service
-	open      []string           // methods with which public repositories can be read without a token
-	invalid   *refusal           // answer to a token that is not valid; nil is the challenge
-	noPost    *refusal           // answer to a POST; nil where identity tokens are taken
-	pingScope string             // scope in the challenge of a ping
-	errors    bool               // the challenge explains why a token was refused
-	basic     bool               // the registry takes the accounts' passwords itself too
-	lenient   bool               // wrong credentials count as none
-	// rechallenge is the challenge to who sent credentials that were refused.
-	// Empty is the same as to who sent none.
+	realm        string // URL of the token server; empty for /token on the requested host
+	service      string
+	lifetime     time.Duration      // of a token
+	accounts     []authn.AuthConfig // credentials that the token server accepts; empty for any
+	anonymous    bool               // tokens are issued without credentials too
+	unbound      bool               // tokens are valid for all repositories, and the service isn't checked
+	open         []string           // methods that read public repositories without a token
+	invalid      *errorResponse     // response to an invalid token; nil sends the challenge
+	postResponse *errorResponse     // response to a POST; nil if identity tokens are accepted
+	pingScope    string             // scope in the challenge to a ping
+	errors       bool               // the challenge explains why a token was rejected
+	basic        bool               // the registry accepts passwords directly too
+	lenient      bool               // wrong credentials are treated as anonymous
+	// rechallenge is the challenge to a request with rejected credentials. Empty sends the same
+	// challenge as to a request without credentials.
 	rechallenge string
-	suffix      string // ends every token, so that a test can find it where it must not be
-	// fields returns the answer with a token. nil is token, access_token and
-	// expires_in.
-	fields func(token string, life time.Duration) map[string]any
-	// refuse returns the answer to a request that gets no token. nil issues a
-	// token for the scopes that were granted, which may be none.
-	refuse func(tokenRequest) *refusal
-	// wrong is the answer to wrong or missing credentials. nil is a plain 401.
-	wrong *refusal
+	suffix      string // appended to every token, so that tests can detect leaks
+	// fields returns the response with a token. nil sends token, access_token and expires_in.
+	fields func(token string, lifetime time.Duration) map[string]any
+	// reject returns the response to a request that gets no token. nil issues a token for the
+	// granted scopes, which may be none.
+	reject func(tokenRequest) *errorResponse
+	// wrong is the response to wrong or missing credentials. nil sends a plain 401.
+	wrong *errorResponse
 
-	registry *Registry // whose repositories the tokens are for
+	registry *Registry // with the repositories that the tokens grant access to
 	mu       sync.Mutex
 	issued   map[string]grant
 }
 
-// grant is what a token is good for.
+// grant describes what a token is valid for.
 type grant struct {
-	repositories []string // that it may pull from
+	repositories []string // with pull access
 	expires      time.Time
 }
 
-// tokenRequest is a request to a token server with right credentials or none.
+// tokenRequest is a request to a token server with valid credentials or none.
 type tokenRequest struct {
 	anonymous bool
 	scopes    []string // such as "repository:library/nginx:pull"
-	granted   []string // repositories of these that may be pulled from
+	granted   []string // repositories of these with pull access
 }
 
-// withTokens makes a registry want tokens.
+// withTokens makes a registry require tokens.
 func withTokens(l *tokenLogin) Option {
 	return func(r *Registry) { r.login = l }
 }
 
-func (l *tokenLogin) admits(req *http.Request) bool {
+func (l *tokenLogin) authenticated(req *http.Request) bool {
 	if username, password, ok := req.BasicAuth(); ok {
-		return l.basic && l.knows(username, password)
+		return l.basic && l.hasAccount(username, password)
 	}
 	token, found := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	g, valid := l.grant(token)
@@ -87,7 +86,7 @@ func (l *tokenLogin) admits(req *http.Request) bool {
 	return l.unbound || repo == "" || reads && slices.Contains(g.repositories, repo)
 }
 
-// grant returns what a token is good for, and whether it is valid.
+// grant returns the grant of a token, and whether the token is valid.
 func (l *tokenLogin) grant(token string) (grant, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +94,7 @@ func (l *tokenLogin) grant(token string) (grant, bool) {
 	return g, found && time.Now().Before(g.expires)
 }
 
-// hasIssued reports whether the token server issued a token, valid or not.
+// hasIssued reports whether the token server issued a token, which may have expired.
 func (l *tokenLogin) hasIssued(token string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +102,7 @@ func (l *tokenLogin) hasIssued(token string) bool {
 	return found
 }
 
-func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request, body refusal) {
+func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request, body errorResponse) {
 	token := req.Header.Get("Authorization")
 	switch {
 	case token != "" && l.invalid != nil:
@@ -132,7 +131,7 @@ func (l *tokenLogin) challenge(w http.ResponseWriter, req *http.Request, body re
 	body.write(w)
 }
 
-// tokenError returns why the value of a header Authorization was refused.
+// tokenError returns why the value of an Authorization header was rejected.
 //
 // Source: https://www.rfc-editor.org/rfc/rfc6750#section-3.1
 func (l *tokenLogin) tokenError(header string) string {
@@ -157,11 +156,11 @@ func (l *tokenLogin) serves(req *http.Request) bool {
 }
 
 func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
-	if req.Method == http.MethodPost && l.noPost != nil {
-		l.noPost.write(w)
+	if req.Method == http.MethodPost && l.postResponse != nil {
+		l.postResponse.write(w)
 		return
 	}
-	asked, ok := l.authenticate(req)
+	request, ok := l.authenticate(req)
 	switch {
 	case !ok && l.wrong != nil:
 		l.wrong.write(w)
@@ -169,24 +168,24 @@ func (l *tokenLogin) token(w http.ResponseWriter, req *http.Request) {
 	case !ok:
 		unauthorized(w)
 		return
-	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // a check of these tests: products differ
-		refusal{http.StatusBadRequest, errorBody("UNSUPPORTED", "unknown service")}.write(w)
+	case !l.unbound && l.service != "" && req.FormValue("service") != l.service: // stricter than some products
+		errorResponse{http.StatusBadRequest, errorBody("UNSUPPORTED", "unknown service")}.write(w)
 		return
 	}
-	asked.scopes = scopesOf(req)
-	asked.granted = l.grantable(asked)
-	if l.refuse != nil {
-		if refused := l.refuse(asked); refused != nil {
-			refused.write(w)
+	request.scopes = scopesOf(req)
+	request.granted = l.grantable(request)
+	if l.reject != nil {
+		if response := l.reject(request); response != nil {
+			response.write(w)
 			return
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(l.issue(asked.granted))
+	_ = json.NewEncoder(w).Encode(l.issue(request.granted))
 }
 
-// authenticate returns the request of a client with right credentials, or with
-// none where the token server wants none.
+// authenticate returns the token request of a client with valid credentials, or without
+// credentials if the token server allows it.
 func (l *tokenLogin) authenticate(req *http.Request) (tokenRequest, bool) {
 	username, password, basic := req.BasicAuth()
 	identity := ""
@@ -198,43 +197,42 @@ func (l *tokenLogin) authenticate(req *http.Request) (tokenRequest, bool) {
 	if !basic {
 		return tokenRequest{anonymous: true}, l.anonymous
 	}
-	known := l.knows(username, password)
+	known := l.hasAccount(username, password)
 	if identity != "" {
 		known = slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool { return a.IdentityToken == identity })
 	}
 	return tokenRequest{anonymous: !known}, known || l.lenient || len(l.accounts) == 0
 }
 
-// knows reports whether a username and a password are those of an account.
-func (l *tokenLogin) knows(username, password string) bool {
+// hasAccount reports whether an account has this username and password.
+func (l *tokenLogin) hasAccount(username, password string) bool {
 	return slices.ContainsFunc(l.accounts, func(a authn.AuthConfig) bool {
 		return a.Password != "" && a.Username == username && a.Password == password
 	})
 }
 
-// scopesOf returns the scopes of a request to a token server: one parameter for
-// each, or all in one with blanks between them.
+// scopesOf returns the scopes of a token request: one parameter for each, or one parameter with
+// spaces in between.
 func scopesOf(req *http.Request) []string {
-	_ = req.ParseForm() // what can't be parsed names no scope
+	_ = req.ParseForm() // a form that can't be parsed has no scopes
 	return strings.Fields(strings.Join(req.Form["scope"], " "))
 }
 
-// grantable returns the repositories among the scopes that the client may pull
-// from.
-func (l *tokenLogin) grantable(asked tokenRequest) []string {
+// grantable returns the repositories of the scopes that the client may pull from.
+func (l *tokenLogin) grantable(request tokenRequest) []string {
 	var repos []string
-	for _, scope := range asked.scopes {
+	for _, scope := range request.scopes {
 		rest, isRepository := strings.CutPrefix(scope, "repository:")
 		repo, actions, found := strings.Cut(rest, ":")
 		pulls := slices.Contains(strings.Split(actions, ","), "pull")
-		if isRepository && found && pulls && !l.unbound && l.registry.mayPull(repo, asked.anonymous) {
+		if isRepository && found && pulls && !l.unbound && l.registry.mayPull(repo, request.anonymous) {
 			repos = append(repos, repo)
 		}
 	}
 	return repos
 }
 
-// issue returns the answer with a new token.
+// issue issues a token and returns the response.
 func (l *tokenLogin) issue(repositories []string) map[string]any {
 	token := "t0ken-" + rand.Text() + l.suffix
 	l.mu.Lock()
@@ -242,14 +240,14 @@ func (l *tokenLogin) issue(repositories []string) map[string]any {
 	if l.issued == nil {
 		l.issued = map[string]grant{}
 	}
-	l.issued[token] = grant{repositories: repositories, expires: time.Now().Add(l.life)}
+	l.issued[token] = grant{repositories: repositories, expires: time.Now().Add(l.lifetime)}
 	if l.fields != nil {
-		return l.fields(token, l.life)
+		return l.fields(token, l.lifetime)
 	}
-	return map[string]any{"token": token, "access_token": token, "expires_in": int(l.life.Seconds())}
+	return map[string]any{"token": token, "access_token": token, "expires_in": int(l.lifetime.Seconds())}
 }
 
-// ExpireTokens makes all tokens invalid that were issued so far.
+// ExpireTokens invalidates all issued tokens.
 func (r *Registry) ExpireTokens() {
 	if l, ok := r.login.(*tokenLogin); ok {
 		l.mu.Lock()
@@ -260,16 +258,16 @@ func (r *Registry) ExpireTokens() {
 	}
 }
 
-// onlyToken is an answer with a token in the one field that all clients read.
+// onlyToken is a response with the token in the one field that all clients read.
 func onlyToken(token string, _ time.Duration) map[string]any { return map[string]any{"token": token} }
 
-// refuseMore is the rule of token servers that refuse a request which names any
-// scope, or an action besides pull, beyond what they grant, where others grant less.
-func refuseMore(refused refusal) func(tokenRequest) *refusal {
-	return func(asked tokenRequest) *refusal {
-		more := func(scope string) bool { return !strings.HasSuffix(scope, ":pull") }
-		if len(asked.granted) < len(asked.scopes) || slices.ContainsFunc(asked.scopes, more) {
-			return &refused
+// rejectExcess rejects a token request that names a scope that isn't granted, or an action other
+// than pull. Other token servers grant the rest.
+func rejectExcess(response errorResponse) func(tokenRequest) *errorResponse {
+	return func(request tokenRequest) *errorResponse {
+		excess := func(scope string) bool { return !strings.HasSuffix(scope, ":pull") }
+		if len(request.granted) < len(request.scopes) || slices.ContainsFunc(request.scopes, excess) {
+			return &response
 		}
 		return nil
 	}

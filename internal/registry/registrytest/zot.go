@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// zot imitates Zot 2 with a password. How it answers for a last tag that is not
-// there differs by version, and is not imitated.
+// zot imitates Zot 2 with a password. Its response to a "last" tag that doesn't exist differs by
+// version and is not imitated.
 func zot() Product {
 	return Product{
 		Name:       "Zot",
@@ -18,28 +18,28 @@ func zot() Product {
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "zot-password"},
 		Referrers:  true, // project-zot/zot pkg/api/routes.go: GetReferrers
-		install: func(z *Zoo, p Product) {
-			z.add(p,
+		install: func(f *Zoo, p Product) {
+			f.add(p,
 				WithReferrers(),
 				// project-zot/zot pkg/api/authn.go: authFail
 				withBasic(p.Password, `Basic realm="Authorization Required"`),
-				withRefusals(zotUnauthorized),
-				// project-zot/zot#2116: the Link is in brackets; #1777: no tags where none are asked for
-				withPaging(paging{zero: true, invalid: &refusal{http.StatusBadRequest, ""}}),
-				withHabit(Any, zotErrors),
+				withUnauthorizedBody(zotUnauthorized),
+				// project-zot/zot#2116: the Link is in brackets; #1777: n=0 returns no tags
+				withPaging(paging{zeroIsEmpty: true, invalid: &errorResponse{http.StatusBadRequest, ""}}),
+				withBehavior(Any, zotErrors),
 			)
 		},
 	}
 }
 
-// zotUnauthorized is an error that is not in a list of errors.
+// zotUnauthorized returns a single error, not a list of errors.
 //
 // Source: project-zot/zot pkg/api/authn.go and pkg/api/errors/errors.go
 func zotUnauthorized(*http.Request) string {
 	return `{"code":"UNAUTHORIZED","message":"authentication required","detail":{"description":"The access controller refused the client."}}`
 }
 
-// zotErrors gives answers with status 404 the codes of Zot.
+// zotErrors sets the error codes of responses with status 404.
 //
 // Source: project-zot/zot pkg/api/routes.go and pkg/api/errors/errors.go
 func zotErrors(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -17,37 +17,37 @@ func TestParseHost_RejectsAmbiguousHosts(t *testing.T) {
 	}{
 		"Name":          {reason: "a name", host: "ghcr.io", want: "ghcr|io"},
 		"Port":          {reason: "a port", host: "localhost:5000", want: "localhost:5000"},
-		"Case":          {reason: "names have no case", host: "GHCR.io", want: "ghcr|io"},
-		"Docker":        {reason: "Docker Hub has one name", host: "docker.io", want: "index|docker|io"},
-		"Address":       {reason: "an IPv4 address is made of labels too", host: "127.0.0.1:5000", want: "127|0|0|1:5000"},
+		"Case":          {reason: "names are case-insensitive", host: "GHCR.io", want: "ghcr|io"},
+		"Docker":        {reason: "Docker Hub is normalized to one name", host: "docker.io", want: "index|docker|io"},
+		"Address":       {reason: "IPv4 addresses consist of labels", host: "127.0.0.1:5000", want: "127|0|0|1:5000"},
 		"IPv6":          {reason: "an IPv6 address is one label", host: "[::1]:5000", want: "[::1]:5000"},
-		"IPv6NoPort":    {reason: "the colons in brackets are no ports", host: "[::1]", want: "[::1]"},
-		"BadIPv6":       {reason: "no address", host: "[00]"},
-		"ZoneIPv6":      {reason: "a zone is of one machine", host: "[fe80::1%eth0]"},
-		"Underscore":    {reason: "services of compose files have them", host: "my_registry:5000", want: "my_registry:5000"},
-		"Empty":         {reason: "no name", host: ""},
-		"TrailingDot":   {reason: "may be another host to the resolver", host: "ghcr.io."},
+		"IPv6NoPort":    {reason: "colons in brackets don't separate a port", host: "[::1]", want: "[::1]"},
+		"BadIPv6":       {reason: "an invalid address", host: "[00]"},
+		"ZoneIPv6":      {reason: "a zone is specific to a machine", host: "[fe80::1%eth0]"},
+		"Underscore":    {reason: "used by services of compose files", host: "my_registry:5000", want: "my_registry:5000"},
+		"Empty":         {reason: "an empty name", host: ""},
+		"TrailingDot":   {reason: "the resolver may return another host", host: "ghcr.io."},
 		"LeadingDot":    {reason: "an empty label", host: ".ghcr.io"},
 		"TwoDots":       {reason: "an empty label", host: "ghcr..io"},
-		"User":          {reason: "the host is what follows the user", host: "ghcr.io@evil.example"},
-		"Password":      {reason: "the host is what follows the user", host: "ghcr.io:443@evil.example"},
-		"Path":          {reason: "no host", host: "ghcr.io/org"},
-		"Query":         {reason: "no host", host: "ghcr.io?.example"},
-		"Fragment":      {reason: "no host", host: "evil.example#.ghcr.io"},
-		"Backslash":     {reason: "some parsers take it for a slash", host: `evil.example\.ghcr.io`},
-		"Space":         {reason: "no host", host: "ghcr.io "},
-		"Wildcard":      {reason: "no host", host: "*.ghcr.io"},
+		"User":          {reason: "the host follows the user info", host: "ghcr.io@evil.example"},
+		"Password":      {reason: "the host follows the user info", host: "ghcr.io:443@evil.example"},
+		"Path":          {reason: "not a host", host: "ghcr.io/org"},
+		"Query":         {reason: "not a host", host: "ghcr.io?.example"},
+		"Fragment":      {reason: "not a host", host: "evil.example#.ghcr.io"},
+		"Backslash":     {reason: "some parsers treat it as a slash", host: `evil.example\.ghcr.io`},
+		"Space":         {reason: "not a host", host: "ghcr.io "},
+		"Wildcard":      {reason: "not a host", host: "*.ghcr.io"},
 		"Escape":        {reason: "some parsers decode it", host: "ghcr%2eio"},
-		"Fullwidth":     {reason: "a letter that is folded to ASCII by some", host: "ｇhcr.io"},
-		"Kelvin":        {reason: "a letter whose lower case is ASCII", host: "doc\u212aer.io"},
-		"IdeographDot":  {reason: "a dot to some", host: "ghcr。io"},
-		"Cyrillic":      {reason: "a letter that looks alike", host: "ghсr.io"},
+		"Fullwidth":     {reason: "some parsers convert it to ASCII", host: "ｇhcr.io"},
+		"Kelvin":        {reason: "a letter with an ASCII lower case", host: "doc\u212aer.io"},
+		"IdeographDot":  {reason: "some parsers treat it as a dot", host: "ghcr。io"},
+		"Cyrillic":      {reason: "a look-alike letter", host: "ghсr.io"},
 		"NamedPort":     {reason: "a port is a number", host: "ghcr.io:https"},
 		"EmptyPort":     {reason: "a port is a number", host: "ghcr.io:"},
-		"TwoPorts":      {reason: "no host", host: "ghcr.io:443:80"},
+		"TwoPorts":      {reason: "not a host", host: "ghcr.io:443:80"},
 		"LongLabel":     {reason: "longer than DNS allows", host: strings.Repeat("a", 64) + ".io"},
 		"LongName":      {reason: "longer than DNS allows", host: strings.Repeat("a.", 130) + "io"},
-		"LeadingHyphen": {reason: "no label", host: "-ghcr.io"},
+		"LeadingHyphen": {reason: "an invalid label", host: "-ghcr.io"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -66,8 +66,7 @@ func TestParseHost_RejectsAmbiguousHosts(t *testing.T) {
 	}
 }
 
-// FuzzParseHost tests that whatever passes for a host of ours is that host to
-// net/url too, which is what requests go by.
+// FuzzParseHost tests that net/url, which requests use, parses an accepted host to the same host.
 func FuzzParseHost(f *testing.F) {
 	for _, seed := range []string{
 		"ghcr.io", "ghcr.io.evil.example", "evilghcr.io", "ghcr.io@evil.example", "ghcr.io:443", "ghcr.io:443@x", "ghcr.io.",
@@ -83,11 +82,11 @@ func FuzzParseHost(f *testing.F) {
 		}
 		u, err := url.Parse("https://" + s + "/v2/")
 		if err != nil || u.User != nil || u.Path != "/v2/" || u.RawQuery != "" || u.Fragment != "" || u.Port() != host.Port {
-			t.Fatalf("%q passes for a host, and net/url says %v, %v", s, u, err)
+			t.Fatalf("%q is accepted as a host, but net/url returns %v, %v", s, u, err)
 		}
 		name := strings.Trim(strings.Join(host.Labels, "."), "[]")
 		if got := CanonicalHost(u.Hostname()); got != name {
-			t.Fatalf("%q is %q to us and %q to net/url", s, name, got)
+			t.Fatalf("%q is parsed as %q, but net/url returns %q", s, name, got)
 		}
 	})
 }

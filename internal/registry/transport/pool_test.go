@@ -11,9 +11,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestPool_UsesProxyFromEnvironment tests that the environment's proxies are used
-// wherever no configuration has one, whatever the certificates are. It is the only
-// test that reads the environment, which net/http does once in a process.
+// TestPool_UsesProxyFromEnvironment tests that the proxy of the environment is used if the
+// configuration has none. It is the only test that reads the environment, because net/http caches
+// it.
 func TestPool_UsesProxyFromEnvironment(t *testing.T) {
 	const environment = "http://u:p@environment.example.com:3128"
 	t.Setenv("HTTPS_PROXY", environment)
@@ -24,9 +24,9 @@ func TestPool_UsesProxyFromEnvironment(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"Default":      {reason: "the only one", want: environment},
-		"Certificates": {reason: "certificates say nothing about proxies", config: Config{Key: "certs", TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, want: environment},
-		"Own":          {reason: "the object knows better", config: Config{Key: "proxy", Proxy: own}, want: own.String()},
+		"Default":      {reason: "without configuration", want: environment},
+		"Certificates": {reason: "certificates don't affect the proxy", config: Config{Key: "certs", TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, want: environment},
+		"Own":          {reason: "the configured proxy takes precedence", config: Config{Key: "proxy", Proxy: own}, want: own.String()},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
