@@ -116,7 +116,7 @@ type evaluator struct {
 	Input
 	images    Images
 	result    Result
-	requested int // about how many candidates
+	requested int // number of candidates with requests
 }
 
 // try evaluates a tag and returns it if it passes the gates, or nil.

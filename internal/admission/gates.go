@@ -71,7 +71,7 @@ func NewCandidate(tag string, snapshot scan.Snapshot, info ImageInfo) Candidate 
 // Need is what must be fetched before a candidate can be evaluated.
 type Need int
 
-// The needs.
+// The values of Need.
 const (
 	// NoNeed means that the candidate is evaluated.
 	NoNeed Need = iota

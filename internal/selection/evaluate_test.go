@@ -132,7 +132,7 @@ func TestEvaluate_ReturnsKeyAndReason(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			tt.want.Tag = tt.tag
 			got := compiled(t, tt.choice, tt.filter).Judge(tt.tag)
-			NewWithT(t).Expect(got).To(BeComparableTo(tt.want), "Judge(%q)", tt.tag)
+			NewWithT(t).Expect(got).To(BeComparableTo(tt.want), "Evaluate(%q)", tt.tag)
 		})
 	}
 }

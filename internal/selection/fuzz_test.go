@@ -72,12 +72,12 @@ func FuzzEvaluate(f *testing.F) {
 	})
 }
 
-// checkOne checks that Judge and Select agree on a tag.
+// checkOne checks that Evaluate and Select agree on a tag.
 func checkOne(t *testing.T, rule *Rule, tag string) {
 	t.Helper()
 	best, found := rule.Select([]string{tag, tag})
 	if v := rule.Judge(tag); v.Accepted() != found || found && (best != Choice{Tag: tag, Key: v.Key}) {
-		t.Errorf("%s: Judge returned %+v, Select %+v and %t", rule, v, best, found)
+		t.Errorf("%s: Evaluate returned %+v, Select %+v and %t", rule, v, best, found)
 	}
 }
 

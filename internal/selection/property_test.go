@@ -76,7 +76,7 @@ func TestExplain_MatchesSelectRankingAndEvaluate(t *testing.T) {
 		g.Expect(selectFrom(rule, tags)).To(BeComparableTo(want), "Explain and Select differ (-explain +select)")
 		for i, c := range explained.Ranked {
 			if v := rule.Judge(c.Tag); !v.Accepted() || v.Key != c.Key {
-				t.Errorf("Judge does not accept the ranked %+v: %+v", c, v)
+				t.Errorf("Evaluate does not accept the ranked %+v: %+v", c, v)
 			}
 			if i > 0 && rule.Compare(explained.Ranked[i-1].Tag, c.Tag) <= 0 {
 				t.Errorf("Compare does not rank %q above %q", explained.Ranked[i-1].Tag, c.Tag)
@@ -86,7 +86,7 @@ func TestExplain_MatchesSelectRankingAndEvaluate(t *testing.T) {
 	})
 }
 
-// checkRejected checks that Judge rejects the tags that Explain rejects, in order, and that no tag
+// checkRejected checks that Evaluate rejects the tags that Explain rejects, in order, and that no tag
 // is missing.
 func checkRejected(t *testing.T, rule *Rule, tags []string, explained Explanation) {
 	t.Helper()
