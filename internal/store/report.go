@@ -37,7 +37,7 @@ func (r Report) String() string {
 	case RecordDamaged:
 		return fmt.Sprintf("the stored tags of %s can't be read and will be scanned again: %v (set aside: %s)", r.Key, r.Err, paths)
 	case FactsDamaged:
-		return fmt.Sprintf("the stored facts of the images of %s are damaged in part and will be read from the registry again: %v (set aside: %s)",
+		return fmt.Sprintf("the stored facts of the images of %s are damaged in part and will be read again: %v (set aside: %s)",
 			r.Key, r.Err, paths)
 	}
 	return "files of another storage are not used and can be deleted: " + paths

@@ -24,8 +24,8 @@ type facts = map[string]admission.ImageInfo
 // fact returns a fact with all fields set. It differs for each n.
 func fact(n int) admission.ImageInfo {
 	return admission.ImageInfo{
-		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0, PlatformsKnown: true, Created: 1_600_000_000 + int64(n),
-		Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
+		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0,
+		Created: 1_600_000_000 + int64(n), PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
 		Verdicts: []admission.Verdict{
 			{Rule: "cosign", Since: 5, At: int64(n), Signer: "signer"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
 		},
