@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// CreatedKey is the annotation, and the label, in which an image states when it was built
+// CreatedKey is the annotation and label that state when an image was built
 // (https://github.com/opencontainers/image-spec/blob/main/annotations.md).
 const CreatedKey = "org.opencontainers.image.created"
 
-// CreatedBy is the source of a time of creation.
+// CreatedBy is the source of a creation time.
 type CreatedBy uint8
 
-// The sources, in the order in which they are believed. Stores hold their numbers.
+// The sources in order of precedence. The store persists their numbers.
 const (
-	// CreatedByNothing is the source of a time that is not known.
+	// CreatedByNothing is the source of an unknown time.
 	CreatedByNothing CreatedBy = iota
 	// CreatedByAnnotation is the annotation CreatedKey of an index, of the descriptor of its
 	// first image, or of a manifest.
 	CreatedByAnnotation
-	// CreatedByConfig is the field created of the configuration.
+	// CreatedByConfig is the field "created" of the image configuration.
 	CreatedByConfig
-	// CreatedByLabel is the label CreatedKey in the configuration.
+	// CreatedByLabel is the label CreatedKey in the image configuration.
 	CreatedByLabel
 
-	// LastCreatedBy is the last of the sources.
+	// LastCreatedBy is the source with the greatest number.
 	LastCreatedBy = CreatedByLabel
 )
 
-// String returns the source as what follows "according to ".
+// String returns the source as the text after "according to ".
 func (b CreatedBy) String() string {
 	switch b {
 	case CreatedByAnnotation:
@@ -44,25 +44,23 @@ func (b CreatedBy) String() string {
 	}
 }
 
-// Statements are what the parts of an image state about its time of creation, as they
-// state it.
+// Statements holds the creation times that the parts of an image state, unparsed.
 type Statements struct {
-	// Annotations are those of the index, the descriptor and the manifest, in that order.
+	// Annotations holds those of the index, the descriptor and the manifest, in that order.
 	Annotations []string
-	// Config is the field created of the configuration.
+	// Config is the field "created" of the configuration.
 	Config string
-	// Label is that of the configuration.
+	// Label is the label in the configuration.
 	Label string
 }
 
-// Created returns the time of creation in seconds since the epoch, and its source:
-// CreatedUnread and CreatedByNothing where no statement has a meaning.
+// Created returns the creation time in seconds since the epoch and its source, or CreatedUnread
+// and CreatedByNothing if no statement is valid.
 //
-// An annotation comes first: it belongs to this image alone, and is there without another
-// request. The configuration is next, which every build writes. Its label comes last,
-// although conversion.md of the image specification prefers labels to the field created:
-// that is about the annotations of a container. An image inherits the labels of its base,
-// and with them the time at which that was built.
+// Annotations take precedence: they belong to this image alone and need no further request. The
+// configuration is next; every build writes it. Its label comes last, although conversion.md of the
+// image specification prefers labels to the field "created" (for the annotations of a container):
+// an image inherits the labels of its base image, including the base image's creation time.
 func (s Statements) Created() (int64, CreatedBy) {
 	for by, texts := range [][]string{CreatedByAnnotation: s.Annotations, CreatedByConfig: {s.Config}, CreatedByLabel: {s.Label}} {
 		for _, text := range texts {
@@ -74,10 +72,9 @@ func (s Statements) Created() (int64, CreatedBy) {
 	return CreatedUnread, CreatedByNothing
 }
 
-// CreationTime returns the time by which the image is ordered among others, in seconds since
-// the epoch. Where the image states none, that is when its tag was first seen. A tag of the
-// first scan is older than that by an unknown time: it has the time zero, and ranks behind all
-// others.
+// CreationTime returns the time by which the image is ranked, in seconds since the epoch: the time
+// that the image states, or else the time at which its tag was first seen. Without a stated time,
+// tags of the first scan have the time zero and rank last, because their age is unknown.
 func (c Candidate) CreationTime() int64 {
 	switch {
 	case c.Info.Created > 0:
@@ -91,17 +88,16 @@ func (c Candidate) CreationTime() int64 {
 	}
 }
 
-// lastFixed is the last second that builders write into every image, to make builds
-// reproducible: 1970-01-01 (Bazel, Jib, ko, Nix), 1980-01-01T00:00:01Z (Cloud Native
-// Buildpacks), and a day more for zones (akuity/kargo#529,
-// argoproj-labs/argocd-image-updater#311, hyness/spring-cloud-config-server#86).
+// lastFixed is the last second of the fixed times that reproducible builds write into every image:
+// 1970-01-01 (Bazel, Jib, ko, Nix), 1980-01-01T00:00:01Z (Cloud Native Buildpacks), and one more
+// day for time zones (akuity/kargo#529, argoproj-labs/argocd-image-updater#311,
+// hyness/spring-cloud-config-server#86).
 var lastFixed = time.Date(1980, time.January, 2, 0, 0, 0, 0, time.UTC).Unix()
 
-// createdLayouts are the spellings of a time that are read, beside RFC 3339. Each is seen in
-// public and has one meaning. Those without a time of day (fluxcd/flux#2075) or without a
-// zone have several, and state nothing.
+// createdLayouts lists the accepted time formats. Each is in public use and unambiguous. Formats
+// without a time of day (fluxcd/flux#2075) or a zone are ambiguous and therefore ignored.
 var createdLayouts = []string{
-	time.RFC3339,                    // and with a blank in place of the T: Tecnativa/doodba#481
+	time.RFC3339,                    // also with a space in place of the T: Tecnativa/doodba#481
 	"2006-01-02T15:04:05Z0700",      // date --iso-8601, also with a comma: containers/build#325
 	"2006-01-02T15:04:05Z07",        // ISO 8601 allows hours alone
 	"2006-01-02T15:04:05 Z0700",     // git log --format=%ci
@@ -110,9 +106,9 @@ var createdLayouts = []string{
 	"2006-01-02T15:04:05 UTC",       // Time#to_s of Ruby
 }
 
-// parseCreated returns a time in seconds since the epoch, CreatedUnread for a text that is
-// no time or has no meaning. RFC 3339 section 5.6 lets a blank separate date and time, and
-// T and Z be in lower case.
+// parseCreated returns a time in seconds since the epoch, or CreatedUnread if the text is not an
+// unambiguous time or the time is a fixed one. RFC 3339 section 5.6 permits a space between date
+// and time, and T and Z in lower case.
 func parseCreated(text string) int64 {
 	const date = len(time.DateOnly)
 	text = strings.ToUpper(strings.TrimSpace(text))

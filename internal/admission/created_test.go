@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	proper  = "2026-01-01T00:00:00Z"
-	earlier = "2025-01-01T00:00:00Z"
-	unix    = 1767225600 // evaluator proper
+	valid     = "2026-01-01T00:00:00Z"
+	earlier   = "2025-01-01T00:00:00Z"
+	validUnix = 1767225600 // the time of valid
 )
 
-// TestCreated_ParsesTimeFormats stands for times that are ignored for the way in
-// which they are written: with a blank, with another offset, with a comma.
+// TestCreated_ParsesTimeFormats covers formats that are easily rejected: with a space, another
+// offset or a comma.
 func TestCreated_ParsesTimeFormats(t *testing.T) {
 	for _, tt := range []struct{ text, reason string }{
-		{proper, "RFC 3339"},
+		{valid, "RFC 3339"},
 		{"2026-01-01T00:00:00.5Z", "a fraction is cut off"},
-		{"2026-01-01 00:00:00+00:00", "section 5.6 allows a blank: date --rfc-3339=seconds"},
+		{"2026-01-01 00:00:00+00:00", "section 5.6 allows a space: date --rfc-3339=seconds"},
 		{"2026-01-01 00:00:00.336017516+00:00", "Tecnativa/doodba#481"},
 		{"2026-01-01t00:00:00z", "section 5.6 allows lower case"},
 		{"2026-01-01 00:00:00z", "both"},
 		{"2026-01-01T02:00:00+02:00", "another zone"},
-		{"2025-12-31T18:30:00-05:30", "one with half an hour"},
-		{"2026-01-01T00:00:00-00:00", "an offset that is not known, which RFC 3339 writes so"},
+		{"2025-12-31T18:30:00-05:30", "a zone with half an hour"},
+		{"2026-01-01T00:00:00-00:00", "the unknown offset of RFC 3339"},
 		{"2026-01-01T02:00:00+0200", "date --iso-8601=seconds"},
 		{"2026-01-01T02:00:00,034850873+0200", "date --iso-8601=ns, with a comma as in containers/build#325"},
 		{"2026-01-01T02:00:00+02", "hours alone, as PostgreSQL writes them"},
@@ -36,13 +36,13 @@ func TestCreated_ParsesTimeFormats(t *testing.T) {
 		{"2026-01-01 02:00:00.309694324 +0200 CEST", "time.Time.String of Go, as in containers/podman#7980"},
 		{"2026-01-01 00:00:00 +0000 UTC", "the same in UTC"},
 		{"2026-01-01 00:00:00 UTC", "Time#to_s of Ruby"},
-		{" 2026-01-01T00:00:00Z\n", "what a shell left around it"},
+		{" 2026-01-01T00:00:00Z\n", "surrounding white space"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			for source, stated := range map[CreatedBy]Statements{
 				CreatedByAnnotation: {Annotations: []string{tt.text}}, CreatedByConfig: {Config: tt.text}, CreatedByLabel: {Label: tt.text},
 			} {
-				if at, by := stated.Created(); at != unix || by != source {
+				if at, by := stated.Created(); at != validUnix || by != source {
 					t.Errorf("%q: got %s according to %s", tt.text, time.Unix(at, 0).UTC(), by)
 				}
 			}
@@ -50,11 +50,10 @@ func TestCreated_ParsesTimeFormats(t *testing.T) {
 	}
 }
 
-// TestCreated_IgnoresMeaninglessTimes stands for times that are believed although they
-// are the same in every image, or that may mean several moments.
+// TestCreated_IgnoresMeaninglessTimes covers times that are the same in every image or ambiguous.
 func TestCreated_IgnoresMeaninglessTimes(t *testing.T) {
 	for _, tt := range []struct{ text, reason string }{
-		{"", "nothing is stated"},
+		{"", "empty"},
 		{"0001-01-01T00:00:00Z", "the zero time of Go"},
 		{"1970-01-01T00:00:00Z", "Bazel, ko, Jib"},
 		{"1970-01-01T00:00:01Z", "Nix"},
@@ -63,11 +62,11 @@ func TestCreated_IgnoresMeaninglessTimes(t *testing.T) {
 		{"1980-01-01T12:00:00-12:00", "the last of the zones"},
 		{"1980-01-02T00:00:00Z", "the last second"},
 		{"20180804", "fluxcd/flux#2075: no time of day"},
-		{"2026-01-01", "date --rfc-3339=date: neither"},
+		{"2026-01-01", "date --rfc-3339=date: no time of day"},
 		{"2026-01-01T00:00:00", "no zone"},
-		{"2026-01-01 00:00:00 CEST", "a zone of which there may be several"},
-		{"01/02/2026 00:00:00Z", "January or February"},
-		{"1767225600", "a number of seconds, or of something else"},
+		{"2026-01-01 00:00:00 CEST", "an ambiguous zone"},
+		{"01/02/2026 00:00:00Z", "an ambiguous date"},
+		{"1767225600", "a number without a unit"},
 		{"2026-13-01T00:00:00Z", "no month"},
 		{"2026-01-01T24:00:00Z", "no hour"},
 		{"yesterday", "no time"},
@@ -78,55 +77,55 @@ func TestCreated_IgnoresMeaninglessTimes(t *testing.T) {
 			if at, by := stated.Created(); at != CreatedUnread || by != CreatedByNothing {
 				t.Errorf("%q: got %s according to %s", tt.text, time.Unix(at, 0).UTC(), by)
 			}
-			stated.Label = proper
-			if at, by := stated.Created(); at != unix || by != CreatedByLabel {
-				t.Errorf("%q: the next source is not asked: got %d according to %s", tt.text, at, by)
+			stated.Label = valid
+			if at, by := stated.Created(); at != validUnix || by != CreatedByLabel {
+				t.Errorf("%q: the next source is not used: got %d according to %s", tt.text, at, by)
 			}
 		})
 	}
 	if at, _ := (Statements{Config: "1980-01-02T00:00:01Z"}).Created(); at != lastFixed+1 {
-		t.Errorf("the first second that counts: got %d", at)
+		t.Errorf("the first valid second: got %d", at)
 	}
 }
 
-// TestCreated_PrefersSourcesInOrder pins which of two statements is believed.
+// TestCreated_PrefersSourcesInOrder covers the precedence of sources.
 func TestCreated_PrefersSourcesInOrder(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		stated Statements
 		want   CreatedBy
 	}{
-		{"annotations come before all others", Statements{Annotations: []string{proper}, Config: earlier, Label: earlier}, CreatedByAnnotation},
-		{"the first annotation comes first", Statements{Annotations: []string{proper, earlier}}, CreatedByAnnotation},
-		{"unless it states nothing", Statements{Annotations: []string{"", "1970-01-01T00:00:00Z", proper, earlier}}, CreatedByAnnotation},
-		{"the label may be that of a base image", Statements{Config: proper, Label: earlier}, CreatedByConfig},
-		{"also where it is later", Statements{Config: proper, Label: "2027-01-01T00:00:00Z"}, CreatedByConfig},
-		{"it counts where the build states nothing", Statements{Config: "1980-01-01T00:00:01Z", Label: proper}, CreatedByLabel},
+		{"annotations precede all other sources", Statements{Annotations: []string{valid}, Config: earlier, Label: earlier}, CreatedByAnnotation},
+		{"the first annotation precedes the others", Statements{Annotations: []string{valid, earlier}}, CreatedByAnnotation},
+		{"an invalid annotation is skipped", Statements{Annotations: []string{"", "1970-01-01T00:00:00Z", valid, earlier}}, CreatedByAnnotation},
+		{"the label may be inherited from a base image", Statements{Config: valid, Label: earlier}, CreatedByConfig},
+		{"even if it is later", Statements{Config: valid, Label: "2027-01-01T00:00:00Z"}, CreatedByConfig},
+		{"the label counts if the configuration has a fixed time", Statements{Config: "1980-01-01T00:00:01Z", Label: valid}, CreatedByLabel},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			if at, by := tt.stated.Created(); at != unix || by != tt.want {
+			if at, by := tt.stated.Created(); at != validUnix || by != tt.want {
 				t.Errorf("got %s according to %s, want %s", time.Unix(at, 0).UTC(), by, tt.want)
 			}
 		})
 	}
 }
 
-// TestCreationTime_FallsBackToFirstSeen stands for images that can't be ordered, and for
-// those of the first scan that would rank first because they are seen last.
+// TestCreationTime_FallsBackToFirstSeen covers images without a time, and those of the first scan,
+// which must not rank first because they were seen last.
 func TestCreationTime_FallsBackToFirstSeen(t *testing.T) {
-	unsaid := ImageInfo{Digest: "d", DigestSince: then + 9, Created: CreatedUnsaid}
-	stated := ImageInfo{Digest: "d", Created: unix, CreatedBy: CreatedByLabel}
-	moved := unsaid
-	moved.DigestChanged = true
+	withoutTime := ImageInfo{Digest: "d", DigestSince: firstScan + 9, Created: CreatedUnsaid}
+	stated := ImageInfo{Digest: "d", Created: validUnix, CreatedBy: CreatedByLabel}
+	changed := withoutTime
+	changed.DigestChanged = true
 	for _, tt := range []struct {
 		reason    string
 		candidate Candidate
 		want      int64
 	}{
-		{"what the image states", Candidate{FirstSeen: then + 5, Since: then, Info: stated}, unix},
-		{"or else when a scan found the tag", Candidate{FirstSeen: then + 5, Since: then, Info: unsaid}, then + 5},
-		{"or when the tag had another image", Candidate{FirstSeen: then, Since: then, Info: moved}, then + 9},
-		{"a tag of the first scan is older than that", Candidate{FirstSeen: then, Since: then, Info: unsaid}, 0},
+		{"the time that the image states", Candidate{FirstSeen: firstScan + 5, Since: firstScan, Info: stated}, validUnix},
+		{"otherwise the time at which a scan found the tag", Candidate{FirstSeen: firstScan + 5, Since: firstScan, Info: withoutTime}, firstScan + 5},
+		{"or the time at which its digest changed", Candidate{FirstSeen: firstScan, Since: firstScan, Info: changed}, firstScan + 9},
+		{"the age of a tag of the first scan is unknown", Candidate{FirstSeen: firstScan, Since: firstScan, Info: withoutTime}, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			NewWithT(t).Expect(tt.candidate.CreationTime()).To(Equal(tt.want))
@@ -134,9 +133,9 @@ func TestCreationTime_FallsBackToFirstSeen(t *testing.T) {
 	}
 }
 
-// FuzzCreated: whatever is stated, the time is none or after those that builders write.
+// FuzzCreated checks that a parsed time is never one of the fixed times of builders.
 func FuzzCreated(f *testing.F) {
-	f.Add(proper, earlier, "1980-01-01T00:00:01Z")
+	f.Add(valid, earlier, "1980-01-01T00:00:01Z")
 	f.Add("2026-01-01 00:00:00 +0200 CEST", "", "9999-12-31T23:59:59+23:59")
 	f.Fuzz(func(t *testing.T, annotation, config, label string) {
 		at, by := Statements{Annotations: []string{annotation}, Config: config, Label: label}.Created()

@@ -9,42 +9,42 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// Current is the image that a policy has selected. Its Digest is empty where the tag was selected
-// before there were gates, and the registry was not asked for the digest.
+// Current is the image that a policy has selected. Digest is empty if the policy had no gates when
+// it selected the tag, so that the digest was never requested.
 type Current struct {
 	Tag, Digest string
-	// Recheck reports that it is time to look whether the tag still points at it.
+	// CheckDigest reports whether the registry must be asked if the tag still points to Digest.
 	CheckDigest bool
-	// Verdict is the last one by the same gates, Passed with Message or Rejected, and empty
-	// where there was none. What was rejected is a candidate like any other.
+	// Verdict is the last verdict by the same gates: Passed, with Message, or Rejected. It is empty
+	// if there was none. A rejected image is treated like any other candidate.
 	Verdict v1.CandidateVerdict
 	Message string
 }
 
-// CurrentOf returns the image that a policy has selected of a repository with the image name.
-// Where the policy reflects no digest, the candidates of its status have it.
+// CurrentOf returns the current image of a policy, or zero if that is not in the repository name.
+// If the policy reflects no digest, the digest is taken from the candidates in its status.
 func CurrentOf(policy *v1.ImagePolicy, name string) Current {
 	latest := policy.Status.LatestRef
 	if latest == nil || latest.Name != name {
 		return Current{}
 	}
-	held := Current{Tag: latest.Tag, Digest: latest.Digest, CheckDigest: policy.GetDigestReflectionPolicy() == v1.ReflectAlways}
+	current := Current{Tag: latest.Tag, Digest: latest.Digest, CheckDigest: policy.GetDigestReflectionPolicy() == v1.ReflectAlways}
 	i := slices.IndexFunc(policy.Status.Candidates, func(c v1.CandidateStatus) bool {
 		return c.Tag == latest.Tag && c.Verdict == v1.CandidatePassed
 	})
-	if held.Digest == "" && i >= 0 {
-		held.Digest = policy.Status.Candidates[i].Digest
+	if current.Digest == "" && i >= 0 {
+		current.Digest = policy.Status.Candidates[i].Digest
 	}
-	if !image.IsDigest(held.Digest) { // another writer of the status can write anything
-		held.Digest = ""
+	if !image.IsDigest(current.Digest) { // other clients may write anything into the status
+		current.Digest = ""
 	}
-	return held
+	return current
 }
 
-// MaxReported is how many candidates the status of a policy has.
+// MaxReported is the maximum number of candidates in the status of a policy.
 const MaxReported = 8
 
-// Reported returns the candidates that a status has: the best ones, and the one that is selected.
+// Reported returns the candidates for a status: the best ones, always including the selected one.
 func Reported(all []v1.CandidateStatus) []v1.CandidateStatus {
 	if len(all) <= MaxReported {
 		return all

@@ -15,195 +15,196 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
-// TestEvaluate_RetainsCurrentImageIfTagMoves: what passed stays until its tag points at something
-// that passes, too.
+// TestEvaluate_RetainsCurrentImageIfTagMoves covers a current image that stays selected until its
+// tag points to another image that passes.
 func TestEvaluate_RetainsCurrentImageIfTagMoves(t *testing.T) {
-	moved := func(t *testing.T, platform string) *world {
-		w := newWorld(t, "2", "1")
-		w.late = true
-		w.asker.push("2", "b", good)
-		w.asker.push("1", "a", good)
-		w.picks(began, "2@b", "digest 2", "image b")
-		w.asker.push("2", "b2", platform)
-		w.held = admission.Current{Tag: "2", Digest: "b", CheckDigest: true}
-		return w
+	moved := func(t *testing.T, platform string) *fixture {
+		f := newFixture(t, "2", "1")
+		f.addedLater = true
+		f.registry.push("2", "b", good)
+		f.registry.push("1", "a", good)
+		f.expectSelected(firstScan, "2@b", "digest 2", "image b")
+		f.registry.push("2", "b2", platform)
+		f.current = admission.Current{Tag: "2", Digest: "b", CheckDigest: true}
+		return f
 	}
-	t.Run("to one that passes", func(t *testing.T) {
-		moved(t, good).picks(began, "2@b2", "digest 2", "image b2")
+	t.Run("to an image that passes", func(t *testing.T) {
+		moved(t, good).expectSelected(firstScan, "2@b2", "digest 2", "image b2")
 	})
-	t.Run("to one that does not", func(t *testing.T) {
+	t.Run("to an image that does not pass", func(t *testing.T) {
 		g := NewWithT(t)
-		w := moved(t, bad)
-		w.held.Verdict = v1.CandidatePassed
-		walk := w.picks(began, "2@b", "digest 2", "image b2")
-		g.Expect(verdicts(walk)).To(Equal("2 b2 Retained platforms"))
-		g.Expect(walk.Evaluated[0].Message).To(Equal("does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected"))
-		g.Expect(w.facts["2"].Digest).To(Equal("b2"), "the facts are about")
-		g.Expect(walk.Next.IsZero()).To(BeFalse(), "it is never looked at again")
-		w.held.CheckDigest = false
-		w.picks(began.Add(time.Second), "2@b")
+		f := moved(t, bad)
+		f.current.Verdict = v1.CandidatePassed
+		result := f.expectSelected(firstScan, "2@b", "digest 2", "image b2")
+		g.Expect(verdicts(result)).To(Equal("2 b2 Retained platforms"))
+		g.Expect(result.Evaluated[0].Message).To(Equal("does not provide linux/amd64, only windows/amd64; b, which passed before, stays selected"))
+		g.Expect(f.infos["2"].Digest).To(Equal("b2"), "digest in the image info")
+		g.Expect(result.Next.IsZero()).To(BeFalse(), "no recheck is scheduled")
+		f.current.CheckDigest = false
+		f.expectSelected(firstScan.Add(time.Second), "2@b")
 	})
-	t.Run("to one that is too young", func(t *testing.T) {
-		w := moved(t, good)
-		w.gates.MinimumAge, w.held.Verdict = time.Hour, v1.CandidatePassed
-		walk := w.picks(began.Add(time.Minute), "2@b", "digest 2")
-		if got := verdicts(walk); got != "2 b2 Retained minimumAge" || !walk.Evaluated[0].EligibleAt.Time.Equal(began.Add(61*time.Minute)) {
-			t.Errorf("%s, eligible at %s", got, walk.Evaluated[0].EligibleAt)
+	t.Run("to an image that is too young", func(t *testing.T) {
+		f := moved(t, good)
+		f.gates.MinimumAge, f.current.Verdict = time.Hour, v1.CandidatePassed
+		result := f.expectSelected(firstScan.Add(time.Minute), "2@b", "digest 2")
+		if got := verdicts(result); got != "2 b2 Retained minimumAge" || !result.Evaluated[0].EligibleAt.Time.Equal(firstScan.Add(61*time.Minute)) {
+			t.Errorf("%s, eligible at %s", got, result.Evaluated[0].EligibleAt)
 		}
-		NewWithT(t).Expect(walk.Next.Equal(began.Add(61*time.Minute))).To(BeTrue(), "the next walk is at %s", walk.Next)
-		w.picks(walk.Next, "2@b2", "digest 2", "image b2")
+		NewWithT(t).Expect(result.Next.Equal(firstScan.Add(61*time.Minute))).To(BeTrue(), "the next evaluation is at %s", result.Next)
+		f.expectSelected(result.Next, "2@b2", "digest 2", "image b2")
 	})
-	t.Run("and the gates were changed, so that neither passes", func(t *testing.T) {
-		w := moved(t, bad)
-		w.gates.Rule = "r"
-		w.asker.unsigned["b"] = "has no signature"
-		w.picks(began, "1@a", "digest 2", "image b2", "image b", "verify b", "digest 1", "image a", "verify a")
+	t.Run("while the gates change and neither passes", func(t *testing.T) {
+		f := moved(t, bad)
+		f.gates.Rule = "r"
+		f.registry.unsigned["b"] = "has no signature"
+		f.expectSelected(firstScan, "1@a", "digest 2", "image b2", "image b", "verify b", "digest 1", "image a", "verify a")
 	})
-	t.Run("nobody looks where that is not wanted", func(t *testing.T) {
-		w := moved(t, bad)
-		w.held.CheckDigest, w.held.Verdict = false, v1.CandidatePassed
-		w.picks(began, "2@b")
+	t.Run("without a check if none is due", func(t *testing.T) {
+		f := moved(t, bad)
+		f.current.CheckDigest, f.current.Verdict = false, v1.CandidatePassed
+		f.expectSelected(firstScan, "2@b")
 	})
 }
 
-// TestEvaluate_AppliesNewGatesToCurrentImage: but not by its age.
+// TestEvaluate_AppliesNewGatesToCurrentImage covers all gates except the minimum age.
 func TestEvaluate_AppliesNewGatesToCurrentImage(t *testing.T) {
-	w := newWorld(t, "2", "1")
-	w.late = true
-	w.asker.push("2", "b", bad)
-	w.asker.push("1", "a", good)
-	w.held = admission.Current{Tag: "2", Digest: "b"}
-	w.gates = admission.Gates{MinimumAge: time.Hour}
-	w.picks(began, "2@b")
-	w.gates.Platforms = []string{good}
-	walk := w.picks(began, "", "image b", "digest 1")
-	NewWithT(t).Expect(verdicts(walk)).To(Equal("2 b Rejected platforms; 1 a Pending minimumAge"))
+	f := newFixture(t, "2", "1")
+	f.addedLater = true
+	f.registry.push("2", "b", bad)
+	f.registry.push("1", "a", good)
+	f.current = admission.Current{Tag: "2", Digest: "b"}
+	f.gates = admission.Gates{MinimumAge: time.Hour}
+	f.expectSelected(firstScan, "2@b")
+	f.gates.Platforms = []string{good}
+	result := f.expectSelected(firstScan, "", "image b", "digest 1")
+	NewWithT(t).Expect(verdicts(result)).To(Equal("2 b Rejected platforms; 1 a Pending minimumAge"))
 }
 
-// rejectedByNewKeys is a world in which nothing is signed by new keys, what is selected
-// neither, and the time of the next walk.
-func rejectedByNewKeys(t *testing.T, look bool) (*world, time.Time) {
-	w := newWorld(t, "2")
-	w.late = true
-	w.gates = admission.Gates{Rule: "new keys", MinimumAge: time.Hour}
-	w.asker.push("2", "b", good)
-	w.asker.unsigned["b"] = "has no signature"
-	w.held = admission.Current{Tag: "2", Digest: "b", CheckDigest: look}
-	walk := w.comesTo(began, "2 b Rejected verify")
-	w.held = walk.Current
-	w.asker.requests()
-	return w, walk.Next
+// newRejectedFixture returns a fixture in which no image, including the current one, is signed by
+// the new keys, and the time of the next evaluation.
+func newRejectedFixture(t *testing.T, checkDigest bool) (*fixture, time.Time) {
+	f := newFixture(t, "2")
+	f.addedLater = true
+	f.gates = admission.Gates{Rule: "new keys", MinimumAge: time.Hour}
+	f.registry.push("2", "b", good)
+	f.registry.unsigned["b"] = "has no signature"
+	f.current = admission.Current{Tag: "2", Digest: "b", CheckDigest: checkDigest}
+	result := f.expectVerdicts(firstScan, "2 b Rejected verify")
+	f.current = result.Current
+	f.registry.requests()
+	return f, result.Next
 }
 
-// comesTo walks once, and expects verdicts.
-func (w *world) comesTo(now time.Time, want string) admission.Result {
-	w.t.Helper()
-	g := NewWithT(w.t)
-	walk, err := w.evaluate(now)
+// expectVerdicts evaluates once and expects verdicts.
+func (f *fixture) expectVerdicts(now time.Time, want string) admission.Result {
+	f.t.Helper()
+	g := NewWithT(f.t)
+	result, err := f.evaluate(now)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(verdicts(walk)).To(Equal(want))
-	return walk
+	g.Expect(verdicts(result)).To(Equal(want))
+	return result
 }
 
-// TestEvaluate_RechecksRejectedCurrentImage: by new gates the image that is selected does not
-// pass, and nothing else does. It is signed later, or its tag is moved to one that passes.
+// TestEvaluate_RechecksRejectedCurrentImage covers a current image that new gates reject while no
+// other image passes. It is signed later, or its tag is moved to an image that passes.
 func TestEvaluate_RechecksRejectedCurrentImage(t *testing.T) {
-	for _, look := range []bool{false, true} {
-		t.Run(fmt.Sprintf("signed later, look %v", look), func(t *testing.T) {
-			w, next := rejectedByNewKeys(t, look)
-			delete(w.asker.unsigned, "b")
-			w.picks(next, "2@b", "digest 2", "verify b")
+	for _, checkDigest := range []bool{false, true} {
+		t.Run(fmt.Sprintf("signed later, check digest %v", checkDigest), func(t *testing.T) {
+			f, next := newRejectedFixture(t, checkDigest)
+			delete(f.registry.unsigned, "b")
+			f.expectSelected(next, "2@b", "digest 2", "verify b")
 		})
-		t.Run(fmt.Sprintf("signed later, and somebody asks, look %v", look), func(t *testing.T) {
-			w, _ := rejectedByNewKeys(t, look)
-			delete(w.asker.unsigned, "b")
-			w.again = began.Add(time.Second)
-			w.picks(w.again, "2@b", "digest 2", "verify b")
+		t.Run(fmt.Sprintf("signed later, recheck requested, check digest %v", checkDigest), func(t *testing.T) {
+			f, _ := newRejectedFixture(t, checkDigest)
+			delete(f.registry.unsigned, "b")
+			f.renewBefore = firstScan.Add(time.Second)
+			f.expectSelected(f.renewBefore, "2@b", "digest 2", "verify b")
 		})
-		t.Run(fmt.Sprintf("moved, look %v", look), func(t *testing.T) {
-			w, next := rejectedByNewKeys(t, look)
-			w.asker.push("2", "c", good)
-			w.gates.MinimumAge = 0
-			w.comesTo(next, "2 c Passed")
+		t.Run(fmt.Sprintf("moved, check digest %v", checkDigest), func(t *testing.T) {
+			f, next := newRejectedFixture(t, checkDigest)
+			f.registry.push("2", "c", good)
+			f.gates.MinimumAge = 0
+			f.expectVerdicts(next, "2 c Passed")
 		})
-		t.Run(fmt.Sprintf("moved to one that is too young, look %v", look), func(t *testing.T) {
-			w, next := rejectedByNewKeys(t, look)
-			w.asker.push("2", "c", good)
-			walk := w.comesTo(next, "2 c Pending minimumAge")
-			w.comesTo(walk.Next, "2 c Passed")
+		t.Run(fmt.Sprintf("moved to an image that is too young, check digest %v", checkDigest), func(t *testing.T) {
+			f, next := newRejectedFixture(t, checkDigest)
+			f.registry.push("2", "c", good)
+			result := f.expectVerdicts(next, "2 c Pending minimumAge")
+			f.expectVerdicts(result.Next, "2 c Passed")
 		})
 	}
 }
 
-// TestMinimumAge_WaitsAndConfirmsDigest costs nothing until it is over. Then what the tag points at counts.
+// TestMinimumAge_WaitsAndConfirmsDigest expects no requests until the age is reached. Then the
+// current digest of the tag counts.
 func TestMinimumAge_WaitsAndConfirmsDigest(t *testing.T) {
-	w := newWorld(t, "2", "1")
-	w.late = true
-	w.gates = admission.Gates{MinimumAge: time.Hour}
-	w.asker.push("2", "b", good)
-	w.asker.push("1", "a", good)
-	w.held = admission.Current{Tag: "1", Digest: "a"}
-	walk := w.picks(began, "1@a", "digest 2")
-	if got := verdicts(walk); got != "2 b Pending minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(time.Hour)) {
-		t.Errorf("%s, next at %s", got, walk.Next)
+	f := newFixture(t, "2", "1")
+	f.addedLater = true
+	f.gates = admission.Gates{MinimumAge: time.Hour}
+	f.registry.push("2", "b", good)
+	f.registry.push("1", "a", good)
+	f.current = admission.Current{Tag: "1", Digest: "a"}
+	result := f.expectSelected(firstScan, "1@a", "digest 2")
+	if got := verdicts(result); got != "2 b Pending minimumAge; 1 a Passed" || !result.Next.Equal(firstScan.Add(time.Hour)) {
+		t.Errorf("%s, next at %s", got, result.Next)
 	}
-	w.picks(began.Add(time.Hour-time.Second), "1@a")
-	w.asker.push("2", "b2", good)
-	walk = w.picks(began.Add(time.Hour), "1@a", "digest 2")
-	if got := verdicts(walk); got != "2 b2 Pending minimumAge; 1 a Passed" || !walk.Next.Equal(began.Add(2*time.Hour)) {
-		t.Errorf("another image is as young as it is: %s, next at %s", got, walk.Next)
+	f.expectSelected(firstScan.Add(time.Hour-time.Second), "1@a")
+	f.registry.push("2", "b2", good)
+	result = f.expectSelected(firstScan.Add(time.Hour), "1@a", "digest 2")
+	if got := verdicts(result); got != "2 b2 Pending minimumAge; 1 a Passed" || !result.Next.Equal(firstScan.Add(2*time.Hour)) {
+		t.Errorf("the age of another image starts again: %s, next at %s", got, result.Next)
 	}
-	w.picks(began.Add(2*time.Hour), "2@b2", "digest 2")
+	f.expectSelected(firstScan.Add(2*time.Hour), "2@b2", "digest 2")
 }
 
-// TestMinimumAge_UsesCreationTimeAtFirstScan: an image that was there before is judged by when it was
-// created, and one that its tag was moved to by when that was seen.
+// TestMinimumAge_UsesCreationTimeAtFirstScan expects the creation time to count for an image of the
+// first scan, and the time of the change for an image that a tag is moved to later.
 func TestMinimumAge_UsesCreationTimeAtFirstScan(t *testing.T) {
-	w := newWorld(t, "1")
-	w.gates = admission.Gates{MinimumAge: time.Hour}
-	w.asker.push("1", "a", good)
-	w.picks(began.Add(time.Hour), "1@a", "digest 1", "image a")
-	w.asker.push("1", "a2", good)
-	w.picks(began.Add(2*time.Hour), "", "digest 1")
-	w.picks(began.Add(3*time.Hour), "1@a2", "digest 1")
+	f := newFixture(t, "1")
+	f.gates = admission.Gates{MinimumAge: time.Hour}
+	f.registry.push("1", "a", good)
+	f.expectSelected(firstScan.Add(time.Hour), "1@a", "digest 1", "image a")
+	f.registry.push("1", "a2", good)
+	f.expectSelected(firstScan.Add(2*time.Hour), "", "digest 1")
+	f.expectSelected(firstScan.Add(3*time.Hour), "1@a2", "digest 1")
 }
 
-// TestEvaluate_RejectsTagWithoutImage: the list has a tag for which there is no image. Another one is selected.
+// TestEvaluate_RejectsTagWithoutImage covers a listed tag without an image.
 func TestEvaluate_RejectsTagWithoutImage(t *testing.T) {
-	w := newWorld(t, "2", "1")
-	w.asker.push("1", "a", good)
-	walk := w.picks(began, "1@a", "digest 2", "digest 1", "image a")
-	NewWithT(t).Expect(verdicts(walk)).To(Equal("2  Rejected digest; 1 a Passed"))
-	w.asker.push("2", "b", good)
-	w.picks(walk.Next, "2@b", "digest 2", "image b")
+	f := newFixture(t, "2", "1")
+	f.registry.push("1", "a", good)
+	result := f.expectSelected(firstScan, "1@a", "digest 2", "digest 1", "image a")
+	NewWithT(t).Expect(verdicts(result)).To(Equal("2  Rejected digest; 1 a Passed"))
+	f.registry.push("2", "b", good)
+	f.expectSelected(result.Next, "2@b", "digest 2", "image b")
 }
 
-// TestEvaluate_ReturnsNoVerdictOnError: whatever fails, nothing is selected and nobody rejected,
-// and another walk comes to the same as if nothing had failed.
+// TestEvaluate_ReturnsNoVerdictOnError expects neither a selection nor a rejection if a request
+// fails, and the same result as without the failure from the next evaluation.
 func TestEvaluate_ReturnsNoVerdictOnError(t *testing.T) {
 	for _, failing := range []string{"digest 2", "image b", "verify b", "digest 1", "image a", "verify a"} {
 		t.Run(failing, func(t *testing.T) {
 			g := NewWithT(t)
-			w := newWorld(t, "2", "1")
-			w.gates.Rule = "r"
-			w.asker.push("2", "b", good)
-			w.asker.push("1", "a", good)
-			w.asker.unsigned["b"] = "has no signature"
-			w.asker.failing = []string{failing}
-			result, err := w.evaluate(began)
+			f := newFixture(t, "2", "1")
+			f.gates.Rule = "r"
+			f.registry.push("2", "b", good)
+			f.registry.push("1", "a", good)
+			f.registry.unsigned["b"] = "has no signature"
+			f.registry.failing = []string{failing}
+			result, err := f.evaluate(firstScan)
 			g.Expect(result.Selected).To(BeNil())
 			g.Expect(err).To(MatchError(errNoNet))
 			if tag := map[byte]string{'2': "2", 'b': "2", '1': "1", 'a': "1"}[failing[len(failing)-1]]; strings.Contains(verdicts(result), tag+" ") {
-				t.Errorf("a verdict on %s was made up: %s", tag, verdicts(result))
+				t.Errorf("got a verdict on %s: %s", tag, verdicts(result))
 			}
-			known := w.asker.requests()
-			w.asker.failing = nil
-			result, err = w.evaluate(began.Add(time.Second))
+			known := f.registry.requests()
+			f.registry.failing = nil
+			result, err = f.evaluate(firstScan.Add(time.Second))
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(picked(result)).To(Equal("1@a"))
-			for _, request := range w.asker.requests() {
+			g.Expect(selected(result)).To(Equal("1@a"))
+			for _, request := range f.registry.requests() {
 				if request != failing && !strings.HasPrefix(request, "digest") && slices.Contains(known, request) {
-					t.Errorf("%q was asked again", request)
+					t.Errorf("%q was requested again", request)
 				}
 			}
 		})

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package admission decides which of the candidates that a policy ranks may be selected: the
-// best one whose image passes the gates of the policy, which are its age, its platforms and its
-// signatures. The controller and the command explain both evaluate candidates here.
+// Package admission evaluates the candidates that a policy ranks and selects the best one whose
+// image passes the policy's gates: minimum age, platforms and signatures. The controller and the
+// explain command both use it.
 //
-// It is pure but for one interface, Images, by which it asks a registry for no more than a
-// decision takes. Package images implements that.
+// It is pure except for the interface Images, which requests from a registry only what a decision
+// requires. Package images implements it.
 package admission

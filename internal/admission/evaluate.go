@@ -17,76 +17,75 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// ErrNotFound is the error of Images where the registry answers that it has no image for a tag or a
-// digest.
+// ErrNotFound is returned by Images if the registry has no image for a tag or digest.
 var ErrNotFound = errors.New("the registry has no such image")
 
-// ErrBudgetExceeded is the error of an evaluation that has asked the registry about as many
-// candidates as it may. Another one with what was learned goes on from there.
-var ErrBudgetExceeded = errors.New("there are more candidates to judge")
+// ErrBudgetExceeded is returned by an evaluation that has requested its budget of candidates. The
+// next evaluation continues from there if its Input contains what was fetched.
+var ErrBudgetExceeded = errors.New("there are more candidates to evaluate")
 
-// Budget is about how many candidates the registry is asked for one evaluation.
+// Budget is the approximate number of candidates for which one evaluation sends requests.
 const Budget = 16
 
-// Images asks the registry about the images of one repository.
+// Images reads the images of one repository from a registry.
 type Images interface {
-	// Digest returns what a tag points at.
+	// Digest returns the digest that a tag points to.
 	Digest(ctx context.Context, tag string) (string, error)
-	// PlatformsKnown returns the digest of the image at a tag or a digest, and what is wanted of it.
+	// Read returns the digest of the image at a tag or digest, and the requested details.
 	Read(ctx context.Context, reference string, wants Wants) (ImageInfo, error)
-	// Verify returns who signed the image at a digest, or else what is wrong with its
-	// signatures. An error is neither.
+	// Verify returns the signer of the image at a digest, or the problem with its signatures. The
+	// error reports a verification that could not be completed.
 	Verify(ctx context.Context, digest string) (signer, problem string, err error)
 }
 
-// Wants is what is to be read of an image.
+// Wants selects the details that are read from an image.
 type Wants struct {
 	Platforms, Created bool
 }
 
-// Input is what an evaluation goes by. Evaluate does not change it.
+// Input is the input of an evaluation. Evaluate does not modify it.
 type Input struct {
-	// Gates are those of the policy.
+	// Gates are the gates of the policy.
 	Gates Gates
-	// Snapshot has when the tags were first seen.
+	// Snapshot provides the times at which tags were first seen.
 	Snapshot scan.Snapshot
-	// Learned are what is known of the images, by tag.
+	// Known holds the cached image info, by tag.
 	Known map[string]ImageInfo
-	// Current is the image that is selected.
+	// Current is the selected image.
 	Current Current
-	// RecheckPolicy is when rejected candidates are looked at again.
+	// RecheckPolicy determines when rejected candidates are checked again.
 	RecheckPolicy RecheckPolicy
-	// Budget is about how many candidates the registry is asked.
+	// Budget is the approximate number of candidates for which requests are sent.
 	Budget int
 	// Now is the time of the evaluation.
 	Now time.Time
 }
 
-// Result is what an evaluation comes to. After an error it has what was learned until then.
+// Result is the result of an evaluation. On error it holds what was fetched until then.
 type Result struct {
-	// Selected is the best candidate that passes, nil where none does.
+	// Selected is the best candidate that passes, or nil if none does.
 	Selected *Selection
-	// Evaluated are the candidates that were judged, best first.
+	// Evaluated lists the evaluated candidates, best first.
 	Evaluated []v1.CandidateStatus
-	// Learned are those that are new, by tag.
+	// Learned holds the new image info, by tag.
 	Learned map[string]ImageInfo
-	// Rechecks are the looks at the candidates that were rejected now.
+	// Rechecks holds the checks of the candidates that this evaluation rejected.
 	Rechecks Rechecks
-	// Current is the image that is held from now on, with the verdict on it.
+	// Current is the image that is selected after the evaluation, with its verdict.
 	Current Current
-	// CurrentChecked reports that the registry was asked what the tag of the held image points at.
+	// CurrentChecked reports whether the digest of the current image's tag was requested.
 	CurrentChecked bool
-	// Next is when another evaluation may come to another result, zero for never.
+	// Next is the time at which another evaluation may have another result, or zero for never.
 	Next time.Time
 }
 
-// Merge returns the result of judging the candidates of r and, where none of those passes, of
-// others that rank below them.
+// Merge returns the combined result of r and of candidates that rank below those of r. The
+// candidates below are only evaluated if none of r passes.
 func (r Result) Merge(below Result) Result {
-	facts, looks := maps.Clone(below.Learned), maps.Clone(below.Rechecks)
-	maps.Copy(facts, r.Learned)
-	maps.Copy(looks, r.Rechecks)
-	r.Learned, r.Rechecks = facts, looks
+	infos, rechecks := maps.Clone(below.Learned), maps.Clone(below.Rechecks)
+	maps.Copy(infos, r.Learned)
+	maps.Copy(rechecks, r.Rechecks)
+	r.Learned, r.Rechecks = infos, rechecks
 	r.Evaluated = slices.Concat(r.Evaluated, below.Evaluated)
 	r.CurrentChecked = r.CurrentChecked || below.CurrentChecked
 	if r.Next.IsZero() || !below.Next.IsZero() && below.Next.Before(r.Next) {
@@ -95,105 +94,105 @@ func (r Result) Merge(below Result) Result {
 	return r
 }
 
-// Selected is the best candidate that passed, with the digest that did.
+// Selection is the best candidate that passed, with the digest that was evaluated.
 type Selection struct{ Tag, Digest string }
 
-// Evaluate judges the candidates of a ranking, best first, until one passes. It fails with the
-// errors of images but ErrNotFound, and with ErrBudgetExceeded.
+// Evaluate evaluates ranked candidates, best first, until one passes. It returns
+// ErrBudgetExceeded, or an error of images other than ErrNotFound.
 func Evaluate(ctx context.Context, images Images, in Input, ranking iter.Seq[selection.Choice]) (Result, error) {
 	e := &evaluator{Input: in, images: images, result: Result{Learned: map[string]ImageInfo{}, Rechecks: Rechecks{}, Current: in.Current}}
 	for choice := range ranking {
-		pick, err := e.try(ctx, choice.Tag)
-		if pick != nil || err != nil {
-			e.result.Selected = pick
+		selected, err := e.try(ctx, choice.Tag)
+		if selected != nil || err != nil {
+			e.result.Selected = selected
 			return e.result, err
 		}
 	}
 	return e.result, nil
 }
 
-// evaluator is a run of Evaluate.
+// evaluator is the state of one call of Evaluate.
 type evaluator struct {
 	Input
 	images    Images
 	result    Result
-	requested int // about how many candidates
+	requested int // number of candidates with requests
 }
 
-// try returns the candidate of a tag if it passes the gates, nil where it does not.
+// try evaluates a tag and returns it if it passes the gates, or nil.
 func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
-	t := e.newEvaluation(tag)
-	j, err := t.run(ctx)
-	if err == nil && t.Current && Blocks(j.Verdict) {
+	ev := e.newEvaluation(tag)
+	d, err := ev.run(ctx)
+	if err == nil && ev.Current && Blocks(d.Verdict) {
 		e.result.Current.Verdict = v1.CandidateRejected
-		t = t.retry()
-		j, err = t.run(ctx)
+		ev = ev.retry()
+		d, err = ev.run(ctx)
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case !Blocks(j.Verdict):
-		e.record(t, j)
-		e.result.Current = Current{Tag: tag, Digest: t.Info.Digest, Verdict: j.Verdict, Message: j.Message}
-		return &Selection{Tag: tag, Digest: t.Info.Digest}, nil
-	case t.replacesCurrent():
-		return e.retain(ctx, t, j)
+	case !Blocks(d.Verdict):
+		e.record(ev, d)
+		e.result.Current = Current{Tag: tag, Digest: ev.Info.Digest, Verdict: d.Verdict, Message: d.Message}
+		return &Selection{Tag: tag, Digest: ev.Info.Digest}, nil
+	case ev.replacesCurrent():
+		return e.retain(ctx, ev, d)
 	default:
-		e.record(t, j)
+		e.record(ev, d)
 		return nil, nil
 	}
 }
 
-// retain returns the image that is held, if it still passes, although its tag was moved to one
-// that does not.
-func (e *evaluator) retain(ctx context.Context, moved *evaluation, why Decision) (*Selection, error) {
-	t := e.newEvaluation(moved.Tag)
-	t.useCurrent()
-	j, err := t.run(ctx)
+// retain returns the current image, if it still passes, although its tag was moved to an image that
+// does not.
+func (e *evaluator) retain(ctx context.Context, moved *evaluation, decision Decision) (*Selection, error) {
+	ev := e.newEvaluation(moved.Tag)
+	ev.useCurrent()
+	d, err := ev.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e.record(moved, why)
-	held := &e.result.Current
-	if Blocks(j.Verdict) {
-		held.Verdict = v1.CandidateRejected
+	e.record(moved, decision)
+	current := &e.result.Current
+	if Blocks(d.Verdict) {
+		current.Verdict = v1.CandidateRejected
 		return nil, nil
 	}
-	held.Verdict, held.Message = v1.CandidatePassed, j.Message
+	current.Verdict, current.Message = v1.CandidatePassed, d.Message
 	last := &e.result.Evaluated[len(e.result.Evaluated)-1]
 	last.Verdict = v1.CandidateRetained
-	last.Message += "; " + held.Digest + ", which passed before, stays selected"
-	return &Selection{Tag: held.Tag, Digest: held.Digest}, nil
+	last.Message += "; " + current.Digest + ", which passed before, stays selected"
+	return &Selection{Tag: current.Tag, Digest: current.Digest}, nil
 }
 
-// record adds a candidate to those judged, with when it is to be judged again.
-func (e *evaluator) record(t *evaluation, j Decision) {
-	judged := v1.CandidateStatus{Tag: t.Tag, Digest: t.Info.Digest, Verdict: j.Verdict, Gate: j.Gate, Message: j.Message}
-	switch j.Verdict {
+// record adds a candidate to the result and the time of its next evaluation.
+func (e *evaluator) record(ev *evaluation, d Decision) {
+	status := v1.CandidateStatus{Tag: ev.Tag, Digest: ev.Info.Digest, Verdict: d.Verdict, Gate: d.Gate, Message: d.Message}
+	switch d.Verdict {
 	case v1.CandidatePending:
-		judged.EligibleAt = new(metav1.NewTime(j.EligibleAt).Rfc3339Copy())
-		e.limitNext(j.EligibleAt)
+		status.EligibleAt = new(metav1.NewTime(d.EligibleAt).Rfc3339Copy())
+		e.limitNext(d.EligibleAt)
 	case v1.CandidateRejected:
-		e.limitNext(e.RecheckPolicy.next(e.recheck(t, j.Gate)))
+		e.limitNext(e.RecheckPolicy.next(e.recheck(ev, d.Gate)))
 	}
-	e.result.Evaluated = append(e.result.Evaluated, judged)
+	e.result.Evaluated = append(e.result.Evaluated, status)
 }
 
-// recheck notes a look at a rejected candidate. One that is rejected by what was known counts as
-// looked at: after a start of the process the registry is not asked at once.
-func (e *evaluator) recheck(t *evaluation, gate string) Recheck {
-	look, seen := e.RecheckPolicy.Previous[t.Tag]
-	looked := t.digestChecked && (gate != v1.GateVerify || t.verified)
-	if !seen || looked || look.Digest != t.Info.Digest {
-		look = look.next(t.Info.Digest, e.Now)
+// recheck records a check of a rejected candidate. A rejection based on cached image info counts as
+// a check, so that a restarted process does not query the registry at once.
+func (e *evaluator) recheck(ev *evaluation, gate string) Recheck {
+	recheck, found := e.RecheckPolicy.Previous[ev.Tag]
+	checked := ev.digestChecked && (gate != v1.GateVerify || ev.verified)
+	if !found || checked || recheck.Digest != ev.Info.Digest {
+		recheck = recheck.next(ev.Info.Digest, e.Now)
 	}
-	e.result.Rechecks[t.Tag] = look
-	return look
+	e.result.Rechecks[ev.Tag] = recheck
+	return recheck
 }
 
-// limitNext has the next evaluation be no later than a time.
-func (e *evaluator) limitNext(until time.Time) {
-	if e.result.Next.IsZero() || until.Before(e.result.Next) {
-		e.result.Next = until
+// limitNext ensures that the next evaluation is not later than a time.
+func (e *evaluator) limitNext(at time.Time) {
+	if e.result.Next.IsZero() || at.Before(e.result.Next) {
+		e.result.Next = at
 	}
 }

@@ -15,82 +15,82 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 )
 
-// TestEvaluate_StopsAtFirstPassingCandidate asks of the best candidate first, and of no more than that takes.
+// TestEvaluate_StopsAtFirstPassingCandidate expects no requests beyond the best passing candidate.
 func TestEvaluate_StopsAtFirstPassingCandidate(t *testing.T) {
 	g := NewWithT(t)
-	w := newWorld(t, "3", "2", "1")
-	w.asker.push("3", "c", bad)
-	w.asker.push("2", "b", good)
-	w.asker.push("1", "a", good)
-	walk := w.picks(began, "2@b", "digest 3", "image c", "digest 2", "image b")
-	g.Expect(verdicts(walk)).To(Equal("3 c Rejected platforms; 2 b Passed"))
-	w.picks(began.Add(time.Second), "2@b", "digest 2") // what it points at is confirmed
-	w.held = admission.Current{Tag: "2", Digest: "b"}
-	w.picks(began.Add(2*time.Second), "2@b")
-	w.held.CheckDigest = true
-	g.Expect(w.picks(began.Add(3*time.Second), "2@b", "digest 2").CurrentChecked).To(BeTrue(), "it is not reported that the tag was looked at")
+	f := newFixture(t, "3", "2", "1")
+	f.registry.push("3", "c", bad)
+	f.registry.push("2", "b", good)
+	f.registry.push("1", "a", good)
+	result := f.expectSelected(firstScan, "2@b", "digest 3", "image c", "digest 2", "image b")
+	g.Expect(verdicts(result)).To(Equal("3 c Rejected platforms; 2 b Passed"))
+	f.expectSelected(firstScan.Add(time.Second), "2@b", "digest 2") // the digest is confirmed
+	f.current = admission.Current{Tag: "2", Digest: "b"}
+	f.expectSelected(firstScan.Add(2*time.Second), "2@b")
+	f.current.CheckDigest = true
+	g.Expect(f.expectSelected(firstScan.Add(3*time.Second), "2@b", "digest 2").CurrentChecked).To(BeTrue(), "CurrentChecked")
 }
 
-// TestEvaluate_SelectsVerifiedDigest: the digest that is picked is the one that was judged.
+// TestEvaluate_SelectsVerifiedDigest expects the selected digest to be the evaluated one.
 func TestEvaluate_SelectsVerifiedDigest(t *testing.T) {
 	g := NewWithT(t)
-	w := newWorld(t, "3", "2")
-	w.gates.Rule, w.gates.MinimumAge = "r", time.Hour
-	w.asker.push("3", "c", good)
-	w.asker.push("2", "b", good)
-	w.asker.unsigned["c"] = "has no signature"
-	walk := w.picks(began.Add(time.Hour), "2@b", "digest 3", "image c", "image c", "verify c", "digest 2", "image b", "image b", "verify b")
-	g.Expect(verdicts(walk)).To(Equal("3 c Rejected verify; 2 b Passed"))
-	g.Expect(walk.Evaluated[1].Message).To(Equal("signed by ann"))
+	f := newFixture(t, "3", "2")
+	f.gates.Rule, f.gates.MinimumAge = "r", time.Hour
+	f.registry.push("3", "c", good)
+	f.registry.push("2", "b", good)
+	f.registry.unsigned["c"] = "has no signature"
+	result := f.expectSelected(firstScan.Add(time.Hour), "2@b", "digest 3", "image c", "image c", "verify c", "digest 2", "image b", "image b", "verify b")
+	g.Expect(verdicts(result)).To(Equal("3 c Rejected verify; 2 b Passed"))
+	g.Expect(result.Evaluated[1].Message).To(Equal("signed by ann"))
 }
 
-// TestEvaluate_ContinuesAfterBudget: a walk that asks about as many candidates as it may is gone on with.
-// Nothing is asked twice, whatever the budget, and the answer is the same.
+// TestEvaluate_ContinuesAfterBudget expects evaluations to continue where the budget ended the
+// previous one: nothing is requested twice and the selection does not depend on the budget.
 func TestEvaluate_ContinuesAfterBudget(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		n, budget := 1+random.IntN(40), 1+random.IntN(10)
-		w := newWorld(t)
-		w.budget = budget
+		f := newFixture(t)
+		f.budget = budget
 		want := ""
 		for i := range n {
 			tag, platform := fmt.Sprintf("t%02d", i), bad
 			if random.IntN(12) == 0 {
 				platform = good
 			}
-			w.tags = append(w.tags, tag)
-			w.asker.push(tag, "d"+tag, platform)
+			f.tags = append(f.tags, tag)
+			f.registry.push(tag, "d"+tag, platform)
 			if want == "" && platform == good {
 				want = tag + "@d" + tag
 			}
 		}
-		walks := 1
-		result, err := w.evaluate(began)
-		for ; errors.Is(err, admission.ErrBudgetExceeded); walks++ {
-			result, err = w.evaluate(began.Add(time.Duration(walks) * time.Millisecond))
+		evaluations := 1
+		result, err := f.evaluate(firstScan)
+		for ; errors.Is(err, admission.ErrBudgetExceeded); evaluations++ {
+			result, err = f.evaluate(firstScan.Add(time.Duration(evaluations) * time.Millisecond))
 		}
-		if got := picked(result); err != nil || got != want {
-			t.Fatalf("%d candidates by %d: picked %q, want %q, %v", n, budget, got, want, err)
+		if got := selected(result); err != nil || got != want {
+			t.Fatalf("%d candidates, budget %d: selected %q, want %q, %v", n, budget, got, want, err)
 		}
-		requests := w.asker.requests()
-		NewWithT(t).Expect(slices.Compact(slices.Sorted(slices.Values(requests)))).To(HaveLen(len(requests)), "%d candidates by %d: something was asked twice: %q", n, budget, requests)
-		if most := n/budget + 1; walks > most {
-			t.Fatalf("%d candidates by %d took %d walks", n, budget, walks)
+		requests := f.registry.requests()
+		NewWithT(t).Expect(slices.Compact(slices.Sorted(slices.Values(requests)))).To(HaveLen(len(requests)), "%d candidates, budget %d: repeated requests: %q", n, budget, requests)
+		if limit := n/budget + 1; evaluations > limit {
+			t.Fatalf("%d candidates, budget %d: %d evaluations", n, budget, evaluations)
 		}
 	}
 }
 
-// TestEvaluate_BacksOffRechecks: the pause begins with the interval, doubles,
-// and ends at a day.
+// TestEvaluate_BacksOffRechecks expects pauses that start at the interval, double, and are limited
+// to a day.
 func TestEvaluate_BacksOffRechecks(t *testing.T) {
-	w := newWorld(t, "1")
-	w.asker.push("1", "a", bad)
-	walk := w.picks(began, "", "digest 1", "image a")
+	f := newFixture(t, "1")
+	f.registry.push("1", "a", bad)
+	result := f.expectSelected(firstScan, "", "digest 1", "image a")
 	var pauses []time.Duration
-	for now := began; len(pauses) < 14; {
-		w.picks(walk.Next.Add(-time.Second), "") // too early
-		next := walk.Next
-		walk = w.picks(next, "", "digest 1")
+	for now := firstScan; len(pauses) < 14; {
+		f.expectSelected(result.Next.Add(-time.Second), "") // too early
+		next := result.Next
+		result = f.expectSelected(next, "", "digest 1")
 		pauses = append(pauses, next.Sub(now))
 		now = next
 	}
@@ -99,43 +99,43 @@ func TestEvaluate_BacksOffRechecks(t *testing.T) {
 		want = append(want, min(pause, 24*time.Hour))
 	}
 	NewWithT(t).Expect(pauses).To(BeComparableTo(want), "pauses")
-	w.asker.push("1", "a2", good)
-	w.picks(walk.Next, "1@a2", "digest 1", "image a2")
+	f.registry.push("1", "a2", good)
+	f.expectSelected(result.Next, "1@a2", "digest 1", "image a2")
 }
 
-// TestEvaluate_RechecksOnRequest renews all of them at once, and once.
+// TestEvaluate_RechecksOnRequest expects all rejected candidates to be rechecked once.
 func TestEvaluate_RechecksOnRequest(t *testing.T) {
-	w := newWorld(t, "2", "1")
-	w.asker.push("2", "b", bad)
-	w.asker.push("1", "a", bad)
-	w.picks(began, "", "digest 2", "image b", "digest 1", "image a")
-	w.picks(began.Add(time.Minute), "")
-	w.again = began.Add(2 * time.Minute)
-	w.budget = 1
-	_, err := w.evaluate(began.Add(2 * time.Minute))
+	f := newFixture(t, "2", "1")
+	f.registry.push("2", "b", bad)
+	f.registry.push("1", "a", bad)
+	f.expectSelected(firstScan, "", "digest 2", "image b", "digest 1", "image a")
+	f.expectSelected(firstScan.Add(time.Minute), "")
+	f.renewBefore = firstScan.Add(2 * time.Minute)
+	f.budget = 1
+	_, err := f.evaluate(firstScan.Add(2 * time.Minute))
 	NewWithT(t).Expect(err).To(MatchError(admission.ErrBudgetExceeded))
-	w.picks(began.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
-	w.picks(began.Add(3*time.Minute), "")
+	f.expectSelected(firstScan.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
+	f.expectSelected(firstScan.Add(3*time.Minute), "")
 }
 
-// TestEvaluate_AcceptsLaterSignatures: who signs after the push need not push again.
+// TestEvaluate_AcceptsLaterSignatures expects images that are signed after the push to pass.
 func TestEvaluate_AcceptsLaterSignatures(t *testing.T) {
 	g := NewWithT(t)
-	w := newWorld(t, "1")
-	w.gates = admission.Gates{Rule: "r"}
-	w.asker.push("1", "a", good)
-	w.asker.unsigned["a"] = "has no signature"
-	walk := w.picks(began, "", "digest 1", "verify a")
-	w.picks(began.Add(time.Minute), "")
-	w.asker.failing = []string{"verify"}
-	if result, err := w.evaluate(walk.Next); result.Selected != nil || !errors.Is(err, errNoNet) {
+	f := newFixture(t, "1")
+	f.gates = admission.Gates{Rule: "r"}
+	f.registry.push("1", "a", good)
+	f.registry.unsigned["a"] = "has no signature"
+	result := f.expectSelected(firstScan, "", "digest 1", "verify a")
+	f.expectSelected(firstScan.Add(time.Minute), "")
+	f.registry.failing = []string{"verify"}
+	if result, err := f.evaluate(result.Next); result.Selected != nil || !errors.Is(err, errNoNet) {
 		t.Fatalf("got %v, %v", result.Selected, err)
 	}
-	w.asker.requests()
-	w.asker.failing = nil
-	delete(w.asker.unsigned, "a")
-	result, err := w.evaluate(walk.Next.Add(time.Second))
+	f.registry.requests()
+	f.registry.failing = nil
+	delete(f.registry.unsigned, "a")
+	result, err := f.evaluate(result.Next.Add(time.Second))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(picked(result)).To(Equal("1@a"))
-	g.Expect(w.asker.requests()).To(ContainElement("verify a"), "what was rejected passes unasked")
+	g.Expect(selected(result)).To(Equal("1@a"))
+	g.Expect(f.registry.requests()).To(ContainElement("verify a"), "the signature was not verified again")
 }

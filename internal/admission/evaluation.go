@@ -9,165 +9,165 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// newEvaluation is a candidate that is being judged.
+// evaluation evaluates one candidate.
 type evaluation struct {
 	Candidate
 	evaluator *evaluator
-	// digestChecked reports that the registry was asked what the tag points at, and verified that its
-	// signatures were verified.
+	// digestChecked reports that the tag's digest was requested in this run, and verified that its
+	// signatures were verified in this run.
 	digestChecked, verified bool
-	// detached reports that the fact is about another image than the tag points at, as far as is
-	// known.
+	// detached reports that Info describes the current image while the tag is known to point to
+	// another one.
 	detached bool
-	// requested reports that the registry was asked about the candidate.
+	// requested reports that a request was sent for the candidate.
 	requested bool
 }
 
 func (e *evaluator) newEvaluation(tag string) *evaluation {
-	fact, learned := e.result.Learned[tag]
-	if !learned {
-		fact = e.Known[tag]
+	info, found := e.result.Learned[tag]
+	if !found {
+		info = e.Known[tag]
 	}
-	t := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, fact)}
-	if held := e.result.Current; tag == held.Tag && held.Digest != "" && !held.CheckDigest && held.Verdict != v1.CandidateRejected {
-		t.useCurrent()
+	ev := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, info)}
+	current := e.result.Current
+	if tag == current.Tag && current.Digest != "" && !current.CheckDigest && current.Verdict != v1.CandidateRejected {
+		ev.useCurrent()
 	}
-	return t
+	return ev
 }
 
-// useCurrent makes it a trial of the image that is held.
-func (t *evaluation) useCurrent() {
-	held := t.evaluator.result.Current.Digest
-	t.detached = t.Info.Digest != "" && t.Info.Digest != held
-	t.Info = t.Info.WithDigest(held, t.evaluator.Now)
-	t.Current = true
+// useCurrent makes the evaluation one of the current image.
+func (ev *evaluation) useCurrent() {
+	current := ev.evaluator.result.Current.Digest
+	ev.detached = ev.Info.Digest != "" && ev.Info.Digest != current
+	ev.Info = ev.Info.WithDigest(current, ev.evaluator.Now)
+	ev.Current = true
 }
 
-// retry returns the trial of what the tag points at, after that of the image that is held. The
-// registry is not asked again for what is known already.
-func (t *evaluation) retry() *evaluation {
-	next := t.evaluator.newEvaluation(t.Tag)
-	next.digestChecked, next.verified, next.requested = t.digestChecked && t.Info.Digest != "", t.verified && !t.detached, t.requested
+// retry returns an evaluation of the image that the tag points to, after one of the current image.
+// It sends no request for what is already known.
+func (ev *evaluation) retry() *evaluation {
+	next := ev.evaluator.newEvaluation(ev.Tag)
+	next.digestChecked, next.verified, next.requested = ev.digestChecked && ev.Info.Digest != "", ev.verified && !ev.detached, ev.requested
 	return next
 }
 
-// replacesCurrent reports whether the tag is that of the image that is held, which passed or was not
-// judged, and points at another image.
-func (t *evaluation) replacesCurrent() bool {
-	held := t.evaluator.result.Current
-	return t.Tag == held.Tag && held.Digest != "" && held.Verdict != v1.CandidateRejected &&
-		t.Info.Digest != "" && t.Info.Digest != held.Digest
+// replacesCurrent reports whether the tag is that of the current image, which was not rejected, and
+// now points to another image.
+func (ev *evaluation) replacesCurrent() bool {
+	current := ev.evaluator.result.Current
+	return ev.Tag == current.Tag && current.Digest != "" && current.Verdict != v1.CandidateRejected &&
+		ev.Info.Digest != "" && ev.Info.Digest != current.Digest
 }
 
-// run judges the candidate, and learns what that takes.
-func (t *evaluation) run(ctx context.Context) (Decision, error) {
-	if look, seen := t.evaluator.RecheckPolicy.Previous[t.Tag]; seen && look.Digest == "" && !t.Current && !t.isRecheckDue() {
-		return t.notFound(), nil
+// run evaluates the candidate and sends the requests that this requires.
+func (ev *evaluation) run(ctx context.Context) (Decision, error) {
+	if recheck, found := ev.evaluator.RecheckPolicy.Previous[ev.Tag]; found && recheck.Digest == "" && !ev.Current && !ev.isRecheckDue() {
+		return ev.notFound(), nil
 	}
-	err := t.checkCurrent(ctx)
+	err := ev.checkCurrent(ctx)
 	for err == nil {
-		j := t.evaluate()
-		need := j.Need
+		d := ev.evaluate()
+		need := d.Need
 		if need == NoNeed {
-			need = t.recheckNeed(j)
+			need = ev.recheckNeed(d)
 		}
 		if need == NoNeed {
-			return j, nil
+			return d, nil
 		}
-		err = t.request(ctx, need)
+		err = ev.request(ctx, need)
 	}
 	if errors.Is(err, ErrNotFound) {
-		t.digestChecked = true
-		return t.notFound(), nil
+		ev.digestChecked = true
+		return ev.notFound(), nil
 	}
 	return Decision{}, err
 }
 
-// checkCurrent looks whether the tag of the image that is held still points at it, where it is
-// time to.
-func (t *evaluation) checkCurrent(ctx context.Context) error {
-	held := t.evaluator.result.Current
-	if t.Tag != held.Tag || !held.CheckDigest || t.Current || t.digestChecked {
+// checkCurrent requests the digest of the current image's tag if that is due.
+func (ev *evaluation) checkCurrent(ctx context.Context) error {
+	current := ev.evaluator.result.Current
+	if ev.Tag != current.Tag || !current.CheckDigest || ev.Current || ev.digestChecked {
 		return nil
 	}
-	err := t.request(ctx, NeedDigest)
-	t.evaluator.result.CurrentChecked = err == nil
-	t.Current = err == nil && t.Info.Digest == held.Digest && held.Verdict != v1.CandidateRejected
+	err := ev.request(ctx, NeedDigest)
+	ev.evaluator.result.CurrentChecked = err == nil
+	ev.Current = err == nil && ev.Info.Digest == current.Digest && current.Verdict != v1.CandidateRejected
 	return err
 }
 
-// notFound is the judgement of a candidate for which the registry has no image.
-func (t *evaluation) notFound() Decision {
-	t.Info = ImageInfo{}
+// notFound returns the decision for a tag without an image.
+func (ev *evaluation) notFound() Decision {
+	ev.Info = ImageInfo{}
 	return rejected(v1.GateDigest, "is listed, but the registry has no image for it")
 }
 
-// evaluate is the one by what is known of the candidate.
-func (t *evaluation) evaluate() Decision {
-	held, c := t.evaluator.result.Current, t.Candidate
-	if t.Current && held.Verdict == v1.CandidatePassed {
-		return Decision{Verdict: v1.CandidatePassed, Message: held.Message}
+// evaluate evaluates the candidate based on what is known.
+func (ev *evaluation) evaluate() Decision {
+	current, c := ev.evaluator.result.Current, ev.Candidate
+	if ev.Current && current.Verdict == v1.CandidatePassed {
+		return Decision{Verdict: v1.CandidatePassed, Message: current.Message}
 	}
-	// which image a tag had that was selected without a digest is not known
-	c.Current = c.Current || c.Tag == held.Tag && (held.Digest == "" || held.Digest == c.Info.Digest)
-	return t.evaluator.Gates.Evaluate(c, t.evaluator.Now)
+	// if a tag was selected without a digest, its image at that time is unknown
+	c.Current = c.Current || c.Tag == current.Tag && (current.Digest == "" || current.Digest == c.Info.Digest)
+	return ev.evaluator.Gates.Evaluate(c, ev.evaluator.Now)
 }
 
-// recheckNeed returns what has to be looked at again. What the tag pointed at some time ago is
-// confirmed before another image is selected. Now and then a rejected candidate is looked at:
-// the tag may have been moved, or a signature added.
-func (t *evaluation) recheckNeed(j Decision) Need {
+// recheckNeed returns what must be checked again. A cached digest is confirmed before another image
+// is selected. A rejected candidate is rechecked from time to time, since its tag may have been
+// moved or a signature added.
+func (ev *evaluation) recheckNeed(d Decision) Need {
 	switch {
-	case t.Current:
-	case !Blocks(j.Verdict) && !t.digestChecked:
+	case ev.Current:
+	case !Blocks(d.Verdict) && !ev.digestChecked:
 		return NeedDigest
-	case j.Verdict != v1.CandidateRejected || !t.isRecheckDue():
-	case !t.digestChecked:
+	case d.Verdict != v1.CandidateRejected || !ev.isRecheckDue():
+	case !ev.digestChecked:
 		return NeedDigest
-	case j.Gate == v1.GateVerify && !t.verified:
+	case d.Gate == v1.GateVerify && !ev.verified:
 		return NeedVerdict
 	}
 	return NoNeed
 }
 
-func (t *evaluation) isRecheckDue() bool {
-	return t.evaluator.RecheckPolicy.due(t.Tag, t.evaluator.Now)
+func (ev *evaluation) isRecheckDue() bool {
+	return ev.evaluator.RecheckPolicy.due(ev.Tag, ev.evaluator.Now)
 }
 
-// request asks the registry for what has to be learned.
-func (t *evaluation) request(ctx context.Context, need Need) error {
-	if !t.requested && t.evaluator.requested >= t.evaluator.Budget {
+// request fetches what is needed, within the budget.
+func (ev *evaluation) request(ctx context.Context, need Need) error {
+	if !ev.requested && ev.evaluator.requested >= ev.evaluator.Budget {
 		return ErrBudgetExceeded
 	}
-	if !t.requested {
-		t.requested = true
-		t.evaluator.requested++
+	if !ev.requested {
+		ev.requested = true
+		ev.evaluator.requested++
 	}
-	fact, err := t.fetch(ctx, need)
+	info, err := ev.fetch(ctx, need)
 	if err != nil {
 		return err
 	}
-	t.Info = fact
-	t.digestChecked = t.digestChecked || need == NeedDigest
-	t.verified = t.verified || need == NeedVerdict
-	if !t.detached {
-		t.evaluator.result.Learned[t.Tag] = fact
+	ev.Info = info
+	ev.digestChecked = ev.digestChecked || need == NeedDigest
+	ev.verified = ev.verified || need == NeedVerdict
+	if !ev.detached {
+		ev.evaluator.result.Learned[ev.Tag] = info
 	}
 	return nil
 }
 
-// fetch returns the fact with what has to be learned.
-func (t *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
-	images, now := t.evaluator.images, t.evaluator.Now
+// fetch returns the image info completed with what is needed.
+func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
+	images, now := ev.evaluator.images, ev.evaluator.Now
 	switch need {
 	case NeedDigest:
-		digest, err := images.Digest(ctx, t.Tag)
-		return t.Info.WithDigest(digest, now), err
+		digest, err := images.Digest(ctx, ev.Tag)
+		return ev.Info.WithDigest(digest, now), err
 	case NeedVerdict:
-		signer, problem, err := images.Verify(ctx, t.Info.Digest)
-		return t.Info.WithVerdict(t.evaluator.Gates.Rule, signer, problem, now), err
+		signer, problem, err := images.Verify(ctx, ev.Info.Digest)
+		return ev.Info.WithVerdict(ev.evaluator.Gates.Rule, signer, problem, now), err
 	default:
-		read, err := images.Read(ctx, t.Info.Digest, Wants{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
-		return t.Info.Merge(read), err
+		details, err := images.Read(ctx, ev.Info.Digest, Wants{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
+		return ev.Info.Merge(details), err
 	}
 }

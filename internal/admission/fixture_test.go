@@ -21,56 +21,56 @@ import (
 )
 
 const (
-	good = "linux/amd64" // the platform that is wanted
+	good = "linux/amd64" // the required platform
 	bad  = "windows/amd64"
 )
 
 var (
-	began    = time.Unix(1_800_000_000, 0) // the first scan
-	errNoNet = errors.New("connection refused")
+	firstScan = time.Unix(1_800_000_000, 0) // the time of the first scan
+	errNoNet  = errors.New("connection refused")
 )
 
-// fake is a registry that tells what it was asked.
-type fake struct {
+// fakeRegistry is a registry that records requests.
+type fakeRegistry struct {
 	mu     sync.Mutex
-	tags   map[string]string // to digests
+	tags   map[string]string // digests by tag
 	images map[string]admission.ImageInfo
-	// unsigned are digests, and what is wrong with their signatures.
+	// unsigned holds the problem with the signatures, by digest.
 	unsigned map[string]string
-	// failing fails the requests that begin with one of these.
-	failing []string
-	asked   []string
+	// failing makes the requests with these prefixes fail.
+	failing  []string
+	recorded []string
 }
 
-func newFake() *fake {
-	return &fake{tags: map[string]string{}, images: map[string]admission.ImageInfo{}, unsigned: map[string]string{}}
+func newFakeRegistry() *fakeRegistry {
+	return &fakeRegistry{tags: map[string]string{}, images: map[string]admission.ImageInfo{}, unsigned: map[string]string{}}
 }
 
-// push pushes an image under a tag. Its digest is that of its name.
-func (f *fake) push(tag, digest, platform string) {
+// push pushes an image under a tag. Its digest is its name.
+func (f *fakeRegistry) push(tag, digest, platform string) {
 	f.tags[tag] = digest
-	f.images[digest] = admission.ImageInfo{Digest: digest, PlatformsKnown: true, Platforms: []string{platform}, Created: began.Unix() - 1}
+	f.images[digest] = admission.ImageInfo{Digest: digest, PlatformsKnown: true, Platforms: []string{platform}, Created: firstScan.Unix() - 1}
 }
 
-func (f *fake) ask(request string) error {
+func (f *fakeRegistry) record(request string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = append(f.asked, request)
+	f.recorded = append(f.recorded, request)
 	if slices.ContainsFunc(f.failing, func(prefix string) bool { return strings.HasPrefix(request, prefix) }) {
 		return errNoNet
 	}
 	return nil
 }
 
-// requests returns what was asked since it was last called.
-func (f *fake) requests() []string {
-	asked := f.asked
-	f.asked = nil
-	return asked
+// requests returns the requests since its last call.
+func (f *fakeRegistry) requests() []string {
+	recorded := f.recorded
+	f.recorded = nil
+	return recorded
 }
 
-func (f *fake) Digest(_ context.Context, tag string) (string, error) {
-	if err := f.ask("digest " + tag); err != nil {
+func (f *fakeRegistry) Digest(_ context.Context, tag string) (string, error) {
+	if err := f.record("digest " + tag); err != nil {
 		return "", err
 	}
 	digest, found := f.tags[tag]
@@ -80,8 +80,8 @@ func (f *fake) Digest(_ context.Context, tag string) (string, error) {
 	return digest, nil
 }
 
-func (f *fake) Read(_ context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
-	if err := f.ask("image " + reference); err != nil {
+func (f *fakeRegistry) Read(_ context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
+	if err := f.record("image " + reference); err != nil {
 		return admission.ImageInfo{}, err
 	}
 	if digest, isTag := f.tags[reference]; isTag {
@@ -100,8 +100,8 @@ func (f *fake) Read(_ context.Context, reference string, wants admission.Wants) 
 	return img, nil
 }
 
-func (f *fake) Verify(_ context.Context, digest string) (string, string, error) {
-	if err := f.ask("verify " + digest); err != nil {
+func (f *fakeRegistry) Verify(_ context.Context, digest string) (string, string, error) {
+	if err := f.record("verify " + digest); err != nil {
 		return "", "", err
 	}
 	if problem, bad := f.unsigned[digest]; bad {
@@ -110,72 +110,72 @@ func (f *fake) Verify(_ context.Context, digest string) (string, string, error) 
 	return "ann", "", nil
 }
 
-// world is what a controller knows between its walks.
-type world struct {
-	t      *testing.T
-	asker  *fake
-	gates  admission.Gates
-	tags   []string // best first
-	facts  map[string]admission.ImageInfo
-	looks  admission.Rechecks
-	held   admission.Current
-	budget int
-	again  time.Time
-	// late are tags that came after the first scan.
-	late bool
+// fixture is the state of a controller between evaluations.
+type fixture struct {
+	t           *testing.T
+	registry    *fakeRegistry
+	gates       admission.Gates
+	tags        []string // best first
+	infos       map[string]admission.ImageInfo
+	rechecks    admission.Rechecks
+	current     admission.Current
+	budget      int
+	renewBefore time.Time
+	// addedLater adds the tags after the first scan.
+	addedLater bool
 }
 
-func newWorld(t *testing.T, tags ...string) *world {
+func newFixture(t *testing.T, tags ...string) *fixture {
 	t.Helper()
-	return &world{t: t, asker: newFake(), tags: tags, facts: map[string]admission.ImageInfo{}, budget: 16,
+	return &fixture{t: t, registry: newFakeRegistry(), tags: tags, infos: map[string]admission.ImageInfo{}, budget: 16,
 		gates: admission.Gates{Platforms: []string{good}}}
 }
 
 const interval = 5 * time.Minute
 
-// walk walks once, and keeps what it learned, as a controller does.
-func (w *world) evaluate(now time.Time) (admission.Result, error) {
-	w.t.Helper()
-	snapshot := scan.Next(scan.Snapshot{}, "app", slices.Clone(w.tags), began)
-	if w.late {
-		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, began), "app", slices.Clone(w.tags), began.Add(time.Second))
+// evaluate runs one evaluation and stores its result as a controller does.
+func (f *fixture) evaluate(now time.Time) (admission.Result, error) {
+	f.t.Helper()
+	snapshot := scan.Next(scan.Snapshot{}, "app", slices.Clone(f.tags), firstScan)
+	if f.addedLater {
+		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, firstScan), "app", slices.Clone(f.tags), firstScan.Add(time.Second))
 	}
-	before := maps.Clone(w.facts)
-	in := admission.Input{Gates: w.gates, Snapshot: snapshot, Known: w.facts, Current: w.held, Budget: w.budget, Now: now,
-		RecheckPolicy: admission.RecheckPolicy{Previous: w.looks, Interval: interval, RenewBefore: w.again}}
-	result, err := admission.Evaluate(w.t.Context(), w.asker, in, func(yield func(selection.Choice) bool) {
-		for _, tag := range w.tags {
+	before := maps.Clone(f.infos)
+	in := admission.Input{Gates: f.gates, Snapshot: snapshot, Known: f.infos, Current: f.current, Budget: f.budget, Now: now,
+		RecheckPolicy: admission.RecheckPolicy{Previous: f.rechecks, Interval: interval, RenewBefore: f.renewBefore}}
+	result, err := admission.Evaluate(f.t.Context(), f.registry, in, func(yield func(selection.Choice) bool) {
+		for _, tag := range f.tags {
 			if !yield(selection.Choice{Tag: tag}) {
 				return
 			}
 		}
 	})
-	NewWithT(w.t).Expect(w.facts).To(BeComparableTo(before), "the facts that are known were changed")
-	maps.Copy(w.facts, result.Learned)
+	NewWithT(f.t).Expect(f.infos).To(BeComparableTo(before), "the known image info was modified")
+	maps.Copy(f.infos, result.Learned)
 	if err != nil {
-		looks := admission.Rechecks{}
-		maps.Copy(looks, w.looks)
-		maps.Copy(looks, result.Rechecks)
-		w.looks = looks
+		rechecks := admission.Rechecks{}
+		maps.Copy(rechecks, f.rechecks)
+		maps.Copy(rechecks, result.Rechecks)
+		f.rechecks = rechecks
 	} else {
-		w.looks, w.again = result.Rechecks, time.Time{}
+		f.rechecks, f.renewBefore = result.Rechecks, time.Time{}
 	}
 	return result, err
 }
 
-// picks walks once, and expects a pick, "" for none, and the requests.
-func (w *world) picks(now time.Time, want string, requests ...string) admission.Result {
-	w.t.Helper()
-	g := NewWithT(w.t)
-	result, err := w.evaluate(now)
+// expectSelected evaluates once and expects a selection ("" for none) and the requests.
+func (f *fixture) expectSelected(now time.Time, want string, requests ...string) admission.Result {
+	f.t.Helper()
+	g := NewWithT(f.t)
+	result, err := f.evaluate(now)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(picked(result)).To(Equal(want), "picked")
-	g.Expect(w.asker.requests()).To(BeComparableTo(requests), "requests")
+	g.Expect(selected(result)).To(Equal(want), "selection")
+	g.Expect(f.registry.requests()).To(BeComparableTo(requests), "requests")
 	return result
 }
 
-// picked returns the tag and the digest of the pick, "" for none.
-func picked(result admission.Result) string {
+// selected returns the tag and the digest of the selection, "" for none.
+func selected(result admission.Result) string {
 	if result.Selected == nil {
 		return ""
 	}

@@ -12,23 +12,23 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// Gates are what the image of a candidate has to pass.
+// Gates are the checks that the image of a candidate must pass.
 type Gates struct {
-	// Platforms are those that the image must provide, each in its one spelling.
+	// Platforms are the normalized platforms that the image must provide.
 	Platforms []string
-	// MinimumAge is how old the image must be.
+	// MinimumAge is the minimum age of the image.
 	MinimumAge time.Duration
-	// Rule is the fingerprint of the rule by which the image must be signed, empty for none.
+	// Rule is the fingerprint of the signature verification rule, or empty for none.
 	Rule string
-	// Unverifiable is why signatures can't be verified, empty where they can. An image that
-	// passes the other gates is Unknown then.
+	// Unverifiable explains why signatures can't be verified, or is empty. If it is set, the
+	// verdict on an image that passes the other gates is Unknown.
 	Unverifiable string
-	// Age judges in place of MinimumAge where it is not nil: without the facts of the
-	// controller, it is not known since when the age of an image counts.
+	// Age replaces the check of MinimumAge if it is not nil. It serves callers without the
+	// controller's image info, which don't know the time from which the age counts.
 	Age func(c Candidate, now time.Time) Decision
 }
 
-// Compile returns the gates of a policy, but for the rule of its verification.
+// Compile returns the gates of a policy, without its verification rule.
 func Compile(spec *v1.ImagePolicySpec) (Gates, error) {
 	var g Gates
 	for i, platform := range spec.Platforms {
@@ -49,57 +49,57 @@ func Compile(spec *v1.ImagePolicySpec) (Gates, error) {
 	return g, nil
 }
 
-// Candidate is a tag whose image is judged.
+// Candidate is a tag whose image is evaluated.
 type Candidate struct {
 	// Tag is the tag.
 	Tag string
-	// FirstSeen is when a scan first found the tag, and Since when the first scan of the
-	// repository ended, in seconds since the epoch.
+	// FirstSeen is the time at which a scan first found the tag, and Since the time of the first
+	// scan of the repository, in seconds since the epoch.
 	FirstSeen, Since int64
-	// ImageInfo is what is known of the tag's image: nothing where it has no digest.
+	// Info is the image info of the tag. Its digest is empty if nothing is known.
 	Info ImageInfo
-	// Current reports that the image is selected already.
+	// Current reports that the image is already selected.
 	Current bool
 }
 
-// NewCandidate returns the candidate of a tag. One that is not listed was first seen at the epoch.
-func NewCandidate(tag string, snapshot scan.Snapshot, fact ImageInfo) Candidate {
+// NewCandidate returns the candidate of a tag. For a tag that is not listed, FirstSeen is zero.
+func NewCandidate(tag string, snapshot scan.Snapshot, info ImageInfo) Candidate {
 	firstSeen, _ := snapshot.FirstSeenAt(tag)
-	return Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Info: fact}
+	return Candidate{Tag: tag, FirstSeen: firstSeen, Since: snapshot.Since, Info: info}
 }
 
-// Need is what has to be learned of a candidate before it can be judged.
+// Need is what must be fetched before a candidate can be evaluated.
 type Need int
 
-// The needs.
+// The values of Need.
 const (
-	// NoNeed is that of a candidate which is judged.
+	// NoNeed means that the candidate is evaluated.
 	NoNeed Need = iota
-	// NeedDigest is what the tag points at.
+	// NeedDigest is the digest that the tag points to.
 	NeedDigest
-	// NeedPlatforms are the platforms of the image.
+	// NeedPlatforms is the platforms of the image.
 	NeedPlatforms
-	// NeedCreated is when the image was created.
+	// NeedCreated is the creation time of the image.
 	NeedCreated
-	// NeedVerdict is whether it is signed.
+	// NeedVerdict is the result of the signature verification.
 	NeedVerdict
 )
 
-// Unknown is the verdict on a candidate that passes the gates which can be judged, where one
-// can't be. No status has it.
+// Unknown is the verdict on a candidate for which one gate can't be evaluated and which passes the
+// others. It is never written to a status.
 const Unknown v1.CandidateVerdict = "Unknown"
 
-// Decision is the result of judging a candidate.
+// Decision is the result of evaluating a candidate.
 type Decision struct {
-	// Need is what is to be learned first. Nothing else counts beside it.
+	// Need is what must be fetched first. If it is set, the other fields are empty.
 	Need Need
 	// Verdict is Passed, Rejected, Pending or Unknown.
 	Verdict v1.CandidateVerdict
-	// Gate is the one that was not passed.
+	// Gate is the gate that was not passed.
 	Gate string
-	// Message is the reason, or who signed.
+	// Message is the reason, or names the signer.
 	Message string
-	// EligibleAt is when a pending candidate is old enough.
+	// EligibleAt is the time at which a pending candidate reaches the minimum age.
 	EligibleAt time.Time
 }
 
@@ -108,15 +108,14 @@ func Blocks(verdict v1.CandidateVerdict) bool {
 	return verdict == v1.CandidateRejected || verdict == v1.CandidatePending
 }
 
-// passed is the judgement of a gate on what it lets through.
+// passed is the decision of a gate that accepts a candidate.
 var passed = Decision{Verdict: v1.CandidatePassed}
 
 func rejected(gate, message string) Decision {
 	return Decision{Verdict: v1.CandidateRejected, Gate: gate, Message: message}
 }
 
-// Evaluate judges a candidate by all gates, in their order, or returns what has to be learned
-// before that can be done.
+// Evaluate evaluates all gates in order, or returns what must be fetched first.
 func (g Gates) Evaluate(c Candidate, now time.Time) Decision {
 	if c.Info.Digest == "" {
 		return Decision{Need: NeedDigest}
@@ -127,39 +126,39 @@ func (g Gates) Evaluate(c Candidate, now time.Time) Decision {
 	}
 	result := passed
 	for _, gate := range []func(Candidate, time.Time) Decision{age, g.platforms, g.signature} {
-		j := gate(c, now)
-		if j.Need != NoNeed || Blocks(j.Verdict) {
-			return j
+		d := gate(c, now)
+		if d.Need != NoNeed || Blocks(d.Verdict) {
+			return d
 		}
-		if j.Verdict == Unknown || result.Verdict == v1.CandidatePassed {
-			result = j
+		if d.Verdict == Unknown || result.Verdict == v1.CandidatePassed {
+			result = d
 		}
 	}
 	return result
 }
 
-// age judges by the time at which the tag was first seen with its digest. Of a tag that was
-// there at the first scan that is not known: what counts then is when its image states that it
-// was created, unless that is after it was seen. What is selected already is old enough.
+// age evaluates the time since the tag was first seen with its digest. For a tag of the first scan
+// that is unknown, so the creation time that the image states counts, unless that is later than the
+// time at which it was seen. The current image is always old enough.
 func (g Gates) age(c Candidate, now time.Time) Decision {
 	if g.MinimumAge == 0 || c.Current {
 		return passed
 	}
-	since, known, source := c.Info.DigestSince, "first seen", ""
+	since, event, source := c.Info.DigestSince, "first seen", ""
 	if c.FirstSeen <= c.Since && !c.Info.DigestChanged {
 		switch {
 		case c.Info.Created == CreatedUnread:
 			return Decision{Need: NeedCreated}
 		case c.Info.Created != CreatedUnsaid && c.Info.Created <= c.Info.DigestSince:
-			since, known, source = c.Info.Created, "created", " according to "+c.Info.CreatedBy.String()
+			since, event, source = c.Info.Created, "created", " according to "+c.Info.CreatedBy.String()
 		}
 	}
-	ripe := time.Unix(since, 0).Add(g.MinimumAge)
-	if !ripe.After(now) {
+	eligibleAt := time.Unix(since, 0).Add(g.MinimumAge)
+	if !eligibleAt.After(now) {
 		return passed
 	}
-	return Decision{Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge, EligibleAt: ripe,
-		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", known, formatTime(time.Unix(since, 0)), source, formatTime(ripe))}
+	return Decision{Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge, EligibleAt: eligibleAt,
+		Message: fmt.Sprintf("was %s at %s%s, and is old enough at %s", event, formatTime(time.Unix(since, 0)), source, formatTime(eligibleAt))}
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -171,14 +170,14 @@ func (g Gates) platforms(c Candidate, _ time.Time) Decision {
 	if !c.Info.PlatformsKnown {
 		return Decision{Need: NeedPlatforms}
 	}
-	lacking := missing(g.Platforms, c.Info.Platforms)
+	absent := missing(g.Platforms, c.Info.Platforms)
 	switch {
-	case len(lacking) == 0:
+	case len(absent) == 0:
 		return passed
 	case len(c.Info.Platforms) == 0:
-		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(lacking)))
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s: it names no platform", list(absent)))
 	default:
-		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(lacking), list(c.Info.Platforms)))
+		return rejected(v1.GatePlatforms, fmt.Sprintf("does not provide %s, only %s", list(absent), list(c.Info.Platforms)))
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// TestPlatform_NormalizesNames: the cases are those of containerd's normalisation, and what others
-// write.
+// TestPlatform_NormalizesNames covers the cases of containerd's normalization and other spellings
+// in use.
 func TestPlatform_NormalizesNames(t *testing.T) {
 	g := NewWithT(t)
 	for _, tt := range []struct{ os, architecture, variant, want string }{
@@ -68,7 +68,7 @@ func TestPlatform_NormalizesNames(t *testing.T) {
 	} {
 		got := Platform(tt.os, tt.architecture, tt.variant)
 		g.Expect(got).To(Equal(tt.want), "Platform(%q, %q, %q)", tt.os, tt.architecture, tt.variant)
-		g.Expect(ParsePlatform(got)).To(Equal(got), "what is not its own spelling, but")
+		g.Expect(ParsePlatform(got)).To(Equal(got), "ParsePlatform of a normalized name")
 	}
 }
 
@@ -98,18 +98,18 @@ func TestCompile_NormalizesAndValidates(t *testing.T) {
 }
 
 const (
-	day  = 24 * 60 * 60
-	then = 1_000_000_000 // the first scan
+	day       = 24 * 60 * 60
+	firstScan = 1_000_000_000 // the time of the first scan
 )
 
 func TestGates_ReturnVerdicts(t *testing.T) {
-	now := time.Unix(then+10*day, 0)
+	now := time.Unix(firstScan+10*day, 0)
 	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, Rule: "r"}
 	age := Gates{MinimumAge: 72 * time.Hour}
 	seen := func(ago int64) ImageInfo { return ImageInfo{Digest: "d", DigestSince: now.Unix() - ago} }
 	all := ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"}}
-	fresh := func(f ImageInfo) Candidate { return Candidate{FirstSeen: then + 1, Since: then, Info: f} }
-	first := func(f ImageInfo) Candidate { return Candidate{FirstSeen: then, Since: then, Info: f} }
+	addedLater := func(f ImageInfo) Candidate { return Candidate{FirstSeen: firstScan + 1, Since: firstScan, Info: f} }
+	listedFirst := func(f ImageInfo) Candidate { return Candidate{FirstSeen: firstScan, Since: firstScan, Info: f} }
 	verdict := func(f ImageInfo, signer, problem string) ImageInfo { return f.WithVerdict("r", signer, problem, now) }
 	pending := func(at int64, message string) Decision {
 		return Decision{Verdict: v1.CandidatePending, Gate: v1.GateMinimumAge, EligibleAt: time.Unix(at, 0), Message: message}
@@ -120,42 +120,42 @@ func TestGates_ReturnVerdicts(t *testing.T) {
 		candidate Candidate
 		want      Decision
 	}{
-		{"nothing is known", gates, fresh(ImageInfo{}), Decision{Need: NeedDigest}},
-		{"no gates want a digest all the same", Gates{}, fresh(ImageInfo{}), Decision{Need: NeedDigest}},
-		{"no gates pass everything", Gates{}, fresh(seen(0)), Decision{Verdict: v1.CandidatePassed}},
+		{"nothing is known", gates, addedLater(ImageInfo{}), Decision{Need: NeedDigest}},
+		{"without gates a digest is needed, too", Gates{}, addedLater(ImageInfo{}), Decision{Need: NeedDigest}},
+		{"without gates everything passes", Gates{}, addedLater(seen(0)), Decision{Verdict: v1.CandidatePassed}},
 
-		{"seen just now", age, fresh(seen(0)), pending(now.Unix()+3*day,
+		{"seen just now", age, addedLater(seen(0)), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"a second is lacking", age, fresh(seen(3*day - 1)), pending(now.Unix()+1,
+		{"one second too young", age, addedLater(seen(3*day - 1)), pending(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
-		{"old enough to the second", age, fresh(seen(3 * day)), Decision{Verdict: v1.CandidatePassed}},
-		{"a publisher can't backdate", age, fresh(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), pending(now.Unix()+3*day,
+		{"old enough to the second", age, addedLater(seen(3 * day)), Decision{Verdict: v1.CandidatePassed}},
+		{"a publisher can't backdate", age, addedLater(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"there at the first scan", age, first(seen(0)), Decision{Need: NeedCreated}},
-		{"created long before", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), Decision{Verdict: v1.CandidatePassed}},
-		{"created lately", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
+		{"listed by the first scan", age, listedFirst(seen(0)), Decision{Need: NeedCreated}},
+		{"created long before", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: 1}), Decision{Verdict: v1.CandidatePassed}},
+		{"created recently", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: now.Unix() - day, CreatedBy: CreatedByLabel}),
 			pending(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
 				"and is old enough at 2001-09-21T01:46:40Z")},
-		{"created in the future, which can't be", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix() - 4*day, Created: now.Unix() + 1}), Decision{Verdict: v1.CandidatePassed}},
-		{"it does not say when", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: CreatedUnsaid}), pending(now.Unix()+3*day,
+		{"created in the future, which is ignored", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix() - 4*day, Created: now.Unix() + 1}), Decision{Verdict: v1.CandidatePassed}},
+		{"no creation time stated", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: CreatedUnsaid}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"moved since the first scan", age, first(ImageInfo{Digest: "d", DigestSince: now.Unix(), DigestChanged: true, Created: 1}), pending(now.Unix()+3*day,
+		{"moved since the first scan", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), DigestChanged: true, Created: 1}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
-		{"what is selected is not given up for its age", age, Candidate{FirstSeen: then + 1, Since: then, Info: seen(0), Current: true}, Decision{Verdict: v1.CandidatePassed}},
+		{"the current image is old enough", age, Candidate{FirstSeen: firstScan + 1, Since: firstScan, Info: seen(0), Current: true}, Decision{Verdict: v1.CandidatePassed}},
 
-		{"too young, whatever else", gates, fresh(seen(3*day - 1)), pending(now.Unix()+1,
+		{"the minimum age is the first gate", gates, addedLater(seen(3*day - 1)), pending(now.Unix()+1,
 			"was first seen at 2001-09-16T01:46:41Z, and is old enough at 2001-09-19T01:46:41Z")},
-		{"its platforms are not known", gates, fresh(seen(4 * day)), Decision{Need: NeedPlatforms}},
-		{"one platform is lacking", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64"}}),
+		{"unknown platforms", gates, addedLater(seen(4 * day)), Decision{Need: NeedPlatforms}},
+		{"one platform is missing", gates, addedLater(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/arm64, only linux/amd64")},
-		{"both are", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
+		{"both platforms are missing", gates, addedLater(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"windows/amd64", "linux/s390x"}}),
 			rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64, only windows/amd64 and linux/s390x")},
-		{"it names none", gates, fresh(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true}), rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
-		{"not verified yet", gates, fresh(all), Decision{Need: NeedVerdict}},
-		{"verified by another rule", gates, fresh(all.WithVerdict("other", "ann", "", now)), Decision{Need: NeedVerdict}},
-		{"signed", gates, fresh(verdict(all, "ann", "")), Decision{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
-		{"not signed", gates, fresh(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
-		{"what is selected must be signed", gates, Candidate{Current: true, Info: verdict(all, "", "has no signature")}, rejected(v1.GateVerify, "has no signature")},
+		{"no platforms", gates, addedLater(ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true}), rejected(v1.GatePlatforms, "does not provide linux/amd64 and linux/arm64: it names no platform")},
+		{"not verified yet", gates, addedLater(all), Decision{Need: NeedVerdict}},
+		{"verified by another rule", gates, addedLater(all.WithVerdict("other", "ann", "", now)), Decision{Need: NeedVerdict}},
+		{"signed", gates, addedLater(verdict(all, "ann", "")), Decision{Verdict: v1.CandidatePassed, Message: "signed by ann"}},
+		{"not signed", gates, addedLater(verdict(all, "", "has no signature")), rejected(v1.GateVerify, "has no signature")},
+		{"the current image must be signed", gates, Candidate{Current: true, Info: verdict(all, "", "has no signature")}, rejected(v1.GateVerify, "has no signature")},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			NewWithT(t).Expect(tt.gates.Evaluate(tt.candidate, now)).To(BeComparableTo(tt.want))
@@ -163,39 +163,40 @@ func TestGates_ReturnVerdicts(t *testing.T) {
 	}
 }
 
-// TestMinimumAge_PassesAtAnnouncedTime: time never makes a candidate younger, and it passes from the
-// moment on that was announced.
+// TestMinimumAge_PassesAtAnnouncedTime expects a pending candidate to pass from its eligible time
+// on, and not earlier.
 func TestMinimumAge_PassesAtAnnouncedTime(t *testing.T) {
 	property := func(age, seen, created uint32, first, moved bool) bool {
 		g := Gates{MinimumAge: time.Duration(age%(30*day)+1) * time.Second}
-		c := Candidate{Since: then, FirstSeen: then + 1, Info: ImageInfo{
-			Digest: "d", DigestSince: then + int64(seen%day), DigestChanged: moved, Created: int64(created) - 1,
+		c := Candidate{Since: firstScan, FirstSeen: firstScan + 1, Info: ImageInfo{
+			Digest: "d", DigestSince: firstScan + int64(seen%day), DigestChanged: moved, Created: int64(created) - 1,
 		}}
 		if first {
-			c.FirstSeen = then
+			c.FirstSeen = firstScan
 		}
 		if c.Info.Created == CreatedUnread {
 			c.Info.Created = CreatedUnsaid
 		}
-		j := g.Evaluate(c, time.Unix(then+day, 0))
-		if j.Verdict == v1.CandidatePassed {
+		d := g.Evaluate(c, time.Unix(firstScan+day, 0))
+		if d.Verdict == v1.CandidatePassed {
 			return true
 		}
-		return g.Evaluate(c, j.EligibleAt.Add(-time.Second)).Verdict == v1.CandidatePending && g.Evaluate(c, j.EligibleAt).Verdict == v1.CandidatePassed
+		return g.Evaluate(c, d.EligibleAt.Add(-time.Second)).Verdict == v1.CandidatePending && g.Evaluate(c, d.EligibleAt).Verdict == v1.CandidatePassed
 	}
 	NewWithT(t).Expect(quick.Check(property, &quick.Config{MaxCount: 5000})).To(Succeed())
 }
 
-// TestImageInfo_ResetsOnNewDigest: of another image nothing is known, and the same one stays as it is.
+// TestImageInfo_ResetsOnNewDigest expects nothing to be kept for another image, and no change for
+// the same one.
 func TestImageInfo_ResetsOnNewDigest(t *testing.T) {
 	g := NewWithT(t)
-	now := time.Unix(then, 0)
+	now := time.Unix(firstScan, 0)
 	f := ImageInfo{}.WithDigest("a", now)
-	g.Expect(f).To(BeComparableTo(ImageInfo{Digest: "a", DigestSince: then}), "a first image")
+	g.Expect(f).To(BeComparableTo(ImageInfo{Digest: "a", DigestSince: firstScan}), "a first image")
 	f.Created, f.PlatformsKnown, f.Platforms = 7, true, []string{"linux/amd64"}
 	f = f.WithVerdict("r", "ann", "", now)
 	g.Expect(f.WithDigest("a", now.Add(time.Hour))).To(BeComparableTo(f), "the same image")
-	g.Expect(f.WithDigest("b", now.Add(time.Hour))).To(BeComparableTo(ImageInfo{Digest: "b", DigestSince: then + 3600, DigestChanged: true}), "another image")
+	g.Expect(f.WithDigest("b", now.Add(time.Hour))).To(BeComparableTo(ImageInfo{Digest: "b", DigestSince: firstScan + 3600, DigestChanged: true}), "another image")
 }
 
 func TestImageInfo_KeepsLastVerdicts(t *testing.T) {
@@ -203,11 +204,11 @@ func TestImageInfo_KeepsLastVerdicts(t *testing.T) {
 	f := ImageInfo{}.WithVerdict("a", "", "bad", at(1))
 	f = f.WithVerdict("a", "", "bad", at(5))
 	if v, _ := f.VerdictOf("a"); v.Since != 1 || v.At != 5 || v.Passed() {
-		t.Errorf("the same again: %+v", v)
+		t.Errorf("the same verdict: %+v", v)
 	}
 	f = f.WithVerdict("a", "ann", "", at(9))
 	if v, _ := f.VerdictOf("a"); v.Since != 9 || v.At != 9 || !v.Passed() {
-		t.Errorf("another one: %+v", v)
+		t.Errorf("another verdict: %+v", v)
 	}
 	before := f
 	for _, rule := range []string{"b", "c", "d", "e"} {
@@ -217,9 +218,9 @@ func TestImageInfo_KeepsLastVerdicts(t *testing.T) {
 	for _, v := range f.Verdicts {
 		rules = append(rules, v.Rule)
 	}
-	NewWithT(t).Expect(rules).To(Equal([]string{"b", "c", "d", "e"}), "the oldest makes way")
+	NewWithT(t).Expect(rules).To(Equal([]string{"b", "c", "d", "e"}), "rules of the stored verdicts")
 	if _, found := f.VerdictOf("a"); found || len(before.Verdicts) != 1 {
-		t.Error("a fact that others hold was changed")
+		t.Error("the original value was modified")
 	}
 }
 
@@ -236,5 +237,5 @@ func TestList_JoinsAndTruncates(t *testing.T) {
 	}
 	items := strings.Split("abcdefghij", "")
 	list(items)
-	g.Expect(items[8]).To(Equal("i"), "the caller's list was changed")
+	g.Expect(items[8]).To(Equal("i"), "the caller's slice was modified")
 }

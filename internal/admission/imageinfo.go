@@ -8,103 +8,103 @@ import (
 	"time"
 )
 
-// Values of Fact.Created where no time of creation is known.
+// Values of ImageInfo.Created for an unknown creation time.
 const (
-	// CreatedUnread is that of an image which was not read yet.
+	// CreatedUnread means that the image was not read yet.
 	CreatedUnread int64 = 0
-	// CreatedUnsaid is that of an image which states no time, or one which builders give to
-	// all images to make builds reproducible.
+	// CreatedUnsaid means that the image states no time, or the fixed time of a reproducible
+	// build.
 	CreatedUnsaid int64 = -1
 )
 
-// ImageInfo is what was learned of the image that a tag points at. One fact is kept of a tag: that
-// of the digest which it pointed at when it was last looked at.
+// ImageInfo describes the image that a tag pointed to when it was last checked. One value is stored
+// per tag.
 type ImageInfo struct {
-	// Digest is what the tag pointed at, "sha256:…". It is empty where the registry lists the
-	// tag and has no image for it.
+	// Digest is the digest that the tag pointed to, "sha256:…". It is empty if the registry lists
+	// the tag but has no image for it.
 	Digest string `cbor:"1,keyasint,omitempty"`
-	// DigestSince is when the tag was first seen to point at it, in seconds since the epoch.
+	// DigestSince is when the tag was first seen with this digest, in seconds since the epoch.
 	DigestSince int64 `cbor:"2,keyasint,omitempty"`
-	// DigestChanged reports that the tag pointed at another image before.
+	// DigestChanged reports that the tag pointed to another image before.
 	DigestChanged bool `cbor:"3,keyasint,omitempty"`
-	// Created is when the image states that it was created, in seconds since the epoch,
+	// Created is the creation time that the image states, in seconds since the epoch,
 	// CreatedUnread or CreatedUnsaid.
 	Created int64 `cbor:"4,keyasint,omitempty"`
 	// CreatedBy is the source of Created.
 	CreatedBy CreatedBy `cbor:"5,keyasint,omitempty"`
 	// PlatformsKnown reports that the platforms are known.
 	PlatformsKnown bool `cbor:"6,keyasint,omitempty"`
-	// Platforms are those that the image provides, each in its one spelling.
+	// Platforms are the normalized platforms that the image provides.
 	Platforms []string `cbor:"7,keyasint,omitempty"`
-	// Verdicts are the results of verifications by the last MaxVerdicts rules.
+	// Verdicts are the verification results for the last MaxVerdicts rules.
 	Verdicts []Verdict `cbor:"8,keyasint,omitempty"`
 }
 
-// WithDigest returns what is known when the tag is seen to point at a digest: nothing of what was
-// known of another one.
-func (f ImageInfo) WithDigest(digest string, now time.Time) ImageInfo {
-	if f.Digest == digest {
-		return f
+// WithDigest returns the image info of a tag that points to a digest. If the digest has changed,
+// nothing else is kept.
+func (i ImageInfo) WithDigest(digest string, now time.Time) ImageInfo {
+	if i.Digest == digest {
+		return i
 	}
-	return ImageInfo{Digest: digest, DigestSince: now.Unix(), DigestChanged: f.Digest != ""}
+	return ImageInfo{Digest: digest, DigestSince: now.Unix(), DigestChanged: i.Digest != ""}
 }
 
-// Merge returns the fact with the platforms and the time of creation that were read of its image.
-func (f ImageInfo) Merge(read ImageInfo) ImageInfo {
+// Merge returns the image info with the platforms and creation time that were read.
+func (i ImageInfo) Merge(read ImageInfo) ImageInfo {
 	if read.PlatformsKnown {
-		f.PlatformsKnown, f.Platforms = true, read.Platforms
+		i.PlatformsKnown, i.Platforms = true, read.Platforms
 	}
 	if read.Created != CreatedUnread {
-		f.Created, f.CreatedBy = read.Created, read.CreatedBy
+		i.Created, i.CreatedBy = read.Created, read.CreatedBy
 	}
-	return f
+	return i
 }
 
-// VerdictOf returns the result of the verification by a rule, and whether there was one.
-func (f ImageInfo) VerdictOf(rule string) (Verdict, bool) {
-	i := slices.IndexFunc(f.Verdicts, func(v Verdict) bool { return v.Rule == rule })
-	if i < 0 {
+// VerdictOf returns the verification result for a rule, and whether there is one.
+func (i ImageInfo) VerdictOf(rule string) (Verdict, bool) {
+	index := slices.IndexFunc(i.Verdicts, func(v Verdict) bool { return v.Rule == rule })
+	if index < 0 {
 		return Verdict{}, false
 	}
-	return f.Verdicts[i], true
+	return i.Verdicts[index], true
 }
 
-// WithVerdict returns the fact with the result of a verification. Verdicts of other rules make
-// way for it, the oldest first.
-func (f ImageInfo) WithVerdict(rule, signer, problem string, now time.Time) ImageInfo {
+// WithVerdict returns the image info with a verification result. If there are too many, the oldest
+// results of other rules are dropped.
+func (i ImageInfo) WithVerdict(rule, signer, problem string, now time.Time) ImageInfo {
 	v := Verdict{Rule: rule, Signer: truncate(signer), Problem: truncate(problem), Since: now.Unix(), At: now.Unix()}
-	if old, found := f.VerdictOf(rule); found && old.Problem == v.Problem && old.Signer == v.Signer {
+	if old, found := i.VerdictOf(rule); found && old.Problem == v.Problem && old.Signer == v.Signer {
 		v.Since = old.Since
 	}
-	others := slices.DeleteFunc(slices.Clone(f.Verdicts), func(o Verdict) bool { return o.Rule == rule })
-	f.Verdicts = append(others[max(0, len(others)-MaxVerdicts+1):], v)
-	return f
+	others := slices.DeleteFunc(slices.Clone(i.Verdicts), func(o Verdict) bool { return o.Rule == rule })
+	i.Verdicts = append(others[max(0, len(others)-MaxVerdicts+1):], v)
+	return i
 }
 
-// MaxVerdicts is how many verdicts are kept of an image: each rule of a policy makes its own.
+// MaxVerdicts is the maximum number of stored verdicts per image, one per rule.
 const MaxVerdicts = 4
 
-// Verdict is the result of the verification of an image by one rule.
+// Verdict is the result of verifying an image by one rule.
 type Verdict struct {
-	// Rule is the fingerprint of the rule and its keys. Another rule makes another verdict.
+	// Rule is the fingerprint of the rule and its keys.
 	Rule string `cbor:"1,keyasint,omitempty"`
-	// Since is when the verdict was first the same, At when it was last made, in seconds since
-	// the epoch.
+	// Since is the time of the first of the same results in a row, At that of the last, in seconds
+	// since the epoch.
 	Since int64 `cbor:"2,keyasint,omitempty"`
 	At    int64 `cbor:"3,keyasint,omitempty"`
-	// Signer names who signed. It is empty where the image was rejected.
+	// Signer names the signer. It is empty if the image was rejected.
 	Signer string `cbor:"4,keyasint,omitempty"`
-	// Problem is why the image was rejected. It is empty where it passed.
+	// Problem is the reason for a rejection. It is empty if the image passed.
 	Problem string `cbor:"5,keyasint,omitempty"`
 }
 
-// Passed reports whether the image was verified.
+// Passed reports whether the verification succeeded.
 func (v Verdict) Passed() bool { return v.Problem == "" }
 
-// maxText is how many bytes are kept of a text that is made of what is in an image.
+// maxText is the maximum length of a stored text that an image determines, in bytes.
 const maxText = 768
 
-// truncate returns a text without what exceeds maxText.
+// truncate cuts a text to maxText bytes.
 func truncate(text string) string {
 	if len(text) <= maxText {
 		return text

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Platform returns the one spelling of a platform, such as "linux/arm64" for
-// "linux/arm64/v8", after the normalisation of containerd, and "" where os or
-// architecture is missing or unknown, as it is for attestations, or where a part
-// has characters that no name of a platform has.
+// Platform returns the normalized name of a platform as containerd normalizes it, such as
+// "linux/arm64" for "linux/arm64/v8". It returns "" if os or architecture is missing or unknown, as
+// for attestations, or if a part has invalid characters.
 func Platform(os, architecture, variant string) string {
 	if !isName(os) || !isName(architecture) || !isName(variant) {
 		return ""
@@ -23,65 +22,65 @@ func Platform(os, architecture, variant string) string {
 	if os == "macos" {
 		os = "darwin"
 	}
-	architecture, variant = machine(architecture, variant)
+	architecture, variant = normalizeMachine(architecture, variant)
 	return strings.TrimSuffix(os+"/"+architecture+"/"+variant, "/")
 }
 
-// isName reports whether something may be a part of a platform's name, or none.
+// isName reports whether s is empty or a valid part of a platform's name.
 func isName(s string) bool {
 	return len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
 }
 
-// maxName is how long such a part may be. The longest in use have about ten letters.
+// maxName is the maximum length of such a part. The longest in use have about ten characters.
 const maxName = 32
 
-// machine returns the one spelling of an architecture and its variant. The
-// variant that an architecture has by itself is left out, but for that of arm.
-func machine(architecture, variant string) (string, string) {
+// normalizeMachine returns the normalized architecture and variant. The default variant of an
+// architecture is omitted, except for arm.
+func normalizeMachine(architecture, variant string) (string, string) {
 	switch architecture {
 	case "i386", "i486", "i586", "i686":
 		return "386", ""
 	case "x86_64", "x86-64", "amd64":
-		return "amd64", unless("v1", numbered(variant))
+		return "amd64", omitDefault("v1", withPrefix(variant))
 	case "aarch64", "arm64":
-		return "arm64", unless("v8", whole(numbered(variant)))
+		return "arm64", omitDefault("v8", withoutRevision(withPrefix(variant)))
 	case "armhf":
 		return "arm", "v7"
 	case "armel":
 		return "arm", "v6"
 	case "arm":
-		return "arm", cmp.Or(numbered(variant), "v7")
+		return "arm", cmp.Or(withPrefix(variant), "v7")
 	default:
 		return architecture, variant
 	}
 }
 
-// numbered returns a variant with its "v": some leave it out.
-func numbered(variant string) string {
+// withPrefix returns a variant with the prefix "v", which some tools omit.
+func withPrefix(variant string) string {
 	if variant != "" && variant[0] >= '0' && variant[0] <= '9' {
 		return "v" + variant
 	}
 	return variant
 }
 
-// whole returns a variant such as "v9.0" without the ".0" of its first revision.
-func whole(variant string) string {
+// withoutRevision returns a variant such as "v9.0" without the ".0" of the first revision.
+func withoutRevision(variant string) string {
 	if base, found := strings.CutSuffix(variant, ".0"); found && !strings.Contains(base, ".") {
 		return base
 	}
 	return variant
 }
 
-// unless returns a variant, "" for the one that is implied.
-func unless(implied, variant string) string {
-	if variant == implied {
+// omitDefault returns a variant, or "" if it is the default one.
+func omitDefault(defaultVariant, variant string) string {
+	if variant == defaultVariant {
 		return ""
 	}
 	return variant
 }
 
-// ParsePlatform returns the one spelling of a platform that is written as
-// "os/architecture" or "os/architecture/variant", and "" for what is none.
+// ParsePlatform returns the normalized name of a platform that is written as "os/architecture" or
+// "os/architecture/variant", or "" if s is invalid.
 func ParsePlatform(s string) string {
 	parts := strings.Split(s, "/")
 	if len(parts) < 2 || len(parts) > 3 {
@@ -90,15 +89,15 @@ func ParsePlatform(s string) string {
 	return Platform(parts[0], parts[1], strings.Join(parts[2:], ""))
 }
 
-// missing returns those of the wanted platforms that are not among the others.
-func missing(wanted, provided []string) []string {
-	return slices.DeleteFunc(slices.Clone(wanted), func(p string) bool { return slices.Contains(provided, p) })
+// missing returns the required platforms that are not provided.
+func missing(required, provided []string) []string {
+	return slices.DeleteFunc(slices.Clone(required), func(p string) bool { return slices.Contains(provided, p) })
 }
 
-// maxListed is how many items of a list a message names.
+// maxListed is the maximum number of items that a message lists.
 const maxListed = 8
 
-// list returns the items, of which there is at least one, in words, such as "a, b and c".
+// list joins at least one item to a text such as "a, b and c".
 func list(items []string) string {
 	switch {
 	case len(items) == 1:

@@ -10,44 +10,46 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// readers is how many images are read at a time.
+// readers is the number of images that are read concurrently.
 const readers = 4
 
-// ReadCreated reads when the images of some tags were created, and returns what was learned:
-// also beside an error, after which no other image is begun. Of several errors that is the one
-// about the first of the tags, so that the same failure has the same message each time.
-func ReadCreated(ctx context.Context, images Images, tags []string, facts map[string]ImageInfo, now time.Time) (map[string]ImageInfo, error) {
+// ReadCreated reads the creation times of the images of tags. On error it also returns the results
+// so far and starts no further reads. Of several errors it returns the one for the first tag in
+// order, so that the same failure always has the same message.
+func ReadCreated(
+	ctx context.Context, images Images, tags []string, known map[string]ImageInfo, now time.Time,
+) (map[string]ImageInfo, error) {
 	read, errs := make([]ImageInfo, len(tags)), make([]error, len(tags))
 	group, failed := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
-	begun := 0
-	for ; begun < len(tags) && failed.Err() == nil; begun++ {
-		i := begun
-		group.Go(func() error { // by ctx: what is under way is brought to its end
-			read[i], errs[i] = readCreated(ctx, images, tags[i], facts[tags[i]], now)
+	started := 0
+	for ; started < len(tags) && failed.Err() == nil; started++ {
+		i := started
+		group.Go(func() error { // uses ctx: reads in progress are completed after a failure
+			read[i], errs[i] = readCreated(ctx, images, tags[i], known[tags[i]], now)
 			return errs[i]
 		})
 	}
-	_ = group.Wait() // the first error in time
-	learned := make(map[string]ImageInfo, begun)
-	var first error
-	for i := range begun {
+	_ = group.Wait() // returns the earliest error, not that of the first tag
+	results := make(map[string]ImageInfo, started)
+	var firstErr error
+	for i := range started {
 		if errs[i] == nil {
-			learned[tags[i]] = read[i]
-		} else if first == nil {
-			first = errs[i]
+			results[tags[i]] = read[i]
+		} else if firstErr == nil {
+			firstErr = errs[i]
 		}
 	}
-	if first == nil && begun < len(tags) {
-		first = ctx.Err()
+	if firstErr == nil && started < len(tags) {
+		firstErr = ctx.Err()
 	}
-	return learned, first
+	return results, firstErr
 }
 
-func readCreated(ctx context.Context, images Images, tag string, fact ImageInfo, now time.Time) (ImageInfo, error) {
+func readCreated(ctx context.Context, images Images, tag string, info ImageInfo, now time.Time) (ImageInfo, error) {
 	read, err := images.Read(ctx, tag, Wants{Created: true})
 	if errors.Is(err, ErrNotFound) {
 		return ImageInfo{DigestSince: now.Unix(), Created: CreatedUnsaid}, nil
 	}
-	return fact.WithDigest(read.Digest, now).Merge(read), err
+	return info.WithDigest(read.Digest, now).Merge(read), err
 }

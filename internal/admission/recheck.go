@@ -4,47 +4,47 @@ package admission
 
 import "time"
 
-// maxPause is the longest time between two looks at a candidate that was rejected.
+// maxPause is the maximum time between two checks of a rejected candidate.
 const maxPause = 24 * time.Hour
 
-// Recheck is when a rejected candidate was looked at. It may pass the next time: a signature is
-// often pushed after its image, and a tag may be moved.
+// Recheck records the checks of a rejected candidate. It may pass later: signatures are often
+// pushed after the image, and tags may be moved.
 type Recheck struct {
-	// Digest is what the tag pointed at, empty where the registry had no image for it.
+	// Digest is the digest that the tag pointed to, or empty if the registry had no image for it.
 	Digest string
-	// Since is the first of the looks that saw that, At the last.
+	// Since is the time of the first check with this digest, At the time of the last one.
 	Since, At time.Time
 }
 
-// Rechecks are the looks at the rejected candidates of a policy, by tag.
+// Rechecks holds the checks of the rejected candidates of a policy, by tag.
 type Rechecks map[string]Recheck
 
-// RecheckPolicy is when rejected candidates are looked at again.
+// RecheckPolicy determines when rejected candidates are checked again.
 type RecheckPolicy struct {
-	// Rechecks are the last looks.
+	// Previous holds the last checks.
 	Previous Rechecks
-	// Interval is the least time between two of them.
+	// Interval is the minimum time between two checks.
 	Interval time.Duration
-	// RenewBefore renews the looks from before it, whatever the interval.
+	// RenewBefore makes a recheck due for all checks before this time, whatever the interval.
 	RenewBefore time.Time
 }
 
-// isRecheckDue reports whether a rejected candidate is to be looked at again.
+// due reports whether a rejected candidate must be checked again.
 func (r RecheckPolicy) due(tag string, now time.Time) bool {
-	look, seen := r.Previous[tag]
-	return look.At.Before(r.RenewBefore) || seen && !now.Before(r.next(look))
+	previous, found := r.Previous[tag]
+	return previous.At.Before(r.RenewBefore) || found && !now.Before(r.next(previous))
 }
 
-// next returns when a candidate is looked at again: after a pause that is as long as it has been
-// rejected by now, but no shorter than the interval. So one that stays rejected costs ever less.
-func (r RecheckPolicy) next(l Recheck) time.Time {
-	return l.At.Add(min(max(l.At.Sub(l.Since), r.Interval), max(maxPause, r.Interval)))
+// next returns the time of the next check. The pause equals the time for which the candidate has
+// been rejected, but at least the interval and at most maxPause, so it doubles each time.
+func (r RecheckPolicy) next(c Recheck) time.Time {
+	return c.At.Add(min(max(c.At.Sub(c.Since), r.Interval), max(maxPause, r.Interval)))
 }
 
-// recheckNeed returns the look after another one at some time, which saw digest.
-func (l Recheck) next(digest string, now time.Time) Recheck {
-	if l.Digest != digest || l.At.IsZero() {
+// next returns the check that follows c, at a time, with the digest it found.
+func (c Recheck) next(digest string, now time.Time) Recheck {
+	if c.Digest != digest || c.At.IsZero() {
 		return Recheck{Digest: digest, Since: now, At: now}
 	}
-	return Recheck{Digest: digest, Since: l.Since, At: now}
+	return Recheck{Digest: digest, Since: c.Since, At: now}
 }

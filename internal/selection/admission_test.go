@@ -12,21 +12,19 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// admissionRule is how the API server checks a range.
+// admissionRule is the validation rule of the API server for ranges.
 type admissionRule struct {
-	beginnings []string // that a range may not have
-	pattern    *regexp.Regexp
+	prefixes []string // prefixes that the rule rejects
+	pattern  *regexp.Regexp
 }
 
 var (
 	yamlRule = regexp.MustCompile(`rule: '((?:[^']|'')*)'`)
-	// rangeRule is the form of the rule. Whoever changes that has to change
-	// admits too.
+	// rangeRule matches the rule in the CRD. Changes of the rule require a change of accepts.
 	rangeRule = regexp.MustCompile(`^!self\.startsWith\('(.)'\) && !self\.startsWith\('(.)'\) && self\.matches\(r'([^']*)'\)$`)
 )
 
-// admissionRules returns the rules of the CRD for a range: one for every
-// version of the API.
+// admissionRules returns the rules of the CRD for ranges, one per API version.
 func admissionRules(tb testing.TB) []admissionRule {
 	tb.Helper()
 	g := NewWithT(tb)
@@ -36,26 +34,26 @@ func admissionRules(tb testing.TB) []admissionRule {
 	for _, quoted := range yamlRule.FindAllSubmatch(crd, -1) {
 		folded := strings.Join(strings.Fields(string(quoted[1])), " ")
 		if m := rangeRule.FindStringSubmatch(strings.ReplaceAll(folded, "''", "'")); m != nil {
-			rules = append(rules, admissionRule{beginnings: m[1:3], pattern: regexp.MustCompile(m[3])})
+			rules = append(rules, admissionRule{prefixes: m[1:3], pattern: regexp.MustCompile(m[3])})
 		}
 	}
-	g.Expect(rules).NotTo(BeEmpty(), "the CRD has no rule for ranges: has it changed its form?")
+	g.Expect(rules).NotTo(BeEmpty(), "the CRD has no rule for ranges that rangeRule matches")
 	return rules
 }
 
-// admits reports whether the API server lets a range in.
-func (r admissionRule) admits(text string) bool {
-	for _, beginning := range r.beginnings {
-		if strings.HasPrefix(text, beginning) {
+// accepts reports whether the API server accepts a range.
+func (r admissionRule) accepts(text string) bool {
+	for _, prefix := range r.prefixes {
+		if strings.HasPrefix(text, prefix) {
 			return false
 		}
 	}
 	return r.pattern.MatchString(text)
 }
 
-// strayHyphenRange finds what the CRD rejects although Masterminds/semver does
-// not: something right behind a hyphen range, as in "1.2 - 1.4!=1.3", and two
-// hyphen ranges with only blanks between them, as in "1 - 3 2 - 4".
+// strayHyphenRange matches ranges that the CRD rejects but Masterminds/semver accepts: text right
+// after a hyphen range, as in "1.2 - 1.4!=1.3", and two hyphen ranges that are separated only by
+// spaces, as in "1 - 3 2 - 4".
 var strayHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*]([^\s,|]*[=!<>~^v]|[^\s,|]*\s+[^\s,|]+\s+-\s)`)
 
 func checkAdmission(t *testing.T, rules []admissionRule, text string) {
@@ -64,7 +62,7 @@ func checkAdmission(t *testing.T, rules []admissionRule, text string) {
 		return
 	}
 	for _, rule := range rules {
-		if !rule.admits(text) {
+		if !rule.accepts(text) {
 			t.Errorf("the CRD rejects the range %q, which Compile accepts", text)
 		}
 	}
@@ -95,7 +93,7 @@ func TestAdmission_AcceptsValidRanges(t *testing.T) {
 func TestAdmission_RejectsInvalidRanges(t *testing.T) {
 	for _, rule := range admissionRules(t) {
 		for _, text := range []string{"", "latest", ">>1", "1.2.3.4", "1 ||", "|| 1", "1 | 2", ">=1 && <2", "^", "1.2.", "(1)"} {
-			NewWithT(t).Expect(rule.admits(text)).To(BeFalse(), "the CRD lets the range %q in, which Compile rejects", text)
+			NewWithT(t).Expect(rule.accepts(text)).To(BeFalse(), "the CRD accepts the range %q, which Compile rejects", text)
 		}
 	}
 }

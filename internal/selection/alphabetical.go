@@ -4,10 +4,10 @@ package selection
 
 import "strings"
 
-// byText is the order of an alphabetical policy: the bytes of the key.
+// byText compares keys by their bytes, for alphabetical policies.
 type byText struct {
 	acceptAll[string]
-	plain[string]
+	plainKey[string]
 	direction direction
 }
 

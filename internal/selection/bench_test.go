@@ -17,7 +17,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// workload is a policy, tags, and the plain way to the same answer.
+// workload is a policy, tags, and a simple implementation with the same result.
 type workload struct {
 	name     string
 	choice   v1.ImagePolicyChoice
@@ -28,11 +28,11 @@ type workload struct {
 
 func workloads(tb testing.TB) []workload {
 	tb.Helper()
-	ws := []workload{
-		{name: "node/semver", choice: semVer(">=18.0.0"), tags: realTags(tb, "node"), baseline: plainVersions(tb, ">=18.0.0")},
-		{name: "node/semver-prereleases", choice: semVer("^18.0.0-0"), tags: realTags(tb, "node"), baseline: plainVersions(tb, "^18.0.0-0")},
-		{name: "golang/semver", choice: semVer("~1.20"), tags: realTags(tb, "golang"), baseline: plainVersions(tb, "~1.20")},
-		{name: "debian/alphabetical", choice: alphabetical("asc"), tags: realTags(tb, "debian"), baseline: plainTexts},
+	all := []workload{
+		{name: "node/semver", choice: semVer(">=18.0.0"), tags: realTags(tb, "node"), baseline: simpleVersions(tb, ">=18.0.0")},
+		{name: "node/semver-prereleases", choice: semVer("^18.0.0-0"), tags: realTags(tb, "node"), baseline: simpleVersions(tb, "^18.0.0-0")},
+		{name: "golang/semver", choice: semVer("~1.20"), tags: realTags(tb, "golang"), baseline: simpleVersions(tb, "~1.20")},
+		{name: "debian/alphabetical", choice: alphabetical("asc"), tags: realTags(tb, "debian"), baseline: simpleTexts},
 		{name: "debian/numerical-extract", choice: numerical("asc"), filter: filtered(`^bookworm-(?P<ts>[0-9]{8})$`, "$ts"), tags: realTags(tb, "debian")},
 	}
 	for _, size := range []struct {
@@ -40,17 +40,17 @@ func workloads(tb testing.TB) []workload {
 		tags int
 	}{{"100k", 100_000}, {"1M", 1_000_000}} {
 		versions, numbers := generated(size.tags)
-		ws = append(ws,
-			workload{name: size.name + "/semver", choice: semVer(">=1.0.0"), tags: versions, baseline: plainVersions(tb, ">=1.0.0")},
-			workload{name: size.name + "/semver-narrow", choice: semVer("^7.3"), tags: versions, baseline: plainVersions(tb, "^7.3")},
-			workload{name: size.name + "/alphabetical", choice: alphabetical("asc"), tags: versions, baseline: plainTexts},
-			workload{name: size.name + "/numerical", choice: numerical("asc"), tags: numbers, baseline: plainNumbers},
+		all = append(all,
+			workload{name: size.name + "/semver", choice: semVer(">=1.0.0"), tags: versions, baseline: simpleVersions(tb, ">=1.0.0")},
+			workload{name: size.name + "/semver-narrow", choice: semVer("^7.3"), tags: versions, baseline: simpleVersions(tb, "^7.3")},
+			workload{name: size.name + "/alphabetical", choice: alphabetical("asc"), tags: versions, baseline: simpleTexts},
+			workload{name: size.name + "/numerical", choice: numerical("asc"), tags: numbers, baseline: simpleNumbers},
 		)
 	}
-	return ws
+	return all
 }
 
-// generated returns versions and numbers, in random order.
+// generated returns n versions and n numbers in random order.
 func generated(n int) ([]string, []string) {
 	var versions, numbers []string
 	rnd := rand.New(rand.NewPCG(9, 10))
@@ -61,8 +61,8 @@ func generated(n int) ([]string, []string) {
 	return versions, numbers
 }
 
-// plainVersions asks Masterminds/semver of every tag.
-func plainVersions(tb testing.TB, text string) func([]string) string {
+// simpleVersions checks every tag with Masterminds/semver.
+func simpleVersions(tb testing.TB, text string) func([]string) string {
 	tb.Helper()
 	constraints, err := semver.NewConstraint(text)
 	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
@@ -80,13 +80,13 @@ func plainVersions(tb testing.TB, text string) func([]string) string {
 	}
 }
 
-func plainTexts(tags []string) string {
+func simpleTexts(tags []string) string {
 	sorted := slices.Sorted(slices.Values(tags))
 	return sorted[len(sorted)-1]
 }
 
-// plainNumbers is no more exact than a float64.
-func plainNumbers(tags []string) string {
+// simpleNumbers compares numbers with the precision of float64.
+func simpleNumbers(tags []string) string {
 	var latest string
 	var greatest float64
 	for _, tag := range tags {
@@ -97,8 +97,8 @@ func plainNumbers(tags []string) string {
 	return latest
 }
 
-// BenchmarkSelect reports, as x-baseline, how many times as fast as the plain
-// way Select is. Both run in the same process, on the same tags.
+// BenchmarkSelect reports as x-baseline by what factor Select is faster than the simple
+// implementation in the same process.
 func BenchmarkSelect(b *testing.B) {
 	for _, w := range workloads(b) {
 		b.Run(w.name, func(b *testing.B) {
@@ -132,9 +132,9 @@ func secondsPerCall(call func()) float64 {
 	return fastest
 }
 
-// TestSelect_BoundsAllocations holds what does not depend on the machine: Select allocates
-// nothing for the tags it passes by, and asks for the range best version first and
-// only until one is admitted. To ask takes ten allocations.
+// TestSelect_BoundsAllocations covers what does not depend on the machine: Select allocates nothing
+// for tags that it skips, and checks the range best version first until one is accepted. One check
+// takes ten allocations.
 func TestSelect_BoundsAllocations(t *testing.T) {
 	versions, numbers := generated(10_000)
 	for _, tt := range []struct {
@@ -143,9 +143,9 @@ func TestSelect_BoundsAllocations(t *testing.T) {
 		tags   []string
 		limit  float64
 	}{
-		{"releases, of which the highest is in the range", compiled(t, semVer(">=18.0.0"), nil), realTags(t, "node"), 40},
-		{"prereleases, of which the highest is in the range", compiled(t, semVer(">=1.0.0-0"), nil), realTags(t, "rabbitmq"), 40},
-		{"prereleases that a range takes none of", compiled(t, semVer(">=99.0.0"), filtered("-", "")), realTags(t, "rabbitmq"), 2},
+		{"releases with the highest in the range", compiled(t, semVer(">=18.0.0"), nil), realTags(t, "node"), 40},
+		{"prereleases with the highest in the range", compiled(t, semVer(">=1.0.0-0"), nil), realTags(t, "rabbitmq"), 40},
+		{"prereleases that the range rejects", compiled(t, semVer(">=99.0.0"), filtered("-", "")), realTags(t, "rabbitmq"), 2},
 		{"texts", compiled(t, alphabetical("asc"), nil), versions, 2},
 		{"texts that a pattern matches", compiled(t, alphabetical("desc"), filtered("^1", "")), versions, 2},
 		{"numbers", compiled(t, numerical("desc"), nil), numbers, 2},

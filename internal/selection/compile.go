@@ -8,9 +8,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Compile makes a Rule of the parts of a policy that judge tags: policy,
-// filterTags and exclude. It is the only place where they can be invalid: the
-// error is then an *InvalidError that names the field and the fix.
+// Compile returns the Rule of policy, filterTags and exclude. If one of them is invalid, the error
+// is an *InvalidError that names the field and the fix.
 func Compile(spec *v1.ImagePolicySpec) (*Rule, error) {
 	choice := spec.Policy
 	if err := checkOneChosen(choice); err != nil {
@@ -32,7 +31,7 @@ func Compile(spec *v1.ImagePolicySpec) (*Rule, error) {
 	}
 }
 
-// checkOneChosen fails unless exactly one policy is chosen.
+// checkOneChosen returns an error unless exactly one policy is set.
 func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	chosen := 0
 	for _, set := range []bool{choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil, choice.Newest != nil} {
@@ -51,8 +50,8 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	}
 }
 
-// rangeBatch bounds the memory of a selection to some 300 KiB. It is more than the
-// releases of any list that is known: with fewer at a time, more versions are asked for.
+// rangeBatch limits the memory of a selection to about 300 KiB. It exceeds the number of releases
+// in any known list; with smaller batches, more versions would be checked against the range.
 const rangeBatch = 4096
 
 func compileSemVer(policy *v1.SemVerPolicy, f *filter) (*Rule, error) {
@@ -88,10 +87,10 @@ func compileAlphabetical(policy *v1.AlphabeticalPolicy, f *filter) (*Rule, error
 	}, nil
 }
 
-// direction is 1 where the greatest key is the best, and -1 where the least is.
+// direction is 1 if the greatest key is the best, and -1 if the least is.
 type direction int
 
-// compileDirection reads an order; none means ascending.
+// compileDirection parses an order. The default is ascending.
 func compileDirection(field, order string) (direction, error) {
 	switch order {
 	case "", v1.OrderAscending:
@@ -105,7 +104,7 @@ func compileDirection(field, order string) (direction, error) {
 	}
 }
 
-// of turns a comparison in ascending order into one in this direction.
+// of converts the result of a comparison in ascending order to this direction.
 func (d direction) of(comparison int) int { return int(d) * comparison }
 
 func (d direction) text(ascending, descending string) string {

@@ -18,32 +18,32 @@ func TestCompile_RejectsInvalidPolicies(t *testing.T) {
 		filter *v1.TagFilter
 		want   InvalidError
 	}{
-		{reason: "a policy has to be chosen", want: InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}},
+		{reason: "a policy is required", want: InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}},
 		{
-			reason: "two policies may have two answers",
+			reason: "two policies are ambiguous",
 			choice: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "*"}, Numerical: &v1.NumericalPolicy{}},
 			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"},
 		},
 		{
-			reason: "a range that does not parse is quoted, with ranges to follow",
+			reason: "the error of an invalid range quotes it and gives examples",
 			choice: semVer(">>1"),
 			want: InvalidError{Field: "spec.policy.semver.range", Value: ">>1",
 				Problem: `improper constraint: ">>1": write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
 		},
 		{
-			reason: "an empty range is none: every version is \"*\"",
+			reason: "an empty range is invalid: \"*\" means every version",
 			choice: semVer(""),
 			want: InvalidError{Field: "spec.policy.semver.range",
 				Problem: `improper constraint: "": write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
 		},
 		{
-			reason: "what follows a wildcard is looked at: the library would select everything",
+			reason: "the text after a wildcard is checked: the library would select everything",
 			choice: semVer("*.1|2"),
 			want: InvalidError{Field: "spec.policy.semver.range", Value: "*.1|2",
 				Problem: `improper constraint: "*.1|2": each number is digits or a wildcard: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
 		},
 		{
-			reason: "without spaces the library would read >=1 || 2 <=3",
+			reason: "without spaces the library would parse >=1 || 2 <=3",
 			choice: semVer("1||2 - 3"),
 			want: InvalidError{Field: "spec.policy.semver.range", Value: "1||2 - 3",
 				Problem: `next to a hyphen range, || needs spaces around it: write a range such as "^1.2.0", ">=1.0.0 <2.0.0", "1.2.x" or "1.2 - 1.4 || 2.x"`},
@@ -55,41 +55,41 @@ func TestCompile_RejectsInvalidPolicies(t *testing.T) {
 				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
 		},
 		{
-			reason: "numbers have the same orders, and a field of their own",
+			reason: "numerical policies have the same orders in another field",
 			choice: numerical("DESC"),
 			want: InvalidError{Field: "spec.policy.numerical.order", Value: "DESC",
 				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
 		},
 		{
-			reason: "an expression that does not parse says where",
+			reason: "the error of an invalid pattern quotes the position",
 			choice: semVer("*"),
 			filter: filtered("^(v", ""),
 			want: InvalidError{Field: "spec.filterTags.pattern", Value: "^(v",
 				Problem: "error parsing regexp: missing closing ): `^(v`: correct the expression, which is in RE2 syntax"},
 		},
 		{
-			reason: "an extract has no groups to refer to without a pattern",
+			reason: "extract requires a pattern",
 			choice: semVer("*"),
 			filter: filtered("", "$1"),
 			want: InvalidError{Field: "spec.filterTags.extract", Value: "$1",
 				Problem: "it refers to the groups of pattern, which is empty: set spec.filterTags.pattern too, or remove extract"},
 		},
 		{
-			reason: "a group that is not there would give every tag the same key",
+			reason: "an unknown group would give every tag the same key",
 			choice: semVer("*"),
 			filter: filtered("^(v)(?P<rest>.*)$", "$version"),
 			want: InvalidError{Field: "spec.filterTags.extract", Value: "$version",
 				Problem: `spec.filterTags.pattern "^(v)(?P<rest>.*)$" has no group "version": refer to a group of the pattern ($0, $1, $rest), or add that group to it`},
 		},
 		{
-			reason: "letters after a group belong to its name unless it is in braces",
+			reason: "without braces, the following letters belong to the name of a group",
 			choice: semVer("*"),
 			filter: filtered("^v([0-9]+)x$", "$1x"),
 			want: InvalidError{Field: "spec.filterTags.extract", Value: "$1x",
 				Problem: `spec.filterTags.pattern "^v([0-9]+)x$" has no group "1x": write "${1}x" where "x" follows the group "1"`},
 		},
 		{
-			reason: "the same goes for the names of groups",
+			reason: "the same applies to named groups",
 			choice: semVer("*"),
 			filter: filtered("^(?P<ts>[0-9]+)", "$ts_$ts"),
 			want: InvalidError{Field: "spec.filterTags.extract", Value: "$ts_$ts",
@@ -116,19 +116,19 @@ func TestCompile_DescribesRule(t *testing.T) {
 		filter *v1.TagFilter
 		want   string
 	}{
-		{reason: "a range is described as it is written", choice: semVer("^1.2 || 3.x"), want: `highest version in the range "^1.2 || 3.x"`},
-		{reason: "no order is ascending", choice: numerical(""), want: "greatest number"},
+		{reason: "a range is quoted unchanged", choice: semVer("^1.2 || 3.x"), want: `highest version in the range "^1.2 || 3.x"`},
+		{reason: "the default order is ascending", choice: numerical(""), want: "greatest number"},
 		{reason: "descending numbers", choice: numerical("desc"), want: "least number"},
-		{reason: "ascending texts, with an empty filter that filters nothing", choice: alphabetical("asc"), filter: filtered("", ""), want: "last in alphabetical order"},
-		{reason: "descending texts of some tags", choice: alphabetical("desc"), filter: filtered("^main-", ""), want: `first in alphabetical order, of the tags that match "^main-"`},
-		{reason: "part of a tag", choice: numerical("asc"), filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"), want: `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`},
+		{reason: "ascending texts with an empty filter", choice: alphabetical("asc"), filter: filtered("", ""), want: "last in alphabetical order"},
+		{reason: "descending texts with a pattern", choice: alphabetical("desc"), filter: filtered("^main-", ""), want: `first in alphabetical order, of the tags that match "^main-"`},
+		{reason: "a pattern with extract", choice: numerical("asc"), filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"), want: `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`},
 		{
-			reason: "a dollar sign that no name follows, two of them, and text without groups mean themselves",
+			reason: "dollar signs without a name and text without groups are literal",
 			choice: alphabetical("asc"),
 			filter: filtered("^a", "1.0.0$-$$-${-$"),
 			want:   `last in alphabetical order, of the tags that match "^a", compared by "1.0.0$-$$-${-$"`,
 		},
-		{reason: "|| needs no spaces where no hyphen range is near", choice: semVer("1.x||>=3 <4"), want: `highest version in the range "1.x||>=3 <4"`},
+		{reason: "|| needs no spaces without a hyphen range", choice: semVer("1.x||>=3 <4"), want: `highest version in the range "1.x||>=3 <4"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {

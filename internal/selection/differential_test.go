@@ -15,14 +15,13 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// policy is a policy as a generator makes it.
+// policy is a randomly generated policy.
 type policy struct {
 	choice v1.ImagePolicyChoice
 	filter *v1.TagFilter
 }
 
-// filters are patterns as users of the real lists write them. Their last group
-// is what their extracts take.
+// filters are typical patterns for the real lists. Their last group is the extracted one.
 var filters = []*v1.TagFilter{
 	nil,
 	filtered(`^v?[0-9]+\.[0-9]+\.[0-9]+$`, ""),
@@ -39,7 +38,7 @@ var filters = []*v1.TagFilter{
 	filtered(`.`, "$0"),
 }
 
-// randomRange makes a range around versions that a list has.
+// randomRange returns a range around versions in a list.
 func randomRange(rnd *rand.Rand, tags []string) string {
 	for {
 		text := randomAlternative(rnd, tags)
@@ -65,7 +64,7 @@ func randomAlternative(rnd *rand.Rand, tags []string) string {
 	return strings.Join(comparators, []string{" ", ", ", ","}[rnd.IntN(3)])
 }
 
-// randomBound makes a version of a tag's numbers, some of them wild or gone.
+// randomBound returns a version based on a tag, possibly with a wildcard or without some numbers.
 func randomBound(rnd *rand.Rand, tags []string) string {
 	var numbers []string
 	if v, err := semver.NewVersion(tags[rnd.IntN(len(tags))]); err == nil && rnd.IntN(5) > 0 {

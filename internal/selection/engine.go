@@ -7,26 +7,26 @@ import (
 	"fmt"
 )
 
-// comparator reads keys of one kind and knows which of two is the better one.
+// comparator parses and compares keys of one kind.
 type comparator[K any] interface {
-	// read parses a key into a value, whatever that held before, and returns why
-	// it cannot. It allocates nothing for an ordinary key.
+	// read parses a key into value, overwriting it, and returns a rejection if the key is invalid.
+	// It does not allocate for valid keys.
 	read(key string, value *K) rejection
-	// compare returns a positive number where a is better than b, and zero
-	// where only the tags themselves can tell.
+	// compare returns a positive number if a is better than b, and zero if the order is decided
+	// by the tags.
 	compare(a, b *K) int
-	// admits reports whether a value may be selected.
-	admits(value *K) bool
-	// refusal says why admits does not.
-	refusal(value *K) rejection
-	// text is what of a value's key people are shown.
+	// accepts reports whether a value may be selected.
+	accepts(value *K) bool
+	// rejection explains why accepts returns false.
+	rejection(value *K) rejection
+	// text returns the key as shown to users.
 	text(key string, value *K) string
-	// better stands between the better of two keys and the other one, such as
+	// better returns the text between the better of two keys and the other, such as
 	// "is a higher version than".
 	better() string
 }
 
-// rejection says why a tag is no candidate, as in a Verdict. It is zero for one that is.
+// rejection explains why a tag is rejected, as in a Verdict. It is zero for a candidate.
 type rejection struct {
 	cause  Cause
 	reason string
@@ -39,37 +39,35 @@ var (
 	_ comparator[int64]   = byTime{}
 )
 
-// acceptAll is the part of an order that admits every value.
+// acceptAll implements the methods of a comparator that accepts every value.
 type acceptAll[K any] struct{}
 
-func (acceptAll[K]) admits(*K) bool       { return true }
-func (acceptAll[K]) refusal(*K) rejection { return rejection{} }
+func (acceptAll[K]) accepts(*K) bool        { return true }
+func (acceptAll[K]) rejection(*K) rejection { return rejection{} }
 
-// plain is the part of an order whose keys are shown as they are.
-type plain[K any] struct{}
+// plainKey implements text for a comparator that shows keys unchanged.
+type plainKey[K any] struct{}
 
-func (plain[K]) text(key string, _ *K) string { return key }
+func (plainKey[K]) text(key string, _ *K) string { return key }
 
-// engine is a filter and an order put to work.
+// engine selects and ranks tags by a filter and a comparator.
 type engine[K any, O comparator[K]] struct {
 	filter *filter
 	order  O
-	// batch is how many candidates a Selector collects before it asks, best first,
-	// whether they are admitted.
+	// batch is the number of candidates that an Accumulator collects before it checks, best first,
+	// whether they are accepted.
 	batch int
 }
 
-// candidate is a tag whose key could be read. Whether the order admits it is
-// yet to be asked.
+// candidate is a tag with a valid key. The comparator may still reject its value.
 type candidate[K any] struct {
 	tag   string
 	key   string
 	value K
 }
 
-// read makes a candidate of a tag, and returns false where the filter or the
-// key rules it out. It fills in a place that the caller uses again and again,
-// because one that is returned would be allocated for every tag.
+// read fills in c from a tag and returns false if the filter or the key rejects the tag. The caller
+// reuses c; returning it would allocate memory for every tag.
 func (e *engine[K, O]) read(tag string, c *candidate[K]) bool {
 	key, matches := e.filter.key(tag)
 	if !matches {
@@ -94,22 +92,22 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 func (e *engine[K, O]) Judge(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
-		why := e.filter.refusal(tag)
-		return Verdict{Tag: tag, Reason: why.reason, Cause: why.cause}
+		rejected := e.filter.rejection(tag)
+		return Verdict{Tag: tag, Reason: rejected.reason, Cause: rejected.cause}
 	}
 	var value K
-	why := e.order.read(key, &value)
+	rejected := e.order.read(key, &value)
 	shown := key
-	if why == (rejection{}) {
+	if rejected == (rejection{}) {
 		shown = e.order.text(key, &value)
-		if !e.order.admits(&value) {
-			why = e.order.refusal(&value)
+		if !e.order.accepts(&value) {
+			rejected = e.order.rejection(&value)
 		}
 	}
-	if why.reason != "" && key != tag {
-		why.reason = fmt.Sprintf("has the key %q, which %s", key, why.reason)
+	if rejected.reason != "" && key != tag {
+		rejected.reason = fmt.Sprintf("has the key %q, which %s", key, rejected.reason)
 	}
-	return Verdict{Tag: tag, Key: shown, Reason: why.reason, Cause: why.cause}
+	return Verdict{Tag: tag, Key: shown, Reason: rejected.reason, Cause: rejected.cause}
 }
 
 func (e *engine[K, O]) Considers(tag string) bool {
@@ -140,7 +138,7 @@ func (e *engine[K, O]) Precedence(a, b string) string {
 	return fmt.Sprintf("%q %s %q", e.choice(&left).Key, e.order.better(), e.choice(&right).Key)
 }
 
-// accept is read for a tag that may be selected.
+// accept is like read, but also checks whether the value may be selected.
 func (e *engine[K, O]) accept(tag string, c *candidate[K]) bool {
-	return e.read(tag, c) && e.order.admits(&c.value)
+	return e.read(tag, c) && e.order.accepts(&c.value)
 }

@@ -4,7 +4,7 @@ package selection
 
 import "fmt"
 
-// The fields of an ImagePolicy that can be invalid.
+// The fields of an ImagePolicy that Compile validates.
 const (
 	fieldPolicy            = "spec.policy"
 	fieldRange             = "spec.policy.semver.range"
@@ -15,16 +15,14 @@ const (
 	fieldExtract           = "spec.filterTags.extract"
 )
 
-// InvalidError says that a policy cannot be compiled. No retry helps: the
-// field has to be changed. Compile returns no other error; errors.As finds it.
+// InvalidError is the error of a policy that can't be compiled. Retries don't help: the field must
+// be changed. Compile returns no other error.
 type InvalidError struct {
-	// Field is the path of the field in the ImagePolicy, such as
-	// "spec.policy.semver.range".
+	// Field is the path of the field in the ImagePolicy, such as "spec.policy.semver.range".
 	Field string
-	// Value is what the field holds. It is empty where the field is a
-	// structure.
+	// Value is the value of the field, or empty if the field is a struct.
 	Value string
-	// Problem says what is wrong with the value, and how to mend it.
+	// Problem describes the problem and the fix.
 	Problem string
 }
 

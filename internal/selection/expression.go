@@ -8,13 +8,12 @@ import (
 	"regexp/syntax"
 )
 
-// MaxExpression is how large a regular expression may be: in characters and
-// groups, with those counted again that repeat. A short text can be a huge
-// expression, of hundreds of megabytes.
+// MaxExpression is the maximum size of a regular expression: its characters and groups, multiplied
+// by their repetitions. A short text can compile to hundreds of megabytes.
 const MaxExpression = 10_000
 
-// CompileExpression compiles a regular expression of at most limit in size, and
-// returns its size.
+// CompileExpression compiles a regular expression whose size is at most limit, and returns its
+// size.
 func CompileExpression(text string, limit int) (*regexp.Regexp, int, error) {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -29,8 +28,7 @@ func CompileExpression(text string, limit int) (*regexp.Regexp, int, error) {
 	return compiled, size, err
 }
 
-// sizeOf returns the size of an expression. It takes time by the length of its
-// text, as nothing that repeats is looked at again.
+// sizeOf returns the size of an expression in time linear to the length of its text.
 func sizeOf(expression *syntax.Regexp) int {
 	size := 1
 	if expression.Op == syntax.OpLiteral {

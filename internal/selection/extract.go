@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// reference finds in a filterTags.extract what regexp's Expand takes for a dollar sign
-// or for a group: "$$", "${1}", "${name}", "$1" and "$name". Any other "$" stands for itself.
+// reference matches in filterTags.extract what regexp's Expand interprets as a dollar sign or a
+// group: "$$", "${1}", "${name}", "$1" and "$name". Any other "$" is literal.
 var reference = regexp.MustCompile(`\$(?:\$|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))`)
 
-// checkExtract fails where a group is not there. Expand puts nothing in its place, so
-// every tag would have the same key.
+// checkExtract returns an error if a group does not exist. Expand replaces it by nothing, which
+// would give every tag the same key.
 func checkExtract(text string, pattern *regexp.Regexp) error {
 	for _, m := range reference.FindAllStringSubmatch(text, -1) {
 		if name := m[1] + m[2]; name != "" && groupIndex(pattern, name) < 0 {
@@ -24,11 +24,10 @@ func checkExtract(text string, pattern *regexp.Regexp) error {
 	return nil
 }
 
-// groupIndex returns the index of the group that Expand takes a name for, and
-// -1 where the pattern has no such group.
+// groupIndex returns the index of the group to which Expand resolves a name, or -1.
 func groupIndex(pattern *regexp.Regexp, name string) int {
-	// Expand takes up to nine digits that no zero leads for a number, even
-	// where a group has them for a name.
+	// Expand interprets up to nine digits without a leading zero as a number, even if a group has
+	// that name.
 	const maxDigits = 9
 	number, err := strconv.Atoi(name)
 	if err != nil || len(name) > maxDigits || name[0] == '0' && name != "0" {
@@ -49,9 +48,8 @@ func unknownGroup(text, name string, pattern *regexp.Regexp) error {
 		Problem: fmt.Sprintf("spec.filterTags.pattern %q has no group %q: %s", pattern, name, fix)}
 }
 
-// knownPrefix returns the longest beginning of a name that is a group, or
-// nothing: Expand takes as many letters for a name as it can, so that "$1x"
-// means a group "1x".
+// knownPrefix returns the longest prefix of a name that is a group, or "". Expand uses the longest
+// possible name, so "$1x" means a group "1x".
 func knownPrefix(pattern *regexp.Regexp, name string) string {
 	for end := len(name) - 1; end > 0; end-- {
 		if groupIndex(pattern, name[:end]) >= 0 {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// FuzzExtract holds checkExtract to what regexp's Expand takes for groups: where it
-// returns no error, each of its references is filled in, and nothing else is.
+// FuzzExtract compares checkExtract with regexp's Expand: if it returns no error, Expand must
+// replace each reference and nothing else.
 func FuzzExtract(f *testing.F) {
 	for _, extract := range []string{
 		"$1", "${1}", "$0", "$ts", "${ts}", "$1$2", "${1}x$2", "$$1", "$", "$-", "a$1b", "${", "${1", "$é", "$1-$ts$$", "$01", "$1000000000", "1.0.0",
@@ -30,10 +30,10 @@ func FuzzExtract(f *testing.F) {
 				references++
 			}
 		}
-		match := slices.Repeat([]int{0, len(mark)}, re.NumSubexp()+1) // every group holds the mark
+		match := slices.Repeat([]int{0, len(mark)}, re.NumSubexp()+1) // every group matches the mark
 		expanded := re.ExpandString(nil, extract, mark, match)
 		if got := strings.Count(string(expanded), mark); (got == references) != (checkExtract(extract, re) == nil) {
-			t.Errorf("pattern %q, extract %q: %d of %d references filled in, error %v", pattern, extract, got, references, checkExtract(extract, re))
+			t.Errorf("pattern %q, extract %q: %d of %d references replaced, error %v", pattern, extract, got, references, checkExtract(extract, re))
 		}
 	})
 }

@@ -9,16 +9,16 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// filter says which tags are considered, and which part of them is their key.
-// A nil filter considers all tags of images, as a whole.
+// filter determines which tags are considered, and which part of a tag is its key. A nil filter
+// considers all tags of images, with the whole tag as the key.
 type filter struct {
 	pattern *regexp.Regexp // nil for all tags
-	extract string         // in the syntax of regexp's Expand, empty for the whole tag
-	// heldBack are the tags that are not considered whatever they match.
-	heldBack map[string]bool
+	extract string         // template for regexp's Expand, empty for the whole tag
+	// excluded holds the tags of spec.exclude, which are never considered.
+	excluded map[string]bool
 }
 
-// compileFilter returns nil for a filter that lets everything through.
+// compileFilter returns nil for an empty filter.
 func compileFilter(spec *v1.TagFilter, exclude []string) (*filter, error) {
 	f, err := compilePattern(spec)
 	if err != nil || len(exclude) == 0 {
@@ -27,9 +27,9 @@ func compileFilter(spec *v1.TagFilter, exclude []string) (*filter, error) {
 	if f == nil {
 		f = &filter{}
 	}
-	f.heldBack = make(map[string]bool, len(exclude))
+	f.excluded = make(map[string]bool, len(exclude))
 	for _, tag := range exclude {
-		f.heldBack[tag] = true
+		f.excluded[tag] = true
 	}
 	return f, nil
 }
@@ -53,16 +53,15 @@ func compilePattern(spec *v1.TagFilter) (*filter, error) {
 	return &filter{pattern: pattern, extract: spec.Extract}, nil
 }
 
-// key returns the part of the tag that is compared, and false where the tag is
-// not one of an image, is held back or the pattern does not match. Where it matches
-// more than once, the first counts.
+// key returns the key of a tag, or false if the tag is a referrer tag, excluded, or does not match
+// the pattern. If the pattern matches more than once, the first match counts.
 func (f *filter) key(tag string) (string, bool) {
 	switch {
 	case IsReferrerTag(tag):
 		return "", false
 	case f == nil:
 		return tag, true
-	case f.heldBack[tag]:
+	case f.excluded[tag]:
 		return "", false
 	case f.pattern == nil:
 		return tag, true
@@ -76,18 +75,18 @@ func (f *filter) key(tag string) (string, bool) {
 	return string(f.pattern.ExpandString(nil, f.extract, tag, match)), true
 }
 
-// refusal says why key does not let a tag through.
-func (f *filter) refusal(tag string) rejection {
+// rejection explains why key returned false.
+func (f *filter) rejection(tag string) rejection {
 	if IsReferrerTag(tag) {
 		return rejection{CauseReferrer, referrerReason}
 	}
-	if f.heldBack[tag] {
+	if f.excluded[tag] {
 		return rejection{CauseHeldBack, "is held back by spec.exclude"}
 	}
 	return rejection{CausePattern, fmt.Sprintf("does not match filterTags.pattern %q", f.pattern)}
 }
 
-// text describes the filter, as what follows the description of an order.
+// text describes the filter, as the text after the description of the policy.
 func (f *filter) text() string {
 	switch {
 	case f == nil, f.pattern == nil:

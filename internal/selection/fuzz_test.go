@@ -10,7 +10,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// choose makes a policy of what a fuzzer comes up with.
+// choose returns a policy for fuzzed values.
 func choose(kind uint8, text string) v1.ImagePolicyChoice {
 	switch kind % 3 {
 	case 0:
@@ -22,8 +22,7 @@ func choose(kind uint8, text string) v1.ImagePolicyChoice {
 	}
 }
 
-// FuzzCompile: whatever a policy holds, Compile returns a rule or an
-// InvalidError that names a field.
+// FuzzCompile expects Compile to return a rule or an InvalidError that names a field.
 func FuzzCompile(f *testing.F) {
 	f.Add(uint8(0), ">=1.0.0 <2.0.0", "", "")
 	f.Add(uint8(0), "1.2 - 1.4 || 2.x", `^v?(?P<v>.*)$`, "$v")
@@ -48,7 +47,7 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// FuzzEvaluate: whatever tags there are, all answers agree.
+// FuzzEvaluate expects all methods to agree on any tags.
 func FuzzEvaluate(f *testing.F) {
 	rules := []*Rule{
 		compiled(f, semVer("*"), nil),
@@ -73,21 +72,21 @@ func FuzzEvaluate(f *testing.F) {
 	})
 }
 
-// checkOne holds Judge and Select to the same answer about a tag.
+// checkOne checks that Evaluate and Select agree on a tag.
 func checkOne(t *testing.T, rule *Rule, tag string) {
 	t.Helper()
 	best, found := rule.Select([]string{tag, tag})
 	if v := rule.Judge(tag); v.Accepted() != found || found && (best != Choice{Tag: tag, Key: v.Key}) {
-		t.Errorf("%s: Judge says %+v, Select %+v and %t", rule, v, best, found)
+		t.Errorf("%s: Evaluate returned %+v, Select %+v and %t", rule, v, best, found)
 	}
 }
 
-// checkPair holds Compare, Select, Explain and Ranking to one order of two tags.
+// checkPair checks that Compare, Select, Explain and Ranking agree on the order of two tags.
 func checkPair(t *testing.T, rule *Rule, a, b string) {
 	t.Helper()
 	order := rule.Compare(a, b)
-	if back := rule.Compare(b, a); order != -back || (order == 0) != (a == b) {
-		t.Errorf("%s: comparing %q and %q: got %d, and %d the other way", rule, a, b, order, back)
+	if reverse := rule.Compare(b, a); order != -reverse || (order == 0) != (a == b) {
+		t.Errorf("%s: comparing %q and %q: got %d, and %d in reverse", rule, a, b, order, reverse)
 	}
 	best, found := rule.Select([]string{a, b})
 	if want := map[bool]string{true: a, false: b}[order > 0]; found && best.Tag != want {

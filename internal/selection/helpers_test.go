@@ -14,7 +14,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Policies as a table writes them.
+// Policies for test tables.
 func semVer(r string) v1.ImagePolicyChoice {
 	return v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: r}}
 }
@@ -31,7 +31,7 @@ func filtered(pattern, extract string) *v1.TagFilter {
 	return &v1.TagFilter{Pattern: pattern, Extract: extract}
 }
 
-// compiled returns the Rule of a policy that is known to be valid.
+// compiled returns the Rule of a valid policy.
 func compiled(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter) *Rule {
 	tb.Helper()
 	rule, err := compileParts(choice, filter)
@@ -42,7 +42,7 @@ func compiled(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter) 
 // realLists are the official images whose tags are in testdata/tags.
 var realLists = []string{"alpine", "debian", "golang", "nginx", "node", "postgres", "python", "rabbitmq", "redis", "traefik"}
 
-// realTags returns every tag that an official image was ever published under.
+// realTags returns every tag that was ever published for an official image.
 func realTags(tb testing.TB, image string) []string {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "tags", image+".tsv"))
@@ -71,7 +71,7 @@ func describe(choice v1.ImagePolicyChoice, filter *v1.TagFilter) string {
 	return policy
 }
 
-// compileParts compiles the policy that has these parts.
+// compileParts compiles a policy with these parts.
 func compileParts(choice v1.ImagePolicyChoice, filter *v1.TagFilter) (*Rule, error) {
 	return Compile(&v1.ImagePolicySpec{Policy: choice, FilterTags: filter})
 }

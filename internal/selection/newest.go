@@ -10,24 +10,23 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Times returns the time by which a tag is compared under a newest policy, in
-// seconds since the epoch, or else the problem that there is none, as what
-// follows "the tag …".
+// Times returns the time by which a newest policy ranks a tag, in seconds since the epoch. If there
+// is none, it returns the reason as the text after "the tag …".
 type Times func(tag string) (int64, string)
 
-// noTimes is what a Rule knows of times before it is provided with some.
-func noTimes(string) (int64, string) { return 0, "has no time that is known yet" }
+// noTimes is the default for a Rule without WithTimes.
+func noTimes(string) (int64, string) { return 0, "has no known time yet" }
 
-// byTime is the order of a newest policy: the later, the better.
+// byTime compares times, for newest policies. The latest is the best.
 type byTime struct {
 	acceptAll[int64]
 	by    v1.TimeSource
 	times Times
 }
 
-func (m byTime) read(tag string, at *int64) rejection {
+func (t byTime) read(tag string, at *int64) rejection {
 	var problem string
-	if *at, problem = m.times(tag); problem != "" {
+	if *at, problem = t.times(tag); problem != "" {
 		return rejection{CauseNoTime, problem}
 	}
 	return rejection{}
@@ -59,7 +58,7 @@ func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
 	}, nil
 }
 
-// Times returns which times the Rule has to be provided with, none for most.
+// Times returns the kind of times that the Rule requires, or "" if it requires none.
 func (r *Rule) Times() v1.TimeSource {
 	if e, ok := r.ranker.(*engine[int64, byTime]); ok {
 		return e.order.by
@@ -67,13 +66,13 @@ func (r *Rule) Times() v1.TimeSource {
 	return ""
 }
 
-// WithTimes returns the Rule provided with times. One that needs none stays as it is.
+// WithTimes returns a copy of the Rule that uses times, or the Rule itself if it requires none.
 func (r *Rule) WithTimes(times Times) *Rule {
 	e, ok := r.ranker.(*engine[int64, byTime])
 	if !ok {
 		return r
 	}
-	provided := *e
-	provided.order.times = times
-	return &Rule{ranker: &provided, text: r.text}
+	withTimes := *e
+	withTimes.order.times = times
+	return &Rule{ranker: &withTimes, text: r.text}
 }

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// byNumber is the order of a numerical policy: the exact value.
+// byNumber compares keys as exact decimal numbers, for numerical policies.
 type byNumber struct {
 	acceptAll[number]
-	plain[number]
+	plainKey[number]
 	direction direction
 }
 
@@ -20,21 +20,21 @@ func (n byNumber) better() string {
 	return n.direction.text("is a greater number than", "is a lesser number than")
 }
 
-// number is sign × WHOLE.FRACTION, as exact as its text. One value has one form:
-// no zeros lead WHOLE or end FRACTION.
+// number is sign × INTEGER.FRACTION with arbitrary precision. It is normalized: INTEGER has no leading
+// zeros and FRACTION no trailing ones.
 type number struct {
-	sign            int // -1, 0 or 1
-	whole, fraction string
+	sign              int // -1, 0 or 1
+	integer, fraction string
 }
 
-// What keeps a key from being a number, as reasons in a Verdict.
+// The reasons for rejecting a key that is not a number.
 const (
 	notNumberStart = "is not a number: it does not start with a digit, or a sign and a digit"
 	notNumberPoint = "is not a number: no digit follows the decimal point"
 	notNumberRest  = "is not a number: something follows the digits"
 )
 
-// read parses [+-]digits[.digits]. There are no exponents: 7e12345 is a commit.
+// read parses [+-]digits[.digits]. Exponents are not supported, since 7e12345 is a commit.
 func (byNumber) read(key string, n *number) rejection {
 	*n = number{sign: 1}
 	rest, negative := strings.CutPrefix(key, "-")
@@ -43,27 +43,27 @@ func (byNumber) read(key string, n *number) rejection {
 	} else {
 		rest = strings.TrimPrefix(key, "+")
 	}
-	whole, rest := cutDigits(rest)
+	integer, rest := cutDigits(rest)
 	fraction, hasPoint := "", false
 	if rest, hasPoint = strings.CutPrefix(rest, "."); hasPoint {
 		fraction, rest = cutDigits(rest)
 	}
 	switch {
-	case whole == "":
+	case integer == "":
 		return rejection{CauseNoNumber, notNumberStart}
 	case hasPoint && fraction == "":
 		return rejection{CauseNoNumber, notNumberPoint}
 	case rest != "":
 		return rejection{CauseNoNumber, notNumberRest}
 	}
-	n.whole, n.fraction = strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")
-	if n.whole == "" && n.fraction == "" {
+	n.integer, n.fraction = strings.TrimLeft(integer, "0"), strings.TrimRight(fraction, "0")
+	if n.integer == "" && n.fraction == "" {
 		n.sign = 0
 	}
 	return rejection{}
 }
 
-// cutDigits returns the digits that s starts with, and the rest.
+// cutDigits splits s after its leading digits.
 func cutDigits(s string) (string, string) {
 	end := 0
 	for end < len(s) && isDigit(s[end]) {
@@ -79,7 +79,7 @@ func compareNumbers(a, b *number) int {
 		return cmp.Compare(a.sign, b.sign)
 	}
 	return a.sign * cmp.Or(
-		cmp.Compare(len(a.whole), len(b.whole)),
-		strings.Compare(a.whole, b.whole),
+		cmp.Compare(len(a.integer), len(b.integer)),
+		strings.Compare(a.integer, b.integer),
 		strings.Compare(a.fraction, b.fraction))
 }

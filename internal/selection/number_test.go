@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// checkNumbers compares two numbers with math/big.
+// checkNumbers compares compareNumbers with math/big.
 func checkNumbers(t *testing.T, a, b string) {
 	t.Helper()
 	left, leftOK := checkNumber(t, a)
@@ -27,11 +27,11 @@ func checkNumbers(t *testing.T, a, b string) {
 func checkNumber(t *testing.T, key string) (number, bool) {
 	t.Helper()
 	var n number
-	why := byNumber{}.read(key, &n)
-	if want := decimal.MatchString(key); want != (why == rejection{}) {
-		t.Fatalf("number %q: got %+v, want one: %t", key, why, want)
+	rejected := byNumber{}.read(key, &n)
+	if want := decimal.MatchString(key); want != (rejected == rejection{}) {
+		t.Fatalf("number %q: got %+v, want one: %t", key, rejected, want)
 	}
-	return n, why == rejection{}
+	return n, rejected == rejection{}
 }
 
 func randomNumber(rnd *rand.Rand) string {

@@ -8,78 +8,78 @@ import (
 	"sync"
 )
 
-// Accumulator is Select for callers who show the tags a part at a time, because they
-// may want to stop in between. It is not safe for concurrent use.
+// Accumulator selects from tags that are added in parts, so that the caller can pause in between.
+// It is not safe for concurrent use.
 type Accumulator interface {
 	// Add adds tags.
 	Add(tags []string)
-	// Best returns what Select returns for all the tags that were added.
+	// Best returns what Select returns for all added tags.
 	Best() (Choice, bool)
 }
 
-// accumulator keeps the best candidate of the tags that an engine has seen.
+// accumulator keeps the best candidate of the added tags.
 type accumulator[K any, O comparator[K]] struct {
 	engine *engine[K, O]
 	best   candidate[K]
 	found  bool
-	// pending are candidates that are better than best, if they are admitted.
+	// pending holds candidates that rank above best but may not be accepted.
 	pending []candidate[K]
-	// next is the place that each tag is read into.
+	// next is the reused buffer into which each tag is read.
 	next candidate[K]
 }
 
-// buffers are *[]candidate[K] for the pending candidates of selectors: they would be a
-// quarter of all that the controller allocates for a new policy.
+// buffers pools the pending candidates of accumulators, as *[]candidate[K]. They would be a
+// quarter of the memory that the controller allocates for a new policy.
 var buffers sync.Pool
 
 func (e *engine[K, O]) Selector() Accumulator { return &accumulator[K, O]{engine: e} }
 
-func (s *accumulator[K, O]) Add(tags []string) {
-	if s.pending == nil {
+func (a *accumulator[K, O]) Add(tags []string) {
+	if a.pending == nil {
 		if buffer, ok := buffers.Get().(*[]candidate[K]); ok {
-			s.pending = *buffer
+			a.pending = *buffer
 		}
 	}
 	for _, tag := range tags {
-		if !s.engine.read(tag, &s.next) || s.found && s.engine.rank(&s.next, &s.best) <= 0 {
+		if !a.engine.read(tag, &a.next) || a.found && a.engine.rank(&a.next, &a.best) <= 0 {
 			continue
 		}
-		if s.pending = append(s.pending, s.next); len(s.pending) > s.engine.batch {
-			s.settle()
+		if a.pending = append(a.pending, a.next); len(a.pending) > a.engine.batch {
+			a.checkPending()
 		}
 	}
 }
 
-func (s *accumulator[K, O]) Best() (Choice, bool) {
-	s.settle()
-	if cap(s.pending) > 0 && s.engine.batch > 0 {
-		buffer := s.pending
-		clear(buffer[:cap(buffer)]) // no tag is held by it
+func (a *accumulator[K, O]) Best() (Choice, bool) {
+	a.checkPending()
+	if cap(a.pending) > 0 && a.engine.batch > 0 {
+		buffer := a.pending
+		clear(buffer[:cap(buffer)]) // a pooled buffer must not keep tags in memory
 		buffers.Put(&buffer)
-		s.pending = nil
+		a.pending = nil
 	}
-	return s.engine.choice(&s.best), s.found
+	return a.engine.choice(&a.best), a.found
 }
 
-// settle asks for the pending candidates, best first and only until one is admitted. That
-// is the first one as a rule, so the others are put in order only where it is not.
-func (s *accumulator[K, O]) settle() {
-	for i := range s.pending {
+// checkPending checks the pending candidates, best first, until one is accepted. That is usually
+// the first one, so the others are only sorted if it is not.
+func (a *accumulator[K, O]) checkPending() {
+	for i := range a.pending {
 		switch i {
 		case 0:
-			s.engine.bestFirst(s.pending)
+			a.engine.bestFirst(a.pending)
 		case 1:
-			s.engine.sort(s.pending[1:])
+			a.engine.sort(a.pending[1:])
 		}
-		if s.engine.order.admits(&s.pending[i].value) {
-			s.best, s.found = s.pending[i], true
+		if a.engine.order.accepts(&a.pending[i].value) {
+			a.best, a.found = a.pending[i], true
 			break
 		}
 	}
-	s.pending = s.pending[:0]
+	a.pending = a.pending[:0]
 }
 
-// bestFirst exchanges the first candidate with the best one.
+// bestFirst swaps the best candidate with the first one.
 func (e *engine[K, O]) bestFirst(candidates []candidate[K]) {
 	best := 0
 	for i := range candidates {
@@ -90,38 +90,36 @@ func (e *engine[K, O]) bestFirst(candidates []candidate[K]) {
 	candidates[0], candidates[best] = candidates[best], candidates[0]
 }
 
-// sort puts the best candidate first.
+// sort sorts candidates, best first.
 func (e *engine[K, O]) sort(candidates []candidate[K]) {
 	if len(candidates) < 2 {
 		return
 	}
-	// slices.SortFunc would allocate both candidates of every comparison
+	// slices.SortFunc would allocate memory for both candidates of every comparison
 	sort.Slice(candidates, func(i, j int) bool { return e.rank(&candidates[i], &candidates[j]) > 0 })
 }
 
-// Select returns the latest of the tags, and false where none is a candidate.
-// It takes one pass, and asks whether a version is in the range only of those
-// that would beat the best so far.
+// Select returns the latest of the tags, or false if none is a candidate. It takes one pass, and
+// checks the range only for versions that rank above the best one so far.
 func (r *Rule) Select(tags []string) (Choice, bool) {
-	s := r.Selector()
-	s.Add(tags)
-	return s.Best()
+	a := r.Selector()
+	a.Add(tags)
+	return a.Best()
 }
 
-// Ranking yields the candidates, best first and each once. The first is
-// Select's answer and costs no more than that; the others are put in order
-// where they are asked for. The sequence can be used again.
+// Ranking returns the candidates, best first and without duplicates. Producing the first one costs
+// as much as Select; the others are sorted when the caller continues. The sequence can be reused.
 func (r *Rule) Ranking(tags []string) iter.Seq[Choice] {
 	return func(yield func(Choice) bool) {
 		best, found := r.Select(tags)
 		if found && yield(best) {
-			r.behind(best, tags, yield)
+			r.yieldRest(best, tags, yield)
 		}
 	}
 }
 
-// behind yields the candidates but the best one, in order.
-func (e *engine[K, O]) behind(best Choice, tags []string, yield func(Choice) bool) {
+// yieldRest yields all candidates except the best one, in order.
+func (e *engine[K, O]) yieldRest(best Choice, tags []string, yield func(Choice) bool) {
 	var candidates []candidate[K]
 	var c candidate[K]
 	for _, tag := range tags {
@@ -132,8 +130,8 @@ func (e *engine[K, O]) behind(best Choice, tags []string, yield func(Choice) boo
 	e.sort(candidates)
 	for i := range candidates {
 		c := &candidates[i]
-		listedTwice := i > 0 && c.tag == candidates[i-1].tag
-		if !listedTwice && e.order.admits(&c.value) && !yield(e.choice(c)) {
+		duplicate := i > 0 && c.tag == candidates[i-1].tag
+		if !duplicate && e.order.accepts(&c.value) && !yield(e.choice(c)) {
 			return
 		}
 	}

@@ -15,9 +15,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// This file is a second selection, as plain as can be: it keeps what the
-// libraries accept, and sorts all of it with what the libraries compare. It
-// shares no code with the engine.
+// This file is a second, simple implementation of the ranking: it keeps the tags that the libraries
+// accept and sorts them with the comparisons of the libraries. It shares no code with the engine.
 
 // referenceRanking returns the candidates, best first.
 func referenceRanking(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.TagFilter, tags []string) []Choice {
@@ -96,18 +95,18 @@ func referenceDirection(order string) int {
 
 func referenceSort[K any](candidates []Choice, direction int, parse func(string) (K, bool), compare func(a, b K) int) []Choice {
 	keys := map[string]K{}
-	var kept []Choice
+	var accepted []Choice
 	for _, c := range candidates {
 		if key, ok := parse(c.Key); ok {
 			keys[c.Key] = key
-			kept = append(kept, c)
+			accepted = append(accepted, c)
 		}
 	}
-	slices.SortFunc(kept, func(a, b Choice) int {
+	slices.SortFunc(accepted, func(a, b Choice) int {
 		if c := direction * compare(keys[a.Key], keys[b.Key]); c != 0 {
 			return -c
 		}
 		return strings.Compare(b.Tag, a.Tag)
 	})
-	return kept
+	return accepted
 }

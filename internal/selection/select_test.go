@@ -27,34 +27,34 @@ func TestRanking_OrdersBestFirst(t *testing.T) {
 			want:   []string{"v1.0.0", "1.00.0", "1.0.0+build.2", "1.0.0+build.10", "1.0.0"},
 		},
 		{
-			reason: "extracted keys that collide keep every candidate, by the bytes of the tags and not of the keys",
+			reason: "equal extracted keys keep every candidate, ordered by the bytes of the tags",
 			choice: semVer("*"),
 			filter: filtered(`^(?P<version>v?[0-9.]+)-(?P<variant>[a-z]+)$`, "$version"),
 			tags:   []string{"1.0.0-alpine", "1.0.0-slim", "v1.0.0-alpine", "1.0.1-alpine"},
 			want:   []string{"1.0.1-alpine", "v1.0.0-alpine", "1.0.0-slim", "1.0.0-alpine"},
 		},
-		{reason: "one odd tag costs nobody else the place", choice: semVer("*"), tags: []string{"latest", "1.0.0", "", "v", "1.0.0-\xff", "99999999999999999999.0.0"}, want: []string{"1.0.0"}},
+		{reason: "invalid tags do not affect others", choice: semVer("*"), tags: []string{"latest", "1.0.0", "", "v", "1.0.0-\xff", "99999999999999999999.0.0"}, want: []string{"1.0.0"}},
 		{
-			reason: "numbers beyond what a float64 tells apart",
+			reason: "numbers beyond the precision of float64",
 			choice: numerical("asc"),
 			tags:   []string{"9007199254740993", "9007199254740992", "9007199254740992.5", "100000000000000000000000000000000000001", "100000000000000000000000000000000000000"},
 			want:   []string{"100000000000000000000000000000000000001", "100000000000000000000000000000000000000", "9007199254740993", "9007199254740992.5", "9007199254740992"},
 		},
-		{reason: "a short commit is no number of 12,345 digits", choice: numerical("asc"), tags: []string{"7e12345", "41", "42", "1E9"}, want: []string{"42", "41"}},
+		{reason: "a short commit is not a number of 12,345 digits", choice: numerical("asc"), tags: []string{"7e12345", "41", "42", "1E9"}, want: []string{"42", "41"}},
 		{reason: "equal numbers fall back to the bytes of the tags", choice: numerical("asc"), tags: []string{"7", "07", "7.0", "+7"}, want: []string{"7.0", "7", "07", "+7"}},
-		{reason: "and in the same direction where the order is descending", choice: numerical("desc"), tags: []string{"8", "7", "07"}, want: []string{"7", "07", "8"}},
-		{reason: "texts by their bytes, not as people sort them", choice: alphabetical("asc"), tags: []string{"a", "B", "b10", "b9", ""}, want: []string{"b9", "b10", "a", "B", ""}},
-		{reason: "the least text is the latest where the order is descending", choice: alphabetical("desc"), tags: []string{"b", "a", "c"}, want: []string{"a", "b", "c"}},
+		{reason: "in the same direction if the order is descending", choice: numerical("desc"), tags: []string{"8", "7", "07"}, want: []string{"7", "07", "8"}},
+		{reason: "texts by their bytes, not in natural order", choice: alphabetical("asc"), tags: []string{"a", "B", "b10", "b9", ""}, want: []string{"b9", "b10", "a", "B", ""}},
+		{reason: "the least text is the latest if the order is descending", choice: alphabetical("desc"), tags: []string{"b", "a", "c"}, want: []string{"a", "b", "c"}},
 		{
-			reason: "equal texts that were extracted fall back to the bytes of the tags, in both orders",
+			reason: "equal extracted texts fall back to the bytes of the tags, in both orders",
 			choice: alphabetical("desc"),
 			filter: filtered("^[0-9]-(.*)$", "$1"),
 			tags:   []string{"1-a", "2-a", "1-b"},
 			want:   []string{"2-a", "1-a", "1-b"},
 		},
-		{reason: "a tag that is listed twice is there once", choice: numerical("asc"), tags: []string{"1", "2", "2", "1", "2"}, want: []string{"2", "1"}},
+		{reason: "duplicates are removed", choice: numerical("asc"), tags: []string{"1", "2", "2", "1", "2"}, want: []string{"2", "1"}},
 		{reason: "no tags, no candidates", choice: alphabetical("asc")},
-		{reason: "no candidate among the tags", choice: semVer("^2"), tags: []string{"latest", "1.0.0", "3.0.0"}},
+		{reason: "tags, no candidates", choice: semVer("^2"), tags: []string{"latest", "1.0.0", "3.0.0"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -92,11 +92,11 @@ func TestCompare_RanksCandidatesAboveRejectedTags(t *testing.T) {
 		a, b   string
 		want   int
 	}{
-		{"a tag ranks with itself", semVer("*"), "1.0.0", "1.0.0", 0},
+		{"a tag equals itself", semVer("*"), "1.0.0", "1.0.0", 0},
 		{"a candidate ranks above a tag outside the range", semVer("^1"), "1.0.0", "2.0.0", 1},
-		{"a tag that is no version ranks below a candidate", semVer("^1"), "latest", "1.0.0", -1},
+		{"a tag that is not a version ranks below a candidate", semVer("^1"), "latest", "1.0.0", -1},
 		{"rejected tags compare by their bytes", semVer("^1"), "latest", "edge", 1},
-		{"a rejected tag ranks with itself", semVer("^1"), "edge", "edge", 0},
+		{"a rejected tag equals itself", semVer("^1"), "edge", "edge", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -118,10 +118,10 @@ func TestPrecedence_ExplainsOrder(t *testing.T) {
 		{"versions by precedence", compiled(t, semVer("*"), nil), "1.10.0", "1.9.0", `"1.10.0" is a higher version than "1.9.0"`},
 		{"equal versions by bytes", compiled(t, semVer("*"), nil), "v1.0.0", "1.0.0", `they compare as equal, and "v1.0.0" is greater than "1.0.0" in byte order`},
 		{"numbers by value", compiled(t, numerical("asc"), nil), "10", "9", `"10" is a greater number than "9"`},
-		{"numbers the other way", compiled(t, numerical("desc"), nil), "9", "10", `"9" is a lesser number than "10"`},
+		{"numbers in descending order", compiled(t, numerical("desc"), nil), "9", "10", `"9" is a lesser number than "10"`},
 		{"texts by bytes", compiled(t, alphabetical("asc"), nil), "b", "a", `"b" comes after "a"`},
-		{"texts the other way", compiled(t, alphabetical("desc"), nil), "a", "b", `"a" comes before "b"`},
-		{"what is compared is the key", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b", `"10" is a greater number than "9"`},
+		{"texts in descending order", compiled(t, alphabetical("desc"), nil), "a", "b", `"a" comes before "b"`},
+		{"keys are compared, not tags", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b", `"10" is a greater number than "9"`},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
@@ -131,19 +131,15 @@ func TestPrecedence_ExplainsOrder(t *testing.T) {
 	}
 }
 
-// Explanation is what a Rule makes of a list of tags. It depends on the set of
-// tags alone, not on their order.
+// Explanation is the evaluation of a list of tags. It depends only on the set of tags.
 type Explanation struct {
-	// Ranked holds the candidates, best first: the first one is what Select
-	// returns.
+	// Ranked holds the candidates, best first. The first one is the result of Select.
 	Ranked []Choice
-	// Rejected holds the tags that are no candidates, with reasons, in
-	// ascending byte order.
+	// Rejected holds the other tags with reasons, in ascending byte order.
 	Rejected []Verdict
 }
 
-// Explain ranks all candidates, and says of every other tag why it is none.
-// It is Select's own engine, at length.
+// Explain ranks all candidates, and returns the reason for every other tag.
 func (r *Rule) Explain(tags []string) Explanation {
 	return Explanation{Ranked: slices.Collect(r.Ranking(tags)), Rejected: r.rejected(tags)}
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// version is a semantic version, as far as precedence goes.
+// version is the part of a semantic version that matters for precedence.
 type version struct {
 	numbers    [3]uint64 // MAJOR, MINOR, PATCH
 	prerelease string
 }
 
-// semver returns the version for Masterminds/semver. Unlike NewVersion, New takes no
-// regular expression, which would cost more than everything else in a selection.
+// semver converts the version for Masterminds/semver. Unlike NewVersion, New uses no regular
+// expression, which would dominate the cost of a selection.
 func (v *version) semver() *semver.Version {
 	return semver.New(v.numbers[0], v.numbers[1], v.numbers[2], v.prerelease, "")
 }
 
-// What keeps a key from being a version, as reasons in a Verdict.
+// The reasons for rejecting a key that is not a version.
 const (
 	notVersionLength     = "is not a version: it is longer than 256 bytes"
 	notVersionMajor      = "is not a version: it does not start with a number (MAJOR.MINOR.PATCH is needed)"
@@ -35,12 +35,10 @@ const (
 	notVersionBuild      = "is not a version: its build metadata is not made of letters, digits and hyphens, separated by dots"
 )
 
-// parseVersion reads [v]MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] as
-// Masterminds/semver's NewVersion does, which lets zeros lead the three
-// numbers. Unlike NewVersion it wants all three: "26.7" and "1.24-alpine3.23"
-// are tags that move. It fills in v, whatever that held before, and returns the
-// problem, empty for none, that keeps the key from being a version. It allocates
-// and copies nothing.
+// parseVersion parses [v]MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] into v, overwriting it, and returns
+// the reason if the key is invalid. Like Masterminds/semver's NewVersion, it accepts leading zeros
+// in the three numbers. Unlike NewVersion it requires all three, because "26.7" and
+// "1.24-alpine3.23" are tags that move. It does not allocate.
 func parseVersion(key string, v *version) string {
 	*v = version{}
 	if len(key) > semver.MaxVersionLen {
@@ -69,8 +67,8 @@ func parseVersion(key string, v *version) string {
 	return problem
 }
 
-// parseSuffix reads [-PRERELEASE][+BUILD] and returns the prerelease, and the
-// problem as parseVersion does.
+// parseSuffix parses [-PRERELEASE][+BUILD] and returns the prerelease, or the reason if the suffix
+// is invalid.
 func parseSuffix(suffix string) (string, string) {
 	rest, build, hasBuild := strings.Cut(suffix, "+")
 	prerelease, hasPrerelease := strings.CutPrefix(rest, "-")
@@ -87,8 +85,8 @@ func parseSuffix(suffix string) (string, string) {
 	return prerelease, ""
 }
 
-// areIdentifiers reports whether s is made of letters, digits and hyphens,
-// with single dots between them.
+// areIdentifiers reports whether s consists of letters, digits and hyphens, separated by single
+// dots.
 func areIdentifiers(s string) bool {
 	length := 0
 	for i := range len(s) {
@@ -104,7 +102,7 @@ func areIdentifiers(s string) bool {
 	return length > 0
 }
 
-// hasLeadingZero reports whether an identifier is a number that a zero leads.
+// hasLeadingZero reports whether one of the identifiers is a number with a leading zero.
 func hasLeadingZero(identifiers string) bool {
 	for identifier := range strings.SplitSeq(identifiers, ".") {
 		if len(identifier) > 1 && identifier[0] == '0' {
@@ -116,8 +114,7 @@ func hasLeadingZero(identifiers string) bool {
 	return false
 }
 
-// compareVersions compares by precedence, as Masterminds/semver's Compare does, and
-// allocates nothing.
+// compareVersions compares by precedence like Masterminds/semver's Compare, without allocating.
 func compareVersions(a, b *version) int {
 	for i := range a.numbers {
 		if c := cmp.Compare(a.numbers[i], b.numbers[i]); c != 0 {
@@ -127,8 +124,8 @@ func compareVersions(a, b *version) int {
 	return comparePrereleases(a.prerelease, b.prerelease)
 }
 
-// comparePrereleases compares by semver.org §11.3 and §11.4: none is greater
-// than any.
+// comparePrereleases compares as in semver.org §11.3 and §11.4: a version without a prerelease is
+// the greater one.
 func comparePrereleases(a, b string) int {
 	if a == "" || b == "" {
 		return cmp.Compare(len(b), len(a))
@@ -141,17 +138,17 @@ func comparePrereleases(a, b string) int {
 			return c
 		}
 	}
-	return cmp.Compare(len(a), len(b)) // all else being equal, the one with more identifiers is greater
+	return cmp.Compare(len(a), len(b)) // if one is a prefix of the other, the longer one is greater
 }
 
-// compareIdentifiers compares numbers by value and ranks them below the rest,
-// which compares by bytes. As in Masterminds/semver, whose ranges have to agree
-// with this order, a number beyond 64 bits counts to the rest.
+// compareIdentifiers compares numbers by value, and ranks them below other identifiers, which are
+// compared by bytes. Like Masterminds/semver, whose ranges must agree with this order, it treats
+// numbers of more than 64 bits as other identifiers.
 func compareIdentifiers(a, b string) int {
 	aNumber, bNumber := isNumber(a), isNumber(b)
 	switch {
 	case aNumber && bNumber:
-		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // no zeros lead them
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // without leading zeros
 	case aNumber:
 		return -1
 	case bNumber:
@@ -161,7 +158,7 @@ func compareIdentifiers(a, b string) int {
 	}
 }
 
-// isNumber reports whether an identifier is a number that 64 bits hold.
+// isNumber reports whether an identifier is a number of at most 64 bits.
 func isNumber(identifier string) bool {
 	const greatest = "18446744073709551615"
 	digits, rest := cutDigits(identifier)

@@ -27,9 +27,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// crashDir names the variable that makes this test binary a writer, which
-// writes to the store in that directory until it is killed. crashFrom names the
-// one with the number of the first step of every worker.
+// crashDir is the environment variable that makes this test binary a writer to the store in that
+// directory until it is killed. crashFrom contains the number of the first step of each worker.
 const (
 	crashDir  = "STORE_CRASH_DIR"
 	crashFrom = "STORE_CRASH_FROM"
@@ -41,46 +40,45 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
-		fmt.Fprintln(os.Stderr, workForever(dir, strings.Split(os.Getenv(crashFrom), ",")))
+		fmt.Fprintln(os.Stderr, writeUntilKilled(dir, strings.Split(os.Getenv(crashFrom), ",")))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
-// model is what a worker's keys should hold, by the number of the key.
-type model map[int]crashHeld
+// model is the expected state of a worker's keys, by the number of the key.
+type model map[int]crashState
 
-// crashHeld is the number of the step that put the snapshot of a key, and of those
-// that put its facts.
-type crashHeld struct {
+// crashState holds the numbers of the steps that put the snapshot and the facts of a key.
+type crashState struct {
 	snapshot int
 	facts    map[string]int
 }
 
-// crashFacts returns what step n puts: facts of some tags, fewer or more each time.
+// crashFacts returns the facts that step n puts: of different tags for each n.
 func crashFacts(n int) map[string]admission.ImageInfo {
 	facts := map[string]admission.ImageInfo{}
 	for i := range n * 31 % 60 {
-		facts[fmt.Sprint((i*7+n)%100)] = someFact(n)
+		facts[fmt.Sprint((i*7+n)%100)] = testFact(n)
 	}
 	return facts
 }
 
-// putCrashSnapshot has a model hold what step n puts: facts are of an image.
+// putCrashSnapshot applies the snapshot of step n to a model. Another image removes the facts.
 func (m model) putCrashSnapshot(k, n int) {
-	held, ok := m[k]
-	if !ok || crashSnapshot(held.snapshot).Image != crashSnapshot(n).Image {
-		held.facts = map[string]int{}
+	stored, ok := m[k]
+	if !ok || crashSnapshot(stored.snapshot).Image != crashSnapshot(n).Image {
+		stored.facts = map[string]int{}
 	}
-	m[k] = crashHeld{n, held.facts}
+	m[k] = crashState{n, stored.facts}
 }
 
-// putCrashFacts has a model, and a store unless that is nil, hold what step n puts.
-// Without a snapshot nothing is kept.
+// putCrashFacts applies the facts of step n to a model, and to a store unless that is nil. Without
+// a snapshot no facts are stored.
 func (m model) putCrashFacts(tags *Store, worker, k, n int) error {
-	if held, ok := m[k]; ok {
+	if stored, ok := m[k]; ok {
 		for tag := range crashFacts(n) {
-			held.facts[tag] = n
+			stored.facts[tag] = n
 		}
 	}
 	if tags == nil {
@@ -93,8 +91,8 @@ func (m model) putCrashFacts(tags *Store, worker, k, n int) error {
 	return err
 }
 
-// step applies the n-th step of a worker to a model, and to a store unless that
-// is nil. Every worker has its own keys, and its steps follow from their number.
+// step applies the n-th step of a worker to a model, and to a store unless that is nil. Each worker
+// has its own keys, and its steps depend only on their number.
 func step(tags *Store, worker, n int, m model) error {
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(uint64(worker), uint64(n)))
@@ -126,8 +124,8 @@ func crashKey(worker, k int) Key {
 	return Key{fmt.Sprintf("worker-%d", worker), fmt.Sprintf("repo-%d", k), "uid"}
 }
 
-// crashSnapshot returns what step n puts: the tags tell n, and are more or
-// fewer each time. Every fourth is of another image.
+// crashSnapshot returns the snapshot that step n puts: the tags differ for each n. Every fourth has
+// another image.
 func crashSnapshot(n int) scan.Snapshot {
 	s := scan.Snapshot{Image: fmt.Sprint("image-", n%4/3), Since: int64(n)}
 	for i := range n * 7919 % 2000 {
@@ -137,15 +135,15 @@ func crashSnapshot(n int) scan.Snapshot {
 	return s
 }
 
-// workForever has all workers make step after step, and prints the worker and
-// the number of each one that the store acknowledged.
-func workForever(dir string, from []string) error {
-	fmt.Println("begins")
+// writeUntilKilled runs steps of all workers, and prints the worker and number of each acknowledged
+// step.
+func writeUntilKilled(dir string, firstSteps []string) error {
+	fmt.Println("started")
 	tags := New(dir, Options{Report: func(r Report) { fmt.Println("report", r.Kind) }})
 	var wg sync.WaitGroup
 	failed := make(chan error, crashWorkers)
 	for worker := range crashWorkers {
-		first, err := strconv.Atoi(from[worker])
+		first, err := strconv.Atoi(firstSteps[worker])
 		if err != nil {
 			return err
 		}
@@ -162,25 +160,25 @@ func workForever(dir string, from []string) error {
 	return <-failed
 }
 
-// crashWorld is what is known of the store of many killed writers.
-type crashWorld struct {
+// crashFixture is the expected state of a store whose writers are killed.
+type crashFixture struct {
 	dir    string
-	models [crashWorkers]model // as acknowledged
-	next   [crashWorkers]int   // the step after that
+	models [crashWorkers]model // acknowledged state
+	next   [crashWorkers]int   // the next step
 	steps  int
 }
 
-func newCrashWorld(t *testing.T) *crashWorld {
-	w := &crashWorld{dir: t.TempDir()}
-	for i := range w.models {
-		w.models[i] = model{}
+func newCrashFixture(t *testing.T) *crashFixture {
+	f := &crashFixture{dir: t.TempDir()}
+	for i := range f.models {
+		f.models[i] = model{}
 	}
-	return w
+	return f
 }
 
-// TestStore_SurvivesKills kills a writer again and again, at random times: while it opens the
-// store for the first time or again, while it puts and deletes. All that it had acknowledged must be there, and of each worker at
-// most one step more, wholly or not at all; and nothing is found damaged.
+// TestStore_SurvivesKills repeatedly kills a writer at random times, also while it opens a new or
+// existing store. All acknowledged steps and at most one more per worker must be applied
+// completely, and no damage may be found.
 func TestStore_SurvivesKills(t *testing.T) {
 	kills := 40
 	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil {
@@ -188,36 +186,36 @@ func TestStore_SurvivesKills(t *testing.T) {
 	}
 	const seed = 20
 	random := rand.New(rand.NewPCG(seed, seed))
-	world := newCrashWorld(t)
+	fixture := newCrashFixture(t)
 	steps, early, more := 0, 0, 0
 	for round := range kills {
-		if round%10 == 0 { // a store that is new
-			steps += world.steps
-			world = newCrashWorld(t)
+		if round%10 == 0 { // a new store
+			steps += fixture.steps
+			fixture = newCrashFixture(t)
 		}
-		before := world.steps
-		world.kill(t, time.Duration(random.IntN(120))*time.Millisecond)
-		if world.steps == before {
+		before := fixture.steps
+		fixture.kill(t, time.Duration(random.IntN(120))*time.Millisecond)
+		if fixture.steps == before {
 			early++
 		}
-		extra, err := world.verify(t)
+		extra, err := fixture.verify(t)
 		NewWithT(t).Expect(err).NotTo(HaveOccurred(), "round %d (seed %d)", round, seed)
 		more += extra
 	}
-	t.Logf("%d kills, %d of them before the first write was acknowledged; %d writes were acknowledged, %d were not but are there",
-		kills, early, steps+world.steps, more)
+	t.Logf("%d kills, %d of them before the first acknowledged write; %d writes acknowledged, %d applied without",
+		kills, early, steps+fixture.steps, more)
 }
 
-// kill lets a writer run for some time and notes what it acknowledges.
-func (w *crashWorld) kill(t *testing.T, after time.Duration) {
+// kill starts a writer, kills it after some time, and records the acknowledged steps.
+func (f *crashFixture) kill(t *testing.T, after time.Duration) {
 	t.Helper()
 	g := NewWithT(t)
-	var from []string
-	for _, n := range w.next {
-		from = append(from, strconv.Itoa(n))
+	var firstSteps []string
+	for _, n := range f.next {
+		firstSteps = append(firstSteps, strconv.Itoa(n))
 	}
 	writer := exec.CommandContext(t.Context(), os.Args[0])
-	writer.Env = append(os.Environ(), crashDir+"="+w.dir, crashFrom+"="+strings.Join(from, ","))
+	writer.Env = append(os.Environ(), crashDir+"="+f.dir, crashFrom+"="+strings.Join(firstSteps, ","))
 	writer.Stderr = os.Stderr
 	out, err := writer.StdoutPipe()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -225,39 +223,39 @@ func (w *crashWorld) kill(t *testing.T, after time.Duration) {
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			break // the last line may be cut off: it does not count
+			break // an incomplete last line is ignored
 		}
-		if line == "begins\n" {
+		if line == "started\n" {
 			time.AfterFunc(after, func() { _ = writer.Process.Kill() })
 			continue
 		}
-		w.note(t, line)
+		f.record(t, line)
 	}
 	var exit *exec.ExitError
 	if err := writer.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("the writer ended by itself: %v", err)
+		t.Fatalf("the writer exited: %v", err)
 	}
 }
 
-// note takes in a line that a writer printed.
-func (w *crashWorld) note(t *testing.T, line string) {
+// record adds a step that a writer acknowledged.
+func (f *crashFixture) record(t *testing.T, line string) {
 	t.Helper()
 	var worker, n int
-	if _, err := fmt.Sscan(line, &worker, &n); err != nil || n != w.next[worker] {
-		t.Fatalf("the writer said %q", strings.TrimSpace(line))
+	if _, err := fmt.Sscan(line, &worker, &n); err != nil || n != f.next[worker] {
+		t.Fatalf("unexpected output of the writer: %q", strings.TrimSpace(line))
 	}
-	_ = step(nil, worker, n, w.models[worker]) // of a model, which does not fail
-	w.next[worker]++
-	w.steps++
+	_ = step(nil, worker, n, f.models[worker]) // steps of a model do not fail
+	f.next[worker]++
+	f.steps++
 }
 
-// verify opens the store and compares all of it with what was acknowledged. It
-// returns how many steps are there that were not, and counts them as made.
-func (w *crashWorld) verify(t *testing.T) (int, error) {
+// verify opens the store and compares its content with the acknowledged steps. It returns the
+// number of steps that were applied without acknowledgement, and adds them to the models.
+func (f *crashFixture) verify(t *testing.T) (int, error) {
 	t.Helper()
-	tags, reports := opened(t, w.dir)
-	defer closed(t, tags)
-	held := [crashWorkers]model{}
+	tags, reports := openStore(t, f.dir)
+	defer closeStore(t, tags)
+	stored := [crashWorkers]model{}
 	keys, err := tags.Keys(t.Context())
 	if err != nil {
 		return 0, err
@@ -271,23 +269,23 @@ func (w *crashWorld) verify(t *testing.T) (int, error) {
 		if err != nil || !got.Equal(crashSnapshot(int(got.Since))) {
 			return 0, fmt.Errorf("%s is damaged: %w", key, err)
 		}
-		if held[worker] == nil {
-			held[worker] = model{}
+		if stored[worker] == nil {
+			stored[worker] = model{}
 		}
-		facts, err := heldCrashFacts(t, tags, key)
+		facts, err := storedCrashFacts(t, tags, key)
 		if err != nil {
 			return 0, err
 		}
-		held[worker][k] = crashHeld{int(got.Since), facts}
+		stored[worker][k] = crashState{int(got.Since), facts}
 	}
 	if len(*reports) > 0 {
 		return 0, errors.New((*reports)[0].String())
 	}
-	return w.compare(held)
+	return f.compare(stored)
 }
 
-// heldCrashFacts returns the steps that put the facts of a key.
-func heldCrashFacts(t *testing.T, tags *Store, key Key) (map[string]int, error) {
+// storedCrashFacts returns the steps that put the facts of a key.
+func storedCrashFacts(t *testing.T, tags *Store, key Key) (map[string]int, error) {
 	t.Helper()
 	facts, err := tags.Facts(t.Context(), key)
 	if err != nil {
@@ -296,7 +294,7 @@ func heldCrashFacts(t *testing.T, tags *Store, key Key) (map[string]int, error) 
 	steps := map[string]int{}
 	for tag, fact := range facts {
 		n := int(fact.DigestSince)
-		if !reflect.DeepEqual(fact, someFact(n)) {
+		if !reflect.DeepEqual(fact, testFact(n)) {
 			return nil, fmt.Errorf("the fact of %s in %s is damaged", tag, key)
 		}
 		steps[tag] = n
@@ -304,31 +302,31 @@ func heldCrashFacts(t *testing.T, tags *Store, key Key) (map[string]int, error) 
 	return steps, nil
 }
 
-// compare compares what is held with what was acknowledged. A key that is being removed
-// may have lost its facts and no more.
-func (w *crashWorld) compare(held [crashWorkers]model) (int, error) {
+// compare compares the stored data with the acknowledged steps. A key that is being removed may
+// have lost only its facts.
+func (f *crashFixture) compare(stored [crashWorkers]model) (int, error) {
 	more := 0
-	for worker := range held {
-		if sameModel(held[worker], w.models[worker]) {
+	for worker := range stored {
+		if sameModel(stored[worker], f.models[worker]) {
 			continue
 		}
-		before := maps.Clone(w.models[worker])
-		_ = step(nil, worker, w.next[worker], w.models[worker]) // of a model, which does not fail
-		for k, was := range before {
-			if _, still := w.models[worker][k]; !still && len(held[worker][k].facts) == 0 && held[worker][k].snapshot == was.snapshot {
-				w.models[worker][k] = crashHeld{was.snapshot, map[string]int{}}
+		before := maps.Clone(f.models[worker])
+		_ = step(nil, worker, f.next[worker], f.models[worker]) // steps of a model do not fail
+		for k, previous := range before {
+			if _, still := f.models[worker][k]; !still && len(stored[worker][k].facts) == 0 && stored[worker][k].snapshot == previous.snapshot {
+				f.models[worker][k] = crashState{previous.snapshot, map[string]int{}}
 			}
 		}
-		if !sameModel(held[worker], w.models[worker]) {
-			return 0, fmt.Errorf("worker %d has %v, neither %v nor %v, which step %d makes of it",
-				worker, held[worker], before, w.models[worker], w.next[worker])
+		if !sameModel(stored[worker], f.models[worker]) {
+			return 0, fmt.Errorf("worker %d stored %v, want %v, or %v after step %d",
+				worker, stored[worker], before, f.models[worker], f.next[worker])
 		}
-		w.next[worker]++
+		f.next[worker]++
 		more++
 	}
 	return more, nil
 }
 
 func sameModel(a, b model) bool {
-	return maps.EqualFunc(a, b, func(a, b crashHeld) bool { return a.snapshot == b.snapshot && maps.Equal(a.facts, b.facts) })
+	return maps.EqualFunc(a, b, func(a, b crashState) bool { return a.snapshot == b.snapshot && maps.Equal(a.facts, b.facts) })
 }

@@ -15,12 +15,12 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// killAt names the variable with the number of the system call at which a
-// process is killed.
+// killAt is the environment variable with the number of the system call at which a process is
+// killed.
 const killAt = "STORE_KILL_AT"
 
-// TestStore_SurvivesKillAtEverySystemCall kills a process at each of the system calls with which
-// it makes a store, writes and removes, one after the other.
+// TestStore_SurvivesKillAtEverySystemCall kills processes at each of the system calls that create,
+// write and remove files of a store.
 func TestStore_SurvivesKillAtEverySystemCall(t *testing.T) {
 	g := NewWithT(t)
 	stride := 8
@@ -28,31 +28,31 @@ func TestStore_SurvivesKillAtEverySystemCall(t *testing.T) {
 		stride = 1
 	}
 	for at := 0; ; at += stride {
-		world := newCrashWorld(t)
-		out, err := underFaults(t, world.dir, liveAndDie, killAt+"="+strconv.Itoa(at))
+		fixture := newCrashFixture(t)
+		out, err := underFaults(t, fixture.dir, runUntilKilled, killAt+"="+strconv.Itoa(at))
 		if os.Getenv(faultDir) != "" {
 			return
 		}
 		for line := range strings.Lines(out) {
 			if _, ack, ok := strings.Cut(line, "ack "); ok {
-				world.note(t, ack)
+				fixture.record(t, ack)
 			}
 		}
-		if _, err := world.verify(t); err != nil {
+		if _, err := fixture.verify(t); err != nil {
 			t.Fatalf("killed at call %d: %v\n%s", at, err, out)
 		}
-		if err == nil { // it came to its end
-			t.Logf("%d calls, of which every %d. was the last", at, stride)
+		if err == nil { // all steps were completed
+			t.Logf("%d calls, killed at every %d. one", at, stride)
 			g.Expect(at).To(BeNumerically(">=", 100), "calls and steps")
-			g.Expect(world.steps).To(Equal(livesSteps), "calls and steps")
+			g.Expect(fixture.steps).To(Equal(killSteps), "calls and steps")
 			return
 		}
 	}
 }
 
-const livesSteps = 60
+const killSteps = 60
 
-func liveAndDie(dir string, f *faults) {
+func runUntilKilled(dir string, f *faults) {
 	at, err := strconv.Atoi(os.Getenv(killAt))
 	if err != nil {
 		panic(err)
@@ -64,7 +64,7 @@ func liveAndDie(dir string, f *faults) {
 		return 0
 	})
 	tags := New(dir, Options{Report: func(r Report) { fmt.Println("ack report", r.Kind) }})
-	for n := range livesSteps {
+	for n := range killSteps {
 		if err := step(tags, 0, n, model{}); err != nil {
 			panic(err)
 		}

@@ -19,56 +19,55 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// The file of facts is a log: a line with the version of the format, and records, each
-// with
+// The file of facts is a log. It starts with a line with the version of the format, followed by
+// records with
 //
 //	length     of the changes, 4 bytes, little endian
 //	checksums  of key and length, and of key and changes: 4 bytes each, little endian,
 //	           CRC-32C
 //	changes    as CBOR
 //
-// What one call changes is one record, so it is there wholly or not at all: the last
-// record may be cut, as a process that was killed leaves it, and then counts as not
-// written.
+// The changes of one call are one record, so they are applied completely or not at all: the last
+// record may be incomplete after a process was killed, and is then ignored.
 var factsMagic = []byte("image facts 1\n")
 
 const recordHeader = 12
 
 // changes is the content of a record.
 type changes struct {
-	Image   string                         `cbor:"1,keyasint,omitempty"` // that all is about; only in the first record
+	Image   string                         `cbor:"1,keyasint,omitempty"` // image of all facts, only in the first record
 	Facts   map[string]admission.ImageInfo `cbor:"2,keyasint,omitempty"`
-	Gone    map[string]int64               `cbor:"3,keyasint,omitempty"` // since when tags with facts are gone, or 0 for those that are back
-	Removed []string                       `cbor:"4,keyasint,omitempty"` // tags whose facts are not kept any more
+	Missing map[string]int64               `cbor:"3,keyasint,omitempty"` // since when tags with facts are missing, 0 if they are back
+	Removed []string                       `cbor:"4,keyasint,omitempty"` // tags whose facts are removed
 }
 
-// decoding takes texts for what they are in Go, any bytes, and as many facts as there may be.
-var decoding = func() cbor.DecMode {
+// decMode accepts any bytes in strings, like Go does, and any number of facts.
+var decMode = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid, MaxMapPairs: math.MaxInt32, MaxArrayElements: math.MaxInt32}.DecMode()
 	if err != nil {
-		panic(err) // only for options that do not exist
+		panic(err) // only for invalid options
 	}
 	return mode
 }()
 
-// factLog is what the file of an object's facts holds.
+// factLog is the content of a file of facts.
 type factLog struct {
-	image string
-	facts map[string]admission.ImageInfo
-	gone  map[string]int64 // since when tags with facts are gone, in seconds since the epoch
-	size  int              // how many facts and tags all changes had
+	image   string
+	facts   map[string]admission.ImageInfo
+	missing map[string]int64 // since when tags with facts are missing, in seconds since the epoch
+	size    int              // number of facts and tags in all changes
 }
 
 func newFactLog(image string) *factLog {
-	return &factLog{image: image, facts: map[string]admission.ImageInfo{}, gone: map[string]int64{}}
+	return &factLog{image: image, facts: map[string]admission.ImageInfo{}, missing: map[string]int64{}}
 }
 
-// parse reads the content of a file. The error wraps errDamaged; what comes before the
-// damage was read.
+// parse reads the content of a file. If the error wraps errDamaged, the records before the damage
+// were read.
 func (l *factLog) parse(key Key, content []byte) error {
 	rest, ok := bytes.CutPrefix(content, factsMagic)
 	if !ok {
-		return damagedError("it has no facts, or in another format")
+		return damagedError("it has no facts, or is in another format")
 	}
 	seed := keyChecksum(key)
 	for len(rest) >= recordHeader {
@@ -78,24 +77,24 @@ func (l *factLog) parse(key Key, content []byte) error {
 		}
 		sum := binary.LittleEndian.Uint32(rest[8:])
 		if rest = rest[recordHeader:]; int64(length) > int64(len(rest)) {
-			return nil // it was not finished
+			return nil // an incomplete record
 		}
 		if sum != crc32.Update(seed, castagnoli, rest[:length]) {
 			return damagedError("facts do not match their checksum")
 		}
-		var c changes
-		if err := decoding.Unmarshal(rest[:length], &c); err != nil {
+		var ch changes
+		if err := decMode.Unmarshal(rest[:length], &ch); err != nil {
 			return damagedError("its facts are malformed: %v", err)
 		}
-		l.apply(c)
+		l.apply(ch)
 		rest = rest[length:]
 	}
 	return nil
 }
 
 // encodeRecord returns changes as a record.
-func encodeRecord(key Key, c changes) ([]byte, error) {
-	content, err := cbor.Marshal(c)
+func encodeRecord(key Key, ch changes) ([]byte, error) {
+	content, err := cbor.Marshal(ch)
 	if err != nil {
 		return nil, err
 	}
@@ -107,69 +106,69 @@ func encodeRecord(key Key, c changes) ([]byte, error) {
 	return append(record, content...), nil
 }
 
-func (c changes) size() int { return len(c.Facts) + len(c.Gone) + len(c.Removed) }
+func (ch changes) size() int { return len(ch.Facts) + len(ch.Missing) + len(ch.Removed) }
 
-// apply makes changes to what is held, but for facts that can't be stored.
-func (l *factLog) apply(c changes) {
-	maps.DeleteFunc(c.Facts, func(tag string, fact admission.ImageInfo) bool { return problemOf(tag, fact) != "" })
-	l.image = cmp.Or(c.Image, l.image)
-	l.size += c.size()
-	maps.Copy(l.facts, c.Facts)
-	maps.Copy(l.gone, c.Gone)
-	maps.DeleteFunc(l.gone, func(_ string, since int64) bool { return since == 0 })
-	for _, tag := range c.Removed {
+// apply applies changes, ignoring facts that can't be stored.
+func (l *factLog) apply(ch changes) {
+	maps.DeleteFunc(ch.Facts, func(tag string, fact admission.ImageInfo) bool { return problemOf(tag, fact) != "" })
+	l.image = cmp.Or(ch.Image, l.image)
+	l.size += ch.size()
+	maps.Copy(l.facts, ch.Facts)
+	maps.Copy(l.missing, ch.Missing)
+	maps.DeleteFunc(l.missing, func(_ string, since int64) bool { return since == 0 })
+	for _, tag := range ch.Removed {
 		delete(l.facts, tag)
-		delete(l.gone, tag)
+		delete(l.missing, tag)
 	}
 }
 
-// isWasteful reports whether less than half of the file is of use.
-func (l *factLog) isWasteful() bool { return l.size > 2*(len(l.facts)+len(l.gone))+64 }
+// isWasteful reports whether less than half of the file is in use.
+func (l *factLog) isWasteful() bool { return l.size > 2*(len(l.facts)+len(l.missing))+64 }
 
-// merge returns the changes that have the log hold facts: those that it does not hold
-// yet. The facts of tags that are gone make room where there would be too many.
+// merge returns the changes that add facts to the log, without those that it already has. If there
+// would be too many, the facts of missing tags are removed.
 func (l *factLog) merge(facts map[string]admission.ImageInfo, limit int) (changes, error) {
-	c := changes{Facts: map[string]admission.ImageInfo{}}
+	ch := changes{Facts: map[string]admission.ImageInfo{}}
 	count := len(l.facts)
 	for tag, fact := range facts {
-		known, held := l.facts[tag]
-		if !held {
+		stored, found := l.facts[tag]
+		if !found {
 			count++
 		}
-		if !held || !equality.Semantic.DeepEqual(known, fact) { // no platforms are the same as none
-			c.Facts[tag] = fact
+		if !found || !equality.Semantic.DeepEqual(stored, fact) { // nil and empty platforms are equal
+			ch.Facts[tag] = fact
 		}
 	}
 	if count <= limit {
-		return c, nil
+		return ch, nil
 	}
-	for tag := range l.gone {
-		if _, learned := facts[tag]; !learned {
-			c.Removed = append(c.Removed, tag)
+	for tag := range l.missing {
+		if _, updated := facts[tag]; !updated {
+			ch.Removed = append(ch.Removed, tag)
 		}
 	}
-	if count -= len(c.Removed); count > limit {
-		return c, fmt.Errorf("%w: facts of %d tags, at most %d are kept", ErrTooLarge, count, limit)
+	if count -= len(ch.Removed); count > limit {
+		return ch, fmt.Errorf("%w: facts of %d tags, at most %d are kept", ErrTooLarge, count, limit)
 	}
-	return c, nil
+	return ch, nil
 }
 
-// markGone returns the changes for a snapshot with other tags: which have gone at a time
-// and which came back, and the facts of which are removed.
-func (l *factLog) markGone(next scan.Snapshot, now int64) changes {
-	c := changes{Gone: map[string]int64{}}
+// markMissing returns the changes for a snapshot with other tags: which tags went missing at a time
+// or came back, and which facts are removed after FactGrace.
+func (l *factLog) markMissing(next scan.Snapshot, now int64) changes {
+	ch := changes{Missing: map[string]int64{}}
 	for tag := range l.facts {
-		since, missed := l.gone[tag]
+		since, marked := l.missing[tag]
 		switch {
 		case next.Has(tag):
-			if missed {
-				c.Gone[tag] = 0
+			if marked {
+				ch.Missing[tag] = 0
 			}
-		case !missed || since > now: // a time to come is of a clock that was wrong
-			c.Gone[tag] = now
+		case !marked || since > now: // a time in the future is from a wrong clock
+			ch.Missing[tag] = now
 		case now-since > int64(FactGrace/time.Second):
-			c.Removed = append(c.Removed, tag)
+			ch.Removed = append(ch.Removed, tag)
 		}
 	}
-	return c
+	return ch
 }

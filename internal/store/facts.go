@@ -16,23 +16,22 @@ import (
 )
 
 const (
-	// FactGrace is how long the facts of a tag are kept after a snapshot came
-	// without it. Registries sometimes answer with a list that lacks tags which
-	// exist, and when a tag was first seen with its digest can't be learned again.
+	// FactGrace is how long the facts of a tag are kept after a snapshot without the tag.
+	// Registries sometimes omit existing tags from a list, and the time at which a tag was first
+	// seen with its digest can't be determined again.
 	FactGrace = 7 * 24 * time.Hour
 
-	// MaxFactText is how many bytes a text of a fact may have: a tag, a digest, a
-	// platform, and what a verdict says.
+	// MaxFactText is the maximum size in bytes of each text in a fact: tag, digest, platform, and
+	// the texts of verdicts.
 	MaxFactText = 1024
-	// MaxPlatforms is how many platforms a fact may have.
+	// MaxPlatforms is the maximum number of platforms in a fact.
 	MaxPlatforms = 256
 )
 
-// Facts returns all facts held for key, by tag. The map is the caller's. Beside the
-// snapshot of a key, one fact is kept for each tag. Facts are a cache: nothing held is no
-// error, and a fact may be gone at any time. They live as long as the snapshot: they go
-// with it, and with its image. The facts of a tag that is not in the snapshot any more are
-// removed by the next Put that changes the tags when FactGrace is over.
+// Facts returns all facts stored for key, by tag. The caller owns the map. One fact is stored per
+// tag. Facts are a cache: they may be removed at any time, and it is no error if none are stored.
+// They are removed together with the snapshot, and when its image changes. The facts of tags that
+// are missing from the snapshot are removed by the next Put that changes the tags after FactGrace.
 func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.ImageInfo, error) {
 	facts := map[string]admission.ImageInfo{}
 	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
@@ -48,11 +47,11 @@ func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.ImageI
 	return facts, err
 }
 
-// PutFacts replaces the facts of the given tags, and leaves all others. It is atomic, and
-// durable when it returns without an error. Facts equal to those held are not written
-// again. Without a snapshot for key the error is ErrNotFound. It wraps ErrInvalid for a
-// fact beyond the bounds above or admission.MaxVerdicts, and ErrTooLarge where key would
-// have more than MaxTags facts: those of tags that are gone make room first.
+// PutFacts replaces the facts of the given tags, and keeps all others. It is atomic, and durable
+// when it returns without an error. Facts that equal the stored ones are not written again. Without
+// a snapshot for key the error is ErrNotFound. The error wraps ErrInvalid if a fact exceeds the
+// limits above or admission.MaxVerdicts, and ErrTooLarge if key would have more than MaxTags facts
+// even after removing those of missing tags.
 func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admission.ImageInfo) error {
 	if err := validateFacts(facts); err != nil {
 		return err
@@ -74,8 +73,8 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admissio
 	return err
 }
 
-// factsOfSnapshot returns what is held about the image of the snapshot, or ErrNotFound
-// where there is no snapshot. Facts of another image are to be replaced.
+// factsOfSnapshot returns the facts for the image of the snapshot, or ErrNotFound if there is no
+// snapshot. Facts of another image will be replaced.
 func (f *objectFiles) factsOfSnapshot() (*factLog, error) {
 	info, err := f.info()
 	if err != nil {
@@ -89,9 +88,9 @@ func (f *objectFiles) factsOfSnapshot() (*factLog, error) {
 	return log, err
 }
 
-// updateFacts has the facts follow a snapshot that is about to replace one: those about
-// another image than that go, and the times are noted at which tags with facts went.
-func (f *objectFiles) updateFacts(before Info, next scan.Snapshot) error {
+// updateFacts updates the facts before another snapshot is stored: it removes those of another
+// image and records when tags with facts went missing.
+func (f *objectFiles) updateFacts(previous Info, next scan.Snapshot) error {
 	if f.state.factBytes.Load() == 0 {
 		return nil
 	}
@@ -99,25 +98,25 @@ func (f *objectFiles) updateFacts(before Info, next scan.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	if log.image != before.Image {
+	if log.image != previous.Image {
 		return f.removeFacts()
 	}
-	if before.Image != next.Image || before.Revision == next.Revision() {
+	if previous.Image != next.Image || previous.Revision == next.Revision() {
 		return nil
 	}
-	changes := log.markGone(next, f.options.Now().Unix())
+	changes := log.markMissing(next, f.options.Now().Unix())
 	if changes.size() == 0 {
 		return nil
 	}
 	return f.writeFacts(log, changes)
 }
 
-// readFacts returns what is held of facts. A file that is damaged is set aside, and
-// replaced by what it has before the damage.
+// readFacts reads the stored facts. A damaged file is set aside and replaced by its content before
+// the damage.
 func (f *objectFiles) readFacts() (*factLog, error) {
 	log := newFactLog("")
 	content, err := read(f.path + factsSuffix)
-	if errors.Is(err, ErrNotFound) || err == nil && len(content) == 0 { // nothing was written yet
+	if errors.Is(err, ErrNotFound) || err == nil && len(content) == 0 { // no facts are stored
 		f.state.factsDurable = false
 		f.state.factBytes.Store(0)
 		return log, nil
@@ -136,14 +135,14 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 	return log, f.writeFacts(log, changes{})
 }
 
-// writeFacts makes changes durable. It appends them to a file that this process knows to
-// be durable, unless that has become too long; otherwise it writes the file anew, which
-// also ends what a process left that was killed, or a disk that failed.
+// writeFacts applies and stores changes. It appends them to a file that this process has made
+// durable, or rewrites the file if it has become too long. Rewriting also repairs files after a
+// killed process or a disk failure.
 func (f *objectFiles) writeFacts(log *factLog, c changes) error {
 	log.apply(c)
 	size := f.state.factBytes.Load()
 	if !f.state.factsDurable || log.isWasteful() {
-		size, c = 0, changes{Image: log.image, Facts: log.facts, Gone: log.gone}
+		size, c = 0, changes{Image: log.image, Facts: log.facts, Missing: log.missing}
 	}
 	f.state.factsDurable = false
 	content, err := encodeRecord(f.key, c)
@@ -172,7 +171,7 @@ func (f *objectFiles) removeFacts() error {
 	return nil
 }
 
-// validateFacts returns an error that wraps ErrInvalid when facts can't be stored.
+// validateFacts returns an error that wraps ErrInvalid if facts can't be stored.
 func validateFacts(facts map[string]admission.ImageInfo) error {
 	for _, tag := range slices.Sorted(maps.Keys(facts)) {
 		if problem := problemOf(tag, facts[tag]); problem != "" {
@@ -192,15 +191,15 @@ func problemOf(tag string, fact admission.ImageInfo) string {
 	if fact.CreatedBy > admission.LastCreatedBy {
 		return fmt.Sprintf("the source %d of its time of creation, which is not known", fact.CreatedBy)
 	}
-	longest := max(len(tag), len(fact.Digest))
+	maxLength := max(len(tag), len(fact.Digest))
 	for _, platform := range fact.Platforms {
-		longest = max(longest, len(platform))
+		maxLength = max(maxLength, len(platform))
 	}
 	for _, v := range fact.Verdicts {
-		longest = max(longest, len(v.Rule), len(v.Signer), len(v.Problem))
+		maxLength = max(maxLength, len(v.Rule), len(v.Signer), len(v.Problem))
 	}
-	if longest > MaxFactText {
-		return fmt.Sprintf("a text of %d bytes, at most %d are kept", longest, MaxFactText)
+	if maxLength > MaxFactText {
+		return fmt.Sprintf("a text of %d bytes, at most %d are kept", maxLength, MaxFactText)
 	}
 	return ""
 }

@@ -17,32 +17,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writes are what changes a store that holds testSnapshot with the fact of one tag.
+// writes are operations that change a store with testSnapshot and testFacts.
 var writes = map[string]struct {
 	write func(t *testing.T, tags *Store) error
 	want  func(t *testing.T, tags *Store)
 }{
 	"a new snapshot": {
-		func(t *testing.T, tags *Store) error { return tags.Put(t.Context(), numbered(1), random(20_000, 1)) },
-		func(t *testing.T, tags *Store) { wantHeld(t, tags, numbered(1), random(20_000, 1)) },
+		func(t *testing.T, tags *Store) error {
+			return tags.Put(t.Context(), numberedKey(1), randomSnapshot(20_000, 1))
+		},
+		func(t *testing.T, tags *Store) { wantStored(t, tags, numberedKey(1), randomSnapshot(20_000, 1)) },
 	},
 	"a changed snapshot": {
-		func(t *testing.T, tags *Store) error { return tags.Put(t.Context(), testKey, random(20_000, 2)) },
-		func(t *testing.T, tags *Store) { wantHeld(t, tags, testKey, random(20_000, 2)) },
+		func(t *testing.T, tags *Store) error {
+			return tags.Put(t.Context(), testKey, randomSnapshot(20_000, 2))
+		},
+		func(t *testing.T, tags *Store) { wantStored(t, tags, testKey, randomSnapshot(20_000, 2)) },
 	},
 	"facts": {func(t *testing.T, tags *Store) error { return tags.PutFacts(t.Context(), testKey, moreFacts()) }, func(t *testing.T, tags *Store) { wantFacts(t, tags, testKey, moreFacts()) }},
 }
 
-// moreFacts are those that wantWorks puts, and many more.
+// moreFacts returns testFacts and many more.
 func moreFacts() factMap {
 	facts := manyFacts(5000)
 	maps.Copy(facts, testFacts())
 	return facts
 }
 
-// TestFaults_FailWritesWithoutDataLoss has every kind of call that a write makes fail, until the fault is
-// taken away. The caller must get the error, nothing that was held may be lost, a write
-// may not claim what the disk did not confirm, and all must be well when the fault is gone.
+// TestFaults_FailWritesWithoutDataLoss makes every kind of system call of a write fail. The write
+// must return the error and not succeed before the data is durable, stored data must not be lost,
+// and after the fault everything must work again.
 func TestFaults_FailWritesWithoutDataLoss(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(_ string, f *faults) {
 		for _, fault := range []struct {
@@ -57,17 +61,17 @@ func TestFaults_FailWritesWithoutDataLoss(t *testing.T) {
 			{"write", 0, syscall.EIO, ErrVolume},
 			{"write", 0, syscall.EROFS, ErrVolume},
 			{"fsync", 0, syscall.EIO, ErrVolume},
-			{"fsync", 1, syscall.EIO, ErrVolume}, // of the folder, after the rename
+			{"fsync", 1, syscall.EIO, ErrVolume}, // syncing the folder after the rename
 			{"fsync", 2, syscall.ENOSPC, ErrNoSpace},
 			{"fsync", 3, syscall.EIO, ErrVolume},
 			{"rename", 0, syscall.EIO, ErrVolume},
 			{"open", 2, syscall.EIO, ErrVolume},
 			{"mkdir", 0, syscall.ENOSPC, ErrNoSpace},
 		} {
-			for what := range writes {
-				t.Run(fmt.Sprintf("%s: %s %d %s", what, fault.name, fault.after, fault.errno), func(t *testing.T) {
+			for name := range writes {
+				t.Run(fmt.Sprintf("%s: %s %d %s", name, fault.name, fault.after, fault.errno), func(t *testing.T) {
 					after := fault.after
-					faultOfWrite(t, f, what, fault.want, func(c call) syscall.Errno {
+					faultOfWrite(t, f, name, fault.want, func(c call) syscall.Errno {
 						if c.name != fault.name {
 							return 0
 						}
@@ -83,11 +87,11 @@ func TestFaults_FailWritesWithoutDataLoss(t *testing.T) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, out)
 }
 
-func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(call) syscall.Errno) {
+func faultOfWrite(t *testing.T, f *faults, name string, want error, fail func(call) syscall.Errno) {
 	g := NewWithT(t)
 	f.set(nil)
 	dir := t.TempDir()
-	tags, reports := opened(t, dir)
+	tags, reports := openStore(t, dir)
 	wantWorks(t, tags)
 	failed := false
 	f.set(func(c call) syscall.Errno {
@@ -95,58 +99,58 @@ func faultOfWrite(t *testing.T, f *faults, what string, want error, fail func(ca
 		failed = failed || errno != 0
 		return errno
 	})
-	for range 2 { // a second try must not take it for done
-		if err := writes[what].write(t, tags); failed && !errors.Is(err, want) || !failed && err != nil {
-			t.Fatalf("a write = %v, want %v", err, want)
+	for range 2 { // a retry must not skip the write
+		if err := writes[name].write(t, tags); failed && !errors.Is(err, want) || !failed && err != nil {
+			t.Fatalf("write: %v, want %v", err, want)
 		}
 	}
 	f.set(nil)
 	g.Expect(tags.Get(t.Context(), testKey)).Error().NotTo(HaveOccurred(), "Get()")
-	g.Expect(writes[what].write(t, tags)).To(Succeed(), "without the fault, a write")
-	closed(t, tags)
-	again, more := opened(t, dir)
-	writes[what].want(t, again)
+	g.Expect(writes[name].write(t, tags)).To(Succeed(), "write without the fault")
+	closeStore(t, tags)
+	reopened, more := openStore(t, dir)
+	writes[name].want(t, reopened)
 	wantKinds(t, append(*reports, *more...))
-	closed(t, again)
+	closeStore(t, reopened)
 }
 
-// TestFaults_FailReadsWithoutDamage has a disk whose files can't be opened for a while.
+// TestFaults_FailReadsWithoutDamage makes opening files fail temporarily.
 func TestFaults_FailReadsWithoutDamage(t *testing.T) {
 	out, err := underFaults(t, t.TempDir(), func(dir string, f *faults) {
-		tags, _ := opened(t, dir)
+		tags, _ := openStore(t, dir)
 		wantWorks(t, tags)
-		closed(t, tags)
-		tags, reports := opened(t, dir)
+		closeStore(t, tags)
+		tags, reports := openStore(t, dir)
 		f.set(func(c call) syscall.Errno {
 			if c.name == "open" {
 				return syscall.EIO
 			}
 			return 0
 		})
-		for what, read := range map[string]func() error{
+		for name, read := range map[string]func() error{
 			"Get":      func() error { _, err := tags.Get(t.Context(), testKey); return err },
 			"Info":     func() error { _, err := tags.Info(t.Context(), testKey); return err },
 			"Facts":    func() error { _, err := tags.Facts(t.Context(), testKey); return err },
-			"Put":      func() error { return tags.Put(t.Context(), testKey, random(1, 1)) },
+			"Put":      func() error { return tags.Put(t.Context(), testKey, randomSnapshot(1, 1)) },
 			"PutFacts": func() error { return tags.PutFacts(t.Context(), testKey, manyFacts(1)) },
 		} {
-			NewWithT(t).Expect(read()).To(MatchError(ErrVolume), "%s()", what)
+			NewWithT(t).Expect(read()).To(MatchError(ErrVolume), "%s()", name)
 		}
 		f.set(nil)
-		wantHeld(t, tags, testKey, testSnapshot)
+		wantStored(t, tags, testKey, testSnapshot)
 		wantFacts(t, tags, testKey, testFacts())
 		wantKinds(t, *reports)
-		closed(t, tags)
+		closeStore(t, tags)
 	})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "%v\n%s", err, out)
 }
 
-// smallVolume mounts a volume of some bytes, which takes the right to do so.
+// smallVolume mounts a volume with options. It requires privileges.
 func smallVolume(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("SKIPPED, NOTHING IS TESTED: a volume can't be mounted, which root may do: %v", err)
+		t.Skipf("SKIPPED, NOTHING IS TESTED: mounting a volume requires root: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
@@ -160,7 +164,7 @@ func smallVolume(t *testing.T, options string) string {
 func TestVolume_ReportsNoSpaceIfFull(t *testing.T) {
 	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
-	tags, reports := opened(t, dir)
+	tags, reports := openStore(t, dir)
 	wantWorks(t, tags)
 	ballast := filepath.Join(dir, "ballast")
 	file, err := os.Create(ballast)
@@ -174,28 +178,28 @@ func TestVolume_ReportsNoSpaceIfFull(t *testing.T) {
 		for what, w := range writes {
 			g.Expect(w.write(t, tags)).To(MatchError(ErrNoSpace), "writing %s on a full volume", what)
 		}
-		wantHeld(t, tags, testKey, testSnapshot)
+		wantStored(t, tags, testKey, testSnapshot)
 		wantFacts(t, tags, testKey, testFacts())
 	}
-	closed(t, tags)
-	tags, more := opened(t, dir) // what is there can be opened and read
-	wantHeld(t, tags, testKey, testSnapshot)
+	closeStore(t, tags)
+	tags, more := openStore(t, dir) // a full volume can be read
+	wantStored(t, tags, testKey, testSnapshot)
 	wantFacts(t, tags, testKey, testFacts())
 	g.Expect(errors.Join(closeErr, os.Remove(ballast))).To(Succeed())
-	g.Expect(writes["a new snapshot"].write(t, tags)).To(Succeed(), "with space again, Put()")
+	g.Expect(writes["a new snapshot"].write(t, tags)).To(Succeed(), "Put() with free space")
 	writes["a new snapshot"].want(t, tags)
 	wantKinds(t, append(*reports, *more...))
 }
 
-// TestVolume_FailsIfReadOnly mounts a volume again, so that it can't be written.
+// TestVolume_FailsIfReadOnly remounts a volume as read-only.
 func TestVolume_FailsIfReadOnly(t *testing.T) {
 	g := NewWithT(t)
 	dir := smallVolume(t, "size=1m")
-	tags, _ := opened(t, dir)
+	tags, _ := openStore(t, dir)
 	wantWorks(t, tags)
-	closed(t, tags)
+	closeStore(t, tags)
 	g.Expect(unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, "")).To(Succeed())
 	tags = New(dir, Options{})
-	g.Expect(tags.Get(t.Context(), testKey)).Error().To(MatchError(ErrVolume), "Get() on a volume that can't be written")
-	closed(t, tags)
+	g.Expect(tags.Get(t.Context(), testKey)).Error().To(MatchError(ErrVolume), "Get() on a read-only volume")
+	closeStore(t, tags)
 }

@@ -19,19 +19,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Faults are injected where they happen: at the system calls. A seccomp filter
-// has the kernel ask this process about every call that opens, writes,
-// syncs, renames or removes a file, and faults answers for it: go on, fail with an error,
-// or kill the process. A filter can't be taken off, so a test runs in a process
-// of its own.
+// Faults are injected into system calls. A seccomp filter notifies this process of every call that
+// opens, writes, syncs, renames or removes a file, and faults decides whether to continue it, to
+// return an error, or to kill the process. Filters can't be removed, so each test runs in its own
+// process.
 
-// faultDir names the variable that makes this process one under a filter, and
-// holds the test's directory.
+// faultDir is the environment variable that makes this process run a test under a filter. Its value
+// is the test's directory.
 const faultDir = "STORE_FAULT_DIR"
 
-// call is a system call that is about to be made.
+// call is an intercepted system call.
 type call struct {
-	name string // as in the table below
+	name string // value in intercepted
 	file string // the base name of its file, if it has one
 }
 
@@ -40,20 +39,20 @@ var intercepted = map[int32]string{
 	unix.SYS_RENAMEAT2: "rename", unix.SYS_UNLINKAT: "unlink", unix.SYS_MKDIRAT: "mkdir",
 }
 
-// faults decides about calls.
+// faults decides the results of system calls.
 type faults struct {
 	mu     sync.Mutex
-	decide func(call) syscall.Errno // 0 to go on
+	decide func(call) syscall.Errno // 0 to continue
 }
 
-// set replaces what decides about calls.
+// set replaces the function that decides the results.
 func (f *faults) set(decide func(call) syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.decide = decide
 }
 
-func (f *faults) answer(c call) syscall.Errno {
+func (f *faults) result(c call) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.decide != nil {
@@ -64,17 +63,17 @@ func (f *faults) answer(c call) syscall.Errno {
 	return 0
 }
 
-// underFaults runs a test in a process of its own, whose system calls ask
-// faults, and returns what it printed.
+// underFaults runs a test in a separate process whose system calls are intercepted, and returns its
+// output.
 func underFaults(t *testing.T, dir string, test func(dir string, f *faults), env ...string) (string, error) {
 	t.Helper()
-	if own := os.Getenv(faultDir); own != "" {
+	if testDir := os.Getenv(faultDir); testDir != "" {
 		f := &faults{}
 		if err := f.install(); err != nil {
-			fmt.Println("no filter:", err)
+			fmt.Println("installing the filter:", err)
 			os.Exit(noFilter)
 		}
-		test(own, f)
+		test(testDir, f)
 		return "", nil
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s", "-test.count=1")
@@ -89,7 +88,7 @@ func underFaults(t *testing.T, dir string, test func(dir string, f *faults), env
 
 const noFilter = 77
 
-// notification and response are what the kernel and its listener exchange.
+// notification and response are the messages between the kernel and the listener.
 type notification struct {
 	id         uint64
 	pid, flags uint32
@@ -106,8 +105,7 @@ type response struct {
 	flags uint32
 }
 
-// install puts all threads of the process under the filter, and answers for the
-// rest of its life.
+// install applies the filter to all threads of the process and starts the listener.
 func (f *faults) install() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -130,10 +128,10 @@ func (f *faults) listen(listener uintptr) {
 	for {
 		var n notification
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, listener, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
-			continue // it was interrupted
+			continue // interrupted
 		}
 		r := response{id: n.id}
-		if errno := f.answer(describe(&n)); errno != 0 {
+		if errno := f.result(describe(&n)); errno != 0 {
 			r.error = -int32(errno)
 		} else {
 			r.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
@@ -142,7 +140,7 @@ func (f *faults) listen(listener uintptr) {
 	}
 }
 
-// program returns the filter.
+// program returns the BPF program of the filter.
 func program() []unix.SockFilter {
 	const load, jumpEqual, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	filter := []unix.SockFilter{{Code: load, K: 0}} // the number of the call
@@ -154,8 +152,8 @@ func program() []unix.SockFilter {
 	return append(filter, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 }
 
-// describe says which call it is. Names in the process's memory are not read: of calls
-// on names, the file is the folder that they are in.
+// describe returns the call of a notification. Paths in memory are not read: for calls with a path,
+// file is the folder of the path.
 func describe(n *notification) call {
 	c := call{name: intercepted[n.nr]}
 	if path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int32(n.args[0]))); err == nil {

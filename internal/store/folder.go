@@ -19,59 +19,57 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// What follows the UID in the names of files. That of the snapshot has nothing.
+// The suffixes of file names after the UID. The file of the snapshot has none.
 const (
 	factsSuffix = ".facts"
-	asideSuffix = ".corrupt"    // of what was set aside: the latest of each file
-	unfinished  = ".unfinished" // of what is to take the place of a file
+	asideSuffix = ".corrupt"    // damaged file that was set aside; only the latest is kept
+	unfinished  = ".unfinished" // file that will replace another one
 )
 
-// maxFile is more than how many bytes the file of a snapshot can need, and how many the
-// facts of an object may take.
+// maxFile exceeds the maximum size of a snapshot file, and limits that of a file of facts.
 const maxFile = 1 << 30
 
-// errDamaged is wrapped by errors that say that a file is none of the store's, or no
-// longer one.
+// errDamaged is wrapped by errors of files that are damaged or were not written by the store.
 var errDamaged = errors.New("not an intact file of the tag store")
 
 func damagedError(format string, values ...any) error {
 	return fmt.Errorf("%w: %s", errDamaged, fmt.Sprintf(format, values...))
 }
 
-// objectState is what is known of the files of a key without reading them.
+// objectState caches the state of the files of a key.
 type objectState struct {
-	// guarded by the lock of the object's name
-	durable      bool // this process wrote the snapshot, and the disk has it
-	factsDurable bool // the same of the facts
-	named        bool // the disk has the names of the folders
+	// guarded by the lock of the object's name:
+	durable        bool // this process wrote the snapshot and synced it
+	factsDurable   bool // the same for the facts
+	foldersDurable bool // the names of the folders are durable
 
-	info      atomic.Pointer[Info] // what the snapshot's file says, once it was checked or written
-	bytes     atomic.Int64         // of the snapshot's file, 0 where there is none
-	factBytes atomic.Int64         // of the facts' file, 0 where there is none
-	facts     atomic.Int64         // how many there were when they were last read or written
+	info      atomic.Pointer[Info] // of the snapshot, after it was checked or written
+	bytes     atomic.Int64         // size of the snapshot's file, 0 if there is none
+	factBytes atomic.Int64         // size of the facts' file, 0 if there is none
+	facts     atomic.Int64         // number of facts when they were last read or written
 }
 
-// stateOf returns what is known of a key that there are files of.
+// stateOf returns the state of a key, creating it if needed.
 func (s *Store) stateOf(key Key) *objectState {
 	value, _ := s.objects.LoadOrStore(key, &objectState{})
 	return value.(*objectState)
 }
 
-// objectFiles is where the files of a key are, while the lock of its name is held.
+// objectFiles accesses the files of a key while the lock of its name is held.
 type objectFiles struct {
 	*Store
 	key   Key
-	path  string // of the snapshot's file; what follows it is in the names of the others
+	path  string // of the snapshot's file; the other files have suffixes
 	state *objectState
 }
 
-// folderOf returns where the files of an object's name are, which is valid.
+// folderOf returns the folder of the files for a valid object name.
 func (s *Store) folderOf(name types.NamespacedName) string {
 	return filepath.Join(s.dir, name.Namespace, name.Name)
 }
 
-// parsePath returns the key and the suffix in the path of a file, and whether the file
-// may be one of the store's.
+// parsePath parses the path of a file into key and suffix, and reports whether the file may be one
+// of the store's.
 func parsePath(file string) (Key, string, bool) {
 	parts := strings.Split(file, "/")
 	uid, _, _ := strings.Cut(parts[2], ".")
@@ -82,32 +80,31 @@ func parsePath(file string) (Key, string, bool) {
 
 var seed = maphash.MakeSeed()
 
-// lockName begins a call that uses the files of an object's name, and returns the function
-// that ends it.
+// lockName locks the files of an object's name and returns the function that unlocks them.
 func (s *Store) lockName(ctx context.Context, name types.NamespacedName) (func(), error) {
-	leave, err := s.enter(ctx)
+	release, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	lock := &s.names[maphash.Comparable(seed, name)%uint64(len(s.names))]
 	lock.Lock()
-	return func() { lock.Unlock(); leave() }, nil
+	return func() { lock.Unlock(); release() }, nil
 }
 
-// withFiles calls use with the folder of a key, which it makes if write is set. Otherwise
-// the error is ErrNotFound where nothing is held for the key.
+// withFiles calls use with the files of a key. If write is set, it creates their folder; otherwise
+// the error is ErrNotFound if no files are stored for the key.
 func (s *Store) withFiles(ctx context.Context, key Key, write bool, use func(*objectFiles) error) error {
-	end, err := s.lockName(ctx, key.NamespacedName())
+	unlock, err := s.lockName(ctx, key.NamespacedName())
 	if err != nil {
 		return err
 	}
-	defer end()
-	if _, held := s.objects.Load(key); !held && !write {
+	defer unlock()
+	if _, found := s.objects.Load(key); !found && !write {
 		return ErrNotFound
 	}
 	path := s.folderOf(key.NamespacedName())
 	if write {
-		s.folders.Lock() // as long as it is empty, prune may remove that of the namespace
+		s.folders.Lock() // prune may remove the namespace's folder while it is empty
 		err = os.MkdirAll(path, 0o700)
 		s.folders.Unlock()
 	}
@@ -117,22 +114,22 @@ func (s *Store) withFiles(ctx context.Context, key Key, write bool, use func(*ob
 	return translate(use(&objectFiles{Store: s, key: key, path: filepath.Join(path, string(key.UID)), state: s.stateOf(key)}))
 }
 
-// remove removes the files of an object's name with the UIDs that gone returns true for.
-// That need not be durable: what comes back is swept at the next start. A snapshot is
-// removed after all else, so that what was learned of its images never stays alone.
-func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func(types.UID) bool) error {
-	end, err := s.lockName(ctx, name)
+// remove removes the files of an object's name whose UIDs match. That need not be durable: files
+// that reappear are removed after the next start. The snapshot is removed last, so that facts never
+// remain without one.
+func (s *Store) remove(ctx context.Context, name types.NamespacedName, matches func(types.UID) bool) error {
+	unlock, err := s.lockName(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer unlock()
 	if (Key{name.Namespace, name.Name, "any"}).validate() != nil {
-		return nil // of what is no object nothing is held
+		return nil // nothing is stored for invalid names
 	}
-	files, _ := fs.Glob(os.DirFS(s.dir), filepath.Join(name.Namespace, name.Name, "*")) // where it can't be read, nothing is held
+	files, _ := fs.Glob(os.DirFS(s.dir), filepath.Join(name.Namespace, name.Name, "*")) // nothing is stored if it can't be read
 	for _, file := range slices.Backward(files) {
 		key, suffix, ok := parsePath(file)
-		if !ok || !gone(key.UID) {
+		if !ok || !matches(key.UID) {
 			continue
 		}
 		file = filepath.Join(s.dir, file)
@@ -147,8 +144,8 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, gone func
 	return nil
 }
 
-// prune removes the folders of an object's name that are empty. Not worth an error: it
-// fails for the others, which is what it relies on.
+// prune removes the empty folders of an object's name. Errors are ignored: removing a folder that
+// is not empty is expected to fail.
 func (s *Store) prune(name types.NamespacedName) {
 	s.folders.Lock()
 	defer s.folders.Unlock()
@@ -157,8 +154,8 @@ func (s *Store) prune(name types.NamespacedName) {
 	}
 }
 
-// read returns the content of a file, or ErrNotFound. The error wraps errDamaged where
-// it can't be one of the store's.
+// read returns the content of a file, or ErrNotFound. The error wraps errDamaged if the file can't
+// be one of the store's.
 func read(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -172,22 +169,20 @@ func read(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// setAside renames a damaged file of the key, which takes the place of one that was set
-// aside before, and reports it.
+// setAside renames a damaged file, replacing one that was set aside before, and reports it.
 func (f *objectFiles) setAside(suffix string, kind ReportKind, cause error) error {
 	path := f.path + suffix
-	_ = os.Remove(path + asideSuffix) // a folder with something in it stays, and fails the rename
+	_ = os.Remove(path + asideSuffix) // fails for a folder that is not empty, and then Rename fails
 	if err := os.Rename(path, path+asideSuffix); err != nil {
-		// the cause is not wrapped: errDamaged says that the file is out of the way
+		// the cause is not wrapped, because errDamaged means that the file was set aside
 		return fmt.Errorf("setting %s aside: %w (because: %s)", path, err, cause.Error())
 	}
 	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path + asideSuffix}, Err: cause})
 	return nil
 }
 
-// write makes content durable in a file of the key. From an offset on it is written into the
-// file that there is. From the beginning on it is written into another one, which then takes
-// the place of that.
+// write durably writes content to a file of the key. With an offset it writes into the existing
+// file. Without one it writes a new file and renames it.
 func (f *objectFiles) write(suffix string, content []byte, offset int64) error {
 	path, flags := f.path+suffix, os.O_WRONLY
 	if offset == 0 {
@@ -208,16 +203,16 @@ func (f *objectFiles) write(suffix string, content []byte, offset int64) error {
 		err = os.Rename(path, f.path+suffix)
 	}
 	if err != nil {
-		_ = os.Remove(path) // or the next start removes it
+		_ = os.Remove(path) // otherwise the next start removes it
 		return err
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// syncParents makes the names durable of the folders that the key's files are in. Once they
-// are written it costs little: the file system has written the names with them.
+// syncParents makes the names of the parent folders durable. After the files are synced it costs
+// little, because the file system has written the names with them.
 func (f *objectFiles) syncParents() error {
-	if f.state.named {
+	if f.state.foldersDurable {
 		return nil
 	}
 	err := syncFolder(filepath.Join(f.dir, f.key.Namespace))
@@ -226,11 +221,11 @@ func (f *objectFiles) syncParents() error {
 			f.namespaces.Store(f.key.Namespace, true)
 		}
 	}
-	f.state.named = err == nil
+	f.state.foldersDurable = err == nil
 	return err
 }
 
-// syncFolder makes the names in a folder durable, where the file system can.
+// syncFolder syncs a folder if the file system supports it.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {

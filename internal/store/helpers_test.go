@@ -27,30 +27,30 @@ var (
 	testSnapshot = scan.Snapshot{Image: "image", Tags: []string{"1", "2"}, FirstSeen: []int64{3, 4}, Since: 3}
 )
 
-// testFacts are of the tags of testSnapshot.
-func testFacts() factMap { return factMap{"1": someFact(1), "2": someFact(2)} }
+// testFacts returns facts of the tags of testSnapshot.
+func testFacts() factMap { return factMap{"1": testFact(1), "2": testFact(2)} }
 
-// someFact returns one with all that it may have; n tells it from others.
-func someFact(n int) admission.ImageInfo {
+// testFact returns a fact with all fields set. It differs for each n.
+func testFact(n int) admission.ImageInfo {
 	return admission.ImageInfo{Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0, PlatformsKnown: true, Created: 1_600_000_000,
 		Platforms: []string{"linux/amd64", "plan9/mips"}, Verdicts: []admission.Verdict{{Rule: "r", Since: 1, At: int64(n), Signer: "s"}}}
 }
 
-// manyFacts returns n facts of tags.
+// manyFacts returns the facts of n tags.
 func manyFacts(n int) factMap {
 	facts := factMap{}
 	for i := range n {
-		facts[fmt.Sprintf("v1.%d.%d", i/1000, i%1000)] = someFact(i)
+		facts[fmt.Sprintf("v1.%d.%d", i/1000, i%1000)] = testFact(i)
 	}
 	return facts
 }
 
-func numbered(n int) Key {
+func numberedKey(n int) Key {
 	return Key{"ns", fmt.Sprintf("repo-%d", n), types.UID(fmt.Sprintf("uid-%d", n))}
 }
 
-// random returns a snapshot of n tags, which compress badly.
-func random(n int, seed uint64) scan.Snapshot {
+// randomSnapshot returns a snapshot of n tags that compress badly.
+func randomSnapshot(n int, seed uint64) scan.Snapshot {
 	source := rand.New(rand.NewPCG(seed, seed))
 	tags := make([]string, n)
 	for i := range tags {
@@ -59,22 +59,23 @@ func random(n int, seed uint64) scan.Snapshot {
 	return scan.Next(scan.Snapshot{}, "image", tags, time.Unix(int64(seed), 0))
 }
 
-// opened returns the store in dir, which a test closes at its end, and what it reports.
-func opened(t testing.TB, dir string) (*Store, *[]Report) {
+// openStore opens the store in dir and returns it with its reports. It is closed at the end of the
+// test.
+func openStore(t testing.TB, dir string) (*Store, *[]Report) {
 	t.Helper()
 	var reports []Report
 	tags := New(dir, Options{Report: func(r Report) { reports = append(reports, r) }})
 	NewWithT(t).Expect(tags.Keys(t.Context())).Error().NotTo(HaveOccurred())
-	t.Cleanup(func() { closed(t, tags) })
+	t.Cleanup(func() { closeStore(t, tags) })
 	return tags, &reports
 }
 
-func closed(t testing.TB, tags *Store) {
+func closeStore(t testing.TB, tags *Store) {
 	t.Helper()
 	NewWithT(t).Expect(tags.Close()).To(Succeed(), "Close()")
 }
 
-func write(t testing.TB, path string, content []byte) {
+func writeFile(t testing.TB, path string, content []byte) {
 	t.Helper()
 	g := NewWithT(t)
 	g.Expect(os.MkdirAll(filepath.Dir(path), 0o700)).To(Succeed())
@@ -88,29 +89,29 @@ func readFile(t testing.TB, path string) []byte {
 	return content
 }
 
-// written is what changes when a file is written or replaced.
-type written struct {
+// fileState identifies the content of a file: it changes if the file is written or replaced.
+type fileState struct {
 	inode uint64
 	at    time.Time
 }
 
-// files returns the files below a folder but the lock.
-func files(t testing.TB, dir string) map[string]written {
+// files returns the files in a folder, without the lock file.
+func files(t testing.TB, dir string) map[string]fileState {
 	t.Helper()
-	found := map[string]written{}
+	all := map[string]fileState{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || entry.Name() == lockName {
+		if err != nil || entry.IsDir() || entry.Name() == lockFile {
 			return err
 		}
 		info, err := entry.Info()
 		if err == nil {
 			name, _ := filepath.Rel(dir, path)
-			found[name] = written{info.Sys().(*syscall.Stat_t).Ino, info.ModTime()}
+			all[name] = fileState{info.Sys().(*syscall.Stat_t).Ino, info.ModTime()}
 		}
 		return err
 	})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return found
+	return all
 }
 
 func mustPut(t testing.TB, tags *Store, key Key, s scan.Snapshot) {
@@ -123,7 +124,7 @@ func mustPutFacts(t testing.TB, tags *Store, key Key, facts factMap) {
 	NewWithT(t).Expect(tags.PutFacts(t.Context(), key, facts)).To(Succeed(), "PutFacts(%s)", key)
 }
 
-func wantHeld(t testing.TB, tags *Store, key Key, want scan.Snapshot) {
+func wantStored(t testing.TB, tags *Store, key Key, want scan.Snapshot) {
 	t.Helper()
 	if got, err := tags.Get(t.Context(), key); err != nil || !got.Equal(want) {
 		t.Errorf("Get(%s) = %d tags, %v, want %d or others", key, len(got.Tags), err, len(want.Tags))
@@ -143,7 +144,7 @@ func wantWorks(t testing.TB, tags *Store) {
 	t.Helper()
 	mustPut(t, tags, testKey, testSnapshot)
 	mustPutFacts(t, tags, testKey, testFacts())
-	wantHeld(t, tags, testKey, testSnapshot)
+	wantStored(t, tags, testKey, testSnapshot)
 	wantFacts(t, tags, testKey, testFacts())
 }
 
@@ -154,7 +155,7 @@ func wantKinds(t testing.TB, reports []Report, want ...ReportKind) {
 	var got []ReportKind
 	for _, r := range reports {
 		got = append(got, r.Kind)
-		g.Expect(r.String()).To(ContainSubstring(r.Paths[0]), "the report %q does not say where", r)
+		g.Expect(r.String()).To(ContainSubstring(r.Paths[0]), "path in the report %q", r)
 	}
 	g.Expect(got).To(Equal(want), "reports are %v", reports)
 }

@@ -4,65 +4,64 @@ package store
 
 import "encoding/binary"
 
-// reader reads what an encoder wrote. A read beyond the end, or of a malformed
-// number, sets failed and yields zero, as do all reads after it; so a decoder
-// may check once, before it trusts anything that it read.
+// reader decodes encoded data. A read beyond the end or of a malformed number sets failed; it and
+// all later reads return zero, so that a decoder needs only one check before it uses the results.
 type reader struct {
 	rest   []byte
 	failed bool
 }
 
 // uvarint reads an unsigned number.
-func (in *reader) uvarint() uint64 {
-	value, n := binary.Uvarint(in.rest) // 0 where there is none
-	in.skip(n)
+func (r *reader) uvarint() uint64 {
+	value, n := binary.Uvarint(r.rest) // 0 on failure
+	r.skip(n)
 	return value
 }
 
 // varint reads a signed number.
-func (in *reader) varint() int64 {
-	value, n := binary.Varint(in.rest)
-	in.skip(n)
+func (r *reader) varint() int64 {
+	value, n := binary.Varint(r.rest)
+	r.skip(n)
 	return value
 }
 
-// skip moves past a number of n bytes. That is not positive where there was none.
-func (in *reader) skip(n int) {
+// skip skips a number of n bytes. If decoding it failed, n is not positive.
+func (r *reader) skip(n int) {
 	if n <= 0 {
-		in.fail()
+		r.fail()
 		return
 	}
-	in.rest = in.rest[n:]
+	r.rest = r.rest[n:]
 }
 
 // bounded reads a number that is at most limit.
-func (in *reader) bounded(limit int) int {
-	n := in.uvarint()
+func (r *reader) bounded(limit int) int {
+	n := r.uvarint()
 	if n > uint64(limit) {
-		in.fail()
+		r.fail()
 		return 0
 	}
 	return int(n)
 }
 
-// take reads n bytes, which are part of the input and not copied.
-func (in *reader) take(n int) []byte {
-	if in.failed || n > len(in.rest) {
-		in.fail()
+// take returns the next n bytes of the input without copying them.
+func (r *reader) take(n int) []byte {
+	if r.failed || n > len(r.rest) {
+		r.fail()
 		return nil
 	}
-	taken := in.rest[:n]
-	in.rest = in.rest[n:]
-	return taken
+	next := r.rest[:n]
+	r.rest = r.rest[n:]
+	return next
 }
 
-// text reads what appendText wrote, of at most limit bytes.
-func (in *reader) text(limit int) string { return string(in.take(in.bounded(limit))) }
+// text reads a text of at most limit bytes that appendText wrote.
+func (r *reader) text(limit int) string { return string(r.take(r.bounded(limit))) }
 
 func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-func (in *reader) fail() {
-	in.rest, in.failed = nil, true
+func (r *reader) fail() {
+	r.rest, r.failed = nil, true
 }

@@ -20,55 +20,53 @@ import (
 )
 
 const (
-	// lockName is the file by whose lock a process has the folder to itself. It is
-	// no name of a namespace.
-	lockName = "tags.lock"
+	// lockFile is the file whose lock gives a process exclusive use of the folder. It is not a
+	// valid name of a namespace.
+	lockFile = "tags.lock"
 
-	// lockTimeout is how long to wait for another process to let go of the folder. A pod
-	// that is replaced takes a moment to end.
+	// lockTimeout is how long to wait for another process to unlock the folder. A replaced pod
+	// takes some time to terminate.
 	lockTimeout = 10 * time.Second
 	lockRetry   = 50 * time.Millisecond
 )
 
-// Options changes how a store is opened and what it calls. The zero value is usable.
+// Options configures a store. The zero value is usable.
 type Options struct {
-	// Report is called with what happens to the store besides the calls made to it.
-	// It may be called by any method, from several goroutines at once, and must not
-	// call the store.
+	// Report is called with problems that the store finds in its files. It may be called by any
+	// method and concurrently, and must not call the store.
 	Report func(Report)
-	// Metrics is where metrics of the store are registered when it is opened. It must
-	// know no other store.
+	// Metrics registers the metrics of the store when it is opened. It must not contain those of
+	// another store.
 	Metrics prometheus.Registerer
-	// Now returns the time, time.Now by default.
+	// Now returns the current time. The default is time.Now.
 	Now func() time.Time
 }
 
-// Store keeps one snapshot per key, and facts of its images, in a folder. It is safe
-// for concurrent use. Every method that takes a context returns its error, having
-// done nothing, when it is over at the call.
+// Store stores one snapshot per key, and facts of its images, in a folder. It is safe for
+// concurrent use. Every method with a context returns the context's error, without effect, if the
+// context is done when it is called.
 type Store struct {
 	dir         string
 	options     Options
-	maxFacts    int           // of one key
-	lockTimeout time.Duration // lockTimeout but in tests
+	maxFacts    int           // per key
+	lockTimeout time.Duration // changed by tests
 	metrics     []prometheus.Collector
 	reports     *prometheus.CounterVec
 
-	calls  sync.RWMutex // held by every call in progress, and locked to open and to close the store
-	failed error        // why the store can't be used
+	calls  sync.RWMutex // read-locked by calls in progress, locked to open and close the store
+	failed error        // why the store can't be used, or nil
 	lock   *os.File     // nil until the store is opened
 
-	objects    sync.Map        // Key to *object: those that there are files of
-	names      [256]sync.Mutex // held to use the files of an object's name
-	folders    sync.Mutex      // held to make folders, and to remove empty ones
-	namespaces sync.Map        // those whose folders' names are known to be durable
+	objects    sync.Map        // Key to *objectState, for keys with files
+	names      [256]sync.Mutex // locks for the files of objects, by the hash of their names
+	folders    sync.Mutex      // lock for creating folders and removing empty ones
+	namespaces sync.Map        // the namespaces whose folders have durable names
 }
 
-// New returns the store in a folder. It is opened by its first use, which makes the
-// folder if it is missing: a replica that waits to become the leader uses none, and so
-// takes no folder from the one that leads. Where the store can't be opened, every use
-// returns the error. It wraps ErrLocked when another process keeps the folder in use,
-// and ErrNoSpace or ErrVolume when the volume is to blame.
+// New returns the store in a folder. It is opened by its first use, which creates the folder if
+// needed. So a replica that waits for leadership does not block the leader's folder. If the store
+// can't be opened, every use returns the error. It wraps ErrLocked if another process uses the
+// folder, and ErrNoSpace or ErrVolume for problems of the volume.
 func New(dir string, options Options) *Store {
 	if options.Report == nil {
 		options.Report = func(Report) {}
@@ -81,9 +79,8 @@ func New(dir string, options Options) *Store {
 	return s
 }
 
-// enter opens the store, if that was not done before, and returns the function that ends
-// the use of it. A caller waits no longer than ctx for it to be opened, which may take as
-// long as another process has the folder.
+// enter begins a use of the store and returns the function that ends it. The first use opens the
+// store, which may wait for another process, at most until ctx ends.
 func (s *Store) enter(ctx context.Context) (func(), error) {
 	s.calls.RLock()
 	if s.lock == nil && s.failed == nil {
@@ -98,8 +95,8 @@ func (s *Store) enter(ctx context.Context) (func(), error) {
 	return s.calls.RUnlock, nil
 }
 
-// open takes the folder and finds what is in it, of which it reads no more than names
-// and sizes. Where ctx ends meanwhile, the next call opens the store.
+// open locks the folder and lists its files, without reading them. If ctx ends meanwhile, the next
+// call opens the store.
 func (s *Store) open(ctx context.Context) {
 	s.calls.Lock()
 	defer s.calls.Unlock()
@@ -121,8 +118,8 @@ func (s *Store) open(ctx context.Context) {
 	}
 }
 
-// Close waits for calls in progress and frees what the store holds open. Closing again
-// does nothing. A store that was never used is never opened.
+// Close waits for calls in progress and closes the store. It may be called repeatedly, and for a
+// store that was never used.
 func (s *Store) Close() error {
 	s.calls.Lock()
 	defer s.calls.Unlock()
@@ -134,9 +131,9 @@ func (s *Store) Close() error {
 	return lock.Close()
 }
 
-// acquire locks the folder, for which it waits up to the lock timeout, or until ctx ends.
+// acquire locks the folder. It waits until the lock timeout or the end of ctx.
 func (s *Store) acquire(ctx context.Context) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(s.dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -156,9 +153,8 @@ func (s *Store) acquire(ctx context.Context) (*os.File, error) {
 	return nil, errors.Join(err, file.Close())
 }
 
-// discover goes over the names in the folder, and removes what was not finished before.
-// A folder that can't be read is taken for one of another program: were it the store's
-// own, a write to it says so.
+// discover lists the files in the folder and removes unfinished ones. Folders that can't be read
+// are ignored, since they may belong to another program; if not, writing to them returns an error.
 func (s *Store) discover() {
 	folder := os.DirFS(s.dir)
 	var found []string
@@ -184,24 +180,23 @@ func (s *Store) discover() {
 		}
 		switch suffix {
 		case unfinished, factsSuffix + unfinished:
-			_ = os.Remove(file) // or the next write says why not
+			_ = os.Remove(file) // otherwise the next write returns an error
 			s.prune(key.NamespacedName())
 		case factsSuffix:
 			s.stateOf(key).factBytes.Store(info.Size())
 		case "":
 			s.stateOf(key).bytes.Store(info.Size())
 		default:
-			s.stateOf(key) // something was set aside
+			s.stateOf(key) // a file that was set aside
 		}
 	}
 }
 
-// leftovers are the names of what a Badger store or this controller once kept in the
-// same folder.
+// leftovers are name patterns of files that a Badger store or an older version of this controller
+// stored in the same folder.
 var leftovers = []string{"*.vlog", "*.sst", "*.mem", "MANIFEST", "KEYREGISTRY", "DISCARD", "tags.db", "tags.db.*"}
 
-// translate wraps errors of the volume in those of this package, which say what is to
-// be done.
+// translate wraps errors of the volume in errors of this package, which name a remedy.
 func translate(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):

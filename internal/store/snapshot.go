@@ -16,25 +16,25 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// The file of a snapshot has:
+// The file of a snapshot consists of:
 //
 //	magic      a line with the version of the format
-//	checksum   4 bytes, little endian: CRC-32C of the key and of all that follows
+//	checksum   4 bytes, little endian: CRC-32C of the key and everything that follows
 //	info       the hash of the tags, 32 bytes; their number as uvarint; the image,
 //	           its length as uvarint and its bytes
-//	payload    its length as uvarint, and then itself, as gzip
+//	payload    its length as uvarint, followed by its gzip compression
 //
-// The key is part of the checksum, so a file that came under the name of another object
-// is noticed. The payload has:
+// The checksum includes the key to detect files that were moved to another object. The payload
+// consists of:
 //
 //	since      varint
-//	total      how many bytes all tags have, as uvarint
-//	tags       of each tag, how many bytes it begins with in common with the tag before
-//	           it, and how many follow, both as uvarint, and the bytes that follow
-//	times      of each tag, the difference to the time of the tag before it, and to
+//	total      the size of all tags in bytes, as uvarint
+//	tags       for each tag, the length of the prefix that it shares with the previous
+//	           tag and the length of the rest, both as uvarint, and the rest
+//	times      for each tag, the difference to the time of the previous tag, or to
 //	           since for the first one, as varint
 //
-// A snapshot has one such file, so files are compared to find out whether it changed.
+// The encoding is deterministic, so that files can be compared to detect changes.
 
 var (
 	snapshotMagic = []byte("image tags 1\n")
@@ -44,16 +44,15 @@ var (
 )
 
 const (
-	// maxPayload is more than a snapshot that validate accepts can need: its bytes, and
-	// per tag two lengths and a time.
+	// maxPayload exceeds the payload of any valid snapshot: its tags, and two lengths and a time
+	// per tag.
 	maxPayload = MaxTagBytes + 32*MaxTags
 
-	// maxInflation is more than how many bytes one compressed byte can stand for.
+	// maxInflation exceeds the maximum ratio of decompressed to compressed size.
 	maxInflation = 1100
 )
 
-// validate returns an error that wraps ErrInvalid or ErrTooLarge when the snapshot can't
-// be stored.
+// validate returns an error that wraps ErrInvalid or ErrTooLarge if the snapshot can't be stored.
 func validate(s scan.Snapshot) error {
 	if len(s.Tags) != len(s.FirstSeen) {
 		return fmt.Errorf("%w: %d tags with %d times", ErrInvalid, len(s.Tags), len(s.FirstSeen))
@@ -74,12 +73,12 @@ func validate(s scan.Snapshot) error {
 	return nil
 }
 
-// keyChecksum is what the checksums of a key's files begin with.
+// keyChecksum returns the initial value of the checksums in the files of a key.
 func keyChecksum(key Key) uint32 {
 	return crc32.Checksum([]byte(key.Namespace+"/"+key.Name+"/"+string(key.UID)), castagnoli)
 }
 
-// encodeSnapshot returns the content of the file of a snapshot that validate accepts.
+// encodeSnapshot returns the content of the file for a valid snapshot.
 func encodeSnapshot(key Key, s scan.Snapshot) []byte {
 	payload := encodePayload(s)
 	content := append(slices.Clone(snapshotMagic), make([]byte, crc32.Size)...)
@@ -92,27 +91,27 @@ func encodeSnapshot(key Key, s scan.Snapshot) []byte {
 	return content
 }
 
-// openSnapshot checks the content of a snapshot's file. It returns what that says of the
-// snapshot, which it decodes if asked to. The errors wrap errDamaged.
+// openSnapshot checks the content of a snapshot's file and returns its Info, and the snapshot if
+// decode is set. The errors wrap errDamaged.
 func openSnapshot(key Key, content []byte, decode bool) (Info, scan.Snapshot, error) {
 	rest, ok := bytes.CutPrefix(content, snapshotMagic)
 	if !ok || len(rest) < crc32.Size {
-		return Info{}, scan.Snapshot{}, damagedError("it has no tags, or in another format")
+		return Info{}, scan.Snapshot{}, damagedError("it has no tags, or is in another format")
 	}
-	in := &reader{rest: rest[crc32.Size:]}
-	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, in.rest) {
+	r := &reader{rest: rest[crc32.Size:]}
+	if binary.LittleEndian.Uint32(rest) != crc32.Update(keyChecksum(key), castagnoli, r.rest) {
 		return Info{}, scan.Snapshot{}, damagedError("it does not match its checksum")
 	}
 	var sum scan.Sum
-	copy(sum[:], in.take(len(sum)))
-	info := Info{Revision: sum.Revision(), Tags: in.bounded(MaxTags), Image: in.text(MaxTagBytes)}
-	if in.failed {
+	copy(sum[:], r.take(len(sum)))
+	info := Info{Revision: sum.Revision(), Tags: r.bounded(MaxTags), Image: r.text(MaxTagBytes)}
+	if r.failed {
 		return Info{}, scan.Snapshot{}, errPayload
 	}
 	if !decode {
 		return info, scan.Snapshot{}, nil
 	}
-	payload, err := unpack(in.rest)
+	payload, err := unpack(r.rest)
 	if err != nil {
 		return Info{}, scan.Snapshot{}, err
 	}
@@ -141,7 +140,7 @@ func encodePayload(s scan.Snapshot) []byte {
 	return b
 }
 
-// sharedPrefix returns how many bytes a and b begin with in common.
+// sharedPrefix returns the length of the common prefix of a and b.
 func sharedPrefix(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -152,46 +151,45 @@ func sharedPrefix(a, b string) int {
 	return n
 }
 
-// parsePayload is the reverse of encodePayload. Whatever the bytes are, it does not
-// panic, what it allocates is bounded by MaxTags and MaxTagBytes, and a snapshot that it
-// returns keeps the promises of its type. The tags are substrings of one string: one
-// allocation serves all of them.
+// parsePayload is the inverse of encodePayload. For any input it does not panic, allocates memory
+// bounded by MaxTags and MaxTagBytes, and returns only valid snapshots. The tags are substrings of
+// one string to save allocations.
 func parsePayload(info Info, payload []byte) (scan.Snapshot, error) {
-	in := &reader{rest: payload}
-	s := scan.Snapshot{Image: info.Image, Since: in.varint()}
-	total := in.bounded(MaxTagBytes)
-	if in.failed || info.Tags > len(in.rest) {
+	r := &reader{rest: payload}
+	s := scan.Snapshot{Image: info.Image, Since: r.varint()}
+	total := r.bounded(MaxTagBytes)
+	if r.failed || info.Tags > len(r.rest) {
 		return scan.Snapshot{}, errPayload
 	}
 	s.Tags, s.FirstSeen = make([]string, info.Tags), make([]int64, info.Tags)
-	if !in.tags(s.Tags, total) {
+	if !r.tags(s.Tags, total) {
 		return scan.Snapshot{}, errPayload
 	}
 	at := s.Since
 	for i := range s.FirstSeen {
-		at += in.varint()
+		at += r.varint()
 		s.FirstSeen[i] = at
 	}
-	if in.failed || len(in.rest) > 0 {
+	if r.failed || len(r.rest) > 0 {
 		return scan.Snapshot{}, errPayload
 	}
 	return s, nil
 }
 
-// tags reads tags of some bytes in total. It returns false where they are malformed.
-func (in *reader) tags(tags []string, total int) bool {
+// tags reads tags with a total size in bytes. It returns false if they are malformed.
+func (r *reader) tags(tags []string, total int) bool {
 	var text strings.Builder
 	text.Grow(total)
 	previous := ""
 	for i := range tags {
-		shared, tail := in.bounded(len(previous)), in.take(in.bounded(total))
+		shared, tail := r.bounded(len(previous)), r.take(r.bounded(total))
 		start := text.Len()
-		if in.failed || start+shared+len(tail) > total {
+		if r.failed || start+shared+len(tail) > total {
 			return false
 		}
 		text.WriteString(previous[:shared])
 		text.Write(tail)
-		tags[i] = text.String()[start:] // stays valid: the text does not grow beyond total
+		tags[i] = text.String()[start:] // remains valid because text does not grow beyond total
 		if i > 0 && tags[i] <= previous {
 			return false
 		}
@@ -200,39 +198,38 @@ func (in *reader) tags(tags []string, total int) bool {
 	return text.Len() == total
 }
 
-// Writers and readers are kept, since each has tables of some to several hundred kilobytes.
-// Better compression takes longer and saves little: what tags share is gone already.
+// The pools save allocations of up to several hundred kilobytes per reader or writer. Better
+// compression takes longer and saves little, because shared prefixes are already removed.
 var (
 	writers = sync.Pool{New: func() any {
-		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // an error only for a level that does not exist
+		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails only for invalid levels
 		return w
 	}}
 	readers = sync.Pool{New: func() any { return new(gzip.Reader) }}
 )
 
-// pack appends the payload, compressed.
+// pack appends the compressed payload to b.
 func pack(b, payload []byte) []byte {
 	packed := bytes.NewBuffer(b)
 	w := writers.Get().(*gzip.Writer)
 	defer writers.Put(w)
 	w.Reset(packed)
 	_, _ = w.Write(payload)
-	_ = w.Close() // a buffer takes everything
+	_ = w.Close() // writing to a buffer does not fail
 	return packed.Bytes()
 }
 
-// unpack returns a payload. A size that can't be true is an error before anything is
-// allocated for it.
+// unpack decompresses a payload. It rejects impossible sizes before allocating memory.
 func unpack(packed []byte) ([]byte, error) {
-	in := &reader{rest: packed}
-	size := in.bounded(maxPayload)
-	if in.failed || size > maxInflation*len(in.rest) {
+	source := &reader{rest: packed}
+	size := source.bounded(maxPayload)
+	if source.failed || size > maxInflation*len(source.rest) {
 		return nil, errPayload
 	}
 	r := readers.Get().(*gzip.Reader)
 	defer readers.Put(r)
 	payload := make([]byte, size)
-	err := r.Reset(bytes.NewReader(in.rest))
+	err := r.Reset(bytes.NewReader(source.rest))
 	if err == nil {
 		_, err = io.ReadFull(r, payload)
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// realSnapshots returns the snapshots of real images, by their names.
+// realSnapshots returns the snapshots of real images by name.
 func realSnapshots(t testing.TB) map[string]scan.Snapshot {
 	t.Helper()
 	g := NewWithT(t)
@@ -36,8 +36,8 @@ func realSnapshots(t testing.TB) map[string]scan.Snapshot {
 	return snapshots
 }
 
-// readSnapshot reads lines of tag, tab, and date. As the lists have days where
-// scans have seconds, each day gets a time of its own.
+// readSnapshot reads lines of tag, tab and date. Since the lists have days instead of seconds, it
+// derives a time of day from each day.
 func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
 	t.Helper()
 	g := NewWithT(t)
@@ -57,7 +57,7 @@ func readSnapshot(t testing.TB, file, image string) scan.Snapshot {
 	return s
 }
 
-func decoded(key Key, content []byte) (scan.Snapshot, error) {
+func decode(key Key, content []byte) (scan.Snapshot, error) {
 	_, s, err := openSnapshot(key, content, true)
 	return s, err
 }
@@ -73,9 +73,9 @@ func TestSnapshot_CompressesRealTags(t *testing.T) {
 	g := NewWithT(t)
 	for image, want := range realSnapshots(t) {
 		content := encodeSnapshot(testKey, want)
-		got, err := decoded(testKey, content)
-		g.Expect(err).NotTo(HaveOccurred(), "%s: decoding returned another snapshot", image)
-		g.Expect(got.Equal(want)).To(BeTrue(), "%s: decoding returned another snapshot", image)
+		got, err := decode(testKey, content)
+		g.Expect(err).NotTo(HaveOccurred(), "%s: decoded snapshot", image)
+		g.Expect(got.Equal(want)).To(BeTrue(), "%s: decoded snapshot", image)
 		if limit := sizeAsJSON(t, want.Tags) / 5; len(content) > limit {
 			t.Errorf("%s: the file has %d bytes, more than a fifth of the tags as JSON (%d)", image, len(content), limit)
 		}
@@ -86,7 +86,7 @@ func TestSnapshot_CompressesRealTags(t *testing.T) {
 func TestSnapshot_IsBoundToItsKey(t *testing.T) {
 	content := encodeSnapshot(testKey, testSnapshot)
 	for _, other := range []Key{{"ns", "repo", "uid2"}, {"ns", "repo2", "uid"}, {"ns2", "repo", "uid"}} {
-		NewWithT(t).Expect(openSnapshot(other, content, false)).Error().To(MatchError(errDamaged), "the file of %s is read as that of %s", testKey, other)
+		NewWithT(t).Expect(openSnapshot(other, content, false)).Error().To(MatchError(errDamaged), "the file of %s is accepted as that of %s", testKey, other)
 	}
 }
 
@@ -116,17 +116,17 @@ func TestParsePayload_RejectsInvalidSizes(t *testing.T) {
 		tags    int
 		payload []byte
 	}{
-		{"nothing is no payload", 0, nil},
-		{"an endless total is allocated for", 0, numbers(0, huge)},
-		{"there are more tags than heads", MaxTags, numbers(0, 1, 0, 1)},
-		{"there are no times", 1, numbers(0, 1, 0, 1)},
-		{"a tag has no bytes", 1, numbers(0, 1, 0, 1, 0)},
-		{"a tag is endless", 1, append(numbers(0, 1, 0, huge, 0), 'a')},
-		{"a tag shares with none", 1, append(numbers(0, 2, 1, 1, 0), 'a')},
-		{"tags have more bytes than the total", 2, append(numbers(0, 2, 0, 1, 1, 1, 0, 0), "ab"...)},
-		{"tags have less bytes than the total", 1, append(numbers(0, 2, 0, 1, 0), 'a')},
-		{"tags are equal", 2, append(numbers(0, 2, 0, 1, 1, 0, 0, 0), 'a')},
-		{"something comes after the end", 1, append(numbers(0, 1, 0, 1, 0), "ab"...)},
+		{"an empty payload", 0, nil},
+		{"a huge total", 0, numbers(0, huge)},
+		{"fewer tags than announced", MaxTags, numbers(0, 1, 0, 1)},
+		{"missing times", 1, numbers(0, 1, 0, 1)},
+		{"a tag without bytes", 1, numbers(0, 1, 0, 1, 0)},
+		{"a huge tag", 1, append(numbers(0, 1, 0, huge, 0), 'a')},
+		{"a shared prefix of the first tag", 1, append(numbers(0, 2, 1, 1, 0), 'a')},
+		{"more bytes than the total", 2, append(numbers(0, 2, 0, 1, 1, 1, 0, 0), "ab"...)},
+		{"fewer bytes than the total", 1, append(numbers(0, 2, 0, 1, 0), 'a')},
+		{"equal tags", 2, append(numbers(0, 2, 0, 1, 1, 0, 0, 0), 'a')},
+		{"trailing bytes", 1, append(numbers(0, 1, 0, 1, 0), "ab"...)},
 	} {
 		NewWithT(t).Expect(parsePayload(Info{Tags: test.tags}, test.payload)).Error().To(MatchError(errDamaged), test.reason)
 	}
@@ -135,7 +135,7 @@ func TestParsePayload_RejectsInvalidSizes(t *testing.T) {
 func TestUnpack_RejectsWrongSize(t *testing.T) {
 	bomb := pack(nil, make([]byte, 1<<20))
 	for _, claimed := range []uint64{1<<20 + 1, maxPayload, maxPayload + 1, 1 << 63} {
-		NewWithT(t).Expect(unpack(append(binary.AppendUvarint(nil, claimed), bomb...))).Error().To(MatchError(errDamaged), "%d bytes were inflated as %d", 1<<20, claimed)
+		NewWithT(t).Expect(unpack(append(binary.AppendUvarint(nil, claimed), bomb...))).Error().To(MatchError(errDamaged), "%d bytes were decompressed as %d", 1<<20, claimed)
 	}
 }
 
@@ -149,13 +149,13 @@ func TestValidate_EnforcesLimits(t *testing.T) {
 	}
 	longest := scan.Snapshot{Tags: []string{strings.Repeat("a", MaxTagBytes)}, FirstSeen: []int64{0}}
 	g.Expect(validate(longest)).To(Succeed(), "validate() of the longest tags")
-	if got, err := decoded(testKey, encodeSnapshot(testKey, longest)); err != nil || !got.Equal(longest) {
-		t.Errorf("the longest tags do not come back: %v", err)
+	if got, err := decode(testKey, encodeSnapshot(testKey, longest)); err != nil || !got.Equal(longest) {
+		t.Errorf("decoding the longest tags: %v", err)
 	}
 }
 
-// FuzzSnapshot reads arbitrary bytes as what follows the checksum of a file, and as
-// payload. What can be read must be a snapshot that can be stored, and come back the same.
+// FuzzSnapshot decodes arbitrary bytes as the content after the checksum, and as a payload. Decoded
+// snapshots can be stored and are restored unchanged.
 func FuzzSnapshot(f *testing.F) {
 	for _, s := range []scan.Snapshot{
 		{},
@@ -168,15 +168,15 @@ func FuzzSnapshot(f *testing.F) {
 	f.Fuzz(func(t *testing.T, tags int, data []byte) {
 		if tags >= 0 && tags <= MaxTags {
 			s, err := parsePayload(Info{Tags: tags}, data)
-			wantReversible(t, s, err)
+			wantRestored(t, s, err)
 		}
 		content := append(slices.Clone(snapshotMagic), binary.LittleEndian.AppendUint32(nil, crc32.Update(keyChecksum(testKey), castagnoli, data))...)
-		s, err := decoded(testKey, append(content, data...))
-		wantReversible(t, s, err)
+		s, err := decode(testKey, append(content, data...))
+		wantRestored(t, s, err)
 	})
 }
 
-func wantReversible(t *testing.T, s scan.Snapshot, err error) {
+func wantRestored(t *testing.T, s scan.Snapshot, err error) {
 	t.Helper()
 	if err != nil {
 		return
@@ -184,25 +184,25 @@ func wantReversible(t *testing.T, s scan.Snapshot, err error) {
 	if err := validate(s); err != nil && !errors.Is(err, ErrTooLarge) {
 		t.Fatalf("decoded snapshot is invalid: %v", err)
 	}
-	if again, err := decoded(testKey, encodeSnapshot(testKey, s)); err != nil || !again.Equal(s) {
-		t.Fatalf("decoded snapshot does not come back: %v", err)
+	if restored, err := decode(testKey, encodeSnapshot(testKey, s)); err != nil || !restored.Equal(s) {
+		t.Fatalf("decoded snapshot is not restored: %v", err)
 	}
 }
 
-// BenchmarkSnapshot encodes and decodes real lists, and reports the bytes of their files.
+// BenchmarkSnapshot encodes and decodes real lists, and reports the sizes of their files.
 func BenchmarkSnapshot(b *testing.B) {
 	snapshots := realSnapshots(b)
 	for _, name := range slices.Sorted(maps.Keys(snapshots)) {
 		s := snapshots[name]
 		content := encodeSnapshot(testKey, s)
-		for what, work := range map[string]func() error{
+		for what, run := range map[string]func() error{
 			"encode": func() error { encodeSnapshot(testKey, s); return nil },
-			"decode": func() error { _, err := decoded(testKey, content); return err },
+			"decode": func() error { _, err := decode(testKey, content); return err },
 		} {
 			b.Run(fmt.Sprintf("%s/%s", name, what), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := work(); err != nil {
+					if err := run(); err != nil {
 						b.Fatal(err)
 					}
 				}

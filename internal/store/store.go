@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store keeps the latest snapshot of every image repository in a file of its
-// own, so that tags survive a restart and policies need no registry to be decided.
+// Package store stores the latest snapshot of every image repository in a file, so that tags
+// survive a restart and policies can be evaluated without requests to the registry.
 //
-// The folder of the storage has, for each object, the files
+// The folder of the store contains, for each object, the files
 //
 //	<namespace>/<name>/<uid>          the snapshot (see snapshot.go)
-//	<namespace>/<name>/<uid>.facts    what was learned of its images (see factlog.go)
+//	<namespace>/<name>/<uid>.facts    the facts of its images (see factlog.go)
 //
-// and those with .corrupt after their name, which were set aside. A file is replaced by
-// a rename, so it is there wholly or not at all. All other files are left alone.
+// and damaged files, which were set aside with the suffix .corrupt. Files are replaced atomically
+// by renaming. All other files in the folder are left unchanged.
 package store
 
 import (
@@ -29,36 +29,34 @@ import (
 )
 
 var (
-	// ErrNotFound is returned where the store holds no snapshot for the key, also
-	// when it holds one for an object of that name with another UID.
+	// ErrNotFound is returned if the store has no snapshot for the key, even if it has one for an
+	// object of the same name with another UID.
 	ErrNotFound = errors.New("no tags are stored")
-	// ErrClosed is returned by every method but Close once the store is closed.
+	// ErrClosed is returned by all methods except Close after the store is closed.
 	ErrClosed = errors.New("the tag store is closed")
-	// ErrInvalid is wrapped by the errors for a key that is no name of an object,
-	// and for a snapshot or a fact that breaks the promises of its type.
+	// ErrInvalid is wrapped by the errors for keys that are not valid names of objects, and for
+	// invalid snapshots and facts.
 	ErrInvalid = errors.New("invalid for the tag store")
-	// ErrTooLarge is wrapped by the errors for what exceeds MaxTags or MaxTagBytes.
+	// ErrTooLarge is wrapped by the errors for data that exceeds MaxTags or MaxTagBytes.
 	ErrTooLarge = errors.New("too large for the tag store")
-	// ErrLocked is wrapped by errors of a store that another process keeps in use.
-	ErrLocked = errors.New("another process holds the tag store")
-	// ErrNoSpace is wrapped by errors of a store whose volume is full.
+	// ErrLocked is wrapped by the errors of a store that another process uses.
+	ErrLocked = errors.New("another process uses the tag store")
+	// ErrNoSpace is wrapped by the errors of a store whose volume is full.
 	ErrNoSpace = errors.New("no space is left on the volume of the tag store: free some, or make it larger")
-	// ErrVolume is wrapped by errors of a store whose volume can't be read or written.
-	ErrVolume = errors.New("the volume of the tag store fails: see to the disk")
+	// ErrVolume is wrapped by the errors of a store whose volume can't be read or written.
+	ErrVolume = errors.New("the volume of the tag store fails: check the disk")
 )
 
 const (
-	// MaxTags is how many tags one snapshot may have.
+	// MaxTags is the maximum number of tags in a snapshot.
 	MaxTags = 2 << 20
-	// MaxTagBytes is how many bytes the image and tags of one snapshot may have
-	// together.
+	// MaxTagBytes is the maximum total size of the image name and the tags of a snapshot.
 	MaxTagBytes = 64 << 20
 )
 
-// Key identifies the object whose tags are kept. It is an object and never an
-// image name, so that two objects of one image, with other exclusions or other
-// credentials, never see each other's tags. With the UID, an object that was
-// deleted and made again does not inherit tags.
+// Key identifies the object whose tags are stored. Snapshots are stored per object, not per image,
+// so that two objects for one image, with different exclusions or credentials, don't share tags.
+// Because of the UID, an object that was deleted and created again does not inherit tags.
 type Key struct {
 	Namespace, Name string
 	UID             types.UID
@@ -79,13 +77,13 @@ func (k Key) String() string {
 	return k.Namespace + "/" + k.Name + " (" + string(k.UID) + ")"
 }
 
-// validate returns an error that wraps ErrInvalid unless the parts are what
-// Kubernetes takes for a namespace, a name and a UID. Such parts are names of files.
+// validate returns an error that wraps ErrInvalid unless the parts are a valid namespace, name and
+// UID in Kubernetes. Valid parts are safe file names.
 func (k Key) validate() error {
 	problems := slices.Concat(validation.IsDNS1123Label(k.Namespace), validation.IsDNS1123Subdomain(k.Name),
 		validation.IsDNS1123Label(string(k.UID)))
 	if len(problems) > 0 {
-		return fmt.Errorf("%w: %q is no object: %s", ErrInvalid, k, strings.Join(problems, ", "))
+		return fmt.Errorf("%w: %q is not the key of an object: %s", ErrInvalid, k, strings.Join(problems, ", "))
 	}
 	return nil
 }
@@ -96,13 +94,13 @@ type Info struct {
 	Image string
 	// Revision is the snapshot's revision.
 	Revision string
-	// Tags is how many tags it has.
+	// Tags is the number of tags.
 	Tags int
 }
 
-// Get returns the snapshot held for key, or ErrNotFound. The snapshot shares no memory with
-// the store; its tags share memory with each other. A file that is damaged is set aside and
-// counts as not found.
+// Get returns the snapshot stored for key, or ErrNotFound. The snapshot shares no memory with the
+// store; its tags share memory with each other. A damaged file is set aside and treated as not
+// found.
 func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	var found scan.Snapshot
 	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
@@ -113,8 +111,8 @@ func (s *Store) Get(ctx context.Context, key Key) (scan.Snapshot, error) {
 	return found, err
 }
 
-// Info returns what Get would return, less the tags, or ErrNotFound. It costs much less: the
-// file is read and checked once.
+// Info returns the Info of the snapshot that Get would return, or ErrNotFound. It costs much less,
+// because the file is read and checked only once.
 func (s *Store) Info(ctx context.Context, key Key) (Info, error) {
 	var found Info
 	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
@@ -125,11 +123,10 @@ func (s *Store) Info(ctx context.Context, key Key) (Info, error) {
 	return found, err
 }
 
-// Put replaces the snapshot held for key. It is atomic, and durable when it returns
-// without an error. After an error what was held is still held or, where it is the
-// disk that failed in the last step, the new snapshot is; a Put that then succeeds
-// makes sure that it is durable. A snapshot equal to the one held is not written
-// again. The store does not keep the slices it is given.
+// Put replaces the snapshot stored for key. It is atomic, and durable when it returns without an
+// error. After an error the previous snapshot is still stored, or the new one if the disk failed in
+// the last step; the next successful Put makes it durable. A snapshot that equals the stored one is
+// not written again. The store does not retain the slices of the snapshot.
 func (s *Store) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error {
 	if err := cmp.Or(key.validate(), validate(snapshot)); err != nil {
 		return err
@@ -141,22 +138,22 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot scan.Snapshot) error 
 	return nil
 }
 
-// putSnapshot writes a snapshot, whose file has the content, unless it is held. Facts
-// follow it: they are about the image and the tags that the store holds.
+// putSnapshot writes a snapshot, with its encoded content, unless it is already stored, and updates
+// the facts to match its image and tags.
 func (f *objectFiles) putSnapshot(snapshot scan.Snapshot, content []byte) error {
-	before, err := f.info()
+	previous, err := f.info()
 	if errors.Is(err, ErrNotFound) {
-		before.Image, err = snapshot.Image, nil // as facts may be that were beside a damaged file
+		previous.Image, err = snapshot.Image, nil // facts may remain from a damaged snapshot
 	}
 	if err != nil {
 		return err
 	}
-	if f.state.durable && before.Image == snapshot.Image {
-		if held, err := read(f.path); err == nil && bytes.Equal(held, content) {
+	if f.state.durable && previous.Image == snapshot.Image {
+		if stored, err := read(f.path); err == nil && bytes.Equal(stored, content) {
 			return nil
 		}
 	}
-	if err := f.updateFacts(before, snapshot); err != nil {
+	if err := f.updateFacts(previous, snapshot); err != nil {
 		return err
 	}
 	f.state.durable = false
@@ -170,13 +167,13 @@ func (f *objectFiles) putSnapshot(snapshot scan.Snapshot, content []byte) error 
 	f.state.durable = true
 	f.state.info.Store(&Info{Image: snapshot.Image, Revision: snapshot.Revision(), Tags: len(snapshot.Tags)})
 	f.state.bytes.Store(int64(len(content)))
-	if before.Image != snapshot.Image {
+	if previous.Image != snapshot.Image {
 		return f.removeFacts()
 	}
 	return nil
 }
 
-// info returns what the snapshot's file says of the tags.
+// info returns the Info of the stored snapshot.
 func (f *objectFiles) info() (Info, error) {
 	if info := f.state.info.Load(); info != nil {
 		return *info, nil
@@ -185,8 +182,8 @@ func (f *objectFiles) info() (Info, error) {
 	return found, err
 }
 
-// snapshot reads the snapshot's file, and decodes its tags if asked to. The error is
-// ErrNotFound where there is none, or where it is damaged, as then it is set aside.
+// snapshot reads the snapshot, and decodes its tags on request. It returns ErrNotFound if there is
+// none. A damaged file is set aside and treated as not found.
 func (f *objectFiles) snapshot(decode bool) (Info, scan.Snapshot, error) {
 	var found Info
 	var snapshot scan.Snapshot
@@ -209,27 +206,25 @@ func (f *objectFiles) snapshot(decode bool) (Info, scan.Snapshot, error) {
 	return found, snapshot, err
 }
 
-// Delete removes what is held for key, as Forget does: the facts, and then the
-// snapshot. Nothing held is no error. A file in its place that is none of the store's
-// stays, and is reported.
+// Delete removes the data stored for key: first the facts, then the snapshot. It returns no error
+// if nothing is stored. A file of another program in place of the snapshot is left and reported.
 func (s *Store) Delete(ctx context.Context, key Key) error {
 	return s.remove(ctx, key.NamespacedName(), func(uid types.UID) bool { return uid == key.UID })
 }
 
-// Forget removes what is held for an object's name except that of the UID keep; nothing
-// is kept when keep is empty. It serves deletions that were seen without the UID of
-// what was deleted.
+// Forget removes the data stored for an object's name, except that of the UID keep unless keep is
+// empty. It serves deletions of objects whose UID is unknown.
 func (s *Store) Forget(ctx context.Context, name types.NamespacedName, keep types.UID) error {
 	return s.remove(ctx, name, func(uid types.UID) bool { return keep == "" || uid != keep })
 }
 
-// Keys returns the keys that there are files of, in the order of their texts.
+// Keys returns the keys with stored files, sorted by their text.
 func (s *Store) Keys(ctx context.Context) ([]Key, error) {
-	leave, err := s.enter(ctx)
+	release, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer release()
 	var keys []Key
 	s.objects.Range(func(key, _ any) bool {
 		keys = append(keys, key.(Key))

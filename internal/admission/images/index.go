@@ -12,21 +12,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// maxUnnamed is how many images of an index are read for their platform, with two requests
-// each. Indexes that name no platforms have one image as a rule.
+// maxUnnamed is the maximum number of images of an index that are read for their platform, with two
+// requests each. Indexes without platforms usually contain one image.
 const maxUnnamed = 16
 
-// index reads images of an index. An image that the registry does not have states nothing:
-// indexes are copied in part.
+// index reads images of an index. Images that the registry does not have are skipped, because
+// indexes may be copied partially.
 type index struct {
 	manifest
 	source Source
-	// left is how many bytes all configurations together may still have.
-	left int64
+	// remaining is the number of bytes that all further configurations may have.
+	remaining int64
 }
 
-// platforms returns the platforms that the index names, and those of the images whose
-// platform it does not name.
+// platforms returns the platforms in the index, and those of the images without one in the index.
 func (x *index) platforms(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, d := range x.images() {
@@ -47,8 +46,8 @@ func (x *index) platforms(ctx context.Context) ([]string, error) {
 	return platformsOf(all...), nil
 }
 
-// stated returns when the first image of the index says that it was created. All were built
-// together, or else the index states more than any of them.
+// stated returns the creation times that the first image of the index states. The images of an
+// index are usually built together.
 func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 	images := x.images()
 	if len(images) == 0 {
@@ -71,30 +70,30 @@ func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 	return c.state(stated), err
 }
 
-// image returns the manifest of an image of the index.
+// image returns the manifest of an image.
 func (x *index) image(ctx context.Context, digest string) (manifest, error) {
 	m, err := x.source.Manifest(ctx, digest)
-	return parse(m), presence(digest, err)
+	return parse(m), ignoreNotFound(digest, err)
 }
 
-// config returns the configuration of an image of the index.
+// config returns the configuration of an image.
 func (x *index) config(ctx context.Context, digest string, m manifest) (config, error) {
 	if m.isIndex() {
 		return config{}, nil
 	}
-	c, err := readConfig(ctx, x.blob, m.Config, x.left)
-	return c, presence(digest, err)
+	c, err := readConfig(ctx, x.blob, m.Config, x.remaining)
+	return c, ignoreNotFound(digest, err)
 }
 
-// blob reads a configuration, and takes its bytes off those that are left.
+// blob reads a configuration and deducts its size from the limit.
 func (x *index) blob(ctx context.Context, digest string, limit int64) ([]byte, error) {
 	blob, err := x.source.Blob(ctx, digest, limit)
-	x.left -= int64(len(blob))
+	x.remaining -= int64(len(blob))
 	return blob, err
 }
 
-// presence returns an error but the one that the registry has no such part.
-func presence(digest string, err error) error {
+// ignoreNotFound ignores the error of a part that the registry does not have.
+func ignoreNotFound(digest string, err error) error {
 	if err == nil || errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}

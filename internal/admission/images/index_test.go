@@ -15,14 +15,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// configured pushes an image with a configuration, and returns its digest.
+// configured pushes an image with a configuration and returns its digest.
 func (p pusher) configured(os, architecture, created, label string) string {
 	p.t.Helper()
 	return p.manifest("", ociManifest, fmt.Sprintf(`{"os": %q, "architecture": %q, "created": %q, "config": {"Labels": {%q: %q}}}`,
 		os, architecture, created, annotated, label), nil)
 }
 
-// many pushes n images for a platform each, and returns them without it.
+// many pushes n images, each for another platform, and returns them without platforms.
 func (p pusher) many(n int) []part {
 	parts := make([]part, n)
 	for i := range parts {
@@ -31,16 +31,16 @@ func (p pusher) many(n int) []part {
 	return parts
 }
 
-// missing is the number of an image that the registry has lost.
-const missing = 99
+// deletedImage is the number of an image that was deleted from the registry.
+const deletedImage = 99
 
 const fixed = "1980-01-01T00:00:01Z"
 
-// TestIndex_ReadsMissingFieldsFromImages stands for indexes that name no platform
-// (containers/image#911, moby/moby#46495), and images whose time of creation has no meaning
-// (akuity/kargo#529): what the image itself states counts, with few requests.
+// TestIndex_ReadsMissingFieldsFromImages covers indexes without platforms (containers/image#911,
+// moby/moby#46495) and images with fixed creation times (akuity/kargo#529): the fields are read
+// from the images with few requests.
 func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
-	unknown := map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+	attestation := map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	for _, tt := range []struct {
 		reason           string
 		parts            func(p pusher) []part
@@ -49,57 +49,57 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 		manifests, blobs int
 	}{
 		{"one image without a platform", func(p pusher) []part { return []part{{Digest: p.configured("linux", "amd64", "", "")}} },
-			only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 2, 1},
-		{"is not asked where no platforms are wanted", func(p pusher) []part {
+			platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 2, 1},
+		{"is not read if no platforms are requested", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: at2020}}
-		}, created, admission.ImageInfo{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
-		{"a platform without a name is none", func(p pusher) []part {
+		}, createdOnly, admission.ImageInfo{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
+		{"a platform without a name is ignored", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "arm64", "", ""), Platform: on("", "", "v8")}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
-		{"only those without a platform are asked", func(p pusher) []part {
-			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
-		{"and each of them once", func(p pusher) []part {
-			image := p.configured("linux", "arm64", "2021-01-01T00:00:00Z", "")
-			return []part{{Digest: image}, {Digest: image}, {Digest: image, Annotations: map[string]string{"a": "b"}}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
-		{"attestations of BuildKit are not", func(p pusher) []part {
-			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: unknown}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
-		{"what the registry does not have stays unknown", func(p pusher) []part {
-			return []part{{Digest: p.some(missing)}, {Digest: p.push("", ociManifest, withConfig(absent(8), 2))}, {Digest: p.configured("linux", "arm64", "", "")}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 4, 2},
-		{"so does what no manifest or configuration names", func(p pusher) []part {
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		{"only images without a platform are read", func(p pusher) []part {
+			return []part{{Digest: p.image(1), Platform: on("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
+		{"each image is read once", func(p pusher) []part {
+			img := p.configured("linux", "arm64", "2021-01-01T00:00:00Z", "")
+			return []part{{Digest: img}, {Digest: img}, {Digest: img, Annotations: map[string]string{"a": "b"}}}
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		{"attestations of BuildKit are not read", func(p pusher) []part {
+			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: attestation}, {Digest: p.configured("linux", "arm64", "", "")}}
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
+		{"images that the registry does not have are skipped", func(p pusher) []part {
+			return []part{{Digest: p.image(deletedImage)}, {Digest: p.push("", ociManifest, withConfig(absent(8), 2))}, {Digest: p.configured("linux", "arm64", "", "")}}
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 4, 2},
+		{"images without a platform anywhere are skipped", func(p pusher) []part {
 			return []part{{Digest: p.configured("", "", "", "")}, {Digest: p.index("", ociIndex, nil)}}
-		}, only, admission.ImageInfo{PlatformsKnown: true}, 3, 1},
-		{"no more than sixteen are asked", func(p pusher) []part { return p.many(20) }, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true}, 3, 1},
+		{"no more than 16 images are read", func(p pusher) []part { return p.many(20) }, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{
 			"linux/cpu00", "linux/cpu01", "linux/cpu02", "linux/cpu03", "linux/cpu04", "linux/cpu05", "linux/cpu06", "linux/cpu07",
 			"linux/cpu08", "linux/cpu09", "linux/cpu10", "linux/cpu11", "linux/cpu12", "linux/cpu13", "linux/cpu14", "linux/cpu15",
 		}}, 17, 16},
-		{"nor more bytes than one configuration may have", func(p pusher) []part {
+		{"all configurations share one size limit", func(p pusher) []part {
 			padding := strings.Repeat(" ", 5<<20)
 			return []part{{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "amd64"}`+padding, nil)},
 				{Digest: p.manifest("", ociManifest, `{"os": "linux", "architecture": "arm64"}`+padding, nil)}}
-		}, only, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 3, 1},
+		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 3, 1},
 
-		{"the descriptor of the first image states when", func(p pusher) []part {
-			return []part{{Digest: p.some(1), Platform: on("linux", "amd64", ""), Annotations: at2020}}
-		}, both, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
-		{"its label does where the builder wrote a fixed time", func(p pusher) []part {
+		{"the descriptor of the first image states a creation time", func(p pusher) []part {
+			return []part{{Digest: p.image(1), Platform: on("linux", "amd64", ""), Annotations: at2020}}
+		}, allDetails, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
+		{"the label counts if the configuration has a fixed time", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, "2021-01-01 00:00:00+00:00"), Platform: on("linux", "amd64", "")}}
-		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
-		{"an annotation with a fixed time gives way, too", func(p pusher) []part {
+		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
+		{"an annotation with a fixed time is ignored", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", "2021-01-01T00:00:00Z", ""), Platform: on("linux", "amd64", ""),
 				Annotations: map[string]string{annotated: fixed}}}
-		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
-		{"or else nothing does", func(p pusher) []part {
+		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
+		{"no creation time is stated", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: on("linux", "amd64", "")}}
-		}, created, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
+		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			push := func(p pusher) string {
 				digest := p.index("t", ociIndex, nil, tt.parts(p)...)
-				p.reg.Delete(p.t, "app", p.some(missing))
+				p.reg.Delete(p.t, "app", p.image(deletedImage))
 				return digest
 			}
 			checkRead(t, push, tt.wants, tt.want, tt.manifests, tt.blobs)
@@ -107,13 +107,13 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 	}
 }
 
-// TestIndex_ReturnsRegistryErrors stands for a failing registry that is taken for an image
-// without platforms: of manifests, of configurations, with one status or another.
+// TestIndex_ReturnsRegistryErrors expects errors of manifests and configurations to be returned
+// instead of an image without platforms.
 func TestIndex_ReturnsRegistryErrors(t *testing.T) {
 	for _, status := range []int{401, 403, 429, 500, 503} {
 		for _, fault := range []registrytest.Kind{registrytest.Blob, registrytest.ManifestGet} {
 			t.Run(fmt.Sprintf("%s %d", fault, status), func(t *testing.T) {
-				reg, from := start(t)
+				reg, source := start(t)
 				p := pusher{t, reg}
 				p.index("t", ociIndex, nil, part{Digest: p.configured("linux", "amd64", "", "")})
 				reg.Inject(fault, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
@@ -122,7 +122,7 @@ func TestIndex_ReturnsRegistryErrors(t *testing.T) {
 					}
 					next.ServeHTTP(w, req)
 				})
-				got, err := images.Read(t.Context(), from, "t", only)
+				got, err := images.Read(t.Context(), source, "t", platformsOnly)
 				if err == nil || errors.Is(err, registry.ErrNotFound) || got.PlatformsKnown {
 					t.Errorf("got %+v, %v", got, err)
 				}

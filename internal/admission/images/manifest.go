@@ -13,7 +13,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// manifest is the part of a manifest or an index that matters here.
+// manifest is the relevant part of a manifest or an index.
 type manifest struct {
 	mediaType   types.MediaType
 	Manifests   []descriptor      `json:"manifests"`
@@ -42,20 +42,20 @@ func (p *platform) normalized() string {
 	return admission.Platform(p.OS, p.Architecture, p.Variant)
 }
 
-// isNamed reports whether a platform is given at all, were it one that does not exist.
+// isNamed reports whether a platform is specified, even if it is not a valid one.
 func (p *platform) isNamed() bool { return p != nil && p.OS != "" && p.Architecture != "" }
 
 func parse(m registry.Manifest) manifest {
 	parsed := manifest{mediaType: types.MediaType(m.MediaType)}
 	if json.Unmarshal(m.Bytes, &parsed) != nil {
-		return manifest{mediaType: parsed.mediaType} // JSON of other types says nothing
+		return manifest{mediaType: parsed.mediaType} // not a manifest
 	}
 	return parsed
 }
 
 func (m manifest) isIndex() bool { return m.mediaType.IsIndex() || m.Manifests != nil }
 
-// attestation is an annotation that BuildKit gives to what is no image
+// attestation is the annotation by which BuildKit marks manifests that are not images
 // (https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md).
 const attestation = "vnd.docker.reference.type"
 
@@ -66,9 +66,9 @@ func (m manifest) images() []descriptor {
 	})
 }
 
-// unnamed returns the descriptors of the images whose platform the index does not name, each
-// digest once. The image specification makes it optional; skopeo and podman leave it out
-// (containers/image#911, moby/moby#46495).
+// unnamed returns the descriptors of the images without a platform, each digest once. The image
+// specification makes the platform optional; skopeo and podman omit it (containers/image#911,
+// moby/moby#46495).
 func (m manifest) unnamed() []descriptor {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(m.images(), func(d descriptor) bool {
@@ -80,16 +80,15 @@ func (m manifest) unnamed() []descriptor {
 	})
 }
 
-// isReadable reports whether a configuration is one that is asked for. Another one says
-// nothing, for good, whatever the registry would answer.
+// isReadable reports whether a configuration has a valid digest and is not too large.
 func (d *descriptor) isReadable(limit int64) bool {
 	return d != nil && image.IsDigest(d.Digest) && d.Size <= limit
 }
 
-// maxPlatforms is how many platforms of an image are told.
+// maxPlatforms is the maximum number of platforms that are returned for an image.
 const maxPlatforms = 256
 
-// platformsOf returns the platforms among texts, sorted and each once.
+// platformsOf returns the sorted, distinct, non-empty platforms.
 func platformsOf(texts ...string) []string {
 	all := slices.DeleteFunc(texts, func(p string) bool { return p == "" })
 	slices.Sort(all)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package images asks registries what the gates of policies need: what tags point at, what
-// images state of themselves, and who signed them. It implements admission.Images.
+// Package images reads from registries what the gates of policies require: digests, platforms,
+// creation times and signatures. It implements admission.Images.
 package images
 
 import (
@@ -14,69 +14,69 @@ import (
 
 // Source fetches the parts of an image.
 type Source interface {
-	// Manifest returns what a tag or a digest points at.
+	// Manifest returns the manifest at a tag or digest.
 	Manifest(ctx context.Context, reference string) (registry.Manifest, error)
-	// Blob returns the blob of a digest, which has at most limit bytes.
+	// Blob returns the blob with a digest. It fails if the blob exceeds limit bytes.
 	Blob(ctx context.Context, digest string, limit int64) ([]byte, error)
 }
 
-// maxConfig bounds the configuration of an image, in bytes. Most have a few kilobytes.
+// maxConfig is the maximum size of an image configuration in bytes. Most have a few kilobytes.
 const maxConfig = 8 << 20
 
-// Read reads what is wanted of the image at a tag or a digest, with as few requests as either of
-// the two takes. What comes with them is in the fact, too. Errors are those of the source: what an
-// image states in a form that is not understood is not stated.
+// Read reads the requested details of the image at a tag or digest with as few requests as
+// possible, and returns whatever else these responses contain. It returns only errors of the
+// source: malformed fields are ignored.
 func Read(ctx context.Context, source Source, reference string, wants admission.Wants) (admission.ImageInfo, error) {
 	m, err := source.Manifest(ctx, reference)
 	if err != nil {
 		return admission.ImageInfo{}, err
 	}
 	parsed := parse(m)
-	fact := admission.ImageInfo{Digest: m.Digest}
+	info := admission.ImageInfo{Digest: m.Digest}
 	stated := admission.Statements{Annotations: []string{parsed.Annotations[admission.CreatedKey]}}
-	fact.Created, fact.CreatedBy = stated.Created()
+	info.Created, info.CreatedBy = stated.Created()
 	if parsed.isIndex() {
-		return readIndex(ctx, &index{source: source, manifest: parsed, left: maxConfig}, fact, wants)
+		return readIndex(ctx, &index{source: source, manifest: parsed, remaining: maxConfig}, info, wants)
 	}
-	if !wants.Platforms && fact.Created != admission.CreatedUnread {
-		return fact, nil
+	if !wants.Platforms && info.Created != admission.CreatedUnread {
+		return info, nil
 	}
 	c, err := readConfig(ctx, source.Blob, parsed.Config, maxConfig)
 	if err != nil {
-		return fact, err
+		return info, err
 	}
-	fact.PlatformsKnown, fact.Platforms = true, platformsOf(c.normalized())
-	return created(fact, c.state(stated)), nil
+	info.PlatformsKnown, info.Platforms = true, platformsOf(c.normalized())
+	return created(info, c.state(stated)), nil
 }
 
-// created returns the fact with the time that its image states, CreatedUnsaid where it states none.
-func created(fact admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
-	if fact.Created, fact.CreatedBy = stated.Created(); fact.Created == admission.CreatedUnread {
-		fact.Created = admission.CreatedUnsaid
+// created sets the creation time that the image states, or CreatedUnsaid if it states none.
+func created(info admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
+	if info.Created, info.CreatedBy = stated.Created(); info.Created == admission.CreatedUnread {
+		info.Created = admission.CreatedUnsaid
 	}
-	return fact
+	return info
 }
 
-// readIndex reads what is wanted of an index.
-func readIndex(ctx context.Context, x *index, fact admission.ImageInfo, wants admission.Wants) (admission.ImageInfo, error) {
+// readIndex reads the requested details of an index.
+func readIndex(ctx context.Context, x *index, info admission.ImageInfo, wants admission.Wants) (admission.ImageInfo, error) {
 	var err error
 	if wants.Platforms || len(x.unnamed()) == 0 {
-		if fact.Platforms, err = x.platforms(ctx); err != nil {
-			return fact, err
+		if info.Platforms, err = x.platforms(ctx); err != nil {
+			return info, err
 		}
-		fact.PlatformsKnown = true
+		info.PlatformsKnown = true
 	}
-	if !wants.Created || fact.Created != admission.CreatedUnread {
-		return fact, nil
+	if !wants.Created || info.Created != admission.CreatedUnread {
+		return info, nil
 	}
 	stated, err := x.stated(ctx)
 	if err != nil {
-		return fact, err
+		return info, err
 	}
-	return created(fact, stated), nil
+	return created(info, stated), nil
 }
 
-// config is what is read of a configuration.
+// config is the relevant part of an image configuration.
 type config struct {
 	platform
 	Created string `json:"created"`
@@ -85,14 +85,14 @@ type config struct {
 	} `json:"config"`
 }
 
-// state adds the statements of the configuration.
+// state adds the creation times that the configuration states.
 func (c config) state(stated admission.Statements) admission.Statements {
 	stated.Config, stated.Label = c.Created, c.Config.Labels[admission.CreatedKey]
 	return stated
 }
 
-// readConfig reads a configuration of at most limit bytes. One that is none, or is not asked
-// for, has nothing in it.
+// readConfig reads a configuration of at most limit bytes. It returns an empty one if d is not
+// readable or not an image configuration.
 func readConfig(
 	ctx context.Context, read func(ctx context.Context, digest string, limit int64) ([]byte, error), d *descriptor, limit int64,
 ) (config, error) {
@@ -102,7 +102,7 @@ func readConfig(
 	}
 	blob, err := read(ctx, d.Digest, limit)
 	if err == nil {
-		_ = json.Unmarshal(blob, &c) // other artifacts have other configurations, and no platform
+		_ = json.Unmarshal(blob, &c) // other artifacts have other configurations without a platform
 	}
 	return c, err
 }

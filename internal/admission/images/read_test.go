@@ -39,14 +39,14 @@ const (
 	annotated   = "org.opencontainers.image.created"
 )
 
-// pusher pushes what images are made of.
+// pusher pushes the parts of images.
 type pusher struct {
 	t   *testing.T
 	reg *registrytest.Registry
 }
 
-// manifest pushes the manifest of an image with a configuration, and returns its
-// digest. It is untagged where tag is empty.
+// manifest pushes the manifest of an image with a configuration and returns its digest. It is
+// untagged if tag is empty.
 func (p pusher) manifest(tag, mediaType, config string, annotations map[string]string) string {
 	p.t.Helper()
 	m := map[string]any{"schemaVersion": 2, "mediaType": mediaType, "layers": []any{}}
@@ -68,13 +68,13 @@ func (p pusher) push(tag, mediaType string, content any) string {
 	return p.reg.PushManifest(p.t, "app", tag, mediaType, text)
 }
 
-// some pushes an image that is not asked for, and returns its digest.
-func (p pusher) some(n int) string {
+// image pushes an image without a configuration and returns its digest.
+func (p pusher) image(n int) string {
 	p.t.Helper()
 	return p.manifest("", ociManifest, "", map[string]string{"n": fmt.Sprint(n)})
 }
 
-// part is a manifest of an index.
+// part is a descriptor in an index.
 type part struct {
 	Digest      string            `json:"digest"`
 	MediaType   string            `json:"mediaType"`
@@ -95,7 +95,7 @@ func (p pusher) index(tag, mediaType string, annotations map[string]string, part
 	return p.push(tag, mediaType, m)
 }
 
-// withConfig is a manifest that says something about its configuration.
+// withConfig returns a manifest with the descriptor of a configuration.
 func withConfig(digest string, size int) map[string]any {
 	return map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "layers": []any{},
 		"config": map[string]any{"mediaType": ociConfig, "size": size, "digest": digest}}
@@ -111,14 +111,14 @@ const (
 )
 
 var (
-	at2020  = map[string]string{annotated: "2020-01-01T00:00:00Z"}
-	both    = admission.Wants{Platforms: true, Created: true}
-	created = admission.Wants{Created: true}
-	only    = admission.Wants{Platforms: true}
+	at2020        = map[string]string{annotated: "2020-01-01T00:00:00Z"}
+	allDetails    = admission.Wants{Platforms: true, Created: true}
+	createdOnly   = admission.Wants{Created: true}
+	platformsOnly = admission.Wants{Platforms: true}
 )
 
-// TestRead_SupportsImageFormats reads images of every form from a real registry, with as few requests
-// as that takes: of manifests, and of blobs.
+// TestRead_SupportsImageFormats reads images of all formats from a real registry, and counts the
+// requests for manifests and blobs.
 func TestRead_SupportsImageFormats(t *testing.T) {
 	const config2021 = `{"os": "linux", "architecture": "arm64", "variant": "v8", "created": "2021-01-01T00:00:00Z"}`
 	for _, tt := range []struct {
@@ -131,70 +131,70 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 		unread           bool
 		manifests, blobs int
 	}{
-		{"an image says all of it in its configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
-			both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
-		{"so does one of docker", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) }, both, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
-		{"an annotation goes before", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
-			both, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 1, 1},
-		{"and spares the configuration", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) }, created, nil, in2020, admission.CreatedByAnnotation, true, 1, 0},
-		{"one that is no time does not", func(p pusher) string {
+		{"the configuration of an image has all details", func(p pusher) string { return p.manifest("t", ociManifest, config2021, nil) },
+			allDetails, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
+		{"the same with a Docker manifest", func(p pusher) string { return p.manifest("t", dockerImage, config2021, nil) }, allDetails, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
+		{"an annotation takes precedence", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) },
+			allDetails, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 1, 1},
+		{"and makes the configuration unnecessary", func(p pusher) string { return p.manifest("t", ociManifest, config2021, at2020) }, createdOnly, nil, in2020, admission.CreatedByAnnotation, true, 1, 0},
+		{"an annotation that is not a time is ignored", func(p pusher) string {
 			return p.manifest("t", ociManifest, config2021, map[string]string{annotated: "yesterday"})
-		}, created, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
-		{"images that are built reproducibly do not say when", func(p pusher) string {
+		}, createdOnly, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
+		{"reproducible builds have no creation time", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64", "created": "1970-01-01T00:00:00Z"}`, nil)
-		}, both, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"nor do others", func(p pusher) string {
+		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		{"a configuration may have no creation time", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64"}`, nil)
-		}, both, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"an artifact has another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
-			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"or none that is JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"or one that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
-			both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
-		{"or one that has no digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
-		{"or none at all", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		{"an artifact with another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
+			allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		{"a configuration that is not JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		{"a configuration that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
+			allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		{"a configuration with an invalid digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		{"no configuration", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 
-		{"an index has the platforms of its images", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "v8")},
-				part{Digest: p.some(2), Platform: on("linux", "amd64", "")}, part{Digest: p.some(3), Platform: on("linux", "arm", "v6")})
-		}, only, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
-		{"so has a list of docker", func(p pusher) string {
-			return p.index("t", dockerList, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
-				part{Digest: p.some(2), Platform: on("windows", "amd64", "")})
-		}, only, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
-		{"each once", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
-				part{Digest: p.some(2), Platform: on("linux", "arm64", "v8")})
-		}, only, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
-		{"attestations are no platform", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "amd64", "")},
-				part{Digest: p.some(2), Platform: on("unknown", "unknown", "")},
-				part{Digest: p.some(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
-		}, only, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
-		{"nor is what names none, and has no configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.some(1)}) },
-			only, nil, admission.CreatedUnread, admission.CreatedByNothing, false, 2, 0},
-		{"an index may have nothing in it", func(p pusher) string { return p.index("t", ociIndex, nil) }, both, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+		{"an index names the platforms of its images", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "v8")},
+				part{Digest: p.image(2), Platform: on("linux", "amd64", "")}, part{Digest: p.image(3), Platform: on("linux", "arm", "v6")})
+		}, platformsOnly, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		{"the same with a Docker manifest list", func(p pusher) string {
+			return p.index("t", dockerList, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
+				part{Digest: p.image(2), Platform: on("windows", "amd64", "")})
+		}, platformsOnly, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		{"platforms are returned once", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "")},
+				part{Digest: p.image(2), Platform: on("linux", "arm64", "v8")})
+		}, platformsOnly, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		{"attestations are not platforms", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
+				part{Digest: p.image(2), Platform: on("unknown", "unknown", "")},
+				part{Digest: p.image(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
+		}, platformsOnly, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		{"an image without a platform and a configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.image(1)}) },
+			platformsOnly, nil, admission.CreatedUnread, admission.CreatedByNothing, false, 2, 0},
+		{"an empty index", func(p pusher) string { return p.index("t", ociIndex, nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
 
-		{"an index may say when it was made", func(p pusher) string {
-			return p.index("t", ociIndex, at2020, part{Digest: p.some(1), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64"}, in2020, admission.CreatedByAnnotation, false, 1, 0},
-		{"or else its first image says so, which is no attestation", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("unknown", "unknown", "")},
+		{"an index with a creation time", func(p pusher) string {
+			return p.index("t", ociIndex, at2020, part{Digest: p.image(1), Platform: on("linux", "amd64", "")})
+		}, allDetails, []string{"linux/amd64"}, in2020, admission.CreatedByAnnotation, false, 1, 0},
+		{"the creation time of the first image that is not an attestation", func(p pusher) string {
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: on("linux", "arm64", "")},
-				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
-		}, both, []string{"linux/amd64", "linux/arm64"}, in2021, admission.CreatedByConfig, false, 2, 1},
-		{"in an annotation, too", func(p pusher) string {
+				part{Digest: p.image(2), Platform: on("linux", "amd64", "")})
+		}, allDetails, []string{"linux/amd64", "linux/arm64"}, in2021, admission.CreatedByConfig, false, 2, 1},
+		{"the creation time in an annotation of the first image", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 2, 0},
-		{"which may not be there, where an index was copied in part", func(p pusher) string {
-			index := p.index("t", ociIndex, nil, part{Digest: p.some(1), Platform: on("linux", "arm64", "")},
-				part{Digest: p.some(2), Platform: on("linux", "amd64", "")})
-			p.reg.Delete(p.t, "app", p.some(1))
+		}, createdOnly, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 2, 0},
+		{"the first image is missing because the index was copied partially", func(p pusher) string {
+			index := p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "")},
+				part{Digest: p.image(2), Platform: on("linux", "amd64", "")})
+			p.reg.Delete(p.t, "app", p.image(1))
 			return index
-		}, both, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
-		{"but not in an index of its own", func(p pusher) string {
+		}, allDetails, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
+		{"nested indexes are not read", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
-		}, created, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
+		}, createdOnly, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			want := admission.ImageInfo{PlatformsKnown: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
@@ -203,17 +203,17 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 	}
 }
 
-// checkRead reads what was pushed, by its tag and by its digest, and counts the requests.
+// checkRead reads the pushed image by its tag and its digest, and counts the requests.
 func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.ImageInfo, manifests, blobs int) {
 	t.Helper()
 	g := NewWithT(t)
-	reg, from := start(t)
+	reg, source := start(t)
 	want.Digest = push(pusher{t, reg})
 	for _, reference := range []string{"t", want.Digest} {
 		reg.Reset()
-		g.Expect(images.Read(t.Context(), from, reference, wants)).To(BeComparableTo(want), "%s", reference)
+		g.Expect(images.Read(t.Context(), source, reference, wants)).To(BeComparableTo(want), "%s", reference)
 		if m, b := reg.Count(registrytest.ManifestGet), reg.Count(registrytest.Blob); m != manifests || b != blobs {
-			t.Errorf("%s: %d manifests and %d blobs were asked for, want %d and %d", reference, m, b, manifests, blobs)
+			t.Errorf("%s: %d manifests and %d blobs were requested, want %d and %d", reference, m, b, manifests, blobs)
 		}
 	}
 }
@@ -221,21 +221,20 @@ func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, 
 // absent returns a digest that the registry does not have.
 func absent(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
-// TestRead_ReturnsErrorOnFailure: what could not be read is an error, and not an image that
-// says nothing.
+// TestRead_ReturnsErrorOnFailure expects failures to be errors, not images without details.
 func TestRead_ReturnsErrorOnFailure(t *testing.T) {
 	const config = `{"os": "linux", "architecture": "amd64"}`
-	image := func(p pusher) { p.manifest("t", ociManifest, config, nil) }
+	pushImage := func(p pusher) { p.manifest("t", ociManifest, config, nil) }
 	for _, tt := range []struct {
-		reason  string
-		push    func(p pusher)
-		fault   registrytest.Kind
-		missing bool
+		reason   string
+		push     func(p pusher)
+		fault    registrytest.Kind
+		notFound bool
 	}{
 		{"there is no such tag", func(pusher) {}, "none", true},
-		{"the manifest can't be read", image, registrytest.ManifestGet, false},
-		{"the configuration can't be read", image, registrytest.Blob, false},
-		{"the configuration is gone", func(p pusher) {
+		{"the manifest can't be read", pushImage, registrytest.ManifestGet, false},
+		{"the configuration can't be read", pushImage, registrytest.Blob, false},
+		{"the configuration was deleted", func(p pusher) {
 			p.push("t", ociManifest, withConfig(absent(1), 2))
 		}, "none", true},
 		{"the configuration is larger than its manifest says", func(p pusher) {
@@ -245,30 +244,30 @@ func TestRead_ReturnsErrorOnFailure(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
-			reg, from := start(t)
+			reg, source := start(t)
 			tt.push(pusher{t, reg})
 			reg.Inject(tt.fault, registrytest.Status(500, ""))
-			got, err := images.Read(t.Context(), from, "t", both)
+			got, err := images.Read(t.Context(), source, "t", allDetails)
 			g.Expect(err).To(HaveOccurred(), "got %+v", got)
-			g.Expect(errors.Is(err, registry.ErrNotFound)).To(Equal(tt.missing), "got %+v", got)
+			g.Expect(errors.Is(err, registry.ErrNotFound)).To(Equal(tt.notFound), "got %+v", got)
 		})
 	}
 }
 
-// TestRead_IgnoresMalformedFields is not said, and no error: another look would not help.
+// TestRead_IgnoresMalformedFields expects no errors, because retries would not help.
 func TestRead_IgnoresMalformedFields(t *testing.T) {
 	for reason, manifest := range map[string]string{
-		"manifests that are none": `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": "many"}`,
-		"a part that is none":     `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": [7]}`,
-		"an odd configuration":    `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "config": "c", "layers": []}`,
-		"an odd annotation":       `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "annotations": {"` + annotated + `": 7}, "layers": []}`,
+		"malformed manifests":     `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": "many"}`,
+		"malformed descriptor":    `{"schemaVersion": 2, "mediaType": "` + ociIndex + `", "manifests": [7]}`,
+		"malformed configuration": `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "config": "c", "layers": []}`,
+		"malformed annotation":    `{"schemaVersion": 2, "mediaType": "` + ociManifest + `", "annotations": {"` + annotated + `": 7}, "layers": []}`,
 	} {
 		t.Run(reason, func(t *testing.T) {
 			g := NewWithT(t)
-			reg, from := start(t)
+			reg, source := start(t)
 			pusher{t, reg}.manifest("t", ociManifest, "", nil)
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
-			got, err := images.Read(t.Context(), from, "t", both)
+			got, err := images.Read(t.Context(), source, "t", allDetails)
 			g.Expect(err).NotTo(HaveOccurred())
 			want := admission.ImageInfo{Digest: got.Digest, PlatformsKnown: true, Created: admission.CreatedUnsaid}
 			g.Expect(got).To(BeComparableTo(want))

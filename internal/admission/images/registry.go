@@ -20,17 +20,17 @@ type Repository interface {
 	Exists(ctx context.Context, tag string) (bool, error)
 }
 
-// Session opens a repository for one question, asks it, and closes the repository. The message
-// describes the question.
-type Session func(ctx context.Context, message string, ask func(context.Context, Repository) error) error
+// Session opens a repository for one request, calls do, and closes the repository. The message
+// describes the request.
+type Session func(ctx context.Context, message string, do func(context.Context, Repository) error) error
 
-// RegistryImages is the images of a repository.
+// RegistryImages implements admission.Images for a repository in a registry.
 type RegistryImages struct {
-	// Name is that of the repository.
+	// Name is the repository's name.
 	Name image.Name
-	// Verifier verifies signatures. It is nil where the gates have no rule for them.
+	// Verifier verifies signatures. It is nil if the gates have no verification rule.
 	Verifier Verifier
-	// Session opens the repository.
+	// Session opens the repository for a request.
 	Session Session
 }
 
@@ -51,11 +51,11 @@ func (r RegistryImages) Exists(ctx context.Context, tag string) (bool, error) {
 
 // Read implements admission.Images.
 func (r RegistryImages) Read(ctx context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
-	fact, err := withSession(ctx, r, fmt.Sprintf("reading the image %s of %s", reference, r.Name),
+	info, err := withSession(ctx, r, fmt.Sprintf("reading the image %s of %s", reference, r.Name),
 		func(ctx context.Context, repo Repository) (admission.ImageInfo, error) {
 			return Read(ctx, repo, reference, wants)
 		})
-	return fact, notFound(err)
+	return info, notFound(err)
 }
 
 // Verify implements admission.Images.
@@ -70,18 +70,18 @@ func (r RegistryImages) Verify(ctx context.Context, digest string) (string, stri
 	return signer, problem, err
 }
 
-// withSession returns the answer to one question.
+// withSession returns the result of one request.
 func withSession[T any](ctx context.Context, r RegistryImages, message string, do func(context.Context, Repository) (T, error)) (T, error) {
-	var answer T
+	var result T
 	err := r.Session(ctx, message, func(ctx context.Context, repo Repository) error {
 		var err error
-		answer, err = do(ctx, repo)
+		result, err = do(ctx, repo)
 		return err
 	})
-	return answer, err
+	return result, err
 }
 
-// notFound makes an error be admission.ErrGone where the registry answers that it has no such image.
+// notFound wraps an error as admission.ErrNotFound if the registry does not have the image.
 func notFound(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
 		return notFoundError{err}

@@ -21,23 +21,23 @@ import (
 
 // Verifier verifies signatures of images by the rule of a policy.
 type Verifier interface {
-	// Fingerprint is that of the rule and its keys.
+	// Fingerprint identifies the rule and its keys.
 	Fingerprint() string
-	// Verify returns who signed the image at a digest, or else what is wrong with its
-	// signatures, as what follows "the tag …". An error is neither.
+	// Verify returns the signer of the image at a digest, or the problem with its signatures as
+	// the text after "the tag …". The error reports a verification that could not be completed.
 	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (signer, problem string, err error)
 }
 
-// ErrNoSecret is the error about a Secret that spec.verify names and that does not exist.
+// ErrNoSecret is returned if the Secret that spec.verify names does not exist.
 var ErrNoSecret = errors.New("create it, or correct the name")
 
-// SecretRef returns the reference to a Secret in spec.verify of a policy, nil where it has none.
+// SecretRef returns the Secret reference in spec.verify of a policy, or nil.
 func SecretRef(policy *v1.ImagePolicy) *meta.LocalObjectReference {
 	return cmp.Or(policy.Spec.Verify.SecretRef, policy.Spec.Verify.TrustedRootSecretRef)
 }
 
-// Secret reads the Secret that spec.verify of a policy names, an empty one where it names none.
-// It fails with ErrNoSecret, or with the error of the reader, which names the Secret and the field.
+// Secret returns the Secret that spec.verify of a policy names, or an empty one if it names none.
+// It returns ErrNoSecret, or an error that names the Secret and the field.
 func Secret(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) (*corev1.Secret, error) {
 	secret, ref, field := &corev1.Secret{}, SecretRef(policy), "secretRef"
 	if ref == nil {
@@ -57,21 +57,21 @@ func Secret(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) 
 	return secret, nil
 }
 
-// NewVerifier returns the Verifier of a policy and its Secret. public is the trusted root of
-// policies that name none. It fails with a *signature.InvalidError.
+// NewVerifier returns the Verifier for a policy and its Secret. public is the trusted root of
+// policies without one. The error is a *signature.InvalidError.
 func NewVerifier(policy *v1.ImagePolicy, secret *corev1.Secret, public *signature.PublicRoot) (Verifier, error) {
 	rule, err := signature.RuleOf(policy.Spec.Verify, secret.Data)
 	if err != nil {
 		return nil, err
 	}
-	made, err := signature.New(rule, public)
+	v, err := signature.New(rule, public)
 	if err != nil {
 		return nil, err
 	}
-	return verifier{made}, nil
+	return verifier{v}, nil
 }
 
-// verifier returns verdicts in the words of a status.
+// verifier returns verdicts as the texts of a status.
 type verifier struct{ *signature.Verifier }
 
 // Verify implements Verifier.

@@ -21,13 +21,13 @@ import (
 
 type facts = map[string]admission.ImageInfo
 
-// fact returns one with all that it may have; n tells it from others.
+// fact returns a fact with all fields set. It differs for each n.
 func fact(n int) admission.ImageInfo {
 	return admission.ImageInfo{
-		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0, PlatformsKnown: true, Created: 1_600_000_000 + int64(n),
-		Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
+		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0,
+		Created: 1_600_000_000 + int64(n), PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
 		Verdicts: []admission.Verdict{
-			{Rule: "cosign", Since: 5, At: int64(n), Signer: "somebody"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
+			{Rule: "cosign", Since: 5, At: int64(n), Signer: "signer"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
 		},
 	}
 }
@@ -39,7 +39,7 @@ func putFacts(t *testing.T, tags *store.Store, k store.Key, put facts) {
 	}
 }
 
-// wantFacts expects these facts and no others, however they are read.
+// wantFacts expects exactly these facts.
 func wantFacts(t *testing.T, tags *store.Store, k store.Key, want facts) {
 	t.Helper()
 	got, err := tags.Facts(t.Context(), k)
@@ -67,7 +67,7 @@ func factsRoundTrip(t *testing.T, tags *store.Store, _ *Clock) {
 	want["2"] = fact(2)
 	putFacts(t, tags, k, nil)
 	wantFacts(t, tags, k, want)
-	wantHeld(t, tags, k, snapshot("image", "", "1", "2", "3", "\xff"))
+	wantStored(t, tags, k, snapshot("image", "", "1", "2", "3", "\xff"))
 	wantKeys(t, tags, k)
 }
 
@@ -85,58 +85,58 @@ func factsNeedTags(t *testing.T, tags *store.Store, _ *Clock) {
 }
 
 func factsIsolation(t *testing.T, tags *store.Store, _ *Clock) {
-	for i, k := range tricky {
+	for i, k := range similarKeys {
 		put(t, tags, k, snapshot("image", "1"))
 		putFacts(t, tags, k, facts{"1": fact(i)})
 	}
-	for i, k := range tricky {
+	for i, k := range similarKeys {
 		wantFacts(t, tags, k, facts{"1": fact(i)})
 	}
 }
 
-// factsGoWithTags removes tags in every way, and puts them again: facts begin anew.
-func factsGoWithTags(t *testing.T, tags *store.Store, _ *Clock) {
-	kept, gone := key("ns", "kept", "uid"), key("ns", "gone", "uid")
+// factsRemovedWithTags removes tags in different ways and adds them again without facts.
+func factsRemovedWithTags(t *testing.T, tags *store.Store, _ *Clock) {
+	kept, removed := key("ns", "kept", "uid"), key("ns", "removed", "uid")
 	put(t, tags, kept, snapshot("image", "1"))
 	putFacts(t, tags, kept, facts{"1": fact(1)})
 	for i, remove := range []func() error{
-		func() error { return tags.Put(t.Context(), gone, snapshot("other", "1", "2")) },
-		func() error { return tags.Delete(t.Context(), gone) },
+		func() error { return tags.Put(t.Context(), removed, snapshot("other", "1", "2")) },
+		func() error { return tags.Delete(t.Context(), removed) },
 		func() error {
-			return tags.Forget(t.Context(), types.NamespacedName{Namespace: "ns", Name: "gone"}, "another")
+			return tags.Forget(t.Context(), types.NamespacedName{Namespace: "ns", Name: "removed"}, "another")
 		},
 	} {
-		put(t, tags, gone, snapshot("image", "1", "2"))
-		wantFacts(t, tags, gone, nil) // also where what was there before is put anew
-		putFacts(t, tags, gone, facts{"1": fact(2), "2": fact(3)})
+		put(t, tags, removed, snapshot("image", "1", "2"))
+		wantFacts(t, tags, removed, nil) // also if the same tags are put again
+		putFacts(t, tags, removed, facts{"1": fact(2), "2": fact(3)})
 		if err := remove(); err != nil {
-			t.Fatalf("way %d: %v", i, err)
+			t.Fatalf("removal %d: %v", i, err)
 		}
-		wantFacts(t, tags, gone, nil)
+		wantFacts(t, tags, removed, nil)
 		wantFacts(t, tags, kept, facts{"1": fact(1)})
 	}
 }
 
-// factsOfGoneTags has a registry that forgets tags for a while, and one for good.
-func factsOfGoneTags(t *testing.T, tags *store.Store, clock *Clock) {
+// factsOfMissingTags covers tags that are missing from the list temporarily or permanently.
+func factsOfMissingTags(t *testing.T, tags *store.Store, clock *Clock) {
 	k := key("ns", "repo", "uid")
 	all := facts{"a": fact(1), "b": fact(2), "c": fact(3), "d": fact(4)}
 	put(t, tags, k, snapshot("image", "a", "b", "c", "d"))
 	putFacts(t, tags, k, all)
-	put(t, tags, k, snapshot("image", "b", "c")) // a and d are gone
+	put(t, tags, k, snapshot("image", "b", "c")) // a and d are missing
 	wantFacts(t, tags, k, all)
 	clock.Advance(store.FactGrace - time.Hour)
-	put(t, tags, k, snapshot("image", "b", "c", "d")) // d is back, in time
+	put(t, tags, k, snapshot("image", "b", "c", "d")) // d is back in time
 	wantFacts(t, tags, k, all)
 	clock.Advance(2 * time.Hour)
 	put(t, tags, k, snapshot("image", "b", "c", "d"))
-	wantFacts(t, tags, k, all)                   // nothing changed, so nothing is done
-	put(t, tags, k, snapshot("image", "b", "c")) // d is gone anew
+	wantFacts(t, tags, k, all)                   // an unchanged snapshot has no effect
+	put(t, tags, k, snapshot("image", "b", "c")) // d is missing again
 	delete(all, "a")
 	wantFacts(t, tags, k, all)
-	put(t, tags, k, snapshot("image", "a", "b", "c")) // a comes back too late
+	put(t, tags, k, snapshot("image", "a", "b", "c")) // a is back too late
 	wantFacts(t, tags, k, all)
-	clock.Advance(-store.FactGrace) // it was wrong: what is to come is now
+	clock.Advance(-store.FactGrace) // a wrong clock is corrected
 	put(t, tags, k, snapshot("image", "a", "b"))
 	clock.Advance(store.FactGrace + time.Second)
 	wantFacts(t, tags, k, all)
@@ -169,16 +169,16 @@ func factsInvalid(t *testing.T, tags *store.Store, _ *Clock) {
 		}
 	}
 	wantFacts(t, tags, k, nil)
-	most := strings.Repeat("x", store.MaxFactText)
-	largest := admission.ImageInfo{Digest: most, Platforms: make([]string, store.MaxPlatforms)}
+	longest := strings.Repeat("x", store.MaxFactText)
+	largest := admission.ImageInfo{Digest: longest, Platforms: make([]string, store.MaxPlatforms)}
 	for i := range largest.Platforms {
-		largest.Platforms[i] = most
+		largest.Platforms[i] = longest
 	}
 	for range admission.MaxVerdicts {
-		largest.Verdicts = append(largest.Verdicts, admission.Verdict{Rule: most, Signer: most, Problem: most})
+		largest.Verdicts = append(largest.Verdicts, admission.Verdict{Rule: longest, Signer: longest, Problem: longest})
 	}
-	putFacts(t, tags, k, facts{most: largest})
-	wantFacts(t, tags, k, facts{most: largest})
+	putFacts(t, tags, k, facts{longest: largest})
+	wantFacts(t, tags, k, facts{longest: largest})
 }
 
 func factsAliasing(t *testing.T, tags *store.Store, _ *Clock) {
@@ -197,7 +197,7 @@ func factsAliasing(t *testing.T, tags *store.Store, _ *Clock) {
 	wantFacts(t, tags, k, facts{"1": fact(1)})
 }
 
-// manyFacts has a hundred thousand, changes a few, and removes all.
+// manyFacts puts 100,000 facts, changes a few, and removes all.
 func manyFacts(t *testing.T, tags *store.Store, _ *Clock) {
 	k := key("ns", "large", "uid")
 	put(t, tags, k, snapshot("image", "1"))
@@ -222,8 +222,8 @@ func manyFacts(t *testing.T, tags *store.Store, _ *Clock) {
 	wantFacts(t, tags, k, nil)
 }
 
-// factsConcurrent has workers that put facts of their own tags of one key, others
-// that put its snapshot, and others that read: they see all of a call or nothing.
+// factsConcurrent runs workers that put facts of their own tags or the snapshot of the same key,
+// and others that read. They see all changes of a call or none.
 func factsConcurrent(t *testing.T, tags *store.Store, _ *Clock) {
 	const workers, rounds = 4, 30
 	k := key("ns", "repo", "uid")

@@ -28,9 +28,9 @@ func roundTrip(t *testing.T, tags *store.Store) {
 	} {
 		k := key("ns", fmt.Sprintf("repo-%d", i), "uid")
 		put(t, tags, k, s)
-		wantHeld(t, tags, k, s)
+		wantStored(t, tags, k, s)
 		put(t, tags, k, s)
-		wantHeld(t, tags, k, s)
+		wantStored(t, tags, k, s)
 	}
 }
 
@@ -49,18 +49,18 @@ func replace(t *testing.T, tags *store.Store) {
 	k := key("ns", "repo", "uid")
 	put(t, tags, k, snapshot("image", "1", "2", "3"))
 	put(t, tags, k, snapshot("image", "2"))
-	wantHeld(t, tags, k, snapshot("image", "2"))
+	wantStored(t, tags, k, snapshot("image", "2"))
 	later := snapshot("image", "2")
 	later.FirstSeen[0]++
 	put(t, tags, k, later)
-	wantHeld(t, tags, k, later)
+	wantStored(t, tags, k, later)
 	put(t, tags, k, snapshot("other", "2"))
-	wantHeld(t, tags, k, snapshot("other", "2"))
+	wantStored(t, tags, k, snapshot("other", "2"))
 	wantKeys(t, tags, k)
 }
 
-// tricky are keys whose files a store without care would mix up.
-var tricky = []store.Key{
+// similarKeys are keys with similar names, which must not be confused.
+var similarKeys = []store.Key{
 	key("a", "b", "1"),
 	key("a", "b", "12"),
 	key("a", "b", "facts"),
@@ -73,8 +73,8 @@ var tricky = []store.Key{
 	key("b", "b", "1"),
 }
 
-// outside are keys that are no objects, most of which would be files elsewhere.
-var outside = []store.Key{
+// invalidKeys are invalid keys. Most would refer to files outside the folder.
+var invalidKeys = []store.Key{
 	{}, key("", "b", "1"), key("a", "", "1"), key("a", "b", ""),
 	key("..", "b", "1"), key("a", "..", "1"), key("a", "b", ".."), key(".", "b", "1"), key("a", "b", "."),
 	key("a/b", "b", "1"), key("a", "../b", "1"), key("a", "b", "../../1"), key("a", "b", "c/d"), key("/a", "b", "1"),
@@ -82,8 +82,8 @@ var outside = []store.Key{
 	key("A", "b", "1"), key("a", "b", strings.Repeat("a", 64)), key("a", strings.Repeat("a", 254), "1"),
 }
 
-func isOutside(t *testing.T, tags *store.Store) {
-	for _, k := range outside {
+func rejectInvalidKeys(t *testing.T, tags *store.Store) {
+	for _, k := range invalidKeys {
 		if err := tags.Put(t.Context(), k, snapshot("image", "1")); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("Put(%q) = %v, want ErrInvalid", k, err)
 		}
@@ -99,14 +99,14 @@ func isOutside(t *testing.T, tags *store.Store) {
 }
 
 func isolation(t *testing.T, tags *store.Store) {
-	for i, k := range tricky {
+	for i, k := range similarKeys {
 		put(t, tags, k, snapshot("image", fmt.Sprint(i)))
 	}
-	for i, k := range tricky {
-		wantHeld(t, tags, k, snapshot("image", fmt.Sprint(i)))
+	for i, k := range similarKeys {
+		wantStored(t, tags, k, snapshot("image", fmt.Sprint(i)))
 	}
 	wantNotFound(t, tags, key("a", "b", "123"))
-	wantKeys(t, tags, tricky...)
+	wantKeys(t, tags, similarKeys...)
 }
 
 func keys(t *testing.T, tags *store.Store) {
@@ -127,9 +127,9 @@ func large(t *testing.T, tags *store.Store) {
 	slices.Sort(names)
 	k, s := key("ns", "large", "uid"), snapshot("image", names...)
 	put(t, tags, k, s)
-	wantHeld(t, tags, k, s)
+	wantStored(t, tags, k, s)
 	put(t, tags, k, snapshot("image", "1"))
-	wantHeld(t, tags, k, snapshot("image", "1"))
+	wantStored(t, tags, k, snapshot("image", "1"))
 }
 
 func aliasing(t *testing.T, tags *store.Store) {
@@ -142,7 +142,7 @@ func aliasing(t *testing.T, tags *store.Store) {
 		t.Fatalf("Get() = %v", err)
 	}
 	got.Tags[1], got.FirstSeen[1] = "changed", 0
-	wantHeld(t, tags, k, snapshot("image", "a", "b"))
+	wantStored(t, tags, k, snapshot("image", "a", "b"))
 }
 
 func invalid(t *testing.T, tags *store.Store) {
@@ -151,13 +151,13 @@ func invalid(t *testing.T, tags *store.Store) {
 	tooFew := snapshot("image", "1", "2")
 	tooFew.FirstSeen = tooFew.FirstSeen[:1]
 	for reason, s := range map[string]scan.Snapshot{
-		"more tags than times":   tooFew,
-		"tags that descend":      snapshot("image", "2", "1"),
-		"a tag that comes twice": snapshot("image", "1", "1"),
+		"more tags than times":     tooFew,
+		"tags in descending order": snapshot("image", "2", "1"),
+		"a duplicate tag":          snapshot("image", "1", "1"),
 	} {
 		if err := tags.Put(t.Context(), k, s); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("Put() of %s returned error %v, want ErrInvalid", reason, err)
 		}
 	}
-	wantHeld(t, tags, k, snapshot("image", "1"))
+	wantStored(t, tags, k, snapshot("image", "1"))
 }

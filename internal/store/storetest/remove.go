@@ -11,36 +11,36 @@ import (
 )
 
 func deleteOne(t *testing.T, tags *store.Store) {
-	gone, kept := key("a", "b", "1"), key("a", "b", "12")
-	put(t, tags, gone, snapshot("image", "1"))
+	removed, kept := key("a", "b", "1"), key("a", "b", "12")
+	put(t, tags, removed, snapshot("image", "1"))
 	put(t, tags, kept, snapshot("image", "2"))
 	for range 2 {
-		if err := tags.Delete(t.Context(), gone); err != nil {
+		if err := tags.Delete(t.Context(), removed); err != nil {
 			t.Fatalf("Delete() = %v", err)
 		}
 	}
-	wantNotFound(t, tags, gone)
-	wantHeld(t, tags, kept, snapshot("image", "2"))
-	put(t, tags, gone, snapshot("image", "3"))
-	wantHeld(t, tags, gone, snapshot("image", "3"))
+	wantNotFound(t, tags, removed)
+	wantStored(t, tags, kept, snapshot("image", "2"))
+	put(t, tags, removed, snapshot("image", "3"))
+	wantStored(t, tags, removed, snapshot("image", "3"))
 }
 
-// forget forgets every name among the tricky keys in a store that holds them
-// all, and expects all others to stay.
+// forget calls Forget for the name of each of the similar keys, and expects the other keys to be
+// unchanged.
 func forget(t *testing.T, tags *store.Store) {
-	for _, target := range tricky {
+	for _, target := range similarKeys {
 		for _, keep := range []types.UID{"", target.UID, "another"} {
-			for _, k := range tricky {
+			for _, k := range similarKeys {
 				put(t, tags, k, snapshot("image", k.String()))
 			}
 			if err := tags.Forget(t.Context(), target.NamespacedName(), keep); err != nil {
 				t.Fatalf("Forget(%s, %q) = %v", target, keep, err)
 			}
-			for _, k := range tricky {
+			for _, k := range similarKeys {
 				if k.NamespacedName() == target.NamespacedName() && (keep == "" || k.UID != keep) {
 					wantNotFound(t, tags, k)
 				} else {
-					wantHeld(t, tags, k, snapshot("image", k.String()))
+					wantStored(t, tags, k, snapshot("image", k.String()))
 				}
 			}
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package storetest holds a tag store to its promises.
+// Package storetest contains the conformance tests of the tag store.
 package storetest
 
 import (
@@ -16,55 +16,54 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// Clock is a clock that a test sets.
+// Clock is a clock for tests. It advances only by calls of Advance.
 type Clock struct{ seconds atomic.Int64 }
 
-// Advance sets it forth, or back.
+// Advance moves the clock, backward if by is negative.
 func (c *Clock) Advance(by time.Duration) { c.seconds.Add(int64(by / time.Second)) }
 
 func (c *Clock) now() time.Time { return time.Unix(c.seconds.Load(), 0) }
 
-// Run tests that the stores which open returns, each empty and its own, keep the promises
-// of store.Store. The suite closes them.
+// Run tests the stores that open returns. Each must be new and empty. Run closes them.
 func Run(t *testing.T, open func(testing.TB, store.Options) *store.Store) {
-	timeless := func(test func(*testing.T, *store.Store)) func(*testing.T, *store.Store, *Clock) {
+	withoutClock := func(test func(*testing.T, *store.Store)) func(*testing.T, *store.Store, *Clock) {
 		return func(t *testing.T, tags *store.Store, _ *Clock) { test(t, tags) }
 	}
-	for _, promise := range []struct {
+	for _, tt := range []struct {
 		name string
 		test func(*testing.T, *store.Store, *Clock)
 	}{
-		{"what is put is got", timeless(roundTrip)},
-		{"nothing held is not found", timeless(notFound)},
-		{"the last put wins", timeless(replace)},
-		{"objects do not see each other", timeless(isolation)},
-		{"what is no object is refused", timeless(isOutside)},
-		{"delete removes one", timeless(deleteOne)},
-		{"forget removes a name", timeless(forget)},
-		{"keys are ordered", timeless(keys)},
-		{"a hundred thousand tags", timeless(large)},
-		{"slices of the caller are its own", timeless(aliasing)},
-		{"invalid snapshots are rejected", timeless(invalid)},
-		{"a context that is over stops", timeless(cancelled)},
-		{"closed is closed", timeless(closed)},
-		{"concurrent use", timeless(concurrent)},
-		{"many writers at once", timeless(manyWriters)},
-		{"callers that give up", timeless(givingUp)},
-		{"facts that are put are got", factsRoundTrip},
-		{"facts need tags", factsNeedTags},
-		{"facts of objects do not mix", factsIsolation},
-		{"facts go with their tags", factsGoWithTags},
-		{"facts of tags that are gone", factsOfGoneTags},
+		{"put and get", withoutClock(roundTrip)},
+		{"not found", withoutClock(notFound)},
+		{"put replaces", withoutClock(replace)},
+		{"objects are isolated", withoutClock(isolation)},
+		{"invalid keys are rejected", withoutClock(rejectInvalidKeys)},
+		{"delete removes one object", withoutClock(deleteOne)},
+		{"forget removes all objects of a name", withoutClock(forget)},
+		{"keys are sorted", withoutClock(keys)},
+		{"100,000 tags", withoutClock(large)},
+		{"slices are not shared", withoutClock(aliasing)},
+		{"invalid snapshots are rejected", withoutClock(invalid)},
+		{"context is cancelled", withoutClock(cancelled)},
+		{"closed store", withoutClock(closed)},
+		{"concurrent use", withoutClock(concurrent)},
+		{"many writers at once", withoutClock(manyWriters)},
+		{"callers cancel", withoutClock(cancelledCallers)},
+		{"put and get facts", factsRoundTrip},
+		{"facts require a snapshot", factsNeedTags},
+		{"facts of objects are isolated", factsIsolation},
+		{"facts are removed with their tags", factsRemovedWithTags},
+		{"facts of missing tags", factsOfMissingTags},
 		{"invalid facts are rejected", factsInvalid},
-		{"facts of the caller are its own", factsAliasing},
-		{"a hundred thousand facts", manyFacts},
+		{"facts are not shared", factsAliasing},
+		{"100,000 facts", manyFacts},
 		{"concurrent use of facts", factsConcurrent},
 	} {
-		t.Run(promise.name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			clock := &Clock{}
 			clock.Advance(1_800_000_000 * time.Second)
 			tags := open(t, store.Options{Now: clock.now})
-			promise.test(t, tags, clock)
+			tt.test(t, tags, clock)
 			if err := tags.Close(); err != nil {
 				t.Errorf("Close() = %v", err)
 			}
@@ -72,7 +71,7 @@ func Run(t *testing.T, open func(testing.TB, store.Options) *store.Store) {
 	}
 }
 
-// snapshot returns a snapshot of image with tags, first seen one after another.
+// snapshot returns a snapshot of image. Its tags were first seen one second after another.
 func snapshot(image string, tags ...string) scan.Snapshot {
 	s := scan.Snapshot{Image: image, Tags: tags, Since: 1_700_000_000}
 	for i := range tags {
@@ -92,7 +91,7 @@ func put(t *testing.T, tags *store.Store, k store.Key, s scan.Snapshot) {
 	}
 }
 
-func wantHeld(t *testing.T, tags *store.Store, k store.Key, want scan.Snapshot) {
+func wantStored(t *testing.T, tags *store.Store, k store.Key, want scan.Snapshot) {
 	t.Helper()
 	got, err := tags.Get(t.Context(), k)
 	if err != nil {

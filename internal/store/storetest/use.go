@@ -20,7 +20,7 @@ func cancelled(t *testing.T, tags *store.Store) {
 	cancel()
 	wantErrors(t, ctx, tags, k, context.Canceled)
 	wantFacts(t, tags, k, nil)
-	wantHeld(t, tags, k, snapshot("image", "1"))
+	wantStored(t, tags, k, snapshot("image", "1"))
 }
 
 func closed(t *testing.T, tags *store.Store) {
@@ -31,7 +31,7 @@ func closed(t *testing.T, tags *store.Store) {
 	wantErrors(t, t.Context(), tags, key("ns", "repo", "uid"), store.ErrClosed)
 }
 
-// wantErrors expects every method to fail with the same error.
+// wantErrors expects every method to return the same error.
 func wantErrors(t *testing.T, ctx context.Context, tags *store.Store, k store.Key, want error) {
 	t.Helper()
 	calls := map[string]func() error{
@@ -51,8 +51,8 @@ func wantErrors(t *testing.T, ctx context.Context, tags *store.Store, k store.Ke
 	}
 }
 
-// concurrent has workers that each own some keys, and others that read and list
-// them all. No reader may see a snapshot that was never put.
+// concurrent runs workers that write their own keys, and others that read and list all keys. They
+// must not see a snapshot that was never put.
 func concurrent(t *testing.T, tags *store.Store) {
 	const workers, rounds = 4, 40
 	var wg sync.WaitGroup
@@ -76,15 +76,15 @@ func concurrent(t *testing.T, tags *store.Store) {
 
 const keysPerWorker = 3
 
-// turn returns what a worker puts in a round.
-func turn(worker, round int) (store.Key, scan.Snapshot) {
+// roundData returns the key and the snapshot that a worker puts in a round.
+func roundData(worker, round int) (store.Key, scan.Snapshot) {
 	k := key("ns", fmt.Sprintf("repo-%d-%d", worker, round%keysPerWorker), "uid")
 	return k, snapshot(k.Name, "0", fmt.Sprintf("1-%d", round))
 }
 
-// writeOwn puts a snapshot that only this worker puts, so it is there at once.
+// writeOwn puts a snapshot of the worker's own key, so it must be returned at once.
 func writeOwn(t *testing.T, tags *store.Store, worker, round int) {
-	k, s := turn(worker, round)
+	k, s := roundData(worker, round)
 	if err := tags.Put(t.Context(), k, s); err != nil {
 		t.Errorf("Put(%s) = %v", k, err)
 	}
@@ -93,9 +93,9 @@ func writeOwn(t *testing.T, tags *store.Store, worker, round int) {
 	}
 }
 
-// readOther reads what another worker may be putting, and removes nothing.
+// readOther reads a key that another worker may be writing.
 func readOther(t *testing.T, tags *store.Store, worker, round int) {
-	k, _ := turn(worker, round)
+	k, _ := roundData(worker, round)
 	got, err := tags.Get(t.Context(), k)
 	if err == nil && (got.Image != k.Name || len(got.Tags) != 2) || err != nil && !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get(%s) = %v, %v", k, got, err)
@@ -105,8 +105,7 @@ func readOther(t *testing.T, tags *store.Store, worker, round int) {
 	}
 }
 
-// manyWriters has many callers write at once, each its own key, and every third
-// remove what it wrote.
+// manyWriters runs many concurrent callers, each with its own key. Every third also removes it.
 func manyWriters(t *testing.T, tags *store.Store) {
 	const writers = 100
 	name := func(i int) store.Key { return key("ns", fmt.Sprintf("repo-%02d", i), "uid") }
@@ -133,14 +132,14 @@ func manyWriters(t *testing.T, tags *store.Store) {
 			continue
 		}
 		want = append(want, name(i))
-		wantHeld(t, tags, name(i), snapshot("image", name(i).Name))
+		wantStored(t, tags, name(i), snapshot("image", name(i).Name))
 	}
 	wantKeys(t, tags, want...)
 }
 
-// givingUp has callers whose contexts end while others write: what returned an
-// error for that was not done, and all else was.
-func givingUp(t *testing.T, tags *store.Store) {
+// cancelledCallers cancels the contexts of callers while others write: calls with an error must
+// have no effect, and all others must.
+func cancelledCallers(t *testing.T, tags *store.Store) {
 	var wg sync.WaitGroup
 	for i := range 60 {
 		k := key("ns", fmt.Sprintf("repo-%d", i), "uid")
