@@ -31,7 +31,7 @@ func NewSigstore(t testing.TB) Sigstore {
 	return Sigstore{virtual: virtual}
 }
 
-// Parts describes the parts of a trusted root that are left out or added.
+// Parts selects what a trusted root leaves out or adds.
 type Parts struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bool }
 
 // TrustedRoot returns its trusted_root.json.
