@@ -21,11 +21,11 @@ func NewAuthOptions(img image.Name, config authn.AuthConfig, origin string) Auth
 	return credentials.New(img, config, origin)
 }
 
-// AuthOptionsGetter finds the identities of ImageRepositories.
+// AuthOptionsGetter returns the identities of ImageRepositories.
 type AuthOptionsGetter func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error)
 
-// AuthOptions returns the identity for repo's registry. It reads Secrets, so it
-// should be called only before a request. It fails with an *Error.
+// AuthOptions returns the identity for repo's registry. It reads Secrets, so it should be
+// called only before a request. It fails with an *Error.
 func (f AuthOptionsGetter) AuthOptions(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {
 	return f(ctx, repo)
 }

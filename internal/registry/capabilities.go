@@ -7,14 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// capabilities caches what a session found out about the registry's support of
-// paging and referrers. It is per repository, because one host may serve several
-// registries.
+// capabilities holds what a session learned about the registry's paging and referrers
+// support. It is per repository, because one host may serve several registries.
 type capabilities struct {
-	noSize atomic.Bool  // the registry refuses the page size
+	noSize atomic.Bool  // whether the registry refuses the page size
 	links  atomic.Int32 // whether pages have links to the next ones
 
-	noReferrers atomic.Int64 // until when the referrers API is not tried, in Unix time
+	noReferrers atomic.Int64 // the Unix time until which the referrers API is not used
 }
 
 // The values of capabilities.links.
@@ -24,9 +23,10 @@ const (
 	linksMissing
 )
 
-// hasLinks reports whether a page without a link to a next one is the last page. It
-// finds out once, by requesting a page of one tag from a repository with more. A
-// registry that returns more than one ignores the page size, and so has no next page.
+// hasLinks reports whether a page without a link to a next one is the last page. The
+// result is determined once, by requesting a page of one tag from a repository with more
+// tags. A registry that returns more than one tag ignores the page size, and so has no
+// next page.
 func (l *listOperation) hasLinks(ctx context.Context) (bool, error) {
 	if links := l.capabilities.links.Load(); links != linksUnknown {
 		return links == linksPresent, nil

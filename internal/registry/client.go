@@ -18,7 +18,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Limits bounds what one operation reads. An operation that exceeds a limit fails,
+// Limits bounds the responses of one operation. An operation that exceeds a limit fails,
 // and returns no partial result.
 type Limits struct {
 	// BodyBytes bounds every body, such as a page of tags.
@@ -57,7 +57,7 @@ type Client struct {
 	sessions  *cache.Cache[sessionKey, *session]
 	limiters  *ratelimit.Limiters
 	metrics   *metrics
-	large     *semaphore.Weighted // held by operations that read much
+	large     *semaphore.Weighted // acquired by large operations
 
 	userAgent string
 	limits    Limits
@@ -134,14 +134,14 @@ type Access struct {
 	// limiter has admitted the first operation, because it may read Secrets. Nil is
 	// anonymous access.
 	Auth func(context.Context) (AuthOptions, error)
-	// Anonymous means that no credentials are configured. Errors about rate limits
-	// recommend credentials then.
+	// Anonymous means that no credentials are configured, so that errors about rate
+	// limits recommend credentials.
 	Anonymous bool
 	// Proxy identifies the proxy of the identity, "" for none. Each proxy has its own
 	// limiter.
 	Proxy string
-	// Waiter is woken when the repository is likely to be admitted. Without it, the
-	// caller retries after the delay in the *ratelimit.BusyError.
+	// Waiter is woken when the limiter is likely to admit the repository. Without it,
+	// the caller retries after the delay in the *ratelimit.BusyError.
 	Waiter ratelimit.Waiter
 	// Admitted is called when the limiter has admitted the first operation. It may be
 	// nil.

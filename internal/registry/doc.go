@@ -5,11 +5,11 @@
 //
 // # Operations
 //
-// One [Client] serves the whole process. [Client.Open] returns a [Repository]. The
-// first operation of a Repository is admitted by the limiter of the registry host, and
-// then reads the credentials; later operations reuse both. The tokens and the
-// capabilities of a registry are cached in a session, which is shared by all
-// Repository values with the same name and identity.
+// A process has one [Client]. [Client.Open] returns a [Repository]. The first operation
+// of a Repository acquires a ticket of the limiter of the registry host, and then reads
+// the credentials; later operations reuse both. A session caches the tokens and the
+// capabilities of a registry. It is shared by all Repository values with the same name
+// and identity.
 //
 // The subpackages are credentials (Secrets, clouds and docker configs), auth (ping and
 // token exchange), ratelimit (a limiter per host), transport (connections and
@@ -17,6 +17,6 @@
 //
 // # Errors
 //
-// Every operation fails with an [*Error], or with a [*ratelimit.BusyError] if it has
-// to be retried later. Only the files errors*.go translate other errors to an Error.
+// Every operation fails with an [*Error], or with a [*ratelimit.BusyError] if the caller
+// has to retry later. Only the files errors*.go convert other errors to an Error.
 package registry

@@ -20,13 +20,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// ErrNotFound is the cause of an *Error if the registry answered that it does not
-// have what was requested. No other failure has it.
+// ErrNotFound is the cause of an *Error if the registry responded that it does not have the
+// requested content. No other failure has it.
 var ErrNotFound = errors.New("not found")
 
 // The values of Error.Op.
 const (
-	opCredentials = "find the credentials for" //nolint:gosec // G101: names an operation, and holds no secret
+	opCredentials = "find the credentials for" //nolint:gosec // G101: the name of an operation is not a secret
 	opListTags    = "list the tags of"
 	opDigest      = "get the digest of"
 	opExists      = "look for"
@@ -35,21 +35,21 @@ const (
 	opReferrers   = "list the referrers of"
 )
 
-// Error is a failed operation. Its text contains the problem and a remedy, and is
-// used in conditions: so it has no secrets, no raw responses and nothing that
-// differs between attempts, such as ports, times and request ids.
+// Error is a failed operation. Its text contains the problem and a remedy, and is used in
+// conditions. So it has no secrets, no raw responses, and nothing that differs between
+// attempts, such as ports, times and request ids.
 type Error struct {
 	// Op is the operation that failed, such as "list the tags of".
 	Op string
-	// Image is the image repository as written in its object, with the tag or the
-	// digest that the operation was about.
+	// Image is the image repository as written in its object, with the tag or the digest
+	// of the operation.
 	Image string
 	// Host is the registry's host, and port if it has one.
 	Host string
 	// StatusCode is the HTTP status, 0 if there was no response.
 	StatusCode int
-	// RetryAfter is the pause that the server asked for, 0 for none. It is bounded
-	// by package transport.
+	// RetryAfter is the pause that the server requested, 0 for none. Package transport
+	// bounds it.
 	RetryAfter time.Duration
 
 	reason string
@@ -71,11 +71,11 @@ func (e *Error) Reason() string { return e.reason }
 // context.DeadlineExceeded. Network errors are not: they may contain tokens.
 func (e *Error) Unwrap() error { return e.err }
 
-// imageStatus is the failure status of a response about the image. A *ggcr.Error
-// without it is about the login.
+// imageStatus is the failure status of a response about the image. A *ggcr.Error that it
+// does not wrap is about the login.
 type imageStatus struct {
 	status *ggcr.Error
-	// notFound means that the registry does not have what was requested.
+	// notFound means that the registry does not have the requested content.
 	notFound bool
 }
 
@@ -85,14 +85,14 @@ func (s *imageStatus) Error() string { return s.status.Error() }
 // Unwrap returns the status.
 func (s *imageStatus) Unwrap() error { return s.status }
 
-// isNotFound reports whether the registry does not have what was requested.
+// isNotFound reports whether the registry does not have the requested content.
 func isNotFound(err error) bool {
 	s, ok := errors.AsType[*imageStatus](err)
 	return ok && s.notFound
 }
 
-// failureStatus returns the status of a response about the image that is a failure,
-// 0 for other errors.
+// failureStatus returns the failure status of a response about the image, 0 for other
+// errors.
 func failureStatus(err error) int {
 	if failed, ok := errors.AsType[*imageStatus](err); ok {
 		return failed.status.StatusCode
@@ -119,14 +119,14 @@ type operation struct {
 	anonymous bool // no credentials are configured
 }
 
-// fail translates an error of the operation, unless it is a *ratelimit.BusyError
-// or an *Error already.
+// fail converts an error of the operation to an *Error, unless it is a
+// *ratelimit.BusyError.
 func (o operation) fail(err error) error {
 	if busy, ok := errors.AsType[*ratelimit.BusyError](err); ok {
 		return busy
 	}
-	if translated, ok := errors.AsType[*Error](err); ok {
-		return translated
+	if converted, ok := errors.AsType[*Error](err); ok {
+		return converted
 	}
 	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.ReadOperationFailedReason}
 	if o.tag != "" {
@@ -142,8 +142,8 @@ func (o operation) fail(err error) error {
 	return e
 }
 
-// describe sets the details of e. An insecure registry is tried both with TLS and
-// without, and err may contain both failures: so the most specific cases are first.
+// describe sets the details of e. The most specific cases are first, because err may
+// contain two failures of an insecure registry, one with TLS and one without.
 func (o operation) describe(e *Error, err error) {
 	var (
 		cloud     *credentials.CloudError
@@ -166,8 +166,8 @@ func (o operation) describe(e *Error, err error) {
 	case isAlert(err):
 		e.detail = o.describeAlert(e.Host)
 	case errors.As(err, &status):
-		about := (*imageStatus)(nil)
-		o.describeStatus(e, status, errors.As(err, &about))
+		ofImage := (*imageStatus)(nil)
+		o.describeStatus(e, status, errors.As(err, &ofImage))
 	case errors.As(err, &login):
 		e.detail = fmt.Sprintf("registry %s %s", e.Host, login)
 	case errors.As(err, &bad):
@@ -177,8 +177,8 @@ func (o operation) describe(e *Error, err error) {
 	}
 }
 
-// describeThrottled sets the details for a server that asks for a pause. The text
-// leaves out the duration, because it differs each time.
+// describeThrottled sets the details for a server that requests a pause. The text leaves
+// out the duration, because it differs each time.
 func (o operation) describeThrottled(e *Error, t *transport.ThrottledError) {
 	e.StatusCode, e.RetryAfter = t.StatusCode, t.RetryAfter
 	if t.StatusCode != http.StatusTooManyRequests {
@@ -209,7 +209,7 @@ func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.digest != "":
-		e.detail = fmt.Sprintf("registry %s has nothing of that digest (%s)", e.Host, status)
+		e.detail = fmt.Sprintf("registry %s has no content with that digest (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
 		e.detail = fmt.Sprintf("registry %s has no such repository (%s): check spec.image, and that %s may see it", e.Host, status, o.identity())
 	default:
@@ -217,7 +217,7 @@ func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 	}
 }
 
-// describeRefusal describes a registry that refused the identity.
+// describeRefusal describes why a registry refused the identity.
 func (o operation) describeRefusal(host, status string) string {
 	switch {
 	case !o.auth.IsAnonymous():
@@ -230,7 +230,7 @@ func (o operation) describeRefusal(host, status string) string {
 	}
 }
 
-// identity names the identity in a sentence.
+// identity returns the identity in the words of messages.
 func (o operation) identity() string {
 	switch {
 	case o.auth.IsAnonymous():
@@ -242,8 +242,8 @@ func (o operation) identity() string {
 	}
 }
 
-// errorCode matches the error codes of the distribution specification. Nothing
-// else of a registry's error is quoted: messages and details may have request ids.
+// errorCode matches the error codes of the distribution specification. Nothing else of a
+// registry's error is quoted, because messages and details may have request ids.
 var errorCode = regexp.MustCompile(`^[A-Z][A-Z_]{2,39}$`)
 
 // statusText returns a status with the code of the registry's first error, such as

@@ -36,9 +36,9 @@ func (o operation) describeCloud(e *Error, failed *credentials.CloudError) {
 	e.detail, e.err = fmt.Sprintf("%s gave no credentials: %s", failed.Request, problem), cause
 }
 
-// describeCloud describes why a cloud returned no credentials, and returns the cause
-// that callers may see, if any. Of errors it quotes only codes: the rest has
-// request ids, times, and whole responses.
+// describeCloud describes why a cloud returned no credentials, and returns the cause that
+// is exposed to callers, if any. It quotes only the codes of errors, because the rest has
+// request ids, times, and complete responses.
 func describeCloud(err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -54,7 +54,8 @@ func describeCloud(err error) (string, error) {
 	return fmt.Sprintf("check that the controller or its service account has an identity there (%T)", innermost(err)), nil
 }
 
-// describeTokenRequest describes a failed TokenRequest for a service account.
+// describeTokenRequest describes a failed TokenRequest for a service account, "" for other
+// errors.
 func describeTokenRequest(err error) string {
 	reason := apierrors.ReasonForError(err)
 	switch reason {
@@ -70,15 +71,15 @@ func describeTokenRequest(err error) string {
 // cloudCode matches the error codes of clouds.
 var cloudCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{1,60}$`)
 
-// coded formats an error code, unless it is not one.
-func coded(format, code string) string {
+// formatCode formats an error code, or a placeholder if the code is not valid.
+func formatCode(format, code string) string {
 	if !cloudCode.MatchString(code) {
 		code = "an error without a code"
 	}
 	return fmt.Sprintf(format, code)
 }
 
-// describeAWS describes an error of AWS by its operation and code.
+// describeAWS describes an error of AWS by its operation and code, "" for other errors.
 func describeAWS(err error) string {
 	var (
 		operation *smithy.OperationError
@@ -87,14 +88,14 @@ func describeAWS(err error) string {
 	if !errors.As(err, &api) {
 		return ""
 	}
-	what := "the request"
+	request := "the request"
 	if errors.As(err, &operation) && cloudCode.MatchString(operation.ServiceID+operation.OperationName) {
-		what = operation.ServiceID + " " + operation.OperationName
+		request = operation.ServiceID + " " + operation.OperationName
 	}
 	if throttling.MatchString(api.ErrorCode()) {
-		return coded("AWS limits the rate of "+what+" (%s): it will be tried again", api.ErrorCode())
+		return formatCode("AWS limits the rate of "+request+" (%s): it will be tried again", api.ErrorCode())
 	}
-	return coded("AWS answered "+what+" with %s: check the role, who may assume it, and what it may do", api.ErrorCode())
+	return formatCode("AWS answered "+request+" with %s: check the role, its trust policy, and its permissions", api.ErrorCode())
 }
 
 // throttling matches the error codes of AWS for too many requests.
@@ -103,25 +104,25 @@ var throttling = regexp.MustCompile(`^(Throttl|TooManyRequests|RequestLimitExcee
 // entraCode matches the error codes of Microsoft Entra ID.
 var entraCode = regexp.MustCompile(`\bAADSTS[0-9]{4,9}\b`)
 
-// describeAzure describes an error of Azure by its code.
+// describeAzure describes an error of Azure by its code, "" for other errors.
 func describeAzure(err error) string {
 	if code := entraCode.FindString(err.Error()); code != "" {
-		return coded("Microsoft Entra ID answered %s: check the managed identity and its federated credentials", code)
+		return formatCode("Microsoft Entra ID answered %s: check the managed identity and its federated credentials", code)
 	}
 	var response *azcore.ResponseError
 	if !errors.As(err, &response) {
 		return ""
 	}
 	if cloudCode.MatchString(response.ErrorCode) {
-		return coded("Azure answered %s: check that the identity may pull from the registry", response.ErrorCode)
+		return formatCode("Azure answered %s: check that the identity may pull from the registry", response.ErrorCode)
 	}
 	return fmt.Sprintf("Azure answered with status %d: check that the identity may pull from the registry", response.StatusCode)
 }
 
-// googleError matches a response as Google's library quotes it, with the error code.
+// googleError matches a response that Google's library quotes, and its error code.
 var googleError = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
 
-// describeGoogle describes an error of Google by its code.
+// describeGoogle describes an error of Google by its code, "" for other errors.
 func describeGoogle(err error) string {
 	code := ""
 	if found := googleError.FindStringSubmatch(err.Error()); found != nil {
@@ -131,10 +132,10 @@ func describeGoogle(err error) string {
 	} else if !strings.Contains(err.Error(), "oauth2/google: status code") {
 		return ""
 	}
-	return coded("Google answered %s: check the identity, who may be it, and what it may do", code)
+	return formatCode("Google answered %s: check the identity, who may impersonate it, and its permissions", code)
 }
 
-// describeCloudNetwork describes a failed connection.
+// describeCloudNetwork describes a failed connection, "" for other errors.
 func describeCloudNetwork(err error) string {
 	var (
 		lookup  *net.DNSError

@@ -24,8 +24,8 @@ func isCertificate(err error) bool {
 	return errors.As(err, &refused)
 }
 
-// describeCertificate describes why the registry's certificate failed verification.
-// The library's own text is not used, because it has the current time.
+// describeCertificate describes why the registry's certificate failed verification. The
+// library's text is not used, because it has the current time.
 func (o operation) describeCertificate(host string, err error) string {
 	var (
 		authority x509.UnknownAuthorityError
@@ -51,10 +51,9 @@ func (o operation) describeCertificate(host string, err error) string {
 	}
 }
 
-// isAlert reports whether a server ended the TLS connection, such as for lack of a
-// client certificate. With TLS 1.3 the client sees that after the handshake, while
-// it writes the request, and may find the connection closed before it reads the
-// alert.
+// isAlert reports whether a server ended the TLS connection, such as for lack of a client
+// certificate. With TLS 1.3 the alert arrives after the handshake, while the client writes
+// the request, which may fail on the closed connection before the alert is read.
 func isAlert(err error) bool {
 	var network *net.OpError
 	if errors.As(err, &network) {
@@ -64,8 +63,8 @@ func isAlert(err error) bool {
 	return strings.Contains(err.Error(), "http2: client conn could not be established")
 }
 
-// describeAlert describes a server that ended the TLS connection. The alert itself
-// is left out, because it differs between versions of servers.
+// describeAlert describes why a server ended the TLS connection. The text leaves out the
+// alert, because it differs between versions of servers.
 func (o operation) describeAlert(host string) string {
 	if o.auth.Transport.TLS != nil && len(o.auth.Transport.TLS.Certificates) > 0 {
 		return fmt.Sprintf("registry %s refused the TLS connection: check that it accepts the client certificate of %s", host, o.auth.CertOrigin)
@@ -73,8 +72,8 @@ func (o operation) describeAlert(host string) string {
 	return fmt.Sprintf("registry %s refused the TLS connection: it may want a client certificate, which spec.certSecretRef can give", host)
 }
 
-// describeNetwork describes why there was no response, and returns the cause that
-// callers may see, if any.
+// describeNetwork describes why there was no response, and returns the cause that is
+// exposed to callers, if any.
 func describeNetwork(host string, err error) (string, error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -116,12 +115,12 @@ func describeConnection(host string, err error) string {
 	}
 }
 
-// protocolErrors describes errors without a type of their own, by a phrase of their
-// text. The first match counts.
+// protocolErrors describes errors without a type of their own, by a phrase of their text.
+// The first match is used.
 //
-// "malformed HTTP" comes first, because it appears only if plain HTTP was tried, and
-// so is allowed already. A server that speaks before the request is written causes
-// another error of net/http.
+// "malformed HTTP" is first, because it appears only if plain HTTP was tried, and so is
+// allowed already. A server that sends data before the request is written causes another
+// error of net/http.
 var protocolErrors = []struct{ phrase, meaning string }{
 	{"malformed HTTP", "does not speak HTTP"},
 	{"readLoopPeekFailLocked", "does not speak HTTP"},
@@ -145,7 +144,7 @@ func (o operation) describeProxy(e *Error, err error) bool {
 	case errors.As(err, &refused):
 		o.describeProxyStatus(e, refused.StatusCode)
 	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
-		o.describeProxyStatus(e, http.StatusProxyAuthRequired) // of transports other than ours
+		o.describeProxyStatus(e, http.StatusProxyAuthRequired) // by a library's own transport
 	case !errors.As(err, &network):
 		return false
 	case network.Op == "proxyconnect": // by net/http
@@ -158,7 +157,7 @@ func (o operation) describeProxy(e *Error, err error) bool {
 	return true
 }
 
-// proxy names the proxy in a sentence.
+// proxy returns the proxy in the words of messages.
 func (o operation) proxy() string {
 	if o.auth.ProxyOrigin != "" {
 		return "the proxy of " + o.auth.ProxyOrigin
@@ -206,19 +205,19 @@ func (o operation) describeProxyConnection(err error) string {
 }
 
 // describeSOCKS sets the details for the error of a SOCKS proxy.
-func (o operation) describeSOCKS(e *Error, answer string) {
+func (o operation) describeSOCKS(e *Error, reply string) {
 	switch {
-	case strings.Contains(answer, "authentication"):
+	case strings.Contains(reply, "authentication"):
 		o.describeProxyLogin(e, "")
-	case strings.Contains(answer, "not allowed"):
+	case strings.Contains(reply, "not allowed"):
 		e.detail = fmt.Sprintf("%s does not allow connections to %s", o.proxy(), e.Host)
 	default:
 		e.detail = fmt.Sprintf("%s can't reach %s", o.proxy(), e.Host)
 	}
 }
 
-// innermost returns the error at the end of the chain. Of joined errors it follows
-// the last one, which is about the last attempt.
+// innermost returns the error at the end of the chain. It follows the last of joined
+// errors, which is about the last attempt.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)

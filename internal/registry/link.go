@@ -12,8 +12,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// nextPage returns the URL of the page after resp, nil if there is none. It fails if
-// there is a link that can't be followed, because the list would be incomplete.
+// nextPage returns the URL of the page after resp, nil if there is none. It fails if the
+// link can't be followed, because the list would be incomplete.
 func nextPage(resp *http.Response) (*url.URL, error) {
 	target, found, err := nextLink(resp.Header.Values("Link"))
 	if err != nil || !found {
@@ -23,11 +23,11 @@ func nextPage(resp *http.Response) (*url.URL, error) {
 }
 
 // resolvePage resolves a link on a page of a list. The link must have the host of the
-// page, which is the registry or a host that it redirected to. The scheme of the link
-// is ignored: registries behind a proxy that terminates TLS may send "http". So is
-// the path if both are the same kind of list: registries behind a path prefix leave it
-// out, so that the link is to a list of another repository (Artifactory:
-// renovatebot/renovate#15030; Nexus: sonatype/nexus-public#1011).
+// page, which is the registry or a host that it redirected to. The scheme of the link is
+// ignored, because registries behind a proxy that terminates TLS may send "http". The path
+// is ignored if both are the same kind of list, because registries behind a path prefix
+// may omit the prefix (Artifactory: renovatebot/renovate#15030; Nexus:
+// sonatype/nexus-public#1011).
 func resolvePage(page *url.URL, target string) (*url.URL, error) {
 	u, err := page.Parse(target)
 	if err != nil {
@@ -52,21 +52,21 @@ func resourceOf(u *url.URL) string {
 // The errors about links that are not followed.
 const (
 	errMalformedLink = transport.ProtocolError("the link to the next page of its list is malformed")
-	errForeignLink   = transport.ProtocolError("the next page of its list is on another host, where it is not looked for")
+	errForeignLink   = transport.ProtocolError("the next page of its list is on another host, and is not requested there")
 )
 
 var (
-	// link matches the first link of a list of them (RFC 8288, section 3), with its
-	// target and its parameters. A comma in quotes does not end it.
+	// link matches the first link of a list of links (RFC 8288, section 3), with its
+	// target and its parameters. Commas in quotes do not end it.
 	link = regexp.MustCompile(`^<([^>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)(?:,|$)`)
 	// parameter matches a parameter of a link, with its name and its value, which may
 	// be in quotes.
 	parameter = regexp.MustCompile(`;\s*([^=;"\s]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))`)
 )
 
-// nextLink returns the target of the link with the relation "next" in the values
-// of the header Link, and whether there is one. A link without a relation counts,
-// because a tag list has links to nothing else.
+// nextLink returns the target of the link with the relation "next" in the values of the
+// header Link, and whether there is one. It accepts a link without a relation, because tag
+// lists have no other links.
 func nextLink(headers []string) (string, bool, error) {
 	for _, header := range headers {
 		for rest := strings.Trim(header, " \t,"); rest != ""; {

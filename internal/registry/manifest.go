@@ -40,8 +40,8 @@ func (r *Repository) Exists(ctx context.Context, tag string) (bool, error) {
 	return run(ctx, r, op, func(ctx context.Context, r *reader) (bool, error) { return r.exists(ctx, tag) })
 }
 
-// digest returns the digest of a tag: the one in the header of the response to HEAD,
-// or else the one of the manifest's bytes.
+// digest returns the digest of a tag: the one in the header of the response to HEAD, or
+// else the one of the manifest's bytes.
 func (r *reader) digest(ctx context.Context, tag string) (string, error) {
 	header, err := r.head(ctx, tag)
 	if err != nil {
@@ -54,8 +54,8 @@ func (r *reader) digest(ctx context.Context, tag string) (string, error) {
 	return m.Digest, err
 }
 
-// exists reports whether the registry has the tag. Malformed tags, which may be in a
-// status that another program wrote, do not exist.
+// exists reports whether the registry has the tag. Malformed tags do not exist; they may be
+// in a status that another program wrote.
 func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 	if !IsTag(tag) {
 		return false, nil
@@ -70,10 +70,10 @@ func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
 	return err == nil, err
 }
 
-// head makes a HEAD request for a tag, and returns the headers of the response. It
-// returns none if the caller has to use GET: some registries refuse HEAD only (400, 403, 405, 501), or answer 404 to
-// it (Nexus: crazy-max/diun#1614), and the response to HEAD has no body by which
-// checkFound distinguishes the registry from a proxy.
+// head makes a HEAD request for a tag, and returns the headers of the response. It returns
+// nil if the caller has to use GET: some registries refuse only HEAD (400, 403, 405, 501),
+// or return 404 for it (Nexus: crazy-max/diun#1614), and the response has no body with
+// which checkFound can distinguish the registry from a proxy.
 func (r *reader) head(ctx context.Context, tag string) (http.Header, error) {
 	resp, err := r.requestManifest(ctx, http.MethodHead, tag)
 	if err != nil {
@@ -98,12 +98,12 @@ func (r *reader) requestManifest(ctx context.Context, method, reference string) 
 	return r.do(ctx, method, r.url("manifests/"+reference), acceptManifests)
 }
 
-// checkFound fails unless a response has status 200. isNotFound holds for the error
-// if the registry answered that it does not have what was requested.
+// checkFound fails unless a response has status 200. isNotFound holds for the error if the
+// registry responded that it does not have the requested content.
 //
-// Registries answer so with status 404, and either their own errors or no body.
-// Proxies, such as an ingress whose backends are all down, send 404 too, with text
-// or a page: that is a failure like any other.
+// Such a response has status 404, and either the errors of the distribution specification
+// or no body. A 404 with text or a page may come from a proxy, such as an ingress without
+// backends, and is a failure like any other.
 func checkFound(resp *http.Response) error {
 	if resp.StatusCode != http.StatusNotFound {
 		return checkStatus(resp)
@@ -124,19 +124,19 @@ func checkFound(resp *http.Response) error {
 // maxErrorBody bounds the body of an error.
 const maxErrorBody = 64 << 10
 
-// isRegistryError reports whether a body is one that a registry sends with an error:
-// the errors of the distribution specification, or nothing.
+// isRegistryError reports whether the body of a failure comes from a registry: it has the
+// errors of the distribution specification, or is empty.
 func isRegistryError(body []byte) bool {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return true
 	}
-	var answer struct {
+	var response struct {
 		Errors []struct {
 			Code string `json:"code"`
 		} `json:"errors"`
 	}
-	err := json.Unmarshal(body, &answer)
-	return err == nil && len(answer.Errors) > 0 && answer.Errors[0].Code != ""
+	err := json.Unmarshal(body, &response)
+	return err == nil && len(response.Errors) > 0 && response.Errors[0].Code != ""
 }
 
 // headerDigest returns the digest in a response's header, "" if there is no valid one.
@@ -148,7 +148,7 @@ func headerDigest(header http.Header) string {
 	return digest
 }
 
-// parsedManifest is what is read of a manifest or an index.
+// parsedManifest has the fields that are used of a manifest or an index.
 type parsedManifest struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     string          `json:"mediaType"`
@@ -157,8 +157,8 @@ type parsedManifest struct {
 	Layers        json.RawMessage `json:"layers"`
 }
 
-// parseManifest fails unless a body is a manifest or an index. Schema version 1 is
-// refused: the digest of such a manifest is not the digest of its bytes.
+// parseManifest parses a manifest or an index. It rejects schema version 1, because the
+// digest of such a manifest is not the digest of its bytes.
 func parseManifest(body []byte) (parsedManifest, error) {
 	var m parsedManifest
 	switch {

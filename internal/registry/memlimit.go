@@ -12,18 +12,18 @@ import (
 const (
 	// largeRead is the number of bytes beyond which an operation counts as large.
 	largeRead = 2 << 20
-	// maxLarge bounds the large operations at a time, over all registries: few lists
-	// are that long, but all at once would exceed the memory limit of the process.
+	// maxLarge bounds the concurrent large operations over all registries. Few lists are
+	// that long, but all of them at once would exceed the memory limit of the process.
 	maxLarge = 4
 )
 
-// readBudget counts the bytes that an operation reads. An operation that turns out to
-// be large waits until fewer than maxLarge others are, or its context ends.
+// readBudget counts the bytes that an operation reads. When the operation becomes large,
+// it waits until fewer than maxLarge others are, or its context ends.
 type readBudget struct {
-	ctx   context.Context     //nolint:containedctx // of the operation, during which it is used
-	large *semaphore.Weighted // held by large operations
-	read  int64
-	holds bool
+	ctx      context.Context     //nolint:containedctx // of the operation, during which it is used
+	large    *semaphore.Weighted // acquired by large operations
+	read     int64
+	acquired bool
 }
 
 // reader returns a reader that counts the bytes of a body.
@@ -31,24 +31,23 @@ func (b *readBudget) reader(body io.Reader) io.Reader {
 	return io.TeeReader(body, b)
 }
 
-// Write implements io.Writer. It counts bytes, and waits if they make the operation a
-// large one.
+// Write implements io.Writer. It counts bytes, and waits if they make the operation large.
 func (b *readBudget) Write(p []byte) (int, error) {
 	b.read += int64(len(p))
-	if b.holds || b.read <= largeRead {
+	if b.acquired || b.read <= largeRead {
 		return len(p), nil
 	}
 	if err := b.large.Acquire(b.ctx, 1); err != nil {
 		return 0, err
 	}
-	b.holds = true
+	b.acquired = true
 	return len(p), nil
 }
 
 // release releases the semaphore.
 func (b *readBudget) release() {
-	if b.holds {
-		b.holds = false
+	if b.acquired {
+		b.acquired = false
 		b.large.Release(1)
 	}
 }

@@ -18,7 +18,7 @@ const (
 	otherHosts = "other"
 )
 
-// metrics has the metrics of a Client.
+// metrics are the metrics of a Client.
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
@@ -37,30 +37,30 @@ func newMetrics() *metrics {
 		hosts: map[string]bool{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "image_reflector_registry_requests_total",
-			Help: "The requests made on behalf of a registry host, by the HTTP status of the answer, or canceled, timeout or error.",
+			Help: "The requests made on behalf of a registry host, by the HTTP status of the response, or canceled, timeout or error.",
 		}, []string{"host", "outcome"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "image_reflector_registry_request_duration_seconds",
-			Help:    "The time until the headers of an answer.",
+			Help:    "The time until the headers of a response.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, host),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "image_reflector_registry_wait_seconds",
-			Help:    "The time for which operations on a registry host were put off because it was being asked as much as is allowed.",
+			Help:    "The time for which operations on a registry host were deferred because its limits were exhausted.",
 			Buckets: []float64{.01, .05, .25, 1, 5, 15, 30},
 		}, host),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "image_reflector_registry_in_flight",
-			Help: "The operations on a registry host that are under way.",
+			Help: "The operations on a registry host that are in flight.",
 		}, host),
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "image_reflector_registry_throttled_until_timestamp_seconds",
-			Help: "The Unix time until which a registry host has asked to be left alone.",
+			Help: "The Unix time until which a registry host asked for a pause.",
 		}, host),
 	}
 }
 
-// label returns the label of a host.
+// label returns the label of a host, otherHosts beyond maxHostLabels.
 func (m *metrics) label(host string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,10 +74,10 @@ func (m *metrics) label(host string) string {
 	return host
 }
 
-func (m *metrics) observeRequest(host, outcome string, took time.Duration) {
+func (m *metrics) observeRequest(host, outcome string, duration time.Duration) {
 	host = m.label(host)
 	m.requests.WithLabelValues(host, outcome).Inc()
-	m.durations.WithLabelValues(host).Observe(took.Seconds())
+	m.durations.WithLabelValues(host).Observe(duration.Seconds())
 }
 
 // observer returns the observer of the limiters.

@@ -27,8 +27,8 @@ const (
 	noReferrersFor = time.Hour
 )
 
-// Referrer describes a manifest that refers to another one, such as a signature.
-// The description is the registry's, and has to be verified.
+// Referrer is the registry's descriptor of a manifest that refers to another one, such as
+// a signature. Callers have to verify it.
 type Referrer struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
@@ -38,9 +38,9 @@ type Referrer struct {
 }
 
 // Referrers lists the referrers of a manifest by the registry's API, or else by the
-// referrers tag of the distribution specification. It does not use the filter of the
-// API: some registries filter by the media type of the config in place of the
-// artifact type.
+// referrers tag of the distribution specification. It does not use the filter of the API,
+// because some registries filter by the media type of the config in place of the artifact
+// type.
 //
 // It fails with an *Error. A manifest without referrers is not an error.
 func (r *Repository) Referrers(ctx context.Context, digest string) ([]Referrer, error) {
@@ -69,8 +69,8 @@ func (r *reader) referrers(ctx context.Context, digest string) ([]Referrer, erro
 const (
 	// errNoReferrers means that the registry has no API for referrers.
 	errNoReferrers = transport.ProtocolError("it has no API for referrers")
-	// errReferrersRefused means that the API refuses a client that may pull. That is
-	// not cached, because the API may accept the next request.
+	// errReferrersRefused means that the API refuses a client that may pull. It is not
+	// cached, because the API may accept the next request.
 	errReferrersRefused = transport.ProtocolError("its API for referrers refuses access")
 )
 
@@ -128,8 +128,8 @@ func isBadRedirect(err error) bool {
 	return errors.Is(err, transport.ErrBadRedirect) || errors.Is(err, transport.ErrPlainHTTP) || errors.Is(err, transport.ErrTooManyRedirects)
 }
 
-// checkReferrersStatus fails unless the API is available. The specification has 404
-// for its absence; registries that are older have other statuses.
+// checkReferrersStatus fails unless the API is available. The specification requires
+// status 404 if it is not; older registries return other statuses.
 func checkReferrersStatus(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusNotAcceptable, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -140,10 +140,10 @@ func checkReferrersStatus(resp *http.Response) error {
 	return checkStatus(resp)
 }
 
-// isIndex reports whether a response is an index, by its Content-Type or its body.
-// Registries without the API answer with status 200 and a web page, or redirect to
-// one (google/go-containerregistry#1968). A malformed body with the Content-Type of an
-// index is an index too, so that parsing it fails.
+// isIndex reports whether a response is an index, by its Content-Type or its body. Some
+// registries without the API return a web page with status 200, or redirect to one
+// (google/go-containerregistry#1968). A malformed body with the Content-Type of an index
+// is an index, too, so that parsing it fails.
 func isIndex(resp *http.Response, body []byte) bool {
 	if contentType(resp) == string(types.OCIImageIndex) {
 		return true
@@ -153,9 +153,9 @@ func isIndex(resp *http.Response, body []byte) bool {
 }
 
 // taggedReferrers reads the index at the referrers tag, which clients maintain for
-// registries without the API. Some registries resolve that tag to the image itself
-// (GitLab: oras-project/oras-go#1396): the image, or anything but an index, means that
-// there are no referrers.
+// registries without the API. There are no referrers if the tag is the image or another
+// manifest that is not an index: some registries resolve the tag to the image itself
+// (GitLab: oras-project/oras-go#1396).
 func (r *reader) taggedReferrers(ctx context.Context, digest string) ([]Referrer, error) {
 	index, err := r.getManifest(ctx, strings.Replace(digest, ":", "-", 1))
 	if isNotFound(err) {

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// maxSessions bounds the cached sessions. One takes a few thousand bytes, most
-	// of them its token.
+	// maxSessions bounds the cached sessions. A session has a few thousand bytes,
+	// mostly its token.
 	maxSessions = 20_000
-	// sessionIdle is how long an unused session is kept.
+	// sessionIdle is how long an unused session is cached.
 	sessionIdle = 2 * time.Hour
 )
 
@@ -67,14 +67,14 @@ type connection struct {
 	*session
 	auth AuthOptions
 	http *http.Client
-	// scheme is that of the addresses, which the authentication may replace.
+	// scheme is the scheme of URLs, until package auth replaces it.
 	scheme string
 }
 
-// Close ends the admission. Operations in flight go on, but Close waits for one that
-// reads the credentials.
+// Close releases the limiter's ticket. Operations in flight continue, but Close waits
+// while one of them reads the credentials.
 func (r *Repository) Close() {
-	_ = r.lock.Acquire(context.Background(), 1) //nolint:forbidigo // what is admitted is released whatever became of the caller's context
+	_ = r.lock.Acquire(context.Background(), 1) //nolint:forbidigo // the ticket is released even if the caller's context has ended
 	defer r.lock.Release(1)
 	if r.ticket != nil {
 		r.ticket.Release()
@@ -82,8 +82,7 @@ func (r *Repository) Close() {
 	r.ticket, r.opened = nil, nil
 }
 
-// connect admits the repository and reads its credentials, unless an earlier
-// operation did.
+// connect acquires a ticket and reads the credentials, unless an earlier operation did.
 func (r *Repository) connect(ctx context.Context) (*connection, error) {
 	if err := r.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -115,8 +114,8 @@ func (r *Repository) connect(ctx context.Context) (*connection, error) {
 	return r.opened, nil
 }
 
-// admit acquires a ticket of the registry host's limiter, unless there is one from an
-// operation that failed to read the credentials.
+// admit acquires a ticket of the registry host's limiter, unless an earlier operation
+// acquired one and then failed to read the credentials.
 func (r *Repository) admit() error {
 	if r.ticket != nil {
 		return nil
@@ -137,16 +136,16 @@ func (r *Repository) admit() error {
 // describes them.
 func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, host string, plainHTTP bool) http.RoundTripper {
 	pooled := transport.Func(func(req *http.Request) (*http.Response, error) { return c.base(config).RoundTrip(req) })
-	observed := transport.Observe(pooled, c.now, func(outcome string, took time.Duration) {
-		c.metrics.observeRequest(host, outcome, took)
+	observed := transport.Observe(pooled, c.now, func(outcome string, duration time.Duration) {
+		c.metrics.observeRequest(host, outcome, duration)
 	})
 	capped := transport.BodyCap(observed, c.limits.BodyBytes)
 	limited := ticket.Transport(transport.Throttle(capped, c.now))
 	return transport.UserAgent(transport.PlainHTTPGuard(limited, plainHTTP), c.userAgent)
 }
 
-// run runs an operation and translates its error. It fails with a
-// *ratelimit.BusyError, before any request, if the operation has to be retried later.
+// run runs an operation and converts its error. It fails with a *ratelimit.BusyError,
+// before any request, if the caller has to retry later.
 func run[T any](ctx context.Context, r *Repository, op operation, do func(context.Context, *reader) (T, error)) (T, error) {
 	var none T
 	op.image, op.anonymous = r.access.Image, r.access.Anonymous
@@ -174,8 +173,8 @@ type reader struct {
 	image image.Name
 }
 
-// url returns the URL of a path in the repository, such as "tags/list". Package auth
-// sets the scheme by which the registry is reached.
+// url returns the URL of a path in the repository, such as "tags/list". Package auth sets
+// the final scheme.
 func (r *reader) url(path string) *url.URL {
 	repo := r.image.Repository()
 	return &url.URL{

@@ -14,8 +14,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// parseTags parses a page of at most limit tags. A list of tags that is null is
-// empty: that is how Go encodes the tags of an empty repository.
+// parseTags parses a page of at most limit tags. A list that is null is empty: Go encodes
+// the tags of an empty repository as null.
 func parseTags(body []byte, limit int) ([]string, error) {
 	if looksLikeHTML(body) {
 		return nil, transport.ProtocolError("it sent an HTML page in place of a tag list: check that spec.image names a registry")
@@ -56,8 +56,8 @@ const (
 	maxPooledBuffer = 256 << 10
 )
 
-// buffers pools the buffers of pages: they would be most of the garbage of reading an
-// unchanged list.
+// buffers pools the buffers of pages, which otherwise would be most of the garbage of
+// reading an unchanged list.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body. The result is valid until releaseBodies.
@@ -83,9 +83,9 @@ func (l *listOperation) releaseBodies() {
 	l.bodies = nil
 }
 
-// plainStrings returns the strings of a JSON array, which must be valid JSON, as
-// substrings of one string, so that they need one allocation. It returns false if the
-// array has other elements, or strings that need decoding.
+// plainStrings returns the strings of an array, which must be valid JSON, as substrings of
+// one string, so that they share one allocation. It returns false if the array has other
+// elements, or strings with escapes.
 func plainStrings(array []byte) ([]string, bool) {
 	const space = " \t\r\n"
 	text, ok := strings.CutPrefix(strings.Trim(string(array), space), "[")
@@ -134,42 +134,42 @@ func looksLikeHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(bo
 // tagSet is the ordered set of the names in a tag list.
 type tagSet struct {
 	list  []string
-	known map[string]bool // nil as long as the list is ascending
+	known map[string]bool // nil while the list is ascending
 }
 
-func (n *tagSet) len() int { return len(n.list) }
+func (s *tagSet) len() int { return len(s.list) }
 
-// add adds the names that are new, and reports whether any is.
-func (n *tagSet) add(more []string) bool {
-	before := len(n.list)
-	if n.known == nil && n.ascends(more) { // as the specification requires
-		if n.list == nil {
-			n.list = more
+// add adds the names that are new, and reports whether there are any.
+func (s *tagSet) add(more []string) bool {
+	before := len(s.list)
+	if s.known == nil && s.ascends(more) { // as the specification requires
+		if s.list == nil {
+			s.list = more
 		} else {
-			n.list = append(n.list, more...)
+			s.list = append(s.list, more...)
 		}
 		return len(more) > 0
 	}
-	if n.known == nil {
-		n.known = make(map[string]bool, len(n.list))
-		for _, name := range n.list {
-			n.known[name] = true
+	if s.known == nil {
+		s.known = make(map[string]bool, len(s.list))
+		for _, name := range s.list {
+			s.known[name] = true
 		}
 	}
 	for _, name := range more {
-		if !n.known[name] {
-			n.known[name] = true
-			n.list = append(n.list, name)
+		if !s.known[name] {
+			s.known[name] = true
+			s.list = append(s.list, name)
 		}
 	}
-	return len(n.list) > before
+	return len(s.list) > before
 }
 
-// ascends reports whether more continue the list in strictly ascending order, so that
-// all are new.
-func (n *tagSet) ascends(more []string) bool {
+// ascends reports whether more continues the list in strictly ascending order, so that all
+// its names are new.
+func (s *tagSet) ascends(more []string) bool {
 	for i, name := range more {
-		if i > 0 && name <= more[i-1] || i == 0 && len(n.list) > 0 && name <= n.list[len(n.list)-1] {
+		if i > 0 && name <= more[i-1] || i == 0 && len(s.list) > 0 && name <= s.list[len(s.list)-1] {
 			return false
 		}
 	}
@@ -178,16 +178,16 @@ func (n *tagSet) ascends(more []string) bool {
 
 // valid returns the names that are valid tags, and the number of others. The set must
 // not be used afterwards.
-func (n *tagSet) valid() ([]string, int) {
-	all := len(n.list)
-	tags := slices.DeleteFunc(n.list, func(name string) bool { return !IsTag(name) })
+func (s *tagSet) valid() ([]string, int) {
+	total := len(s.list)
+	tags := slices.DeleteFunc(s.list, func(name string) bool { return !IsTag(name) })
 	if tags == nil {
 		tags = []string{}
 	}
-	return tags, all - len(tags)
+	return tags, total - len(tags)
 }
 
-// IsTag reports whether a tag is valid by the distribution specification:
+// IsTag reports whether a tag is valid according to the distribution specification:
 // [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}.
 func IsTag(tag string) bool {
 	return tag != "" && len(tag) <= 128 && tag[0] != '.' && tag[0] != '-' &&

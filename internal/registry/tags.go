@@ -18,8 +18,8 @@ import (
 // all of them.
 const pageSize = 1000
 
-// Fingerprint identifies the pages of a tag list as a registry sent them: it is a
-// hash of each. Lists with the same fingerprint have the same tags. It is empty for no
+// Fingerprint identifies the pages of a tag list as a registry sent them: it concatenates
+// their hashes. Lists with the same fingerprint have the same tags. It is empty for no
 // list.
 type Fingerprint string
 
@@ -37,7 +37,7 @@ func (f Fingerprint) add(p page) Fingerprint {
 type listOperation struct {
 	*reader
 	tags     tagSet
-	known    Fingerprint // the caller's
+	known    Fingerprint // the caller's, "" after a page that differs
 	current  Fingerprint // of the pages so far
 	unparsed []page      // pages so far that equal the known ones
 	visited  map[string]bool
@@ -48,7 +48,7 @@ type listOperation struct {
 
 // page is one page of a tag list.
 type page struct {
-	body []byte   // valid until its listing ends
+	body []byte   // valid until releaseBodies
 	next *url.URL // nil if the registry sends no link to a next page
 }
 
@@ -56,7 +56,7 @@ func newListing(ctx context.Context, r *reader, known Fingerprint) *listOperatio
 	return &listOperation{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{ctx: ctx, large: r.large}}
 }
 
-// all reads the list to its end.
+// all reads all pages of the list.
 func (l *listOperation) all(ctx context.Context) (TagList, error) {
 	defer l.releaseBodies()
 	p, err := l.first(ctx)
@@ -66,7 +66,7 @@ func (l *listOperation) all(ctx context.Context) (TagList, error) {
 			return TagList{Unchanged: true, Fingerprint: l.current}, nil
 		}
 		var next *url.URL
-		if next, err = l.take(ctx, p); err != nil {
+		if next, err = l.addPage(ctx, p); err != nil {
 			break
 		}
 		if next == nil {
@@ -78,27 +78,27 @@ func (l *listOperation) all(ctx context.Context) (TagList, error) {
 	return TagList{}, err
 }
 
-// take adds the tags of a page, and returns the URL of the next one, nil if there is
+// addPage adds the tags of a page, and returns the URL of the next one, nil if there is
 // none. Pages that equal the known ones are not parsed until one differs.
-func (l *listOperation) take(ctx context.Context, p page) (*url.URL, error) {
+func (l *listOperation) addPage(ctx context.Context, p page) (*url.URL, error) {
 	l.unparsed = append(l.unparsed, p)
 	if p.next != nil && strings.HasPrefix(string(l.known), string(l.current)) {
 		return p.next, nil
 	}
 	var tags []string
-	var fresh bool
+	var added bool
 	for _, p := range l.unparsed {
 		var err error
 		if tags, err = parseTags(p.body, l.limits.Tags); err != nil {
 			return nil, err
 		}
-		if fresh = l.tags.add(tags); l.tags.len() > l.limits.Tags {
+		if added = l.tags.add(tags); l.tags.len() > l.limits.Tags {
 			return nil, tooManyTags(l.limits.Tags)
 		}
 	}
 	l.unparsed, l.known = nil, ""
 	l.progress(len(l.visited), l.tags.len())
-	return l.after(ctx, p, tags, fresh)
+	return l.after(ctx, p, tags, added)
 }
 
 // first reads the first page. If the registry refuses the page size, it and all
@@ -128,18 +128,18 @@ func refusesSize(err error) bool {
 	return false
 }
 
-// after returns the URL of the page after p, nil if p is the last one.
+// after returns the URL of the page after p, nil if p is the last one. tags are the tags
+// of p, and added is whether any of them is new.
 //
-// A few registries respect the page size but send no link to the next page. So a
-// page of exactly that size without a link is followed by a request for the tags
-// after its last one. If there are none, the registry returns an empty page, or one
-// without new tags.
-func (l *listOperation) after(ctx context.Context, p page, tags []string, fresh bool) (*url.URL, error) {
+// A few registries respect the page size but send no link to the next page. So a page of
+// exactly that size without a link is followed by a request for the tags after its last
+// one. If there are none, the registry returns an empty page, or one without new tags.
+func (l *listOperation) after(ctx context.Context, p page, tags []string, added bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
 		l.capabilities.links.Store(linksPresent)
 		return p.next, nil
-	case len(tags) != pageSize || !fresh || l.capabilities.noSize.Load():
+	case len(tags) != pageSize || !added || l.capabilities.noSize.Load():
 		return nil, nil
 	}
 	if linked, err := l.hasLinks(ctx); linked || err != nil {
@@ -163,8 +163,8 @@ func (l *listOperation) pageAfter(last string, size int) *url.URL {
 	return u
 }
 
-// visit records that a page is read. It fails if the page was read before, or if
-// there are too many.
+// visit records the URL of a page. It fails if the page was read already, or if there are
+// too many pages.
 func (l *listOperation) visit(u *url.URL) error {
 	if l.visited[u.String()] {
 		return transport.ProtocolError("the pages of its tag list link to each other in a circle")
@@ -214,8 +214,8 @@ type TagList struct {
 }
 
 // List returns all tags of the image repository, unless the list has the fingerprint
-// known. It never returns a partial list: it fails with an *Error if the list can't be
-// read to its end.
+// known. It never returns a partial list: it fails with an *Error if any page can't be
+// read.
 func (r *Repository) List(ctx context.Context, known Fingerprint) (TagList, error) {
 	return run(ctx, r, operation{verb: opListTags}, func(ctx context.Context, r *reader) (TagList, error) {
 		return newListing(ctx, r, known).all(ctx)

@@ -14,94 +14,101 @@ import (
 )
 
 const (
-	// maxSignatures bounds the signatures of one image that are looked at.
+	// maxSignatures bounds the signatures of one image that are checked.
 	maxSignatures = 32
-	// maxBlob bounds a payload, a bundle or an envelope.
+	// maxBlob bounds a payload, a bundle or an envelope, in bytes.
 	maxBlob = 1 << 20
-	// maxReasons bounds the reasons that a rejection names.
+	// maxReasons bounds the reasons that a rejection lists.
 	maxReasons = 3
 )
 
-// attempt looks at the signatures of one image, one after the other, until
-// one passes.
+// attempt checks the signatures of one image, one after the other, until one passes.
 type attempt struct {
 	subject
-	checked int      // how many signatures there were
-	reasons []string // why they were rejected, each reason once
-	failed  error    // why it is not known of one of them
-	more    bool     // there are more than are looked at
-	signer  string   // of the one that passed
+	checked int      // number of signatures
+	reasons []string // why signatures were rejected, without duplicates
+	failed  error    // why a signature could not be checked
+	more    bool     // whether there are more than maxSignatures
+	signer  string   // of the signature that passed
 }
 
-// next counts a signature, and reports whether it is to be looked at.
-func (e *attempt) next() bool {
-	if e.checked == maxSignatures {
-		e.more = true
+// next counts a signature, and reports whether it should be checked.
+func (a *attempt) next() bool {
+	if a.checked == maxSignatures {
+		a.more = true
 		return false
 	}
-	e.checked++
+	a.checked++
 	return true
 }
 
-// reject notes why a signature was rejected.
-func (e *attempt) reject(reason string) {
-	if !slices.Contains(e.reasons, reason) {
-		e.reasons = append(e.reasons, reason)
+// reject records why a signature was rejected.
+func (a *attempt) reject(reason string) {
+	if !slices.Contains(a.reasons, reason) {
+		a.reasons = append(a.reasons, reason)
 	}
 }
 
-// recordMissing takes it that a part of a signature is not there, of which the registry
-// itself says that there is one. Another signature may pass all the same. It
-// returns every other error.
-func (e *attempt) recordMissing(err error) error {
+// record records the result of a signatureVerifier.
+func (a *attempt) record(signer string, err error) {
+	if err != nil {
+		a.reject(printable(err.Error()))
+		return
+	}
+	a.signer = signer
+}
+
+// recordMissing records that the registry lacks a part of a signature that it listed.
+// That is an error unless another signature passes. It returns every other error.
+func (a *attempt) recordMissing(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
-		e.failed = err
+		a.failed = err
 		return nil
 	}
 	return err
 }
 
-// fetch fetches the blob of a signature, nil where the signature is rejected.
-func (e *attempt) fetch(ctx context.Context, d descriptor) ([]byte, error) {
+// fetch fetches the blob of a signature, nil if the signature is rejected.
+func (a *attempt) fetch(ctx context.Context, d descriptor) ([]byte, error) {
 	switch {
 	case !image.IsDigest(d.Digest):
-		e.reject("its signature names a digest that is malformed")
+		a.reject("its signature names a digest that is malformed")
 		return nil, nil
 	case d.Size > maxBlob || d.Size < 0:
-		e.reject(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
+		a.reject(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
 		return nil, nil
 	}
-	blob, err := e.Blob(ctx, d.Digest, maxBlob)
-	return blob, e.recordMissing(err)
+	blob, err := a.Blob(ctx, d.Digest, maxBlob)
+	return blob, a.recordMissing(err)
 }
 
-// verdict returns what the examination came to. what names the kind of signature.
-func (e *attempt) verdict(what string) (Verdict, error) {
+// verdict returns the result. kind names the kind of signature.
+func (a *attempt) verdict(kind string) (Verdict, error) {
 	switch {
-	case e.signer != "":
-		return Verdict{signer: e.signer}, nil
-	case e.failed != nil:
-		return Verdict{}, e.failed
-	case e.checked == 0 && len(e.reasons) == 0:
-		return reject("it has no " + what), nil
+	case a.signer != "":
+		return Verdict{signer: a.signer}, nil
+	case a.failed != nil:
+		return Verdict{}, a.failed
+	case a.checked == 0 && len(a.reasons) == 0:
+		return reject("it has no " + kind), nil
 	default:
-		return reject(e.describe(what)), nil
+		return reject(a.describe(kind)), nil
 	}
 }
 
-// describe says why no signature passed.
-func (e *attempt) describe(what string) string {
-	reasons := e.reasons
+// describe describes why no signature passed.
+func (a *attempt) describe(kind string) string {
+	reasons := a.reasons
 	suffix := ""
 	if len(reasons) > maxReasons {
 		suffix = fmt.Sprintf(", and %d reasons more", len(reasons)-maxReasons)
 		reasons = reasons[:maxReasons]
 	}
 	text := strings.Join(reasons, "; ") + suffix
-	if e.more {
-		text += fmt.Sprintf("; it has more than the %d signatures that are looked at: remove those that are not needed", maxSignatures)
+	if a.more {
+		text += fmt.Sprintf("; it has more than the %d signatures that are checked: remove those that are not needed", maxSignatures)
 	}
-	return fmt.Sprintf("no %s passes: %s", what, text)
+	return fmt.Sprintf("no %s passes: %s", kind, text)
 }
 
 // descriptor describes a blob of a manifest.
@@ -112,15 +119,15 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// artifact is what a signature's manifest says.
-type artifact struct {
+// signatureManifest has the fields that are used of a signature's manifest.
+type signatureManifest struct {
 	ArtifactType string       `json:"artifactType"`
 	Config       descriptor   `json:"config"`
 	Layers       []descriptor `json:"layers"`
 	Subject      *descriptor  `json:"subject"`
 }
 
-// layersWhere returns the layers for which a condition holds.
-func (a *artifact) layersWhere(wanted func(descriptor) bool) []descriptor {
-	return slices.DeleteFunc(slices.Clone(a.Layers), func(layer descriptor) bool { return !wanted(layer) })
+// layersWhere returns the layers that match a predicate.
+func (m *signatureManifest) layersWhere(matches func(descriptor) bool) []descriptor {
+	return slices.DeleteFunc(slices.Clone(m.Layers), func(layer descriptor) bool { return !matches(layer) })
 }

@@ -16,45 +16,45 @@ import (
 
 const (
 	bundleType = "application/vnd.dev.sigstore.bundle"
-	// emptyType is how registries call a bundle that take the type of the config
-	// for that of the artifact.
+	// emptyType is the artifact type of a bundle in registries that use the media type
+	// of the config as the artifact type.
 	emptyType = "application/vnd.oci.empty.v1+json"
-	// annotationPredicate says what a bundle states.
+	// annotationPredicate holds the predicate type of a bundle's statement.
 	annotationPredicate = "dev.sigstore.bundle.predicateType"
-	// signPredicate is the statement that an image is signed. Attestations state
-	// other things, and not always in favour of the image.
+	// signPredicate states that an image is signed. Attestations have other predicates,
+	// which may be unfavorable to the image.
 	signPredicate = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// checkReferrers looks at the signatures among the referrers of the image: bundles,
-// and legacy signatures.
-func (e *attempt) checkReferrers(ctx context.Context, j signatureVerifier) error {
-	all, err := e.Referrers(ctx, e.digest)
+// checkReferrers checks the signatures among the referrers of the image: bundles and
+// legacy signatures.
+func (a *attempt) checkReferrers(ctx context.Context, v signatureVerifier) error {
+	all, err := a.Referrers(ctx, a.digest)
 	if err != nil {
 		return err
 	}
 	for _, referrer := range all {
 		switch {
-		case e.signer != "":
+		case a.signer != "":
 			return nil
 		case !mayBeSignature(referrer):
 			continue
 		case isAttestation(referrer):
-			e.reject(errAttested.Error())
+			a.reject(errAttested.Error())
 			continue
 		}
-		if !e.next() {
+		if !a.next() {
 			return nil
 		}
-		if err := e.checkReferrer(ctx, j, referrer.Digest); err != nil {
+		if err := a.checkReferrer(ctx, v, referrer.Digest); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayBeSignature reports whether a referrer may be a signature, by its type. To
-// leave one out that is, because someone says otherwise, lets no image pass.
+// mayBeSignature reports whether a referrer may be a signature according to its type in
+// the registry's list. The type is not verified, but a wrong one can't let an image pass.
 func mayBeSignature(r registry.Referrer) bool {
 	switch r.ArtifactType {
 	case "", emptyType, legacyReferrerType:
@@ -63,39 +63,39 @@ func mayBeSignature(r registry.Referrer) bool {
 	return strings.HasPrefix(r.ArtifactType, bundleType)
 }
 
-// isAttestation reports whether a referrer says of itself that it states something
-// else than that the image is signed.
+// isAttestation reports whether the annotations of a referrer have another predicate
+// than the one of signatures.
 func isAttestation(r registry.Referrer) bool {
-	stated := r.Annotations[annotationPredicate]
-	return stated != "" && stated != signPredicate
+	predicate := r.Annotations[annotationPredicate]
+	return predicate != "" && predicate != signPredicate
 }
 
-// checkReferrer looks at the manifest of one referrer, and the signatures in it:
-// its layers say of which format they are.
-func (e *attempt) checkReferrer(ctx context.Context, j signatureVerifier, digest string) error {
-	a, err := e.referrer(ctx, digest)
-	if err != nil || a == nil {
+// checkReferrer checks the signatures in the manifest of a referrer. The media types of
+// its layers determine their format.
+func (a *attempt) checkReferrer(ctx context.Context, v signatureVerifier, digest string) error {
+	m, err := a.referrer(ctx, digest)
+	if err != nil || m == nil {
 		return err
 	}
-	if signed := a.layersWhere(isPayload); len(signed) > 0 {
-		return e.checkLayers(ctx, j, signed)
+	if payloads := m.layersWhere(isPayload); len(payloads) > 0 {
+		return a.checkLayers(ctx, v, payloads)
 	}
-	layer := e.onlyLayer(a, func(layer descriptor) bool { return strings.HasPrefix(layer.MediaType, bundleType) })
+	layer := a.onlyLayer(m, func(layer descriptor) bool { return strings.HasPrefix(layer.MediaType, bundleType) })
 	if layer == nil {
 		return nil
 	}
-	raw, err := e.fetch(ctx, *layer)
+	raw, err := a.fetch(ctx, *layer)
 	if err != nil || raw == nil {
 		return err
 	}
-	e.recover(verifyBundle(j, raw, e.hash()))
+	a.record(verifyBundle(v, raw, a.hash()))
 	return nil
 }
 
-// verifyBundle reads and judges a bundle, which must hold a statement about an image.
-// A bare signature, as of a file, says nothing of what was meant by it; and Ed25519
-// keys can't verify one by a digest.
-func verifyBundle(j signatureVerifier, raw, digest []byte) (string, error) {
+// verifyBundle parses and verifies a bundle, which must contain a statement about an
+// image. A bare signature, as of a file, does not express its purpose, and Ed25519 can't
+// verify one by a digest.
+func verifyBundle(v signatureVerifier, raw, digest []byte) (string, error) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(raw); err != nil {
 		return "", rejection("its bundle is malformed, or of an unknown version")
@@ -103,61 +103,61 @@ func verifyBundle(j signatureVerifier, raw, digest []byte) (string, error) {
 	if b.GetDsseEnvelope() == nil {
 		return "", rejection("its bundle holds no statement: use cosign sign")
 	}
-	return j.bundle(&b, digest)
+	return v.bundle(&b, digest)
 }
 
-// referrer fetches the manifest of a referrer, which must refer to the image. It
-// returns nil where the referrer is rejected.
-func (e *attempt) referrer(ctx context.Context, digest string) (*artifact, error) {
+// referrer fetches the manifest of a referrer, whose subject must be the image. It
+// returns nil if the referrer is rejected.
+func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManifest, error) {
 	if !image.IsDigest(digest) {
-		e.reject("its list of signatures names a digest that is malformed")
+		a.reject("its list of signatures names a digest that is malformed")
 		return nil, nil
 	}
-	manifest, err := e.Manifest(ctx, digest)
+	manifest, err := a.Manifest(ctx, digest)
 	if err != nil {
-		return nil, e.recordMissing(err)
+		return nil, a.recordMissing(err)
 	}
-	var a artifact
-	if json.Unmarshal(manifest.Bytes, &a) != nil {
-		e.reject("the manifest of its signature is malformed")
-		return nil, nil //nolint:nilerr // it is refused
+	var m signatureManifest
+	if json.Unmarshal(manifest.Bytes, &m) != nil {
+		a.reject("the manifest of its signature is malformed")
+		return nil, nil //nolint:nilerr // it is rejected
 	}
-	if a.Subject == nil || a.Subject.Digest != e.digest {
-		e.reject(errImageMismatch.Error())
+	if m.Subject == nil || m.Subject.Digest != a.digest {
+		a.reject(errImageMismatch.Error())
 		return nil, nil
 	}
-	return &a, nil
+	return &m, nil
 }
 
-// onlyLayer returns the one layer of a referrer that is wanted, nil where the
-// referrer is rejected.
-func (e *attempt) onlyLayer(a *artifact, wanted func(descriptor) bool) *descriptor {
-	layers := a.layersWhere(wanted)
+// onlyLayer returns the layer that matches a predicate. It rejects the referrer, and
+// returns nil, unless there is exactly one.
+func (a *attempt) onlyLayer(m *signatureManifest, matches func(descriptor) bool) *descriptor {
+	layers := m.layersWhere(matches)
 	if len(layers) != 1 {
-		e.reject("what refers to it is no signature")
+		a.reject("its referrer is not a signature")
 		return nil
 	}
 	return &layers[0]
 }
 
-// ifSigned returns who signed a bundle that was verified, which must state that
-// the image is signed.
-func ifSigned(signer string, result *verify.VerificationResult) (string, error) {
+// checkPredicate returns the signer of a verified bundle if its statement is that the
+// image is signed.
+func checkPredicate(signer string, result *verify.VerificationResult) (string, error) {
 	if result.Statement.GetPredicateType() != signPredicate {
 		return "", errAttested
 	}
 	return signer, nil
 }
 
-// errAttested is about statements other than that an image is signed.
+// errAttested rejects statements with another predicate than the one of signatures.
 const errAttested = rejection("it is attested, not signed: use cosign sign")
 
-// errImageMismatch is about signatures that are not this image's.
+// errImageMismatch rejects signatures of another image.
 const errImageMismatch = rejection("the signature is that of another image")
 
-// isImageMismatch reports whether a bundle failed, after its signature was verified,
-// because it is about something else. The library has no type for that. It
-// decides about the words of a reason only.
+// isImageMismatch reports whether a bundle with a valid signature failed because it is
+// about another image. sigstore-go has no error type for that. The result affects only
+// the text of the reason.
 func isImageMismatch(err error) bool {
 	return strings.Contains(err.Error(), "match digests in statement") ||
 		strings.Contains(err.Error(), "match any digest in statement")

@@ -9,63 +9,52 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 )
 
-// cosign verifies the signatures of cosign in both formats, legacy ones and
-// bundles, and in both places: under a tag, and among the referrers of the image.
+// cosign verifies the signatures of cosign in both formats, legacy signatures and
+// bundles, and in both locations: at a tag, and among the referrers of the image.
 type cosign struct {
-	// signatureVerifier returns the judge for one image. It fails with an *UnavailableError.
-	judge func(context.Context) (signatureVerifier, error)
-	// referrers is whether referrers are looked at first: where the last signature
-	// that passed was one, the next one probably is too.
+	// verifier returns the verifier for one image. It fails with an *UnavailableError.
+	verifier func(context.Context) (signatureVerifier, error)
+	// referrers is whether referrers are checked first: they are if the last signature
+	// that passed was one, because the next one probably is too.
 	referrers atomic.Bool
 }
 
-// signatureVerifier judges single signatures. It returns who signed, or why the signature
-// is rejected.
+// signatureVerifier verifies single signatures. It returns the signer, or a rejection.
 type signatureVerifier interface {
-	// legacy judges the signature of a payload, which may be about any image.
+	// legacy verifies the signature of a payload, which may be about any image.
 	legacy(sig legacySignature, payload []byte) (string, error)
-	// bundle judges a bundle about the image of a digest.
+	// bundle verifies a bundle about the image with a digest.
 	bundle(b *bundle.Bundle, digest []byte) (string, error)
 }
 
-// rejection is why a signature is rejected, in our own words.
+// rejection is the reason why a signature is rejected.
 type rejection string
 
 // Error implements error.
 func (r rejection) Error() string { return string(r) }
 
-// verify implements method.
+// verify implements verifyScheme.
 func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
-	j, err := c.judge(ctx)
+	v, err := c.verifier(ctx)
 	if err != nil {
 		return Verdict{}, err
 	}
-	e := &attempt{subject: s}
+	a := &attempt{subject: s}
 	referrersFirst := c.referrers.Load()
 	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
-		look := e.checkLegacy
+		check := a.checkLegacy
 		if referrers {
-			look = e.checkReferrers
+			check = a.checkReferrers
 		}
-		if err := look(ctx, j); err != nil {
-			// Of one format: the other one may have a signature that passes.
-			// Artifactory answers 403 to a signature tag that is missing
-			// (sigstore/cosign#2973).
-			e.failed = err
+		if err := check(ctx, v); err != nil {
+			// The other location may have a signature that passes: Artifactory
+			// returns 403 for a missing signature tag (sigstore/cosign#2973).
+			a.failed = err
 		}
-		if e.signer != "" {
+		if a.signer != "" {
 			c.referrers.Store(referrers)
 			break
 		}
 	}
-	return e.verdict("cosign signature")
-}
-
-// recover notes what a judge says of a signature.
-func (e *attempt) recover(signer string, err error) {
-	if err != nil {
-		e.reject(printable(err.Error()))
-		return
-	}
-	e.signer = signer
+	return a.verdict("cosign signature")
 }

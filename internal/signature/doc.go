@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package signature answers whether the image of a digest is signed as a rule
-// demands: by cosign's keys or identities, or by notation's certificates. It
-// knows no cluster and no reconciler.
+// Package signature verifies that an image is signed according to a rule: with cosign's
+// keys or identities, or with notation's certificates. It does not depend on a cluster
+// or a reconciler.
 //
-// # Three answers
+// # Results
 //
-// [Verifier.Verify] returns a [Verdict], which is a pass with the name of who
-// signed or a rejection with its reason, or else an error. A rejection is said
-// only of what a registry answered well: content whose digest was checked, or a
-// registry's own word that it has no such thing. Everything else, such as a
-// registry that fails, refuses, throttles, hangs or sends other bytes than were
-// asked for, is an error: nobody knows then, and it has to be tried again.
+// [Verifier.Verify] returns a [Verdict] or an error. A verdict is either a pass with the
+// name of the signer, or a rejection with its reason. An image is rejected only because
+// of a valid response of the registry: content whose digest was verified, or the
+// response that the content does not exist. Every other response is an error, such as
+// a failure, a refusal, throttling, a timeout or content with another digest. The result
+// is unknown then, and the caller has to retry.
 //
-// # What counts
+// # Scope
 //
-// A signature counts for one digest: that of its payload, which is signed, and not
-// that of the tag or the index by which it was found. Of several signatures one
-// that passes is enough. See docs/design/0040 to 0042 for what is checked and why.
+// A signature is valid for one digest: the one in its signed payload, not the one of the
+// tag or the index at which it was found. One valid signature is enough. See
+// docs/design/0040 to 0042 for what is checked and why.
 package signature

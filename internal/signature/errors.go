@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// InvalidError says why a rule can't be followed, and what to change. Nothing
-// but a change of the rule, or of a Secret that it names, helps.
+// InvalidError describes why a rule is invalid, and what to change. Only a change of the
+// rule, or of a Secret that it refers to, resolves it.
 type InvalidError struct{ detail string }
 
 // Error implements error.
@@ -21,8 +21,8 @@ func invalidf(format string, args ...any) error {
 	return &InvalidError{detail: fmt.Sprintf(format, args...)}
 }
 
-// UnavailableError says that it can't be told now whether an image is signed,
-// for a reason other than the registry.
+// UnavailableError means that it is currently unknown whether an image is signed, for a
+// reason other than the registry.
 type UnavailableError struct {
 	detail string
 	err    error
@@ -31,17 +31,17 @@ type UnavailableError struct {
 // Error implements error.
 func (e *UnavailableError) Error() string { return "failed to verify signatures: " + e.detail }
 
-// Unwrap returns the cause where it may be seen.
+// Unwrap returns the cause, nil if it is not exposed.
 func (e *UnavailableError) Unwrap() error { return e.err }
 
-// maxReason bounds what is quoted of an error, or of a certificate.
+// maxReason bounds, in characters, what messages quote of an error or a certificate.
 const maxReason = 200
 
-// quote returns what someone else wrote as it may stand in a message: short, in
-// quotation marks, and without anything that does not print.
+// quote returns untrusted text in the form for messages: truncated, in quotation marks,
+// and without unprintable characters.
 func quote(s string) string { return strconv.Quote(printable(s)) }
 
-// printable returns the beginning of s without what does not print.
+// printable returns the beginning of s without unprintable characters.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {

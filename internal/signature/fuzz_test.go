@@ -18,9 +18,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// fakeRepository holds one signature, whatever it is asked for.
+// fakeRepository returns the same signature for every reference.
 type fakeRepository struct {
-	legacy   []byte // the manifest under the signature tag, nil for none
+	legacy   []byte // the manifest at the signature tag, nil for none
 	referrer []byte // the manifest of the referrer, nil for none
 	blob     []byte
 }
@@ -55,19 +55,18 @@ var (
 	layerDigest  = "sha256:" + strings.Repeat("b", 64)
 )
 
-// newFuzzed returns a registry that is filled later, and the Verifier by a fixed
-// key that reads it.
-func newFuzzed(t testing.TB) (*fakeRepository, *Verifier) {
+// newFuzzFixture returns an empty repository, and a Verifier with a fixed key.
+func newFuzzFixture(t testing.TB) (*fakeRepository, *Verifier) {
 	t.Helper()
-	held := &fakeRepository{}
+	repo := &fakeRepository{}
 	v, err := New(keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.FixedKey()}), nil)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return held, v
+	return repo, v
 }
 
-// warmUp has the libraries do what they do once, so that it is no discovery of
-// the first input.
-func warmUp(f *testing.F, held *fakeRepository, v *Verifier) {
+// warmUp verifies valid signatures, so that one-time initialization of the libraries does
+// not count as coverage of the first input.
+func warmUp(f *testing.F, repo *fakeRepository, v *Verifier) {
 	f.Helper()
 	img, err := image.Parse("registry.test/app", false)
 	NewWithT(f).Expect(err).NotTo(HaveOccurred())
@@ -77,21 +76,22 @@ func warmUp(f *testing.F, held *fakeRepository, v *Verifier) {
 		{legacy: legacyManifest(signaturetest.FixedKey().Sign(f, payload)), blob: payload},
 		{referrer: manifest, blob: signaturetest.FixedKey().Bundle(f, signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate))},
 	} {
-		*held = content
-		if verdict, err := v.Verify(f.Context(), held, img, fuzzedDigest); err != nil || !verdict.Passed() {
+		*repo = content
+		if verdict, err := v.Verify(f.Context(), repo, img, fuzzedDigest); err != nil || !verdict.Passed() {
 			f.Fatalf("rejected for %q, error %v", verdict.Reason(), err)
 		}
 	}
 }
 
-// fuzzedVerdict returns the verdict about what a registry holds, which there must be.
-func fuzzedVerdict(t *testing.T, held *fakeRepository, v *Verifier) Verdict {
+// fuzzedVerdict returns the verdict about the content of a repository. It fails the test
+// if there is an error.
+func fuzzedVerdict(t *testing.T, repo *fakeRepository, v *Verifier) Verdict {
 	t.Helper()
 	g := NewWithT(t)
 	img, err := image.Parse("registry.test/app", false)
 	g.Expect(err).NotTo(HaveOccurred())
-	verdict, err := v.Verify(t.Context(), held, img, fuzzedDigest)
-	g.Expect(err).NotTo(HaveOccurred(), "content that was checked")
+	verdict, err := v.Verify(t.Context(), repo, img, fuzzedDigest)
+	g.Expect(err).NotTo(HaveOccurred(), "content with the requested digest")
 	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "got the verdict %+v", verdict)
 	g.Expect(len(verdict.Reason())).To(BeNumerically("<=", 6*maxReason*maxReasons), "got the verdict %+v", verdict)
 	return verdict
@@ -109,8 +109,8 @@ func legacyManifest(signature signaturetest.Signature) []byte {
 	return text
 }
 
-// FuzzLegacy tests that nothing in a legacy signature stops the controller, and
-// that nothing passes but what was signed.
+// FuzzLegacy tests that no legacy signature causes a panic or an error, and that only the
+// signed payload passes.
 func FuzzLegacy(f *testing.F) {
 	payload := signaturetest.Payload(fuzzedDigest)
 	signature := signaturetest.FixedKey().Sign(f, payload)
@@ -124,12 +124,12 @@ func FuzzLegacy(f *testing.F) {
 	f.Add(legacyManifest(signature), payload)
 	f.Add([]byte(`{"layers":[{}]}`), []byte(`{}`))
 	f.Add([]byte(`null`), []byte(`null`))
-	held, v := newFuzzed(f)
-	warmUp(f, held, v)
+	repo, v := newFuzzFixture(f)
+	warmUp(f, repo, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		*held = fakeRepository{legacy: manifest, blob: blob}
-		if verdict := fuzzedVerdict(t, held, v); verdict.Passed() && !bytes.Equal(blob, payload) {
-			t.Errorf("%q passes by %s", blob, verdict.Signer())
+		*repo = fakeRepository{legacy: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, repo, v); verdict.Passed() && !bytes.Equal(blob, payload) {
+			t.Errorf("%q passes with the signer %s", blob, verdict.Signer())
 		}
 		layers, _ := parseLegacy(manifest)
 		for _, layer := range layers {
@@ -138,40 +138,40 @@ func FuzzLegacy(f *testing.F) {
 				continue
 			}
 			if b, err := sig.bundle(blob); err == nil && b.GetMessageSignature() == nil {
-				t.Errorf("a legacy signature became %v", b)
+				t.Errorf("a legacy signature was converted to %v", b)
 			}
 		}
 	})
 }
 
-// FuzzBundle tests the same of bundles, and of the manifests around them.
+// FuzzBundle tests the same for bundles and their manifests.
 func FuzzBundle(f *testing.F) {
-	key, stated := signaturetest.FixedKey(), signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate)
+	key, statement := signaturetest.FixedKey(), signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate)
 	manifest := fmt.Appendf(nil, `{"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":1}],"subject":{"digest":%q}}`,
 		signaturetest.BundleType, signaturetest.BundleType, layerDigest, fuzzedDigest)
-	f.Add(manifest, key.Bundle(f, stated))
+	f.Add(manifest, key.Bundle(f, statement))
 	f.Add(manifest, key.Bundle(f, signaturetest.Statement(layerDigest, signaturetest.SignPredicate)))
 	f.Add(manifest, key.Bundle(f, signaturetest.Statement(fuzzedDigest, "https://slsa.dev/provenance/v1")))
 	f.Add(manifest, []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
 	f.Add([]byte(`{"subject":null,"layers":null}`), []byte(`null`))
-	held, v := newFuzzed(f)
-	warmUp(f, held, v)
+	repo, v := newFuzzFixture(f)
+	warmUp(f, repo, v)
 	f.Fuzz(func(t *testing.T, manifest, blob []byte) {
-		*held = fakeRepository{referrer: manifest, blob: blob}
-		if verdict := fuzzedVerdict(t, held, v); verdict.Passed() && !states(blob, stated) {
-			t.Errorf("%q passes by %s", blob, verdict.Signer())
+		*repo = fakeRepository{referrer: manifest, blob: blob}
+		if verdict := fuzzedVerdict(t, repo, v); verdict.Passed() && !hasStatement(blob, statement) {
+			t.Errorf("%q passes with the signer %s", blob, verdict.Signer())
 		}
 	})
 }
 
-// states reports whether a bundle holds a statement.
-func states(bundle, stated []byte) bool {
+// hasStatement reports whether a bundle contains a statement.
+func hasStatement(bundle, statement []byte) bool {
 	var parts struct {
 		Envelope struct {
 			Payload []byte `json:"payload"`
 		} `json:"dsseEnvelope"`
 	}
-	// Parsers of JSON differ in what they forgive, so what this one can't read is
-	// left to the library's own tests.
-	return json.Unmarshal(bundle, &parts) != nil || bytes.Equal(parts.Envelope.Payload, stated)
+	// JSON parsers differ in strictness. Bundles that only sigstore-go can parse are not
+	// checked here.
+	return json.Unmarshal(bundle, &parts) != nil || bytes.Equal(parts.Envelope.Payload, statement)
 }

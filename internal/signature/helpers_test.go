@@ -23,45 +23,45 @@ const (
 	issuerName  = "https://issuer.example"
 )
 
-// scene is a registry with an image "app", whose signatures are asked for.
-type scene struct {
+// fixture is a registry with an image "app", whose signatures are verified.
+type fixture struct {
 	reg    *registrytest.Registry
 	client *registry.Client
 	img    image.Name
 	app    signaturetest.Descriptor
 	other  signaturetest.Descriptor // another image of the repository
-	api    bool                     // the registry has the API for referrers
+	api    bool                     // whether the registry has the referrers API
 }
 
-func newScene(t testing.TB, opts ...registrytest.Option) *scene {
+func newFixture(t testing.TB, opts ...registrytest.Option) *fixture {
 	t.Helper()
 	reg := registrytest.Start(t, opts...)
 	img, err := image.Parse(reg.Image("app"), false)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	s := &scene{reg: reg, img: img, client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{}))}
-	t.Cleanup(s.client.Close)
-	s.app, s.other = s.push(t, "1.0.0"), s.push(t, "2.0.0")
-	return s
+	f := &fixture{reg: reg, img: img, client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{}))}
+	t.Cleanup(f.client.Close)
+	f.app, f.other = f.push(t, "1.0.0"), f.push(t, "2.0.0")
+	return f
 }
 
 // open opens the repository of the image.
-func (s *scene) open(t testing.TB) *registry.Repository {
-	repo := s.client.Open(registry.Access{Image: s.img})
+func (f *fixture) open(t testing.TB) *registry.Repository {
+	repo := f.client.Open(registry.Access{Image: f.img})
 	t.Cleanup(repo.Close)
 	return repo
 }
 
-// push pushes an image, and returns how its signatures refer to it.
-func (s *scene) push(t testing.TB, tag string) signaturetest.Descriptor {
+// push pushes an image, and returns its descriptor.
+func (f *fixture) push(t testing.TB, tag string) signaturetest.Descriptor {
 	t.Helper()
-	digest := s.reg.Push(t, "app", tag)
-	m, err := s.open(t).Manifest(t.Context(), digest)
+	digest := f.reg.Push(t, "app", tag)
+	m, err := f.open(t).Manifest(t.Context(), digest)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return signaturetest.Descriptor{MediaType: m.MediaType, Digest: digest, Size: len(m.Bytes)}
 }
 
 // verifier returns the Verifier of a rule.
-func (s *scene) verifier(t testing.TB, rule Rule) *Verifier {
+func (f *fixture) verifier(t testing.TB, rule Rule) *Verifier {
 	t.Helper()
 	v, err := New(rule, nil)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -69,22 +69,22 @@ func (s *scene) verifier(t testing.TB, rule Rule) *Verifier {
 }
 
 // pushSignatures pushes legacy signatures of the image.
-func (s *scene) pushSignatures(t testing.TB, signatures ...signaturetest.Signature) {
+func (f *fixture) pushSignatures(t testing.TB, signatures ...signaturetest.Signature) {
 	t.Helper()
-	signaturetest.PushSignatures(t, s.reg, "app", s.app.Digest, signatures...)
+	signaturetest.PushSignatures(t, f.reg, "app", f.app.Digest, signatures...)
 }
 
 // pushBundle pushes a bundle that refers to the image.
-func (s *scene) pushBundle(t testing.TB, bundle []byte) signaturetest.Descriptor {
+func (f *fixture) pushBundle(t testing.TB, bundle []byte) signaturetest.Descriptor {
 	t.Helper()
-	return signaturetest.PushBundle(t, s.reg, "app", s.app, bundle, signaturetest.SignPredicate)
+	return signaturetest.PushBundle(t, f.reg, "app", f.app, bundle, signaturetest.SignPredicate)
 }
 
-// keys returns the rule for some keys.
-func keys(t testing.TB, by map[string]signaturetest.Key) Rule {
+// keys returns the rule for public keys, by their names in the Secret.
+func keys(t testing.TB, named map[string]signaturetest.Key) Rule {
 	t.Helper()
 	pem := map[string][]byte{}
-	for name, key := range by {
+	for name, key := range named {
 		pem[name] = key.PublicPEM(t)
 	}
 	return ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: secretRef}, pem)
@@ -101,7 +101,8 @@ func ruleOf(t testing.TB, verify v1.ImageVerification, data map[string][]byte) R
 	return rule
 }
 
-// identities returns the rule for identities of a Sigstore.
+// identities returns the rule for identities of a Sigstore, by default the one of the
+// tests.
 func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCIdentityMatch) Rule {
 	t.Helper()
 	if anyOf == nil {
@@ -111,37 +112,37 @@ func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCI
 	return ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{})})
 }
 
-// verify returns the verdict about the image, which there must be.
-func (s *scene) verify(t testing.TB, v *Verifier) Verdict {
+// verify returns the verdict about the image. It fails the test if there is an error.
+func (f *fixture) verify(t testing.TB, v *Verifier) Verdict {
 	t.Helper()
 	g := NewWithT(t)
-	verdict, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest)
-	g.Expect(err).NotTo(HaveOccurred(), "there is no verdict")
-	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "passed is %v, and the reason %q", verdict.Passed(), verdict.Reason())
+	verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest)
+	g.Expect(err).NotTo(HaveOccurred(), "an error in place of a verdict")
+	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "passed is %v with the reason %q", verdict.Passed(), verdict.Reason())
 	return verdict
 }
 
-// attack is what is pushed beside an image that must not let it pass.
+// attack pushes content that must not let an image pass.
 type attack struct {
 	reason string
-	attack func(*testing.T, *scene)
-	want   string // what the reason of the rejection contains
+	attack func(*testing.T, *fixture)
+	want   string // a part of the rejection's reason
 }
 
-// checkAttacks checks that no attack lets an image pass by a rule, nor costs more than
-// a number of requests.
+// checkAttacks checks that a rule rejects the image after each attack, with at most the
+// given number of requests.
 func checkAttacks(t *testing.T, cases map[string]attack, rule Rule, requests int) {
 	t.Helper()
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScene(t, registrytest.WithReferrers())
-			tc.attack(t, s)
-			s.reg.Reset()
-			got := s.verify(t, s.verifier(t, rule))
+			f := newFixture(t, registrytest.WithReferrers())
+			tc.attack(t, f)
+			f.reg.Reset()
+			got := f.verify(t, f.verifier(t, rule))
 			g.Expect(got.Passed()).To(BeFalse(), tc.reason)
 			g.Expect(got.Reason()).To(ContainSubstring(tc.want), tc.reason)
-			g.Expect(s.reg.Count(registrytest.Any)).To(BeNumerically("<=", requests), "%s: the requests that it cost", tc.reason)
+			g.Expect(f.reg.Count(registrytest.Any)).To(BeNumerically("<=", requests), "requests: %s", tc.reason)
 		})
 	}
 }
@@ -151,14 +152,14 @@ func statement(image signaturetest.Descriptor) []byte {
 	return signaturetest.Statement(image.Digest, signaturetest.SignPredicate)
 }
 
-// list makes the registry list some referrers of the image, and no others.
-func (s *scene) list(t testing.TB, referrers ...signaturetest.Descriptor) {
+// list makes the registry list exactly the given referrers of the image.
+func (f *fixture) list(t testing.TB, referrers ...signaturetest.Descriptor) {
 	t.Helper()
-	s.reg.Inject(registrytest.Referrers, registrytest.Status(404, ""))
-	signaturetest.PushReferrerTag(t, s.reg, "app", s.app.Digest, referrers...)
+	f.reg.Inject(registrytest.Referrers, registrytest.Status(404, ""))
+	signaturetest.PushReferrerTag(t, f.reg, "app", f.app.Digest, referrers...)
 }
 
-// parse returns the parts of some JSON.
+// parse parses a JSON object.
 func parse(t testing.TB, text []byte) map[string]any {
 	t.Helper()
 	var parts map[string]any

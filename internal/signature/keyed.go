@@ -23,15 +23,14 @@ import (
 // maxKeys bounds the public keys of one rule.
 const maxKeys = 32
 
-// errNoKey is about signatures that no key made.
+// errNoKey rejects signatures by other keys than those of the rule.
 const errNoKey = rejection("none of the public keys made the signature")
 
-// keyed judges by public keys. Transparency logs are not asked for: see
-// docs/design/0041.
+// keyed verifies signatures with public keys. It requires no entry in a transparency
+// log: see docs/design/0041.
 type keyed struct{ keys []publicKey }
 
-// publicKey is a parsed key with what verifies signatures by it, for each
-// algorithm that cosign may have used.
+// publicKey is a parsed key, with its verifiers for each algorithm that cosign may use.
 type publicKey struct {
 	name      string
 	verifiers []signature.Verifier
@@ -46,25 +45,25 @@ func newKeyed(files map[string][]byte) (*cosign, error) {
 	if len(files) > maxKeys {
 		return nil, invalidf("there are more than the %d public keys that are tried: remove some", maxKeys)
 	}
-	var j keyed
+	k := &keyed{}
 	for _, name := range sortedKeys(files) {
 		key, err := parsePublicKey(name, files[name])
 		if err != nil {
 			return nil, err
 		}
-		j.keys = append(j.keys, key)
+		k.keys = append(k.keys, key)
 	}
-	return &cosign{judge: func(context.Context) (signatureVerifier, error) { return &j, nil }}, nil
+	return &cosign{verifier: func(context.Context) (signatureVerifier, error) { return k, nil }}, nil
 }
 
-// parsePublicKey parses the one key of a PEM file.
+// parsePublicKey parses a PEM file that contains one public key.
 func parsePublicKey(name string, text []byte) (publicKey, error) {
 	block, rest := pem.Decode(text)
 	switch {
 	case block == nil:
 		return publicKey{}, invalidf("%s is no public key in PEM", name)
 	case strings.Contains(block.Type, "PRIVATE KEY"):
-		return publicKey{}, invalidf("%s is a private key, which others may have read by now: "+
+		return publicKey{}, invalidf("%s is a private key, which others may have read: "+
 			"put the public key of a new pair in its place", name)
 	case len(bytes.TrimSpace(rest)) > 0:
 		return publicKey{}, invalidf("%s holds more than one public key: give each a key of its own in the Secret", name)
@@ -80,11 +79,11 @@ func parsePublicKey(name string, text []byte) (publicKey, error) {
 	return newPublicKey(name, pub)
 }
 
-// newPublicKey returns the verifiers by a key.
+// newPublicKey returns a key with its verifiers.
 func newPublicKey(name string, pub crypto.PublicKey) (publicKey, error) {
 	verifiers, err := verifiersOf(pub)
 	if err != nil {
-		return publicKey{}, invalidf("%s is a public key of a kind that is not known: use ECDSA, RSA or Ed25519", name)
+		return publicKey{}, invalidf("%s is a public key of a kind that is not supported: use ECDSA, RSA or Ed25519", name)
 	}
 	key := publicKey{name: name, verifiers: verifiers}
 	for _, verifier := range verifiers {
@@ -99,10 +98,10 @@ func newPublicKey(name string, pub crypto.PublicKey) (publicKey, error) {
 	return key, nil
 }
 
-// verifiersOf returns a verifier for each algorithm by which cosign signs with a
-// key: with SHA-256, and in newer versions by Sigstore's default for the key. That
-// has the hash that fits the curve, and Ed25519ph in place of Ed25519, since a
-// transparency log needs the hash (https://github.com/sigstore/cosign/pull/4050).
+// verifiersOf returns a verifier for each algorithm with which cosign signs: with
+// SHA-256, and in newer versions with Sigstore's default for the key. The default has a
+// hash of the size of the curve, and Ed25519ph in place of Ed25519, because transparency
+// logs need the hash (https://github.com/sigstore/cosign/pull/4050).
 func verifiersOf(pub crypto.PublicKey) ([]signature.Verifier, error) {
 	older, err := signature.LoadVerifier(pub, crypto.SHA256)
 	if err != nil {
@@ -119,10 +118,10 @@ func verifiersOf(pub crypto.PublicKey) ([]signature.Verifier, error) {
 	return []signature.Verifier{older, newer}, err
 }
 
-// signer names a key.
+// signer returns the name of the key for messages.
 func (p publicKey) signer() string { return fmt.Sprintf("key %q", p.name) }
 
-// legacy implements judge.
+// legacy implements signatureVerifier.
 func (k *keyed) legacy(sig legacySignature, payload []byte) (string, error) {
 	for _, key := range k.keys {
 		for _, verifier := range key.verifiers {
@@ -134,7 +133,7 @@ func (k *keyed) legacy(sig legacySignature, payload []byte) (string, error) {
 	return "", errNoKey
 }
 
-// bundle implements judge.
+// bundle implements signatureVerifier.
 func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 	content, err := b.VerificationContent()
 	if err != nil || content.PublicKey() == nil {
@@ -146,7 +145,7 @@ func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 		for _, verifier := range key.bundles {
 			result, err := verifier.Verify(b, policy)
 			if err == nil {
-				return ifSigned(key.signer(), result)
+				return checkPredicate(key.signer(), result)
 			}
 			if isImageMismatch(err) {
 				reason = errImageMismatch

@@ -18,7 +18,7 @@ import (
 // maxIdentities bounds the identities of one rule.
 const maxIdentities = 64
 
-// keyless judges by identities, for which the authorities of a trusted root vouch.
+// keyless verifies signatures by identities, with the authorities of a trusted root.
 type keyless struct {
 	root       func(context.Context) (*root.TrustedRoot, error) // fails with an *UnavailableError
 	identities verify.CertificateIdentities
@@ -46,11 +46,11 @@ func newKeyless(rule Rule, public *PublicRoot) (*cosign, error) {
 		}
 		k.root = func(context.Context) (*root.TrustedRoot, error) { return trusted, nil }
 	case public == nil:
-		return nil, invalidf("there is no public trusted root here: give one in a Secret")
+		return nil, invalidf("no public trusted root is available here: give one in a Secret")
 	default:
 		k.root = public.Get
 	}
-	return &cosign{judge: k.newIdentityVerifier}, nil
+	return &cosign{verifier: k.newIdentityVerifier}, nil
 }
 
 // parseIdentity compiles the expressions of one identity.
@@ -70,24 +70,24 @@ func parseIdentity(index int, identity v1.OIDCIdentityMatch) (verify.Certificate
 	return verify.CertificateIdentity{Issuer: issuer, SubjectAlternativeName: subject}, nil
 }
 
-// parseTrustedRoot reads a trusted root that is complete enough to verify by.
+// parseTrustedRoot parses a trusted root, and fails if it lacks what verification needs.
 func parseTrustedRoot(text []byte) (*root.TrustedRoot, error) {
 	trusted, err := root.NewTrustedRootFromJSON(text)
 	if err != nil {
 		return nil, fmt.Errorf("is no trusted root of Sigstore: %s", printable(err.Error()))
 	}
 	if len(trusted.FulcioCertificateAuthorities()) == 0 {
-		return nil, rejection("names no certificate authority: add one to its certificateAuthorities")
+		return nil, rejection("has no certificate authority: add one to its certificateAuthorities")
 	}
 	if len(trusted.RekorLogs()) == 0 && len(trusted.TimestampingAuthorities()) == 0 {
-		return nil, rejection("names nobody who says when a signature was made: add an entry to its tlogs or timestampAuthorities")
+		return nil, rejection("has no source of the time of signatures: add an entry to its tlogs or timestampAuthorities")
 	}
 	return trusted, nil
 }
 
-// policyOf returns what a signature must show: an entry of a log, a timestamp
-// and a certificate that was logged, as far as the trusted root names someone who
-// keeps such logs. The time is never taken from here: certificates live minutes.
+// policyOf returns the required evidence of a signature: a timestamp, and, if the trusted
+// root has such logs, an entry in a transparency log and a logged certificate. The
+// current time is never used, because certificates are valid for minutes.
 func policyOf(trusted *root.TrustedRoot) []verify.VerifierOption {
 	options := []verify.VerifierOption{verify.WithObserverTimestamps(1)}
 	if len(trusted.RekorLogs()) > 0 {
@@ -99,7 +99,7 @@ func policyOf(trusted *root.TrustedRoot) []verify.VerifierOption {
 	return options
 }
 
-// signatureVerifier returns the judge by the trusted root of now.
+// newIdentityVerifier returns the verifier for the current trusted root.
 func (k *keyless) newIdentityVerifier(ctx context.Context) (signatureVerifier, error) {
 	trusted, err := k.root(ctx)
 	if err != nil {
@@ -112,14 +112,14 @@ func (k *keyless) newIdentityVerifier(ctx context.Context) (signatureVerifier, e
 	return &identityVerifier{verifier: verifier, identities: k.identities, logged: len(trusted.RekorLogs()) > 0}, nil
 }
 
-// identityVerifier judges by identities and one trusted root.
+// identityVerifier verifies signatures by identities and one trusted root.
 type identityVerifier struct {
 	verifier   *verify.Verifier
 	identities verify.CertificateIdentities
-	logged     bool // an entry in a transparency log is demanded
+	logged     bool // whether an entry in a transparency log is required
 }
 
-// legacy implements judge.
+// legacy implements signatureVerifier.
 func (i *identityVerifier) legacy(sig legacySignature, payload []byte) (string, error) {
 	b, err := sig.bundle(payload)
 	if err != nil {
@@ -129,16 +129,16 @@ func (i *identityVerifier) legacy(sig legacySignature, payload []byte) (string, 
 	return signer, err
 }
 
-// bundle implements judge.
+// bundle implements signatureVerifier.
 func (i *identityVerifier) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 	signer, result, err := i.check(b, verify.WithArtifactDigest("sha256", digest))
 	if err != nil {
 		return "", err
 	}
-	return ifSigned(signer, result)
+	return checkPredicate(signer, result)
 }
 
-// check verifies a bundle and then who signed it.
+// check verifies a bundle, and then the identity of its signer.
 func (i *identityVerifier) check(b *bundle.Bundle, artifact verify.ArtifactPolicyOption) (string, *verify.VerificationResult, error) {
 	if content, err := b.VerificationContent(); err != nil || content.Certificate() == nil {
 		return "", nil, rejection("it is signed with a key, not with the certificate of an identity")
@@ -146,7 +146,7 @@ func (i *identityVerifier) check(b *bundle.Bundle, artifact verify.ArtifactPolic
 	if i.logged && len(b.GetVerificationMaterial().GetTlogEntries()) == 0 {
 		return "", nil, rejection("the signature is in no transparency log")
 	}
-	// The identity is compared below, to name the one that does not match.
+	// signerOf checks the identity, so that the reason names one that does not match.
 	result, err := i.verifier.Verify(b, verify.NewPolicy(artifact, verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
 		if isImageMismatch(err) {
@@ -158,15 +158,15 @@ func (i *identityVerifier) check(b *bundle.Bundle, artifact verify.ArtifactPolic
 	return signer, result, err
 }
 
-// signerOf names the identity of a certificate that was verified, which must be
-// one of those that are demanded.
+// signerOf returns the identity of a verified certificate. It fails if the identity does
+// not match the rule.
 func (i *identityVerifier) signerOf(cert *certificate.Summary) (string, error) {
 	if cert == nil || cert.SubjectAlternativeName == "" || cert.Issuer == "" {
 		return "", rejection("the certificate of the signature names no identity")
 	}
-	who := fmt.Sprintf("%s (issuer %s)", quote(cert.SubjectAlternativeName), quote(cert.Issuer))
+	signer := fmt.Sprintf("%s (issuer %s)", quote(cert.SubjectAlternativeName), quote(cert.Issuer))
 	if _, err := i.identities.Verify(*cert); err != nil {
-		return "", rejection("it is signed by " + who + ", which no entry of spec.verify.matchOIDCIdentity matches")
+		return "", rejection("it is signed by " + signer + ", which no entry of spec.verify.matchOIDCIdentity matches")
 	}
-	return who, nil
+	return signer, nil
 }

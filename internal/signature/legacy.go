@@ -14,11 +14,11 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// What cosign calls the parts of its legacy signatures.
+// The media types and annotations of cosign's legacy signatures.
 const (
 	simpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
-	// legacyReferrerType is that of legacy signatures that refer to the image, as
-	// cosign sign pushes them with --registry-referrers-mode=oci-1-1
+	// legacyReferrerType is the artifact type of legacy signatures that refer to the
+	// image, which cosign sign pushes with --registry-referrers-mode=oci-1-1
 	// (https://github.com/sigstore/cosign/pull/2684).
 	legacyReferrerType    = "application/vnd.dev.cosign.artifact.sig.v1+json"
 	annotationSignature   = "dev.cosignproject.cosign/signature"
@@ -27,17 +27,17 @@ const (
 	annotationTimestamp   = "dev.sigstore.cosign/rfc3161timestamp"
 )
 
-// legacySignature is one layer of the manifest under a signature tag.
+// legacySignature is a layer of the manifest at a signature tag.
 type legacySignature struct {
 	signature   []byte
 	certificate string // PEM, "" for none
 	log         string // JSON of the entry in a transparency log, "" for none
-	timestamp   string // JSON of the answer of a timestamp authority, "" for none
+	timestamp   string // JSON of the response of a timestamp authority, "" for none
 }
 
-// checkLegacy looks at the signatures under the tag that cosign gives them.
-func (e *attempt) checkLegacy(ctx context.Context, j signatureVerifier) error {
-	manifest, err := e.Manifest(ctx, strings.Replace(e.digest, ":", "-", 1)+".sig")
+// checkLegacy checks the signatures at cosign's signature tag of the image.
+func (a *attempt) checkLegacy(ctx context.Context, v signatureVerifier) error {
+	manifest, err := a.Manifest(ctx, strings.Replace(a.digest, ":", "-", 1)+".sig")
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}
@@ -46,40 +46,40 @@ func (e *attempt) checkLegacy(ctx context.Context, j signatureVerifier) error {
 	}
 	layers, err := parseLegacy(manifest.Bytes)
 	if err != nil {
-		e.reject(err.Error())
+		a.reject(err.Error())
 		return nil
 	}
-	if e.signer != "" || !e.next() {
+	if a.signer != "" || !a.next() {
 		return nil
 	}
-	return e.checkLayers(ctx, j, layers)
+	return a.checkLayers(ctx, v, layers)
 }
 
-// checkLayers looks at the legacy signatures of one manifest, of which the first
-// is counted already.
-func (e *attempt) checkLayers(ctx context.Context, j signatureVerifier, layers []descriptor) error {
-	payloads := map[string][]byte{} // signatures by several keys are of one payload
+// checkLayers checks the legacy signatures of one manifest. The caller has counted the
+// first one.
+func (a *attempt) checkLayers(ctx context.Context, v signatureVerifier, layers []descriptor) error {
+	payloads := map[string][]byte{} // by digest: signatures by several keys share a payload
 	for i, layer := range layers {
-		if e.signer != "" || i > 0 && !e.next() {
+		if a.signer != "" || i > 0 && !a.next() {
 			return nil
 		}
-		if err := e.checkLayer(ctx, j, layer, payloads); err != nil {
+		if err := a.checkLayer(ctx, v, layer, payloads); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkLayer looks at one signature.
-func (e *attempt) checkLayer(ctx context.Context, j signatureVerifier, layer descriptor, payloads map[string][]byte) error {
+// checkLayer checks one signature. payloads caches the fetched payloads.
+func (a *attempt) checkLayer(ctx context.Context, v signatureVerifier, layer descriptor, payloads map[string][]byte) error {
 	sig, err := parseLegacyLayer(layer)
 	if err != nil {
-		e.reject(err.Error())
+		a.reject(err.Error())
 		return nil
 	}
-	signed, known := payloads[layer.Digest]
-	if !known {
-		if signed, err = e.fetch(ctx, layer); err != nil {
+	signed, cached := payloads[layer.Digest]
+	if !cached {
+		if signed, err = a.fetch(ctx, layer); err != nil {
 			return err
 		}
 		payloads[layer.Digest] = signed
@@ -87,23 +87,24 @@ func (e *attempt) checkLayer(ctx context.Context, j signatureVerifier, layer des
 	if signed == nil {
 		return nil
 	}
-	signer, err := j.legacy(sig, signed)
+	signer, err := v.legacy(sig, signed)
 	if err == nil {
-		err = checkClaim(signed, e.digest)
+		err = checkClaim(signed, a.digest)
 	}
-	e.recover(signer, err)
+	a.record(signer, err)
 	return nil
 }
 
-// parseLegacy returns the layers of a signature manifest that are signatures.
+// parseLegacy returns the layers of a manifest that are legacy signatures. It fails if
+// there are none.
 func parseLegacy(manifest []byte) ([]descriptor, error) {
-	var m artifact
+	var m signatureManifest
 	if json.Unmarshal(manifest, &m) != nil {
-		return nil, rejection("the manifest under its signature tag is malformed")
+		return nil, rejection("the manifest at its signature tag is malformed")
 	}
 	found := m.layersWhere(isPayload)
 	if len(found) == 0 {
-		return nil, rejection("what is under its signature tag is no signature of cosign")
+		return nil, rejection("the manifest at its signature tag is no signature of cosign")
 	}
 	return found, nil
 }
@@ -111,7 +112,7 @@ func parseLegacy(manifest []byte) ([]descriptor, error) {
 // isPayload reports whether a layer is the payload of a legacy signature.
 func isPayload(layer descriptor) bool { return layer.MediaType == simpleSigning }
 
-// parseLegacyLayer reads the annotations of a layer.
+// parseLegacyLayer parses the annotations of a layer.
 func parseLegacyLayer(layer descriptor) (legacySignature, error) {
 	raw, err := base64.StdEncoding.DecodeString(layer.Annotations[annotationSignature])
 	if err != nil || len(raw) == 0 {
@@ -125,15 +126,15 @@ func parseLegacyLayer(layer descriptor) (legacySignature, error) {
 	}, nil
 }
 
-// checkClaim checks what a payload says, once its signature was verified: it must
-// be about the image, so that the signature of another one counts nothing.
+// checkClaim checks that a payload, whose signature has been verified, is a claim about
+// the image with a digest.
 func checkClaim(signed []byte, digest string) error {
 	var claim payload.SimpleContainerImage
 	if err := json.Unmarshal(signed, &claim); err != nil {
-		return rejection("the payload that was signed is malformed")
+		return rejection("the signed payload is malformed")
 	}
 	if claim.Critical.Type != payload.CosignSignatureType {
-		return rejection("what was signed is no claim about an image")
+		return rejection("the signed payload is no claim about an image")
 	}
 	if claim.Critical.Image.DockerManifestDigest != digest {
 		return errImageMismatch

@@ -14,11 +14,11 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 )
 
-// legacyBundleType is the version of bundles that is as the legacy signatures:
-// their log entries have a promise, and no proof.
+// legacyBundleType is the version of bundles that corresponds to legacy signatures: log
+// entries have an inclusion promise and no inclusion proof.
 const legacyBundleType = bundleType + "+json;version=0.1"
 
-// bundle returns a legacy signature as the bundle that it would be.
+// bundle converts a legacy signature of a payload to a bundle.
 func (l legacySignature) bundle(payload []byte) (*bundle.Bundle, error) {
 	cert, _ := pem.Decode([]byte(l.certificate))
 	if cert == nil || cert.Type != "CERTIFICATE" {
@@ -55,8 +55,7 @@ func (l legacySignature) bundle(payload []byte) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// parseLogEntry reads the entry of a transparency log, of which there may be
-// none.
+// parseLogEntry parses the entry of a transparency log, nil if text is empty.
 func parseLogEntry(text string) ([]*protorekor.TransparencyLogEntry, error) {
 	const malformed = rejection("the entry of its transparency log is malformed")
 	if text == "" {
@@ -95,8 +94,7 @@ func parseLogEntry(text string) ([]*protorekor.TransparencyLogEntry, error) {
 	}}, nil
 }
 
-// parseTimestamp reads the answer of a timestamp authority, of which there may
-// be none.
+// parseTimestamp parses the response of a timestamp authority, nil if text is empty.
 func parseTimestamp(text string) (*protobundle.TimestampVerificationData, error) {
 	if text == "" {
 		return nil, nil

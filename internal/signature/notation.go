@@ -22,7 +22,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// notation verifies the signatures of notation by a trust policy.
+// notation verifies the signatures of notation according to a trust policy.
 type notation struct {
 	policy *trustpolicy.Document
 	store  trustStore
@@ -52,7 +52,7 @@ func newNotation(files map[string][]byte) (*notation, error) {
 	return n, nil
 }
 
-// parseCertificates reads certificates in DER, or one after the other in PEM.
+// parseCertificates parses certificates in DER, or a sequence of them in PEM.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	const none = rejection("no certificate")
 	der := text
@@ -72,8 +72,8 @@ func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	return certs, err
 }
 
-// trustStore holds the certificates of the Secret. They are those of every trust
-// store that the trust policy names, as in Flux.
+// trustStore has the certificates of the Secret, for every trust store that the trust
+// policy names, as in Flux.
 type trustStore struct{ certs []*x509.Certificate }
 
 // GetCertificates implements truststore.X509TrustStore.
@@ -81,7 +81,7 @@ func (t trustStore) GetCertificates(context.Context, truststore.Type, string) ([
 	return t.certs, nil
 }
 
-// verifier returns the library's verifier for one image.
+// verifier returns notation-go's verifier for one signature.
 func (n *notation) verifier(r *revocations) (notationgo.Verifier, error) {
 	signing, err := r.validator(purpose.CodeSigning)
 	if err != nil {
@@ -97,7 +97,7 @@ func (n *notation) verifier(r *revocations) (notationgo.Verifier, error) {
 	})
 }
 
-// verify implements method.
+// verify implements verifyScheme.
 func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 	reference := scopeOf(s) + "@" + s.digest
 	if reason := n.refusal(reference); reason != "" {
@@ -107,13 +107,13 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	e := &attempt{subject: s}
-	var image *ocispec.Descriptor // it costs a request, so only where there are signatures
+	a := &attempt{subject: s}
+	var image *ocispec.Descriptor // requested only if there are signatures
 	for _, referrer := range all {
-		if e.signer != "" || !mayBeNotation(referrer) {
+		if a.signer != "" || !mayBeNotation(referrer) {
 			continue
 		}
-		if !e.next() {
+		if !a.next() {
 			break
 		}
 		if image == nil {
@@ -121,29 +121,28 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 				return Verdict{}, err
 			}
 		}
-		if err := n.checkReferrer(ctx, e, referrer.Digest, *image, reference); err != nil {
+		if err := n.checkReferrer(ctx, a, referrer.Digest, *image, reference); err != nil {
 			return Verdict{}, err
 		}
 	}
-	return e.verdict("notation signature")
+	return a.verdict("notation signature")
 }
 
-// refusal says why no signature of an image can pass by the trust policy, ""
-// where one can.
+// refusal returns why the trust policy lets no signature of an image pass, "" if one can
+// pass.
 func (n *notation) refusal(reference string) string {
 	applicable, err := n.policy.GetApplicableTrustPolicy(reference)
 	if err != nil {
-		return "no statement of the trust policy is for the image: add its name to the registryScopes of one"
+		return "no statement of the trust policy applies to the image: add its name to the registryScopes of one"
 	}
 	level, err := applicable.SignatureVerification.GetVerificationLevel()
 	if err != nil || level.Name == trustpolicy.LevelSkip.Name {
-		return "the trust policy has the verification of the image skipped: give its statement the level strict"
+		return "the trust policy skips the verification of the image: give its statement the level strict"
 	}
 	return ""
 }
 
-// scopeOf returns the image's name as the registryScopes of trust policies have
-// it.
+// scopeOf returns the image's name in the form of registryScopes in trust policies.
 func scopeOf(s subject) string {
 	return strings.Replace(s.image.Canonical(), "index.docker.io/", "docker.io/", 1)
 }
@@ -153,7 +152,8 @@ func mayBeNotation(r registry.Referrer) bool {
 	return r.ArtifactType == "" || r.ArtifactType == emptyType || r.ArtifactType == notationregistry.ArtifactTypeNotation
 }
 
-// describe returns the descriptor of the image, which is what notation signs.
+// describe returns the descriptor of the image, which is the payload of notation's
+// signatures.
 func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
 	m, err := s.Manifest(ctx, s.digest)
 	if err != nil {
@@ -162,17 +162,17 @@ func (s subject) describe(ctx context.Context) (*ocispec.Descriptor, error) {
 	return &ocispec.Descriptor{MediaType: m.MediaType, Digest: godigest.Digest(m.Digest), Size: int64(len(m.Bytes))}, nil
 }
 
-// checkReferrer looks at one signature.
-func (n *notation) checkReferrer(ctx context.Context, e *attempt, digest string, image ocispec.Descriptor, reference string) error {
-	a, err := e.referrer(ctx, digest)
-	if err != nil || a == nil {
+// checkReferrer checks the signature in the manifest of a referrer.
+func (n *notation) checkReferrer(ctx context.Context, a *attempt, digest string, image ocispec.Descriptor, reference string) error {
+	m, err := a.referrer(ctx, digest)
+	if err != nil || m == nil {
 		return err
 	}
-	layer := e.onlyLayer(a, func(layer descriptor) bool { return isEnvelope(a, layer) })
+	layer := a.onlyLayer(m, func(layer descriptor) bool { return isEnvelope(m, layer) })
 	if layer == nil {
 		return nil
 	}
-	envelope, err := e.fetch(ctx, *layer)
+	envelope, err := a.fetch(ctx, *layer)
 	if err != nil || envelope == nil {
 		return err
 	}
@@ -190,23 +190,23 @@ func (n *notation) checkReferrer(ctx context.Context, e *attempt, digest string,
 	}
 	switch {
 	case err == nil:
-		e.signer = signerOf(outcome)
+		a.signer = signerOf(outcome)
 	case r.unknown || ctx.Err() != nil:
-		e.failed = errRevocation(ctx.Err())
+		a.failed = errRevocation(ctx.Err())
 	default:
-		e.reject(describeNotation(err))
+		a.reject(describeNotation(err))
 	}
 	return nil
 }
 
 // isEnvelope reports whether a layer is the envelope of a signature.
-func isEnvelope(a *artifact, layer descriptor) bool {
-	is := a.ArtifactType == notationregistry.ArtifactTypeNotation || a.Config.MediaType == notationregistry.ArtifactTypeNotation
-	return is && (layer.MediaType == "application/jose+json" || layer.MediaType == "application/cose")
+func isEnvelope(m *signatureManifest, layer descriptor) bool {
+	isNotation := m.ArtifactType == notationregistry.ArtifactTypeNotation || m.Config.MediaType == notationregistry.ArtifactTypeNotation
+	return isNotation && (layer.MediaType == "application/jose+json" || layer.MediaType == "application/cose")
 }
 
-// checkOutcome checks that a signature was verified in fact. There are levels by
-// which notation only logs that it can't be trusted.
+// checkOutcome fails unless the integrity and the authenticity of a signature were
+// verified. At some levels of trust policies, notation only logs that they were not.
 func checkOutcome(outcome *notationgo.VerificationOutcome) error {
 	authentic := false
 	for _, result := range outcome.VerificationResults {
@@ -218,12 +218,12 @@ func checkOutcome(outcome *notationgo.VerificationOutcome) error {
 		}
 	}
 	if !authentic || outcome.EnvelopeContent == nil {
-		return rejection("nobody vouches for the signature")
+		return rejection("no trusted certificate authenticates the signature")
 	}
 	return nil
 }
 
-// describeNotation says why a signature was rejected.
+// describeNotation returns the reason why notation rejected a signature.
 func describeNotation(err error) string {
 	if strings.Contains(err.Error(), "content descriptor mismatch") {
 		return errImageMismatch.Error()
@@ -231,7 +231,7 @@ func describeNotation(err error) string {
 	return "the signature is not valid: " + printable(err.Error())
 }
 
-// signerOf names the certificate that made a signature.
+// signerOf returns the subject of the certificate that made a signature.
 func signerOf(outcome *notationgo.VerificationOutcome) string {
 	chain := outcome.EnvelopeContent.SignerInfo.CertificateChain
 	if len(chain) == 0 {

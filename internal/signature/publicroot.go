@@ -18,41 +18,38 @@ import (
 )
 
 const (
-	// rootFresh is how long the public trusted root is used without a question
-	// whether there is a newer one.
+	// rootFresh is how long the public trusted root is used before it is refreshed.
 	rootFresh = 24 * time.Hour
-	// rootStale is how long it is used where no newer one can be had.
+	// rootStale is how long it is used if refreshing it fails.
 	rootStale = 7 * 24 * time.Hour
-	// rootPause is how long a failed download is not tried again.
+	// rootPause is the minimum time between a failed download and the next one.
 	rootPause = time.Minute
 	// rootTimeout bounds a download.
 	rootTimeout = time.Minute
 )
 
-// PublicRoot is the trusted root of the public Sigstore. It is downloaded by TUF
-// when it is needed for the first time, and once a day after that. Rules that don't
-// need it cost nothing. It is safe for concurrent use.
+// PublicRoot caches the trusted root of the public Sigstore. It is downloaded with TUF
+// when it is first needed, and then once a day. It is safe for concurrent use.
 type PublicRoot struct {
 	mirror string
-	anchor func() []byte // the root of TUF, by which everything is checked
-	folder string        // "" keeps it in memory only
+	anchor func() []byte // the root of trust of TUF
+	folder string        // "" caches in memory only
 	now    func() time.Time
 
-	lock        *semaphore.Weighted // root while downloading
+	lock        *semaphore.Weighted // held while downloading
 	root        *root.TrustedRoot   // nil for none
-	fetchedAt   time.Time           // when held was downloaded
-	attemptedAt time.Time           // when a download failed last
-	failed      error               // how
+	fetchedAt   time.Time           // when root was downloaded
+	attemptedAt time.Time           // when the last failed download ended
+	failed      error               // the error of the last failed download
 }
 
-// PublicRootOption changes a PublicRoot that is being made.
+// PublicRootOption configures a PublicRoot.
 type PublicRootOption func(*PublicRoot)
 
-// WithFolder keeps what was downloaded in a folder too. After a restart less
-// is downloaded then.
+// WithFolder caches the downloaded files in a folder, too, for the next start.
 func WithFolder(folder string) PublicRootOption { return func(p *PublicRoot) { p.folder = folder } }
 
-// NewPublicRoot returns a PublicRoot that has downloaded nothing yet.
+// NewPublicRoot returns an empty PublicRoot.
 func NewPublicRoot(opts ...PublicRootOption) *PublicRoot {
 	p := &PublicRoot{mirror: tuf.DefaultMirror, anchor: tuf.DefaultRoot, now: time.Now, lock: semaphore.NewWeighted(1)}
 	for _, opt := range opts {
@@ -76,8 +73,8 @@ func (p *PublicRoot) Get(ctx context.Context) (*root.TrustedRoot, error) {
 	return nil, p.failed
 }
 
-// refresh downloads the trusted root. That a caller gave up is no fault of the mirror,
-// so the next one tries again.
+// refresh downloads the trusted root, and records a failure. If the caller's context
+// ended, that is no failure of the mirror, so the next caller retries at once.
 func (p *PublicRoot) refresh(ctx context.Context) {
 	fetched, err := p.download(ctx)
 	switch {
@@ -90,20 +87,20 @@ func (p *PublicRoot) refresh(ctx context.Context) {
 	p.failed = p.unavailable(err)
 }
 
-// download gets the trusted root by TUF.
+// download downloads the trusted root with TUF.
 func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
-	requests := fetcher.NewDefaultFetcher()
-	requests.SetHTTPClient(&http.Client{Transport: transport.Func(func(req *http.Request) (*http.Response, error) {
-		return http.DefaultTransport.RoundTrip(req.WithContext(ctx)) // the library's requests have none
+	httpFetcher := fetcher.NewDefaultFetcher()
+	httpFetcher.SetHTTPClient(&http.Client{Transport: transport.Func(func(req *http.Request) (*http.Response, error) {
+		return http.DefaultTransport.RoundTrip(req.WithContext(ctx)) // the library's requests have no context
 	})})
 	client, err := tuf.New(&tuf.Options{
 		Root:              p.anchor(),
 		RepositoryBaseURL: p.mirror,
 		CachePath:         p.folder,
 		DisableLocalCache: p.folder == "",
-		Fetcher:           requests,
+		Fetcher:           httpFetcher,
 	})
 	if err != nil {
 		return nil, err
@@ -115,8 +112,8 @@ func (p *PublicRoot) download(ctx context.Context) (*root.TrustedRoot, error) {
 	return parseTrustedRoot(text)
 }
 
-// unavailable says that the trusted root can't be had. The library's words
-// differ from one attempt to the next, and are left out.
+// unavailable returns the error about a failed download. It leaves out the library's
+// text, which differs between attempts.
 func (p *PublicRoot) unavailable(err error) error {
 	detail := fmt.Sprintf("the public trusted root of Sigstore can't be downloaded: "+
 		"let the controller reach %s, or name a Secret with a trusted root in spec.verify.trustedRootSecretRef", p.mirror)

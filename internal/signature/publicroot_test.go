@@ -20,13 +20,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// withMirror downloads from another TUF repository, of which anchor is the root.json.
+// withMirror sets the TUF repository and its root.json.
 func withMirror(url string, anchor []byte) PublicRootOption {
 	return func(p *PublicRoot) { p.mirror, p.anchor = url, func() []byte { return anchor } }
 }
 
-// mirrored returns a PublicRoot of a TUF repository, and its clock.
-func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOption) (*PublicRoot, *time.Time) {
+// newMirroredRoot serves a TUF repository, and returns its PublicRoot with the clock.
+func newMirroredRoot(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOption) (*PublicRoot, *time.Time) {
 	t.Helper()
 	server := httptest.NewServer(mirror)
 	t.Cleanup(server.Close)
@@ -36,39 +36,39 @@ func mirrored(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicRootOpti
 	return public, &clock
 }
 
-// TestPublicRoot_DownloadsOnceADay tests that the public root is downloaded when it is needed,
-// once for everybody, and then once a day.
+// TestPublicRoot_DownloadsOnceADay tests that the public root is downloaded when it is
+// needed, once for all concurrent callers, and then once a day.
 func TestPublicRoot_DownloadsOnceADay(t *testing.T) {
 	g := NewWithT(t)
-	sigstore, s := signaturetest.NewSigstore(t), newScene(t, registrytest.WithReferrers())
+	sigstore, f := signaturetest.NewSigstore(t), newFixture(t, registrytest.WithReferrers())
 	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
-	public, clock := mirrored(t, mirror)
+	public, clock := newMirroredRoot(t, mirror)
 	v, err := New(ruleOf(t, v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "issuer", Subject: "release"}}}, nil), public)
 	g.Expect(err).NotTo(HaveOccurred())
-	s.pushBundle(t, sigstore.Bundle(t, subjectName, issuerName, statement(s.app), logged))
-	g.Expect(mirror.Asked()).To(BeZero(), "requests were made before the root was needed")
-	var all sync.WaitGroup
+	f.pushBundle(t, sigstore.Bundle(t, subjectName, issuerName, statement(f.app), logged))
+	g.Expect(mirror.Requests()).To(BeZero(), "requests before the root was needed")
+	var group sync.WaitGroup
 	for range 8 {
-		all.Go(func() {
-			if got, err := v.Verify(t.Context(), s.open(t), s.img, s.app.Digest); err != nil || !got.Passed() {
+		group.Go(func() {
+			if got, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest); err != nil || !got.Passed() {
 				t.Errorf("rejected for %q, error %v", got.Reason(), err)
 			}
 		})
 	}
-	all.Wait()
-	once := mirror.Asked()
-	g.Expect(once).NotTo(BeZero(), "requests were made for one download")
-	g.Expect(once).To(BeNumerically("<=", 8), "requests were made for one download")
+	group.Wait()
+	requests := mirror.Requests()
+	g.Expect(requests).NotTo(BeZero(), "requests of one download")
+	g.Expect(requests).To(BeNumerically("<=", 8), "requests of one download")
 	*clock = clock.Add(rootFresh - time.Second)
-	s.verify(t, v)
-	g.Expect(mirror.Asked()).To(BeZero(), "requests were made on the same day")
+	f.verify(t, v)
+	g.Expect(mirror.Requests()).To(BeZero(), "requests on the same day")
 	*clock = clock.Add(2 * time.Second)
-	s.verify(t, v)
-	g.Expect(mirror.Asked()).To(Equal(once), "requests were made on the next day")
+	f.verify(t, v)
+	g.Expect(mirror.Requests()).To(Equal(requests), "requests on the next day")
 }
 
-// TestPublicRoot_LimitsRetriesAfterFailure tests that a public root which can't be had, or not be
-// trusted, is an error, and is not asked for by each candidate.
+// TestPublicRoot_LimitsRetriesAfterFailure tests that a public root which is unavailable
+// or not trusted is an error, and that the download is not retried by each caller.
 func TestPublicRoot_LimitsRetriesAfterFailure(t *testing.T) {
 	trusted := signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{})
 	status := func(code int) http.HandlerFunc {
@@ -106,30 +106,30 @@ func TestPublicRoot_LimitsRetriesAfterFailure(t *testing.T) {
 			}
 			mirror := signaturetest.NewMirror(t, trusted, tc.life)
 			tc.fault(mirror)
-			public, clock := mirrored(t, mirror)
+			public, clock := newMirroredRoot(t, mirror)
 			for range 3 {
 				got, err := public.Get(t.Context())
 				if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || got != nil || !strings.Contains(err.Error(), "can't be downloaded") {
 					t.Fatalf("got the root %v and the error %v", got, err)
 				}
 				if text := err.Error(); !strings.Contains(text, public.mirror) || !strings.Contains(text, "spec.verify.trustedRootSecretRef") {
-					t.Fatalf("the error does not say what to reach, or which field does without: %v", err)
+					t.Fatalf("the error lacks the mirror or the field of the alternative: %v", err)
 				}
 			}
-			before := mirror.Asked()
+			before := mirror.Requests()
 			*clock = clock.Add(rootPause)
-			g.Expect(public.Get(t.Context())).Error().To(HaveOccurred(), "the second download worked")
-			g.Expect(mirror.Asked()).To(Equal(before), "requests were made for one failure, and then")
+			g.Expect(public.Get(t.Context())).Error().To(HaveOccurred(), "the second download")
+			g.Expect(mirror.Requests()).To(Equal(before), "requests of the second download")
 		})
 	}
 }
 
-// TestPublicRoot_ServesStaleRootOnFailure tests that a root which was had before is used for a while
-// where no newer one can be had.
+// TestPublicRoot_ServesStaleRootOnFailure tests that a downloaded root is used for some
+// time if refreshing it fails.
 func TestPublicRoot_ServesStaleRootOnFailure(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
-	public, clock := mirrored(t, mirror)
+	public, clock := newMirroredRoot(t, mirror)
 	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred())
 	start := *clock
 	mirror.Fail(http.NotFound)
@@ -142,49 +142,50 @@ func TestPublicRoot_ServesStaleRootOnFailure(t *testing.T) {
 	for _, age := range []time.Duration{rootStale, rootStale + time.Hour} {
 		*clock = start.Add(age)
 		if got, err := public.Get(t.Context()); got != nil || err == nil {
-			t.Errorf("after %s it is still used", age)
+			t.Errorf("after %s: the stale root was returned", age)
 		}
 	}
 	mirror.Fail(nil)
 	*clock = clock.Add(rootPause)
-	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "it did not recover")
+	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "after the mirror recovered")
 }
 
-// TestPublicRoot_StopsWithCaller tests that a download lasts no longer than its
-// caller, and that others may try then.
+// TestPublicRoot_StopsWithCaller tests that a download ends with the context of its
+// caller, and that the next caller retries at once.
 func TestPublicRoot_StopsWithCaller(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
-	public, _ := mirrored(t, mirror)
+	public, _ := newMirroredRoot(t, mirror)
 	mirror.Fail(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	g.Expect(public.Get(ctx)).Error().To(MatchError(context.DeadlineExceeded))
 	mirror.Fail(nil)
-	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "nobody else may try")
+	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred(), "the next caller")
 }
 
-// TestPublicRoot_VerifiesCachedFolder tests that what was downloaded is kept over restarts, and
-// that nobody is trusted who can write to the folder.
+// TestPublicRoot_VerifiesCachedFolder tests that downloaded files are reused after a
+// restart, and that the content of the folder is verified.
 func TestPublicRoot_VerifiesCachedFolder(t *testing.T) {
 	g := NewWithT(t)
 	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
 	server := httptest.NewServer(mirror)
 	t.Cleanup(server.Close)
 	folder := t.TempDir()
-	var asked []int
+	var requests []int
 	for range 2 {
 		g.Expect(NewPublicRoot(withMirror(server.URL, mirror.Anchor), WithFolder(folder)).Get(t.Context())).Error().NotTo(HaveOccurred())
-		asked = append(asked, mirror.Asked())
+		requests = append(requests, mirror.Requests())
 	}
-	g.Expect(asked[1]).To(BeNumerically("<", asked[0]), "requests of the first download")
+	g.Expect(requests[1]).To(BeNumerically("<", requests[0]), "requests of the second download")
 	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
-	g.Expect(NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context())).Error().To(HaveOccurred(), "the folder is believed whatever the anchor is")
+	g.Expect(NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context())).Error().To(HaveOccurred(), "the folder of another anchor")
 }
 
-// TestPublicRoot_EmbedsAnchor tests that the anchor of the public Sigstore is there.
+// TestPublicRoot_EmbedsAnchor tests that the defaults are the anchor and the mirror of the
+// public Sigstore.
 func TestPublicRoot_EmbedsAnchor(t *testing.T) {
 	if public := NewPublicRoot(); !bytes.Contains(public.anchor(), []byte(`"root"`)) || !strings.HasPrefix(public.mirror, "https://") {
-		t.Errorf("the mirror is %s, of the anchor %.60s", public.mirror, public.anchor())
+		t.Errorf("got the mirror %s and the anchor %.60s", public.mirror, public.anchor())
 	}
 }

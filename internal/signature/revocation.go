@@ -12,17 +12,17 @@ import (
 	"github.com/notaryproject/notation-core-go/revocation/result"
 )
 
-// revocationTimeout bounds one question whether a certificate was revoked.
+// revocationTimeout bounds one request for the revocation status of a certificate.
 const revocationTimeout = 5 * time.Second
 
-// revocationClient asks whether certificates were revoked.
+// revocationClient requests the revocation status of certificates.
 var revocationClient = &http.Client{Timeout: revocationTimeout}
 
-// revocations notes whether it could be told that the certificates of a
-// signature were not revoked.
+// revocations records whether the revocation status of a signature's certificates is
+// unknown, while none of them is known to be revoked.
 type revocations struct{ unknown bool }
 
-// validator returns what checks certificates of a purpose.
+// validator returns the validator of certificates for a purpose.
 func (r *revocations) validator(p purpose.Purpose) (revocation.Validator, error) {
 	inner, err := revocation.NewWithOptions(revocation.Options{OCSPHTTPClient: revocationClient, CertChainPurpose: p})
 	if err != nil {
@@ -31,33 +31,33 @@ func (r *revocations) validator(p purpose.Purpose) (revocation.Validator, error)
 	return &recordingValidator{Validator: inner, revocations: r}, nil
 }
 
-// recordingValidator is a validator that tells revocations of its answers.
+// recordingValidator is a validator that records its results.
 type recordingValidator struct {
 	revocation.Validator
 	*revocations
 }
 
 // ValidateContext implements revocation.Validator.
-func (w *recordingValidator) ValidateContext(
+func (v *recordingValidator) ValidateContext(
 	ctx context.Context, opts revocation.ValidateContextOptions,
 ) ([]*result.CertRevocationResult, error) {
-	results, err := w.Validator.ValidateContext(ctx, opts)
+	results, err := v.Validator.ValidateContext(ctx, opts)
 	revoked, unknown := false, false
 	for _, r := range results {
 		revoked = revoked || r.Result == result.ResultRevoked
 		unknown = unknown || r.Result == result.ResultUnknown
 	}
 	if unknown && !revoked {
-		w.unknown = true
+		v.unknown = true
 	}
 	return results, err
 }
 
-// errRevocation says that it can't be told whether a certificate was revoked.
+// errRevocation returns the error about an unknown revocation status.
 func errRevocation(cause error) error {
 	return &UnavailableError{
-		detail: "it can't be told whether the certificate of the signature was revoked: " +
-			"check that the servers which the certificate names for that can be reached",
+		detail: "it is unknown whether the certificate of the signature was revoked: " +
+			"check that the revocation servers in the certificate can be reached",
 		err: cause,
 	}
 }

@@ -14,15 +14,15 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Rule is how images must be signed: spec.verify of a policy, with the files of its
-// Secret that are read for it.
+// Rule describes how images must be signed: spec.verify of a policy, with the entries of
+// its Secret that apply to it.
 type Rule struct {
 	scheme     schemeName
 	identities []v1.OIDCIdentityMatch
 	files      map[string][]byte
 }
 
-// schemeName is a way of signing images.
+// schemeName names a scheme of signing images.
 type schemeName string
 
 const (
@@ -31,14 +31,14 @@ const (
 	byNotation schemeName = "notation"
 )
 
-// The keys of the Secrets' data.
+// The keys of the Secret's data.
 const (
 	publicKeySuffix = ".pub"
 	trustedRootKey  = "trusted_root.json"
 	trustPolicyKey  = "trustpolicy.json"
 )
 
-// certificateSuffixes end the keys of certificates in Secrets.
+// certificateSuffixes are the suffixes of the keys of certificates in Secrets.
 var certificateSuffixes = []string{".crt", ".pem"}
 
 // RuleOf returns the rule of a policy, with the data of its Secret. It fails with an
@@ -62,7 +62,7 @@ func RuleOf(verify *v1.ImageVerification, data map[string][]byte) (Rule, error) 
 	}
 }
 
-// withSuffix returns the entries whose key ends with one of some suffixes.
+// withSuffix returns the entries whose key has one of the suffixes.
 func withSuffix(data map[string][]byte, suffixes ...string) map[string][]byte {
 	found := maps.Clone(data)
 	maps.DeleteFunc(found, func(key string, _ []byte) bool {
@@ -71,7 +71,7 @@ func withSuffix(data map[string][]byte, suffixes ...string) map[string][]byte {
 	return found
 }
 
-// scheme parses the rule.
+// newScheme parses the rule. It fails with an *InvalidError.
 func (r Rule) newScheme(public *PublicRoot) (verifyScheme, error) {
 	switch r.scheme {
 	case byKey:
@@ -86,11 +86,12 @@ func (r Rule) newScheme(public *PublicRoot) (verifyScheme, error) {
 // sortedKeys returns the keys of a map in order.
 func sortedKeys(m map[string][]byte) []string { return slices.Sorted(maps.Keys(m)) }
 
-// version of what is checked. A change that judges the same image differently
-// needs another one, so that no older verdict is taken for a newer one.
+// version is the version of the checks. A change by which the same image could get
+// another verdict needs another version, so that older verdicts are not reused.
 const version = "1"
 
-// fingerprint hashes the rule in such a way that the borders of its parts count.
+// fingerprint returns a hash of the rule. The length before each field makes the
+// concatenation of the fields unambiguous.
 func (r Rule) fingerprint() string {
 	fields := []string{version, string(r.scheme), strconv.Itoa(len(r.identities))}
 	for _, identity := range r.identities {

@@ -18,8 +18,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// TestNew_RejectsInvalidRules tests that rules which can't be followed are told from the
-// start, in words that say what to change, and quote no key.
+// TestNew_RejectsInvalidRules tests that invalid rules are rejected at construction, with
+// errors that name what to change and quote no key.
 func TestNew_RejectsInvalidRules(t *testing.T) {
 	key, sigstore := signaturetest.NewKey(t, "ecdsa").PublicPEM(t), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
@@ -58,9 +58,9 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 		"NoRoot":        {byIdentity(".", "."), data{"root.json": root}, "no key trusted_root.json"},
 		"BadRoot":       {byIdentity(".", "."), data{trustedRootKey: []byte("{")}, "trusted_root.json is no trusted root"},
 		"EmptyRoot":     {byIdentity(".", "."), data{trustedRootKey: {}}, "trusted_root.json is no trusted root"},
-		"NoAuthorities": {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoAuthorities: true})}, "names no certificate authority"},
-		"NoTime":        {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoLogs: true, NoTimestamps: true})}, "names nobody who says when"},
-		"NoPublicRoot":  {public, nil, "no public trusted root here"},
+		"NoAuthorities": {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoAuthorities: true})}, "has no certificate authority"},
+		"NoTime":        {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoLogs: true, NoTimestamps: true})}, "has no source of the time of signatures"},
+		"NoPublicRoot":  {public, nil, "no public trusted root is available here"},
 		"NoPolicy":      {byNotation, data{"a.crt": notary.PEM()}, "no key trustpolicy.json"},
 		"BadPolicy":     {byNotation, data{trustPolicyKey: []byte("{"), "a.crt": notary.PEM()}, "trustpolicy.json is no JSON"},
 		"EmptyPolicy":   {byNotation, data{trustPolicyKey: []byte("{}"), "a.crt": notary.PEM()}, "trustpolicy.json is not valid"},
@@ -82,7 +82,7 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 	}
 }
 
-// shortRSA returns a key of a size that is not safe any more.
+// shortRSA returns a public key of an unsafe size.
 func shortRSA(t *testing.T) []byte {
 	t.Helper()
 	g := NewWithT(t)
@@ -94,8 +94,8 @@ func shortRSA(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// TestFingerprint_DiffersByRule tests that a verdict may be kept for a fingerprint: it is the
-// same for the same rule, and another one for each other rule.
+// TestFingerprint_DiffersByRule tests that the fingerprint, by which verdicts are cached,
+// is equal for equal rules only.
 func TestFingerprint_DiffersByRule(t *testing.T) {
 	g := NewWithT(t)
 	type data = map[string][]byte
@@ -128,36 +128,37 @@ func TestFingerprint_DiffersByRule(t *testing.T) {
 		"OtherPolicy":  {byNotation, data{trustPolicyKey: []byte("q"), "a.crt": []byte("1")}},
 		"Certificates": {byNotation, data{trustPolicyKey: []byte("p"), "a.crt": []byte("2")}},
 	}
-	seen := map[string]string{}
+	names := map[string]string{} // by fingerprint
 	for name, rule := range rules {
 		sum := ruleOf(t, rule.verify, rule.data).fingerprint()
-		g.Expect(seen[sum]).To(BeEmpty(), name)
-		seen[sum] = name
-		withMore := maps.Clone(rule.data)
-		if withMore != nil {
-			withMore["README"] = []byte("not read")
+		g.Expect(names[sum]).To(BeEmpty(), name)
+		names[sum] = name
+		extended := maps.Clone(rule.data)
+		if extended != nil {
+			extended["README"] = []byte("not read")
 		}
-		g.Expect(ruleOf(t, rule.verify, withMore).fingerprint()).To(Equal(sum), "%s has the fingerprints", name)
+		g.Expect(ruleOf(t, rule.verify, extended).fingerprint()).To(Equal(sum), "%s with an unrelated entry in the Secret", name)
 	}
 	rule := ruleOf(t, byKey, data{"a.pub": signaturetest.NewKey(t, "ecdsa").PublicPEM(t)})
-	g.Expect(New(rule, nil)).To(HaveField("Fingerprint()", rule.fingerprint()), "the Verifier has that of its rule")
+	g.Expect(New(rule, nil)).To(HaveField("Fingerprint()", rule.fingerprint()), "the Verifier of the rule")
 }
 
-// TestVerdict_ZeroValueDoesNotPass tests that a verdict which nobody gave lets nothing pass.
+// TestVerdict_ZeroValueDoesNotPass tests that an unset verdict is not a pass.
 func TestVerdict_ZeroValueDoesNotPass(t *testing.T) {
-	NewWithT(t).Expect((Verdict{}).Passed()).To(BeFalse(), "the zero verdict passes")
+	NewWithT(t).Expect((Verdict{}).Passed()).To(BeFalse(), "the zero verdict")
 }
 
-// TestVerify_RejectsInvalidDigest tests that nothing is asked for where the digest is none.
+// TestVerify_RejectsInvalidDigest tests that an invalid digest is an error, without any
+// request.
 func TestVerify_RejectsInvalidDigest(t *testing.T) {
-	s := newScene(t)
-	v := s.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
-	s.reg.Reset()
+	f := newFixture(t)
+	v := f.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
+	f.reg.Reset()
 	for _, digest := range []string{"", "1.0.0", "sha256:../../x", "sha512:" + strings.Repeat("0", 128)} {
-		verdict, err := v.Verify(t.Context(), s.open(t), s.img, digest)
+		verdict, err := v.Verify(t.Context(), f.open(t), f.img, digest)
 		if err == nil || verdict.Passed() || verdict.Reason() != "" {
 			t.Errorf("%q: got the verdict %+v and the error %v", digest, verdict, err)
 		}
 	}
-	NewWithT(t).Expect(len(s.reg.Requests())).To(BeZero(), "requests were made")
+	NewWithT(t).Expect(len(f.reg.Requests())).To(BeZero(), "requests")
 }

@@ -10,44 +10,44 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// Repository is the repository of an image that is verified, from which its
-// signatures are read. A *registry.Repository is one.
+// Repository is the image repository from which signatures are read. It is implemented
+// by *registry.Repository.
 type Repository interface {
 	Manifest(ctx context.Context, reference string) (registry.Manifest, error)
 	Blob(ctx context.Context, digest string, limit int64) ([]byte, error)
 	Referrers(ctx context.Context, digest string) ([]registry.Referrer, error)
 }
 
-// Verifier verifies signatures by one rule, whose keys are parsed already. It is
-// safe for concurrent use.
+// Verifier verifies signatures according to one rule. It is safe for concurrent use.
 type Verifier struct {
 	scheme      verifyScheme
 	fingerprint string
 }
 
-// scheme is one of the ways in which images are signed.
+// verifyScheme verifies one kind of signatures.
 type verifyScheme interface {
-	// verify looks at the signatures of an image.
+	// verify checks the signatures of an image.
 	verify(ctx context.Context, s subject) (Verdict, error)
 }
 
-// New returns the Verifier of a rule. It asks nobody for anything. It fails with
-// an *InvalidError where the rule can't be followed.
+// New returns the Verifier of a rule, without making requests. It fails with an
+// *InvalidError if the rule is invalid. public is used by rules without a trusted root of
+// their own, and may be nil.
 func New(rule Rule, public *PublicRoot) (*Verifier, error) {
-	m, err := rule.newScheme(public)
+	scheme, err := rule.newScheme(public)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{scheme: m, fingerprint: rule.fingerprint()}, nil
+	return &Verifier{scheme: scheme, fingerprint: rule.fingerprint()}, nil
 }
 
-// Fingerprint is equal for equal rules, and differs where anything that decides
-// differs. It is the same in every process, and tells no secret.
+// Fingerprint returns a hash of the rule, which is equal for rules with the same
+// verdicts only. It is the same in every process, and contains no secret.
 func (v *Verifier) Fingerprint() string { return v.fingerprint }
 
-// Verify says whether the image of a digest is signed as the rule demands. It
-// fails where that can't be told now: with the error of the repository, or with an
-// *UnavailableError. img names the repository.
+// Verify returns whether the image with a digest is signed according to the rule. img is
+// the name of repo. It fails with the error of repo, or with an *UnavailableError, if that
+// is currently unknown.
 func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string) (Verdict, error) {
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
@@ -55,22 +55,22 @@ func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, 
 	return v.scheme.verify(ctx, subject{Repository: repo, image: img, digest: digest})
 }
 
-// Verdict is whether an image is signed. The zero value says no.
+// Verdict is the result of a verification. The zero value is a rejection.
 type Verdict struct {
-	signer string // "" where it was rejected
+	signer string // "" if it was rejected
 	reason string
 }
 
-// reject returns the verdict about an image that is not signed as demanded.
+// reject returns the verdict about an image that is not signed according to the rule.
 func reject(reason string) Verdict { return Verdict{reason: reason} }
 
-// Passed reports whether the image is signed as demanded.
+// Passed reports whether the image is signed according to the rule.
 func (v Verdict) Passed() bool { return v.signer != "" }
 
-// Signer names who signed an image that passed, such as `key "cosign.pub"`.
+// Signer returns the signer of an image that passed, such as `key "cosign.pub"`.
 func (v Verdict) Signer() string { return v.signer }
 
-// Reason says why an image was rejected. It is the same for the same image.
+// Reason returns why an image was rejected. It is the same for the same image.
 func (v Verdict) Reason() string { return v.reason }
 
 // subject is an image whose signatures are verified, and its repository.

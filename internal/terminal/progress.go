@@ -12,43 +12,43 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// Progress is a line that shows how far a listing is, and is erased when it ends.
-// It is safe for concurrent use.
+// Progress is a line with the progress of an operation, which is erased at its end. It is
+// safe for concurrent use.
 type Progress struct {
-	out   io.Writer // nil where there is no terminal
-	width int
-	what  string
+	out     io.Writer // nil if there is no terminal
+	width   int
+	subject string
 
 	mu    sync.Mutex
 	shown bool
 }
 
-// NewProgress returns a Progress for what is being listed. Nothing is ever
-// written to out unless it is a terminal that can erase a line.
-func NewProgress(out io.Writer, what string) *Progress {
+// NewProgress returns a Progress of operations on a subject, such as the name of an image
+// repository. It writes to out only if that is a terminal that can erase a line.
+func NewProgress(out io.Writer, subject string) *Progress {
 	width := StyleOf(out, ColorNever).Width
 	if width == 0 || os.Getenv("TERM") == "dumb" {
 		return &Progress{}
 	}
-	return &Progress{out: out, width: width, what: Clean(what)}
+	return &Progress{out: out, width: width, subject: Clean(subject)}
 }
 
-// eraseLine erases the line, and goes to its beginning.
+// eraseLine erases the line, and moves the cursor to its beginning.
 var eraseLine = "\r" + text.EraseLine.Sprint()
 
-// Show tells how many pages and tags were listed. One page is no long listing.
+// Show shows the number of listed pages and tags. It shows nothing for a single page.
 func (p *Progress) Show(pages, tags int) {
 	if pages > 1 {
-		p.draw(fmt.Sprintf("listing %s: %d tags in %d pages", p.what, tags, pages))
+		p.draw(fmt.Sprintf("listing %s: %d tags in %d pages", p.subject, tags, pages))
 	}
 }
 
-// Counter returns a function to call after each of some steps, which shows how many
-// are done, such as "reading the images of NAME: 3 of 100".
-func (p *Progress) Counter(doing string, all int) func() {
+// Counter returns a function to be called after each of total steps. It shows the number
+// of completed steps, such as "reading the images of NAME: 3 of 100".
+func (p *Progress) Counter(activity string, total int) func() {
 	var done atomic.Int64
 	return func() {
-		p.draw(fmt.Sprintf("%s %s: %d of %d", doing, p.what, done.Add(1), all))
+		p.draw(fmt.Sprintf("%s %s: %d of %d", activity, p.subject, done.Add(1), total))
 	}
 }
 
@@ -59,7 +59,7 @@ func (p *Progress) draw(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shown = true
-	fmt.Fprint(p.out, eraseLine+Cut(line, max(p.width-1, 0))) // in the last column, some terminals begin a new line
+	fmt.Fprint(p.out, eraseLine+Cut(line, max(p.width-1, 0))) // some terminals wrap after the last column
 }
 
 // End erases the line.

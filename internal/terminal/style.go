@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terminal formats text for terminals: tables, colours, lines that fit, and
-// nothing that a terminal obeys in texts from elsewhere. Layout and escape sequences
-// are those of go-pretty.
+// Package terminal formats text for terminals: tables, colors, lines that fit the width,
+// and untrusted text without escape sequences. It uses go-pretty for layout and colors.
 package terminal
 
 import (
@@ -15,11 +14,11 @@ import (
 	"golang.org/x/term"
 )
 
-// Style is how a text is written.
+// Style describes how text is written to an output.
 type Style struct {
 	// Width and Height are the columns and lines of a terminal, 0 for no limit.
 	Width, Height int
-	// Color reports whether colours are shown.
+	// Color enables colors.
 	Color bool
 }
 
@@ -33,9 +32,9 @@ const (
 // Colors returns the values of --color.
 func Colors() []string { return []string{ColorAuto, ColorAlways, ColorNever} }
 
-// StyleOf returns how out is written to. A terminal has a size, and colours
-// unless NO_COLOR or TERM=dumb are in the environment. Everything else has
-// neither, so that what is piped does not depend on the terminal of its user.
+// StyleOf returns the style of an output for a value of --color. A terminal has a size, and
+// with ColorAuto it has colors unless NO_COLOR or TERM=dumb is set in the environment. Other
+// outputs, such as pipes, have no size, and colors only with ColorAlways.
 func StyleOf(out io.Writer, color string) Style {
 	style := Style{Color: color == ColorAlways}
 	file, ok := out.(*os.File)
@@ -51,7 +50,7 @@ func StyleOf(out io.Writer, color string) Style {
 	return style
 }
 
-// Paint colours a text.
+// Paint colors a line.
 func (s Style) Paint(color text.Color, line string) string {
 	if !s.Color || line == "" {
 		return line
@@ -59,8 +58,8 @@ func (s Style) Paint(color text.Color, line string) string {
 	return text.Escape(line, color.EscapeSeq())
 }
 
-// Table returns the lines of a table without borders, cut to the width. The first
-// row has the titles, and the highlighted one is green, unless it is 0.
+// Table returns the lines of a table without borders, truncated to the width. The first row
+// has the titles. The row with the index highlighted is green, 0 for none.
 func (s Style) Table(rows [][]string, highlighted int) []string {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{Box: table.BoxStyle{PaddingRight: "  "}, Options: table.OptionsNoBordersAndSeparators})

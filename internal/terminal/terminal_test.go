@@ -42,7 +42,7 @@ func TestCut_FitsWidth(t *testing.T) {
 	g.Expect(Cut("abcdef", 4)).To(Equal("abc…"))
 	g.Expect(Cut("abcdef", 6)).To(Equal("abcdef"))
 	g.Expect(Cut("abcdef", 0)).To(Equal("abcdef"), "0 is any width")
-	g.Expect(Cut("äöüßx", 4)).To(Equal("äöü…"), "columns are counted, and not bytes")
+	g.Expect(Cut("äöüßx", 4)).To(Equal("äöü…"), "the width is in columns, not bytes")
 	g.Expect(Cut("日本語版", 6)).To(Equal("日本…"), "a wide character takes two columns")
 }
 
@@ -60,19 +60,19 @@ func TestStyleTable_AlignsAndCuts(t *testing.T) {
 		"TAG    IMAGE     STATUS",
 		"1.0.0            fine",
 		"日本   host/app",
-	}), "without colours, and without spaces at the end")
+	}), "without colors and trailing spaces")
 	g.Expect(Style{Width: 10, Color: true}.Table(rows, 2)).To(Equal([]string{
 		"\x1b[1mTAG    IM…\x1b[0m",
 		"1.0.0    …",
 		"\x1b[32m日本   ho…\x1b[0m",
-	}), "titles and the highlighted row have colours, and lines are cut")
+	}), "titles and the highlighted row have colors, and lines are truncated")
 }
 
 func TestStyleOf_BufferIsNotATerminal(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	g.Expect(StyleOf(&out, ColorAuto)).To(Equal(Style{}))
-	g.Expect(StyleOf(&out, ColorAlways)).To(Equal(Style{Color: true}), "who insists gets colours")
+	g.Expect(StyleOf(&out, ColorAlways)).To(Equal(Style{Color: true}), "colors are forced")
 	p := NewProgress(&out, "app")
 	p.Show(5, 5000)
 	p.End()
@@ -82,15 +82,15 @@ func TestStyleOf_BufferIsNotATerminal(t *testing.T) {
 func TestProgress_IsErasedAtTheEnd(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
-	p := &Progress{out: &out, width: 30, what: "registry.example.com/app"}
+	p := &Progress{out: &out, width: 30, subject: "registry.example.com/app"}
 	p.Show(1, 1000)
-	g.Expect(out.String()).To(BeEmpty(), "one page is no long listing")
+	g.Expect(out.String()).To(BeEmpty(), "a single page shows nothing")
 	p.Show(2, 2000)
-	g.Expect(out.String()).To(Equal("\r\x1b[Klisting registry.example.com…"), "it fits into the line")
+	g.Expect(out.String()).To(Equal("\r\x1b[Klisting registry.example.com…"), "the line fits the width")
 	out.Reset()
 	p.End()
 	g.Expect(out.String()).To(Equal("\r\x1b[K"))
 	out.Reset()
 	p.End()
-	g.Expect(out.String()).To(BeEmpty(), "what vanished is not erased again")
+	g.Expect(out.String()).To(BeEmpty(), "an erased line is not erased again")
 }

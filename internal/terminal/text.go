@@ -11,11 +11,10 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// Clean returns a text from elsewhere with every character spelt out that is not
-// printable: escape sequences, which a terminal obeys, line feeds, and marks of the
-// direction of writing.
+// Clean escapes the unprintable characters of untrusted text, as in Go: escape sequences,
+// line feeds, and marks of the text direction.
 func Clean(s string) string {
-	if strings.IndexFunc(s, hidden) < 0 && utf8.ValidString(s) {
+	if strings.IndexFunc(s, isUnprintable) < 0 && utf8.ValidString(s) {
 		return s
 	}
 	var clean strings.Builder
@@ -23,7 +22,7 @@ func Clean(s string) string {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)):
 			clean.WriteString(`\x` + strconv.FormatUint(uint64(s[i])|0x100, 16)[1:])
-		case hidden(r):
+		case isUnprintable(r):
 			quoted := strconv.QuoteRuneToASCII(r)
 			clean.WriteString(quoted[1 : len(quoted)-1])
 		default:
@@ -33,13 +32,13 @@ func Clean(s string) string {
 	return clean.String()
 }
 
-func hidden(r rune) bool { return !unicode.IsPrint(r) }
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// CleanJSON is Clean for JSON and YAML, with escapes of JSON. Line feeds stay.
+// CleanJSON is Clean for JSON and YAML: it uses the escapes of JSON, and keeps line feeds.
 func CleanJSON(s string) string {
 	var clean strings.Builder
 	for _, r := range s {
-		if r != '\n' && hidden(r) && r <= 0xffff {
+		if r != '\n' && isUnprintable(r) && r <= 0xffff {
 			clean.WriteString(`\u` + strconv.FormatInt(int64(r)|0x10000, 16)[1:])
 			continue
 		}
@@ -48,11 +47,11 @@ func CleanJSON(s string) string {
 	return clean.String()
 }
 
-// Cut cuts a clean text to a width in columns, 0 for any, and marks the cut.
+// Cut truncates a clean line to a width in columns, 0 for any, and appends an ellipsis.
 func Cut(line string, width int) string { return text.Snip(line, width, "…") }
 
-// Wrap breaks a clean text, which may be coloured, into lines of at most a width in
-// columns, 0 for any. A word that is wider than that is broken, too.
+// Wrap breaks a clean text, which may have colors, into lines of at most a width in columns,
+// 0 for any. It also breaks words that are wider.
 func Wrap(line string, width int) []string {
 	if width <= 0 {
 		return []string{line}

@@ -19,22 +19,23 @@ import (
 )
 
 const (
-	// maxEndpoints is how many registries are cached.
+	// maxEndpoints bounds the cached endpoints.
 	maxEndpoints = 1024
 	// endpointIdle is how long the result of a ping is used.
 	endpointIdle = time.Hour
-	// tlsPatience is how long TLS is tried alone if plain HTTP is allowed too.
+	// tlsPatience is the time before plain HTTP is tried, if it is allowed, while TLS has
+	// neither failed nor succeeded.
 	tlsPatience = 5 * time.Second
 )
 
-// endpointKey identifies an endpoint. It has no credentials, so all users share pings.
+// endpointKey identifies an endpoint. It has no credentials, so all identities share pings.
 type endpointKey struct {
-	registry  name.Registry // the host, and whether it may be reached by plain HTTP
+	registry  name.Registry // the host, and whether plain HTTP is allowed
 	transport string        // the key of the transport configuration
 }
 
-// Endpoints caches, per registry host and transport, the scheme and the
-// challenge that GET /v2/ returned. It is safe for concurrent use.
+// Endpoints caches, per registry host and transport, the scheme and the challenge that
+// GET /v2/ returned. It is safe for concurrent use.
 type Endpoints struct {
 	entries *cache.Cache[endpointKey, *endpoint]
 	now     func() time.Time
@@ -47,12 +48,12 @@ func NewEndpoints(now func() time.Time) *Endpoints {
 
 // pingResult is the response of a registry to a ping.
 type pingResult struct {
-	scheme    string // by which it was reached
+	scheme    string // of the ping that succeeded
 	challenge *ggcr.Challenge
 	at        time.Time
 }
 
-// endpoint is a registry host, reached by one transport.
+// endpoint is a registry host under one transport configuration.
 type endpoint struct {
 	registry name.Registry
 	now      func() time.Time
@@ -63,8 +64,8 @@ type endpoint struct {
 // plainHTTP reports whether the registry may be reached without TLS.
 func (e *endpoint) plainHTTP() bool { return transport.PlainHTTP(e.registry) }
 
-// ping returns the result of the last ping, or of a new one if that has expired.
-// Concurrent callers share a ping.
+// ping returns the cached result of a ping, or the result of a new one. Concurrent callers
+// share a ping.
 func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (*pingResult, error) {
 	if r := e.recent(); r != nil {
 		return r, nil
@@ -100,17 +101,17 @@ func (e *endpoint) recent() *pingResult {
 // invalidate makes the next operation ping again.
 func (e *endpoint) invalidate() { e.cached.Store(nil) }
 
-// errNoPlainHTTP is the error of a ping by plain HTTP that is not made.
+// errNoPlainHTTP is the error of a ping by plain HTTP that is suppressed.
 var errNoPlainHTTP = errors.New("plain HTTP is not tried")
 
-// pingTransport guards the requests of a ping. go-containerregistry follows any
-// redirect, and uses the challenge of the last host. If plain HTTP is allowed too, it
-// pings by both schemes unless TLS takes less than 0.3 seconds, and uses the faster
-// one: so credentials would be sent without TLS to registries that have it.
+// pingTransport guards the requests of a ping. go-containerregistry follows any redirect,
+// and uses the challenge of the last host. If plain HTTP is allowed, it pings by both
+// schemes unless TLS takes less than 0.3 seconds, and uses the faster one, so credentials
+// could be sent without TLS to registries that support it.
 type pingTransport struct {
 	endpoint *endpoint
 	inner    http.RoundTripper
-	tls      chan bool // whether there was a response with TLS
+	tls      chan bool // receives whether there was a response by TLS
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -134,15 +135,15 @@ func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// waitForTLS returns once the connection with TLS has failed, or has been silent for
-// some time. It fails if there was a response, or if plain HTTP is not allowed.
+// waitForTLS waits until the request by TLS has failed, or tlsPatience has passed. It fails
+// if there was a response by TLS, or if plain HTTP is not allowed.
 func (p *pingTransport) waitForTLS(ctx context.Context) error {
 	if !p.endpoint.plainHTTP() {
 		return errNoPlainHTTP
 	}
 	select {
-	case answered := <-p.tls:
-		if answered {
+	case responded := <-p.tls:
+		if responded {
 			return errNoPlainHTTP
 		}
 		return nil
@@ -160,9 +161,8 @@ func (p *pingTransport) challenge(req *http.Request) (*http.Response, error) {
 	if err != nil || transport.IsHost(req.URL, host) || resp.StatusCode/100 == 3 {
 		return resp, err
 	}
-	// Only the registry's own host may name the token server, which gets the
-	// credentials, and determine the scheme. go-containerregistry takes the scheme
-	// from resp.Request.
+	// Only the registry's own host may determine the scheme and the token server, which
+	// receives the credentials. go-containerregistry uses the scheme of resp.Request.
 	resp.Header.Del("WWW-Authenticate")
 	for resp.Request = req; !transport.IsHost(resp.Request.URL, host) && resp.Request.Response != nil; {
 		resp.Request = resp.Request.Response.Request
@@ -176,12 +176,12 @@ const (
 	schemeBearer = "bearer"
 )
 
-// challengeOf returns the challenge of a response, with an empty scheme if there is
-// none. go-containerregistry exports its parser only as a part of Ping, so the response
-// is passed to a ping that makes no request.
+// challengeOf returns the challenge of a response, with an empty scheme if there is none.
+// go-containerregistry exports its parser only as a part of Ping, so the response is passed
+// to a ping that makes no request.
 func challengeOf(ctx context.Context, resp *http.Response) *ggcr.Challenge {
-	answer := &http.Response{StatusCode: http.StatusUnauthorized, Header: resp.Header, Body: http.NoBody}
-	inner := transport.Func(func(*http.Request) (*http.Response, error) { return answer, nil })
+	pong := &http.Response{StatusCode: http.StatusUnauthorized, Header: resp.Header, Body: http.NoBody}
+	inner := transport.Func(func(*http.Request) (*http.Response, error) { return pong, nil })
 	c, err := ggcr.Ping(ctx, name.Registry{}, inner)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return &ggcr.Challenge{}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package auth authenticates requests to registries. go-containerregistry implements
-// the protocol: ping, challenge and token exchange. This package adds caching between
-// operations, renewal of tokens before they expire, one exchange at a time, rules for
-// the targets of realms and redirects, support of token responses that deviate from
-// the specification, and anonymous tokens for hosts that a registry redirects to.
-// Decision record 0052 has the reasons.
+// Package auth authenticates requests to registries. go-containerregistry implements the
+// protocol: ping, challenge and token exchange. This package adds caching between
+// operations, renewal of tokens before they expire, one exchange at a time, rules for the
+// targets of realms and redirects, support for token responses that deviate from the
+// specification, and anonymous tokens for hosts that a registry redirects to. See
+// docs/design/0052.
 package auth
 
 import (
@@ -22,20 +22,19 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Session authenticates the requests to one image repository with one set of
-// credentials. It caches the authorization: a token until shortly before it
-// expires, everything else for as long as the session is used. It is safe for
-// concurrent use.
+// Session authenticates the requests to one image repository with one set of credentials.
+// It caches the authorization: a token until shortly before it expires, other
+// authorizations for the life of the session. It is safe for concurrent use.
 type Session struct {
 	endpoint    *endpoint
 	credentials authn.Authenticator
 	now         func() time.Time
 	lock        *semaphore.Weighted // held while an authorization is requested
-	scope       string              // of the last one, read and written with the lock
+	scope       string              // of the last authorization, guarded by lock
 	current     atomic.Pointer[authorization]
 
 	mu     sync.Mutex
-	others map[string]*authorization // anonymous, by host that the registry redirects to
+	others map[string]*authorization // anonymous, by the host of a redirect
 }
 
 // NewSession returns a session without an authorization.
@@ -61,19 +60,19 @@ type authorization struct {
 	expires   time.Time // zero for never
 }
 
-// satisfies reports whether the authorization was requested by an equal challenge.
+// satisfies reports whether the authorization was requested for an equal challenge.
 func (a *authorization) satisfies(c *ggcr.Challenge) bool {
 	scope := c.Parameters["scope"]
 	return c.Scheme == a.challenge.Scheme && c.Parameters["realm"] == a.challenge.Parameters["realm"] &&
 		c.Parameters["service"] == a.challenge.Parameters["service"] && (scope == "" || scope == a.scope)
 }
 
-// valid reports whether the authorization exists and has not expired.
+// valid reports whether an authorization exists and has not expired.
 func (s *Session) valid(a *authorization) bool {
 	return a != nil && (a.expires.IsZero() || s.now().Before(a.expires))
 }
 
-// cached returns the current authorization, nil if there is none that is valid.
+// cached returns the current authorization, nil if there is no valid one.
 func (s *Session) cached() *authorization {
 	if a := s.current.Load(); s.valid(a) {
 		return a
@@ -84,7 +83,7 @@ func (s *Session) cached() *authorization {
 // reset drops the authorization.
 func (s *Session) reset() { s.current.Store(nil) }
 
-// authorize returns a valid authorization, and whether it was requested just now.
+// authorize returns a valid authorization, and whether this call requested it.
 func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authorization, bool, error) {
 	if a := s.cached(); a != nil {
 		return a, false, nil
@@ -100,15 +99,15 @@ func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authori
 	if err != nil {
 		return nil, false, err
 	}
-	// The scope in a ping's challenge is not for this repository, and often a
+	// The scope in the challenge of a ping is not for this repository, and often a
 	// placeholder that the token server refuses (cloudflare/serverless-registry#148).
 	a, err := s.request(ctx, rt, ping.scheme, ping.challenge, s.scope)
 	return a, true, err
 }
 
-// renew replaces a refused authorization by one for the challenge of the refusal.
-// Only that challenge may change the scope. The refused one is dropped: if its
-// challenge can't be met, the next operation starts with a ping.
+// renew replaces a refused authorization by one for the challenge of the refusal, which may
+// change the scope. The refused one is dropped first, so that the next operation starts
+// with a ping if this one fails.
 func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *authorization, c *ggcr.Challenge) (*authorization, error) {
 	if err := s.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -119,14 +118,14 @@ func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *auth
 	}
 	s.reset()
 	scope := s.scope
-	if asked := c.Parameters["scope"]; asked != "" {
-		scope = asked
+	if requested := c.Parameters["scope"]; requested != "" {
+		scope = requested
 	}
 	return s.request(ctx, rt, refused.scheme, c, scope)
 }
 
-// request requests the authorization for a challenge, and caches it. The caller holds
-// the lock, so that only one goroutine reads the scope.
+// request requests the authorization for a challenge, and caches it. The caller must hold
+// the lock.
 func (s *Session) request(
 	ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string,
 ) (*authorization, error) {
@@ -142,8 +141,8 @@ func (s *Session) request(
 		e := &exchange{host: s.endpoint.registry.RegistryStr(), plainHTTP: s.endpoint.plainHTTP(), scheme: scheme, inner: rt, now: s.now}
 		t, err := e.token(ctx, s.credentials, c, scope)
 		if err != nil {
-			if !isRefusal(err) { // wrong credentials are no reason to ping for all others
-				s.endpoint.invalidate() // the realm may have moved
+			if !isRefusal(err) { // a refusal is not a reason to ping again for other sessions
+				s.endpoint.invalidate() // the realm may have changed
 			}
 			return nil, err
 		}

@@ -38,10 +38,10 @@ func (e Error) Error() string { return string(e) }
 
 // The authentication failures.
 const (
-	ErrNoRealm    = Error("asks for a login without saying where")
+	ErrNoRealm    = Error("asks for a login without naming a token server")
 	ErrBadRealm   = Error("asks for a login at an address that is not allowed")
-	ErrPlainRealm = Error("asks for a login at an address without TLS, by which credentials could be read on the way: " +
-		"set the address by which the registry is reached from outside to one with https " +
+	ErrPlainRealm = Error("asks for a login at an address without TLS, where credentials could be intercepted: " +
+		"set the external address of the registry to one with https " +
 		"(in Harbor external_url, in other registries the realm of the token server)")
 	ErrNoToken   = Error("has a token server that answers without a token")
 	ErrBadToken  = Error("has a token server that answers with malformed JSON")
@@ -50,16 +50,16 @@ const (
 
 // exchange requests tokens for one host.
 type exchange struct {
-	host      string // the sender of the challenge
+	host      string // that sent the challenge
 	plainHTTP bool   // whether the registry may be reached without TLS
 	scheme    string // of the request that was challenged
 	inner     http.RoundTripper
 	now       func() time.Time
 }
 
-// token requests a token from the realm of a challenge. If the registry uses TLS and
-// the realm is plain HTTP on the same host, as for registries behind a proxy that
-// terminates TLS (goharbor/harbor#3933), it uses https and port 443.
+// token requests a token from the realm of a challenge. If the registry uses TLS and the
+// realm is plain HTTP on the same host, as with some proxies that terminate TLS
+// (goharbor/harbor#3933), it uses https and port 443 in its place.
 func (e *exchange) token(ctx context.Context, credentials authn.Authenticator, c *ggcr.Challenge, scope string) (token, error) {
 	realm, err := e.realm(c)
 	if err != nil {
@@ -89,7 +89,7 @@ func isRefusal(err error) bool {
 	return throttled || ok && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden)
 }
 
-// realm returns the address of the token server.
+// realm returns the URL of the token server.
 func (e *exchange) realm(c *ggcr.Challenge) (*url.URL, error) {
 	if c.Parameters["realm"] == "" {
 		return nil, ErrNoRealm
@@ -101,11 +101,10 @@ func (e *exchange) realm(c *ggcr.Challenge) (*url.URL, error) {
 	return u, nil
 }
 
-// allowed reports whether tokens may be requested from a URL: by TLS, or plain HTTP if
-// the registry was reached by it, and from the host that sent the challenge or an
-// allowed target. go-containerregistry's own rule does not cover names of the
-// loopback address, and refuses private addresses even to registries in the same
-// private network.
+// allowed reports whether tokens may be requested from a URL: by TLS, or plain HTTP if the
+// challenge came by plain HTTP, and from the host that sent the challenge or an allowed
+// target. The rule of go-containerregistry does not cover names of the loopback address,
+// and refuses private addresses even for registries in the same private network.
 func (e *exchange) allowed(u *url.URL) bool {
 	switch {
 	case u.User != nil, u.Scheme != "https" && (u.Scheme != "http" || e.scheme != "http"):
@@ -117,7 +116,7 @@ func (e *exchange) allowed(u *url.URL) bool {
 	}
 }
 
-// request exchanges the credentials for a token by go-containerregistry. It passes the
+// request exchanges the credentials for a token with go-containerregistry. It passes the
 // realm's host as the registry, because the realm has been checked already.
 func (e *exchange) request(ctx context.Context, credentials authn.Authenticator, realm *url.URL, service, scope string) (token, error) {
 	registry, err := name.NewRegistry(realm.Host)
@@ -136,8 +135,8 @@ func (e *exchange) request(ctx context.Context, credentials authn.Authenticator,
 	return t.received, nil
 }
 
-// tokenTransport makes the requests of one exchange. It guards their redirects,
-// and rewrites responses that go-containerregistry can't read.
+// tokenTransport makes the requests of one exchange. It guards their redirects, and
+// rewrites responses that go-containerregistry can't parse.
 type tokenTransport struct {
 	*exchange
 	realm    *url.URL
@@ -149,15 +148,15 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if transport.URLHost(req.URL) != transport.URLHost(t.realm) || req.URL.Scheme != "https" && t.realm.Scheme == "https" {
 		req.Header.Del("Authorization") // redirected to another host
 	}
-	begun := t.now()
+	start := t.now()
 	resp, err := t.inner.RoundTrip(req)
 	switch {
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusOK:
-		return t.rewrite(resp, begun)
+		return t.rewrite(resp, start)
 	case resp.StatusCode == http.StatusMethodNotAllowed && req.Method == http.MethodPost:
-		resp.StatusCode = http.StatusNotFound // makes the library fall back to GET, which all servers support
+		resp.StatusCode = http.StatusNotFound // go-containerregistry then uses GET, which all servers support
 	case resp.StatusCode/100 == 3:
 		if err := t.checkRedirect(req, resp); err != nil {
 			_ = resp.Body.Close()
@@ -167,16 +166,17 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkRedirect fails if a redirect of the token server must not be followed: if it is
-// not allowed as a realm, is to another host with a private address (which
-// go-containerregistry refuses too), or would send an identity token to another host.
+// checkRedirect fails if a redirect of the token server must not be followed: if its target
+// is not allowed as a realm, is a private address of another host (which
+// go-containerregistry refuses, too), or is another host that would receive an identity
+// token.
 func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) error {
 	if transport.Redirects(req) >= maxRedirects {
 		return transport.ErrTooManyRedirects
 	}
 	u, err := resp.Location()
 	if err != nil {
-		return nil //nolint:nilerr // it is no redirect without a location
+		return nil //nolint:nilerr // without a location, it is not a redirect
 	}
 	sameHost := transport.URLHost(u) == transport.URLHost(t.realm) && (u.Scheme == "https" || t.realm.Scheme == "http")
 	isAddress := net.ParseIP(u.Hostname()) != nil
@@ -186,9 +186,9 @@ func (t *tokenTransport) checkRedirect(req *http.Request, resp *http.Response) e
 	return nil
 }
 
-// rewrite reads the response of a token server, and returns it in the form that
+// rewrite parses the response of a token server, and returns it in the form that
 // go-containerregistry expects.
-func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Response, error) {
+func (t *tokenTransport) rewrite(resp *http.Response, start time.Time) (*http.Response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
 	if err != nil {
@@ -197,7 +197,7 @@ func (t *tokenTransport) rewrite(resp *http.Response, begun time.Time) (*http.Re
 	if len(body) > maxTokenBody {
 		return nil, ErrHugeToken
 	}
-	if t.received, err = parseToken(body, resp.Header.Get("Date"), begun); err != nil {
+	if t.received, err = parseToken(body, resp.Header.Get("Date"), start); err != nil {
 		return nil, err
 	}
 	canonical, err := json.Marshal(map[string]string{"token": t.received.value})

@@ -18,15 +18,15 @@ import (
 // maxOtherHosts bounds the other hosts for which a session has anonymous tokens.
 const maxOtherHosts = 8
 
-// authTransport authenticates the requests of a session. It sends the authorization to
-// the registry's host only, and repeats a refused request once with a new one.
+// authTransport authenticates the requests of a session. It sends the authorization only to
+// the registry's host, and retries a refused request once with a new authorization.
 type authTransport struct {
 	*Session
 	inner http.RoundTripper
 }
 
 // Transport returns a RoundTripper that authenticates requests. It makes all requests,
-// including those for pings and tokens, by inner.
+// including those for pings and tokens, with inner.
 func (s *Session) Transport(inner http.RoundTripper) http.RoundTripper {
 	return &authTransport{Session: s, inner: inner}
 }
@@ -39,7 +39,7 @@ func (s *Session) CheckRedirect() func(*http.Request, []*http.Request) error {
 // RoundTrip implements http.RoundTripper.
 func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.sameHost(req.URL) {
-		return t.roundTripElsewhere(req)
+		return t.roundTripOtherHost(req)
 	}
 	a, requested, err := t.authorize(req.Context(), t.inner)
 	if err != nil {
@@ -62,8 +62,8 @@ func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(req, a)
 }
 
-// send makes a request with an authorization. To another host that is an anonymous
-// token, or the zero value.
+// send makes a request with an authorization. For another host, that has an anonymous
+// token, or is the zero value.
 func (t *authTransport) send(req *http.Request, a *authorization) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.URL.Scheme = cmp.Or(a.scheme, req.URL.Scheme)
@@ -74,8 +74,8 @@ func (t *authTransport) send(req *http.Request, a *authorization) (*http.Respons
 	return t.inner.RoundTrip(req)
 }
 
-// sameHost reports whether a URL has the registry's host and port, by plain HTTP only
-// if that is allowed for the registry.
+// sameHost reports whether a URL has the registry's host and port. The scheme must be https
+// unless plain HTTP is allowed for the registry.
 func (t *authTransport) sameHost(u *url.URL) bool {
 	return (u.Scheme == "https" || t.endpoint.plainHTTP()) && transport.IsHost(u, t.endpoint.registry.RegistryStr())
 }
@@ -90,8 +90,8 @@ func (t *authTransport) refusal(ctx context.Context, resp *http.Response, a *aut
 	return c, c.Scheme == schemeBearer || c.Scheme == schemeBasic && a.challenge.Scheme == schemeBearer
 }
 
-// invalidateScheme makes the next request ping again if the connection failed and the
-// registry's scheme may have changed.
+// invalidateScheme makes the next request ping again if the connection failed, and plain
+// HTTP is allowed, so that the registry's scheme may have changed.
 func (t *authTransport) invalidateScheme(err error) {
 	_, responded := errors.AsType[*transport.ThrottledError](err)
 	if t.endpoint.plainHTTP() && !responded && !transport.IsTimeout(err) && !errors.Is(err, context.Canceled) {
@@ -100,11 +100,10 @@ func (t *authTransport) invalidateScheme(err error) {
 	}
 }
 
-// roundTripElsewhere makes a request to another host, to which the registry redirected,
-// without the credentials. If that host is a registry that gives tokens to anonymous
-// clients, as behind a vanity domain (google/go-containerregistry#2333), it requests
-// one.
-func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, error) {
+// roundTripOtherHost makes a request without credentials to another host, to which the
+// registry redirected. If that host is a registry that requires anonymous tokens, as behind
+// a vanity domain (google/go-containerregistry#2333), it requests one.
+func (t *authTransport) roundTripOtherHost(req *http.Request) (*http.Response, error) {
 	host := transport.URLHost(req.URL)
 	a := t.other(host)
 	resp, err := t.send(req, a)
@@ -127,8 +126,8 @@ func (t *authTransport) roundTripElsewhere(req *http.Request) (*http.Response, e
 	return t.send(req, a)
 }
 
-// other returns a valid anonymous authorization for another host, the zero value if there
-// is none.
+// other returns a valid anonymous authorization for another host, the zero value if there is
+// none.
 func (s *Session) other(host string) *authorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cache has a cache that is bounded by its size and by the idle time of its
-// entries.
+// Package cache has a cache that is bounded by its size and the idle time of its entries.
 package cache
 
 import (
@@ -11,9 +10,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Cache is an LRU cache whose entries also expire when they have been idle for some
-// time. Adding an entry drops the expired ones, so no goroutine is needed. It is safe
-// for concurrent use.
+// Cache is an LRU cache whose entries also expire after an idle time. Expired entries are
+// evicted when an entry is added. It is safe for concurrent use.
 type Cache[K comparable, V any] struct {
 	idle time.Duration
 	now  func() time.Time
@@ -27,8 +25,8 @@ type entry[V any] struct {
 	used  time.Time
 }
 
-// New returns an empty cache of at most size entries, which must be positive.
-// evicted, if not nil, is called with each dropped value, and must not use the cache.
+// New returns an empty cache of at most size entries, which must be positive. evicted, if
+// not nil, is called with each evicted value, and must not use the cache.
 func New[K comparable, V any](size int, idle time.Duration, now func() time.Time, evicted func(V)) *Cache[K, V] {
 	onEvict := func(_ K, e *entry[V]) {
 		if evicted != nil {

@@ -21,9 +21,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// Cloud configures how credentials are requested from the clouds in spec.provider.
+// Cloud configures the requests for credentials to the clouds in spec.provider.
 type Cloud struct {
-	// Client reads service accounts, and creates tokens for them.
+	// Client reads service accounts and creates tokens for them.
 	Client client.Client
 	// Tokens caches credentials. Nil caches none.
 	Tokens *TokenCache
@@ -31,19 +31,19 @@ type Cloud struct {
 	// account. The caller has to enable it in fluxcd/pkg/auth too.
 	ObjectLevel bool
 	// DefaultServiceAccount is the service account, in the namespace of the
-	// ImageRepository, for those without spec.serviceAccountName. If it is empty,
-	// they use the identity of the controller.
+	// ImageRepository, for those without spec.serviceAccountName. If it is empty, they
+	// use the identity of the controller.
 	DefaultServiceAccount string
 }
 
-// cloudProviders are the clouds that spec.provider may name.
+// cloudProviders are the supported clouds by spec.provider.
 var cloudProviders = map[string]auth.ArtifactRegistryCredentialsProvider{
 	providerAWS:   aws.Provider{},
 	providerAzure: azure.Provider{},
 	providerGCP:   gcp.Provider{},
 }
 
-// registriesOf names the registries of a provider in a sentence.
+// registriesOf has the names of the providers' registries for messages.
 var registriesOf = map[string]string{
 	providerAWS:   "Amazon Elastic Container Registry",
 	providerAzure: "Azure Container Registry",
@@ -53,8 +53,8 @@ var registriesOf = map[string]string{
 // usesCloud reports whether spec.provider is a cloud.
 func (s *search) usesCloud() bool { return s.repo.GetProvider() != v1.ProviderGeneric }
 
-// checkCloud fails if the controller is not configured for spec.provider. It is not
-// ignored, because the registry would be accessed in another way than specified.
+// checkCloud fails if the controller is not configured for spec.provider. Ignoring the field
+// would access the registry with another identity than specified.
 func (s *search) checkCloud() error {
 	provider := s.repo.GetProvider()
 	switch {
@@ -74,7 +74,7 @@ func (s *search) checkCloud() error {
 	}
 }
 
-// fromCloud returns the credentials of a cloud for one of its own registries.
+// fromCloud returns the credentials of a cloud, which must be the provider of the registry.
 func (s *search) fromCloud(ctx context.Context, base Options) (Options, error) {
 	r := cloudRequest{provider: s.repo.GetProvider(), proxy: base.Transport.Proxy}
 	host, ok := transport.ParseHost(s.image.Host())
@@ -103,8 +103,7 @@ func (s *search) fromCloud(ctx context.Context, base Options) (Options, error) {
 	return New(s.image, config, r.String()), nil
 }
 
-// failForeignHost returns the error about a registry that is not the provider's. No
-// credentials are requested for it.
+// failForeignHost returns the error about a registry that is not one of the provider's.
 func (s *search) failForeignHost(provider string) error {
 	detail := fmt.Sprintf("spec.provider %q has credentials for %s only, and %s is not one of its hosts: correct spec.provider or spec.image",
 		provider, registriesOf[provider], s.image.Host())
@@ -116,16 +115,16 @@ func (s *search) failForeignHost(provider string) error {
 
 // findAccount reads the service account whose identity is used, if any.
 func (s *search) findAccount(ctx context.Context, r *cloudRequest) error {
-	name, byDefault := s.repo.Spec.ServiceAccountName, false
+	name, isDefault := s.repo.Spec.ServiceAccountName, false
 	if name == "" {
-		name, byDefault = s.cloud.DefaultServiceAccount, true
+		name, isDefault = s.cloud.DefaultServiceAccount, true
 	}
 	if name == "" {
 		return nil
 	}
 	account := &corev1.ServiceAccount{}
 	if err := s.get(ctx, "ServiceAccount", name, account); err != nil {
-		if byDefault {
+		if isDefault {
 			return fail(fmt.Sprintf("the controller's default service account can't be used: %v: "+
 				"create it, or set spec.serviceAccountName", err), err)
 		}
@@ -168,8 +167,8 @@ func (r cloudRequest) key() string {
 	return keyedHash(fields...)
 }
 
-// options returns the options for fluxcd/pkg/auth. They do not include its cache,
-// whose one lock would let a cloud that hangs block requests to all others.
+// options returns the options for fluxcd/pkg/auth. They do not include its cache, which has
+// a single lock, so that a hanging cloud would block the requests to all others.
 func (r cloudRequest) options(c client.Client) []auth.Option {
 	opts := []auth.Option{auth.WithClient(c)}
 	if r.account != nil {

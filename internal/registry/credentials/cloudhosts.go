@@ -19,9 +19,8 @@ const (
 	providerGCP   = "gcp"
 )
 
-// cloudHosts are the patterns of the registry hosts of each provider, the only hosts
-// to which its credentials are sent. Each partition of AWS has its own, as in Amazon's
-// credential helper.
+// cloudHosts are the patterns of the registry hosts of each provider. Its credentials are
+// sent to these hosts only. The partitions of AWS are those of Amazon's credential helper.
 var cloudHosts = map[string][]string{
 	providerAWS: {
 		"public.ecr.aws",
@@ -48,8 +47,8 @@ var cloudHosts = map[string][]string{
 	},
 }
 
-// isCloudHost reports whether a host is a registry of a provider. Only the default
-// port of TLS is one.
+// isCloudHost reports whether a host is a registry of a provider, on the default port of
+// TLS.
 func isCloudHost(provider string, host transport.Host) bool {
 	if host.Port != "" && host.Port != "443" {
 		return false
@@ -65,8 +64,8 @@ func isCloudHost(provider string, host transport.Host) bool {
 // describes a private Azure cloud, such as Azure Stack Hub.
 const azureEnvironment = "AZURE_ENVIRONMENT_FILEPATH"
 
-// privateAzureHosts returns the patterns of the registry hosts of a private Azure
-// cloud. The controller's environment is trusted to name them.
+// privateAzureHosts returns the patterns of the registry hosts of a private Azure cloud in
+// the controller's environment.
 func privateAzureHosts() []string {
 	file := os.Getenv(azureEnvironment)
 	if file == "" {
@@ -92,16 +91,16 @@ func privateAzureHosts() []string {
 // matches reports whether a host matches a pattern label by label: literally, or by
 // labelPatterns. "**" at the beginning of a pattern matches one or more labels.
 func matches(host transport.Host, pattern string) bool {
-	want := strings.Split(pattern, ".")
-	have := host.Labels
-	if want[0] == "**" {
-		want = want[1:]
-		if len(have) <= len(want) {
+	patterns := strings.Split(pattern, ".")
+	labels := host.Labels
+	if patterns[0] == "**" {
+		patterns = patterns[1:]
+		if len(labels) <= len(patterns) {
 			return false
 		}
-		have = have[len(have)-len(want):]
+		labels = labels[len(labels)-len(patterns):]
 	}
-	return slices.EqualFunc(have, want, matchLabel)
+	return slices.EqualFunc(labels, patterns, matchLabel)
 }
 
 // labelPatterns are the wildcards of patterns.
@@ -113,9 +112,9 @@ var labelPatterns = map[string]*regexp.Regexp{
 	"dkr-ecr[-fips]": regexp.MustCompile(`^dkr-ecr(-fips)?$`),
 }
 
-func matchLabel(have, want string) bool {
-	if pattern, found := labelPatterns[want]; found {
-		return pattern.MatchString(have)
+func matchLabel(label, pattern string) bool {
+	if expression, found := labelPatterns[pattern]; found {
+		return expression.MatchString(label)
 	}
-	return have == want
+	return label == pattern
 }

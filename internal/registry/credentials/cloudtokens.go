@@ -14,21 +14,21 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// tokenTimeout bounds a request for credentials. Its callers stop waiting when their
-// own contexts end.
+// tokenTimeout bounds a request for credentials. Callers stop waiting when their own
+// contexts end.
 const tokenTimeout = time.Minute
 
-// TokenCache caches the credentials of clouds for four fifths of their lifetime.
-// Concurrent requests for the same credentials are merged. Requests for different
-// ones do not wait for each other.
+// TokenCache caches the credentials of clouds for four fifths of their lifetime. Concurrent
+// requests for the same credentials are merged. Requests for different credentials do not
+// wait for each other.
 type TokenCache struct {
 	entries     *cache.LRU[cachedToken] // nil caches none
 	maxDuration time.Duration
-	flights     singleflight.Group
+	group       singleflight.Group
 	now         func() time.Time
 }
 
-// cachedToken has credentials and the time until which they are used.
+// cachedToken has credentials, and the time until which they are used.
 type cachedToken struct {
 	credentials authn.AuthConfig
 	until       time.Time
@@ -56,13 +56,13 @@ func NewTokenCache(maxSize int, maxDuration time.Duration, metrics prometheus.Re
 	return c, nil
 }
 
-// get returns the cached credentials of a key, or fetches them. All concurrent callers
-// share a fetch, so it does not end with the context of the first one.
+// get returns the cached credentials of a key, or fetches them. Concurrent callers share a
+// fetch, so it does not end with the context of the first one.
 func (c *TokenCache) get(ctx context.Context, key string, fetch fetchFunc) (authn.AuthConfig, error) {
 	if credentials, found := c.lookup(key); found {
 		return credentials, nil
 	}
-	flight := c.flights.DoChan(key, func() (any, error) {
+	fetched := c.group.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenTimeout)
 		defer cancel()
 		return c.fetch(ctx, key, fetch)
@@ -70,13 +70,13 @@ func (c *TokenCache) get(ctx context.Context, key string, fetch fetchFunc) (auth
 	select {
 	case <-ctx.Done():
 		return authn.AuthConfig{}, ctx.Err()
-	case result := <-flight:
+	case result := <-fetched:
 		credentials, _ := result.Val.(authn.AuthConfig)
 		return credentials, result.Err
 	}
 }
 
-// lookup returns cached credentials that are still used.
+// lookup returns cached credentials, and whether there are any that have not expired.
 func (c *TokenCache) lookup(key string) (authn.AuthConfig, bool) {
 	if c.entries == nil {
 		return authn.AuthConfig{}, false
@@ -105,8 +105,8 @@ func (c *TokenCache) fetch(ctx context.Context, key string, fetch fetchFunc) (au
 	if err != nil {
 		return authn.AuthConfig{}, err
 	}
-	// The kubelet refreshes service account tokens after the same fraction. Round
-	// makes it wall time, so that changes of the clock count.
+	// The kubelet refreshes service account tokens after the same fraction of their
+	// lifetime. Round strips the monotonic clock, so that changes of the wall clock count.
 	left := min(token.ExpiresAt.Sub(c.now())*8/10, c.maxDuration)
 	if c.entries != nil && left > 0 {
 		_ = c.entries.Set(key, cachedToken{credentials: *config, until: c.now().Add(left).Round(0)}) // never fails
@@ -114,8 +114,8 @@ func (c *TokenCache) fetch(ctx context.Context, key string, fetch fetchFunc) (au
 	return *config, nil
 }
 
-// withoutPanic turns a panic into an error, because a bug in the large library of a
-// cloud must not end the process.
+// withoutPanic converts a panic to an error, so that a bug in a cloud's library does not end
+// the process.
 func withoutPanic(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -125,8 +125,8 @@ func withoutPanic(do func() error) (err error) {
 	return do()
 }
 
-// cloudPanicError is a panic in the library of a cloud, without its value, which may
-// be secret.
+// cloudPanicError is a panic in a cloud's library. It has only the type of the panic's
+// value, which may be secret.
 type cloudPanicError struct{ kind string }
 
 // Error implements error.

@@ -17,20 +17,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
-// The errors of a docker config continue the Secret's name. They do not quote the
-// config, because any misplaced part of it may be secret.
+// The errors of a docker config. Their texts continue the Secret's name. They do not quote
+// the config, because any misplaced part of it may be secret.
 var (
 	errNoDockerConfig  = errors.New("has no key " + corev1.DockerConfigJsonKey)
 	errMalformedConfig = errors.New("holds a docker config that is not valid JSON of the expected form")
 	errMalformedEntry  = errors.New("holds a docker config whose entry for the registry is malformed")
 )
 
-// dockerConfig has the entries of a docker config file by registry. Only matching
-// entries are decoded, so that a malformed one does not affect other registries.
+// dockerConfig has the entries of a docker config file by registry. Only matching entries
+// are decoded, so that a malformed entry does not affect other registries.
 type dockerConfig map[string]json.RawMessage
 
 // dockerConfigOf returns the docker config in a Secret, in the format of
-// ~/.docker/config.json or the older one of ~/.dockercfg, which has only the content of
+// ~/.docker/config.json or the older one of ~/.dockercfg, which is only the content of
 // "auths". The format depends on the key, not on the Secret's type.
 func dockerConfigOf(secret *corev1.Secret) (dockerConfig, error) {
 	if data, found := secret.Data[corev1.DockerConfigJsonKey]; found {
@@ -63,9 +63,9 @@ type dockerMatch struct {
 	credentials authn.AuthConfig
 }
 
-// find returns the credentials of the most specific entry for an image, and whether
-// there are any. Entries without credentials are ignored: "docker login" writes them if
-// it puts the credentials into a credential store.
+// find returns the credentials of the most specific entry for an image, and whether there
+// are any. Entries without credentials are ignored: "docker login" writes them if it stores
+// the credentials in a credential store.
 func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
 	for _, key := range c.covering(img) {
 		credentials, err := parseDockerEntry(c[key.name])
@@ -79,9 +79,9 @@ func (c dockerConfig) find(img image.Name) (dockerMatch, bool, error) {
 	return dockerMatch{}, false, nil
 }
 
-// covering returns the keys that are about an image, the most specific first. Keys
-// that mean the same are ordered by their names, so that the result is always the
-// same one. A Secret may hold some 100,000 entries, so each name is parsed once.
+// covering returns the keys that cover an image, the most specific first. Equivalent keys
+// are ordered by their names, so that the result is deterministic. A Secret may have some
+// 100,000 entries, so each name is parsed once.
 func (c dockerConfig) covering(img image.Name) []registryKey {
 	var keys []registryKey
 	for name := range c {
@@ -93,25 +93,25 @@ func (c dockerConfig) covering(img image.Name) []registryKey {
 	return keys
 }
 
-// parseDockerEntry decodes an entry by go-containerregistry: "auth" takes precedence
-// over username and password, as for docker and the kubelet.
+// parseDockerEntry decodes an entry with go-containerregistry: "auth" takes precedence over
+// username and password, as in docker and the kubelet.
 func parseDockerEntry(data json.RawMessage) (authn.AuthConfig, error) {
 	var entry authn.AuthConfig
 	if err := json.Unmarshal(data, &entry); err != nil {
 		return authn.AuthConfig{}, errMalformedEntry
 	}
-	entry.Auth = "" // it is the username and the password again
+	entry.Auth = "" // the library has decoded it to the username and the password
 	return entry, nil
 }
 
-// registryKey is the name of an entry of a docker config: a registry, or a path in
-// one. Its host may have globs, which are matched as by the kubelet
+// registryKey is the parsed name of an entry of a docker config: a registry, or a path in
+// one. Its host may have globs, which match as in the kubelet
 // (k8s.io/kubernetes/pkg/credentialprovider, URLsMatch).
 type registryKey struct {
-	name   string   // as the config spells it
+	name   string   // as in the config
 	labels []string // patterns of path.Match, in lower case; nil matches nothing
 	port   string
-	path   string // without slashes at its ends, "" is the whole registry
+	path   string // without slashes at its ends, "" for the complete registry
 	globs  int    // number of globs in the host
 }
 
@@ -125,8 +125,8 @@ func parseRegistryKey(name string) registryKey {
 		path = rest
 	}
 	key := registryKey{name: name, path: path}
-	// A glob stands for a part of a label, so the host is validated with a letter in
-	// place of each glob.
+	// A glob matches a part of a label, so the host is validated with a letter in place
+	// of each glob.
 	if parsed, ok := transport.ParseHost(globs.Replace(host)); ok {
 		key.labels, key.port = parsed.Labels, parsed.Port
 		if key.globs = strings.Count(host, "*") + strings.Count(host, "?"); key.globs > 0 {
@@ -136,8 +136,8 @@ func parseRegistryKey(name string) registryKey {
 	return key
 }
 
-// globs replaces globs by a letter. Ranges in brackets are not supported: they are
-// ambiguous with the brackets of IPv6 addresses.
+// globs replaces globs by a letter. Ranges in brackets are not supported, because they are
+// ambiguous with IPv6 addresses.
 var globs = strings.NewReplacer("*", "x", "?", "x")
 
 // compare orders keys from the most to the least specific: by the length of their

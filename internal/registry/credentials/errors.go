@@ -12,7 +12,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Error is a failure to find credentials.
+// Error is a failure to determine the identity for a registry.
 type Error struct {
 	// Reason is the reason for the conditions.
 	Reason string
@@ -34,7 +34,7 @@ type CloudError struct {
 	Request string
 	// Options has the transport configuration that was used.
 	Options Options
-	// Err is the error of the cloud's library. Its text may hold secrets.
+	// Err is the error of the cloud's library. Its text may contain secrets.
 	Err error
 }
 
@@ -46,9 +46,9 @@ func fail(detail string, err error) error {
 	return &Error{Reason: v1.AuthenticationFailedReason, Detail: detail, Err: err}
 }
 
-// failRead returns the error about an object that can't be read. Errors of the
-// Kubernetes API quote no Secrets, so the cause is returned. Its text may have ports,
-// so only its reason is quoted.
+// failRead returns the error about an object that can't be read. It wraps the error of the
+// Kubernetes API, which contains no Secrets, but quotes only its reason, because its text
+// may have ports.
 func failRead(kind, name string, err error) error {
 	switch reason := apierrors.ReasonForError(err); {
 	case apierrors.IsNotFound(err):
@@ -69,8 +69,8 @@ func failSecret(secret *corev1.Secret, err error) error {
 	return fail(fmt.Sprintf("Secret %q %v: %s", secret.Name, err, hint), err)
 }
 
-// failTransport returns the error about an invalid certificate or proxy Secret. err
-// continues the Secret's name.
+// failTransport returns the error about an invalid certificate or proxy Secret. The text of
+// err continues the Secret's name.
 func failTransport(field, secret string, err error) error {
 	return fail(fmt.Sprintf("Secret %q of %s %v", secret, field, err), err)
 }

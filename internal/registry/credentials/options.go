@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credentials finds the credentials, the certificates and the proxy for the
-// registry of an ImageRepository: in Secrets, pull secrets and clouds.
+// Package credentials resolves the credentials, the certificates and the proxy for the
+// registry of an ImageRepository, from Secrets, pull secrets and clouds.
 package credentials
 
 import (
@@ -22,10 +22,10 @@ import (
 //
 // It prints as its origin, never as its credentials.
 type Options struct {
-	credentials authn.Authenticator // nil is anonymous
-	identity    string              // hash of the credentials, "" is anonymous
+	credentials authn.Authenticator // nil for anonymous
+	identity    string              // hash of the credentials, "" for anonymous
 	host        string              // the only host to which the credentials are sent
-	origin      string              // for messages: the source of the credentials, or why there are none
+	origin      string              // for messages: the source of the credentials, or the reason why there are none
 
 	// Transport has the certificates and the proxy.
 	Transport transport.Config
@@ -68,7 +68,7 @@ func (o Options) Identity() string {
 	return o.identity + "+" + o.Transport.Key
 }
 
-// Authenticator returns the credentials in the form of go-containerregistry.
+// Authenticator returns the credentials as an authn.Authenticator.
 func (o Options) Authenticator() authn.Authenticator {
 	if o.IsAnonymous() {
 		return authn.Anonymous
@@ -95,7 +95,7 @@ func (o Options) String() string {
 // GoString returns the same as String, so that %#v does not print credentials.
 func (o Options) GoString() string { return o.String() }
 
-// hashKey prevents offline attacks on weak passwords if an identity is ever printed.
+// hashKey prevents offline attacks on weak passwords if an identity is disclosed.
 var hashKey = []byte(rand.Text())
 
 // keyedHash returns the HMAC of fields that may be secret.

@@ -19,27 +19,27 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// Resolver finds the identity of ImageRepositories. It is safe for concurrent use.
+// Resolver resolves the identities of ImageRepositories. It is safe for concurrent use.
 type Resolver struct {
-	reader  client.Reader
-	cloud   *Cloud // nil if there is none
-	oldKeys *oldKeys
-	now     func() time.Time
+	reader         client.Reader
+	cloud          *Cloud // nil if no cloud is supported
+	deprecatedKeys *deprecatedKeys
+	now            func() time.Time
 }
 
 // NewResolver returns a Resolver that reads Secrets and ServiceAccounts through
 // reader, in the namespace of the ImageRepository.
 //
-// The credentials are those of spec.secretRef. If that has none for the registry,
-// they are those of the cloud in spec.provider, or without one those of the pull
-// secrets of spec.serviceAccountName. Otherwise access is anonymous, as with docker:
-// public images need no entry. A missing Secret is an error, and so is a provider
-// that returns no credentials.
+// The credentials are those of spec.secretRef. If it has none for the registry, they are
+// those of the cloud in spec.provider, or else those of the pull secrets of
+// spec.serviceAccountName. Otherwise access is anonymous, as with docker, because public
+// images need no credentials. A missing Secret is an error, and so is a provider that
+// returns no credentials.
 //
-// The certificates and the proxy are those of spec.certSecretRef and
-// spec.proxySecretRef, whatever the source of the credentials.
+// The certificates and the proxy are those of spec.certSecretRef and spec.proxySecretRef,
+// for every source of the credentials.
 func NewResolver(reader client.Reader, opts ...Option) *Resolver {
-	r := &Resolver{reader: reader, oldKeys: newOldKeys(nil), now: time.Now}
+	r := &Resolver{reader: reader, deprecatedKeys: newOldKeys(nil), now: time.Now}
 	for _, opt := range opts {
 		opt(r)
 	}
@@ -49,7 +49,8 @@ func NewResolver(reader client.Reader, opts ...Option) *Resolver {
 // Option configures a Resolver.
 type Option func(*Resolver)
 
-// WithCloud supports spec.provider. Without it, any other than "generic" is an error.
+// WithCloud enables clouds in spec.provider. Without it, every value but "generic" is an
+// error.
 func WithCloud(cloud Cloud) Option {
 	if cloud.Tokens == nil {
 		cloud.Tokens = &TokenCache{now: time.Now}
@@ -57,20 +58,20 @@ func WithCloud(cloud Cloud) Option {
 	return func(r *Resolver) { r.cloud = &cloud }
 }
 
-// WithWarnings sets a function that is called, concurrently, with warnings for the
-// owner of an ImageRepository, each of them once.
+// WithWarnings sets a function that is called with each warning about an ImageRepository,
+// once per warning. Calls may be concurrent.
 func WithWarnings(warn func(repo *v1.ImageRepository, message string)) Option {
-	return func(r *Resolver) { r.oldKeys = newOldKeys(warn) }
+	return func(r *Resolver) { r.deprecatedKeys = newOldKeys(warn) }
 }
 
-// Resolve finds the identity for the image of an ImageRepository. It reads Secrets, so
-// it should be called only before a request. It fails with an *Error or a *CloudError.
+// Resolve returns the identity for the image of an ImageRepository. It reads Secrets, so it
+// should be called only before a request. It fails with an *Error or a *CloudError.
 func (r *Resolver) Resolve(ctx context.Context, repo *v1.ImageRepository, img image.Name) (Options, error) {
 	s := &search{Resolver: r, repo: repo, image: img, secrets: map[string]*corev1.Secret{}}
 	if err := s.checkCloud(); err != nil {
 		return Options{}, err
 	}
-	var base Options // first, because the same transport is used to reach the cloud
+	var base Options // first, because requests to the cloud use the same transport
 	if err := s.findTransport(ctx, &base); err != nil {
 		return Options{}, err
 	}
@@ -82,21 +83,21 @@ func (r *Resolver) Resolve(ctx context.Context, repo *v1.ImageRepository, img im
 	return opts, nil
 }
 
-// search looks for the identity of one ImageRepository.
+// search resolves the identity of one ImageRepository.
 type search struct {
 	*Resolver
 	repo    *v1.ImageRepository
 	image   image.Name
-	secrets map[string]*corev1.Secret // read so far
+	secrets map[string]*corev1.Secret // read so far, by name
 }
 
-// credentials returns the credentials of the first source that has any. Later sources
-// are not read.
+// credentials returns the credentials of the first source that has any. Later sources are
+// not read.
 func (s *search) credentials(ctx context.Context, base Options) (Options, error) {
-	var looked []string
+	var searched []string
 	if ref := s.repo.Spec.SecretRef; ref != nil {
-		looked = []string{ref.Name}
-		if found, ok, err := s.inSecrets(ctx, looked); ok || err != nil {
+		searched = []string{ref.Name}
+		if found, ok, err := s.inSecrets(ctx, searched); ok || err != nil {
 			return found, err
 		}
 	}
@@ -116,20 +117,20 @@ func (s *search) credentials(ctx context.Context, base Options) (Options, error)
 			return Options{}, missing
 		}
 		for _, name := range names {
-			if !slices.Contains(looked, name) {
-				looked = append(looked, name)
+			if !slices.Contains(searched, name) {
+				searched = append(searched, name)
 			}
 		}
 	}
-	return anonymous(s.repo.Spec.ServiceAccountName, looked, s.image.Host()), nil
+	return anonymous(s.repo.Spec.ServiceAccountName, searched, s.image.Host()), nil
 }
 
-// anonymous returns the anonymous identity, with the reason for it if the spec refers
-// to credentials.
-func anonymous(serviceAccount string, looked []string, host string) Options {
+// anonymous returns the anonymous identity, with its reason if the spec refers to
+// credentials. searched are the names of the Secrets without credentials for host.
+func anonymous(serviceAccount string, searched []string, host string) Options {
 	switch {
-	case len(looked) > 0:
-		return AnonymousBecause(fmt.Sprintf(`no credentials for %s are in Secret "%s"`, host, strings.Join(looked, `", "`)))
+	case len(searched) > 0:
+		return AnonymousBecause(fmt.Sprintf(`no credentials for %s are in Secret "%s"`, host, strings.Join(searched, `", "`)))
 	case serviceAccount != "":
 		return AnonymousBecause(fmt.Sprintf("ServiceAccount %q has no pull secrets", serviceAccount))
 	default:
@@ -137,8 +138,8 @@ func anonymous(serviceAccount string, looked []string, host string) Options {
 	}
 }
 
-// inSecrets returns the credentials of the most specific entry in the Secrets, and
-// whether there are any. Of equally specific entries the first one counts.
+// inSecrets returns the credentials of the most specific entry in the Secrets, and whether
+// there are any. The first of equally specific entries takes precedence.
 func (s *search) inSecrets(ctx context.Context, names []string) (Options, bool, error) {
 	var best Options
 	var key *registryKey
@@ -175,9 +176,9 @@ func (s *search) pullSecrets(ctx context.Context, serviceAccount string) ([]stri
 	return names, nil
 }
 
-// existing returns the names of the Secrets that exist, and an error about the first
-// one that does not. Like the kubelet, the caller ignores missing ones if another one
-// has the credentials.
+// existing returns the names of the Secrets that exist, and an error about the first one
+// that does not. The caller ignores missing Secrets if another one has the credentials, like
+// the kubelet.
 func (s *search) existing(ctx context.Context, names []string) ([]string, error) {
 	var missing error
 	found := make([]string, 0, len(names))
@@ -191,7 +192,7 @@ func (s *search) existing(ctx context.Context, names []string) ([]string, error)
 	return found, missing
 }
 
-// secret reads a Secret, once even if several fields of the spec refer to it.
+// secret reads a Secret. It reads a Secret only once if several fields refer to it.
 func (s *search) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	if secret, found := s.secrets[name]; found {
 		return secret, nil

@@ -25,20 +25,20 @@ type tlsFile struct {
 // certificate with its key, or both.
 type tlsFiles struct {
 	ca, cert, key tlsFile
-	old           []string // the deprecated keys that were used
+	deprecated    []string // the deprecated keys of the Secret that were used
 }
 
-// tlsFilesOf returns the TLS files in a Secret. Deprecated keys are used if the
-// current ones are missing.
+// tlsFilesOf returns the TLS files in a Secret. A deprecated key is used if the current one
+// is missing.
 func tlsFilesOf(secret *corev1.Secret) tlsFiles {
 	var files tlsFiles
-	read := func(key, oldKey string) tlsFile {
+	read := func(key, deprecatedKey string) tlsFile {
 		if data := secret.Data[key]; len(data) > 0 {
 			return tlsFile{key: key, data: data}
 		}
-		if data := secret.Data[oldKey]; len(data) > 0 {
-			files.old = append(files.old, oldKey)
-			return tlsFile{key: oldKey, data: data}
+		if data := secret.Data[deprecatedKey]; len(data) > 0 {
+			files.deprecated = append(files.deprecated, deprecatedKey)
+			return tlsFile{key: deprecatedKey, data: data}
 		}
 		return tlsFile{key: key}
 	}
@@ -48,8 +48,8 @@ func tlsFilesOf(secret *corev1.Secret) tlsFiles {
 	return files
 }
 
-// config returns the TLS configuration, which trusts the system's roots too. Errors
-// continue the name of the Secret, and do not quote it.
+// config returns the TLS configuration, which also trusts the system's roots. The texts of
+// its errors continue the name of the Secret, and do not quote its data.
 func (f tlsFiles) config(now time.Time) (*tls.Config, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (f tlsFiles) check() error {
 func (f tlsFiles) authorities() (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // the container image may have none
+		pool = x509.NewCertPool() // the container image may have no roots
 	}
 	if !pool.AppendCertsFromPEM(f.ca.data) {
 		return nil, fmt.Errorf("has a %s without any certificate in PEM form", f.ca.key)
@@ -124,7 +124,7 @@ func (f tlsFiles) checkDates(leaf *x509.Certificate, now time.Time) error {
 	}
 }
 
-// describeKey describes what is wrong with an invalid key.
+// describeKey describes the problem of an invalid key.
 func (f tlsFiles) describeKey(err error) string {
 	block, _ := pem.Decode(f.key.data)
 	switch {
@@ -137,8 +137,7 @@ func (f tlsFiles) describeKey(err error) string {
 	}
 }
 
-// firstCertificate returns the first certificate of a file, which is the leaf of the
-// chain.
+// firstCertificate returns the first certificate in a file, which is the leaf of the chain.
 func firstCertificate(data []byte) (*x509.Certificate, error) {
 	for {
 		var block *pem.Block

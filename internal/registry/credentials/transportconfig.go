@@ -18,7 +18,7 @@ import (
 )
 
 // findTransport reads the certificate and proxy Secrets, and sets the transport
-// configuration and its origins.
+// configuration and its origins in opts.
 func (s *search) findTransport(ctx context.Context, opts *Options) error {
 	var fields []string
 	if ref := s.repo.Spec.CertSecretRef; ref != nil {
@@ -49,11 +49,11 @@ func (s *search) findTransport(ctx context.Context, opts *Options) error {
 // proxySchemes are the supported schemes of proxy addresses.
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
-// exampleProxy is the address in error messages.
+// exampleProxy is the example of an address in error messages.
 const exampleProxy = "http://proxy.example.com:3128"
 
-// The errors of a proxy's Secret continue the Secret's name. They do not quote the
-// address, which may have a password.
+// The errors of a proxy's Secret. Their texts continue the Secret's name. They do not quote
+// the address, which may have a password.
 var (
 	errNoAddress    = errors.New("has no key " + secrets.KeyAddress + ": add the address of the proxy, such as " + exampleProxy)
 	errBadAddress   = errors.New("has an " + secrets.KeyAddress + " that is no address of a proxy: give one such as " + exampleProxy)
@@ -83,8 +83,8 @@ func proxyOf(secret *corev1.Secret) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, User: user}, nil
 }
 
-// proxyUser returns the username and password in the Secret's own keys, or else those
-// in the address.
+// proxyUser returns the username and password in the Secret's own keys, or else those in
+// the address.
 func proxyUser(secret *corev1.Secret, inAddress *url.Userinfo) (*url.Userinfo, error) {
 	username, password := secret.Data[secrets.KeyUsername], secret.Data[secrets.KeyPassword]
 	switch {
@@ -99,7 +99,8 @@ func proxyUser(secret *corev1.Secret, inAddress *url.Userinfo) (*url.Userinfo, e
 	}
 }
 
-// certificates reads the Secret of spec.certSecretRef, and sets the TLS configuration.
+// certificates reads the Secret of spec.certSecretRef, and sets the TLS configuration in
+// opts.
 func (s *search) certificates(ctx context.Context, name string, opts *Options) (tlsFiles, error) {
 	secret, err := s.secret(ctx, name)
 	if err != nil {
@@ -110,40 +111,40 @@ func (s *search) certificates(ctx context.Context, name string, opts *Options) (
 	if err != nil {
 		return tlsFiles{}, failTransport("spec.certSecretRef", name, err)
 	}
-	if len(files.old) > 0 {
-		s.oldKeys.report(s.repo, secret, files.old)
+	if len(files.deprecated) > 0 {
+		s.deprecatedKeys.report(s.repo, secret, files.deprecated)
 	}
 	opts.Transport.TLS, opts.CertOrigin = config, fmt.Sprintf("Secret %q", name)
 	return files, nil
 }
 
-// maxWarned bounds the recorded warnings. An older one may be repeated.
+// maxWarned bounds the recorded warnings. Older ones may be repeated.
 const maxWarned = 20_000
 
-// oldKeys warns of Secrets with deprecated keys, once per object and version of the
+// deprecatedKeys warns of Secrets with deprecated keys, once per object and version of the
 // Secret.
-type oldKeys struct {
+type deprecatedKeys struct {
 	warn   func(repo *v1.ImageRepository, message string) // nil for no warnings
 	warned *lru.Cache[string, struct{}]                   // by the object and the Secret's version
 }
 
-func newOldKeys(warn func(*v1.ImageRepository, string)) *oldKeys {
+func newOldKeys(warn func(*v1.ImageRepository, string)) *deprecatedKeys {
 	warned, err := lru.New[string, struct{}](maxWarned)
 	if err != nil {
 		panic(err) // the size is a constant of the program
 	}
-	return &oldKeys{warn: warn, warned: warned}
+	return &deprecatedKeys{warn: warn, warned: warned}
 }
 
-// report warns of the keys, unless that was done already.
-func (o *oldKeys) report(repo *v1.ImageRepository, secret *corev1.Secret, keys []string) {
-	if o.warn == nil {
+// report warns of the deprecated keys of a Secret, unless it has done so before.
+func (k *deprecatedKeys) report(repo *v1.ImageRepository, secret *corev1.Secret, keys []string) {
+	if k.warn == nil {
 		return
 	}
 	version := strings.Join([]string{string(repo.UID), secret.Name, string(secret.UID), secret.ResourceVersion}, "/")
-	if warned, _ := o.warned.ContainsOrAdd(version, struct{}{}); warned {
+	if warned, _ := k.warned.ContainsOrAdd(version, struct{}{}); warned {
 		return
 	}
-	o.warn(repo, fmt.Sprintf("Secret %q has the deprecated keys %s: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile",
+	k.warn(repo, fmt.Sprintf("Secret %q has the deprecated keys %s: use tls.crt, tls.key and ca.crt in place of certFile, keyFile and caFile",
 		secret.Name, strings.Join(keys, ", ")))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ratelimit bounds the load on each registry host: the operations in
-// flight, the rate of requests, and pauses that the host asked for.
+// Package ratelimit bounds the load on each registry host: the operations in flight and the
+// rate of requests. It also enforces the pauses that a host requests.
 package ratelimit
 
 import (
@@ -21,20 +21,19 @@ const (
 	maxDelay = 30 * time.Second
 	// minDelay keeps deferred operations from retrying in a tight loop.
 	minDelay = 5 * time.Millisecond
-	// maxWait is when a queued operation retries at the latest. It matters only if
-	// the wake-up was lost.
+	// maxWait bounds the delay of a queued operation, in case its wake-up is lost.
 	maxWait = time.Minute
-	// pollDelay is the average delay of operations that can't be woken.
+	// pollDelay is the average delay of operations without a Wake function.
 	pollDelay = 200 * time.Millisecond
 )
 
-// hostLimiter admits the operations of one registry host. It never blocks: an
-// operation that exceeds the bound in flight is queued and woken when another one
-// ends, and one that exceeds the rate is given a delay.
+// hostLimiter admits the operations of one registry host. It never blocks: if the bound in
+// flight is exceeded, the operation is queued, and woken when another one ends. If the rate
+// is exceeded, the operation gets a delay.
 //
-// The rate counts requests. An operation is admitted if there is a token for one
-// request. Its later requests, for credentials or more pages, take theirs without
-// waiting, and so delay later operations.
+// The rate counts requests. An operation is admitted if there is a token for one request.
+// Its later requests, for credentials or more pages, reserve tokens without waiting, and so
+// delay later operations.
 type hostLimiter struct {
 	host     string
 	config   Config
@@ -50,7 +49,7 @@ type hostLimiter struct {
 	average  float64       // requests per operation
 }
 
-// pause is a time without requests that the registry asked for.
+// pause is a time without requests that the registry requested.
 type pause struct {
 	status int
 	until  time.Time
@@ -64,8 +63,8 @@ func newHostLimiter(host string, config Config, now func() time.Time, observer *
 	return l
 }
 
-// acquire admits an operation. It fails with a *BusyError if the operation has to
-// retry later, and with a *transport.ThrottledError during a pause.
+// acquire admits an operation. It fails with a *BusyError if the operation has to retry
+// later, and with a *transport.ThrottledError during a pause.
 func (l *hostLimiter) acquire(w Waiter) (*Ticket, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,9 +95,9 @@ func (l *hostLimiter) enqueue(w Waiter, now time.Time) error {
 	return &BusyError{Host: l.host, After: maxWait/2 + jitter(maxWait/2)}
 }
 
-// deferUntil returns the error with the delay of an operation that exceeds the
-// rate. Deferred operations are spaced by the time that the average operation
-// takes at the rate.
+// deferUntil returns the error with the delay of an operation that exceeds the rate.
+// Deferred operations are spaced by the time that the rate allows for the average
+// operation.
 func (l *hostLimiter) deferUntil(now time.Time) error {
 	next := now.Add(l.duration(1 - l.tokens.TokensAt(now)))
 	if l.next.After(next) {
@@ -116,13 +115,13 @@ func (l *hostLimiter) deferUntil(now time.Time) error {
 	return &BusyError{Host: l.host, After: after}
 }
 
-// duration returns the time that a number of requests takes at the rate.
+// duration returns the time that the rate allows for a number of requests.
 func (l *hostLimiter) duration(requests float64) time.Duration {
 	return time.Duration(requests / l.config.PerSecond * float64(time.Second))
 }
 
-// paused returns a *transport.ThrottledError during a pause, with random delays,
-// so that operations do not all retry at the end of the pause.
+// paused returns a *transport.ThrottledError during a pause, with a random delay, so that
+// operations do not all retry at the end of the pause.
 func (l *hostLimiter) paused(now time.Time) error {
 	left := l.pause.until.Sub(now)
 	if left <= 0 {
@@ -131,8 +130,8 @@ func (l *hostLimiter) paused(now time.Time) error {
 	return &transport.ThrottledError{StatusCode: l.pause.status, RetryAfter: left + jitter(min(left/4+time.Second, maxDelay))}
 }
 
-// startPause admits nothing until the time that the registry asked for. The rate
-// starts without a burst then.
+// startPause admits no operations for the pause that the registry requested. The rate
+// limit restarts without a burst.
 func (l *hostLimiter) startPause(e *transport.ThrottledError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +146,7 @@ func (l *hostLimiter) startPause(e *transport.ThrottledError) {
 	l.observer.PausedUntil(l.host, until)
 }
 
-// isIdle reports whether the limiter has no state worth keeping.
+// isIdle reports whether the limiter has the state of a new one.
 func (l *hostLimiter) isIdle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,16 +155,16 @@ func (l *hostLimiter) isIdle() bool {
 	return l.inFlight == 0 && full && !l.pause.until.After(now) && l.queue.len() == 0
 }
 
-// Ticket is the admission of one operation.
+// Ticket is a limiter's permission for one operation.
 type Ticket struct {
 	limiter  *hostLimiter
 	requests int // made so far
 }
 
-// Transport returns a RoundTripper that counts each request of the operation
-// against the registry host, whatever host the request goes to: those to token
-// servers and redirect targets are made on behalf of the registry. During a pause
-// it fails with a *transport.ThrottledError.
+// Transport returns a RoundTripper that counts each request of the operation against the
+// registry host. Requests to token servers and redirect targets count, too, because they
+// are made on behalf of the registry. During a pause it fails with a
+// *transport.ThrottledError.
 func (t *Ticket) Transport(inner http.RoundTripper) http.RoundTripper {
 	return transport.Func(func(req *http.Request) (*http.Response, error) {
 		if err := t.count(); err != nil {
@@ -179,8 +178,8 @@ func (t *Ticket) Transport(inner http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// count takes a token for a request, except for the first one, whose token acquire
-// took.
+// count reserves a token for a request, except for the first one, for which acquire took
+// the token.
 func (t *Ticket) count() error {
 	l := t.limiter
 	l.mu.Lock()
@@ -190,7 +189,7 @@ func (t *Ticket) count() error {
 		return paused
 	}
 	if t.requests++; t.requests > 1 && l.tokens != nil {
-		l.tokens.ReserveN(now, 1) // later operations wait for it
+		l.tokens.ReserveN(now, 1) // delays later operations
 	}
 	return nil
 }
@@ -198,7 +197,7 @@ func (t *Ticket) count() error {
 // Release ends the operation, and wakes the next ones in the queue.
 func (t *Ticket) Release() {
 	for _, wake := range t.limiter.release(t.requests) {
-		wake() // without the lock
+		wake() // without holding the lock
 	}
 }
 
@@ -216,5 +215,5 @@ func (l *hostLimiter) release(requests int) []func() {
 
 // jitter returns a random duration below d.
 func jitter(d time.Duration) time.Duration {
-	return time.Duration(mathrand.Float64() * float64(d)) //nolint:gosec // it spreads load, and guards nothing
+	return time.Duration(mathrand.Float64() * float64(d)) //nolint:gosec // it only spreads load
 }

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// manyLimiters is the number of limiters from which on idle ones are removed.
+// manyLimiters is the number of limiters at which idle ones are removed.
 const manyLimiters = 1024
 
-// BusyError means that the registry host's limits are exhausted, so that the
-// operation has to be retried later. It is not a failure.
+// BusyError means that the registry host's limits are exhausted, so that the caller has to
+// retry later. It is not a failure.
 type BusyError struct {
 	// Host is the registry's host, and port if it has one.
 	Host string
-	// After is when to retry, unless woken before.
+	// After is the delay of the retry, unless the Waiter is woken before.
 	After time.Duration
 }
 
 // Error implements error.
 func (b *BusyError) Error() string {
-	return fmt.Sprintf("registry %s is being asked as much as is allowed", b.Host)
+	return fmt.Sprintf("the limits of registry %s are exhausted", b.Host)
 }
 
 // Key identifies a limiter. Each proxy has its own, because a tenant's proxy can
@@ -35,7 +35,7 @@ type Observer struct {
 	Waited func(host string, wait time.Duration)
 	// InFlight is called with the change of the number of operations in flight.
 	InFlight func(host string, change int)
-	// PausedUntil is called when a host asked for a pause.
+	// PausedUntil is called when a host requests a pause.
 	PausedUntil func(host string, until time.Time)
 }
 
@@ -54,12 +54,12 @@ func New(config Config, now func() time.Time, observer *Observer) *Limiters {
 	return &Limiters{config: config, now: now, observer: observer, hosts: map[Key]*hostLimiter{}}
 }
 
-// Acquire admits an operation, which ends with Ticket.Release. It fails with a
-// *BusyError if the operation has to be retried later, and with a
-// *transport.ThrottledError during a pause that the host asked for.
+// Acquire admits an operation, which ends with Ticket.Release. It fails with a *BusyError
+// if the caller has to retry later, and with a *transport.ThrottledError during a pause
+// that the host requested.
 func (l *Limiters) Acquire(key Key, w Waiter) (*Ticket, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock() // not before acquire, or trim could remove the limiter
+	defer l.mu.Unlock() // after acquire, so that trim can't remove the limiter before
 	limiter := l.hosts[key]
 	if limiter == nil {
 		l.trim()
@@ -69,7 +69,7 @@ func (l *Limiters) Acquire(key Key, w Waiter) (*Ticket, error) {
 	return limiter.acquire(w)
 }
 
-// trim removes idle limiters, once there are many.
+// trim removes idle limiters if there are many.
 func (l *Limiters) trim() {
 	if len(l.hosts) < manyLimiters {
 		return

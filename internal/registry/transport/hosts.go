@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// CanonicalHost returns the canonical form of a registry's host and port: in lower
-// case, and "index.docker.io" for all hosts of Docker Hub. Only ASCII letters are
-// lowered: the lower case of some others is ASCII, which would turn one host into
-// another.
+// CanonicalHost returns the canonical form of a registry's host and port: in lower case,
+// and "index.docker.io" for all hosts of Docker Hub. Only ASCII letters are lowered,
+// because the lower case of some others is ASCII, and would be the name of another host.
 func CanonicalHost(host string) string {
 	host = strings.Map(lowerASCII, host)
 	switch host {
@@ -42,28 +41,28 @@ func URLHost(u *url.URL) string {
 	return host
 }
 
-// IsHost reports whether a URL has the given host and port. A host without a port
-// has the default port of the URL's scheme.
+// IsHost reports whether a URL has the given host and port. A host without a port has the
+// default port of the URL's scheme.
 func IsHost(u *url.URL, host string) bool {
 	return URLHost(u) == URLHost(&url.URL{Scheme: u.Scheme, Host: host})
 }
 
-// Host is the parsed host of a registry, to be compared label by label.
+// Host is the parsed host of a registry, for comparing it label by label.
 type Host struct {
 	Labels []string // in lower case
 	Port   string   // "" if there is none
 }
 
-// label matches a label of a DNS name. Underscores are not allowed in host names,
-// but some hosts have them.
+// label matches a label of a DNS name. It accepts underscores, which are not allowed in
+// host names, because some hosts have them.
 var label = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
 // port matches a port number.
 var port = regexp.MustCompile(`^[0-9]{1,5}$`)
 
-// ParseHost parses "host" or "host:port", and reports whether it is valid. It
-// accepts no user, path, non-ASCII letters or dot at the end: with any of those,
-// other parsers may see another host.
+// ParseHost parses "host" or "host:port", and reports whether it is valid. It accepts no
+// user, path, non-ASCII letters or trailing dot, which other parsers may interpret as
+// another host.
 func ParseHost(s string) (Host, bool) {
 	name, number := CanonicalHost(s), ""
 	if colon := strings.LastIndexByte(name, ':'); colon >= 0 && !strings.HasSuffix(name, "]") {

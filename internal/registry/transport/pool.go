@@ -13,10 +13,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/cache"
 )
 
-// Config is the configuration of the connections to a registry. The zero value is
-// the default: the system's roots, and the proxies of the environment.
+// Config configures the connections to a registry. The zero value is the default: the
+// system's roots, and the proxies of the environment.
 type Config struct {
-	// Key is equal for equal configurations only. It is empty for the default.
+	// Key identifies the configuration. It is empty for the default.
 	Key string
 	// TLS is nil for the default.
 	TLS *tls.Config
@@ -24,13 +24,13 @@ type Config struct {
 	Proxy *url.URL
 }
 
-// Intercepts reports whether the proxy could read the requests, because the
-// configuration has its own certificate authority too.
+// Intercepts reports whether the proxy could read the requests, because the configuration
+// also has a certificate authority of its own.
 func (c Config) Intercepts() bool { return c.Proxy != nil && c.TLS != nil && c.TLS.RootCAs != nil }
 
 // newTransport returns a transport for the configuration. The context of a request bounds
-// the whole request; the timeouts here only keep a silent server from using all
-// of it up.
+// the complete request. The timeouts of the transport end earlier than that if a server does
+// not respond.
 func newTransport(c Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
@@ -59,7 +59,7 @@ func newTransport(c Config) *http.Transport {
 	return t
 }
 
-// checkProxyResponse fails with the status by which a proxy refuses a connection.
+// checkProxyResponse fails with the status with which a proxy refused a connection.
 func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return &ProxyError{StatusCode: resp.StatusCode}
@@ -70,7 +70,7 @@ func checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *ht
 const (
 	// maxTransports bounds the transports beside the default one.
 	maxTransports = 64
-	// transportIdle is how long an unused transport is kept.
+	// transportIdle is how long an unused transport is cached.
 	transportIdle = 10 * time.Minute
 )
 
@@ -80,7 +80,7 @@ type Pool struct {
 	others   *cache.Cache[string, *http.Transport]
 }
 
-// NewPool returns a Pool without connections.
+// NewPool returns an empty Pool.
 func NewPool(now func() time.Time) *Pool {
 	return &Pool{
 		standard: newTransport(Config{}),
@@ -88,8 +88,8 @@ func NewPool(now func() time.Time) *Pool {
 	}
 }
 
-// Transport returns the transport of a configuration. Callers look it up for each
-// request, so that one that was dropped from the pool is not used again.
+// Transport returns the transport of a configuration. Callers have to call it for each
+// request, so that they do not use a transport that the pool has dropped.
 func (p *Pool) Transport(c Config) *http.Transport {
 	if c.Key == "" {
 		return p.standard
@@ -97,7 +97,7 @@ func (p *Pool) Transport(c Config) *http.Transport {
 	return p.others.Get(c.Key, func() *http.Transport { return newTransport(c) })
 }
 
-// CloseIdleConnections closes idle connections. Requests in flight go on.
+// CloseIdleConnections closes idle connections. Requests in flight continue.
 func (p *Pool) CloseIdleConnections() {
 	p.standard.CloseIdleConnections()
 	for _, t := range p.others.Values() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package transport has the RoundTrippers between the registry client and the
-// network. Each has one concern. From the outside in:
+// Package transport has the RoundTrippers between the registry client and the network.
+// Each has one concern. From the outermost to the innermost:
 //
 //	UserAgent        sets the User-Agent header
 //	PlainHTTPGuard   refuses plain HTTP unless it is allowed for the registry
@@ -9,7 +9,7 @@
 //	Throttle         turns 429, and 503 with Retry-After, into a ThrottledError
 //	BodyCap          bounds the body of every response
 //	Observe          reports every request
-//	http.Transport   pooled per certificates and proxy
+//	http.Transport   makes the request, pooled by certificates and proxy
 package transport
 
 import (
@@ -24,14 +24,14 @@ import (
 	"time"
 )
 
-// Func is an http.RoundTripper made of a function.
+// Func is a function that implements http.RoundTripper.
 type Func func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
 func (f Func) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// PlainHTTPGuard refuses requests over plain HTTP unless they are allowed, wherever
-// the URL comes from: a redirect, a page link or a token realm.
+// PlainHTTPGuard refuses plain HTTP requests unless they are allowed. The URL may come from
+// a redirect, a page link or a token realm.
 func PlainHTTPGuard(inner http.RoundTripper, allowed bool) http.RoundTripper {
 	return Func(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Scheme != "https" && !allowed {
@@ -51,7 +51,7 @@ func UserAgent(inner http.RoundTripper, product string) http.RoundTripper {
 }
 
 // Throttle turns responses with status 429, and 503 with Retry-After, into a
-// *ThrottledError: go-containerregistry's errors do not have the header.
+// *ThrottledError, because the errors of go-containerregistry do not have the header.
 func Throttle(inner http.RoundTripper, now func() time.Time) http.RoundTripper {
 	return Func(func(req *http.Request) (*http.Response, error) {
 		resp, err := inner.RoundTrip(req)
@@ -74,14 +74,14 @@ func isThrottled(resp *http.Response) bool {
 const (
 	// defaultRetryAfter is used if the header is missing or malformed.
 	defaultRetryAfter = time.Minute
-	// minRetryAfter is used if the header holds a date in the past.
+	// minRetryAfter is used if the header has a date in the past.
 	minRetryAfter = time.Second
-	// maxRetryAfter bounds absurd values, such as a Unix time in place of seconds.
+	// maxRetryAfter bounds invalid values, such as a Unix time in place of seconds.
 	maxRetryAfter = time.Hour
 )
 
-// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3), which holds
-// seconds or a date.
+// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3), which has seconds or
+// a date.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.ParseFloat(header, 64); err == nil && seconds >= 0 {
@@ -94,8 +94,8 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return defaultRetryAfter
 }
 
-// BodyCap makes reading a body beyond limit bytes fail, so that a truncated body is
-// never taken for a complete one. Bytes are counted after decompression.
+// BodyCap makes reads of a body beyond limit bytes fail, so that a truncated body never
+// appears complete. Bytes are counted after decompression.
 func BodyCap(inner http.RoundTripper, limit int64) http.RoundTripper {
 	return Func(func(req *http.Request) (*http.Response, error) {
 		resp, err := inner.RoundTrip(req)
@@ -113,15 +113,15 @@ type cappedBody struct {
 	left, limit int64
 }
 
-// Close implements io.Closer. It reads what little may be left, so that the connection
-// can be used again.
+// Close implements io.Closer. It discards a few remaining bytes, so that the connection can
+// be reused.
 func (b *cappedBody) Close() error {
 	_, _ = io.CopyN(io.Discard, b.ReadCloser, 4<<10)
 	return b.ReadCloser.Close()
 }
 
-// Read implements io.Reader. It reads up to one byte more than is left, to
-// distinguish a body of exactly that length from a longer one.
+// Read implements io.Reader. It reads up to one byte more than is left, to distinguish a
+// body of exactly the limit from a longer one.
 func (b *cappedBody) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
@@ -135,9 +135,9 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 }
 
 // Observe calls observe after each request. The outcome is the HTTP status code, or
-// "canceled", "timeout" or "error" if there was no response, took is the time until the
-// headers of the response.
-func Observe(inner http.RoundTripper, now func() time.Time, observe func(outcome string, took time.Duration)) http.RoundTripper {
+// "canceled", "timeout" or "error" if there was no response. The duration is the time until
+// the headers of the response.
+func Observe(inner http.RoundTripper, now func() time.Time, observe func(outcome string, duration time.Duration)) http.RoundTripper {
 	return Func(func(req *http.Request) (*http.Response, error) {
 		start := now()
 		resp, err := inner.RoundTrip(req)
@@ -146,11 +146,11 @@ func Observe(inner http.RoundTripper, now func() time.Time, observe func(outcome
 	})
 }
 
-// outcome returns the outcome of a request as a metric label of few values.
+// outcome returns the outcome of a request as a metric label with few values.
 func outcome(resp *http.Response, err error) string {
 	switch {
 	case err == nil && http.StatusText(resp.StatusCode) == "":
-		return "unknown" // a server could make up hundreds of codes
+		return "unknown" // a server could invent hundreds of codes
 	case err == nil:
 		return strconv.Itoa(resp.StatusCode)
 	case errors.Is(err, context.Canceled):
@@ -162,8 +162,8 @@ func outcome(resp *http.Response, err error) string {
 	}
 }
 
-// IsTimeout reports whether an error is a timeout, of the caller's context or of the
-// transport: if they are close, it is chance which one expires first.
+// IsTimeout reports whether an error is a timeout of the caller's context or of the
+// transport. If both are close, either may expire first.
 func IsTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
@@ -188,7 +188,7 @@ const (
 	ErrPlainHTTP        = ProtocolError("it leads to an address without TLS: set spec.insecure only if that is intended")
 )
 
-// ThrottledError is a response that asks the client to wait.
+// ThrottledError is a response by which a server requests a pause.
 type ThrottledError struct {
 	StatusCode int
 	RetryAfter time.Duration
@@ -197,7 +197,7 @@ type ThrottledError struct {
 // Error implements error.
 func (e *ThrottledError) Error() string { return http.StatusText(e.StatusCode) }
 
-// ProxyError is the response of a proxy that refuses a connection.
+// ProxyError is the response with which a proxy refused a connection.
 type ProxyError struct{ StatusCode int }
 
 // Error implements error.

@@ -16,9 +16,9 @@ import (
 const maxRedirects = 5
 
 // PlainHTTP reports whether a registry may be reached without TLS: because that is
-// configured, or because it is on this machine or in a private network. The rule of
-// name.Registry.Scheme is wider: it takes every host for a loopback address whose text
-// contains 127.0.0.1 or ::1, such as 2001:db8::1.
+// configured, or because its host is a loopback or private address. The rule of
+// name.Registry.Scheme is wider: it accepts every host whose text contains 127.0.0.1 or
+// ::1, such as 2001:db8::1.
 func PlainHTTP(registry name.Registry) bool {
 	secure, err := name.NewRegistry(registry.RegistryStr())
 	switch {
@@ -33,28 +33,28 @@ func PlainHTTP(registry name.Registry) bool {
 	return ok && (host.isLocal() || ip != nil && (ip.IsLoopback() || ip.IsPrivate()))
 }
 
-// metadata are the addresses that are not link-local at which clouds serve
-// credentials to their machines: that of Alibaba Cloud, and the one of AWS in IPv6.
+// metadata are the addresses of metadata services, at which clouds serve credentials, that
+// are not link-local: those of Alibaba Cloud, and of AWS in IPv6.
 //
 // Sources: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata/,
 // https://docs.aws.amazon.com/whitepapers/latest/ipv6-on-aws/supporting-amazon-vpc-services.html
 var metadata = []net.IP{net.ParseIP("100.100.100.200"), net.ParseIP("fd00:ec2::254")}
 
-// number is the last label of an IPv4 address in one of the forms of inet_aton, such
-// as 127.1 or 0x7f000001, which some resolvers and proxies read. No name ends in one
-// (RFC 3696, section 2).
+// number matches the last label of an IPv4 address in one of the forms of inet_aton, such
+// as 127.1 or 0x7f000001, which some resolvers and proxies accept. No domain name ends with
+// such a label (RFC 3696, section 2).
 var number = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
 
-// AllowedTarget reports whether a redirect or token realm of a registry may point to
-// u, on another host. Addresses at which clouds serve credentials, most of which are
-// link-local, are never allowed; loopback and private ones only if plain HTTP is, as it
-// is for registries in private networks.
+// AllowedTarget reports whether a redirect or token realm of a registry may point to u, on
+// another host. Metadata services of clouds and link-local addresses are never allowed.
+// Loopback and private addresses are allowed only if plain HTTP is, as for registries in
+// private networks.
 func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	host, ok := ParseHost(u.Host)
 	ip := net.ParseIP(u.Hostname())
 	switch {
 	case !ok:
-		return false // a port without a host would be dialed on this machine
+		return false // a port without a host would be dialed on the local host
 	case ip == nil:
 		return (plainHTTP || !host.isLocal()) && !number.MatchString(host.Labels[len(host.Labels)-1])
 	case slices.ContainsFunc(metadata, ip.Equal):
@@ -66,9 +66,9 @@ func AllowedTarget(u *url.URL, plainHTTP bool) bool {
 	}
 }
 
-// CheckRedirect returns the http.Client.CheckRedirect for requests to a registry
-// host. It allows redirects to that host and to allowed targets. It need not
-// protect credentials: package auth sends them to the registry host only.
+// CheckRedirect returns the http.Client.CheckRedirect for requests to a registry host. It
+// allows redirects to that host and to allowed targets. It does not need to protect
+// credentials, because package auth sends them to the registry host only.
 func CheckRedirect(host string, plainHTTP bool) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		switch {
@@ -86,8 +86,8 @@ func CheckRedirect(host string, plainHTTP bool) func(*http.Request, []*http.Requ
 	}
 }
 
-// Redirects returns the number of redirects that led to a request, for RoundTrippers
-// below an http.Client of a library, whose CheckRedirect can't be set.
+// Redirects returns the number of redirects that led to a request. It is for RoundTrippers
+// of a library's http.Client, whose CheckRedirect can't be set.
 func Redirects(req *http.Request) int {
 	n := 0
 	for req.Response != nil && req.Response.Request != nil {

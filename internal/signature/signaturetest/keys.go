@@ -23,13 +23,13 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
-// SignPredicate is what a bundle states that is a signature of an image.
+// SignPredicate is the predicate of a bundle that is the signature of an image.
 const SignPredicate = "https://sigstore.dev/cosign/sign/v1"
 
 // Key is a key pair of cosign.
 type Key struct {
 	signer crypto.Signer
-	// prehashed is whether an Ed25519 key signs the hash of a message (Ed25519ph).
+	// prehashed means that an Ed25519 key signs the hash of a message (Ed25519ph).
 	prehashed bool
 }
 
@@ -49,7 +49,7 @@ func NewKey(t testing.TB, kind string) Key {
 	case "ed25519", "ed25519ph":
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		t.Fatalf("there are no keys of the kind %q", kind)
+		t.Fatalf("unknown kind of key %q", kind)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +57,11 @@ func NewKey(t testing.TB, kind string) Key {
 	return Key{signer: signer, prehashed: kind == "ed25519ph"}
 }
 
-// FixedKey returns a key that is the same each time, and so are its signatures:
-// the processes of a fuzz target need that.
+// FixedKey returns a constant key, whose signatures are deterministic, for the processes
+// of a fuzz target.
 func FixedKey() Key { return Key{signer: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))} }
 
-// PublicPEM returns the public key as cosign writes it.
+// PublicPEM returns the public key in the format of cosign.
 func (k Key) PublicPEM(t testing.TB) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(k.signer.Public())
@@ -71,7 +71,7 @@ func (k Key) PublicPEM(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Payload returns what cosign signs of the image of a digest.
+// Payload returns the payload of cosign's legacy signatures for a digest.
 func Payload(digest string) []byte {
 	return fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"registry.test/app"},"image":{"docker-manifest-digest":%q},`+
 		`"type":"cosign container image signature"},"optional":null}`, digest)
@@ -101,11 +101,10 @@ func (k Key) raw(t testing.TB, message []byte, hash crypto.Hash) []byte {
 	return raw
 }
 
-// Statement returns what cosign states of the image of a digest.
+// Statement returns cosign's in-toto statement about a digest.
 func Statement(digest, predicate string) []byte {
-	const form = `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`
-	return fmt.Appendf(nil, form,
-		strings.TrimPrefix(digest, "sha256:"), predicate)
+	const format = `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`
+	return fmt.Appendf(nil, format, strings.TrimPrefix(digest, "sha256:"), predicate)
 }
 
 const statementType = "application/vnd.in-toto+json"
@@ -113,11 +112,11 @@ const statementType = "application/vnd.in-toto+json"
 // Bundle returns a bundle of a statement.
 func (k Key) Bundle(t testing.TB, statement []byte) []byte {
 	t.Helper()
-	return k.BundleByHash(t, statement, crypto.SHA256)
+	return k.BundleWithHash(t, statement, crypto.SHA256)
 }
 
-// BundleByHash is Bundle with another hash function than usual.
-func (k Key) BundleByHash(t testing.TB, statement []byte, hash crypto.Hash) []byte {
+// BundleWithHash is Bundle with the given hash function in place of SHA-256.
+func (k Key) BundleWithHash(t testing.TB, statement []byte, hash crypto.Hash) []byte {
 	t.Helper()
 	raw := k.raw(t, dsse.PAE(statementType, statement), hash)
 	return encode(t, map[string]any{
@@ -127,8 +126,8 @@ func (k Key) BundleByHash(t testing.TB, statement []byte, hash crypto.Hash) []by
 	})
 }
 
-// MessageBundle returns a bundle of the kind that files have: of the signature
-// of a message, and the digest of what it is said to be about.
+// MessageBundle returns a bundle with the signature of a message, as for files. digest is
+// the digest in the bundle.
 func (k Key) MessageBundle(t testing.TB, message, digest []byte) []byte {
 	t.Helper()
 	return encode(t, map[string]any{
@@ -141,7 +140,7 @@ func (k Key) MessageBundle(t testing.TB, message, digest []byte) []byte {
 	})
 }
 
-// envelopeOf returns the envelope of a statement as bundles have it.
+// envelopeOf returns the DSSE envelope of a statement in a bundle.
 func envelopeOf(statement, raw []byte) map[string]any {
 	return map[string]any{
 		"payload":     base64.StdEncoding.EncodeToString(statement),
@@ -150,7 +149,7 @@ func envelopeOf(statement, raw []byte) map[string]any {
 	}
 }
 
-// Change returns a bundle with a part of its JSON changed.
+// Change returns a bundle whose parsed JSON was passed to change.
 func Change(t testing.TB, bundle []byte, change func(map[string]any)) []byte {
 	t.Helper()
 	var parts map[string]any

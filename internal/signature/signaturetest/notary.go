@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/notaryproject/notation-core-go/signature/jws" // registers what envelopes are made by
+	_ "github.com/notaryproject/notation-core-go/signature/jws" // registers the envelope format
 	"github.com/notaryproject/notation-go"
 	"github.com/notaryproject/notation-go/signer"
 	"github.com/opencontainers/go-digest"
@@ -17,19 +17,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// Notary is an authority for tests that lets someone sign by notation.
+// Notary is a certificate authority for tests, with a certificate for notation.
 type Notary struct {
 	root, leaf registrytest.Certificate
 }
 
-// Terms are of the certificate by which a Notary lets someone sign.
+// Terms describe the signing certificate of a Notary.
 type Terms struct {
 	Name       string        // of the subject
-	ValidFor   time.Duration // 0 for a day; negative for one that has expired
+	ValidFor   time.Duration // 0 for a day; negative if it has expired
 	OCSPServer string        // "" for none
 }
 
-// NewNotary returns an authority that nobody else has.
+// NewNotary returns a new authority.
 func NewNotary(t testing.TB, terms Terms) Notary {
 	t.Helper()
 	if terms.ValidFor == 0 {
@@ -52,35 +52,35 @@ func NewNotary(t testing.TB, terms Terms) Notary {
 	return Notary{root: issuer, leaf: issuer.Issue(t, leaf)}
 }
 
-// subjectOf returns a subject that notation finds complete.
+// subjectOf returns a subject with the attributes that notation requires.
 func subjectOf(name string) pkix.Name {
 	return pkix.Name{CommonName: name, Organization: []string{"Test"}, Country: []string{"US"}, Province: []string{"WA"}}
 }
 
-// PEM returns the authority's certificate.
+// PEM returns the authority's certificate in PEM.
 func (n Notary) PEM() []byte { return n.root.PEM() }
 
-// DER returns the authority's certificate.
+// DER returns the authority's certificate in DER.
 func (n Notary) DER() []byte { return n.root.Raw }
 
-// Sign returns the envelope of a signature of an image. It expires after some
-// time, 0 for never.
+// Sign returns the envelope of the signature of an image. The signature expires after
+// expiry, 0 for never.
 func (n Notary) Sign(t testing.TB, image Descriptor, expiry time.Duration) []byte {
 	t.Helper()
 	s, err := signer.NewGenericSigner(n.leaf.Key, []*x509.Certificate{n.leaf.Certificate, n.root.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
-	described := ocispec.Descriptor{MediaType: image.MediaType, Digest: digest.Digest(image.Digest), Size: int64(image.Size)}
+	target := ocispec.Descriptor{MediaType: image.MediaType, Digest: digest.Digest(image.Digest), Size: int64(image.Size)}
 	opts := notation.SignerSignOptions{SignatureMediaType: "application/jose+json", ExpiryDuration: expiry}
-	envelope, _, err := s.Sign(t.Context(), described, opts)
+	envelope, _, err := s.Sign(t.Context(), target, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return envelope
 }
 
-// TrustPolicy returns a trust policy of a level for some images, "*" for all.
+// TrustPolicy returns a trust policy with a level for the images in scopes, "*" for all.
 func TrustPolicy(t testing.TB, level string, scopes ...string) []byte {
 	t.Helper()
 	statement := map[string]any{

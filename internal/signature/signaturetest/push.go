@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Media types of what is pushed.
+// The media types and artifact types of pushed content.
 const (
 	ManifestType = "application/vnd.oci.image.manifest.v1+json"
 	IndexType    = "application/vnd.oci.image.index.v1+json"
@@ -16,7 +16,7 @@ const (
 	NotationType = "application/vnd.cncf.notary.signature"
 	emptyType    = "application/vnd.oci.empty.v1+json"
 	signedType   = "application/vnd.dev.cosign.simplesigning.v1+json"
-	// referringType is that of legacy signatures that refer to an image.
+	// referringType is the artifact type of legacy signatures that refer to an image.
 	referringType = "application/vnd.dev.cosign.artifact.sig.v1+json"
 )
 
@@ -29,7 +29,7 @@ type Descriptor struct {
 	Annotations  map[string]string `json:"annotations,omitempty"`
 }
 
-// Manifest is what signatures are packed in.
+// Manifest is the manifest of signatures.
 type Manifest struct {
 	SchemaVersion int               `json:"schemaVersion"`
 	MediaType     string            `json:"mediaType"`
@@ -40,18 +40,18 @@ type Manifest struct {
 	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
-// Signature is one legacy signature of cosign.
+// Signature is a legacy signature of cosign.
 type Signature struct {
-	MediaType   string // of the payload, "" for the right one
+	MediaType   string // of the payload, "" for cosign's
 	Payload     []byte
 	Raw         []byte
-	Annotations map[string]string // those of keyless signatures
+	Annotations map[string]string // of keyless signatures
 }
 
 // SignatureTag returns the tag of an image's legacy signatures.
 func SignatureTag(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".sig" }
 
-// PushSignatures pushes the legacy signatures of the image of a digest.
+// PushSignatures pushes the legacy signatures of the image with a digest.
 func PushSignatures(t testing.TB, store Store, repo, digest string, signatures ...Signature) {
 	t.Helper()
 	config := pushConfig(t, store, repo, "application/vnd.oci.image.config.v1+json")
@@ -59,8 +59,8 @@ func PushSignatures(t testing.TB, store Store, repo, digest string, signatures .
 	store.PushManifest(t, repo, SignatureTag(digest), ManifestType, encode(t, manifest))
 }
 
-// PushReferringSignatures pushes legacy signatures that refer to an image, and
-// returns what a list of referrers says of them.
+// PushReferringSignatures pushes legacy signatures that refer to an image, and returns the
+// descriptor of their manifest in a list of referrers.
 func PushReferringSignatures(t testing.TB, store Store, repo string, image Descriptor, signatures ...Signature) Descriptor {
 	t.Helper()
 	return PushReferrer(t, store, repo, Manifest{
@@ -71,8 +71,8 @@ func PushReferringSignatures(t testing.TB, store Store, repo string, image Descr
 	})
 }
 
-// pushPayloads pushes what was signed, and returns the layers of a manifest with
-// the signatures.
+// pushPayloads pushes the payloads of signatures, and returns the layers with the
+// signatures.
 func pushPayloads(t testing.TB, store Store, repo string, signatures []Signature) []Descriptor {
 	t.Helper()
 	var layers []Descriptor
@@ -96,13 +96,13 @@ func pushConfig(t testing.TB, store Store, repo, mediaType string) Descriptor {
 	return Descriptor{MediaType: mediaType, Digest: store.PushBlob(t, repo, []byte("{}")), Size: 2}
 }
 
-// Image describes the image of a digest, as its signatures refer to it.
+// Image returns the descriptor of an image, to which its signatures refer.
 func Image(digest string, size int) Descriptor {
 	return Descriptor{MediaType: ManifestType, Digest: digest, Size: size}
 }
 
-// PushBundle pushes a bundle that refers to an image, and returns what a list of
-// referrers says of it.
+// PushBundle pushes a bundle that refers to an image, and returns its descriptor in a list
+// of referrers, which is annotated with the predicate.
 func PushBundle(t testing.TB, store Store, repo string, image Descriptor, bundle []byte, predicate string) Descriptor {
 	t.Helper()
 	return PushReferrer(t, store, repo, Manifest{
@@ -114,8 +114,8 @@ func PushBundle(t testing.TB, store Store, repo string, image Descriptor, bundle
 	})
 }
 
-// PushEnvelope pushes the envelope of a notation signature of an image, and
-// returns what a list of referrers says of it.
+// PushEnvelope pushes the envelope of a notation signature that refers to an image, and
+// returns its descriptor in a list of referrers.
 func PushEnvelope(t testing.TB, store Store, repo string, image Descriptor, envelope []byte) Descriptor {
 	t.Helper()
 	return PushReferrer(t, store, repo, Manifest{
@@ -125,24 +125,23 @@ func PushEnvelope(t testing.TB, store Store, repo string, image Descriptor, enve
 	})
 }
 
-// PushReferrer pushes a manifest, and returns what a list of referrers says of
-// it.
+// PushReferrer pushes a manifest, and returns its descriptor in a list of referrers.
 func PushReferrer(t testing.TB, store Store, repo string, manifest Manifest) Descriptor {
 	t.Helper()
 	manifest.SchemaVersion, manifest.MediaType = 2, ManifestType
 	text := encode(t, manifest)
-	artifact := manifest.ArtifactType
-	if artifact == "" {
-		artifact = manifest.Config.MediaType
+	artifactType := manifest.ArtifactType
+	if artifactType == "" {
+		artifactType = manifest.Config.MediaType
 	}
 	return Descriptor{
 		MediaType: ManifestType, Digest: store.PushManifest(t, repo, "", ManifestType, text), Size: len(text),
-		ArtifactType: artifact, Annotations: manifest.Annotations,
+		ArtifactType: artifactType, Annotations: manifest.Annotations,
 	}
 }
 
-// PushReferrerTag pushes the index by which clients list referrers where the
-// registry does not.
+// PushReferrerTag pushes the index of referrers at the referrers tag, for registries
+// without the referrers API.
 func PushReferrerTag(t testing.TB, store Store, repo, digest string, referrers ...Descriptor) {
 	t.Helper()
 	index := struct {

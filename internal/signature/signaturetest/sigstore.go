@@ -17,11 +17,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Sigstore is a Sigstore for tests: authorities for certificates and time, and
-// a transparency log.
+// Sigstore is a Sigstore for tests: a certificate authority, a timestamp authority, and a
+// transparency log.
 type Sigstore struct{ virtual *ca.VirtualSigstore }
 
-// NewSigstore returns a Sigstore that nobody else has.
+// NewSigstore returns a new Sigstore.
 func NewSigstore(t testing.TB) Sigstore {
 	t.Helper()
 	virtual, err := ca.NewVirtualSigstore()
@@ -31,19 +31,19 @@ func NewSigstore(t testing.TB) Sigstore {
 	return Sigstore{virtual: virtual}
 }
 
-// Parts of a trusted root that tests leave out or add.
+// Parts selects what a trusted root leaves out or adds.
 type Parts struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bool }
 
 // TrustedRoot returns its trusted_root.json.
 func (s Sigstore) TrustedRoot(t testing.TB, parts Parts) []byte {
 	t.Helper()
-	authorities, stamps := s.virtual.FulcioCertificateAuthorities(), s.virtual.TimestampingAuthorities()
-	logs, certificateLogs := rightIDs(t, s.virtual.RekorLogs()), rightIDs(t, s.virtual.CTLogs())
+	authorities, timestampAuthorities := s.virtual.FulcioCertificateAuthorities(), s.virtual.TimestampingAuthorities()
+	logs, certificateLogs := withBinaryIDs(t, s.virtual.RekorLogs()), withBinaryIDs(t, s.virtual.CTLogs())
 	if parts.NoLogs {
 		logs = nil
 	}
 	if parts.NoTimestamps {
-		stamps = nil
+		timestampAuthorities = nil
 	}
 	if parts.NoAuthorities {
 		authorities = nil
@@ -51,7 +51,7 @@ func (s Sigstore) TrustedRoot(t testing.TB, parts Parts) []byte {
 	if !parts.CertificateLogs {
 		certificateLogs = nil
 	}
-	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, authorities, certificateLogs, stamps, logs)
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, authorities, certificateLogs, timestampAuthorities, logs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +62,9 @@ func (s Sigstore) TrustedRoot(t testing.TB, parts Parts) []byte {
 	return text
 }
 
-// rightIDs returns logs with the ids that a trusted root has: as bytes, not in
-// hexadecimal.
-func rightIDs(t testing.TB, logs map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
+// withBinaryIDs sets the ids of logs to bytes, as in a trusted root, in place of their
+// hexadecimal form.
+func withBinaryIDs(t testing.TB, logs map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
 	t.Helper()
 	for id, log := range logs {
 		raw, err := hex.DecodeString(id)
@@ -76,11 +76,11 @@ func rightIDs(t testing.TB, logs map[string]*root.TransparencyLog) map[string]*r
 	return logs
 }
 
-// Sign returns a legacy signature of a payload by an identity. It was logged
-// some time from now.
-func (s Sigstore) Sign(t testing.TB, subject, issuer string, payload []byte, in time.Duration) Signature {
+// Sign returns a legacy signature of a payload by an identity, which is logged at an
+// offset from now.
+func (s Sigstore) Sign(t testing.TB, subject, issuer string, payload []byte, offset time.Duration) Signature {
 	t.Helper()
-	entity, err := s.virtual.SignAtTime(subject, issuer, payload, time.Now().Add(in))
+	entity, err := s.virtual.SignAtTime(subject, issuer, payload, time.Now().Add(offset))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,14 +88,14 @@ func (s Sigstore) Sign(t testing.TB, subject, issuer string, payload []byte, in 
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamps, err := entity.Timestamps()
+	timestamps, err := entity.Timestamps()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Signature{Payload: payload, Raw: content.Signature(), Annotations: map[string]string{
 		"dev.sigstore.cosign/certificate":      string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafOf(t, entity)})),
 		"dev.sigstore.cosign/bundle":           string(s.logEntry(t, entity)),
-		"dev.sigstore.cosign/rfc3161timestamp": string(encode(t, map[string]any{"SignedRFC3161Timestamp": stamps[0]})),
+		"dev.sigstore.cosign/rfc3161timestamp": string(encode(t, map[string]any{"SignedRFC3161Timestamp": timestamps[0]})),
 	}}
 }
 
@@ -109,7 +109,7 @@ func leafOf(t testing.TB, entity verify.SignedEntity) []byte {
 	return content.Certificate().Raw
 }
 
-// entryOf returns the entry of a signature in the log.
+// entryOf returns the log entry of a signature.
 func entryOf(t testing.TB, entity verify.SignedEntity) *tlog.Entry {
 	t.Helper()
 	entries, err := entity.TlogEntries()
@@ -119,17 +119,17 @@ func entryOf(t testing.TB, entity verify.SignedEntity) *tlog.Entry {
 	return entries[0]
 }
 
-// promise returns what the log promises about an entry.
+// promise returns the inclusion promise of a log entry: its payload and the signature.
 func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, []byte) {
 	t.Helper()
-	about := entry.TransparencyLogEntry()
+	logged := entry.TransparencyLogEntry()
 	id, err := s.virtual.RekorLogID()
 	if err != nil {
 		t.Fatal(err)
 	}
 	payload := tlog.RekorPayload{
-		Body:           base64.StdEncoding.EncodeToString(about.CanonicalizedBody),
-		IntegratedTime: about.IntegratedTime, LogIndex: about.LogIndex, LogID: id,
+		Body:           base64.StdEncoding.EncodeToString(logged.CanonicalizedBody),
+		IntegratedTime: logged.IntegratedTime, LogIndex: logged.LogIndex, LogID: id,
 	}
 	promise, err := s.virtual.RekorSignPayload(payload)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, [
 	return payload, promise
 }
 
-// logEntry returns an entry of the log as legacy signatures have it.
+// logEntry returns the log entry of a signature in the format of legacy signatures.
 func (s Sigstore) logEntry(t testing.TB, entity verify.SignedEntity) []byte {
 	t.Helper()
 	payload, promise := s.promise(t, entryOf(t, entity))
@@ -147,11 +147,11 @@ func (s Sigstore) logEntry(t testing.TB, entity verify.SignedEntity) []byte {
 	}})
 }
 
-// Bundle returns a bundle of a statement by an identity. It was logged some time
-// from now.
-func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte, in time.Duration) []byte {
+// Bundle returns a bundle of a statement by an identity, which is logged at an offset from
+// now.
+func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte, offset time.Duration) []byte {
 	t.Helper()
-	entity, err := s.virtual.AttestAtTime(subject, issuer, statement, time.Now().Add(in), true)
+	entity, err := s.virtual.AttestAtTime(subject, issuer, statement, time.Now().Add(offset), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte,
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamps, err := entity.Timestamps()
+	timestamps, err := entity.Timestamps()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,13 +168,13 @@ func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte,
 		"verificationMaterial": map[string]any{
 			"certificate":               map[string]any{"rawBytes": leafOf(t, entity)},
 			"tlogEntries":               []any{s.bundledEntry(t, entryOf(t, entity))},
-			"timestampVerificationData": map[string]any{"rfc3161Timestamps": []any{map[string]any{"signedTimestamp": stamps[0]}}},
+			"timestampVerificationData": map[string]any{"rfc3161Timestamps": []any{map[string]any{"signedTimestamp": timestamps[0]}}},
 		},
 		"dsseEnvelope": envelopeOf(statement, content.Signature()),
 	})
 }
 
-// bundledEntry returns an entry of the log as bundles have it.
+// bundledEntry returns a log entry in the format of bundles.
 func (s Sigstore) bundledEntry(t testing.TB, entry *tlog.Entry) map[string]any {
 	t.Helper()
 	text, err := protojson.Marshal(entry.TransparencyLogEntry())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package signaturetest signs images as cosign and notation do, with keys and
-// authorities of its own, for tests.
+// Package signaturetest signs images in the formats of cosign and notation, with keys and
+// authorities for tests.
 package signaturetest
 
 import (
@@ -16,14 +16,14 @@ import (
 	"testing"
 )
 
-// Store is a registry to which signatures are pushed. A registrytest.Registry
-// is one.
+// Store is a registry to which signatures are pushed. It is implemented by
+// registrytest.Registry.
 type Store interface {
 	PushBlob(t testing.TB, repo string, blob []byte) string
 	PushManifest(t testing.TB, repo, tag, mediaType string, manifest []byte) string
 }
 
-// Remote is the Store that is reached by plain HTTP at a host and port.
+// Remote is a Store at a host and port, which is reached by plain HTTP.
 type Remote string
 
 // PushBlob implements Store.
@@ -53,21 +53,21 @@ func (r Remote) PushManifest(t testing.TB, repo, tag, mediaType string, manifest
 	return digest
 }
 
-// Describe describes the manifest or the index of a digest.
+// Describe returns the descriptor of the manifest or the index with a digest.
 func (r Remote) Describe(t testing.TB, repo, digest string) Descriptor {
 	t.Helper()
 	header := r.request(t, http.MethodHead, r.address("/v2/"+repo+"/manifests/"+digest), "", nil)
 	size, err := strconv.Atoi(header.Get("Content-Length"))
 	if err != nil {
-		t.Fatalf("%s does not say how large %s is: %v", r, digest, err)
+		t.Fatalf("invalid Content-Length of %s from %s: %v", digest, r, err)
 	}
 	return Descriptor{MediaType: header.Get("Content-Type"), Digest: digest, Size: size}
 }
 
-// address returns the address of a path.
+// address returns the URL of a path.
 func (r Remote) address(path string) string { return "http://" + string(r) + path }
 
-// request makes a request, which must succeed, and returns the header of the answer.
+// request makes a request, which must succeed, and returns the headers of the response.
 func (r Remote) request(t testing.TB, method, address, contentType string, body []byte) http.Header {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))

@@ -17,22 +17,22 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// Mirror is a TUF repository that serves one trusted root, over HTTP.
+// Mirror is a TUF repository that serves one trusted root by HTTP.
 type Mirror struct {
 	// Anchor is its root.json.
 	Anchor []byte
 
-	mu    sync.Mutex
-	files map[string][]byte
-	fault http.HandlerFunc // nil for none
-	asked int
+	mu       sync.Mutex
+	files    map[string][]byte
+	fault    http.HandlerFunc // nil for none
+	requests int
 }
 
-// NewMirror returns a TUF repository of a trusted_root.json that expires after
-// some time.
-func NewMirror(t testing.TB, trustedRoot []byte, life time.Duration) *Mirror {
+// NewMirror returns a TUF repository with a trusted_root.json. Its metadata expires after
+// lifetime.
+func NewMirror(t testing.TB, trustedRoot []byte, lifetime time.Duration) *Mirror {
 	t.Helper()
-	expires := time.Now().Add(life).UTC()
+	expires := time.Now().Add(lifetime).UTC()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -58,15 +58,15 @@ func NewMirror(t testing.TB, trustedRoot []byte, life time.Duration) *Mirror {
 	}
 	targets.Signed.Targets["trusted_root.json"] = target
 	m := &Mirror{files: map[string][]byte{fmt.Sprintf("/targets/%x.trusted_root.json", sha256.Sum256(trustedRoot)): trustedRoot}}
-	m.Anchor = signed(t, root, signer)
-	m.files["/1.targets.json"] = signed(t, targets, signer)
-	m.files["/1.snapshot.json"] = signed(t, snapshot, signer)
-	m.files["/timestamp.json"] = signed(t, timestamp, signer)
+	m.Anchor = sign(t, root, signer)
+	m.files["/1.targets.json"] = sign(t, targets, signer)
+	m.files["/1.snapshot.json"] = sign(t, snapshot, signer)
+	m.files["/timestamp.json"] = sign(t, timestamp, signer)
 	return m
 }
 
-// signed returns the bytes of metadata that are signed.
-func signed[T metadata.Roles](t testing.TB, meta *metadata.Metadata[T], signer signature.Signer) []byte {
+// sign signs metadata, and returns its JSON.
+func sign[T metadata.Roles](t testing.TB, meta *metadata.Metadata[T], signer signature.Signer) []byte {
 	t.Helper()
 	if _, err := meta.Sign(signer); err != nil {
 		t.Fatal(err)
@@ -78,33 +78,33 @@ func signed[T metadata.Roles](t testing.TB, meta *metadata.Metadata[T], signer s
 	return text
 }
 
-// Fail makes all requests be answered in another way, nil for the usual one.
+// Fail sets the handler of all requests, nil for the default.
 func (m *Mirror) Fail(fault http.HandlerFunc) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fault = fault
 }
 
-// Edit changes a file that it serves.
+// Edit changes a served file.
 func (m *Mirror) Edit(path string, edit func([]byte) []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.files[path] = edit(m.files[path])
 }
 
-// Asked returns how many requests there were since the last time.
-func (m *Mirror) Asked() int {
+// Requests returns the number of requests since its last call.
+func (m *Mirror) Requests() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.asked
-	m.asked = 0
+	n := m.requests
+	m.requests = 0
 	return n
 }
 
 // ServeHTTP serves the files.
 func (m *Mirror) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	m.mu.Lock()
-	m.asked++
+	m.requests++
 	fault, file, found := m.fault, m.files[req.URL.Path], m.files[req.URL.Path] != nil
 	m.mu.Unlock()
 	switch {
