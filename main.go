@@ -57,8 +57,8 @@ var (
 	commit  = "unknown"
 )
 
-// gcPercent trades some CPU for memory: all memory that a scan allocates is garbage when it ends, and
-// with Go's default of 100 that garbage may double the heap.
+// gcPercent trades some CPU for memory: all memory that a scan allocates is garbage when it ends,
+// and with Go's default of 100 that garbage may double the heap.
 const gcPercent = 50
 
 func main() {

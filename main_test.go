@@ -31,9 +31,9 @@ func TestPrintVersion_PrintsVersionCommitAndPlatform(t *testing.T) {
 	g.Expect(out.String()).To(MatchRegexp(`^image-reflector-controller dev \(commit unknown, go\S+, \w+/\w+\)\n$`))
 }
 
-// TestSystemCertPool_HasFallbackRoots checks that the fallback roots are trusted on a system without
-// certificate authorities, such as the container image. It runs in a new process, because the pool is
-// loaded once.
+// TestSystemCertPool_HasFallbackRoots checks that the fallback roots are trusted on a system
+// without certificate authorities, such as the container image. It runs in a new process, because
+// the pool is loaded once.
 func TestSystemCertPool_HasFallbackRoots(t *testing.T) {
 	g := NewWithT(t)
 	const missingPath = "/no/such/path"
@@ -83,8 +83,8 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 	}
 }
 
-// descriptions maps the names of metrics to their help and labels. It is a prometheus.Registerer that
-// keeps only the descriptions of collectors.
+// descriptions maps the names of metrics to their help and labels. It is a prometheus.Registerer
+// that keeps only the descriptions of collectors.
 type descriptions map[string][2]string
 
 // descPattern matches the String of a prometheus.Desc, which has no accessors.

@@ -135,8 +135,8 @@ func (c *code) recordName(pkg, name string) {
 	}
 }
 
-// recordUse records a call that makes an error. If its reason is not a constant, it is the reason of
-// an error of internal/registry.
+// recordUse records a call that makes an error. If its reason is not a constant, it is the reason
+// of an error of internal/registry.
 func (c *code) recordUse(kind resultKind, argument string) {
 	switch kind {
 	case stalls, waits, keeps, retries:
@@ -155,7 +155,8 @@ func (c *code) recordUse(kind resultKind, argument string) {
 	}
 }
 
-// qualifiedName returns an identifier, with its package if it has one, and "" for other expressions.
+// qualifiedName returns an identifier, with its package if it has one, and "" for other
+// expressions.
 func qualifiedName(node ast.Expr) string {
 	switch node := node.(type) {
 	case *ast.Ident:

@@ -26,7 +26,8 @@ func newWriter(obj Object, now time.Time) writer {
 // abnormal is the condition Reconciling or Stalled with its reason. The zero value is neither.
 type abnormal struct{ kind, reason string }
 
-// ready sets the condition Ready, sets the abnormal one, and removes the others, as kstatus expects.
+// ready sets the condition Ready, sets the abnormal one, and removes the others, as kstatus
+// expects.
 func (w writer) ready(status metav1.ConditionStatus, reason, message string, also abnormal) {
 	w.set(meta.ReadyCondition, status, reason, message)
 	for _, kind := range []string{meta.ReconcilingCondition, meta.StalledCondition} {

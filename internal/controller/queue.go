@@ -11,7 +11,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// requestQueue adds requests to the work queue of one controller, in addition to those of its watches.
+// requestQueue adds requests to the work queue of one controller, in addition to those of its
+// watches.
 type requestQueue struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[ctrl.Request]] // nil until the controller starts
 }

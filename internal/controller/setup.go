@@ -140,12 +140,12 @@ func newReconciler[T reconcile.Object](mgr ctrl.Manager, o Options, kind string,
 	}
 }
 
-// ownChanges passes creations, deletions, changes of the spec and reconcile requests, but no changes
-// of the status.
+// ownChanges passes creations, deletions, changes of the spec and reconcile requests, but no
+// changes of the status.
 func ownChanges() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}, onlyUpdates(replaces))
 }
 
-// replaces reports whether an update replaces an object with a new one of the same name. A watch that
-// was interrupted reports a deletion and a creation as an update. Both generations are 1.
+// replaces reports whether an update replaces an object with a new one of the same name. A watch
+// that was interrupted reports a deletion and a creation as an update. Both generations are 1.
 func replaces(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }

@@ -80,8 +80,8 @@ func affectsPolicies(before, after *v1.ImageRepository) bool {
 		!equality.Semantic.DeepEqual(specForPolicies(before), specForPolicies(after))
 }
 
-// specForPolicies returns the spec without the fields that affect only scans. Policies use the others for
-// access control and for their own requests to the registry.
+// specForPolicies returns the spec without the fields that affect only scans. Policies use the
+// others for access control and for their own requests to the registry.
 func specForPolicies(repo *v1.ImageRepository) v1.ImageRepositorySpec {
 	spec := repo.Spec
 	spec.Interval, spec.Suspend, spec.ExclusionList = metav1.Duration{}, false, nil

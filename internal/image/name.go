@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Name is the parsed name of an image repository with the scheme of its registry, HTTP or HTTPS. The
-// zero value is invalid.
+// Name is the parsed name of an image repository with the scheme of its registry, HTTP or HTTPS.
+// The zero value is invalid.
 type Name struct {
 	spelling string
 	repo     name.Repository
@@ -61,8 +61,8 @@ func checkShape(s string) error {
 	return nil
 }
 
-// cutTag splits s into the name and the tag, which may be empty. A colon before the last slash belongs
-// to the port of the registry.
+// cutTag splits s into the name and the tag, which may be empty. A colon before the last slash
+// belongs to the port of the registry.
 func cutTag(s string) (string, string) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || colon < strings.LastIndexByte(s, '/') {

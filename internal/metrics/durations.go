@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics exports metrics about reconciles, scans and objects. Their names are those of Flux,
-// if Flux has the same metric.
+// Package metrics exports metrics about reconciles, scans and objects. Their names are those of
+// Flux, if Flux has the same metric.
 package metrics
 
 import (

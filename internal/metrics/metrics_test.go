@@ -74,8 +74,9 @@ image_reflector_repository_tags{name="app",namespace="team"} 12
 `))).To(Succeed())
 }
 
-// TestObjects_TolerateInvalidStatus checks that an invalid status does not break the metrics of other
-// objects, that concurrent collections work, and that the names follow the Prometheus conventions.
+// TestObjects_TolerateInvalidStatus checks that an invalid status does not break the metrics of
+// other objects, that concurrent collections work, and that the names follow the Prometheus
+// conventions.
 func TestObjects_TolerateInvalidStatus(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()

@@ -39,8 +39,9 @@ var (
 		[]string{"namespace", "name"}, nil)
 )
 
-// Objects is a collector of metrics about the objects and their status. It reads the objects from the
-// cache at each collection, so it uses no memory in between and needs no cleanup after deletions.
+// Objects is a collector of metrics about the objects and their status. It reads the objects from
+// the cache at each collection, so it uses no memory in between and needs no cleanup after
+// deletions.
 type Objects struct {
 	// Context ends with the process.
 	Context context.Context

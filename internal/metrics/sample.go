@@ -15,8 +15,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// sample is a gauge that shares its labels with others. Separate labels of 10,000 objects would double
-// the memory of the process during a collection.
+// sample is a gauge that shares its labels with others. Separate labels of 10,000 objects would
+// double the memory of the process during a collection.
 type sample struct {
 	desc   *prometheus.Desc
 	labels []*dto.LabelPair // sorted by name

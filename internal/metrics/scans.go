@@ -20,8 +20,8 @@ const (
 	ScanChanged = "changed"
 )
 
-// scanOutcomes are all values of the label outcome. Others are counted as v1.FailureReason, so that the
-// number of series is bounded.
+// scanOutcomes are all values of the label outcome. Others are counted as v1.FailureReason, so that
+// the number of series is bounded.
 var scanOutcomes = []string{
 	ScanUnchanged, ScanChanged,
 	v1.AuthenticationFailedReason, v1.RateLimitedReason, v1.ReadOperationFailedReason,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package options holds the command-line flags of the controller, and the options of the manager that
-// depend on them.
+// Package options holds the command-line flags of the controller, and the options of the manager
+// that depend on them.
 package options
 
 import (

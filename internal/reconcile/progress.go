@@ -37,7 +37,8 @@ func (p *progressReporter[T]) start(ctx context.Context, obj T, message string) 
 	})
 }
 
-// stop stops reporting, and copies the conditions and the resource version that were written to obj.
+// stop stops reporting, and copies the conditions and the resource version that were written to
+// obj.
 func (p *progressReporter[T]) stop(obj T) {
 	if p.timer == nil || p.timer.Stop() {
 		return

@@ -10,8 +10,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// KeyOf returns the name of the ImageRepository that a policy refers to. The namespace defaults to that
-// of the policy.
+// KeyOf returns the name of the ImageRepository that a policy refers to. The namespace defaults to
+// that of the policy.
 func KeyOf(policy *v1.ImagePolicy) types.NamespacedName {
 	ref := policy.Spec.ImageRepositoryRef
 	if ref.Namespace == "" {

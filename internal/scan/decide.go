@@ -34,6 +34,7 @@ type State struct {
 	Image, ObservedImage string
 	// Exclusions and ObservedExclusions are the current list and that of the last scan.
 	Exclusions, ObservedExclusions []string
+
 	// LastScan is when the last successful scan ended, zero for never.
 	LastScan time.Time
 	// Failing reports that the last attempt failed.
@@ -77,19 +78,20 @@ func Decide(s State) Decision {
 	return Decision{wait: Remaining(s.LastScan, s.Interval, s.Now)}
 }
 
-// Remaining returns the time until the interval since last elapses. It never exceeds the interval, so
-// that a wrong clock at the last scan can't delay the next one for long.
+// Remaining returns the time until the interval since last elapses. It never exceeds the interval,
+// so that a wrong clock at the last scan can't delay the next one for long.
 func Remaining(last time.Time, interval time.Duration, now time.Time) time.Duration {
 	return min(last.Add(interval).Sub(now), interval)
 }
 
-// Spread returns d with a jitter of up to percent of it in either direction. The jitter depends only on
-// the seed, so that a restart does not change schedules.
+// Spread returns d with a jitter of up to percent of it in either direction. The jitter depends
+// only on the seed, so that a restart does not change schedules.
 func Spread(d time.Duration, percent uint8, seed string) time.Duration {
 	return d + time.Duration((2*Fraction(seed)-1)*float64(d)*float64(percent)/100)
 }
 
-// Fraction returns a number in [0, 1) that depends only on the seed, uniformly distributed over seeds.
+// Fraction returns a number in [0, 1) that depends only on the seed, uniformly distributed over
+// seeds.
 func Fraction(seed string) float64 {
 	sum := sha256.Sum256([]byte(seed))
 	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)

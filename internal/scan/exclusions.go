@@ -18,8 +18,8 @@ type Exclusions struct {
 	patterns []pattern
 }
 
-// pattern is a regular expression. If it only matches a literal suffix, as the default does, the suffix
-// is compared instead, which is ten times faster.
+// pattern is a regular expression. If it only matches a literal suffix, as the default does, the
+// suffix is compared instead, which is ten times faster.
 type pattern struct {
 	*regexp.Regexp
 	suffix string

@@ -12,8 +12,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestExclusions_SuffixMatchesLikeExpression checks that comparing suffixes is equivalent to matching the
-// expressions.
+// TestExclusions_SuffixMatchesLikeExpression checks that comparing suffixes is equivalent to
+// matching the expressions.
 func TestExclusions_SuffixMatchesLikeExpression(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{
@@ -77,8 +77,8 @@ func TestCompileExclusions_BoundsMemory(t *testing.T) {
 	}
 }
 
-// TestExclusions_OmitReferrerTags checks that signatures and attestations are excluded with the default
-// list, with another one, and with an empty one.
+// TestExclusions_OmitReferrerTags checks that signatures and attestations are excluded with the
+// default list, with another one, and with an empty one.
 func TestExclusions_OmitReferrerTags(t *testing.T) {
 	g := NewWithT(t)
 	digest := "sha256-" + strings.Repeat("0a", 32)

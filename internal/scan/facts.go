@@ -22,7 +22,8 @@ type Stored struct {
 }
 
 // MatchesLastScan reports whether the stored tags are those of the repository's last scan. They are
-// outdated if the storage was restored, or belongs to a replica that was not the leader for a while.
+// outdated if the storage was restored, or belongs to a replica that was not the leader for a
+// while.
 func (s Stored) MatchesLastScan(repo *v1.ImageRepository) bool {
 	last := repo.Status.LastScanResult
 	// empty if the CRD of another implementation dropped the field
@@ -30,7 +31,8 @@ func (s Stored) MatchesLastScan(repo *v1.ImageRepository) bool {
 	return last != nil && s.Image != "" && s.Image == observed && s.Revision == last.Revision
 }
 
-// StateOf returns the state of a repository: its spec and status, the interval, and its stored tags.
+// StateOf returns the state of a repository: its spec and status, the interval, and its stored
+// tags.
 func StateOf(repo *v1.ImageRepository, interval time.Duration, stored Stored, now time.Time) State {
 	status := repo.Status
 	state := State{
@@ -50,7 +52,8 @@ func StateOf(repo *v1.ImageRepository, interval time.Duration, stored Stored, no
 	return state
 }
 
-// IsRequested reports whether the reconcile request of the object differs from the one handled last.
+// IsRequested reports whether the reconcile request of the object differs from the one handled
+// last.
 func IsRequested(obj metav1.Object, handled string) bool {
 	request, found := meta.ReconcileAnnotationValue(obj.GetAnnotations())
 	return found && request != handled

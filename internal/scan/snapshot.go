@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scan decides when an image repository is scanned, excludes tags, and makes the snapshot of
-// a successful scan. It does no I/O, and reads no clock.
+// Package scan decides when an image repository is scanned, excludes tags, and makes the snapshot
+// of a successful scan. It does no I/O, and reads no clock.
 package scan
 
 import (

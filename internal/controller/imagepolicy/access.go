@@ -28,8 +28,8 @@ func accessDenied(repo types.NamespacedName, reason string) error {
 	return acl.AccessDeniedError(fmt.Sprintf("can't access ImageRepository '%s': %s", repo, reason))
 }
 
-// checkCrossNamespace returns an AccessDeniedError if the repository is in another namespace and the
-// controller forbids such references.
+// checkCrossNamespace returns an AccessDeniedError if the repository is in another namespace and
+// the controller forbids such references.
 func (a Access) checkCrossNamespace(namespace string, repo types.NamespacedName) error {
 	if repo.Namespace == namespace || !a.NoCrossNamespaceRefs {
 		return nil

@@ -29,8 +29,8 @@ func (f *fixture) shareWith(team string) {
 	f.repo.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": team}}}}
 }
 
-// TestAccess_HidesExistenceFromOtherNamespaces checks that a policy without access gets the same status
-// and the same delay whether the ImageRepository exists or not, and in every state of it.
+// TestAccess_HidesExistenceFromOtherNamespaces checks that a policy without access gets the same
+// status and the same delay whether the ImageRepository exists or not, and in every state of it.
 func TestAccess_HidesExistenceFromOtherNamespaces(t *testing.T) {
 	statusAfter := func(change func(*fixture)) (v1.ImagePolicyStatus, time.Duration) {
 		f := newFixture(t)
@@ -95,8 +95,8 @@ func TestAccess_ReportsOtherShardIfAllowed(t *testing.T) {
 	g.Expect(waiting.Error()).To(ContainSubstring("belongs to another controller than this ImagePolicy"))
 }
 
-// TestAccess_IsCheckedOnEverySelection checks that a policy whose access is revoked keeps its latest
-// image and gets no newer one.
+// TestAccess_IsCheckedOnEverySelection checks that a policy whose access is revoked keeps its
+// latest image and gets no newer one.
 func TestAccess_IsCheckedOnEverySelection(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
@@ -117,8 +117,8 @@ func TestAccess_IsCheckedOnEverySelection(t *testing.T) {
 	}
 }
 
-// TestImagePolicy_IgnoresTagsOfDeletedRepository checks that a new ImageRepository does not use the tags
-// of a deleted one with the same name.
+// TestImagePolicy_IgnoresTagsOfDeletedRepository checks that a new ImageRepository does not use the
+// tags of a deleted one with the same name.
 func TestImagePolicy_IgnoresTagsOfDeletedRepository(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
@@ -129,8 +129,8 @@ func TestImagePolicy_IgnoresTagsOfDeletedRepository(t *testing.T) {
 	g.Expect(f.policy.Status.LatestRef).To(BeNil())
 }
 
-// TestAccess_SeparatesProxies checks that rate limits are separate for each proxy Secret, so that a slow
-// proxy does not delay other requests.
+// TestAccess_SeparatesProxies checks that rate limits are separate for each proxy Secret, so that a
+// slow proxy does not delay other requests.
 func TestAccess_SeparatesProxies(t *testing.T) {
 	g := NewWithT(t)
 	names := map[string]bool{}

@@ -151,8 +151,8 @@ func (f *fixture) digestOf(tag string) (string, error) {
 	return f.digest, f.down
 }
 
-// scanned writes the tags to the store and the status of the repository, without first-seen times of
-// earlier scans.
+// scanned writes the tags to the store and the status of the repository, without first-seen times
+// of earlier scans.
 func (f *fixture) scanned(g Gomega, tags ...string) {
 	snapshot := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, tags, time.Now())
 	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), snapshot)).To(Succeed())

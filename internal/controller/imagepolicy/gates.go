@@ -64,13 +64,15 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 	}
 	previous := w.previousEvaluation(policy)
 	in := admission.Input{
-		Gates:         gates,
-		Snapshot:      source.snapshot,
-		Known:         facts,
-		Current:       admission.CurrentOf(policy, source.snapshot.Image),
-		RecheckPolicy: admission.RecheckPolicy{Previous: previous.rechecks, Interval: source.repo.GetRequeueAfter(), RenewBefore: previous.renewBefore},
-		Budget:        admission.Budget,
-		Now:           time.Now(),
+		Gates:    gates,
+		Snapshot: source.snapshot,
+		Known:    facts,
+		Current:  admission.CurrentOf(policy, source.snapshot.Image),
+		RecheckPolicy: admission.RecheckPolicy{
+			Previous: previous.rechecks, Interval: source.repo.GetRequeueAfter(), RenewBefore: previous.renewBefore,
+		},
+		Budget: admission.Budget,
+		Now:    time.Now(),
 	}
 	if previous.renewBefore.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		in.RecheckPolicy.RenewBefore = in.Now
@@ -93,7 +95,8 @@ func (w *Worker) previousEvaluation(policy *v1.ImagePolicy) cachedEvaluation {
 	return cached
 }
 
-// gatesKey returns a key that differs between gates that may evaluate the current image differently.
+// gatesKey returns a key that differs between gates that may evaluate the current image
+// differently.
 func gatesKey(gates admission.Gates) string {
 	return gates.Rule + " " + strings.Join(gates.Platforms, " ")
 }

@@ -38,8 +38,8 @@ func expectRetry(g *WithT, err error) {
 	g.Expect(deferred).To(BeFalse(), "the same requests would be repeated without a delay")
 }
 
-// TestGates_FailIfImageInfoCannotBeStored checks that an evaluation fails if its facts can't be stored:
-// otherwise it would send the same requests again and again.
+// TestGates_FailIfImageInfoCannotBeStored checks that an evaluation fails if its facts can't be
+// stored: otherwise it would send the same requests again and again.
 func TestGates_FailIfImageInfoCannotBeStored(t *testing.T) {
 	many := func(g *WithT, f *fixture) {
 		var tags []string
@@ -75,8 +75,8 @@ func TestGates_FailIfImageInfoCannotBeStored(t *testing.T) {
 	})
 }
 
-// TestMinimumAge_KeepsTagSelectedWithoutDigest checks that a current image without a digest is kept: it
-// is unknown which image its tag pointed at when it was selected.
+// TestMinimumAge_KeepsTagSelectedWithoutDigest checks that a current image without a digest is
+// kept: it is unknown which image its tag pointed at when it was selected.
 func TestMinimumAge_KeepsTagSelectedWithoutDigest(t *testing.T) {
 	for _, policy := range []v1.ReflectionPolicy{v1.ReflectNever, v1.ReflectIfNotPresent, v1.ReflectAlways} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -133,8 +133,8 @@ func TestGates_RecheckRetainedImageByDigestOnly(t *testing.T) {
 	})
 }
 
-// TestVerify_RechecksAfterKeyChange checks that the current image is rejected while it is not signed by
-// the new keys, and is selected again once it is.
+// TestVerify_RechecksAfterKeyChange checks that the current image is rejected while it is not
+// signed by the new keys, and is selected again once it is.
 func TestVerify_RechecksAfterKeyChange(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, f *fixture) {
 		f.key = "alice"
@@ -156,8 +156,8 @@ func TestVerify_RechecksAfterKeyChange(t *testing.T) {
 	})
 }
 
-// TestGates_DiscardImageInfoIfImageIsReplaced checks that facts about the old image are not stored for
-// the tags of the new one.
+// TestGates_DiscardImageInfoIfImageIsReplaced checks that facts about the old image are not stored
+// for the tags of the new one.
 func TestGates_DiscardImageInfoIfImageIsReplaced(t *testing.T) {
 	for name, change := range map[string]func(*v1.ImagePolicySpec){
 		"gates": func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} },
@@ -181,8 +181,8 @@ func TestGates_DiscardImageInfoIfImageIsReplaced(t *testing.T) {
 	}
 }
 
-// TestVerify_IgnoresForgedStatus checks that an image that passes is selected, whatever was written to
-// the status.
+// TestVerify_IgnoresForgedStatus checks that an image that passes is selected, whatever was written
+// to the status.
 func TestVerify_IgnoresForgedStatus(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, f *fixture) {
 		f.key = "alice"

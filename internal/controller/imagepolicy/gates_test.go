@@ -206,8 +206,8 @@ func TestVerify_RetainsImageIfTagMovesToUnsigned(t *testing.T) {
 	})
 }
 
-// TestVerify_ContinuesSearchOverManyCandidates checks that an evaluation of many candidates continues
-// where it stopped, and finishes.
+// TestVerify_ContinuesSearchOverManyCandidates checks that an evaluation of many candidates
+// continues where it stopped, and finishes.
 func TestVerify_ContinuesSearchOverManyCandidates(t *testing.T) {
 	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, f *fixture) {
 		f.key = "alice"

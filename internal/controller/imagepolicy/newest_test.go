@@ -127,5 +127,6 @@ func TestNewest_ReadsCreationTimesInBatches(t *testing.T) {
 	})
 }
 
-// maxConcurrentReads is the number of images that are read concurrently, whose requests a failure cancels.
+// maxConcurrentReads is the number of images that are read concurrently, whose requests a failure
+// cancels.
 const maxConcurrentReads = 8

@@ -22,8 +22,8 @@ const (
 	fetchDigest                   // request the digest from the registry
 )
 
-// reflect decides about the digest of the selected name and tag. delayed reports that the digest need
-// not be checked again yet.
+// reflect decides about the digest of the selected name and tag. delayed reports that the digest
+// need not be checked again yet.
 func reflect(policy v1.ReflectionPolicy, current *v1.ImageRef, name, tag string, delayed bool) reflection {
 	if policy == v1.ReflectNever {
 		return clearDigest

@@ -93,8 +93,8 @@ func noTagError(rule *selection.Rule, source tagSource) error {
 // filterTags.pattern can take milliseconds per tag.
 const selectBatch = 64
 
-// forEachBatch calls process with all tags in batches. It fails if that takes longer than the timeout
-// of the repository, or if ctx ends.
+// forEachBatch calls process with all tags in batches. It fails if that takes longer than the
+// timeout of the repository, or if ctx ends.
 func (s tagSource) forEachBatch(ctx context.Context, process func(tags []string)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
 	defer cancel()

@@ -20,8 +20,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// TestSelect_SlowPatternStopsAtTimeout checks that a slow pattern can't block a worker for minutes, and
-// that the latest image stays unchanged.
+// TestSelect_SlowPatternStopsAtTimeout checks that a slow pattern can't block a worker for minutes,
+// and that the latest image stays unchanged.
 func TestSelect_SlowPatternStopsAtTimeout(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
@@ -66,8 +66,8 @@ func TestSelect_StopsOnCancel(t *testing.T) {
 	g.Expect(err).To(MatchError(context.Canceled))
 }
 
-// TestImagePolicy_IgnoresStoredReferrerTags checks that a stored and selected attestation, from versions
-// that did not exclude tags of referrers, is replaced by an image, or by no tag.
+// TestImagePolicy_IgnoresStoredReferrerTags checks that a stored and selected attestation, from
+// versions that did not exclude tags of referrers, is replaced by an image, or by no tag.
 func TestImagePolicy_IgnoresStoredReferrerTags(t *testing.T) {
 	attestation := "sha256-" + strings.Repeat("0a", 32) + ".att"
 	for want, tags := range map[string][]string{"7e12345": {"7e12345", attestation}, "": {attestation}} {

@@ -104,7 +104,8 @@ type missingSince struct {
 	reconcile.PerObject[time.Time]
 }
 
-// duration returns how long the repository of the policy has been missing. The first call returns 0.
+// duration returns how long the repository of the policy has been missing. The first call returns
+// 0.
 func (m *missingSince) duration(policy types.NamespacedName, now time.Time) time.Duration {
 	since := m.Update(policy, func(since time.Time, found bool) time.Time {
 		if found {

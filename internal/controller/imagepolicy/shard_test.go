@@ -20,8 +20,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-// sharded moves the policy to the shard a, whose cache has no repository, and sets the labels of the
-// repository. It returns the number of requests to the API server.
+// sharded moves the policy to the shard a, whose cache has no repository, and sets the labels of
+// the repository. It returns the number of requests to the API server.
 func sharded(t *testing.T, f *fixture, repository labels.Set) *int {
 	t.Helper()
 	f.repo.Labels = repository
@@ -74,8 +74,8 @@ func TestShard_ReportsRepositoryOfAnotherShard(t *testing.T) {
 	}
 }
 
-// TestShard_KeepsMovedPolicyReady checks that a policy that is moved to a shard before its repository
-// stays ready for a while.
+// TestShard_KeepsMovedPolicyReady checks that a policy that is moved to a shard before its
+// repository stays ready for a while.
 func TestShard_KeepsMovedPolicyReady(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)

@@ -47,7 +47,8 @@ type SignatureVerifiers struct {
 	cached reconcile.PerObject[cachedVerifier]
 }
 
-// cachedVerifier is a verifier with the versions of the policy and the Secret that it was made from.
+// cachedVerifier is a verifier with the versions of the policy and the Secret that it was made
+// from.
 type cachedVerifier struct {
 	uid        types.UID
 	generation int64

@@ -134,8 +134,8 @@ func staleTagsNote(repo *v1.ImageRepository) string {
 }
 
 // selectLatest returns the best tag that passes the policy's gates. If the current tag is missing
-// from the list although rule and exclusions accept it, a lower tag is selected only if the registry
-// confirms that the current one does not exist: some registries return incomplete lists.
+// from the list although rule and exclusions accept it, a lower tag is selected only if the
+// registry confirms that the current one does not exist: some registries return incomplete lists.
 func (w *Worker) selectLatest(
 	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, source tagSource, remote *registryReader,
 ) (*selected, error) {
@@ -178,8 +178,8 @@ func (w *Worker) unconfirmedError(tag string, err error) error {
 		fmt.Errorf("tag '%s' is missing from the list of tags, and its deletion could not be confirmed: %w", tag, err))
 }
 
-// reflectDigest returns ref with the digest by the policy's digestReflectionPolicy, and the time until
-// the digest must be checked again, 0 for never.
+// reflectDigest returns ref with the digest by the policy's digestReflectionPolicy, and the time
+// until the digest must be checked again, 0 for never.
 func (w *Worker) reflectDigest(
 	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *registryReader,
 ) (*v1.ImageRef, time.Duration, error) {
@@ -218,8 +218,8 @@ func (w *Worker) reflectAdmitted(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.
 	}
 }
 
-// digestDelay returns the time until the first check of a digest after the start of the process. It is
-// 0 if the policy is not ready or a reconcile was requested.
+// digestDelay returns the time until the first check of a digest after the start of the process. It
+// is 0 if the policy is not ready or a reconcile was requested.
 func (w *Worker) digestDelay(policy *v1.ImagePolicy) time.Duration {
 	if policy.GetDigestReflectionPolicy() != v1.ReflectAlways {
 		return 0

@@ -126,8 +126,8 @@ func TestImagePolicy_DowngradesOnlyIfTagIsDeleted(t *testing.T) {
 	}
 }
 
-// TestImagePolicy_IgnoresStaleTags checks that outdated tags are not used: those of a restored storage, or
-// of a replica that was not the leader for a while.
+// TestImagePolicy_IgnoresStaleTags checks that outdated tags are not used: those of a restored
+// storage, or of a replica that was not the leader for a while.
 func TestImagePolicy_IgnoresStaleTags(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
@@ -144,8 +144,8 @@ func TestImagePolicy_IgnoresStaleTags(t *testing.T) {
 	g.Expect(apimeta.IsStatusConditionTrue(f.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue(), "the last result is still valid")
 }
 
-// TestImagePolicy_UsesCredentialsOfScannedImage checks that requests for the scanned image don't use the
-// credentials of the new spec.image.
+// TestImagePolicy_UsesCredentialsOfScannedImage checks that requests for the scanned image don't
+// use the credentials of the new spec.image.
 func TestImagePolicy_UsesCredentialsOfScannedImage(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// listCache caches the fingerprint of the last tag list of each object. If a registry sends the same
-// list again, its tags need not be decoded, filtered, sorted and compared.
+// listCache caches the fingerprint of the last tag list of each object. If a registry sends the
+// same list again, its tags need not be decoded, filtered, sorted and compared.
 type listCache struct {
 	reconcile.PerObject[cachedList]
 }
@@ -38,7 +38,8 @@ func listSourceOf(repo *v1.ImageRepository) listSource {
 	return listSource{uid: repo.UID, image: repo.Spec.Image, insecure: repo.Spec.Insecure}
 }
 
-// fingerprint returns the fingerprint of the cached list if its tags have the revision, otherwise "".
+// fingerprint returns the fingerprint of the cached list if its tags have the revision, otherwise
+// "".
 func (c *listCache) fingerprint(repo *v1.ImageRepository, revision string) registry.Fingerprint {
 	cached := c.Get(client.ObjectKeyFromObject(repo))
 	if cached.source != listSourceOf(repo) || cached.revision != revision || !slices.Equal(cached.exclusions, repo.GetExclusionList()) {

@@ -93,8 +93,8 @@ func (s *scanOperation) duration() time.Duration {
 	return time.Since(s.started)
 }
 
-// list lists the tags without the excluded ones, and calls admitted when the rate limiter grants the
-// ticket. The timeout includes credentials and exclusions.
+// list lists the tags without the excluded ones, and calls admitted when the rate limiter grants
+// the ticket. The timeout includes credentials and exclusions.
 func (s *scanOperation) list(ctx context.Context, admitted func()) (registry.TagList, error) {
 	access := reconcile.RegistryAccess(s.Auth, s.repo, s.name)
 	access.Waiter = reconcile.Waiter(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.Wake)
@@ -151,8 +151,8 @@ func (s *scanOperation) record(ctx context.Context, list registry.TagList) error
 	return nil
 }
 
-// save writes the tags to the store first and then to the status, so that the status never describes
-// tags that are not stored.
+// save writes the tags to the store first and then to the status, so that the status never
+// describes tags that are not stored.
 func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) error {
 	previous, err := s.Store.Get(ctx, store.KeyOf(s.repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

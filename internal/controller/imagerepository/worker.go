@@ -77,7 +77,9 @@ func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, progress re
 	if !due {
 		return readyResult(repo, decision.Wait()), nil
 	}
-	operation := &scanOperation{Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo)}
+	operation := &scanOperation{
+		Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo),
+	}
 	list, err := operation.scan(ctx, func() { progress(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return conditions.Result{}, err

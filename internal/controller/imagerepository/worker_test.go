@@ -145,7 +145,8 @@ func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, but the revision is the same")
 }
 
-// TestScan_ExclusionsStopAtTimeout checks that a slow exclusion list can't block a worker for hours.
+// TestScan_ExclusionsStopAtTimeout checks that a slow exclusion list can't block a worker for
+// hours.
 func TestScan_ExclusionsStopAtTimeout(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
