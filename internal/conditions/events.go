@@ -69,7 +69,7 @@ func changed(before, after Object) bool {
 	return false
 }
 
-// Revision returns the revision of the last scan, empty where there was none.
+// Revision returns the revision of the last scan, "" if there was none.
 func Revision(repo *v1.ImageRepository) string {
 	if repo.Status.LastScanResult == nil {
 		return ""

@@ -28,7 +28,7 @@ const (
 	partitions = 8
 	// maxQueued bounds the length of a partition while the receiver of events is down.
 	maxQueued = 512
-	// drainTime is how long queued events are published after the process was told to stop.
+	// drainTime is how long queued events are published after the context has ended.
 	drainTime = 5 * time.Second
 )
 

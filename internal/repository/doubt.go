@@ -19,7 +19,7 @@ func NeedsConfirmation(
 		return false
 	}
 	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
-	if err != nil || exclusions.Exclude(current.Tag) {
+	if err != nil || exclusions.Excludes(current.Tag) {
 		return false
 	}
 	return choice == nil || rule.Compare(current.Tag, choice.Tag) > 0

@@ -50,8 +50,8 @@ func CompileExclusions(list []string) (Exclusions, error) {
 	return Exclusions{patterns: patterns}, nil
 }
 
-// Exclude reports whether the tag is excluded.
-func (e Exclusions) Exclude(tag string) bool {
+// Excludes reports whether the tag is excluded.
+func (e Exclusions) Excludes(tag string) bool {
 	if selection.IsReferrerTag(tag) {
 		return true
 	}
@@ -73,7 +73,7 @@ func (e Exclusions) Match(tag string) (int, bool) {
 // AppendRemaining appends the tags that are not excluded to dst, in their order.
 func (e Exclusions) AppendRemaining(dst, tags []string) []string {
 	for _, tag := range tags {
-		if !e.Exclude(tag) {
+		if !e.Excludes(tag) {
 			dst = append(dst, tag)
 		}
 	}

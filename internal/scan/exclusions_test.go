@@ -31,7 +31,7 @@ func TestExclusions_SuffixMatchesLikeExpression(t *testing.T) {
 			suffixes++
 		}
 		for _, tag := range tags {
-			NewWithT(t).Expect(exclusions.Exclude(tag)).To(Equal(regexp.MustCompile(expression).MatchString(tag)), "%q excludes %q", expression, tag)
+			NewWithT(t).Expect(exclusions.Excludes(tag)).To(Equal(regexp.MustCompile(expression).MatchString(tag)), "%q excludes %q", expression, tag)
 		}
 	}
 	g.Expect(suffixes).To(BeNumerically(">=", 6), "expressions with a literal suffix")

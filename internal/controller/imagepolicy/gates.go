@@ -182,7 +182,7 @@ func (g *gatedSelector) nextCheck() time.Duration {
 	return after
 }
 
-// candidates returns the tags that the rule considers, in no particular order.
+// candidates returns the tags that the rule considers.
 func (s tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]string, error) {
 	var candidates []string
 	err := s.forEachBatch(ctx, func(batch []string) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package imagepolicy holds the worker of ImagePolicies: it loads the stored tags, evaluates the
+// gates, selects the latest image and reflects its digest.
 package imagepolicy
 
 import (

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package imagerepository holds the worker of ImageRepositories: it scans image repositories and
+// stores their tags.
 package imagerepository
 
 import (
