@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The image-reflector-controller scans image repositories and selects the
-// latest image that may be deployed.
+// The image-reflector-controller scans image repositories and selects their latest images.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	flag "github.com/spf13/pflag"
-	_ "golang.org/x/crypto/x509roots/fallback" // where the system has no certificate authorities, such as the image
+	_ "golang.org/x/crypto/x509roots/fallback" // for systems without certificate authorities, such as the container image
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -47,8 +46,7 @@ import (
 
 const controllerName = "image-reflector-controller"
 
-// deprecatedSecretKeys is the reason of the event about a Secret whose keys
-// have a newer spelling.
+// deprecatedSecretKeys is the reason of the event about a Secret with deprecated keys.
 const deprecatedSecretKeys = "DeprecatedSecretKeys"
 
 var setupLog = ctrl.Log.WithName("setup")
@@ -59,8 +57,8 @@ var (
 	commit  = "unknown"
 )
 
-// gcPercent trades a little CPU for memory: what a scan allocates is garbage
-// when it ends, and with Go's default of 100 that garbage may double the heap.
+// gcPercent trades some CPU for memory: all memory that a scan allocates is garbage when it ends,
+// and with Go's default of 100 that garbage may double the heap.
 const gcPercent = 50
 
 func main() {
@@ -92,7 +90,7 @@ func printVersion(out io.Writer) {
 		controllerName, version, commit, goruntime.Version(), goruntime.GOOS, goruntime.GOARCH)
 }
 
-// run starts the controller, and returns when ctx ends or the manager fails.
+// run runs the controller until ctx ends or the manager fails.
 func run(ctx context.Context, o *options.Options) error {
 	options.LogIgnored(flag.CommandLine, setupLog)
 	if err := o.Check(setupLog); err != nil {
@@ -116,7 +114,7 @@ func run(ctx context.Context, o *options.Options) error {
 	return errors.Join(mgr.Start(ctx), tags.Close())
 }
 
-// reportStore logs what the store reports.
+// reportStore logs a report of the store.
 func reportStore(report store.Report) {
 	fields := []any{"kind", report.Kind}
 	if report.Key.Name != "" {
@@ -125,11 +123,11 @@ func reportStore(report store.Report) {
 	ctrl.Log.WithName("store").Info(report.String(), fields...)
 }
 
-// setup adds the reconcilers and what they share to the manager.
+// setup adds the reconcilers, their event queue and their metrics to the manager.
 func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *store.Store, registryClient *registry.Client) error {
 	recorder, err := events.NewRecorder(mgr, ctrl.Log, o.EventsAddr, controllerName)
 	if err != nil {
-		return fmt.Errorf("--events-addr is no address: %w", err)
+		return fmt.Errorf("--events-addr is not a valid address: %w", err)
 	}
 	shard, err := o.Selector()
 	if err != nil {
@@ -164,12 +162,11 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 	})
 }
 
-// newAuthOptionsGetter returns the credentials and transport settings of registries, for both
-// reconcilers.
+// newAuthOptionsGetter returns the getter of the credentials and transport settings of registries.
 func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher reconcile.Publisher) (registry.AuthOptionsGetter, error) {
 	tokens, err := credentials.NewTokenCache(o.TokenCache.MaxSize, o.TokenCache.MaxDuration, ctrlmetrics.Registry)
 	if err != nil {
-		return nil, fmt.Errorf("the token cache can't be made: %w", err)
+		return nil, fmt.Errorf("the token cache can't be created: %w", err)
 	}
 	cloud := credentials.Cloud{
 		Client:                mgr.GetClient(),
@@ -192,7 +189,7 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 	controllers := ctrlcfg.Controller{
 		RecoverPanic:            new(true),
 		MaxConcurrentReconciles: o.Concurrent,
-		// its shutdown can deadlock: docs/design/0024
+		// shutdown of a priority queue can deadlock: docs/design/0024
 		UsePriorityQueue: new(false),
 	}
 	managerOptions := ctrl.Options{

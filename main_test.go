@@ -31,14 +31,15 @@ func TestPrintVersion_PrintsVersionCommitAndPlatform(t *testing.T) {
 	g.Expect(out.String()).To(MatchRegexp(`^image-reflector-controller dev \(commit unknown, go\S+, \w+/\w+\)\n$`))
 }
 
-// TestSystemCertPool_HasFallbackRoots checks that certificate authorities are trusted on a system
-// without any, as in the container image. It runs in a new process: the pool is loaded once.
+// TestSystemCertPool_HasFallbackRoots checks that the fallback roots are trusted on a system
+// without certificate authorities, such as the container image. It runs in a new process, because
+// the pool is loaded once.
 func TestSystemCertPool_HasFallbackRoots(t *testing.T) {
 	g := NewWithT(t)
-	const nowhere = "/no/such/path"
-	if os.Getenv("SSL_CERT_FILE") != nowhere {
+	const missingPath = "/no/such/path"
+	if os.Getenv("SSL_CERT_FILE") != missingPath {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+nowhere, "SSL_CERT_DIR="+nowhere)
+		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+missingPath, "SSL_CERT_DIR="+missingPath)
 		out, err := cmd.CombinedOutput()
 		g.Expect(err).NotTo(HaveOccurred(), string(out))
 		return
@@ -73,30 +74,30 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 	scans.MustRegister(metrics.NewScans(nil))
 	registry.NewClient(registry.WithMetrics(registries)).Close()
 	tags := store.New(t.TempDir(), store.Options{Metrics: stored})
-	g.Expect(tags.Keys(t.Context())).To(BeEmpty()) // opens it
+	g.Expect(tags.Keys(t.Context())).To(BeEmpty()) // opens the store
 	g.Expect(tags.Close()).To(Succeed())
-	for name, of := range map[string]descriptions{
+	for name, group := range map[string]descriptions{
 		"objects": objects, "scans": scans, "registries": registries, "store": stored,
 	} {
-		page.Generated(t, "docs/metrics.md", name, of.table())
+		page.Generated(t, "docs/metrics.md", name, group.table())
 	}
 }
 
-// descriptions are the help and the labels of metrics by name. It is a
-// prometheus.Registerer that keeps no collector.
+// descriptions maps the names of metrics to their help and labels. It is a prometheus.Registerer
+// that keeps only the descriptions of collectors.
 type descriptions map[string][2]string
 
-// described matches the String of a prometheus.Desc, which has no accessors.
-var described = regexp.MustCompile(`^Desc{fqName: "(.+)", help: "(.+)", constLabels: {}, variableLabels: {(.*)}}$`)
+// descPattern matches the String of a prometheus.Desc, which has no accessors.
+var descPattern = regexp.MustCompile(`^Desc{fqName: "(.+)", help: "(.+)", constLabels: {}, variableLabels: {(.*)}}$`)
 
 func (d descriptions) Register(c prometheus.Collector) error {
 	descs := make(chan *prometheus.Desc, 100)
 	c.Describe(descs)
 	close(descs)
 	for desc := range descs {
-		m := described.FindStringSubmatch(desc.String())
+		m := descPattern.FindStringSubmatch(desc.String())
 		if m == nil {
-			return fmt.Errorf("a metric is described as %s", desc)
+			return fmt.Errorf("unexpected description of a metric: %s", desc)
 		}
 		d[m[1]] = [2]string{m[2], m[3]}
 	}

@@ -2,47 +2,43 @@
 
 package v1
 
-// Reasons of the Ready, Reconciling and Stalled conditions that this API adds
-// to the ones of github.com/fluxcd/pkg/apis/meta and apis/acl.
+// Reasons of the conditions, in addition to those of github.com/fluxcd/pkg/apis/meta and apis/acl.
 const (
-	// ImageURLInvalidReason says that spec.image is no valid image repository
-	// address. Nothing is retried until it is corrected.
+	// ImageURLInvalidReason reports that spec.image is not a valid name of an image repository. It
+	// is not retried until it is corrected.
 	ImageURLInvalidReason string = "ImageURLInvalid"
 
-	// InvalidPolicyReason says that spec.policy or spec.filterTags can't be
-	// used: a range, an order or a regular expression does not parse. Nothing
-	// is retried until it is corrected.
+	// InvalidPolicyReason reports that spec.policy, spec.filterTags or another field of the spec is
+	// invalid, such as a range, an order or a regular expression. It is not retried until it is
+	// corrected.
 	InvalidPolicyReason string = "InvalidPolicy"
 
-	// AuthenticationFailedReason says that credentials could not be read or
-	// that the registry refused them.
+	// AuthenticationFailedReason reports that credentials could not be read, or that the registry
+	// rejected them.
 	AuthenticationFailedReason string = "AuthenticationFailed"
 
-	// ReadOperationFailedReason says that reading from the registry failed.
+	// ReadOperationFailedReason reports that reading from the registry failed.
 	ReadOperationFailedReason string = "ReadOperationFailed"
 
-	// RateLimitedReason says that the registry asked for requests to stop for
-	// a while.
+	// RateLimitedReason reports that the registry limits the rate of requests.
 	RateLimitedReason string = "RateLimited"
 
-	// NoTagSelectedReason says that the policy is valid and the repository is
-	// scanned, but that no tag passes the policy.
+	// NoTagSelectedReason reports that the policy is valid and the repository is scanned, but no
+	// tag passes the policy.
 	NoTagSelectedReason string = "NoTagSelected"
 
-	// VerificationErrorReason says of SourceVerified that the signature of an
-	// image could not be verified.
+	// VerificationErrorReason reports that the signature of an image could not be verified.
 	VerificationErrorReason string = "VerificationError"
 
-	// FailureReason says that something failed that none of the other reasons
-	// names, such as a request to the Kubernetes API.
+	// FailureReason reports a failure without a more specific reason, such as a failed request to
+	// the Kubernetes API.
 	FailureReason string = "Failure"
 )
 
-// SourceVerifiedCondition is the type of the condition that says whether the
-// selected image is signed as spec.verify demands, as the kinds of Flux have it that
-// verify what they fetch.
+// SourceVerifiedCondition is the type of the condition that reports whether the selected image is
+// signed as spec.verify requires. Sources of Flux have a condition of the same type.
 const SourceVerifiedCondition string = "SourceVerified"
 
-// ImageFinalizer is set by other implementations of this API. This one needs
-// no finalizer, and takes it off so that a deletion never hangs.
+// ImageFinalizer is set by other implementations of this API. This one needs no finalizer, and
+// removes it so that it does not block deletion.
 const ImageFinalizer = "finalizers.fluxcd.io"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1 is the storage version of the image.toolkit.fluxcd.io API:
-// which tags an image repository has, and which of them is the latest.
+// Package v1 is the storage version of the image.toolkit.fluxcd.io API, which scans image
+// repositories and selects the latest of their tags.
 //
 // +kubebuilder:object:generate=true
 // +groupName=image.toolkit.fluxcd.io

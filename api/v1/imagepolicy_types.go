@@ -13,68 +13,66 @@ const (
 	// ImagePolicyKind is the kind of an ImagePolicy.
 	ImagePolicyKind = "ImagePolicy"
 
-	// DefaultReflectionInterval is the time between two looks at the digest
-	// under ReflectAlways where spec.interval is not set.
+	// DefaultReflectionInterval is the interval at which the digest is fetched under ReflectAlways
+	// if spec.interval is not set.
 	DefaultReflectionInterval = 10 * time.Minute
 
-	// OrderAscending says that the last one in ascending order is the latest.
+	// OrderAscending selects the last tag in ascending order.
 	OrderAscending = "asc"
 
-	// OrderDescending says that the first one in ascending order is the latest.
+	// OrderDescending selects the first tag in ascending order.
 	OrderDescending = "desc"
 )
 
-// ReflectionPolicy says when the digest of the latest image is fetched.
+// ReflectionPolicy specifies when the digest of the latest image is fetched.
 // +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 type ReflectionPolicy string
 
 const (
-	// ReflectAlways fetches the digest at every reconcile and interval: for
-	// tags that are moved from image to image.
+	// ReflectAlways fetches the digest at every reconcile and interval, for tags that move from
+	// image to image.
 	ReflectAlways ReflectionPolicy = "Always"
 
 	// ReflectIfNotPresent fetches the digest once for every new image or tag.
 	ReflectIfNotPresent ReflectionPolicy = "IfNotPresent"
 
-	// ReflectNever fetches no digest and clears one that is held.
+	// ReflectNever fetches no digest, and removes the current one.
 	ReflectNever ReflectionPolicy = "Never"
 )
 
-// ImagePolicySpec says which tag of an image repository is the latest.
+// ImagePolicySpec specifies which tag of an image repository is the latest.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.verify) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy != 'Never')",message="what is verified is an image with a certain digest, so the digest has to be reflected: set digestReflectionPolicy to IfNotPresent or Always, or remove verify"
-// +kubebuilder:validation:XValidation:rule="!has(self.policy.newest) || !has(self.filterTags) || !has(self.filterTags.extract) || size(self.filterTags.extract) == 0",message="newest compares times, and no part of a tag: remove filterTags.extract"
-// +kubebuilder:validation:XValidation:rule="!has(self.interval) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy == 'Always')",message="interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
+// +kubebuilder:validation:XValidation:rule="!has(self.verify) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy != 'Never')",message="verify checks the digest of an image, so the digest has to be reflected: set digestReflectionPolicy to IfNotPresent or Always, or remove verify"
+// +kubebuilder:validation:XValidation:rule="!has(self.policy.newest) || !has(self.filterTags) || !has(self.filterTags.extract) || size(self.filterTags.extract) == 0",message="newest compares times, not parts of a tag: remove filterTags.extract"
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy == 'Always')",message="interval is only used if digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
 type ImagePolicySpec struct {
-	// ImageRepositoryRef names the ImageRepository whose tags are selected
-	// from. One in another namespace must allow it with accessFrom.
+	// ImageRepositoryRef is the ImageRepository whose tags are selected from. An ImageRepository in
+	// another namespace must allow the reference in its accessFrom.
 	// +required
 	ImageRepositoryRef meta.NamespacedObjectReference `json:"imageRepositoryRef"`
 
-	// Policy says how tags are compared.
+	// Policy specifies how tags are compared.
 	// +required
 	Policy ImagePolicyChoice `json:"policy"`
 
-	// FilterTags says which tags are considered, and which part of a tag is
-	// compared. Without it all tags are, as a whole.
+	// FilterTags specifies which tags are considered, and which part of a tag is compared. Without
+	// it, all tags are considered and compared as a whole.
 	// +optional
 	FilterTags *TagFilter `json:"filterTags,omitempty"`
 
-	// Exclude names tags that are not selected, such as a release that turned
-	// out to be bad: the policy falls back to the next best. They are whole
-	// tags, and no expressions.
+	// Exclude lists tags that are not selected, such as a bad release: the policy falls back to the
+	// next best tag. The items are whole tags, not regular expressions.
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="exclude names whole tags, such as '1.2.3', and takes no expressions: write out each tag, or use filterTags or the exclusionList of the ImageRepository"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="exclude lists whole tags, such as '1.2.3', not regular expressions: write out each tag, or use filterTags or the exclusionList of the ImageRepository"
 	// +listType=set
 	// +optional
 	Exclude []string `json:"exclude,omitempty"`
 
-	// Platforms are what an image must provide, all of them, to be selected,
-	// such as "linux/amd64" or "linux/arm64/v8". An index provides those of its
-	// manifests, another image the one that its configuration names.
-	// "linux/arm64" and "linux/arm64/v8" are the same, and so are "linux/arm"
-	// and "linux/arm/v7".
+	// Platforms lists the platforms that an image must provide, all of them, to be selected, such
+	// as "linux/amd64" or "linux/arm64/v8". An index provides the platforms of its manifests,
+	// another image provides the platform in its configuration. "linux/arm64" equals
+	// "linux/arm64/v8", and "linux/arm" equals "linux/arm/v7".
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9_.-]+/[a-z0-9_.-]+(/[a-z0-9_.-]+)?$')",message="a platform is OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT in lower case, such as 'linux/amd64' or 'linux/arm/v6': correct it, and make each an item of its own"
@@ -82,42 +80,42 @@ type ImagePolicySpec struct {
 	// +optional
 	Platforms []string `json:"platforms,omitempty"`
 
-	// MinimumAge is how long ago this controller must have first seen a tag
-	// with its digest before it is selected, such as 72h. Tags that were there
-	// at the first scan of the repository are judged by the time at which their
-	// image was created. What is selected already is not given up for its age.
+	// MinimumAge is the minimum time between the first scan that finds a tag with its digest and
+	// the selection of the tag, such as 72h. For tags that existed at the first scan of the
+	// repository, the creation time of the image is used. The current image is not deselected
+	// because of its age.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')",message="minimumAge is written in h, m, s and ms, such as '72h' for three days"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('876000h')",message="minimumAge must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	MinimumAge *metav1.Duration `json:"minimumAge,omitempty"`
 
-	// Verify says by whom an image must be signed to be selected. It needs a
-	// digestReflectionPolicy of IfNotPresent or Always.
+	// Verify specifies who must have signed an image for it to be selected. It requires the
+	// digestReflectionPolicy IfNotPresent or Always.
 	// +optional
 	Verify *ImageVerification `json:"verify,omitempty"`
 
-	// DigestReflectionPolicy says when the digest of the latest image is
-	// fetched into status.latestRef: Never, IfNotPresent (once for every new
-	// image or tag), or Always (at every interval, for tags that move).
+	// DigestReflectionPolicy specifies when the digest of the latest image is fetched into
+	// status.latestRef: Never, IfNotPresent (once for every new image or tag), or Always (at every
+	// interval, for tags that move).
 	// +kubebuilder:default:=Never
 	// +optional
 	DigestReflectionPolicy ReflectionPolicy `json:"digestReflectionPolicy,omitempty"`
 
-	// Interval is the time between two looks at the digest where
-	// digestReflectionPolicy is Always, at least 1s. Defaults to 10m.
+	// Interval is the interval at which the digest is fetched if digestReflectionPolicy is Always,
+	// at least 1s. Defaults to 10m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('876000h')",message="interval must be at most 876000h, which is 100 years: a longer one can't be read"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// Suspend stops the policy: status.latestRef stays as it is.
+	// Suspend stops the policy: status.latestRef does not change.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// ImagePolicyChoice is a union of the ways to compare tags.
+// ImagePolicyChoice is a union of the policies that compare tags.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical), has(self.newest)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical, numerical and newest"
 type ImagePolicyChoice struct {
@@ -140,8 +138,8 @@ type ImagePolicyChoice struct {
 
 // SemVerPolicy selects the highest version in a range.
 type SemVerPolicy struct {
-	// Range is the range that a version must be in, such as "^1.2.0",
-	// ">=1.0.0 <2.0.0" or "~1.4 || 1.2.x". See
+	// Range is the range of accepted versions, such as "^1.2.0", ">=1.0.0 <2.0.0" or
+	// "~1.4 || 1.2.x". See
 	// https://github.com/Masterminds/semver#checking-version-constraints.
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith(',') && !self.startsWith('|') && self.matches(r'^(((^|,|[|][|])\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?\\s+-\\s+v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?|(^|,|\\s|[|][|])\\s*([<>]=?|=[<>]?|!=|~>?|\\^)?\\s*v?([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?)\\s*)+$')",message="range must be a semver range such as '^1.2.0', '>=1.0.0 <2.0.0', '1.2.x' or '1.2 - 1.4 || 2.x': correct its operators and versions"
@@ -149,40 +147,37 @@ type SemVerPolicy struct {
 	Range string `json:"range"`
 }
 
-// AlphabeticalPolicy selects the last tag in an order of strings.
+// AlphabeticalPolicy selects the last tag in alphabetical order.
 type AlphabeticalPolicy struct {
-	// Order is "asc", where the last in ascending order (a before b) is the
-	// latest, or "desc", where the first one is.
+	// Order is "asc", which selects the last tag in ascending order (a before b), or "desc", which
+	// selects the first one.
 	// +kubebuilder:default:=asc
 	// +kubebuilder:validation:Enum=asc;desc
 	// +optional
 	Order string `json:"order,omitempty"`
 }
 
-// NumericalPolicy selects the last tag in an order of numbers.
+// NumericalPolicy selects the last tag in numerical order.
 type NumericalPolicy struct {
-	// Order is "asc", where the greatest number is the latest, or "desc",
-	// where the least one is.
+	// Order is "asc", which selects the greatest number, or "desc", which selects the least one.
 	// +kubebuilder:default:=asc
 	// +kubebuilder:validation:Enum=asc;desc
 	// +optional
 	Order string `json:"order,omitempty"`
 }
 
-// TagFilter says which tags are considered, and which part of them.
+// TagFilter specifies which tags are considered, and which part of them is compared.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.extract) || size(self.extract) == 0 || (has(self.pattern) && size(self.pattern) > 0)",message="extract refers to the groups of pattern: set pattern too, or remove extract"
 type TagFilter struct {
-	// Pattern is a regular expression. Tags that it does not match are left
-	// out.
+	// Pattern is a regular expression. Tags that it does not match are ignored.
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="[''.matches(self)].size() == 1",message="pattern must be a valid regular expression in RE2 syntax: correct what the error quotes"
 	// +optional
 	Pattern string `json:"pattern,omitempty"`
 
-	// Extract is the part of the tag that is compared, as a replacement in
-	// which "$1" or "$name" stands for a group of pattern. Without it the
-	// whole tag is.
+	// Extract is the part of the tag that is compared, as a replacement in which "$1" or "$name"
+	// stands for a group of pattern. Without it, the whole tag is compared.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Extract string `json:"extract,omitempty"`
@@ -190,25 +185,25 @@ type TagFilter struct {
 
 // ImageRef is a reference to an image.
 type ImageRef struct {
-	// Name is the image's name without a tag.
+	// Name is the name of the image without a tag.
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// Image always equals name: some clients read the one, some the other.
+	// Image always equals name: some clients read image, others read name.
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// Tag is the image's tag.
+	// Tag is the tag of the image.
 	// +required
 	Tag string `json:"tag"`
 
-	// Digest is the digest of the manifest (or index) that the tag pointed
-	// to, such as "sha256:…". Empty where it was not asked for.
+	// Digest is the digest of the manifest or index that the tag pointed to, such as "sha256:…".
+	// Empty if it was not requested.
 	// +optional
 	Digest string `json:"digest,omitempty"`
 }
 
-// String returns "name:tag", and "@digest" behind it where there is one.
+// String returns "name:tag", followed by "@digest" if there is one.
 func (in *ImageRef) String() string {
 	if in.Digest == "" {
 		return in.Name + ":" + in.Tag
@@ -216,13 +211,13 @@ func (in *ImageRef) String() string {
 	return in.Name + ":" + in.Tag + "@" + in.Digest
 }
 
-// ImagePolicyStatus is what the policy selected.
+// ImagePolicyStatus is the status of an ImagePolicy: the selected image.
 type ImagePolicyStatus struct {
 	// LatestRef is the latest image.
 	// +optional
 	LatestRef *ImageRef `json:"latestRef,omitempty"`
 
-	// ObservedPreviousRef is what latestRef was before it last changed.
+	// ObservedPreviousRef is the value of latestRef before its last change.
 	// +optional
 	ObservedPreviousRef *ImageRef `json:"observedPreviousRef,omitempty"`
 
@@ -238,8 +233,8 @@ type ImagePolicyStatus struct {
 	// +optional
 	ObservedPreviousImage string `json:"observedPreviousImage,omitempty"`
 
-	// Candidates are the tags that were judged last by platforms, minimumAge
-	// and verify, best first, with what became of them.
+	// Candidates are the tags that were last evaluated by platforms, minimumAge and verify, best
+	// first, with their verdicts.
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	// +optional
@@ -249,8 +244,8 @@ type ImagePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions holds Ready, Reconciling or Stalled where they are true, and
-	// SourceVerified under spec.verify.
+	// Conditions holds Ready, Reconciling or Stalled if they are true, and SourceVerified if
+	// spec.verify is set.
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
@@ -265,8 +260,7 @@ func (in *ImagePolicy) SetConditions(conditions []metav1.Condition) {
 	in.Status.Conditions = conditions
 }
 
-// GetDigestReflectionPolicy returns the digest reflection policy, Never where
-// none is given.
+// GetDigestReflectionPolicy returns the digest reflection policy, by default Never.
 func (in *ImagePolicy) GetDigestReflectionPolicy() ReflectionPolicy {
 	if in.Spec.DigestReflectionPolicy == "" {
 		return ReflectNever
@@ -274,8 +268,8 @@ func (in *ImagePolicy) GetDigestReflectionPolicy() ReflectionPolicy {
 	return in.Spec.DigestReflectionPolicy
 }
 
-// GetInterval returns the time between two looks at the digest: zero, for
-// never, unless the digest reflection policy is Always.
+// GetInterval returns the interval at which the digest is fetched: zero, for never, unless the
+// digest reflection policy is Always.
 func (in *ImagePolicy) GetInterval() time.Duration {
 	if in.GetDigestReflectionPolicy() != ReflectAlways {
 		return 0

@@ -14,32 +14,31 @@ const (
 	// ImageRepositoryKind is the kind of an ImageRepository.
 	ImageRepositoryKind = "ImageRepository"
 
-	// DefaultExclusion matches the tags that are left out where
-	// spec.exclusionList is empty: the signatures that cosign keeps as tags.
+	// DefaultExclusion is the regular expression of excluded tags if spec.exclusionList is empty:
+	// the signatures that cosign stores as tags.
 	DefaultExclusion = `^.*\.sig$`
 
-	// MinInterval is the shortest interval that is heeded: a shorter one is
-	// taken for it, so that no object keeps a registry or the API server busy.
+	// MinInterval is the minimum interval. Shorter ones are replaced by it, so that no object
+	// overloads a registry or the API server.
 	MinInterval = time.Second
 
-	// MinTimeout is the shortest timeout that is heeded: within a shorter one
-	// no scan could succeed.
+	// MinTimeout is the minimum timeout. Shorter ones are replaced by it, because no scan could
+	// succeed in time.
 	MinTimeout = time.Second
 
-	// MaxDefaultTimeout bounds the timeout that follows from the interval: a
-	// registry that hangs must not take up a worker for hours.
+	// MaxDefaultTimeout is the maximum of the default timeout, which is the interval: a hanging
+	// registry must not block a worker for hours.
 	MaxDefaultTimeout = 5 * time.Minute
 
-	// ProviderGeneric is the spec.provider that takes credentials from
-	// Secrets only.
+	// ProviderGeneric is the spec.provider that reads credentials from Secrets only.
 	ProviderGeneric = "generic"
 )
 
-// ImageRepositorySpec says which image repository is scanned, how often, and
-// with which credentials.
+// ImageRepositorySpec specifies which image repository is scanned, how often, and with which
+// credentials.
 type ImageRepositorySpec struct {
-	// Image is the name of the image repository, such as
-	// "ghcr.io/stefanprodan/podinfo": without a scheme and without a tag.
+	// Image is the name of the image repository without a scheme and a tag, such as
+	// "ghcr.io/stefanprodan/podinfo".
 	// +required
 	Image string `json:"image"`
 
@@ -50,8 +49,7 @@ type ImageRepositorySpec struct {
 	// +required
 	Interval metav1.Duration `json:"interval"`
 
-	// Timeout bounds everything that one scan does, credentials included. At
-	// least 1s.
+	// Timeout is the timeout of one scan, including the reading of credentials, at least 1s.
 	// Defaults to the value of interval, but to no more than 5m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
@@ -59,40 +57,39 @@ type ImageRepositorySpec struct {
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
-	// SecretRef names a Secret in the same namespace with the credentials of
-	// the registry, as made by "kubectl create secret docker-registry".
+	// SecretRef is a Secret in the same namespace with the credentials of the registry, as created
+	// by "kubectl create secret docker-registry".
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
-	// ProxySecretRef names a Secret in the same namespace with the address,
-	// and optionally the username and password, of the proxy through which
-	// the registry is reached.
+	// ProxySecretRef is a Secret in the same namespace with the address, and optionally the
+	// username and password, of the proxy that is used for requests to the registry.
 	// +optional
 	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 
-	// ServiceAccountName names a ServiceAccount in the same namespace. With the
-	// provider "generic" its image pull secrets are used, with a cloud its identity.
+	// ServiceAccountName is the name of a ServiceAccount in the same namespace. With the provider
+	// "generic", its image pull secrets are used, with a cloud provider, its identity.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
-	// CertSecretRef names a Secret in the same namespace with a client
-	// certificate (tls.crt and tls.key) and/or the certificates of the
-	// authority that signed the registry's (ca.crt).
+	// CertSecretRef is a Secret in the same namespace with a client certificate (tls.crt and
+	// tls.key), the certificates of the authority that signed the certificate of the registry
+	// (ca.crt), or both.
 	// +optional
 	CertSecretRef *meta.LocalObjectReference `json:"certSecretRef,omitempty"`
 
-	// Suspend stops the scans. What was found before stays in use.
+	// Suspend stops the scans. The tags of the last scan stay in use.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// AccessFrom says from which namespaces ImagePolicies may refer to this
-	// object. Its own namespace always may.
+	// AccessFrom specifies from which other namespaces ImagePolicies may refer to this object.
+	// References from its own namespace are always allowed.
 	// +optional
 	AccessFrom *acl.AccessFrom `json:"accessFrom,omitempty"`
 
-	// ExclusionList holds regular expressions. A tag that one of them matches
-	// is left out of the scan's result.
+	// ExclusionList is a list of regular expressions. Tags that match one of them are excluded from
+	// the result of the scan.
 	// +kubebuilder:default:={"^.*\\.sig$"}
 	// +kubebuilder:validation:MaxItems:=25
 	// +kubebuilder:validation:items:MaxLength=1024
@@ -100,25 +97,25 @@ type ImageRepositorySpec struct {
 	// +optional
 	ExclusionList []string `json:"exclusionList,omitempty"`
 
-	// Provider says where credentials come from: "generic" takes them from
-	// Secrets, the others from the cloud of that name.
+	// Provider is the source of the credentials: "generic" reads them from Secrets, the others get
+	// them from the cloud of that name.
 	// +kubebuilder:validation:Enum=generic;aws;azure;gcp
 	// +kubebuilder:default:=generic
 	// +optional
 	Provider string `json:"provider,omitempty"`
 
-	// Insecure allows plain HTTP to the registry, for tags and digests alike.
+	// Insecure allows plain HTTP to the registry, for all requests.
 	// +optional
 	Insecure bool `json:"insecure,omitempty"`
 }
 
-// ScanResult is what the last successful scan found.
+// ScanResult is the result of the last successful scan.
 type ScanResult struct {
 	// Revision is a hash of the sorted tags.
 	// +optional
 	Revision string `json:"revision,omitempty"`
 
-	// TagCount is the number of tags that were found, less the excluded ones.
+	// TagCount is the number of tags, without the excluded ones.
 	// +required
 	TagCount int `json:"tagCount"`
 
@@ -126,15 +123,15 @@ type ScanResult struct {
 	// +optional
 	ScanTime metav1.Time `json:"scanTime,omitempty"`
 
-	// LatestTags holds the first ten tags in descending alphabetical order:
-	// a glimpse of the repository, independent of any policy.
+	// LatestTags holds the first ten tags in descending alphabetical order, independent of any
+	// policy.
 	// +optional
 	LatestTags []string `json:"latestTags,omitempty"`
 }
 
-// ImageRepositoryStatus is what was observed of the image repository.
+// ImageRepositoryStatus is the status of an ImageRepository: the result of its scans.
 type ImageRepositoryStatus struct {
-	// Conditions holds Ready, and Reconciling or Stalled where they are true.
+	// Conditions holds Ready, and Reconciling or Stalled if they are true.
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
@@ -142,17 +139,16 @@ type ImageRepositoryStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// CanonicalImageName is spec.image with everything that is implied spelt
-	// out: "index.docker.io/library/alpine" for "alpine".
+	// CanonicalImageName is the full name of spec.image, such as "index.docker.io/library/alpine"
+	// for "alpine".
 	// +optional
 	CanonicalImageName string `json:"canonicalImageName,omitempty"`
 
-	// ObservedImage is spec.image as it was when the tags of the last
-	// successful scan were read.
+	// ObservedImage is the value of spec.image at the last successful scan.
 	// +optional
 	ObservedImage string `json:"observedImage,omitempty"`
 
-	// LastScanResult is what the last successful scan found.
+	// LastScanResult is the result of the last successful scan.
 	// +optional
 	LastScanResult *ScanResult `json:"lastScanResult,omitempty"`
 
@@ -176,8 +172,8 @@ func (in *ImageRepository) GetRequeueAfter() time.Duration {
 	return max(in.Spec.Interval.Duration, MinInterval)
 }
 
-// GetTimeout returns the bound of one scan: the timeout, but at least 1s, or
-// else the interval up to MaxDefaultTimeout.
+// GetTimeout returns the timeout of one scan: spec.timeout, at least 1s, or by default the
+// interval, at most MaxDefaultTimeout.
 func (in *ImageRepository) GetTimeout() time.Duration {
 	if in.Spec.Timeout != nil {
 		return max(in.Spec.Timeout.Duration, MinTimeout)
@@ -185,7 +181,7 @@ func (in *ImageRepository) GetTimeout() time.Duration {
 	return min(in.GetRequeueAfter(), MaxDefaultTimeout)
 }
 
-// GetProvider returns the provider, "generic" where none is given.
+// GetProvider returns the provider, by default "generic".
 func (in *ImageRepository) GetProvider() string {
 	if in.Spec.Provider == "" {
 		return ProviderGeneric
@@ -193,7 +189,7 @@ func (in *ImageRepository) GetProvider() string {
 	return in.Spec.Provider
 }
 
-// GetExclusionList returns the exclusion list, the default where it is empty.
+// GetExclusionList returns the exclusion list, or the default if it is empty.
 func (in *ImageRepository) GetExclusionList() []string {
 	if len(in.Spec.ExclusionList) == 0 {
 		return []string{DefaultExclusion}

@@ -4,64 +4,63 @@ package v1beta2
 
 import v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
-// The parts of both kinds are those of v1, under the names that importers of
-// this version know.
+// The types of spec and status are aliases of v1, for importers of this version.
 
-// ImageRepositorySpec is v1's.
+// ImageRepositorySpec is the type of v1.
 type ImageRepositorySpec = v1.ImageRepositorySpec
 
-// ImageRepositoryStatus is v1's.
+// ImageRepositoryStatus is the type of v1.
 type ImageRepositoryStatus = v1.ImageRepositoryStatus
 
-// ScanResult is v1's.
+// ScanResult is the type of v1.
 type ScanResult = v1.ScanResult
 
-// ImagePolicySpec is v1's.
+// ImagePolicySpec is the type of v1.
 type ImagePolicySpec = v1.ImagePolicySpec
 
-// ImagePolicyStatus is v1's.
+// ImagePolicyStatus is the type of v1.
 type ImagePolicyStatus = v1.ImagePolicyStatus
 
-// ImagePolicyChoice is v1's.
+// ImagePolicyChoice is the type of v1.
 type ImagePolicyChoice = v1.ImagePolicyChoice
 
-// SemVerPolicy is v1's.
+// SemVerPolicy is the type of v1.
 type SemVerPolicy = v1.SemVerPolicy
 
-// AlphabeticalPolicy is v1's.
+// AlphabeticalPolicy is the type of v1.
 type AlphabeticalPolicy = v1.AlphabeticalPolicy
 
-// NumericalPolicy is v1's.
+// NumericalPolicy is the type of v1.
 type NumericalPolicy = v1.NumericalPolicy
 
-// TagFilter is v1's.
+// TagFilter is the type of v1.
 type TagFilter = v1.TagFilter
 
-// ImageRef is v1's.
+// ImageRef is the type of v1.
 type ImageRef = v1.ImageRef
 
-// NewestPolicy is v1's.
+// NewestPolicy is the type of v1.
 type NewestPolicy = v1.NewestPolicy
 
-// TimeSource is v1's.
+// TimeSource is the type of v1.
 type TimeSource = v1.TimeSource
 
-// ImageVerification is v1's.
+// ImageVerification is the type of v1.
 type ImageVerification = v1.ImageVerification
 
-// OIDCIdentityMatch is v1's.
+// OIDCIdentityMatch is the type of v1.
 type OIDCIdentityMatch = v1.OIDCIdentityMatch
 
-// CandidateStatus is v1's.
+// CandidateStatus is the type of v1.
 type CandidateStatus = v1.CandidateStatus
 
-// CandidateVerdict is v1's.
+// CandidateVerdict is the type of v1.
 type CandidateVerdict = v1.CandidateVerdict
 
-// ReflectionPolicy is v1's.
+// ReflectionPolicy is the type of v1.
 type ReflectionPolicy = v1.ReflectionPolicy
 
-// The constants of v1, likewise.
+// Constants of v1.
 const (
 	ImageRepositoryKind = v1.ImageRepositoryKind
 	ImagePolicyKind     = v1.ImagePolicyKind

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conditions turns what a reconcile came to into conditions, a next time,
-// and events. It is pure, and the only writer of conditions.
+// Package conditions turns the result or error of a reconcile into conditions, a requeue time and
+// events. It does no I/O, and is the only package that writes conditions.
 package conditions
 
 import (
@@ -12,76 +12,74 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Object is what both kinds have in common.
+// Object is an ImageRepository or an ImagePolicy.
 type Object interface {
 	metav1.Object
 	GetConditions() []metav1.Condition
 	SetConditions([]metav1.Condition)
 }
 
-// Result is what a reconcile that succeeded returns. Beside a WaitingError that
-// keeps an object ready, only its message counts.
+// Result is the result of a successful reconcile. If it is returned with a WaitingError that keeps
+// the object ready, only its message is used.
 type Result struct {
 	// Message is the message of the Ready condition.
 	Message string
-	// After is the time until the next reconcile. Zero leaves it to the watches.
+	// After is the time until the next reconcile. If it is zero, only watches trigger one.
 	After time.Duration
-	// SuppressEvent says that what changed was told before, and not long ago: it makes
-	// no event.
+	// SuppressEvent suppresses the event about a change that was already reported recently.
 	SuppressEvent bool
 }
 
-// Outcome is what follows from a reconcile.
+// Outcome is what the caller has to do after a reconcile.
 type Outcome struct {
 	// After is the time until the next reconcile, zero for none.
 	After time.Duration
-	// Err, where there is one, is to be retried with a growing delay.
+	// Err is the error to retry with exponential backoff, nil for none.
 	Err error
-	// SkipUpdate says that nothing was settled: the object is not to be written.
+	// SkipUpdate reports that the object must not be written.
 	SkipUpdate bool
-	// Events are to be published once the status is written.
+	// Events are published after the status was written.
 	Events []Event
 }
 
-// Apply writes the conditions that follow from result or err to after, and
-// returns what else follows. before is the object as it was when the reconcile
-// began, after as the work left it.
+// Apply writes the conditions for result or err to after, and returns the outcome. before is the
+// object at the start of the reconcile, after is the object with the changes of the worker.
 func Apply(before, after Object, result Result, err error, now time.Time) Outcome {
 	if deferred, ok := errors.AsType[*DeferredError](err); ok {
 		return Outcome{After: deferred.After, SkipUpdate: true}
 	}
-	c := newWriter(after, now)
-	settlement := apply(c, before, result, err)
-	c.setVerified(err)
+	w := newWriter(after, now)
+	outcome := apply(w, before, result, err)
+	w.setVerified(err)
 	setObservedGeneration(after)
-	settlement.Events = events(before, after, result.SuppressEvent)
-	return settlement
+	outcome.Events = events(before, after, result.SuppressEvent)
+	return outcome
 }
 
-func apply(c writer, before Object, result Result, err error) Outcome {
+func apply(w writer, before Object, result Result, err error) Outcome {
 	if err == nil {
-		c.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
+		w.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
 		return Outcome{After: result.After}
 	}
 	if stalled, ok := errors.AsType[*StalledError](err); ok {
-		c.ready(metav1.ConditionFalse, stalled.Reason, err.Error(), abnormal{meta.StalledCondition, stalled.Reason})
+		w.ready(metav1.ConditionFalse, stalled.Reason, err.Error(), abnormal{meta.StalledCondition, stalled.Reason})
 		return Outcome{}
 	}
 	if waiting, ok := errors.AsType[*WaitingError](err); ok {
 		if waiting.KeepReady && ReadyNow(before) {
-			c.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
+			w.ready(metav1.ConditionTrue, meta.SucceededReason, result.Message, abnormal{})
 		} else {
-			c.ready(metav1.ConditionFalse, waiting.Reason, err.Error(), abnormal{})
+			w.ready(metav1.ConditionFalse, waiting.Reason, err.Error(), abnormal{})
 		}
 		return Outcome{After: waiting.After}
 	}
-	c.ready(metav1.ConditionFalse, Reason(err), err.Error(), abnormal{meta.ReconcilingCondition, meta.ProgressingWithRetryReason})
+	w.ready(metav1.ConditionFalse, Reason(err), err.Error(), abnormal{meta.ReconcilingCondition, meta.ProgressingWithRetryReason})
 	return Outcome{Err: err}
 }
 
-// MarkReconciling marks the object as being worked on where its generation is new, and
-// reports whether it did. A known generation keeps its conditions, so that
-// they don't flip with every reconcile.
+// MarkReconciling sets Reconciling, and Ready to Unknown, if the generation of the object is new,
+// and reports whether it did. Otherwise the conditions stay, so that they don't flip with every
+// reconcile.
 func MarkReconciling(obj Object, message string, now time.Time) bool {
 	ready := readyOf(obj)
 	if ready != nil && ready.ObservedGeneration == obj.GetGeneration() {

@@ -18,17 +18,16 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// step is one reconcile of a timeline: what the author and the work did, and
-// how it ended.
+// step is one reconcile of a timeline: the changes of its user and its worker, and its result.
 type step struct {
-	what   string
+	name   string
 	edit   func(*v1.ImagePolicy)
 	result Result
 	err    error
 }
 
-func author(p *v1.ImagePolicy) { p.Generation++ }
-func request(p *v1.ImagePolicy) {
+func editSpec(p *v1.ImagePolicy) { p.Generation++ }
+func requestReconcile(p *v1.ImagePolicy) {
 	p.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 }
 
@@ -38,9 +37,9 @@ func latest(tag, digest string) func(*v1.ImagePolicy) {
 	}
 }
 
-// narrate plays a timeline and tells, for each step, the conditions, what
-// happens next, and the events.
-func narrate(steps []step) string {
+// renderTimeline runs the steps and returns, for each of them, the conditions, the outcome and the
+// events.
+func renderTimeline(steps []step) string {
 	var b strings.Builder
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
 	for i, s := range steps {
@@ -49,14 +48,14 @@ func narrate(steps []step) string {
 			s.edit(policy)
 		}
 		before.Generation, before.Annotations = policy.Generation, policy.Annotations
-		settlement := Apply(before, policy, s.result, s.err, noon.Add(time.Duration(i)*time.Minute))
-		fmt.Fprintf(&b, "%s:\n", s.what)
+		outcome := Apply(before, policy, s.result, s.err, noon.Add(time.Duration(i)*time.Minute))
+		fmt.Fprintf(&b, "%s:\n", s.name)
 		for _, c := range policy.Status.Conditions {
 			fmt.Fprintf(&b, "  %s=%s %s %q since %s\n", c.Type, c.Status, c.Reason, c.Message, c.LastTransitionTime.UTC().Format("15:04"))
 		}
-		fmt.Fprintf(&b, "  next: after %s, error: %v; observed: %d %q\n", settlement.After, settlement.Err,
+		fmt.Fprintf(&b, "  next: after %s, error: %v; observed: %d %q\n", outcome.After, outcome.Err,
 			policy.Status.ObservedGeneration, policy.Status.LastHandledReconcileAt)
-		for _, e := range settlement.Events {
+		for _, e := range outcome.Events {
 			fmt.Fprintf(&b, "  event: warning=%t %s %q %v\n", e.Warning, e.Reason, e.Message, e.Metadata)
 		}
 	}
@@ -69,12 +68,12 @@ func TestApply_SetsConditionsAndEvents(t *testing.T) {
 		steps []step
 		want  string
 	}{{
-		name: "a new policy waits for its repository without an alarm, then tells its first result once",
+		name: "a new policy waits for its repository without a warning, then reports its first result once",
 		steps: []step{
-			{what: "not scanned yet", err: Waiting("DependencyNotReady", time.Second, errors.New("no tags yet"))},
-			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
-			{what: "nothing new", result: Result{Message: "resolved to 1"}},
-			{what: "requested", edit: request, result: Result{Message: "resolved to 1"}},
+			{name: "not scanned yet", err: Waiting("DependencyNotReady", time.Second, errors.New("no tags yet"))},
+			{name: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{name: "nothing new", result: Result{Message: "resolved to 1"}},
+			{name: "requested", edit: requestReconcile, result: Result{Message: "resolved to 1"}},
 		},
 		want: `
 not scanned yet:
@@ -92,12 +91,12 @@ requested:
   next: after 0s, error: <nil>; observed: 1 "now"
 `,
 	}, {
-		name: "a failure that lasts is told once, and its end once",
+		name: "a lasting failure is reported once, and the recovery once",
 		steps: []step{
-			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
-			{what: "registry down", err: Retry("ReadOperationFailed", errors.New("refused"))},
-			{what: "still down", err: fmt.Errorf("wrapped: %w", Retry("ReadOperationFailed", errors.New("timeout")))},
-			{what: "recovered", result: Result{Message: "resolved to 1"}},
+			{name: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{name: "registry down", err: Retry("ReadOperationFailed", errors.New("refused"))},
+			{name: "still down", err: fmt.Errorf("wrapped: %w", Retry("ReadOperationFailed", errors.New("timeout")))},
+			{name: "recovered", result: Result{Message: "resolved to 1"}},
 		},
 		want: `
 selected:
@@ -119,12 +118,12 @@ recovered:
   event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
 `,
 	}, {
-		name: "what can't succeed stalls, each new attempt of its author is told",
+		name: "an invalid spec stalls, and each invalid edit is reported",
 		steps: []step{
-			{what: "invalid", err: Stalled("InvalidPolicy", errors.New("bad range"))},
-			{what: "looked at again", err: Stalled("InvalidPolicy", errors.New("bad range"))},
-			{what: "edited, still invalid", edit: author, err: Stalled("InvalidPolicy", errors.New("bad range"))},
-			{what: "edited, valid", edit: func(p *v1.ImagePolicy) { author(p); latest("1", "")(p) }, result: Result{Message: "resolved to 1"}},
+			{name: "invalid", err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{name: "reconciled again", err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{name: "edited, still invalid", edit: editSpec, err: Stalled("InvalidPolicy", errors.New("bad range"))},
+			{name: "edited, valid", edit: func(p *v1.ImagePolicy) { editSpec(p); latest("1", "")(p) }, result: Result{Message: "resolved to 1"}},
 		},
 		want: `
 invalid:
@@ -132,7 +131,7 @@ invalid:
   Stalled=True InvalidPolicy "bad range" since 12:00
   next: after 0s, error: <nil>; observed: 1 ""
   event: warning=true InvalidPolicy "bad range" map[]
-looked at again:
+reconciled again:
   Ready=False InvalidPolicy "bad range" since 12:00
   Stalled=True InvalidPolicy "bad range" since 12:00
   next: after 0s, error: <nil>; observed: 1 ""
@@ -147,11 +146,11 @@ edited, valid:
   event: warning=false Succeeded "resolved to 1" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
 `,
 	}, {
-		name: "a result that is still good is kept, but only for the generation it was found for",
+		name: "KeepReady keeps the object ready only for the same generation",
 		steps: []step{
-			{what: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
-			{what: "store lost", result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
-			{what: "edited", edit: author, result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
+			{name: "selected", edit: latest("1", ""), result: Result{Message: "resolved to 1"}},
+			{name: "store lost", result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
+			{name: "edited", edit: editSpec, result: Result{Message: "stays 1"}, err: KeepReady("DependencyNotReady", time.Minute, errors.New("no tags"))},
 		},
 		want: `
 selected:
@@ -167,13 +166,13 @@ edited:
   event: warning=true DependencyNotReady "no tags" map[]
 `,
 	}, {
-		name: "a digest alone is a change: when it appears, moves and vanishes",
+		name: "a change of the digest alone is reported: if it appears, changes or disappears",
 		steps: []step{
-			{what: "without", edit: latest("1", ""), result: Result{Message: "m"}},
-			{what: "appears", edit: latest("1", "d1"), result: Result{Message: "m"}},
-			{what: "moves", edit: latest("1", "d2"), result: Result{Message: "m"}},
-			{what: "vanishes", edit: latest("1", ""), result: Result{Message: "m"}},
-			{what: "an error without a reason", err: errors.New("api server down")},
+			{name: "without", edit: latest("1", ""), result: Result{Message: "m"}},
+			{name: "appears", edit: latest("1", "d1"), result: Result{Message: "m"}},
+			{name: "changes", edit: latest("1", "d2"), result: Result{Message: "m"}},
+			{name: "disappears", edit: latest("1", ""), result: Result{Message: "m"}},
+			{name: "an error without a reason", err: errors.New("api server down")},
 		},
 		want: `
 without:
@@ -184,11 +183,11 @@ appears:
   Ready=True Succeeded "m" since 12:00
   next: after 0s, error: <nil>; observed: 1 ""
   event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/digest:d1 image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
-moves:
+changes:
   Ready=True Succeeded "m" since 12:00
   next: after 0s, error: <nil>; observed: 1 ""
   event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/digest:d2 image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
-vanishes:
+disappears:
   Ready=True Succeeded "m" since 12:00
   next: after 0s, error: <nil>; observed: 1 ""
   event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:1]
@@ -200,7 +199,7 @@ an error without a reason:
 `,
 	}} {
 		t.Run(tc.name, func(t *testing.T) {
-			NewWithT(t).Expect("\n" + narrate(tc.steps)).To(Equal(tc.want))
+			NewWithT(t).Expect("\n" + renderTimeline(tc.steps)).To(Equal(tc.want))
 		})
 	}
 }
@@ -208,9 +207,9 @@ an error without a reason:
 func TestApply_LeavesDeferredObjectUnchanged(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
-	request(policy)
+	requestReconcile(policy)
 	Apply(policy.DeepCopy(), policy, Result{Message: "resolved to 1"}, nil, noon)
-	author(policy)
+	editSpec(policy)
 	policy.Annotations[meta.ReconcileRequestAnnotation] = "later"
 	before := policy.DeepCopy()
 
@@ -218,7 +217,7 @@ func TestApply_LeavesDeferredObjectUnchanged(t *testing.T) {
 	for _, err := range []error{busy, KeepReady("ReadOperationFailed", time.Hour, busy)} {
 		got := Apply(before, policy, Result{Message: "stays 1"}, err, noon)
 		g.Expect(got).To(Equal(Outcome{After: time.Second, SkipUpdate: true}))
-		g.Expect(policy).To(Equal(before), "neither the generation nor the request counts as handled")
+		g.Expect(policy).To(Equal(before), "neither the generation nor the request is marked as handled")
 	}
 }
 
@@ -231,27 +230,27 @@ func TestApply_EmitsEventsForNewTags(t *testing.T) {
 		return Apply(before, after, Result{Message: "found"}, nil, noon).Events
 	}
 	g.Expect(events(&v1.ImageRepository{}, scanned("r1"))).To(HaveLen(1))
-	g.Expect(events(scanned("r1"), scanned("r1"))).To(BeEmpty(), "a scan that changed nothing is no news")
+	g.Expect(events(scanned("r1"), scanned("r1"))).To(BeEmpty(), "a scan without changes emits no event")
 	g.Expect(events(scanned("r1"), scanned("r2"))).To(ConsistOf(
 		Event{Reason: "Succeeded", Message: "found", Metadata: map[string]string{revisionKey: "r2"}}))
 
-	quiet := Result{Message: "found", SuppressEvent: true}
-	g.Expect(Apply(scanned("r1"), scanned("r2"), quiet, nil, noon).Events).To(BeEmpty(), "a list that was told before")
+	suppressed := Result{Message: "found", SuppressEvent: true}
+	g.Expect(Apply(scanned("r1"), scanned("r2"), suppressed, nil, noon).Events).To(BeEmpty(), "the list was already reported")
 	failed := scanned("r1")
 	Apply(failed.DeepCopy(), failed, Result{}, errors.New("down"), noon)
-	g.Expect(Apply(failed, scanned("r2"), quiet, nil, noon).Events).To(HaveLen(1), "a recovery is told in any case")
+	g.Expect(Apply(failed, scanned("r2"), suppressed, nil, noon).Events).To(HaveLen(1), "a recovery is always reported")
 }
 
 func TestMarkReconciling_MarksOnlyNewGenerations(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
-	g.Expect(MarkReconciling(policy, "looking", noon)).To(BeTrue())
+	g.Expect(MarkReconciling(policy, "scanning", noon)).To(BeTrue())
 	g.Expect(policy.Status.Conditions).To(ConsistOf(
 		And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", "Progressing")),
 		And(HaveField("Type", "Reconciling"), HaveField("Status", metav1.ConditionTrue)),
 	))
 	before := policy.DeepCopy()
-	g.Expect(MarkReconciling(policy, "looking again", noon)).To(BeFalse())
+	g.Expect(MarkReconciling(policy, "scanning again", noon)).To(BeFalse())
 	g.Expect(policy).To(Equal(before), "a known generation keeps its conditions")
 }
 

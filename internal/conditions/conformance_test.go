@@ -24,33 +24,33 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/conformance"
 )
 
-// way is how a reconcile ends, by the name of the function that makes its error.
-type way string
+// resultKind is how a reconcile ends: the name of the function that makes its error.
+type resultKind string
 
 const (
-	succeeds  way = "success"
-	fails     way = "plain error"
-	stalls    way = "Stalled"
-	waits     way = "Waiting"
-	keeps     way = "KeepReady"
-	retries   way = "Retry"
-	defers    way = "Deferred"
-	announces way = "Begin"
+	succeeds  resultKind = "success"
+	fails     resultKind = "plain error"
+	stalls    resultKind = "Stalled"
+	waits     resultKind = "Waiting"
+	keeps     resultKind = "KeepReady"
+	retries   resultKind = "Retry"
+	defers    resultKind = "Deferred"
+	announces resultKind = "MarkReconciling"
 )
 
-// path is one of the ways through which objects come to their conditions.
+// path is a kind of result with its reason. Each path leads to different conditions.
 type path struct {
-	way    way
+	kind   resultKind
 	reason string
 }
 
-// ofRegistry are the reasons of errors of internal/registry.
-var ofRegistry = []string{
+// registryReasons are the reasons of the errors of internal/registry.
+var registryReasons = []string{
 	v1.AuthenticationFailedReason, v1.RateLimitedReason, v1.ReadOperationFailedReason, v1.ImageURLInvalidReason, meta.FeatureGateDisabledReason,
 }
 
-// paths are all of them, with what kstatus is to say of an object that takes one
-// as its first. TestPaths_CoverEveryReason finds what the code has beside them.
+// paths maps all paths to the kstatus of a new object after its first reconcile.
+// TestPaths_CoverEveryReason checks that the list is complete.
 var paths = func() map[path]status.Status {
 	all := map[path]status.Status{
 		{succeeds, meta.SucceededReason}:    status.CurrentStatus,
@@ -58,69 +58,69 @@ var paths = func() map[path]status.Status {
 		{fails, v1.FailureReason}:           status.InProgressStatus,
 		{defers, ""}:                        status.InProgressStatus, // nothing is written
 
-		// Nothing but a change of the object, or of one that it names, can help.
+		// The object, or an object that it refers to, must be changed.
 		{stalls, v1.ImageURLInvalidReason}:       status.FailedStatus,
 		{stalls, v1.InvalidPolicyReason}:         status.FailedStatus,
 		{stalls, v1.FailureReason}:               status.FailedStatus,
 		{stalls, meta.FeatureGateDisabledReason}: status.FailedStatus,
 
-		// Something must happen elsewhere, after which it goes on by itself.
+		// Another object or the registry must change. Then the object recovers.
 		{waits, meta.DependencyNotReadyReason}: status.InProgressStatus,
 		{waits, acl.AccessDeniedReason}:        status.InProgressStatus,
 		{waits, v1.NoTagSelectedReason}:        status.InProgressStatus,
 		{waits, v1.VerificationErrorReason}:    status.InProgressStatus,
 
-		// What is needed to verify signatures can't be had.
+		// Data that the verification of signatures needs could not be read.
 		{retries, v1.VerificationErrorReason}: status.InProgressStatus,
 
-		// The last result holds, where there is one of this generation.
+		// The last result stays valid if it is of the same generation.
 		{keeps, meta.DependencyNotReadyReason}: status.InProgressStatus,
 	}
-	for _, reason := range ofRegistry { // the registry may name a time, the result may hold, or it is just tried again
-		for _, way := range []way{waits, keeps, retries} {
-			all[path{way, reason}] = status.InProgressStatus
+	for _, reason := range registryReasons { // with Retry-After, with a valid last result, or neither
+		for _, kind := range []resultKind{waits, keeps, retries} {
+			all[path{kind, reason}] = status.InProgressStatus
 		}
 	}
 	return all
 }()
 
-// examples are a path for each way.
+// examples has one path of each kind.
 var examples = func() []path {
-	one := map[way]path{}
+	byKind := map[resultKind]path{}
 	for p := range paths {
-		one[p.way] = p
+		byKind[p.kind] = p
 	}
-	return slices.Collect(maps.Values(one))
+	return slices.Collect(maps.Values(byKind))
 }()
 
-// take leads an object along the path, as a reconcile does.
-func (p path) take(obj Object) Outcome {
+// apply applies the result or error of the path to an object, as a reconcile does.
+func (p path) apply(obj Object) Outcome {
 	before := obj.(client.Object).DeepCopyObject().(Object)
-	trouble := errors.New("trouble")
+	cause := errors.New("trouble")
 	var err error
-	switch p.way {
+	switch p.kind {
 	case announces:
-		return Outcome{SkipUpdate: !MarkReconciling(obj, "looking", noon)}
+		return Outcome{SkipUpdate: !MarkReconciling(obj, "scanning", noon)}
 	case succeeds:
-		result(obj)
+		setResult(obj)
 	case stalls:
-		err = Stalled(p.reason, trouble)
+		err = Stalled(p.reason, cause)
 	case waits:
-		err = Waiting(p.reason, time.Minute, trouble)
+		err = Waiting(p.reason, time.Minute, cause)
 	case keeps:
-		err = KeepReady(p.reason, time.Minute, trouble)
+		err = KeepReady(p.reason, time.Minute, cause)
 	case retries:
-		err = Retry(p.reason, trouble)
+		err = Retry(p.reason, cause)
 	case defers:
-		err = Deferred(time.Minute, trouble)
+		err = Deferred(time.Minute, cause)
 	case fails:
-		err = trouble
+		err = cause
 	}
 	return Apply(before, obj, Result{Message: "well"}, err, noon)
 }
 
-// result leaves in the status what the work of a reconcile that succeeds does.
-func result(obj Object) {
+// setResult sets the status fields that a successful reconcile sets.
+func setResult(obj Object) {
 	switch o := obj.(type) {
 	case *v1.ImageRepository:
 		o.Status.CanonicalImageName = "registry.example.com/app"
@@ -131,8 +131,8 @@ func result(obj Object) {
 	}
 }
 
-// newborns are objects of both kinds as the API server stores them.
-func newborns() map[string]func() Object {
+// newObjects returns constructors of both kinds, with the defaults of the API server.
+func newObjects() map[string]func() Object {
 	object := metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1}
 	return map[string]func() Object{
 		v1.ImageRepositoryKind: func() Object {
@@ -154,21 +154,21 @@ func stateOf(g Gomega, kind string, obj Object) *conformance.State {
 	return state
 }
 
-// TestApply_IsKstatusCompliant leads objects along every path, from every
-// state that another path or two have left, with and without a new generation.
+// TestApply_IsKstatusCompliant applies every path to objects in every state that one or two other
+// paths lead to, with and without a new generation.
 func TestApply_IsKstatusCompliant(t *testing.T) {
-	for kind, newborn := range newborns() {
+	for kind, newObject := range newObjects() {
 		for last, want := range paths {
-			t.Run(fmt.Sprintf("%s %s %s", kind, last.way, last.reason), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %s %s", kind, last.kind, last.reason), func(t *testing.T) {
 				g := NewWithT(t)
-				obj := newborn()
-				settlement := last.take(obj)
-				expectCompliant(g, kind, obj, last, settlement)
+				obj := newObject()
+				outcome := last.apply(obj)
+				expectCompliant(g, kind, obj, last, outcome)
 				g.Expect(stateOf(g, kind, obj).Kstatus()).To(Equal(want))
 				for _, first := range examples {
 					for _, second := range examples {
-						for edited := range 4 { // neither of both times, the first, the second, both
-							expectCompliantAfter(g, kind, newborn(), edited, first, second, last)
+						for edited := range 4 { // bit 0: a new generation before second, bit 1: before last
+							expectCompliantAfter(g, kind, newObject(), edited, first, second, last)
 						}
 					}
 				}
@@ -178,38 +178,37 @@ func TestApply_IsKstatusCompliant(t *testing.T) {
 }
 
 func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, second, last path) {
-	first.take(obj)
+	first.apply(obj)
 	obj.SetGeneration(obj.GetGeneration() + int64(edited&1))
-	second.take(obj)
+	second.apply(obj)
 	obj.SetGeneration(obj.GetGeneration() + int64(edited>>1))
 	before := stateOf(g, kind, obj)
 	g.Expect(before.Violations()).To(BeEmpty(), "before: %s", before)
-	settlement := last.take(obj)
-	expectCompliant(g, kind, obj, last, settlement)
+	outcome := last.apply(obj)
+	expectCompliant(g, kind, obj, last, outcome)
 	after := stateOf(g, kind, obj)
 	g.Expect(after.Change(before)).To(BeEmpty(), "from %s\nto %s", before, after)
-	if settlement.SkipUpdate {
+	if outcome.SkipUpdate {
 		return
 	}
 	ready := obj.(fluxconditions.Getter)
 	g.Expect(fluxconditions.GetObservedGeneration(ready, meta.ReadyCondition)).To(Equal(obj.GetGeneration()))
-	if last.way == keeps && before.ReadyNow() {
-		g.Expect(after.Kstatus()).To(Equal(status.CurrentStatus), "the last result holds")
+	if last.kind == keeps && before.ReadyNow() {
+		g.Expect(after.Kstatus()).To(Equal(status.CurrentStatus), "the last result stays valid")
 	} else {
 		g.Expect(after.Kstatus()).To(Equal(paths[last]), "from %s\nto %s", before, after)
 	}
 }
 
-// expectCompliant expects that the object is in order by the rules of this
-// repository and by those of Flux.
-func expectCompliant(g *WithT, kind string, obj Object, last path, settlement Outcome) {
+// expectCompliant checks the conditions by the rules of this repository and by those of Flux.
+func expectCompliant(g *WithT, kind string, obj Object, last path, outcome Outcome) {
 	state := stateOf(g, kind, obj)
 	g.Expect(state.Violations()).To(BeEmpty(), "%s", state)
-	if settlement.SkipUpdate {
+	if outcome.SkipUpdate {
 		return
 	}
 	checker := check.NewChecker(nil, &check.Conditions{NegativePolarity: []string{meta.ReconcilingCondition, meta.StalledCondition}})
-	if last.way == announces {
+	if last.kind == announces {
 		checker = check.NewInProgressChecker(nil)
 	}
 	checker.DisableFetch = true

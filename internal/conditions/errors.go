@@ -10,7 +10,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// failure is an error with the reason that conditions have for it.
+// failure is an error with the reason of its condition.
 type failure struct {
 	Reason string
 	Err    error
@@ -22,21 +22,21 @@ func (f failure) Unwrap() error { return f.Err }
 
 func (f failure) reason() string { return f.Reason }
 
-// StalledError says that nothing but a change of the object, or of one that it
-// refers to, can help. Nothing is retried.
+// StalledError is an error that only a change of the object, or of an object that it refers to, can
+// fix. It is not retried.
 type StalledError struct{ failure }
 
 // Stalled returns a StalledError.
 func Stalled(reason string, err error) error { return &StalledError{failure{reason, err}} }
 
-// WaitingError says that something must happen elsewhere first. It is looked
-// at again when a watch tells, or after some time.
+// WaitingError is an error that another object or the registry has to fix. The object is reconciled
+// again when a watch triggers it, or after some time.
 type WaitingError struct {
 	failure
-	// After is the time until the next look. Zero leaves it to the watches.
+	// After is the time until the next reconcile. If it is zero, only watches trigger one.
 	After time.Duration
-	// KeepReady says that the last result is still good: an object that was
-	// ready for its current generation stays so.
+	// KeepReady reports that the last result is still valid: an object that is ready for its
+	// current generation stays ready.
 	KeepReady bool
 }
 
@@ -45,25 +45,24 @@ func Waiting(reason string, after time.Duration, err error) error {
 	return &WaitingError{failure: failure{reason, err}, After: after}
 }
 
-// KeepReady returns a WaitingError under which an object that is ready for its
-// current generation stays so, with the message of the Result beside it.
+// KeepReady returns a WaitingError with which an object that is ready for its current generation
+// stays ready. The message of its condition is that of the Result.
 func KeepReady(reason string, after time.Duration, err error) error {
 	return &WaitingError{failure: failure{reason, err}, After: after, KeepReady: true}
 }
 
-// RetryError says that the same may succeed the next time. It is retried with
-// a growing delay. It gives an error a reason; one without is FailureReason.
+// RetryError is an error with a reason that is retried with exponential backoff. Errors of other
+// types are retried too, with the reason FailureReason.
 type RetryError struct{ failure }
 
 // Retry returns a RetryError.
 func Retry(reason string, err error) error { return &RetryError{failure{reason, err}} }
 
-// DeferredError says that the work can't be begun now and that nothing is wrong:
-// it is tried again after some time, and nobody needs to know. Nothing of the
-// object is written.
+// DeferredError reports that the work is postponed although nothing is wrong. It is retried after
+// some time. The object is not written, and no event is emitted.
 type DeferredError struct {
 	failure
-	// After is the time until the next try.
+	// After is the time until the retry.
 	After time.Duration
 }
 
@@ -72,11 +71,11 @@ func Deferred(after time.Duration, err error) error {
 	return &DeferredError{failure: failure{Err: err}, After: after}
 }
 
-// Reason returns the reason of an error, which its object's conditions have.
+// Reason returns the reason of the condition for an error.
 func Reason(err error) string {
-	var known interface{ reason() string }
-	if errors.As(err, &known) {
-		return cmp.Or(known.reason(), v1.FailureReason)
+	var withReason interface{ reason() string }
+	if errors.As(err, &withReason) {
+		return cmp.Or(withReason.reason(), v1.FailureReason)
 	}
 	return v1.FailureReason
 }

@@ -9,15 +9,13 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Event is something to tell about an object.
+// Event is an event about an object.
 type Event struct {
-	// Warning says that something is wrong. Otherwise it is good news.
+	// Warning selects the type Warning instead of Normal.
 	Warning bool
-	// Reason is the reason of the condition that the event tells of.
-	Reason string
-	// Message is for people.
-	Message string
-	// Metadata is for alerts that are routed or rendered by it.
+	// Reason and Message are those of the Ready condition.
+	Reason, Message string
+	// Metadata is passed to the notification-controller, which can route and render alerts by it.
 	Metadata map[string]string
 }
 
@@ -29,38 +27,38 @@ const (
 	digestKey   = "image.toolkit.fluxcd.io/digest"
 )
 
-// events returns what is worth telling about the change from before to after:
-// at most one event. A change is not told where quiet says so.
-func events(before, after Object, quiet bool) []Event {
-	now := readyOf(after)
-	if now == nil {
+// events returns the event about the change from before to after, at most one. If suppress is set,
+// only failures and recoveries are reported.
+func events(before, after Object, suppress bool) []Event {
+	ready := readyOf(after)
+	if ready == nil {
 		return nil
 	}
 	switch {
-	case now.Status == metav1.ConditionFalse && becameNotReady(before, after, now):
-		return []Event{{Warning: true, Reason: now.Reason, Message: now.Message}}
-	case now.Status == metav1.ConditionTrue && (recovered(before) || !quiet && changed(before, after)):
-		return []Event{{Reason: now.Reason, Message: now.Message, Metadata: metadata(after)}}
+	case ready.Status == metav1.ConditionFalse && becameNotReady(before, after, ready):
+		return []Event{{Warning: true, Reason: ready.Reason, Message: ready.Message}}
+	case ready.Status == metav1.ConditionTrue && (recovered(before) || !suppress && changed(before, after)):
+		return []Event{{Reason: ready.Reason, Message: ready.Message, Metadata: metadata(after)}}
 	}
 	return nil
 }
 
-// becameNotReady tells a failure once per generation. A dependency that a new
-// object still waits for is no failure yet.
-func becameNotReady(before, after Object, now *metav1.Condition) bool {
-	was := readyOf(before)
-	if was == nil || was.Status == metav1.ConditionUnknown {
-		return now.Reason != meta.DependencyNotReadyReason
+// becameNotReady reports whether a failure is new: it is reported once per generation. A new object
+// that waits for a dependency has not failed yet.
+func becameNotReady(before, after Object, ready *metav1.Condition) bool {
+	previous := readyOf(before)
+	if previous == nil || previous.Status == metav1.ConditionUnknown {
+		return ready.Reason != meta.DependencyNotReadyReason
 	}
-	return was.Status != metav1.ConditionFalse || was.ObservedGeneration != after.GetGeneration()
+	return previous.Status != metav1.ConditionFalse || previous.ObservedGeneration != after.GetGeneration()
 }
 
 func recovered(before Object) bool {
-	was := readyOf(before)
-	return was != nil && was.Status == metav1.ConditionFalse
+	previous := readyOf(before)
+	return previous != nil && previous.Status == metav1.ConditionFalse
 }
 
-// changed reports whether what the object says to its readers changed.
+// changed reports whether the result in the status changed: the tags or the latest image.
 func changed(before, after Object) bool {
 	switch after := after.(type) {
 	case *v1.ImageRepository:
@@ -71,7 +69,7 @@ func changed(before, after Object) bool {
 	return false
 }
 
-// Revision returns the revision of the last scan, empty where there was none.
+// Revision returns the revision of the last scan, "" if there was none.
 func Revision(repo *v1.ImageRepository) string {
 	if repo.Status.LastScanResult == nil {
 		return ""

@@ -19,8 +19,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// reasonsByName are the reasons that the code may name. One that is not here is
-// found by TestPaths_CoverEveryReason.
+// reasonsByName maps the constants that the code uses to their reasons. TestPaths_CoverEveryReason
+// fails if one is missing.
 var reasonsByName = map[string]string{
 	"v1.AuthenticationFailedReason":   v1.AuthenticationFailedReason,
 	"v1.FailureReason":                v1.FailureReason,
@@ -38,44 +38,44 @@ var reasonsByName = map[string]string{
 	"meta.SucceededReason":            meta.SucceededReason,
 }
 
-// TestPaths_CoverEveryReason reads the code: every reason that it names, and every way
-// in which it uses one, must have a row in paths, and no row may be left over.
+// TestPaths_CoverEveryReason parses the code: paths must have an entry for every reason and every
+// kind of result that it is used with, and no other entries.
 func TestPaths_CoverEveryReason(t *testing.T) {
 	g := NewWithT(t)
 	code := readCode(g)
-	g.Expect(code.unknown).To(BeEmpty(), "add these reasons to reasonsByName, and to paths the ways in which they are used")
-	g.Expect(code.ofRegistry).To(ConsistOf(ofRegistry), "the reasons of internal/registry")
-	g.Expect(code.declared).To(ConsistOf("Stalled", "Waiting", "KeepReady", "Retry", "Deferred"), "add to way, and to path.take, what makes errors")
+	g.Expect(code.unknown).To(BeEmpty(), "add these reasons to reasonsByName, and their uses to paths")
+	g.Expect(code.registryReasons).To(ConsistOf(registryReasons), "the reasons of internal/registry")
+	g.Expect(code.declared).To(ConsistOf("Stalled", "Waiting", "KeepReady", "Retry", "Deferred"), "add functions that make errors to resultKind and to path.apply")
 
-	want := map[path]bool{{succeeds, meta.SucceededReason}: true, {announces, meta.ProgressingReason}: true, {fails, v1.FailureReason}: true}
+	wanted := map[path]bool{{succeeds, meta.SucceededReason}: true, {announces, meta.ProgressingReason}: true, {fails, v1.FailureReason}: true}
 	for p := range code.used {
-		want[p] = true
+		wanted[p] = true
 	}
-	have := map[path]bool{}
+	listed := map[path]bool{}
 	for p := range paths {
-		have[p] = true
+		listed[p] = true
 	}
-	g.Expect(have).To(Equal(want))
+	g.Expect(listed).To(Equal(wanted))
 
-	named := map[string]bool{meta.ProgressingWithRetryReason: true} // beside the reason of whatever is retried
+	named := map[string]bool{meta.ProgressingWithRetryReason: true} // the reason of Reconciling while an error is retried
 	for p := range paths {
 		named[p.reason] = true
 	}
 	for name, reason := range reasonsByName {
-		g.Expect(named).To(HaveKey(reason), "%s has no row in paths", name)
+		g.Expect(named).To(HaveKey(reason), "%s has no entry in paths", name)
 	}
 	for _, name := range code.constants {
-		g.Expect(reasonsByName).To(HaveKey(name), "a reason of the API that nothing tests")
+		g.Expect(reasonsByName).To(HaveKey(name), "a reason of the API that is not tested")
 	}
 }
 
-// code is what the code says of reasons.
+// code lists the reasons that the code declares and uses.
 type code struct {
-	used       map[path]bool
-	ofRegistry []string // reasons that internal/registry and its credentials name
-	unknown    []string
-	declared   []string // functions of this package that make errors
-	constants  []string // reasons that the API declares
+	used            map[path]bool
+	registryReasons []string // used by internal/registry and its package credentials
+	unknown         []string
+	declared        []string // functions of this package that make errors
+	constants       []string // reasons declared by the API
 }
 
 func readCode(g *WithT) *code {
@@ -87,7 +87,7 @@ func readCode(g *WithT) *code {
 			}
 			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 			if err == nil {
-				ast.Inspect(parsed, func(node ast.Node) bool { c.note(parsed.Name.Name, node); return true })
+				ast.Inspect(parsed, func(node ast.Node) bool { c.record(parsed.Name.Name, node); return true })
 			}
 			return err
 		})).To(Succeed())
@@ -95,23 +95,23 @@ func readCode(g *WithT) *code {
 	return c
 }
 
-func (c *code) note(pkg string, node ast.Node) {
+func (c *code) record(pkg string, node ast.Node) {
 	switch node := node.(type) {
 	case *ast.SelectorExpr:
-		c.noteName(pkg, dotted(node))
+		c.recordName(pkg, qualifiedName(node))
 	case *ast.CallExpr:
-		if name, ok := strings.CutPrefix(dotted(node.Fun), "outcome."); ok && len(node.Args) > 1 {
-			c.noteUse(way(name), dotted(node.Args[0]))
+		if name, ok := strings.CutPrefix(qualifiedName(node.Fun), "conditions."); ok && len(node.Args) > 1 {
+			c.recordUse(resultKind(name), qualifiedName(node.Args[0]))
 		}
 	default:
-		c.noteDeclaration(pkg, node)
+		c.recordDeclaration(pkg, node)
 	}
 }
 
-func (c *code) noteDeclaration(pkg string, node ast.Node) {
+func (c *code) recordDeclaration(pkg string, node ast.Node) {
 	switch node := node.(type) {
 	case *ast.FuncDecl:
-		if pkg == "outcome" && node.Recv == nil && node.Type.Results != nil && dotted(node.Type.Results.List[0].Type) == "error" {
+		if pkg == "conditions" && node.Recv == nil && node.Type.Results != nil && qualifiedName(node.Type.Results.List[0].Type) == "error" {
 			c.declared = append(c.declared, node.Name.Name)
 		}
 	case *ast.ValueSpec:
@@ -121,7 +121,7 @@ func (c *code) noteDeclaration(pkg string, node ast.Node) {
 	}
 }
 
-func (c *code) noteName(pkg, name string) {
+func (c *code) recordName(pkg, name string) {
 	source, _, _ := strings.Cut(name, ".")
 	if !strings.HasSuffix(name, "Reason") || source != "v1" && source != "meta" && source != "acl" {
 		return
@@ -130,15 +130,15 @@ func (c *code) noteName(pkg, name string) {
 	if !known {
 		c.unknown = append(c.unknown, name)
 	}
-	if (pkg == "registry" || pkg == "credentials") && !slices.Contains(c.ofRegistry, reason) {
-		c.ofRegistry = append(c.ofRegistry, reason)
+	if (pkg == "registry" || pkg == "credentials") && !slices.Contains(c.registryReasons, reason) {
+		c.registryReasons = append(c.registryReasons, reason)
 	}
 }
 
-// noteUse notes a call that makes an error. One that names no reason passes that of an
-// error of internal/registry on.
-func (c *code) noteUse(w way, argument string) {
-	switch w {
+// recordUse records a call that makes an error. If its reason is not a constant, it is the reason
+// of an error of internal/registry.
+func (c *code) recordUse(kind resultKind, argument string) {
+	switch kind {
 	case stalls, waits, keeps, retries:
 	case defers:
 		c.used[path{defers, ""}] = true
@@ -147,21 +147,22 @@ func (c *code) noteUse(w way, argument string) {
 		return
 	}
 	if reason, named := reasonsByName[argument]; named {
-		c.used[path{w, reason}] = true
+		c.used[path{kind, reason}] = true
 		return
 	}
-	for _, reason := range ofRegistry {
-		c.used[path{w, reason}] = true
+	for _, reason := range registryReasons {
+		c.used[path{kind, reason}] = true
 	}
 }
 
-// dotted returns a name, or one of a package, and nothing for other expressions.
-func dotted(node ast.Expr) string {
+// qualifiedName returns an identifier, with its package if it has one, and "" for other
+// expressions.
+func qualifiedName(node ast.Expr) string {
 	switch node := node.(type) {
 	case *ast.Ident:
 		return node.Name
 	case *ast.SelectorExpr:
-		if source := dotted(node.X); source != "" {
+		if source := qualifiedName(node.X); source != "" {
 			return source + "." + node.Sel.Name
 		}
 	}

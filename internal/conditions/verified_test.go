@@ -13,14 +13,14 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// TestApply_SetsSourceVerifiedCondition tells of the image that is selected, or else of the best one that
-// is not signed.
+// TestApply_SetsSourceVerifiedCondition checks that the condition describes the selected image, or
+// the best unsigned one if none is selected.
 func TestApply_SetsSourceVerifiedCondition(t *testing.T) {
 	signed := v1.CandidateStatus{Tag: "1", Digest: "a", Verdict: v1.CandidatePassed, Message: "signed by ann"}
 	unsigned := v1.CandidateStatus{Tag: "2", Digest: "b", Verdict: v1.CandidateRejected, Gate: v1.GateVerify, Message: "has no signature"}
 	foreign := v1.CandidateStatus{Tag: "3", Digest: "c", Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms, Message: "is of windows"}
-	kept := unsigned
-	kept.Tag, kept.Verdict, kept.Message = "1", v1.CandidateRetained, "has no signature; a, which passed before, stays selected"
+	retained := unsigned
+	retained.Tag, retained.Verdict, retained.Message = "1", v1.CandidateRetained, "has no signature; a, which passed before, stays selected"
 	none := Waiting(v1.NoTagSelectedReason, 0, errors.New("none"))
 	for _, tt := range []struct {
 		reason     string
@@ -28,13 +28,13 @@ func TestApply_SetsSourceVerifiedCondition(t *testing.T) {
 		err        error
 		want       string
 	}{
-		{"the one that is selected", []v1.CandidateStatus{foreign, unsigned, signed}, nil, "True Succeeded 1@a is verified: signed by ann"},
-		{"which need not be the last that was judged", []v1.CandidateStatus{signed, unsigned}, nil, "True Succeeded 1@a is verified: signed by ann"},
-		{"the digest that passed, and not the one that its tag was moved to", []v1.CandidateStatus{kept}, nil,
-			"True Succeeded 1@a is verified; the tag points at b by now, which has no signature; a, which passed before, stays selected"},
-		{"the best one that is not signed", []v1.CandidateStatus{foreign, unsigned}, none, "False VerificationError 2@b has no signature"},
-		{"it is not known where other gates reject all", []v1.CandidateStatus{foreign}, none, ""},
-		{"nor where something fails", []v1.CandidateStatus{unsigned}, errors.New("no network"), ""},
+		{"the selected image", []v1.CandidateStatus{foreign, unsigned, signed}, nil, "True Succeeded 1@a is verified: signed by ann"},
+		{"the selected image is not the last candidate", []v1.CandidateStatus{signed, unsigned}, nil, "True Succeeded 1@a is verified: signed by ann"},
+		{"the tag of the current image moved", []v1.CandidateStatus{retained}, nil,
+			"True Succeeded 1@a is verified; the tag now points at b, which has no signature; a, which passed before, stays selected"},
+		{"no image is selected", []v1.CandidateStatus{foreign, unsigned}, none, "False VerificationError 2@b has no signature"},
+		{"other gates reject all candidates", []v1.CandidateStatus{foreign}, none, ""},
+		{"the evaluation failed", []v1.CandidateStatus{unsigned}, errors.New("no network"), ""},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
@@ -42,15 +42,15 @@ func TestApply_SetsSourceVerifiedCondition(t *testing.T) {
 			policy.Status.LatestRef = &v1.ImageRef{Tag: "1", Digest: "a"}
 			policy.Status.Candidates = tt.candidates
 			Apply(policy.DeepCopy(), policy, Result{Message: "m"}, tt.err, noon)
-			g.Expect(told(policy)).To(Equal(tt.want))
+			g.Expect(verifiedCondition(policy)).To(Equal(tt.want))
 			policy.Spec.Verify = nil
 			Apply(policy.DeepCopy(), policy, Result{Message: "m"}, nil, noon.Add(time.Minute))
-			g.Expect(told(policy)).To(BeEmpty(), "without spec.verify")
+			g.Expect(verifiedCondition(policy)).To(BeEmpty(), "without spec.verify")
 		})
 	}
 }
 
-func told(policy *v1.ImagePolicy) string {
+func verifiedCondition(policy *v1.ImagePolicy) string {
 	c := apimeta.FindStatusCondition(policy.Status.Conditions, v1.SourceVerifiedCondition)
 	if c == nil {
 		return ""

@@ -23,28 +23,28 @@ func newWriter(obj Object, now time.Time) writer {
 	return writer{obj: obj, now: metav1.NewTime(now).Rfc3339Copy()}
 }
 
-// abnormal is the one of the conditions Reconciling and Stalled that an object has beside
-// Ready, with its reason. The zero value is neither.
+// abnormal is the condition Reconciling or Stalled with its reason. The zero value is neither.
 type abnormal struct{ kind, reason string }
 
-// ready sets the condition Ready, and an abnormal one. kstatus understands that.
-func (c writer) ready(status metav1.ConditionStatus, reason, message string, beside abnormal) {
-	c.set(meta.ReadyCondition, status, reason, message)
+// ready sets the condition Ready, sets the abnormal one, and removes the others, as kstatus
+// expects.
+func (w writer) ready(status metav1.ConditionStatus, reason, message string, also abnormal) {
+	w.set(meta.ReadyCondition, status, reason, message)
 	for _, kind := range []string{meta.ReconcilingCondition, meta.StalledCondition} {
-		if kind == beside.kind {
-			c.set(kind, metav1.ConditionTrue, beside.reason, message)
+		if kind == also.kind {
+			w.set(kind, metav1.ConditionTrue, also.reason, message)
 		} else {
-			c.remove(kind)
+			w.remove(kind)
 		}
 	}
 }
 
-// maxMessage is the API server's bound of a condition's message, in bytes at
-// the least.
+// maxMessage is the longest message that the API server accepts, in characters. Bytes are counted
+// here, which are never fewer.
 const maxMessage = 32768
 
-func (c writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
-	list := c.obj.GetConditions()
+func (w writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
+	list := w.obj.GetConditions()
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
 	}
@@ -53,23 +53,23 @@ func (c writer) set(kind string, status metav1.ConditionStatus, reason, message 
 		Status:             status,
 		Reason:             reason,
 		Message:            message,
-		ObservedGeneration: c.obj.GetGeneration(),
-		LastTransitionTime: c.now,
+		ObservedGeneration: w.obj.GetGeneration(),
+		LastTransitionTime: w.now,
 	})
-	c.obj.SetConditions(list)
+	w.obj.SetConditions(list)
 }
 
-func (c writer) remove(kind string) {
-	list := c.obj.GetConditions()
+func (w writer) remove(kind string) {
+	list := w.obj.GetConditions()
 	apimeta.RemoveStatusCondition(&list, kind)
-	c.obj.SetConditions(list)
+	w.obj.SetConditions(list)
 }
 
 func readyOf(obj Object) *metav1.Condition {
 	return apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 }
 
-// setObservedGeneration notes the generation and the reconcile request that were handled.
+// setObservedGeneration records the generation and the reconcile request that were handled.
 func setObservedGeneration(obj Object) {
 	var handled *meta.ReconcileRequestStatus
 	switch o := obj.(type) {

@@ -21,21 +21,21 @@ type storeCleaner struct {
 }
 
 // Start implements manager.Runnable.
-func (s *storeCleaner) Start(ctx context.Context) error {
-	if err := s.clean(ctx); err != nil && ctx.Err() == nil {
+func (c *storeCleaner) Start(ctx context.Context) error {
+	if err := c.clean(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("removing the tags of deleted objects: %w", err)
 	}
 	return nil // at shutdown, the next start cleans up
 }
 
-func (s *storeCleaner) clean(ctx context.Context) error {
-	// keys are listed before objects: tags stored in between belong to an object that is in the list
-	stored, err := s.store.Keys(ctx)
+func (c *storeCleaner) clean(ctx context.Context) error {
+	// keys are listed first, so that the object of every listed key is in the list of objects
+	stored, err := c.store.Keys(ctx)
 	if err != nil {
 		return err
 	}
 	repos := &v1.ImageRepositoryList{}
-	if err := s.reader.List(ctx, repos, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.reader.List(ctx, repos, client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	existing := make(map[store.Key]bool, len(repos.Items))
@@ -46,10 +46,10 @@ func (s *storeCleaner) clean(ctx context.Context) error {
 		if existing[key] {
 			continue
 		}
-		if err := s.store.Delete(ctx, key); err != nil {
+		if err := c.store.Delete(ctx, key); err != nil {
 			return err
 		}
-		ctrl.Log.WithName("sweep").Info("removed the tags of an object that is gone, or belongs to another controller", "object", key.String())
+		ctrl.Log.WithName("sweep").Info("removed the tags of an object that was deleted or belongs to another controller", "object", key.String())
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controller holds the two reconcilers. Each reads as its pipeline:
-// gather what a decision depends on, decide, act.
+// Package controller adds the reconcilers of both kinds to the manager, with their watches, indexes
+// and queues, and removes the stored tags of deleted objects.
 package controller
 
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories;imagepolicies,verbs=get;list;watch;patch

@@ -11,12 +11,13 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// requestQueue adds requests to the work queue of one controller, from outside of its watches.
+// requestQueue adds requests to the work queue of one controller, in addition to those of its
+// watches.
 type requestQueue struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[ctrl.Request]] // nil until the controller starts
 }
 
-// setQueue is the source that receives the controller's queue when the controller starts.
+// setQueue is a source function: the controller passes its queue to it when it starts.
 func (q *requestQueue) setQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
 	q.queue.Store(&queue)
 	return nil

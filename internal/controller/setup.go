@@ -28,35 +28,35 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// Options is what the reconcilers are made of and set up with.
+// Options holds the dependencies and settings of the reconcilers.
 type Options struct {
-	// Auth says how a registry is reached. Both reconcilers share it.
+	// Auth returns the credentials and transport settings of registries, for both reconcilers.
 	Auth registry.AuthOptionsGetter
-	// Registry is the client of the registries. Both reconcilers share it.
+	// Registry is the registry client of both reconcilers.
 	Registry *registry.Client
-	// Store keeps the tags: written by the one reconciler, read by the other.
+	// Store stores the tags. The reconciler of ImageRepositories writes it, the one of
+	// ImagePolicies reads it.
 	Store *store.Store
-	// VerifierFactory check the signatures of images.
+	// Verifiers makes the verifiers of image signatures.
 	Verifiers imagepolicy.VerifierFactory
 	// Publisher publishes events.
 	Publisher reconcile.Publisher
-	// Durations is told of every reconcile.
+	// Durations records the duration of every reconcile.
 	Durations reconcile.Durations
-	// Scans is told of every scan.
+	// Scans records every scan.
 	Scans imagerepository.Scans
 
-	// Shard selects the objects that the manager's cache has. The others of the
-	// cluster belong to other controllers.
+	// Shard selects the objects in the manager's cache. Others belong to other controllers.
 	Shard labels.Selector
 	// NoCrossNamespaceRefs forbids references to other namespaces.
 	NoCrossNamespaceRefs bool
-	// Concurrent is how many objects of each kind are reconciled at a time.
+	// Concurrent is the number of objects of each kind that are reconciled at a time.
 	Concurrent int
-	// RequeueDependency is the time between two looks at a dependency.
+	// RequeueDependency is the interval at which a dependency that is not ready is checked again.
 	RequeueDependency time.Duration
-	// JitterPercent is by how much intervals are moved.
+	// JitterPercent is the jitter of intervals, in percent.
 	JitterPercent uint8
-	// RateLimiter makes the delays between retries, one for each kind.
+	// RateLimiter returns a rate limiter of retries. Each kind has its own.
 	RateLimiter func() workqueue.TypedRateLimiter[ctrl.Request]
 }
 
@@ -68,17 +68,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(&storeCleaner{reader: mgr.GetClient(), store: o.Store}); err != nil {
 		return err
 	}
-	find, policies := dependents{mgr.GetClient()}, &requestQueue{}
-	if err := o.setupRepositories(mgr, find, policies); err != nil {
+	deps, policies := dependents{mgr.GetClient()}, &requestQueue{}
+	if err := o.setupRepositories(mgr, deps, policies); err != nil {
 		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
 	}
-	if err := o.setupPolicies(mgr, find, policies); err != nil {
+	if err := o.setupPolicies(mgr, deps, policies); err != nil {
 		return fmt.Errorf("the ImagePolicy controller can't be set up: %w", err)
 	}
 	return nil
 }
 
-func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *requestQueue) error {
+func (o Options) setupRepositories(mgr ctrl.Manager, deps dependents, policies *requestQueue) error {
 	repositories := &requestQueue{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
@@ -89,7 +89,7 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 			Open:  func(access registry.Access) imagerepository.Repository { return o.Registry.Open(access) },
 			Store: o.Store,
 			Saved: func(ctx context.Context, repo types.NamespacedName) {
-				policies.add(find.ofRepository(ctx, repo)...)
+				policies.add(deps.ofRepository(ctx, repo)...)
 			},
 			Wake:          repositories.Wake,
 			Scans:         o.Scans,
@@ -97,10 +97,10 @@ func (o Options) setupRepositories(mgr ctrl.Manager, find dependents, policies *
 		}))
 }
 
-func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requestQueue) error {
+func (o Options) setupPolicies(mgr ctrl.Manager, deps dependents, policies *requestQueue) error {
 	reader := mgr.GetClient()
 	ofRepository := func(ctx context.Context, repo client.Object) []ctrl.Request {
-		return find.ofRepository(ctx, client.ObjectKeyFromObject(repo))
+		return deps.ofRepository(ctx, client.ObjectKeyFromObject(repo))
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
@@ -108,7 +108,7 @@ func (o Options) setupPolicies(mgr ctrl.Manager, find dependents, policies *requ
 		WatchesRawSource(source.TypedFunc[ctrl.Request](policies.setQueue)).
 		WithOptions(o.controller())
 	if !o.NoCrossNamespaceRefs {
-		b = b.WatchesMetadata(imagepolicy.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(find.ofNamespace),
+		b = b.WatchesMetadata(imagepolicy.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(deps.ofNamespace),
 			builder.WithPredicates(onlyUpdates(predicate.LabelChangedPredicate{}.Update)))
 	}
 	return b.Complete(newReconciler(mgr, o, v1.ImagePolicyKind, &imagepolicy.Worker{
@@ -140,13 +140,12 @@ func newReconciler[T reconcile.Object](mgr ctrl.Manager, o Options, kind string,
 	}
 }
 
-// ownChanges passes what an object's author changes, and not what its
-// reconciler writes.
+// ownChanges passes creations, deletions, changes of the spec and reconcile requests, but no
+// changes of the status.
 func ownChanges() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}, onlyUpdates(replaces))
 }
 
-// replaces reports whether an update replaces an object by another one of its
-// name: what becomes of a deletion and a creation while a watch is interrupted.
-// The generation is 1 before and after.
+// replaces reports whether an update replaces an object with a new one of the same name. A watch
+// that was interrupted reports a deletion and a creation as an update. Both generations are 1.
 func replaces(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }

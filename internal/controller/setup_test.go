@@ -23,17 +23,17 @@ func TestOwnChanges_IgnoreStatusUpdates(t *testing.T) {
 	passes := func(before, after *v1.ImagePolicy) bool {
 		return ownChanges().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
 	}
-	g.Expect(passes(object("a", 1, "1"), object("a", 1, "2"))).To(BeFalse(), "what the reconciler writes")
-	g.Expect(passes(object("a", 1, "1"), object("a", 2, "2"))).To(BeTrue(), "another spec")
-	g.Expect(passes(object("a", 1, "1"), object("b", 1, "2"))).To(BeTrue(), "an object that was deleted and made again unseen")
+	g.Expect(passes(object("a", 1, "1"), object("a", 1, "2"))).To(BeFalse(), "a change of the status")
+	g.Expect(passes(object("a", 1, "1"), object("a", 2, "2"))).To(BeTrue(), "a new generation")
+	g.Expect(passes(object("a", 1, "1"), object("b", 1, "2"))).To(BeTrue(), "a replaced object")
 	g.Expect(ownChanges().Create(event.CreateEvent{Object: object("a", 1, "1")})).To(BeTrue())
 	g.Expect(ownChanges().Delete(event.DeleteEvent{Object: object("a", 1, "1")})).To(BeTrue())
 }
 
 func TestRepositoryChanges_TriggerPolicies(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change   func(*v1.ImageRepository)
-		concerns bool
+		change  func(*v1.ImageRepository)
+		affects bool
 	}{
 		"nothing":             {func(*v1.ImageRepository) {}, false},
 		"the time of a scan":  {func(r *v1.ImageRepository) { r.Status.LastScanResult.ScanTime = metav1.Now() }, false},
@@ -60,6 +60,6 @@ func TestRepositoryChanges_TriggerPolicies(t *testing.T) {
 		}
 		after := before.DeepCopy()
 		tc.change(after)
-		NewWithT(t).Expect(repositoryChanges().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(Equal(tc.concerns), "%s: concerns the policies", name)
+		NewWithT(t).Expect(repositoryChanges().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(Equal(tc.affects), "%s: affects policies", name)
 	}
 }

@@ -20,15 +20,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
-// repositoryIndex finds the ImagePolicies that refer to an ImageRepository.
+// repositoryIndex is the name of the index of ImagePolicies by ImageRepository.
 const repositoryIndex = ".spec.imageRepositoryRef"
 
 func indexByRepository(obj client.Object) []string {
 	return []string{repository.KeyOf(obj.(*v1.ImagePolicy)).String()}
 }
 
-// dependents finds the policies that something else than their own change
-// concerns.
+// dependents lists the policies that depend on other objects.
 type dependents struct {
 	reader client.Reader
 }
@@ -39,14 +38,14 @@ func (d dependents) ofRepository(ctx context.Context, repo types.NamespacedName)
 		client.MatchingFields{repositoryIndex: repo.String()})
 }
 
-// ofNamespace returns the policies whose access to an ImageRepository depends
-// on the labels of a namespace: those in it that refer to another.
+// ofNamespace returns the policies whose access to an ImageRepository depends on the labels of a
+// namespace: policies in it that refer to other namespaces.
 func (d dependents) ofNamespace(ctx context.Context, namespace client.Object) []ctrl.Request {
 	return d.list(ctx, func(policy *v1.ImagePolicy) bool { return repository.KeyOf(policy).Namespace != policy.Namespace },
 		client.InNamespace(namespace.GetName()))
 }
 
-func (d dependents) list(ctx context.Context, want func(*v1.ImagePolicy) bool, opts ...client.ListOption) []ctrl.Request {
+func (d dependents) list(ctx context.Context, match func(*v1.ImagePolicy) bool, opts ...client.ListOption) []ctrl.Request {
 	policies := &v1.ImagePolicyList{}
 	if err := d.reader.List(ctx, policies, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "dependent ImagePolicies could not be listed")
@@ -54,15 +53,14 @@ func (d dependents) list(ctx context.Context, want func(*v1.ImagePolicy) bool, o
 	}
 	var requests []ctrl.Request
 	for i := range policies.Items {
-		if want(&policies.Items[i]) {
+		if match(&policies.Items[i]) {
 			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
 		}
 	}
 	return requests
 }
 
-// repositoryChanges passes the changes of an ImageRepository that a policy can
-// tell apart.
+// repositoryChanges passes the changes of an ImageRepository that affect its policies.
 func repositoryChanges() predicate.Predicate {
 	return predicate.Funcs{
 		GenericFunc: func(event.GenericEvent) bool { return false },
@@ -79,19 +77,19 @@ func affectsPolicies(before, after *v1.ImageRepository) bool {
 		conditions.Revision(before) != conditions.Revision(after) ||
 		before.Status.ObservedImage != after.Status.ObservedImage ||
 		readiness(before) != readiness(after) ||
-		!equality.Semantic.DeepEqual(beyondScans(before), beyondScans(after))
+		!equality.Semantic.DeepEqual(specForPolicies(before), specForPolicies(after))
 }
 
-// beyondScans is what the repository's spec has for more than its scans: who may refer to it,
-// and how its registry is reached, which is the policy's way to digests, too.
-func beyondScans(repo *v1.ImageRepository) v1.ImageRepositorySpec {
+// specForPolicies returns the spec without the fields that affect only scans. Policies use the
+// others for access control and for their own requests to the registry.
+func specForPolicies(repo *v1.ImageRepository) v1.ImageRepositorySpec {
 	spec := repo.Spec
 	spec.Interval, spec.Suspend, spec.ExclusionList = metav1.Duration{}, false, nil
 	return spec
 }
 
-// readiness is what a policy tells of its repository: whether and why it is
-// not ready.
+// readiness returns the status and reason of the Ready condition, which affect the messages of
+// policies.
 func readiness(repo *v1.ImageRepository) string {
 	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 	if ready == nil {
@@ -100,7 +98,7 @@ func readiness(repo *v1.ImageRepository) string {
 	return string(ready.Status) + ready.Reason
 }
 
-// onlyUpdates passes some updates, and nothing else.
+// onlyUpdates passes the updates that the function accepts, and no other events.
 func onlyUpdates(pass func(event.UpdateEvent) bool) predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },

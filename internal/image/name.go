@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image turns the image names of the API into parsed values. A name
-// and the scheme by which its registry is reached are one value, so that
-// neither can be used without the other.
+// Package image parses the image names and references of the API. A name includes the scheme of its
+// registry, so that neither can be used without the other.
 package image
 
 import (
@@ -12,16 +11,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Name is the parsed name of an image repository, together with the scheme by
-// which its registry is reached. The zero value is no name.
+// Name is the parsed name of an image repository with the scheme of its registry, HTTP or HTTPS.
+// The zero value is invalid.
 type Name struct {
 	spelling string
 	repo     name.Repository
 }
 
-// Parse parses the name of an image repository: without a scheme, a tag or a
-// digest. insecure allows plain HTTP to its registry. Errors say what to
-// change.
+// Parse parses the name of an image repository, which has no scheme, tag or digest. insecure allows
+// plain HTTP to its registry. Errors contain the fix.
 func Parse(s string, insecure bool) (Name, error) {
 	if err := checkShape(s); err != nil {
 		return Name{}, err
@@ -40,8 +38,7 @@ func Parse(s string, insecure bool) (Name, error) {
 	return Name{spelling: s, repo: repo}, nil
 }
 
-// checkShape finds the mistakes that people make, for which the general
-// parser has no good words.
+// checkShape returns helpful errors for common mistakes.
 func checkShape(s string) error {
 	if s == "" {
 		return fmt.Errorf("invalid image %q: it must not be empty, set spec.image", s)
@@ -64,8 +61,8 @@ func checkShape(s string) error {
 	return nil
 }
 
-// cutTag cuts s at the colon that separates the tag, and returns what is before
-// it and the tag. A colon before the last slash belongs to the registry's port.
+// cutTag splits s into the name and the tag, which may be empty. A colon before the last slash
+// belongs to the port of the registry.
 func cutTag(s string) (string, string) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || colon < strings.LastIndexByte(s, '/') {
@@ -74,18 +71,17 @@ func cutTag(s string) (string, string) {
 	return s[:colon], s[colon+1:]
 }
 
-// IsZero reports whether n is no name.
+// IsZero reports whether n is the zero value.
 func (n Name) IsZero() bool { return n.spelling == "" }
 
 // String returns the name as it was written.
 func (n Name) String() string { return n.spelling }
 
-// Canonical returns the name with everything that is implied spelt out, such
-// as "index.docker.io/library/alpine" for "alpine".
+// Canonical returns the full name, such as "index.docker.io/library/alpine" for "alpine".
 func (n Name) Canonical() string { return n.repo.Name() }
 
-// Host returns the host, and the port where there is one, of the registry.
+// Host returns the host of the registry, with the port if there is one.
 func (n Name) Host() string { return n.repo.RegistryStr() }
 
-// Repository returns the name as the registry client wants it.
+// Repository returns the name for the registry client.
 func (n Name) Repository() name.Repository { return n.repo }

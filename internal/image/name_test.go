@@ -17,7 +17,7 @@ func TestParse_ReturnsCanonicalNameHostAndScheme(t *testing.T) {
 		host      string
 		scheme    string
 	}{
-		{"a name alone is one of Docker Hub's official images", "alpine", false, "index.docker.io/library/alpine", "index.docker.io", "https"},
+		{"a name without a slash is an official image of Docker Hub", "alpine", false, "index.docker.io/library/alpine", "index.docker.io", "https"},
 		{"a name with one slash and no host is on Docker Hub", "fluxcd/flux", false, "index.docker.io/fluxcd/flux", "index.docker.io", "https"},
 		{"a host keeps its path", "ghcr.io/a/b/c", false, "ghcr.io/a/b/c", "ghcr.io", "https"},
 		{"a port belongs to the host", "registry.example.com:5000/app", false, "registry.example.com:5000/app", "registry.example.com:5000", "https"},
@@ -27,7 +27,7 @@ func TestParse_ReturnsCanonicalNameHostAndScheme(t *testing.T) {
 			g := NewWithT(t)
 			got, err := Parse(tc.in, tc.insecure)
 			g.Expect(err).NotTo(HaveOccurred(), tc.reason)
-			g.Expect(got.String()).To(Equal(tc.in), "the spelling is kept")
+			g.Expect(got.String()).To(Equal(tc.in), "the name as it was written")
 			g.Expect(got.Canonical()).To(Equal(tc.canonical), tc.reason)
 			g.Expect(got.Host()).To(Equal(tc.host), tc.reason)
 			g.Expect(got.Repository().Scheme()).To(Equal(tc.scheme), tc.reason)

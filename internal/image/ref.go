@@ -11,16 +11,15 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// NewRef returns a reference as the API has it. digest may be empty.
+// NewRef returns a reference. digest may be empty.
 func NewRef(repository, tag, digest string) *v1.ImageRef {
 	return &v1.ImageRef{Name: repository, Image: repository, Tag: tag, Digest: digest}
 }
 
-// ParseRef parses "name:tag" or "name:tag@digest", the form of the deprecated
-// status fields, into a reference. The name keeps its spelling. It fails
-// where there is no tag, or where a part is malformed.
+// ParseRef parses "name:tag" or "name:tag@digest", the format of the deprecated status fields. The
+// name is not normalized. A missing tag is an error.
 func ParseRef(s string) (*v1.ImageRef, error) {
-	tagged, digest, pinned := strings.Cut(s, "@")
+	tagged, digest, hasDigest := strings.Cut(s, "@")
 	repository, tag := cutTag(tagged)
 	if tag == "" {
 		return nil, fmt.Errorf("invalid image reference %q: it has no tag", s)
@@ -28,7 +27,7 @@ func ParseRef(s string) (*v1.ImageRef, error) {
 	if _, err := name.NewTag(tagged); err != nil {
 		return nil, fmt.Errorf("invalid image reference %q: %w", s, err)
 	}
-	if pinned {
+	if hasDigest {
 		if _, err := name.NewDigest(repository + "@" + digest); err != nil {
 			return nil, fmt.Errorf("invalid image reference %q: %w", s, err)
 		}
@@ -36,8 +35,7 @@ func ParseRef(s string) (*v1.ImageRef, error) {
 	return NewRef(repository, tag, digest), nil
 }
 
-// FormatRef returns "name:tag", the form of the deprecated status fields, and
-// nothing for no reference.
+// FormatRef returns "name:tag", the format of the deprecated status fields, and "" for nil.
 func FormatRef(ref *v1.ImageRef) string {
 	if ref == nil {
 		return ""

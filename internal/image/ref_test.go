@@ -18,7 +18,7 @@ func TestParseRef_SplitsNameTagAndDigest(t *testing.T) {
 		name, tag, digest string
 	}{
 		{"the common form", "ghcr.io/a/b:1.0.0", "ghcr.io/a/b", "1.0.0", ""},
-		{"the name keeps its spelling", "alpine:3.20", "alpine", "3.20", ""},
+		{"the name is not normalized", "alpine:3.20", "alpine", "3.20", ""},
 		{"the port is not the tag", "localhost:5000/app:v1", "localhost:5000/app", "v1", ""},
 		{"the digest's colon is not the tag's", "ghcr.io/a/b:1.0.0@" + digest, "ghcr.io/a/b", "1.0.0", digest},
 		{"port, tag and digest", "localhost:5000/app:v1@" + digest, "localhost:5000/app", "v1", digest},
@@ -32,10 +32,10 @@ func TestParseRef_SplitsNameTagAndDigest(t *testing.T) {
 
 func TestParseRef_RejectsInvalidReferences(t *testing.T) {
 	for in, reason := range map[string]string{
-		"":                            "nothing is no reference",
+		"":                            "the reference is empty",
 		"ghcr.io/a/b":                 "there is no tag",
-		"localhost:5000/app":          "a port is no tag",
-		"ghcr.io/a/b@" + digest:       "a digest is no tag",
+		"localhost:5000/app":          "a port is not a tag",
+		"ghcr.io/a/b@" + digest:       "a digest is not a tag",
 		"ghcr.io/a/b:1.0.0@":          "the digest is empty",
 		"ghcr.io/a/b:1.0.0@sha256:ab": "the digest is too short",
 		"ghcr.io/a/b:not a tag":       "a tag has no spaces",
@@ -52,10 +52,10 @@ func TestParseRef_RejectsInvalidReferences(t *testing.T) {
 func TestFormatRef_OmitsDigest(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(FormatRef(nil)).To(BeEmpty())
-	g.Expect(FormatRef(NewRef("a", "1", digest))).To(Equal("a:1"), "the deprecated fields hold no digest")
+	g.Expect(FormatRef(NewRef("a", "1", digest))).To(Equal("a:1"), "the deprecated fields have no digest")
 }
 
-// FuzzParseRef checks that what is accepted names exactly what was written.
+// FuzzParseRef checks that formatting a parsed reference returns the input.
 func FuzzParseRef(f *testing.F) {
 	for _, seed := range []string{"a:1", "localhost:5000/app:v1@" + digest, "a:1@", "@:", "a//b:1", "a:1:2", "[::1]:5000/a:1"} {
 		f.Add(seed)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics tells of reconciles and of the objects that are reconciled,
-// under the names that Flux uses where it has one.
+// Package metrics exports metrics about reconciles, scans and objects. Their names are those of
+// Flux, if Flux has the same metric.
 package metrics
 
 import (
@@ -11,11 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Durations keeps how long the reconciles of each object took. It is safe for
-// concurrent use.
+// Durations is a histogram of the duration of reconciles per object. It is safe for concurrent use.
 type Durations struct{ *prometheus.HistogramVec }
 
-// NewDurations returns an empty Durations, to be registered.
+// NewDurations returns an empty Durations, which the caller registers.
 func NewDurations() *Durations {
 	return &Durations{prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "gotk_reconcile_duration_seconds",
@@ -24,12 +23,12 @@ func NewDurations() *Durations {
 	}, []string{"kind", "name", "namespace"})}
 }
 
-// Observe adds a reconcile of an object.
-func (d *Durations) Observe(kind string, object types.NamespacedName, took time.Duration) {
-	d.WithLabelValues(kind, object.Name, object.Namespace).Observe(took.Seconds())
+// Observe records the duration of one reconcile.
+func (d *Durations) Observe(kind string, object types.NamespacedName, duration time.Duration) {
+	d.WithLabelValues(kind, object.Name, object.Namespace).Observe(duration.Seconds())
 }
 
-// Forget drops what is kept of an object.
+// Forget removes the metrics of an object.
 func (d *Durations) Forget(kind string, object types.NamespacedName) {
 	d.DeleteLabelValues(kind, object.Name, object.Namespace)
 }

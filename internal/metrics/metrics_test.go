@@ -44,7 +44,7 @@ func TestObjects_ReportMetricsIfLeader(t *testing.T) {
 	}
 	g.Expect(prometheus.NewRegistry().Register(objects)).To(Succeed())
 
-	g.Expect(testutil.CollectAndCount(objects)).To(BeZero(), "a standby says nothing")
+	g.Expect(testutil.CollectAndCount(objects)).To(BeZero(), "a standby exports nothing")
 	close(elected)
 	g.Expect(testutil.CollectAndCompare(objects, strings.NewReader(`
 # HELP gotk_reconcile_condition Whether the condition Ready of an object has a status: 1 for the status that it has, 0 for the others of True, False and Unknown.
@@ -74,16 +74,17 @@ image_reflector_repository_tags{name="app",namespace="team"} 12
 `))).To(Succeed())
 }
 
-// TestObjects_TolerateInvalidStatus shows that no status spoils the metrics of all others, that
-// several may ask at once, and that the names are as Prometheus wants them.
+// TestObjects_TolerateInvalidStatus checks that an invalid status does not break the metrics of
+// other objects, that concurrent collections work, and that the names follow the Prometheus
+// conventions.
 func TestObjects_TolerateInvalidStatus(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
 	api := fake.NewClientBuilder().WithScheme(scheme)
 	same := &v1.ImageRef{Name: "a", Tag: "1"}
-	odd := []*v1.ImageRef{nil, {}, {Name: "a\"b", Tag: "\n\\", Digest: "\x00"}, {Name: "ü{}", Tag: ","}, same, same}
-	for i, ref := range odd {
+	refs := []*v1.ImageRef{nil, {}, {Name: "a\"b", Tag: "\n\\", Digest: "\x00"}, {Name: "ü{}", Tag: ","}, same, same}
+	for i, ref := range refs {
 		policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: fmt.Sprint(i)}}
 		policy.Status.LatestRef = ref
 		policy.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "Maybe"}, {Type: "Ready", Status: "True"}}
@@ -98,29 +99,29 @@ func TestObjects_TolerateInvalidStatus(t *testing.T) {
 	durations.Observe(v1.ImagePolicyKind, types.NamespacedName{Namespace: "team", Name: "0"}, time.Second)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(objects, durations)
-	var asking sync.WaitGroup
+	var collectors sync.WaitGroup
 	for range 4 {
-		asking.Go(func() {
+		collectors.Go(func() {
 			g.Expect(testutil.GatherAndCount(registry)).To(Equal(2*6*(3+1) + 5 + 3*6 + 1))
 		})
 	}
-	asking.Wait()
+	collectors.Wait()
 	g.Expect(testutil.GatherAndLint(registry)).To(BeEmpty())
 }
 
-// TestObjects_StopOnCancel shows that what can't be read is left out and holds nobody up.
+// TestObjects_StopOnCancel checks that a hanging list is canceled and its objects are omitted.
 func TestObjects_StopOnCancel(t *testing.T) {
 	g := NewWithT(t)
 	scheme := runtime.NewScheme()
 	g.Expect(v1.AddToScheme(scheme)).To(Succeed())
-	waits := interceptor.Funcs{List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
+	hangingList := interceptor.Funcs{List: func(ctx context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	elected := make(chan struct{})
 	close(elected)
-	objects := &metrics.Objects{Context: ctx, Reader: fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(waits).Build(), Elected: elected}
+	objects := &metrics.Objects{Context: ctx, Reader: fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(hangingList).Build(), Elected: elected}
 	cancel()
 	g.Expect(testutil.CollectAndCount(objects)).To(BeZero())
 }
@@ -151,7 +152,7 @@ func TestScans_CountsByHostAndOutcome(t *testing.T) {
 	scans.Observe(ghcr, metrics.ScanUnchanged, time.Second)
 	scans.Observe(ghcr, metrics.ScanUnchanged, time.Second)
 	scans.Observe(quay, v1.RateLimitedReason, 0)
-	scans.Observe(quay, "something that nobody thought of", time.Second)
+	scans.Observe(quay, "an unknown outcome", time.Second)
 	g.Expect(testutil.CollectAndCompare(scans, strings.NewReader(`
 # HELP image_reflector_scans_total The scans of image repositories by registry host: unchanged, changed, or the reason for which they failed.
 # TYPE image_reflector_scans_total counter

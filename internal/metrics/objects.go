@@ -39,16 +39,16 @@ var (
 		[]string{"namespace", "name"}, nil)
 )
 
-// Objects tells the state of the objects, as their status has it. It reads the
-// objects when it is asked, and keeps nothing: 10,000 objects cost no memory
-// between two collections, and one that is deleted leaves nothing behind.
+// Objects is a collector of metrics about the objects and their status. It reads the objects from
+// the cache at each collection, so it uses no memory in between and needs no cleanup after
+// deletions.
 type Objects struct {
 	// Context ends with the process.
 	Context context.Context
 	// Reader reads objects from the cache.
 	Reader client.Reader
-	// Elected is closed once this process is the one that reconciles. Until
-	// then nothing is told, so that a standby does not tell it again.
+	// Elected is closed when this process becomes the leader. Before, nothing is exported, so that
+	// only one replica exports metrics of an object.
 	Elected <-chan struct{}
 }
 
@@ -59,9 +59,8 @@ func (o *Objects) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Objects that can't be read are left
-// out: other metrics tell of the API server.
-func (o *Objects) Collect(into chan<- prometheus.Metric) {
+// Collect implements prometheus.Collector. Objects that can't be read are omitted.
+func (o *Objects) Collect(out chan<- prometheus.Metric) {
 	select {
 	case <-o.Elected:
 	default:
@@ -69,52 +68,52 @@ func (o *Objects) Collect(into chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(o.Context, listTimeout)
 	defer cancel()
-	// nothing below changes an object, so that none needs to be copied
+	// the objects are not modified, so they need not be copied
 	var repositories v1.ImageRepositoryList
 	if o.Reader.List(ctx, &repositories, client.UnsafeDisableDeepCopy) == nil {
 		for i := range repositories.Items {
-			collectRepository(into, &repositories.Items[i])
+			collectRepository(out, &repositories.Items[i])
 		}
 	}
 	var policies v1.ImagePolicyList
 	if o.Reader.List(ctx, &policies, client.UnsafeDisableDeepCopy) == nil {
 		for i := range policies.Items {
-			collectPolicy(into, &policies.Items[i])
+			collectPolicy(out, &policies.Items[i])
 		}
 	}
 }
 
-func collectRepository(into chan<- prometheus.Metric, repo *v1.ImageRepository) {
+func collectRepository(out chan<- prometheus.Metric, repo *v1.ImageRepository) {
 	labels := labelsOf(repo)
-	labels.collectState(into, v1.ImageRepositoryKind, repo.Status.Conditions, repo.Spec.Suspend)
-	into <- &sample{intervalDesc, labels[:], repo.GetRequeueAfter().Seconds()}
+	labels.collectState(out, v1.ImageRepositoryKind, repo.Status.Conditions, repo.Spec.Suspend)
+	out <- &sample{intervalDesc, labels[:], repo.GetRequeueAfter().Seconds()}
 	if last := repo.Status.LastScanResult; last != nil {
-		into <- &sample{tagsDesc, labels[:], float64(last.TagCount)}
-		into <- &sample{scannedDesc, labels[:], float64(last.ScanTime.Unix())}
+		out <- &sample{tagsDesc, labels[:], float64(last.TagCount)}
+		out <- &sample{scannedDesc, labels[:], float64(last.ScanTime.Unix())}
 	}
 }
 
-func collectPolicy(into chan<- prometheus.Metric, policy *v1.ImagePolicy) {
+func collectPolicy(out chan<- prometheus.Metric, policy *v1.ImagePolicy) {
 	labels := labelsOf(policy)
-	labels.collectState(into, v1.ImagePolicyKind, policy.Status.Conditions, policy.Spec.Suspend)
+	labels.collectState(out, v1.ImagePolicyKind, policy.Status.Conditions, policy.Spec.Suspend)
 	if ref := policy.Status.LatestRef; ref != nil {
-		into <- labels.with(policyDesc, 1, label("image", ref.Name), label("tag", ref.Tag), label("digest", ref.Digest))
+		out <- labels.with(policyDesc, 1, label("image", ref.Name), label("tag", ref.Tag), label("digest", ref.Digest))
 	}
 }
 
-func (l objectLabels) collectState(into chan<- prometheus.Metric, kind string, conditions []metav1.Condition, suspended bool) {
-	status := metav1.ConditionUnknown // also where there is none yet
+func (l objectLabels) collectState(out chan<- prometheus.Metric, kind string, conditions []metav1.Condition, suspended bool) {
+	status := metav1.ConditionUnknown // if there is no condition
 	if ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition); ready != nil {
 		status = ready.Status
 	}
-	for one, label := range statusLabels {
-		into <- l.with(readyDesc, number(one == status), kindLabels[kind], readyLabel, label)
+	for value, label := range statusLabels {
+		out <- l.with(readyDesc, number(value == status), kindLabels[kind], readyLabel, label)
 	}
-	into <- l.with(suspendedDesc, number(suspended), kindLabels[kind])
+	out <- l.with(suspendedDesc, number(suspended), kindLabels[kind])
 }
 
-func number(yes bool) float64 {
-	if yes {
+func number(condition bool) float64 {
+	if condition {
 		return 1
 	}
 	return 0

@@ -15,11 +15,11 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// sample is a gauge that shares its labels with others: those of 10,000 objects
-// would double the process's memory while its metrics are collected.
+// sample is a gauge that shares its labels with others. Separate labels of 10,000 objects would
+// double the memory of the process during a collection.
 type sample struct {
 	desc   *prometheus.Desc
-	labels []*dto.LabelPair // by name
+	labels []*dto.LabelPair // sorted by name
 	value  float64
 }
 
@@ -33,7 +33,7 @@ func (s *sample) Write(out *dto.Metric) error {
 	return nil
 }
 
-// Labels that many objects have.
+// Labels that are shared between objects.
 var (
 	readyLabel = label("type", meta.ReadyCondition)
 	kindLabels = map[string]*dto.LabelPair{
@@ -47,14 +47,14 @@ var (
 	}
 )
 
-// objectLabels are the labels that all samples of an object have.
+// objectLabels are the labels that all samples of an object share.
 type objectLabels [2]*dto.LabelPair
 
 func labelsOf(object client.Object) objectLabels {
 	return objectLabels{label("name", object.GetName()), label("namespace", object.GetNamespace())}
 }
 
-// with returns a sample of the object that has more labels.
+// with returns a sample of the object with additional labels.
 func (l objectLabels) with(desc *prometheus.Desc, value float64, more ...*dto.LabelPair) *sample {
 	labels := append(more, l[:]...)
 	slices.SortFunc(labels, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })

@@ -12,34 +12,31 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// Outcomes of scans that succeeded. Those of the others are the reasons of the
-// conditions that they lead to.
+// Outcomes of successful scans. The outcome of a failed scan is the reason of its condition.
 const (
-	// ScanUnchanged is the outcome of a scan that found the tags of the one
-	// before.
+	// ScanUnchanged is the outcome of a scan that found the same tags as the previous one.
 	ScanUnchanged = "unchanged"
-	// ScanChanged is the outcome of a scan that found other tags, or the first.
+	// ScanChanged is the outcome of a first scan, or one that found other tags.
 	ScanChanged = "changed"
 )
 
-// scanOutcomes are all outcomes. Any other one counts as v1.FailureReason, so
-// that what errors say can't make series without bound.
+// scanOutcomes are all values of the label outcome. Others are counted as v1.FailureReason, so that
+// the number of series is bounded.
 var scanOutcomes = []string{
 	ScanUnchanged, ScanChanged,
 	v1.AuthenticationFailedReason, v1.RateLimitedReason, v1.ReadOperationFailedReason,
 	meta.FeatureGateDisabledReason, v1.FailureReason,
 }
 
-// Scans counts scans, and keeps how long they took, by the host of the registry.
-// It is safe for concurrent use.
+// Scans counts scans and their durations by registry host. It is safe for concurrent use.
 type Scans struct {
 	label   func(image.Name) string
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 }
 
-// NewScans returns a Scans without any, to be registered. label returns what the
-// host of an image's registry is called, which must be one of few.
+// NewScans returns an empty Scans, which the caller registers. label returns the value of the label
+// host for an image, which must have a bounded number of values.
 func NewScans(label func(image.Name) string) *Scans {
 	return &Scans{
 		label: label,
@@ -49,26 +46,26 @@ func NewScans(label func(image.Name) string) *Scans {
 		}, []string{"host", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "image_reflector_scan_duration_seconds",
-			Help:    "How long scans took from being let in to their registry until their result was kept, or had failed.",
+			Help:    "How long scans took, from the ticket of the rate limiter until their result was stored or they failed.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, []string{"host"}),
 	}
 }
 
-// Observe counts a scan of an image repository, and keeps how long it took: not
-// at all, as 0, where it was given up before it was let in to its registry. The series of
-// a host all begin with its first scan, so that the first failure is seen as an increase.
-func (s *Scans) Observe(img image.Name, outcome string, took time.Duration) {
+// Observe counts a scan of an image repository and its duration, which is 0 if it failed before the
+// rate limiter granted a ticket. All series of a host are created by its first scan, so that the
+// first failure is an increase.
+func (s *Scans) Observe(img image.Name, outcome string, duration time.Duration) {
 	host := s.label(img)
 	counted := s.total.WithLabelValues(host, v1.FailureReason)
-	for _, one := range scanOutcomes {
-		if series := s.total.WithLabelValues(host, one); one == outcome {
+	for _, known := range scanOutcomes {
+		if series := s.total.WithLabelValues(host, known); known == outcome {
 			counted = series
 		}
 	}
 	counted.Inc()
-	if seconds := s.seconds.WithLabelValues(host); took > 0 {
-		seconds.Observe(took.Seconds())
+	if seconds := s.seconds.WithLabelValues(host); duration > 0 {
+		seconds.Observe(duration.Seconds())
 	}
 }
 
@@ -79,7 +76,7 @@ func (s *Scans) Describe(descs chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (s *Scans) Collect(into chan<- prometheus.Metric) {
-	s.total.Collect(into)
-	s.seconds.Collect(into)
+func (s *Scans) Collect(out chan<- prometheus.Metric) {
+	s.total.Collect(out)
+	s.seconds.Collect(out)
 }

@@ -23,7 +23,7 @@ import (
 func (o *Options) Selector() (labels.Selector, error) {
 	selector, err := controller.GetWatchSelector(o.Watch)
 	if err != nil {
-		return nil, fmt.Errorf("--watch-label-selector is no label selector: %w", err)
+		return nil, fmt.Errorf("--watch-label-selector is not a valid label selector: %w", err)
 	}
 	return selector, nil
 }
@@ -52,7 +52,7 @@ func (o *Options) CacheOptions() (cache.Options, error) {
 func stripUnread(in any) (any, error) {
 	obj, err := meta.Accessor(in)
 	if err != nil {
-		return in, nil //nolint:nilerr // such as the tombstone of an object: it is cached unchanged
+		return in, nil //nolint:nilerr // such as a tombstone, which is cached unchanged
 	}
 	obj.SetManagedFields(nil)
 	if annotations := obj.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {

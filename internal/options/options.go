@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package options holds the command-line flags of the controller, and what the manager is
-// configured with by them.
+// Package options holds the command-line flags of the controller, and the options of the manager
+// that depend on them.
 package options
 
 import (
@@ -55,7 +55,7 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.EventsAddr, "events-addr", "",
 		"The address of the notification-controller. Without it, events go to the Kubernetes API only.")
 	fs.StringVar(&o.StoragePath, "storage-path", "/data",
-		"The directory in which the tags of scanned repositories are kept. One process uses it at a time.")
+		"The directory in which the tags of scanned repositories are stored. One process uses it at a time.")
 	fs.IntVar(&o.Concurrent, "concurrent", 32, "The number of objects of each kind that are reconciled at a time, over all registry hosts.")
 	fs.DurationVar(&o.RequeueDependency, "requeue-dependency", 30*time.Second,
 		"The interval at which a dependency that is not ready is checked again.")
@@ -106,7 +106,7 @@ func LogIgnored(fs *flag.FlagSet, log logr.Logger) {
 	}
 }
 
-// Check returns an error if the values can't be used, and enables the feature gates.
+// Check validates the values, and enables the feature gates.
 func (o *Options) Check(log logr.Logger) error {
 	gates := map[string]bool{controller.FeatureGateCacheSecretsAndConfigMaps: false}
 	auth.SetFeatureGates(gates)
@@ -140,7 +140,7 @@ func (o *Options) checkIdentity() error {
 	return nil
 }
 
-// checkDelays returns an error for a delay of zero or less: failures would be retried in a loop.
+// checkDelays rejects delays of zero or less, with which failures would be retried without a pause.
 func (o *Options) checkDelays() error {
 	for name, delay := range map[string]time.Duration{
 		"min-retry-delay":    o.RateLimiter.MinRetryDelay,

@@ -25,7 +25,8 @@ func parse(t *testing.T, args ...string) *Options {
 	return o
 }
 
-// TestCacheOptions_StripWhatIsNotRead checks that cached objects hold no fields that the controller never reads.
+// TestCacheOptions_StripWhatIsNotRead checks that fields that the controller does not read are not
+// cached.
 func TestCacheOptions_StripWhatIsNotRead(t *testing.T) {
 	g := NewWithT(t)
 	options, err := parse(t).CacheOptions()
@@ -35,8 +36,8 @@ func TestCacheOptions_StripWhatIsNotRead(t *testing.T) {
 		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
 		Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "event.toolkit.fluxcd.io/team": "a"},
 	}
-	applied := object.Annotations
-	slimmed := metav1.ObjectMeta{Name: "app", Annotations: map[string]string{"event.toolkit.fluxcd.io/team": "a"}}
+	annotations := object.Annotations
+	stripped := metav1.ObjectMeta{Name: "app", Annotations: map[string]string{"event.toolkit.fluxcd.io/team": "a"}}
 	for _, obj := range []ctrlclient.Object{
 		&v1.ImageRepository{ObjectMeta: object},
 		&v1.ImagePolicy{ObjectMeta: object},
@@ -44,9 +45,9 @@ func TestCacheOptions_StripWhatIsNotRead(t *testing.T) {
 	} {
 		out, err := options.DefaultTransform(obj)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(out).To(HaveField("ObjectMeta", slimmed))
+		g.Expect(out).To(HaveField("ObjectMeta", stripped))
 	}
-	g.Expect(applied).To(HaveLen(2), "the map of the original object is not changed")
+	g.Expect(annotations).To(HaveLen(2), "the map of the original object is not changed")
 	for kind := range options.ByObject {
 		g.Expect(options.ByObject[kind].Transform).To(BeNil(), "the default transform applies")
 	}
@@ -72,17 +73,17 @@ func TestLeaderElectionID_DiffersByShard(t *testing.T) {
 	g := NewWithT(t)
 	id := func(args ...string) string { return parse(t, args...).LeaderElectionID("image-reflector-controller") }
 	g.Expect(id()).To(Equal("image-reflector-controller-leader-election"))
-	one := id("--watch-label-selector=sharding.fluxcd.io/key=shard1")
-	g.Expect(one).To(HavePrefix("image-reflector-controller-leader-election-"))
-	g.Expect(id("--watch-label-selector=sharding.fluxcd.io/key=shard1")).To(Equal(one), "replicas of a shard")
-	g.Expect(id("--watch-label-selector=sharding.fluxcd.io/key=shard2")).NotTo(Equal(one))
-	g.Expect(id("--watch-label-selector=!sharding.fluxcd.io/key")).NotTo(BeElementOf(one, id()))
+	shard1 := id("--watch-label-selector=sharding.fluxcd.io/key=shard1")
+	g.Expect(shard1).To(HavePrefix("image-reflector-controller-leader-election-"))
+	g.Expect(id("--watch-label-selector=sharding.fluxcd.io/key=shard1")).To(Equal(shard1), "replicas of a shard")
+	g.Expect(id("--watch-label-selector=sharding.fluxcd.io/key=shard2")).NotTo(Equal(shard1))
+	g.Expect(id("--watch-label-selector=!sharding.fluxcd.io/key")).NotTo(BeElementOf(shard1, id()))
 }
 
 func TestCacheOptions_RejectInvalidSelector(t *testing.T) {
 	g := NewWithT(t)
 	_, err := parse(t, "--watch-label-selector=a in b").CacheOptions()
-	g.Expect(err).To(MatchError(ContainSubstring("--watch-label-selector is no label selector")))
+	g.Expect(err).To(MatchError(ContainSubstring("--watch-label-selector is not a valid label selector")))
 }
 
 func TestCheckDelays_RejectZero(t *testing.T) {
@@ -90,9 +91,9 @@ func TestCheckDelays_RejectZero(t *testing.T) {
 		reason, arg, want string
 	}{
 		{"the defaults are valid", "--concurrent=4", ""},
-		{"retries in a loop", "--max-retry-delay=0s", "--max-retry-delay is 0s"},
-		{"first retries in a loop", "--min-retry-delay=-1s", "--min-retry-delay is -1s"},
-		{"dependencies in a loop", "--requeue-dependency=0s", "--requeue-dependency is 0s"},
+		{"retries without a pause", "--max-retry-delay=0s", "--max-retry-delay is 0s"},
+		{"first retries without a pause", "--min-retry-delay=-1s", "--min-retry-delay is -1s"},
+		{"checks of dependencies without a pause", "--requeue-dependency=0s", "--requeue-dependency is 0s"},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			g := NewWithT(t)

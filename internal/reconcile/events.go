@@ -23,18 +23,17 @@ type Publisher interface {
 }
 
 const (
-	// partitions is how many events are published at a time. Those of one object
-	// share a lane, so that they keep their order.
+	// partitions is the number of events that are published concurrently. The events of one object
+	// share a partition, so their order is kept.
 	partitions = 8
-	// maxQueued bounds, for each lane, the memory that a receiver of events
-	// which is down can cost.
+	// maxQueued bounds the length of a partition while the receiver of events is down.
 	maxQueued = 512
-	// drainTime is how long a process that ends goes on publishing.
+	// drainTime is how long queued events are published after the context has ended.
 	drainTime = 5 * time.Second
 )
 
-// EventQueue publishes events in the background: a receiver that is slow or
-// down must not hold up a worker. It is a manager.Runnable.
+// EventQueue publishes events in the background, so that a slow or hanging receiver does not block
+// workers. It is a manager.Runnable.
 type EventQueue struct {
 	recorder   record.EventRecorder
 	partitions [partitions]chan queuedEvent
@@ -45,7 +44,7 @@ type queuedEvent struct {
 	event conditions.Event
 }
 
-// NewEventQueue returns a queue in front of recorder.
+// NewEventQueue returns a queue that publishes to recorder.
 func NewEventQueue(recorder record.EventRecorder) *EventQueue {
 	q := &EventQueue{recorder: recorder}
 	for i := range q.partitions {
@@ -54,8 +53,7 @@ func NewEventQueue(recorder record.EventRecorder) *EventQueue {
 	return q
 }
 
-// Publish queues the event. Where the queue is full, the event is logged and
-// dropped.
+// Publish queues the event. If the queue is full, the event is logged and dropped.
 func (q *EventQueue) Publish(obj client.Object, event conditions.Event) {
 	select {
 	case q.partitionOf(obj) <- queuedEvent{obj, event}:
@@ -72,11 +70,11 @@ func (q *EventQueue) partitionOf(obj client.Object) chan queuedEvent {
 	return q.partitions[h.Sum32()%partitions]
 }
 
-// Start publishes until ctx ends, and then for a while what is still queued.
+// Start publishes events until ctx ends, and then those still queued, for at most drainTime.
 func (q *EventQueue) Start(ctx context.Context) error {
 	var publishers sync.WaitGroup
-	for _, lane := range q.partitions {
-		publishers.Go(func() { q.publishAll(ctx, lane) })
+	for _, partition := range q.partitions {
+		publishers.Go(func() { q.publishAll(ctx, partition) })
 	}
 	done := make(chan struct{})
 	go func() {
@@ -91,17 +89,17 @@ func (q *EventQueue) Start(ctx context.Context) error {
 	return nil
 }
 
-// publishAll publishes until ctx ends and nothing is queued.
-func (q *EventQueue) publishAll(ctx context.Context, lane <-chan queuedEvent) {
+// publishAll publishes until ctx has ended and the partition is empty.
+func (q *EventQueue) publishAll(ctx context.Context, partition <-chan queuedEvent) {
 	for {
 		select {
-		case next := <-lane:
+		case next := <-partition:
 			q.publish(next)
 			continue
 		default:
 		}
 		select {
-		case next := <-lane:
+		case next := <-partition:
 			q.publish(next)
 		case <-ctx.Done():
 			return

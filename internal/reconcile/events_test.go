@@ -17,13 +17,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-// receiver keeps the messages of each object, and can be slow.
+// receiver records the messages of each object, and blocks until wait is closed unless it is nil.
 type receiver struct {
 	record.EventRecorder
 	wait chan struct{}
 
-	mu   sync.Mutex
-	told map[types.UID][]string
+	mu       sync.Mutex
+	received map[types.UID][]string
 }
 
 func (r *receiver) AnnotatedEventf(obj runtime.Object, _ map[string]string, _, _, format string, args ...any) {
@@ -33,12 +33,12 @@ func (r *receiver) AnnotatedEventf(obj runtime.Object, _ map[string]string, _, _
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	uid := obj.(*v1.ImagePolicy).UID
-	r.told[uid] = append(r.told[uid], fmt.Sprintf(format, args...))
+	r.received[uid] = append(r.received[uid], fmt.Sprintf(format, args...))
 }
 
 func TestEventQueue_KeepsOrderAndDrains(t *testing.T) {
 	g := NewWithT(t)
-	r := &receiver{told: map[types.UID][]string{}}
+	r := &receiver{received: map[types.UID][]string{}}
 	queue := NewEventQueue(r)
 	want := map[types.UID][]string{}
 	for i := range 100 {
@@ -51,22 +51,22 @@ func TestEventQueue_KeepsOrderAndDrains(t *testing.T) {
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	stop() // what is queued is published even then
+	stop() // queued events are still published
 	g.Expect(queue.Start(ctx)).To(Succeed())
-	g.Expect(r.told).To(Equal(want))
+	g.Expect(r.received).To(Equal(want))
 }
 
 func TestEventQueue_DoesNotBlockOnHangingReceiver(t *testing.T) {
 	g := NewWithT(t)
-	r := &receiver{told: map[types.UID][]string{}, wait: make(chan struct{})}
+	r := &receiver{received: map[types.UID][]string{}, wait: make(chan struct{})}
 	queue := NewEventQueue(r)
 	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- queue.Start(ctx) }()
-	for range 3 * maxQueued { // more than fit
+	stopped := make(chan error, 1)
+	go func() { stopped <- queue.Start(ctx) }()
+	for range 3 * maxQueued { // more than the queue holds
 		queue.Publish(policy(), conditions.Event{Message: "news"})
 	}
 	stop()
-	g.Eventually(ended, 2*drainTime).Should(Receive(BeNil()))
+	g.Eventually(stopped, 2*drainTime).Should(Receive(BeNil()))
 	close(r.wait)
 }

@@ -15,7 +15,7 @@ type PerObject[V any] struct {
 	values map[types.NamespacedName]V
 }
 
-// Get returns the value of an object, the zero value if there is none.
+// Get returns the value of an object, or the zero value.
 func (p *PerObject[V]) Get(name types.NamespacedName) V {
 	p.mu.Lock()
 	defer p.mu.Unlock()

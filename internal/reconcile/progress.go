@@ -9,36 +9,37 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-// progressDelay is how long work goes on before its object's status says so.
-// Most work is done by then, and is worth one write, of its result.
+// progressDelay is how long work takes before it is reported in the status. Most work is done
+// earlier, and needs only the write of its result.
 const progressDelay = time.Second
 
-// progressReporter announces work that takes long.
+// progressReporter writes the condition Reconciling for work that takes long.
 type progressReporter[T Object] struct {
 	status  *statusWriter[T]
 	timer   *time.Timer
 	done    chan struct{}
-	object  T // has no meaning before done
-	written bool
+	object  T    // set before done is closed
+	written bool // set before done is closed
 }
 
-// begin announces, in a while, that work is under way, where the object's
-// generation is new.
-func (p *progressReporter[T]) begin(ctx context.Context, obj T, message string) {
-	announced := obj.DeepCopyObject().(T) // the work goes on with obj
-	if p.timer != nil || !conditions.MarkReconciling(announced, message, time.Now()) {
+// start reports after progressDelay that work is in progress, if the generation of the object is
+// new.
+func (p *progressReporter[T]) start(ctx context.Context, obj T, message string) {
+	reported := obj.DeepCopyObject().(T) // the worker changes obj meanwhile
+	if p.timer != nil || !conditions.MarkReconciling(reported, message, time.Now()) {
 		return
 	}
 	p.done = make(chan struct{})
 	p.timer = time.AfterFunc(progressDelay, func() {
 		defer close(p.done)
-		p.object = announced
-		p.written = p.status.write(ctx, announced) == nil // a conflict is met again when the result is written
+		p.object = reported
+		p.written = p.status.write(ctx, reported) == nil // the write of the result will fail too
 	})
 }
 
-// end ends announcements, and takes what was announced over into obj.
-func (p *progressReporter[T]) end(obj T) {
+// stop stops reporting, and copies the conditions and the resource version that were written to
+// obj.
+func (p *progressReporter[T]) stop(obj T) {
 	if p.timer == nil || p.timer.Stop() {
 		return
 	}

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package reconcile is the shell that both reconcilers share: it gets the
-// object, leaves suspended and deleted ones alone, lets a worker do the work,
-// settles what came of it, and writes the status once.
+// Package reconcile holds the reconciler of both kinds: it gets the object, skips suspended and
+// deleted ones, calls the worker, applies the result to the conditions and writes the status once.
 package reconcile
 
 import (
@@ -19,34 +18,34 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-// Object is an object of a kind that has conditions.
+// Object is an API object with conditions.
 type Object interface {
 	client.Object
 	conditions.Object
 }
 
-// ProgressFunc tells that work which may take long begins. Where it does, and the
-// object's generation is new, the object's status says so.
+// ProgressFunc reports the start of work that may take long. If it does, and the generation of the
+// object is new, the message is written to the condition Reconciling.
 type ProgressFunc func(message string)
 
-// Worker does the work of one kind.
+// Worker reconciles the objects of one kind.
 type Worker[T Object] interface {
 	// New returns an empty object.
 	New() T
-	// Suspended reports whether the object is to be left alone.
+	// Suspended reports whether the object is not reconciled.
 	Suspended(obj T) bool
-	// Work does the work and leaves what it found in the status, but for the
-	// conditions. The status is also written where it returns an error.
-	Work(ctx context.Context, obj T, begin ProgressFunc) (conditions.Result, error)
-	// Forget drops what is held for an object that is gone.
+	// Work does the work and writes its result to the status, except for the conditions. The
+	// status is also written if it returns an error.
+	Work(ctx context.Context, obj T, progress ProgressFunc) (conditions.Result, error)
+	// Forget removes the cached and stored data of a deleted object.
 	Forget(ctx context.Context, name types.NamespacedName) error
 }
 
-// Durations keeps how long reconciles take.
+// Durations records the durations of reconciles.
 type Durations interface {
-	// Observe adds a reconcile of an object.
-	Observe(kind string, object types.NamespacedName, took time.Duration)
-	// Forget drops what is kept of an object that is gone.
+	// Observe records the duration of one reconcile.
+	Observe(kind string, object types.NamespacedName, duration time.Duration)
+	// Forget removes the metrics of a deleted object.
 	Forget(kind string, object types.NamespacedName)
 }
 
@@ -56,17 +55,17 @@ type Reconciler[T Object] struct {
 	Client client.Client
 	// APIReader reads objects from the API server.
 	APIReader client.Reader
-	// Worker does the work.
+	// Worker reconciles one object.
 	Worker Worker[T]
 	// Publisher publishes the events.
 	Publisher Publisher
 	// Kind is the kind of the objects.
 	Kind string
-	// Durations is told of every reconcile. It may be nil.
+	// Durations records the duration of every reconcile. It may be nil.
 	Durations Durations
 }
 
-// Reconcile brings one object's status up to date.
+// Reconcile reconciles one object. It implements reconcile.Reconciler.
 func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	start := time.Now()
 	obj := r.Worker.New()
@@ -77,7 +76,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return ctrl.Result{}, err
 	}
 	deleted := !obj.GetDeletionTimestamp().IsZero()
-	if deleted { // before the finalizer is off and nobody can tell any more
+	if deleted { // while the finalizer still exists, so that a failure is retried
 		if err := r.forget(ctx, req.NamespacedName); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -94,8 +93,8 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return r.work(ctx, obj, start)
 }
 
-// removeFinalizer removes the finalizer that another implementation of the
-// API may have left: nobody else would, once that one is gone.
+// removeFinalizer removes the finalizer that another implementation of the API may have set. It
+// would block deletion after that implementation was replaced.
 func (r *Reconciler[T]) removeFinalizer(ctx context.Context, obj T) error {
 	before := obj.DeepCopyObject().(T)
 	if !controllerutil.RemoveFinalizer(obj, v1.ImageFinalizer) {
@@ -104,7 +103,7 @@ func (r *Reconciler[T]) removeFinalizer(ctx context.Context, obj T) error {
 	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// forget drops all that is held for an object which is, or is being, deleted.
+// forget removes the metrics and the worker's data of an object that is deleted or being deleted.
 func (r *Reconciler[T]) forget(ctx context.Context, name types.NamespacedName) error {
 	if r.Durations != nil {
 		r.Durations.Forget(r.Kind, name)
@@ -117,32 +116,31 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 	status := &statusWriter[T]{client: r.Client, apiReader: r.APIReader, newObject: r.Worker.New, written: before}
 	progress := &progressReporter[T]{status: status}
 
-	result, err := r.Worker.Work(ctx, obj, func(message string) { progress.begin(ctx, obj, message) })
-	progress.end(obj)
+	result, err := r.Worker.Work(ctx, obj, func(message string) { progress.start(ctx, obj, message) })
+	progress.stop(obj)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil //nolint:nilerr // shutting down says nothing about the object, and is no error
+		return ctrl.Result{}, nil //nolint:nilerr // an error during shutdown is not an error of the object
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	}
-	settlement := conditions.Apply(before, obj, result, err, time.Now())
-	if settlement.SkipUpdate {
-		return ctrl.Result{RequeueAfter: settlement.After}, nil
+	outcome := conditions.Apply(before, obj, result, err, time.Now())
+	if outcome.SkipUpdate {
+		return ctrl.Result{RequeueAfter: outcome.After}, nil
 	}
 	if err := status.write(ctx, obj); apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	} else if err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile, which is another event
+		return ctrl.Result{}, client.IgnoreNotFound(err) // not found: the object was deleted meanwhile
 	}
-	r.publish(ctx, obj, settlement.Events, start)
-	return ctrl.Result{RequeueAfter: settlement.After}, settlement.Err
+	r.publish(ctx, obj, outcome.Events, start)
+	return ctrl.Result{RequeueAfter: outcome.After}, outcome.Err
 }
 
-// conflictDelay gives the cache time to see what the conflict was about.
+// conflictDelay gives the cache time to receive the change that caused a conflict.
 const conflictDelay = 100 * time.Millisecond
 
-// publish tells the events, and logs them with the time that they took: they
-// are all that is logged of a reconcile, so that one without news is not.
+// publish publishes and logs the events. A reconcile without events logs nothing.
 func (r *Reconciler[T]) publish(ctx context.Context, obj T, events []conditions.Event, start time.Time) {
 	log := ctrl.LoggerFrom(ctx)
 	for _, event := range events {

@@ -23,8 +23,8 @@ type waiterKey struct {
 	name types.NamespacedName
 }
 
-// Waiter returns the waiter that represents an object in the queue of a host limiter. The
-// limiter calls wake when the object's turn comes. If wake is nil, the object is not queued.
+// Waiter returns the waiter that represents an object in the queue of a host limiter. The limiter
+// calls wake when it can grant a ticket. If wake is nil, the object is not queued.
 func Waiter(kind string, name types.NamespacedName, wake func(types.NamespacedName)) ratelimit.Waiter {
 	if wake == nil {
 		return ratelimit.Waiter{}

@@ -13,20 +13,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// statusWriter writes the status of one object, and only what changed of it
-// since it was written last.
+// statusWriter patches the status of one object with the changes since the last write.
 type statusWriter[T Object] struct {
 	client    client.Client
 	apiReader client.Reader
 	newObject func() T
-	// written is the object as the API server is known to have it.
-	written T
+	written   T // the object as last read or written
 }
 
-// write patches the status. It never overwrites a status that somebody else
-// changed since it was read: what was concluded from the old one could be
-// wrong, and a conflict is returned. A change of anything but the status is no
-// such conflict, and does not cost the work.
+// write patches the status. If another client changed the status since it was read, it returns a
+// conflict: the result could be based on outdated data. If only metadata or spec changed, the patch
+// is retried, so that the result is not lost.
 func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
 	if equality.Semantic.DeepEqual(w.written, obj) {
 		return nil
@@ -38,9 +35,9 @@ func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
 	return err
 }
 
-// patch leaves obj's spec and metadata as the work saw them, whatever the API
-// server has by now. Writes are most of what an unchanged scan costs, so only
-// the status is compared, and only metadata are asked for in return.
+// patch sends the changes of the status. Spec and metadata of obj stay unchanged, except for the
+// resource version. Writes are most of the cost of an unchanged scan, so only the status is
+// compared, and only metadata is requested in the response.
 func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
 	lock := client.MergeFromWithOptions(w.statusOnly(w.written), client.MergeFromWithOptimisticLock{})
 	change, err := lock.Data(w.statusOnly(obj))
@@ -59,17 +56,17 @@ func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
 	return nil
 }
 
-// statusOnly returns the object with its status, and else only with what names it.
+// statusOnly returns an object with only the name, the resource version and the status of obj.
 func (w *statusWriter[T]) statusOnly(obj T) T {
-	bare := w.newObject()
-	bare.SetNamespace(obj.GetNamespace())
-	bare.SetName(obj.GetName())
-	bare.SetResourceVersion(obj.GetResourceVersion())
-	statusField(bare).Set(statusField(obj))
-	return bare
+	stripped := w.newObject()
+	stripped.SetNamespace(obj.GetNamespace())
+	stripped.SetName(obj.GetName())
+	stripped.SetResourceVersion(obj.GetResourceVersion())
+	statusField(stripped).Set(statusField(obj))
+	return stripped
 }
 
-// statusField returns the field that every object of the API has.
+// statusField returns the field Status of an object, whose type differs by kind.
 func statusField(obj runtime.Object) reflect.Value {
 	return reflect.ValueOf(obj).Elem().FieldByName("Status")
 }
@@ -86,12 +83,12 @@ func (w *statusWriter[T]) metadata(obj T) (*metav1.PartialObjectMetadata, error)
 	return metadata, nil
 }
 
-// refresh takes over the live object's resource version where its status is
-// still the one that the work began with.
+// refresh sets the resource version to the live one if the live status did not change, and reports
+// whether it did so.
 func (w *statusWriter[T]) refresh(ctx context.Context, obj T) bool {
 	live := w.newObject()
 	if err := w.apiReader.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
-		return false // the conflict is the better error
+		return false // the caller returns the conflict
 	}
 	same := equality.Semantic.DeepEqual(statusField(live).Interface(), statusField(w.written).Interface())
 	if live.GetUID() != obj.GetUID() || !same {

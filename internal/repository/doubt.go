@@ -8,11 +8,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// NeedsConfirmation reports whether a policy would move down to a lower tag, or to none,
-// only because the current one is missing from the list of tags: rule and
-// exclusions still accept it. Registries sometimes answer with lists that lack
-// tags, so the registry has to be asked for that tag. choice is what the rule selects
-// of the listed tags, nil for none; current may be nil, too.
+// NeedsConfirmation reports whether the policy would select a lower tag, or none, only because the
+// current tag is missing from the list, although rule and exclusions accept it. Some registries
+// return incomplete lists, so the registry must confirm that the tag was deleted. choice is the
+// selected one of the listed tags, nil for none. current may be nil.
 func NeedsConfirmation(
 	rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, choice *selection.Choice, current *v1.ImageRef,
 ) bool {
@@ -20,7 +19,7 @@ func NeedsConfirmation(
 		return false
 	}
 	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
-	if err != nil || exclusions.Exclude(current.Tag) {
+	if err != nil || exclusions.Excludes(current.Tag) {
 		return false
 	}
 	return choice == nil || rule.Compare(current.Tag, choice.Tag) > 0

@@ -24,7 +24,7 @@ func TestKeyOf_DefaultsToPolicyNamespace(t *testing.T) {
 	g := NewWithT(t)
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}}
 	policy.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "app"}
-	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "its own namespace is implied")
+	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "apps", Name: "app"}), "the default namespace")
 	policy.Spec.ImageRepositoryRef.Namespace = "shared"
 	g.Expect(repository.KeyOf(policy)).To(Equal(types.NamespacedName{Namespace: "shared", Name: "app"}))
 }
@@ -34,9 +34,9 @@ func TestAllowsNamespace_MatchesAccessFromSelectors(t *testing.T) {
 	team := &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{"team": "a"}}}}
 	g.Expect(repository.AllowsNamespace(team, labels.Set{"team": "a", "x": "y"})).To(BeTrue())
 	g.Expect(repository.AllowsNamespace(team, labels.Set{"team": "b"})).To(BeFalse())
-	g.Expect(repository.AllowsNamespace(nil, nil)).To(BeFalse(), "no accessFrom allows nobody")
-	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list allows nobody")
-	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector everybody")
+	g.Expect(repository.AllowsNamespace(nil, nil)).To(BeFalse(), "without accessFrom")
+	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{}, nil)).To(BeFalse(), "an empty list")
+	g.Expect(repository.AllowsNamespace(&acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}, nil)).To(BeTrue(), "an empty selector")
 }
 
 func TestNeedsConfirmation_ReportsUnlistedCurrentTag(t *testing.T) {
@@ -52,12 +52,12 @@ func TestNeedsConfirmation_ReportsUnlistedCurrentTag(t *testing.T) {
 	}{
 		{"a higher tag that the list lacks", image.NewRef(img, "1.2.0", ""), nil, []string{"1.0.0"}, true},
 		{"the only tag", image.NewRef(img, "1.2.0", ""), nil, nil, true},
-		{"a lower tag that the list lacks matters to nobody", image.NewRef(img, "1.2.0", ""), nil, []string{"1.3.0"}, false},
-		{"a tag in the list is there", image.NewRef(img, "1.2.0", ""), nil, []string{"1.2.0"}, false},
-		{"a tag that the rule rejects is not wanted", image.NewRef(img, "2.0.0", ""), nil, []string{"1.0.0"}, false},
-		{"nor one that is excluded", image.NewRef(img, "1.2.0", ""), []string{"^1.2"}, []string{"1.0.0"}, false},
-		{"a tag of another image says nothing", image.NewRef("other", "1.2.0", ""), nil, []string{"1.0.0"}, false},
-		{"there may be no current one", nil, nil, []string{"1.0.0"}, false},
+		{"a lower tag that the list lacks", image.NewRef(img, "1.2.0", ""), nil, []string{"1.3.0"}, false},
+		{"a listed tag", image.NewRef(img, "1.2.0", ""), nil, []string{"1.2.0"}, false},
+		{"a tag that the rule rejects", image.NewRef(img, "2.0.0", ""), nil, []string{"1.0.0"}, false},
+		{"an excluded tag", image.NewRef(img, "1.2.0", ""), []string{"^1.2"}, []string{"1.0.0"}, false},
+		{"a tag of another image", image.NewRef("other", "1.2.0", ""), nil, []string{"1.0.0"}, false},
+		{"no current tag", nil, nil, []string{"1.0.0"}, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: img, ExclusionList: tt.exclude}}

@@ -12,7 +12,7 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// upToDate are the facts of a repository that was scanned four minutes ago.
+// upToDate returns the state of a repository that was scanned four minutes ago.
 func upToDate() State {
 	return State{
 		Now:      noon,
@@ -24,19 +24,18 @@ func upToDate() State {
 	}
 }
 
-// triggers are the changes that make a scan due, in the order in which Decide
-// asks for them.
+// triggers are the changes that make a scan due, in the order in which Decide checks them.
 var triggers = []struct {
 	reason Reason
-	pull   func(*State)
+	change func(*State)
 }{
-	{NeverScanned, func(f *State) { f.LastScan = time.Time{} }},
-	{Requested, func(f *State) { f.Requested = true }},
-	{ImageChanged, func(f *State) { f.Image = "b" }},
-	{ExclusionChanged, func(f *State) { f.Exclusions = nil }},
-	{StoreEmpty, func(f *State) { f.Stored = false }},
-	{LastScanFailed, func(f *State) { f.Failing = true }},
-	{IntervalElapsed, func(f *State) { f.Now = f.LastScan.Add(f.Interval) }},
+	{NeverScanned, func(s *State) { s.LastScan = time.Time{} }},
+	{Requested, func(s *State) { s.Requested = true }},
+	{ImageChanged, func(s *State) { s.Image = "b" }},
+	{ExclusionChanged, func(s *State) { s.Exclusions = nil }},
+	{StoreEmpty, func(s *State) { s.Stored = false }},
+	{LastScanFailed, func(s *State) { s.Failing = true }},
+	{IntervalElapsed, func(s *State) { s.Now = s.LastScan.Add(s.Interval) }},
 }
 
 func TestDecide_WaitsForInterval(t *testing.T) {
@@ -50,9 +49,9 @@ func TestDecide_WaitsForInterval(t *testing.T) {
 func TestDecide_ReturnsEachTrigger(t *testing.T) {
 	for _, trigger := range triggers {
 		t.Run(string(trigger.reason), func(t *testing.T) {
-			facts := upToDate()
-			trigger.pull(&facts)
-			reason, due := Decide(facts).Due()
+			state := upToDate()
+			trigger.change(&state)
+			reason, due := Decide(state).Due()
 			g := NewWithT(t)
 			g.Expect(due).To(BeTrue())
 			g.Expect(reason).To(Equal(trigger.reason))
@@ -63,11 +62,11 @@ func TestDecide_ReturnsEachTrigger(t *testing.T) {
 func TestDecide_TriggersInOrder(t *testing.T) {
 	for i, first := range triggers {
 		for _, second := range triggers[i+1:] {
-			facts := upToDate()
-			second.pull(&facts)
-			first.pull(&facts)
-			reason, _ := Decide(facts).Due()
-			NewWithT(t).Expect(reason).To(Equal(first.reason), "%q is told before %q", first.reason, second.reason)
+			state := upToDate()
+			second.change(&state)
+			first.change(&state)
+			reason, _ := Decide(state).Due()
+			NewWithT(t).Expect(reason).To(Equal(first.reason), "%q takes precedence over %q", first.reason, second.reason)
 		}
 	}
 }
@@ -77,7 +76,7 @@ func TestRemaining_IsBoundedByInterval(t *testing.T) {
 	g.Expect(Remaining(noon, time.Minute, noon.Add(20*time.Second))).To(Equal(40 * time.Second))
 	g.Expect(Remaining(noon, time.Minute, noon.Add(2*time.Minute))).To(BeNumerically("<", 0))
 	g.Expect(Remaining(noon.Add(24*time.Hour), time.Minute, noon)).To(Equal(time.Minute),
-		"a last scan in the future, by a wrong clock, must not stop scans for a day")
+		"a last scan in the future, due to a wrong clock")
 }
 
 func TestSpread_IsStableAndUniform(t *testing.T) {
@@ -95,5 +94,5 @@ func TestSpread_IsStableAndUniform(t *testing.T) {
 			late++
 		}
 	}
-	g.Expect(early).To(And(BeNumerically(">", 400), BeNumerically("<", 600)), "both directions alike, late %d", late)
+	g.Expect(early).To(And(BeNumerically(">", 400), BeNumerically("<", 600)), "the jitter is uniform, late %d", late)
 }

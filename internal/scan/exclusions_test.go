@@ -12,14 +12,14 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestExclusions_SuffixMatchesLikeExpression compares the short cut for endings with
-// the expressions themselves.
+// TestExclusions_SuffixMatchesLikeExpression checks that comparing suffixes is equivalent to
+// matching the expressions.
 func TestExclusions_SuffixMatchesLikeExpression(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{
 		"", "a", ".sig", "sig", "xsig", "1.0.sig", "1.0.SIG", "1.0.sig.att", "sha256-ab.sig", ".sig.sig", "a.sigb", "1.0.att", "x.sig-1", ".", "g",
 	}
-	short := 0
+	suffixes := 0
 	for _, expression := range []string{
 		`^.*\.sig$`, `.*\.sig$`, `\.sig$`, `(?s)^.*\.sig$`, `(?i)^.*\.sig$`, `^.*?\.sig$`, `^.*.sig$`, `^\.sig$`, `^.+\.sig$`,
 		`(?m)\.sig$`, `\.sig`, `sig|att$`, `\.(sig|att)$`, `^.*`, `^`, `$`, ``, `.*`, `^.*$`, `^a.*\.sig$`, `^.*\.sig\z`, `\.sig\b`, `[.]sig$`,
@@ -28,13 +28,13 @@ func TestExclusions_SuffixMatchesLikeExpression(t *testing.T) {
 		exclusions, err := CompileExclusions([]string{expression})
 		g.Expect(err).NotTo(HaveOccurred())
 		if exclusions.patterns[0].suffix != "" {
-			short++
+			suffixes++
 		}
 		for _, tag := range tags {
-			NewWithT(t).Expect(exclusions.Exclude(tag)).To(Equal(regexp.MustCompile(expression).MatchString(tag)), "%q excludes %q", expression, tag)
+			NewWithT(t).Expect(exclusions.Excludes(tag)).To(Equal(regexp.MustCompile(expression).MatchString(tag)), "%q excludes %q", expression, tag)
 		}
 	}
-	g.Expect(short).To(BeNumerically(">=", 6), "only")
+	g.Expect(suffixes).To(BeNumerically(">=", 6), "expressions with a literal suffix")
 }
 
 func TestCompileExclusions_ErrorNamesItem(t *testing.T) {
@@ -54,32 +54,31 @@ func TestMatch_ReturnsFirstMatchingItem(t *testing.T) {
 	}
 }
 
-// TestCompileExclusions_BoundsMemory tests the most and longest expressions that
-// are admitted.
+// TestCompileExclusions_BoundsMemory checks the longest lists and expressions that the API accepts.
 func TestCompileExclusions_BoundsMemory(t *testing.T) {
 	g := NewWithT(t)
 	for name, tc := range map[string]struct {
-		item    string
-		refused bool
+		item     string
+		rejected bool
 	}{
-		"many large ones":           {"x{999}y{999}z{999}", true},
-		"one that is too large":     {strings.Repeat("x{1000}", 146), true},
-		"many that are long enough": {strings.Repeat("(a|b)c", 100), false},
+		"many large ones":            {"x{999}y{999}z{999}", true},
+		"several that are too large": {strings.Repeat("x{1000}", 146), true},
+		"many long ones":             {strings.Repeat("(a|b)c", 100), false},
 	} {
 		list := slices.Repeat([]string{tc.item}, 25)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := CompileExclusions(list)
 		runtime.ReadMemStats(&after)
-		took := after.TotalAlloc - before.TotalAlloc
-		t.Logf("%-25s %6d KiB: %.150v", name, took>>10, err)
-		g.Expect(err != nil).To(Equal(tc.refused), "%s: %d bytes were allocated, error %v", name, took, err)
-		g.Expect(took).To(BeNumerically("<=", 32<<20), "%s: %d bytes were allocated, error %v", name, took, err)
+		allocated := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%-25s %6d KiB: %.150v", name, allocated>>10, err)
+		g.Expect(err != nil).To(Equal(tc.rejected), "%s: %d bytes were allocated, error %v", name, allocated, err)
+		g.Expect(allocated).To(BeNumerically("<=", 32<<20), "%s: %d bytes were allocated, error %v", name, allocated, err)
 	}
 }
 
-// TestExclusions_OmitReferrerTags stands for signatures and attestations that a list of the
-// user's own lets through: with the default list, another one, or none.
+// TestExclusions_OmitReferrerTags checks that signatures and attestations are excluded with the
+// default list, with another one, and with an empty one.
 func TestExclusions_OmitReferrerTags(t *testing.T) {
 	g := NewWithT(t)
 	digest := "sha256-" + strings.Repeat("0a", 32)

@@ -13,30 +13,29 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Stored tells of tags that are stored, without the tags: nothing, as the zero
-// value, where there are none.
+// Stored identifies a stored tag list. It is zero if nothing is stored.
 type Stored struct {
-	// Image is the image whose tags they are.
+	// Image is the image of the tags.
 	Image string
 	// Revision is the hash of the tags.
 	Revision string
 }
 
-// MatchesLastScan reports whether they are the tags of the repository's last scan.
-// Stored ones that are older, because the storage was restored or belongs to a
-// replica that did not lead for a while, may hold tags that are gone.
-func (h Stored) MatchesLastScan(repo *v1.ImageRepository) bool {
+// MatchesLastScan reports whether the stored tags are those of the repository's last scan. They are
+// outdated if the storage was restored, or belongs to a replica that was not the leader for a
+// while.
+func (s Stored) MatchesLastScan(repo *v1.ImageRepository) bool {
 	last := repo.Status.LastScanResult
-	// a CRD of another implementation doesn't keep the observed image
-	observed := cmp.Or(repo.Status.ObservedImage, h.Image)
-	return last != nil && h.Image != "" && h.Image == observed && h.Revision == last.Revision
+	// empty if the CRD of another implementation dropped the field
+	observed := cmp.Or(repo.Status.ObservedImage, s.Image)
+	return last != nil && s.Image != "" && s.Image == observed && s.Revision == last.Revision
 }
 
-// StateOf returns the facts about a repository that its spec and its status
-// tell, with the time between two scans of it and what is held of its tags.
-func StateOf(repo *v1.ImageRepository, interval time.Duration, held Stored, now time.Time) State {
+// StateOf returns the state of a repository: its spec and status, the interval, and its stored
+// tags.
+func StateOf(repo *v1.ImageRepository, interval time.Duration, stored Stored, now time.Time) State {
 	status := repo.Status
-	facts := State{
+	state := State{
 		Now:                now,
 		Interval:           interval,
 		Image:              repo.Spec.Image,
@@ -47,14 +46,14 @@ func StateOf(repo *v1.ImageRepository, interval time.Duration, held Stored, now 
 		Requested:          IsRequested(repo, status.LastHandledReconcileAt),
 	}
 	if status.LastScanResult != nil {
-		facts.LastScan = status.LastScanResult.ScanTime.Time
-		facts.Stored = held.MatchesLastScan(repo)
+		state.LastScan = status.LastScanResult.ScanTime.Time
+		state.Stored = stored.MatchesLastScan(repo)
 	}
-	return facts
+	return state
 }
 
-// IsRequested reports whether a reconcile of the object was asked for that is
-// not the one which was handled last.
+// IsRequested reports whether the reconcile request of the object differs from the one handled
+// last.
 func IsRequested(obj metav1.Object, handled string) bool {
 	request, found := meta.ReconcileAnnotationValue(obj.GetAnnotations())
 	return found && request != handled

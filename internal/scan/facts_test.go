@@ -16,17 +16,17 @@ import (
 func TestStored_MatchesLastScan(t *testing.T) {
 	for _, tt := range []struct {
 		reason   string
-		held     Stored
+		stored   Stored
 		observed string
 		scanned  bool
 		want     bool
 	}{
-		{"those that the status tells of", Stored{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", true, true},
-		{"nothing is held", Stored{}, "ghcr.io/org/app", true, false},
-		{"nothing is held, and no image was noted", Stored{}, "", true, false},
+		{"the tags of the last scan", Stored{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", true, true},
+		{"nothing is stored", Stored{}, "ghcr.io/org/app", true, false},
+		{"nothing is stored or observed", Stored{}, "", true, false},
 		{"older tags", Stored{"ghcr.io/org/app", "r0"}, "ghcr.io/org/app", true, false},
-		{"those of another image", Stored{"ghcr.io/org/old", "r1"}, "ghcr.io/org/app", true, false},
-		{"the status has no field for the image", Stored{"ghcr.io/org/app", "r1"}, "", true, true},
+		{"the tags of another image", Stored{"ghcr.io/org/old", "r1"}, "ghcr.io/org/app", true, false},
+		{"the CRD has no field for the observed image", Stored{"ghcr.io/org/app", "r1"}, "", true, true},
 		{"there was no scan", Stored{"ghcr.io/org/app", "r1"}, "ghcr.io/org/app", false, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestStored_MatchesLastScan(t *testing.T) {
 			if tt.scanned {
 				repo.Status.LastScanResult = &v1.ScanResult{Revision: "r1"}
 			}
-			NewWithT(t).Expect(tt.held.MatchesLastScan(repo)).To(Equal(tt.want))
+			NewWithT(t).Expect(tt.stored.MatchesLastScan(repo)).To(Equal(tt.want))
 		})
 	}
 }
@@ -43,8 +43,8 @@ func TestStateOf_CopiesSpecAndStatus(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1_000, 0)
 	repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{Image: "ghcr.io/org/app", ExclusionList: []string{"a"}}}
-	facts := StateOf(repo, time.Minute, Stored{}, now)
-	g.Expect(facts).To(Equal(State{Now: now, Interval: time.Minute, Image: "ghcr.io/org/app", Exclusions: []string{"a"}, Failing: true}))
+	state := StateOf(repo, time.Minute, Stored{}, now)
+	g.Expect(state).To(Equal(State{Now: now, Interval: time.Minute, Image: "ghcr.io/org/app", Exclusions: []string{"a"}, Failing: true}))
 
 	repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	repo.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
@@ -56,5 +56,5 @@ func TestStateOf_CopiesSpecAndStatus(t *testing.T) {
 		Exclusions: []string{"a"}, ObservedExclusions: []string{"b"},
 	}))
 	repo.Status.LastHandledReconcileAt = "now"
-	g.Expect(StateOf(repo, time.Minute, Stored{}, now).Requested).To(BeFalse(), "it was handled")
+	g.Expect(StateOf(repo, time.Minute, Stored{}, now).Requested).To(BeFalse(), "the request was handled")
 }

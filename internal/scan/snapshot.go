@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scan decides when an image repository is scanned, and what a scan
-// that succeeded means. It is pure: time is a value, and the network is
-// somewhere else.
+// Package scan decides when an image repository is scanned, excludes tags, and makes the snapshot
+// of a successful scan. It does no I/O, and reads no clock.
 package scan
 
 import (
@@ -12,24 +11,23 @@ import (
 	"time"
 )
 
-// Snapshot is what one complete scan of an image repository found. Values of
-// this type are not changed once they are made.
+// Snapshot is the result of one complete scan of an image repository. It is immutable.
 type Snapshot struct {
-	// Image is spec.image as it was when the tags were read.
+	// Image is spec.image at the time of the scan.
 	Image string
-	// Tags holds the tags in ascending byte order, each once.
+	// Tags holds the tags in ascending byte order, without duplicates.
 	Tags []string
-	// FirstSeen holds, for the tag at the same index, when a scan first found
-	// it, in seconds since the epoch.
+	// FirstSeen holds when a scan first found the tag at the same index, in seconds since the
+	// epoch.
 	FirstSeen []int64
-	// Since is when the first scan of this image ended, in seconds since the
-	// epoch: tags first seen then may be older.
+	// Since is when the first scan of this image ended, in seconds since the epoch. Tags first seen
+	// then may be older.
 	Since int64
 }
 
-// Next returns the snapshot of a scan that ended at now and found tags, in
-// whatever order and however often. Times of tags that previous (of the same
-// image) knew are kept. The slice of tags becomes the snapshot's.
+// Next returns the snapshot of a scan that ended at now. The tags may be unsorted and contain
+// duplicates. First-seen times are copied from previous if it is of the same image. Next sorts tags
+// and keeps the slice.
 func Next(previous Snapshot, image string, tags []string, now time.Time) Snapshot {
 	if !slices.IsSorted(tags) {
 		slices.Sort(tags)
@@ -67,16 +65,16 @@ func (s Snapshot) Sum() Sum {
 			h.Write(block)
 			block = block[:0]
 		}
-		block = append(append(block, tag...), 0) // no tag contains it, so no two lists hash the same bytes
+		block = append(append(block, tag...), 0) // no tag contains 0, so different lists hash different bytes
 	}
 	h.Write(block)
 	return Sum(h.Sum(nil))
 }
 
-// Revision returns the hash as a status has it.
+// Revision returns the hash in the format of status.lastScanResult.revision.
 func (s Sum) Revision() string { return "sha256:" + hex.EncodeToString(s[:]) }
 
-// Revision returns the hash of the tags as a status has it.
+// Revision returns the hash of the tags in the format of status.lastScanResult.revision.
 func (s Snapshot) Revision() string { return s.Sum().Revision() }
 
 // Has reports whether the scan found the tag.
@@ -85,8 +83,8 @@ func (s Snapshot) Has(tag string) bool {
 	return found
 }
 
-// FirstSeenAt returns when a scan first found the tag, in seconds since the epoch,
-// and whether the last one found it.
+// FirstSeenAt returns when a scan first found the tag, in seconds since the epoch, and whether the
+// snapshot has the tag.
 func (s Snapshot) FirstSeenAt(tag string) (int64, bool) {
 	i, found := slices.BinarySearch(s.Tags, tag)
 	if !found {
@@ -102,7 +100,7 @@ func (s Snapshot) Latest(n int) []string {
 	return latest
 }
 
-// Equal reports whether both snapshots say the same.
+// Equal reports whether both snapshots are equal.
 func (s Snapshot) Equal(o Snapshot) bool {
 	return s.Image == o.Image && s.Since == o.Since &&
 		slices.Equal(s.Tags, o.Tags) && slices.Equal(s.FirstSeen, o.FirstSeen)

@@ -31,7 +31,7 @@ func TestNext_KeepsFirstSeenTimes(t *testing.T) {
 	g.Expect(second.Since).To(Equal(noon.Unix()))
 
 	other := Next(first, "other", []string{"b"}, later)
-	g.Expect(other.FirstSeen).To(Equal([]int64{later.Unix()}), "a tag of another image is another tag")
+	g.Expect(other.FirstSeen).To(Equal([]int64{later.Unix()}), "first-seen times of another image are not copied")
 	g.Expect(other.Since).To(Equal(later.Unix()))
 }
 
@@ -42,11 +42,11 @@ func TestRevision_DependsOnTagsOnly(t *testing.T) {
 	for range 20 {
 		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
 		g.Expect(Next(Snapshot{}, "b", tags, noon.Add(time.Hour)).Revision()).To(Equal(revision),
-			"neither the order nor the time nor the image counts")
+			"order, time and image don't matter")
 	}
-	of := func(tags ...string) string { return Next(Snapshot{}, "a", tags, noon).Revision() }
-	g.Expect(of("ab")).NotTo(Equal(of("a", "b")))
-	g.Expect(of()).NotTo(Equal(of("")))
+	revisionOf := func(tags ...string) string { return Next(Snapshot{}, "a", tags, noon).Revision() }
+	g.Expect(revisionOf("ab")).NotTo(Equal(revisionOf("a", "b")))
+	g.Expect(revisionOf()).NotTo(Equal(revisionOf("")))
 	g.Expect(revision).To(MatchRegexp("^sha256:[0-9a-f]{64}$"))
 }
 
@@ -58,7 +58,7 @@ func TestSnapshot_ReturnsLatestTags(t *testing.T) {
 	g.Expect(s.Latest(2)).To(Equal([]string{"2", "10"}))
 	g.Expect(s.Latest(9)).To(Equal([]string{"2", "10", "1"}))
 	g.Expect(Snapshot{}.Latest(2)).To(BeEmpty())
-	g.Expect(slices.IsSorted(s.Tags)).To(BeTrue(), "Latest changes nothing")
+	g.Expect(slices.IsSorted(s.Tags)).To(BeTrue(), "Latest does not change the snapshot")
 }
 
 func TestEqual_ComparesTagsAndImage(t *testing.T) {

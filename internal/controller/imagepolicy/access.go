@@ -15,7 +15,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
-// Access says which namespaces may refer to an ImageRepository.
+// Access checks which namespaces may refer to an ImageRepository.
 type Access struct {
 	// Reader reads the labels of namespaces.
 	Reader client.Reader
@@ -23,23 +23,23 @@ type Access struct {
 	NoCrossNamespaceRefs bool
 }
 
-// denied is the error about an ImageRepository that a policy may not use.
-func denied(repo types.NamespacedName, why string) error {
-	return acl.AccessDeniedError(fmt.Sprintf("can't access ImageRepository '%s': %s", repo, why))
+// accessDenied returns the AccessDeniedError about an ImageRepository that a policy may not use.
+func accessDenied(repo types.NamespacedName, reason string) error {
+	return acl.AccessDeniedError(fmt.Sprintf("can't access ImageRepository '%s': %s", repo, reason))
 }
 
-// checkCrossNamespace returns an AccessDeniedError where a policy in the namespace may
-// refer to no other namespace at all.
+// checkCrossNamespace returns an AccessDeniedError if the repository is in another namespace and
+// the controller forbids such references.
 func (a Access) checkCrossNamespace(namespace string, repo types.NamespacedName) error {
 	if repo.Namespace == namespace || !a.NoCrossNamespaceRefs {
 		return nil
 	}
-	return denied(repo, fmt.Sprintf(
+	return accessDenied(repo, fmt.Sprintf(
 		"references to other namespaces are disabled for this controller; refer to one in namespace '%s'", namespace))
 }
 
-// check returns an AccessDeniedError where the repository does not let a policy in
-// the namespace refer to it. Other errors are of the reading.
+// check returns an AccessDeniedError if spec.accessFrom of the repository does not allow the
+// namespace, and other errors if the namespace can't be read.
 func (a Access) check(ctx context.Context, repo *v1.ImageRepository, namespace string) error {
 	if repo.Namespace == namespace {
 		return nil
@@ -54,16 +54,14 @@ func (a Access) check(ctx context.Context, repo *v1.ImageRepository, namespace s
 	return nil
 }
 
-// notSharedError is the AccessDeniedError about a repository in another namespace. It is the
-// same whether there is such a repository, and whomever that lets in: those who
-// are not let in must not learn that either.
+// notSharedError returns the AccessDeniedError about a repository in another namespace. It is the
+// same whether the repository exists or not, so that it does not reveal that.
 func notSharedError(repo types.NamespacedName, namespace string) error {
-	return denied(repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
-		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a selector added there that matches", namespace))
+	return accessDenied(repo, fmt.Sprintf("it does not exist, or no namespace selector of its spec.accessFrom matches "+
+		"the labels of namespace '%s'; correct spec.imageRepositoryRef, or have a matching selector added there", namespace))
 }
 
-// NamespaceMetadata is a namespace of which only the metadata is read and
-// watched.
+// NamespaceMetadata returns an object to read or watch only the metadata of a namespace.
 func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
 }

@@ -11,21 +11,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-var errImageReplaced = errors.New("the ImageRepository has the tags of another image by now")
+var errImageReplaced = errors.New("the ImageRepository now has the tags of another image")
 
-// saveFacts keeps what was learned of the images of an origin. Where the tags of another
-// image took their place meanwhile, it is about none that is known, and all begins anew.
-func (w *Worker) saveFacts(ctx context.Context, from tagSource, learned map[string]admission.ImageInfo) error {
-	if len(learned) == 0 {
+// saveFacts stores facts about the images of a source. If the repository was switched to another
+// image meanwhile, it stores nothing and returns a DeferredError.
+func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[string]admission.ImageInfo) error {
+	if len(facts) == 0 {
 		return nil
 	}
-	ctx, key := context.WithoutCancel(ctx), store.KeyOf(from.repo)
+	ctx, key := context.WithoutCancel(ctx), store.KeyOf(source.repo)
 	info, err := w.Store.Info(ctx, key)
 	if err != nil {
 		return err
 	}
-	if info.Image != from.snapshot.Image {
+	if info.Image != source.snapshot.Image {
 		return conditions.Deferred(yieldDelay, errImageReplaced)
 	}
-	return w.Store.PutFacts(ctx, key, learned)
+	return w.Store.PutFacts(ctx, key, facts)
 }

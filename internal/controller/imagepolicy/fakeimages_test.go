@@ -25,30 +25,30 @@ type fakeImage struct {
 	config   []byte
 }
 
-// put makes a tag point at a new image, and returns its digest.
-func (w *fixture) put(tag, os, architecture string, created time.Time) string {
+// push makes a tag point at a new image, and returns its digest.
+func (f *fixture) push(tag, os, architecture string, created time.Time) string {
 	config, _ := json.Marshal(map[string]any{"os": os, "architecture": architecture, "created": created, "for": tag})
-	manifest, _ := json.Marshal(map[string]any{"schemaVersion": 2, "config": map[string]string{"digest": sum(config)}})
-	img := &fakeImage{digest: sum(manifest), manifest: manifest, config: config}
-	if w.images == nil {
-		w.images = map[string]*fakeImage{}
+	manifest, _ := json.Marshal(map[string]any{"schemaVersion": 2, "config": map[string]string{"digest": sha256Digest(config)}})
+	img := &fakeImage{digest: sha256Digest(manifest), manifest: manifest, config: config}
+	if f.images == nil {
+		f.images = map[string]*fakeImage{}
 	}
-	w.images[tag], w.images[img.digest], w.images[sum(config)] = img, img, img
+	f.images[tag], f.images[img.digest], f.images[sha256Digest(config)] = img, img, img
 	return img.digest
 }
 
-func sum(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+func sha256Digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
 func (r *fakeRepository) Manifest(ctx context.Context, reference string) (registry.Manifest, error) {
 	if err := r.admit(ctx); err != nil {
 		return registry.Manifest{}, err
 	}
-	w := r.fixture
-	w.request("manifest " + reference)
-	if w.down != nil {
-		return registry.Manifest{}, w.down
+	f := r.fixture
+	f.recordRequest("manifest " + reference)
+	if f.down != nil {
+		return registry.Manifest{}, f.down
 	}
-	img := w.images[reference]
+	img := f.images[reference]
 	if img == nil {
 		return registry.Manifest{}, fmt.Errorf("%s: %w", reference, registry.ErrNotFound)
 	}
@@ -59,20 +59,20 @@ func (r *fakeRepository) Blob(ctx context.Context, digest string, _ int64) ([]by
 	if err := r.admit(ctx); err != nil {
 		return nil, err
 	}
-	w := r.fixture
-	w.request("blob")
-	if w.down != nil {
-		return nil, w.down
+	f := r.fixture
+	f.recordRequest("blob")
+	if f.down != nil {
+		return nil, f.down
 	}
-	return w.images[digest].config, nil
+	return f.images[digest].config, nil
 }
 
-// Verifier implements Verifiers.
-func (w *fixture) Verifier(context.Context, *v1.ImagePolicy) (images.Verifier, error) {
-	return fakeVerifier{w}, nil
+// Verifier implements VerifierFactory.
+func (f *fixture) Verifier(context.Context, *v1.ImagePolicy) (images.Verifier, error) {
+	return fakeVerifier{f}, nil
 }
 
-func (w *fixture) Forget(types.NamespacedName) {}
+func (f *fixture) Forget(types.NamespacedName) {}
 
 type fakeVerifier struct{ *fixture }
 
@@ -82,9 +82,9 @@ func (v fakeVerifier) Verify(ctx context.Context, repo signature.Repository, _ i
 	if err := repo.(*fakeRepository).admit(ctx); err != nil {
 		return "", "", err
 	}
-	v.request("verify")
+	v.recordRequest("verify")
 	if !image.IsDigest(digest) {
-		return "", "", fmt.Errorf("the digest %q is none", digest)
+		return "", "", fmt.Errorf("%q is not a digest", digest)
 	}
 	if signer := v.signed[digest]; signer != "" && signer == v.key {
 		return signer, "", v.fault
@@ -92,8 +92,8 @@ func (v fakeVerifier) Verify(ctx context.Context, repo signature.Repository, _ i
 	return "", "has no signature by one of the keys", v.fault
 }
 
-func (w *fixture) request(what string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.requests = append(w.requests, what)
+func (f *fixture) recordRequest(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, name)
 }

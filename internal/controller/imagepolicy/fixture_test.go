@@ -26,39 +26,35 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// world is all that the two workers see of the outside, in memory.
+// fixture is a worker with one ImagePolicy, its ImageRepository, a store and a fake registry.
 type fixture struct {
 	t      *testing.T
 	repo   *v1.ImageRepository
 	policy *v1.ImagePolicy
 	store  *store.Store
 
-	// what the registry has, and fails with
-	tags   []string
-	digest string
-	down   error
-	// images are what tags and digests point at, where that matters
-	images map[string]*fakeImage
-	// signed are the digests that somebody signed, and who, by the key now; a
-	// fault of the verification is not about any image.
-	signed map[string]string
-	key    string
-	fault  error
-	// reason nobody is let in, and how many are inside
-	busy   error
-	inside int
-	// requests that were made: "list", "digest TAG" or "head TAG"
-	mu       sync.Mutex // guards requests
-	requests []string
+	tags    []string              // in the registry
+	digest  string                // of all tags, if images is nil
+	images  map[string]*fakeImage // in the registry, by tag and digest
+	down    error                 // returned by the registry
+	busy    error                 // returned by the rate limiter
+	tickets int                   // held by repositories
 
-	policies *Worker
+	signed map[string]string // signers by digest
+	key    string            // the signer that the policy requires
+	fault  error             // returned by the verification
+
+	mu       sync.Mutex // guards requests
+	requests []string   // that the registry received, such as "digest TAG" or "head TAG"
+
+	worker *Worker
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	tags := store.New(t.TempDir(), store.Options{})
 	t.Cleanup(func() { NewWithT(t).Expect(tags.Close()).To(Succeed()) })
-	w := &fixture{
+	f := &fixture{
 		t:      t,
 		store:  tags,
 		digest: "sha256:one",
@@ -71,26 +67,16 @@ func newFixture(t *testing.T) *fixture {
 			Spec:       v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}}},
 		},
 	}
-	w.policy.Spec.ImageRepositoryRef.Name = "app"
+	f.policy.Spec.ImageRepositoryRef.Name = "app"
 	auth := registry.AuthOptionsGetter(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
 		return registry.AuthOptions{}, nil
 	})
-	reader := newReader(t, w.repo)
-	w.policies = &Worker{
-		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Open: w.open, Store: w.store, Verifiers: w,
+	reader := newReader(t, f.repo)
+	f.worker = &Worker{
+		Reader: reader, Access: Access{Reader: reader}, Auth: auth, Open: f.openRepository, Store: f.store, Verifiers: f,
 		RequeueDependency: 30 * time.Second,
 	}
-	return w
-}
-
-// loseTags has the store lose all that it holds.
-func (w *fixture) loseTags() {
-	g, ctx := NewWithT(w.t), context.Background()
-	keys, err := w.store.Keys(ctx)
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, key := range keys {
-		g.Expect(w.store.Delete(ctx, key)).To(Succeed())
-	}
+	return f
 }
 
 func newReader(t *testing.T, objects ...client.Object) client.Client {
@@ -101,19 +87,20 @@ func newReader(t *testing.T, objects ...client.Object) client.Client {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
-// open implements OpenRepository.
-func (w *fixture) open(access registry.Access) Repository {
-	return &fakeRepository{fixture: w, access: access}
+// openRepository implements OpenRepository.
+func (f *fixture) openRepository(access registry.Access) Repository {
+	return &fakeRepository{fixture: f, access: access}
 }
 
-// fakeRepository is a repository of the world's registry.
+// fakeRepository is the repository of a fixture's registry.
 type fakeRepository struct {
 	*fixture
 	access   registry.Access
 	admitted bool
 }
 
-// admit is what a registry.Repository does before its first request.
+// admit takes the ticket and reads the credentials, as registry.Repository does before its first
+// request.
 func (r *fakeRepository) admit(ctx context.Context) error {
 	if r.admitted {
 		return nil
@@ -122,7 +109,7 @@ func (r *fakeRepository) admit(ctx context.Context) error {
 		return r.busy
 	}
 	r.admitted = true
-	r.inside++
+	r.tickets++
 	r.access.Admitted()
 	_, err := r.access.Auth(ctx)
 	return err
@@ -130,15 +117,8 @@ func (r *fakeRepository) admit(ctx context.Context) error {
 
 func (r *fakeRepository) Close() {
 	if r.admitted {
-		r.inside--
+		r.tickets--
 	}
-}
-
-func (r *fakeRepository) List(ctx context.Context, known registry.Fingerprint) (registry.TagList, error) {
-	if err := r.admit(ctx); err != nil {
-		return registry.TagList{}, err
-	}
-	return r.list(known)
 }
 
 func (r *fakeRepository) Digest(ctx context.Context, tag string) (string, error) {
@@ -157,62 +137,52 @@ func (r *fakeRepository) Exists(ctx context.Context, tag string) (bool, error) {
 }
 
 func (r *fakeRepository) Referrers(context.Context, string) ([]registry.Referrer, error) {
-	return nil, errors.New("the world's verifier reads no referrers")
+	return nil, errors.New("the fake verifier reads no referrers")
 }
 
-func (w *fixture) list(known registry.Fingerprint) (registry.TagList, error) {
-	w.requests = append(w.requests, "list")
-	fingerprint := registry.Fingerprint(fmt.Sprintf("%q", w.tags))
-	if known == fingerprint && w.down == nil {
-		w.requests = append(w.requests, "unchanged")
-		return registry.TagList{Unchanged: true, Fingerprint: known}, nil
-	}
-	return registry.TagList{Tags: slices.Clone(w.tags), Fingerprint: fingerprint}, w.down
-}
-
-func (w *fixture) digestOf(tag string) (string, error) {
-	w.requests = append(w.requests, "digest "+tag)
-	if w.images != nil && w.down == nil {
-		if img := w.images[tag]; img != nil {
+func (f *fixture) digestOf(tag string) (string, error) {
+	f.requests = append(f.requests, "digest "+tag)
+	if f.images != nil && f.down == nil {
+		if img := f.images[tag]; img != nil {
 			return img.digest, nil
 		}
 		return "", fmt.Errorf("%s: %w", tag, registry.ErrNotFound)
 	}
-	return w.digest, w.down
+	return f.digest, f.down
 }
 
-// readyResult makes the store hold the tags, and the status say so, whatever the
-// registry has.
-func (w *fixture) scanned(g Gomega, tags ...string) {
-	snapshot := scan.Next(scan.Snapshot{}, w.repo.Spec.Image, tags, time.Now())
-	g.Expect(w.store.Put(context.Background(), store.KeyOf(w.repo), snapshot)).To(Succeed())
-	w.repo.Status.ObservedImage = snapshot.Image
-	w.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
-	w.saveRepository(g)
+// scanned writes the tags to the store and the status of the repository, without first-seen times
+// of earlier scans.
+func (f *fixture) scanned(g Gomega, tags ...string) {
+	snapshot := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, tags, time.Now())
+	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), snapshot)).To(Succeed())
+	f.repo.Status.ObservedImage = snapshot.Image
+	f.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
+	f.saveRepository(g)
 }
 
-// saveRepository shows the repository as it is now to the policies.
-func (w *fixture) saveRepository(g Gomega) {
-	known, cluster := w.repo.DeepCopy(), w.policies.Reader.(client.Client)
-	g.Expect(cluster.Get(context.Background(), client.ObjectKeyFromObject(w.repo), known)).To(Succeed())
-	saved := w.repo.DeepCopy()
-	saved.ResourceVersion = known.ResourceVersion
+// saveRepository updates the repository in the fake API server.
+func (f *fixture) saveRepository(g Gomega) {
+	current, cluster := f.repo.DeepCopy(), f.worker.Reader.(client.Client)
+	g.Expect(cluster.Get(context.Background(), client.ObjectKeyFromObject(f.repo), current)).To(Succeed())
+	saved := f.repo.DeepCopy()
+	saved.ResourceVersion = current.ResourceVersion
 	g.Expect(cluster.Update(context.Background(), saved)).To(Succeed())
 }
 
-func noBegin(string) {}
+func noProgress(string) {}
 
-// settle works on the policy and settles the outcome.
-func (w *fixture) settle() error {
-	before := w.policy.DeepCopy()
-	result, err := w.policies.Work(context.Background(), w.policy, noBegin)
-	conditions.Apply(before, w.policy, result, err, time.Now())
+// reconcile runs the worker and writes the conditions.
+func (f *fixture) reconcile() error {
+	before := f.policy.DeepCopy()
+	result, err := f.worker.Work(context.Background(), f.policy, noProgress)
+	conditions.Apply(before, f.policy, result, err, time.Now())
 	return err
 }
 
-// asked returns the requests since the last call.
-func (w *fixture) asked() []string {
-	requests := w.requests
-	w.requests = nil
+// received returns the requests since the last call.
+func (f *fixture) received() []string {
+	requests := f.requests
+	f.requests = nil
 	return requests
 }

@@ -23,18 +23,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// evaluations is what is remembered of the candidates of a policy.
-type evaluationMemory struct {
+// cachedEvaluation is the cached result of the last evaluation of a policy's candidates.
+type cachedEvaluation struct {
 	uid      types.UID
 	rechecks admission.Rechecks
-	// renewBefore is when a reconcile was requested, which renews all looks, zero where that is done.
+	// renewBefore is the time of a reconcile request, after which all candidates must be rechecked.
+	// It is zero if that is done.
 	renewBefore time.Time
-	// current is the image that is selected, with the verdict of the gates with this key.
+	// current is the current image, with the verdict of the gates that gatesKey identifies.
 	current  admission.Current
 	gatesKey string
 }
 
-// gatedSelector looks for the best candidate that passes the gates of a policy.
+// gatedSelector selects the best candidate that passes the gates of a policy.
 type gatedSelector struct {
 	*plainSelector
 	worker *Worker
@@ -43,9 +44,9 @@ type gatedSelector struct {
 	result admission.Result
 }
 
-// newGatedSelector begins a search among images. It takes the facts that are known from the store.
+// newGatedSelector returns a selector that starts from the stored facts and the last evaluation.
 func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remote *registryReader) (*gatedSelector, error) {
-	policy, from := tags.policy, tags.source
+	policy, source := tags.policy, tags.source
 	gates, err := admission.Compile(&policy.Spec)
 	if err != nil {
 		return nil, conditions.Stalled(v1.InvalidPolicyReason, err)
@@ -57,71 +58,75 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 	if verifier != nil {
 		gates.Rule = verifier.Fingerprint()
 	}
-	facts, err := w.Store.Facts(ctx, store.KeyOf(from.repo))
+	facts, err := w.Store.Facts(ctx, store.KeyOf(source.repo))
 	if err != nil {
 		return nil, err
 	}
-	known := w.previousEvaluation(policy)
+	previous := w.previousEvaluation(policy)
 	in := admission.Input{
-		Gates:         gates,
-		Snapshot:      from.snapshot,
-		Known:         facts,
-		Current:       admission.CurrentOf(policy, from.snapshot.Image),
-		RecheckPolicy: admission.RecheckPolicy{Previous: known.rechecks, Interval: from.repo.GetRequeueAfter(), RenewBefore: known.renewBefore},
-		Budget:        admission.Budget,
-		Now:           time.Now(),
+		Gates:    gates,
+		Snapshot: source.snapshot,
+		Known:    facts,
+		Current:  admission.CurrentOf(policy, source.snapshot.Image),
+		RecheckPolicy: admission.RecheckPolicy{
+			Previous: previous.rechecks, Interval: source.repo.GetRequeueAfter(), RenewBefore: previous.renewBefore,
+		},
+		Budget: admission.Budget,
+		Now:    time.Now(),
 	}
-	if known.renewBefore.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
+	if previous.renewBefore.IsZero() && scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		in.RecheckPolicy.RenewBefore = in.Now
 	}
-	in.Current.CheckDigest = in.Current.CheckDigest && w.digestDelay(policy) == 0 && !from.imageChanged()
-	if in.Current.Digest != "" && in.Current.Digest == known.current.Digest && gatesKey(gates) == known.gatesKey {
-		in.Current.Verdict, in.Current.Message = known.current.Verdict, known.current.Message
+	in.Current.CheckDigest = in.Current.CheckDigest && w.digestDelay(policy) == 0 && !source.imageChanged()
+	if in.Current.Digest != "" && in.Current.Digest == previous.current.Digest && gatesKey(gates) == previous.gatesKey {
+		in.Current.Verdict, in.Current.Message = previous.current.Verdict, previous.current.Message
 	}
-	asked := remote.RegistryImages
-	asked.Verifier = verifier
-	return &gatedSelector{plainSelector: tags, worker: w, images: asked, input: in}, nil
+	images := remote.RegistryImages
+	images.Verifier = verifier
+	return &gatedSelector{plainSelector: tags, worker: w, images: images, input: in}, nil
 }
 
-// previousEvaluation returns what is remembered of the candidates of a policy.
-func (w *Worker) previousEvaluation(policy *v1.ImagePolicy) evaluationMemory {
-	known := w.evaluations.Get(client.ObjectKeyFromObject(policy))
-	if known.uid != policy.UID { // of another object with this name
-		return evaluationMemory{}
+// previousEvaluation returns the cached result of the last evaluation of the policy's candidates.
+func (w *Worker) previousEvaluation(policy *v1.ImagePolicy) cachedEvaluation {
+	cached := w.evaluations.Get(client.ObjectKeyFromObject(policy))
+	if cached.uid != policy.UID { // of a deleted object with the same name
+		return cachedEvaluation{}
 	}
-	return known
+	return cached
 }
 
-// gatesKey differs for gates that judge the image that is selected differently.
+// gatesKey returns a key that differs between gates that may evaluate the current image
+// differently.
 func gatesKey(gates admission.Gates) string {
 	return gates.Rule + " " + strings.Join(gates.Platforms, " ")
 }
 
-// selectBest returns the best candidate that passes, nil where none does. What was learned is kept,
-// also where the search ends with an error.
+// selectBest returns the best candidate that passes, or nil. New facts are stored even if the
+// evaluation fails.
 func (g *gatedSelector) selectBest(ctx context.Context) (*selected, error) {
-	considered, err := g.source.candidates(ctx, g.rule)
+	candidates, err := g.source.candidates(ctx, g.rule)
 	if err != nil {
 		return nil, err
 	}
-	g.result, err = admission.Evaluate(ctx, g.images, g.input, g.rule.Ranking(considered))
+	g.result, err = admission.Evaluate(ctx, g.images, g.input, g.rule.Ranking(candidates))
 	return g.finish(ctx, err)
 }
 
-// selectTag returns the candidate of one tag if it passes. That tag ranks above all others.
+// selectTag returns the candidate of a tag that ranks above all listed ones, or nil if it does not
+// pass.
 func (g *gatedSelector) selectTag(ctx context.Context, tag string) (*selected, error) {
-	above, err := admission.Evaluate(ctx, g.images, g.input, slices.Values([]selection.Choice{{Tag: tag}}))
-	g.result = above.Merge(g.result)
+	unlisted, err := admission.Evaluate(ctx, g.images, g.input, slices.Values([]selection.Choice{{Tag: tag}}))
+	g.result = unlisted.Merge(g.result)
 	return g.finish(ctx, err)
 }
 
-// finish keeps what a search has learned. One that came to its bound goes on at once, behind
-// others.
+// finish stores the facts and caches the result of an evaluation. If its budget was exceeded, it is
+// continued after other objects in the queue.
 func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error) {
-	if unsaved := g.worker.saveFacts(ctx, g.source, g.result.Learned); unsaved != nil {
-		err = unsaved // not to go on at once: it would ask for the same again
+	if saveErr := g.worker.saveFacts(ctx, g.source, g.result.Learned); saveErr != nil {
+		err = saveErr // retried with backoff: it would send the same requests again
 	}
-	g.store(err == nil)
+	g.cache(err == nil)
 	if errors.Is(err, admission.ErrBudgetExceeded) {
 		return nil, conditions.Deferred(yieldDelay, err)
 	}
@@ -130,32 +135,31 @@ func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error
 	}
 	g.logRejected(ctx)
 	g.policy.Status.Candidates = admission.Reported(g.result.Evaluated)
-	pick := g.result.Selected
-	if pick == nil {
+	best := g.result.Selected
+	if best == nil {
 		return nil, nil
 	}
-	return &selected{tag: pick.Tag, digest: pick.Digest, after: g.nextCheck()}, nil
+	return &selected{tag: best.Tag, digest: best.Digest, after: g.nextCheck()}, nil
 }
 
-// yieldDelay is how long work waits that could go on at once, but lets others go first.
+// yieldDelay is the delay of work that is only requeued to process other objects first.
 const yieldDelay = time.Millisecond
 
-// store notes the result for the next search, which goes on with this one where it did
-// not end.
-func (g *gatedSelector) store(ended bool) {
-	now := evaluationMemory{uid: g.policy.UID, rechecks: g.result.Rechecks, current: g.result.Current, gatesKey: gatesKey(g.input.Gates)}
-	if !ended {
-		now.renewBefore, now.rechecks = g.input.RecheckPolicy.RenewBefore, admission.Rechecks{}
-		maps.Copy(now.rechecks, g.input.RecheckPolicy.Previous)
-		maps.Copy(now.rechecks, g.result.Rechecks)
+// cache caches the result for the next evaluation, which continues this one if it is not complete.
+func (g *gatedSelector) cache(complete bool) {
+	cached := cachedEvaluation{uid: g.policy.UID, rechecks: g.result.Rechecks, current: g.result.Current, gatesKey: gatesKey(g.input.Gates)}
+	if !complete {
+		cached.renewBefore, cached.rechecks = g.input.RecheckPolicy.RenewBefore, admission.Rechecks{}
+		maps.Copy(cached.rechecks, g.input.RecheckPolicy.Previous)
+		maps.Copy(cached.rechecks, g.result.Rechecks)
 	}
-	g.worker.evaluations.Update(client.ObjectKeyFromObject(g.policy), func(evaluationMemory, bool) evaluationMemory { return now })
+	g.worker.evaluations.Update(client.ObjectKeyFromObject(g.policy), func(cachedEvaluation, bool) cachedEvaluation { return cached })
 	if g.result.CurrentChecked {
 		g.worker.digestDelays.clear(g.policy)
 	}
 }
 
-// noneSelected says which candidates did not pass.
+// noneSelected returns the error about the candidates that do not pass.
 func (g *gatedSelector) noneSelected() error {
 	if len(g.result.Evaluated) == 0 {
 		return g.plainSelector.noneSelected()
@@ -166,32 +170,32 @@ func (g *gatedSelector) noneSelected() error {
 		len(g.result.Evaluated), g.source.snapshot.Image, best.Tag, best.Message))
 }
 
-// nextCheck returns the time until another search may come to something else.
+// nextCheck returns the time until the result may change without an event of a watch, 0 for never.
 func (g *gatedSelector) nextCheck() time.Duration {
 	var after time.Duration
 	if !g.result.Next.IsZero() {
 		after = max(time.Until(g.result.Next), time.Second)
 	}
-	if g.input.Gates.Rule != "" { // no watch sees that keys change
+	if g.input.Gates.Rule != "" { // keys are not watched
 		after = earlier(after, g.source.repo.GetRequeueAfter())
 	}
 	return after
 }
 
-// candidates returns the tags that the rule lets through to be compared.
-func (o tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]string, error) {
-	var considered []string
-	err := o.inSteps(ctx, func(some []string) {
-		for _, tag := range some {
+// candidates returns the tags that the rule considers.
+func (s tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]string, error) {
+	var candidates []string
+	err := s.forEachBatch(ctx, func(batch []string) {
+		for _, tag := range batch {
 			if rule.Considers(tag) {
-				considered = append(considered, tag)
+				candidates = append(candidates, tag)
 			}
 		}
 	})
-	return considered, err
+	return candidates, err
 }
 
-// logRejected says why a candidate was left out, once.
+// logRejected logs each candidate that does not pass, unless the status shows that already.
 func (g *gatedSelector) logRejected(ctx context.Context) {
 	before := g.policy.Status.Candidates
 	for _, c := range g.result.Evaluated {

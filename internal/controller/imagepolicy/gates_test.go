@@ -23,26 +23,26 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// pass lets time pass. Inside of a bubble that takes none.
-func pass(d time.Duration) { <-time.After(d) }
+// sleep lets time pass, in the fake time of synctest.
+func sleep(d time.Duration) { <-time.After(d) }
 
-// rescan is a scan that finds the tags, after those before it.
-func (w *fixture) rescan(g Gomega, tags ...string) {
-	previous, _ := w.store.Get(context.Background(), store.KeyOf(w.repo))
-	snapshot := scan.Next(previous, w.repo.Spec.Image, tags, time.Now())
-	g.Expect(w.store.Put(context.Background(), store.KeyOf(w.repo), snapshot)).To(Succeed())
-	w.repo.Status.ObservedImage = snapshot.Image
-	w.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
-	w.saveRepository(g)
+// rescan writes the tags to the store and the status of the repository, as the next scan does.
+func (f *fixture) rescan(g Gomega, tags ...string) {
+	previous, _ := f.store.Get(context.Background(), store.KeyOf(f.repo))
+	snapshot := scan.Next(previous, f.repo.Spec.Image, tags, time.Now())
+	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), snapshot)).To(Succeed())
+	f.repo.Status.ObservedImage = snapshot.Image
+	f.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
+	f.saveRepository(g)
 }
 
-// told returns the latest image, and what became of the candidates.
-func (w *fixture) told() string {
+// summary returns the latest tag, and the verdicts of the candidates.
+func (f *fixture) summary() string {
 	text := "nothing"
-	if ref := w.policy.Status.LatestRef; ref != nil {
+	if ref := f.policy.Status.LatestRef; ref != nil {
 		text = ref.Tag
 	}
-	for _, c := range w.policy.Status.Candidates {
+	for _, c := range f.policy.Status.Candidates {
 		text += fmt.Sprintf("; %s %s", c.Tag, c.Verdict)
 		if c.Gate != "" {
 			text += " " + c.Gate
@@ -51,134 +51,133 @@ func (w *fixture) told() string {
 	return text
 }
 
-// newGatedSelector runs a test in a world whose policy reflects digests, while no time passes
-// by itself.
-func gated(t *testing.T, change func(*v1.ImagePolicySpec), test func(g *WithT, w *fixture)) {
+// gated runs a test in fake time with a fixture whose policy reflects digests and has gates.
+func gated(t *testing.T, change func(*v1.ImagePolicySpec), test func(g *WithT, f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newFixture(t)
-		w.policy.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
-		change(&w.policy.Spec)
-		test(NewWithT(t), w)
+		f := newFixture(t)
+		f.policy.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
+		change(&f.policy.Spec)
+		test(NewWithT(t), f)
 	})
 }
 
 var longAgo = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func TestGates_EvaluateOnlyBestCandidate(t *testing.T) {
-	gated(t, func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} }, func(g *WithT, w *fixture) {
+	gated(t, func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} }, func(g *WithT, f *fixture) {
 		for _, tag := range []string{"1.0.0", "1.1.0", "1.2.0"} {
-			w.put(tag, "linux", "amd64", longAgo)
+			f.push(tag, "linux", "amd64", longAgo)
 		}
-		w.rescan(g, "1.0.0", "1.1.0", "1.2.0")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.2.0; 1.2.0 Passed"))
-		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0", "manifest " + w.images["1.2.0"].digest, "blob"}))
-		g.Expect(w.settle()).To(Succeed())
-		w.policies.evaluations = reconcile.PerObject[evaluationMemory]{} // a new process
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(BeEmpty(), "what passed is known")
+		f.rescan(g, "1.0.0", "1.1.0", "1.2.0")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.2.0; 1.2.0 Passed"))
+		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0", "manifest " + f.images["1.2.0"].digest, "blob"}))
+		g.Expect(f.reconcile()).To(Succeed())
+		f.worker.evaluations = reconcile.PerObject[cachedEvaluation]{} // a new process
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.received()).To(BeEmpty(), "the verdict is stored")
 
-		w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
-		w.policies.digestDelays.clear(w.policy)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0"}), "Always looks whether the tag moved")
-		w.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.LatestRef.Digest).To(BeEmpty())
-		g.Expect(w.asked()).To(BeEmpty(), "the candidates tell the digest that passed")
+		f.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+		f.worker.digestDelays.clear(f.policy)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0"}), "Always checks the digest of the tag")
+		f.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.policy.Status.LatestRef.Digest).To(BeEmpty())
+		g.Expect(f.received()).To(BeEmpty(), "the digest that passed is in the candidates")
 
-		w.policy.Spec.Platforms = nil
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.Candidates).To(BeEmpty())
+		f.policy.Spec.Platforms = nil
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.policy.Status.Candidates).To(BeEmpty())
 	})
 }
 
 func TestMinimumAge_SelectsTagOnceOldEnough(t *testing.T) {
 	minimum := func(spec *v1.ImagePolicySpec) { spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour} }
-	gated(t, minimum, func(g *WithT, w *fixture) {
+	gated(t, minimum, func(g *WithT, f *fixture) {
 		young := time.Now().Add(-time.Hour)
-		w.put("1.0.0", "linux", "amd64", longAgo)
-		w.put("1.1.0", "linux", "amd64", young)
-		w.rescan(g, "1.0.0", "1.1.0")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Pending minimumAge; 1.0.0 Passed"), "the first scan goes by what images say")
-		g.Expect(w.policy.Status.Candidates[0].EligibleAt.Time).To(BeTemporally("~", young.Add(72*time.Hour), time.Second))
+		f.push("1.0.0", "linux", "amd64", longAgo)
+		f.push("1.1.0", "linux", "amd64", young)
+		f.rescan(g, "1.0.0", "1.1.0")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.0.0; 1.1.0 Pending minimumAge; 1.0.0 Passed"), "tags of the first scan are as old as their images")
+		g.Expect(f.policy.Status.Candidates[0].EligibleAt.Time).To(BeTemporally("~", young.Add(72*time.Hour), time.Second))
 
-		pass(10 * time.Hour)
-		w.put("1.2.0", "linux", "amd64", longAgo) // as a publisher may say who wants it out at once
-		w.rescan(g, "1.0.0", "1.1.0", "1.2.0")
-		w.asked()
-		result, err := w.policies.Work(context.Background(), w.policy, noBegin)
+		sleep(10 * time.Hour)
+		f.push("1.2.0", "linux", "amd64", longAgo) // a forged creation time
+		f.rescan(g, "1.0.0", "1.1.0", "1.2.0")
+		f.received()
+		result, err := f.worker.Work(context.Background(), f.policy, noProgress)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.2.0 Pending minimumAge; 1.1.0 Pending minimumAge; 1.0.0 Passed"))
-		g.Expect(w.asked()).To(Equal([]string{"digest 1.2.0"}), "it was seen, and needs not be read")
+		g.Expect(f.summary()).To(Equal("1.0.0; 1.2.0 Pending minimumAge; 1.1.0 Pending minimumAge; 1.0.0 Passed"))
+		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0"}), "the first-seen time is known, so the image is not read")
 		g.Expect(result.After).To(BeNumerically("~", 61*time.Hour, time.Second), "when 1.1.0 is old enough")
 
-		pass(result.After)
-		result, err = w.policies.Work(context.Background(), w.policy, noBegin)
+		sleep(result.After)
+		result, err = f.worker.Work(context.Background(), f.policy, noProgress)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"))
-		g.Expect(w.asked()).To(Equal([]string{"digest 1.1.0"}), "is it still the same?")
+		g.Expect(f.summary()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"))
+		g.Expect(f.received()).To(Equal([]string{"digest 1.1.0"}), "the digest is checked again")
 		g.Expect(result.After).To(BeNumerically("~", 11*time.Hour, 2*time.Second))
 
-		w.put("1.2.0", "linux", "amd64", longAgo) // the same content, but for the time
-		moved := w.put("1.2.0", "linux", "arm64", longAgo)
-		pass(result.After)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"), "it was moved meanwhile, and begins anew")
-		pass(72 * time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(moved))
+		f.push("1.2.0", "linux", "amd64", longAgo) // the same image
+		moved := f.push("1.2.0", "linux", "arm64", longAgo)
+		sleep(result.After)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"), "the tag moved meanwhile, so its age starts again")
+		sleep(72 * time.Hour)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.policy.Status.LatestRef.Digest).To(Equal(moved))
 	})
 }
 
 func TestVerify_SetsSourceVerifiedCondition(t *testing.T) {
 	signed := func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{Provider: v1.VerifyCosign} }
-	gated(t, signed, func(g *WithT, w *fixture) {
+	gated(t, signed, func(g *WithT, f *fixture) {
 		source := func() *metav1.Condition {
-			return apimeta.FindStatusCondition(w.policy.Status.Conditions, v1.SourceVerifiedCondition)
+			return apimeta.FindStatusCondition(f.policy.Status.Conditions, v1.SourceVerifiedCondition)
 		}
-		w.key = "alice"
-		old := w.put("1.0.0", "linux", "amd64", longAgo)
-		w.put("1.1.0", "linux", "amd64", longAgo)
-		w.rescan(g, "1.0.0", "1.1.0")
-		g.Expect(conditions.Reason(w.settle())).To(Equal(v1.NoTagSelectedReason))
-		g.Expect(w.told()).To(Equal("nothing; 1.1.0 Rejected verify; 1.0.0 Rejected verify"))
+		f.key = "alice"
+		old := f.push("1.0.0", "linux", "amd64", longAgo)
+		f.push("1.1.0", "linux", "amd64", longAgo)
+		f.rescan(g, "1.0.0", "1.1.0")
+		g.Expect(conditions.Reason(f.reconcile())).To(Equal(v1.NoTagSelectedReason))
+		g.Expect(f.summary()).To(Equal("nothing; 1.1.0 Rejected verify; 1.0.0 Rejected verify"))
 		g.Expect(source().Status).To(Equal(metav1.ConditionFalse))
 		g.Expect(source().Reason).To(Equal(v1.VerificationErrorReason))
 
-		w.signed = map[string]string{old: "alice"}
-		w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-		pass(time.Second)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a request looks at all again")
+		f.signed = map[string]string{old: "alice"}
+		f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+		sleep(time.Second)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a request rechecks all candidates")
 		g.Expect(source().Status).To(Equal(metav1.ConditionTrue))
 		g.Expect(source().Message).To(Equal("1.0.0@" + old + " is verified: signed by alice"))
-		w.asked()
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(BeEmpty())
+		f.received()
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.received()).To(BeEmpty())
 
-		w.fault = conditions.Retry(v1.ReadOperationFailedReason, errors.New("registry down"))
-		pass(time.Hour)
-		g.Expect(w.settle()).To(MatchError("registry down"))
-		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a failure is no verdict")
+		f.fault = conditions.Retry(v1.ReadOperationFailedReason, errors.New("registry down"))
+		sleep(time.Hour)
+		g.Expect(f.reconcile()).To(MatchError("registry down"))
+		g.Expect(f.summary()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a failure changes no verdict")
 		g.Expect(source().Status).To(Equal(metav1.ConditionTrue))
-		w.fault = nil
+		f.fault = nil
 
-		w.signed[w.images["1.1.0"].digest] = "alice" // a signature that came late
-		pass(time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.1.0; 1.1.0 Passed"))
+		f.signed[f.images["1.1.0"].digest] = "alice" // a late signature
+		sleep(time.Hour)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.1.0; 1.1.0 Passed"))
 
-		w.key = "bob" // whose keys are those of the Secret now
-		w.signed[old] = "bob"
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "what alice signed counts no more")
+		f.key = "bob" // the Secret has other keys
+		f.signed[old] = "bob"
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "the signature of alice is no longer accepted")
 
-		w.policy.Spec.Verify = nil
-		g.Expect(w.settle()).To(Succeed())
+		f.policy.Spec.Verify = nil
+		g.Expect(f.reconcile()).To(Succeed())
 		g.Expect(source()).To(BeNil())
 	})
 }
@@ -187,54 +186,54 @@ func TestVerify_RetainsImageIfTagMovesToUnsigned(t *testing.T) {
 	always := func(spec *v1.ImagePolicySpec) {
 		spec.Verify, spec.DigestReflectionPolicy = &v1.ImageVerification{}, v1.ReflectAlways
 	}
-	gated(t, always, func(g *WithT, w *fixture) {
-		w.key = "alice"
-		good := w.put("1.0.0", "linux", "amd64", longAgo)
-		w.signed = map[string]string{good: "alice"}
-		w.rescan(g, "1.0.0")
-		g.Expect(w.settle()).To(Succeed())
-		w.put("1.0.0", "linux", "amd64", longAgo.Add(time.Hour))
-		w.asked()
+	gated(t, always, func(g *WithT, f *fixture) {
+		f.key = "alice"
+		good := f.push("1.0.0", "linux", "amd64", longAgo)
+		f.signed = map[string]string{good: "alice"}
+		f.rescan(g, "1.0.0")
+		g.Expect(f.reconcile()).To(Succeed())
+		f.push("1.0.0", "linux", "amd64", longAgo.Add(time.Hour))
+		f.received()
 		for range 5 {
-			pass(time.Hour)
-			g.Expect(w.settle()).To(Succeed())
-			g.Expect(w.told()).To(Equal("1.0.0; 1.0.0 Retained verify"))
-			g.Expect(w.policy.Status.LatestRef.Digest).To(Equal(good))
+			sleep(time.Hour)
+			g.Expect(f.reconcile()).To(Succeed())
+			g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
+			g.Expect(f.policy.Status.LatestRef.Digest).To(Equal(good))
 		}
-		g.Expect(w.asked()).To(Equal([]string{
+		g.Expect(f.received()).To(Equal([]string{
 			"digest 1.0.0", "verify", "digest 1.0.0", "verify", "digest 1.0.0", "verify", "digest 1.0.0", "digest 1.0.0", "verify",
-		}), "its signatures are looked at ever less often")
+		}), "signatures are rechecked with increasing intervals")
 	})
 }
 
-// TestVerify_ContinuesSearchOverManyCandidates tests that a search over many candidates goes on where
-// it stopped, and comes to an end.
+// TestVerify_ContinuesSearchOverManyCandidates checks that an evaluation of many candidates
+// continues where it stopped, and finishes.
 func TestVerify_ContinuesSearchOverManyCandidates(t *testing.T) {
-	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, w *fixture) {
-		w.key = "alice"
+	gated(t, func(spec *v1.ImagePolicySpec) { spec.Verify = &v1.ImageVerification{} }, func(g *WithT, f *fixture) {
+		f.key = "alice"
 		tags := []string{"1.0.0"}
-		w.signed = map[string]string{w.put("1.0.0", "linux", "amd64", longAgo): "alice"}
+		f.signed = map[string]string{f.push("1.0.0", "linux", "amd64", longAgo): "alice"}
 		for i := range 50 {
 			tags = append(tags, fmt.Sprintf("2.%d.0", i))
-			w.put(tags[i+1], "linux", "amd64", longAgo)
+			f.push(tags[i+1], "linux", "amd64", longAgo)
 		}
-		w.rescan(g, tags...)
-		for range 2 { // the second time because of a request
+		f.rescan(g, tags...)
+		for range 2 { // the second time after a reconcile request
 			searches := 0
-			err := w.settle()
-			for ; err != nil; err = w.settle() {
+			err := f.reconcile()
+			for ; err != nil; err = f.reconcile() {
 				_, deferred := errors.AsType[*conditions.DeferredError](err)
 				g.Expect(deferred).To(BeTrue(), err.Error())
-				pass(time.Millisecond)
+				sleep(time.Millisecond)
 				searches++
 			}
 			g.Expect(searches).To(Equal(3), "51 candidates, 16 at a time")
-			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
-			g.Expect(w.policy.Status.Candidates).To(HaveLen(admission.MaxReported))
-			g.Expect(w.policy.Status.Candidates[admission.MaxReported-1].Verdict).To(Equal(v1.CandidatePassed))
-			w.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-			pass(time.Second)
+			g.Expect(f.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
+			g.Expect(f.policy.Status.Candidates).To(HaveLen(admission.MaxReported))
+			g.Expect(f.policy.Status.Candidates[admission.MaxReported-1].Verdict).To(Equal(v1.CandidatePassed))
+			f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+			sleep(time.Second)
 		}
-		g.Expect(w.asked()).To(HaveLen(2*51+2*50), "a HEAD and a verification each, but for what passed before")
+		g.Expect(f.received()).To(HaveLen(2*51+2*50), "a HEAD and a verification each, except for the one that passed before")
 	})
 }

@@ -17,30 +17,30 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// maxTimeReads is of how many images the times are read in one reconcile. Others get
-// their turn before the next ones.
+// maxTimeReads is the number of images whose creation time is read in one reconcile. Other objects
+// are processed before the next batch.
 const maxTimeReads = 64
 
-var errTimesMissing = errors.New("there are more images whose times are to be read")
+var errTimesMissing = errors.New("the creation times of more images must be read")
 
-// withTimes returns the rule with the times that it compares.
-func (w *Worker) withTimes(ctx context.Context, rule *selection.Rule, from tagSource, remote *registryReader) (*selection.Rule, error) {
+// withTimes returns the rule with the times that it compares, if it compares times.
+func (w *Worker) withTimes(ctx context.Context, rule *selection.Rule, source tagSource, remote *registryReader) (*selection.Rule, error) {
 	switch rule.Times() {
 	case v1.TimeFirstSeen:
-		return rule.WithTimes(firstSeen(from)), nil
+		return rule.WithTimes(firstSeen(source)), nil
 	case v1.TimeCreated:
-		facts, err := w.createdTimes(ctx, rule, from, remote)
-		return rule.WithTimes(createdOf(facts, from.snapshot)), err
+		facts, err := w.createdTimes(ctx, rule, source, remote)
+		return rule.WithTimes(createdOf(facts, source.snapshot)), err
 	default:
 		return rule, nil
 	}
 }
 
-func firstSeen(from tagSource) selection.Times {
+func firstSeen(source tagSource) selection.Times {
 	return func(tag string) (int64, string) {
-		at, found := from.snapshot.FirstSeenAt(tag)
+		at, found := source.snapshot.FirstSeenAt(tag)
 		if !found {
-			return 0, "is not listed, so that nobody knows when it was first seen"
+			return 0, "is not listed, so its first-seen time is unknown"
 		}
 		return at, ""
 	}
@@ -51,7 +51,7 @@ func createdOf(facts map[string]admission.ImageInfo, snapshot scan.Snapshot) sel
 		fact := facts[tag]
 		switch {
 		case fact.Created == admission.CreatedUnread:
-			return 0, "was not read, so that nobody knows when it was created"
+			return 0, "was not read, so its creation time is unknown"
 		case fact.Digest == "":
 			return 0, "is listed, but the registry has no image for it"
 		}
@@ -59,44 +59,44 @@ func createdOf(facts map[string]admission.ImageInfo, snapshot scan.Snapshot) sel
 	}
 }
 
-// createdTimes returns when the images of the tags were created. Those of new tags are
-// read, some of them at a time: until all are known, nothing is selected anew.
+// createdTimes returns the image infos with the creation times. It reads those of new tags in
+// batches, and returns a DeferredError until all are read.
 func (w *Worker) createdTimes(
-	ctx context.Context, rule *selection.Rule, from tagSource, remote *registryReader,
+	ctx context.Context, rule *selection.Rule, source tagSource, remote *registryReader,
 ) (map[string]admission.ImageInfo, error) {
-	facts, err := w.Store.Facts(ctx, store.KeyOf(from.repo))
+	facts, err := w.Store.Facts(ctx, store.KeyOf(source.repo))
 	if err != nil {
 		return nil, err
 	}
-	considered, err := from.candidates(ctx, rule)
+	candidates, err := source.candidates(ctx, rule)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	unread := slices.DeleteFunc(considered, func(tag string) bool { return !needsRead(facts[tag], now) })
+	unread := slices.DeleteFunc(candidates, func(tag string) bool { return !needsRead(facts[tag], now) })
 	if len(unread) == 0 {
 		return facts, nil
 	}
-	some := unread[:min(len(unread), maxTimeReads)]
-	learned, err := admission.ReadCreated(ctx, remote, some, facts, now)
-	if unsaved := w.saveFacts(ctx, from, learned); unsaved != nil {
-		err = unsaved // not to go on at once: it would ask for the same again
+	batch := unread[:min(len(unread), maxTimeReads)]
+	newFacts, err := admission.ReadCreated(ctx, remote, batch, facts, now)
+	if saveErr := w.saveFacts(ctx, source, newFacts); saveErr != nil {
+		err = saveErr // retried with backoff: it would send the same requests again
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case len(some) < len(unread):
+	case len(batch) < len(unread):
 		return nil, conditions.Deferred(yieldDelay, errTimesMissing)
 	}
-	maps.Copy(facts, learned)
+	maps.Copy(facts, newFacts)
 	return facts, nil
 }
 
-// notFoundTTL is how long a tag for which the registry had no image is not read again.
+// notFoundTTL is the time until a tag for which the registry had no image is read again.
 const notFoundTTL = 24 * time.Hour
 
-// needsRead reports whether the image of a tag is to be read.
+// needsRead reports whether the image of a tag must be read.
 func needsRead(fact admission.ImageInfo, now time.Time) bool {
-	gone := fact.Digest == "" && fact.Created == admission.CreatedUnsaid
-	return fact.Created == admission.CreatedUnread || gone && !now.Before(time.Unix(fact.DigestSince, 0).Add(notFoundTTL))
+	notFound := fact.Digest == "" && fact.Created == admission.CreatedUnsaid
+	return fact.Created == admission.CreatedUnread || notFound && !now.Before(time.Unix(fact.DigestSince, 0).Add(notFoundTTL))
 }

@@ -25,107 +25,108 @@ func byTime(by v1.TimeSource) func(*v1.ImagePolicySpec) {
 }
 
 func TestNewest_SelectsByFirstSeen(t *testing.T) {
-	gated(t, byTime(v1.TimeFirstSeen), func(g *WithT, w *fixture) {
-		w.rescan(g, "main-zz", "main-aa", "v1")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("main-zz"), "of one scan, the greater in byte order")
-		pass(time.Minute)
-		w.rescan(g, "main-zz", "main-aa", "main-bb", "v2")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("main-bb"))
-		g.Expect(w.asked()).To(BeEmpty(), "nothing is asked")
+	gated(t, byTime(v1.TimeFirstSeen), func(g *WithT, f *fixture) {
+		f.rescan(g, "main-zz", "main-aa", "v1")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("main-zz"), "in one scan, the last in byte order")
+		sleep(time.Minute)
+		f.rescan(g, "main-zz", "main-aa", "main-bb", "v2")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("main-bb"))
+		g.Expect(f.received()).To(BeEmpty(), "no request is sent")
 	})
 }
 
 func TestNewest_SelectsByCreated(t *testing.T) {
-	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
-		w.put("main-a", "linux", "amd64", longAgo.Add(3*time.Hour))
-		w.put("main-b", "linux", "amd64", longAgo.Add(time.Hour))
-		w.put("main-c", "linux", "amd64", time.Unix(0, 0))
-		w.rescan(g, "main-a", "main-b", "main-c", "main-gone", "v1")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("main-a"))
-		asked := w.asked()
-		slices.Sort(asked)
-		g.Expect(asked).To(Equal([]string{"blob", "blob", "blob", "manifest main-a", "manifest main-b", "manifest main-c", "manifest main-gone"}))
+	gated(t, byTime(v1.TimeCreated), func(g *WithT, f *fixture) {
+		f.push("main-a", "linux", "amd64", longAgo.Add(3*time.Hour))
+		f.push("main-b", "linux", "amd64", longAgo.Add(time.Hour))
+		f.push("main-c", "linux", "amd64", time.Unix(0, 0))
+		f.rescan(g, "main-a", "main-b", "main-c", "main-gone", "v1")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("main-a"))
+		requests := f.received()
+		slices.Sort(requests)
+		g.Expect(requests).To(Equal([]string{"blob", "blob", "blob", "manifest main-a", "manifest main-b", "manifest main-c", "manifest main-gone"}))
 
-		w.put("main-d", "linux", "amd64", longAgo.Add(2*time.Hour))
-		w.put("main-e", "linux", "amd64", longAgo.Add(4*time.Hour))
-		w.rescan(g, "main-a", "main-b", "main-c", "main-d", "main-e", "main-gone", "v1")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("main-e"))
-		g.Expect(w.asked()).To(ConsistOf("manifest main-d", "blob", "manifest main-e", "blob"), "only those that are new")
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.asked()).To(BeEmpty())
+		f.push("main-d", "linux", "amd64", longAgo.Add(2*time.Hour))
+		f.push("main-e", "linux", "amd64", longAgo.Add(4*time.Hour))
+		f.rescan(g, "main-a", "main-b", "main-c", "main-d", "main-e", "main-gone", "v1")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("main-e"))
+		g.Expect(f.received()).To(ConsistOf("manifest main-d", "blob", "manifest main-e", "blob"), "only the new tags")
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.received()).To(BeEmpty())
 
-		w.put("main-gone", "linux", "amd64", longAgo.Add(5*time.Hour))
-		pass(24 * time.Hour)
-		g.Expect(w.settle()).To(Succeed())
-		g.Expect(w.told()).To(Equal("main-gone"), "what was not there is looked for once a day")
-		g.Expect(w.asked()).To(ConsistOf("manifest main-gone", "blob"))
+		f.push("main-gone", "linux", "amd64", longAgo.Add(5*time.Hour))
+		sleep(24 * time.Hour)
+		g.Expect(f.reconcile()).To(Succeed())
+		g.Expect(f.summary()).To(Equal("main-gone"), "a tag without an image is checked once a day")
+		g.Expect(f.received()).To(ConsistOf("manifest main-gone", "blob"))
 	})
 }
 
-// TestNewest_OrdersUnknownCreationTimesByFirstSeen stands for builders that write one time
-// into every image: 1970, 1980, the zero time of Go.
+// TestNewest_OrdersUnknownCreationTimesByFirstSeen checks images of builders that write a constant
+// creation time: 1970, 1980 or the zero time of Go.
 func TestNewest_OrdersUnknownCreationTimesByFirstSeen(t *testing.T) {
 	for _, fixed := range []time.Time{time.Unix(0, 0), time.Date(1980, 1, 1, 0, 0, 1, 0, time.UTC), {}} {
-		gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
-			w.put("main-a", "linux", "amd64", longAgo)
-			w.put("main-z", "linux", "amd64", fixed)
-			w.rescan(g, "main-a", "main-z")
-			g.Expect(w.settle()).To(Succeed())
-			g.Expect(w.told()).To(Equal("main-a"), "how old the other one is, was never seen")
+		gated(t, byTime(v1.TimeCreated), func(g *WithT, f *fixture) {
+			f.push("main-a", "linux", "amd64", longAgo)
+			f.push("main-z", "linux", "amd64", fixed)
+			f.rescan(g, "main-a", "main-z")
+			g.Expect(f.reconcile()).To(Succeed())
+			g.Expect(f.summary()).To(Equal("main-a"), "the age of the other one is unknown")
 
-			w.asked()
-			pass(time.Minute)
-			w.put("main-b", "linux", "amd64", fixed)
-			w.rescan(g, "main-a", "main-z", "main-b", "main-gone")
-			g.Expect(w.settle()).To(Succeed())
-			g.Expect(w.told()).To(Equal("main-b"), "pushed since, and not the one that has no image")
-			g.Expect(w.asked()).To(ConsistOf("manifest main-b", "blob", "manifest main-gone"))
+			f.received()
+			sleep(time.Minute)
+			f.push("main-b", "linux", "amd64", fixed)
+			f.rescan(g, "main-a", "main-z", "main-b", "main-gone")
+			g.Expect(f.reconcile()).To(Succeed())
+			g.Expect(f.summary()).To(Equal("main-b"), "first seen later; the other new tag has no image")
+			g.Expect(f.received()).To(ConsistOf("manifest main-b", "blob", "manifest main-gone"))
 
-			pass(time.Minute)
-			w.put("main-0", "linux", "amd64", fixed)
-			w.rescan(g, "main-a", "main-z", "main-b", "main-0")
-			g.Expect(w.settle()).To(Succeed())
-			g.Expect(w.told()).To(Equal("main-0"), "by the time of each, and not by bytes")
+			sleep(time.Minute)
+			f.push("main-0", "linux", "amd64", fixed)
+			f.rescan(g, "main-a", "main-z", "main-b", "main-0")
+			g.Expect(f.reconcile()).To(Succeed())
+			g.Expect(f.summary()).To(Equal("main-0"), "by first-seen time, not by byte order")
 		})
 	}
 }
 
-// TestNewest_ReadsCreationTimesInBatches tests that reading the times of many images keeps what
-// it has through failures and restarts, and leaves the policy as it is until it is done.
+// TestNewest_ReadsCreationTimesInBatches checks that the times that were read survive failures and
+// restarts, and that the latest image stays unchanged until all are read.
 func TestNewest_ReadsCreationTimesInBatches(t *testing.T) {
-	gated(t, byTime(v1.TimeCreated), func(g *WithT, w *fixture) {
-		w.put("main-0", "linux", "amd64", longAgo)
-		w.rescan(g, "main-0")
-		g.Expect(w.settle()).To(Succeed())
+	gated(t, byTime(v1.TimeCreated), func(g *WithT, f *fixture) {
+		f.push("main-0", "linux", "amd64", longAgo)
+		f.rescan(g, "main-0")
+		g.Expect(f.reconcile()).To(Succeed())
 
 		tags := []string{"main-0"}
 		for i := range 500 {
 			tags = append(tags, fmt.Sprintf("main-%d", i+1))
-			w.put(tags[i+1], "linux", "amd64", longAgo.Add(time.Duration((i*7)%500+1)*time.Hour))
+			f.push(tags[i+1], "linux", "amd64", longAgo.Add(time.Duration((i*7)%500+1)*time.Hour))
 		}
-		w.rescan(g, tags...)
-		w.asked()
-		parts := 0
-		for err := w.settle(); err != nil; err = w.settle() {
+		f.rescan(g, tags...)
+		f.received()
+		batches := 0
+		for err := f.reconcile(); err != nil; err = f.reconcile() {
 			_, deferred := errors.AsType[*conditions.DeferredError](err)
-			g.Expect(deferred || errors.Is(err, w.down)).To(BeTrue(), err.Error())
-			g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-0"), "no result of a part")
-			parts++
-			w.down = nil
-			if parts == 3 {
-				w.down = errors.New("registry down")
-				w.policies.evaluations = reconcile.PerObject[evaluationMemory]{} // as a new process begins
+			g.Expect(deferred || errors.Is(err, f.down)).To(BeTrue(), err.Error())
+			g.Expect(f.policy.Status.LatestRef.Tag).To(Equal("main-0"), "no tag is selected before all times are read")
+			batches++
+			f.down = nil
+			if batches == 3 {
+				f.down = errors.New("registry down")
+				f.worker.evaluations = reconcile.PerObject[cachedEvaluation]{} // a new process
 			}
 		}
-		g.Expect(w.policy.Status.LatestRef.Tag).To(Equal("main-358"), "created last")
-		g.Expect(parts).To(Equal(8), "one of them failed")
-		g.Expect(len(w.asked())).To(And(BeNumerically(">=", 1000), BeNumerically("<=", 1000+readersAtMost)), "nothing is read twice")
+		g.Expect(f.policy.Status.LatestRef.Tag).To(Equal("main-358"), "the newest")
+		g.Expect(batches).To(Equal(8), "one of them failed")
+		g.Expect(len(f.received())).To(And(BeNumerically(">=", 1000), BeNumerically("<=", 1000+maxConcurrentReads)), "nothing is read twice")
 	})
 }
 
-// readersAtMost is how many requests a failure may end.
-const readersAtMost = 8
+// maxConcurrentReads is the number of images that are read concurrently, whose requests a failure
+// cancels.
+const maxConcurrentReads = 8

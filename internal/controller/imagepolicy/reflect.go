@@ -13,33 +13,32 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
-// reflection says what to do about the digest of the selected image.
+// reflection is what to do about the digest of the selected image.
 type reflection int
 
 const (
-	clearDigest reflection = iota // the image is told without a digest
-	keepDigest                    // the digest that is held is still good
-	fetchDigest                   // the digest is asked for
+	clearDigest reflection = iota // set no digest
+	keepDigest                    // keep the digest of the current image
+	fetchDigest                   // request the digest from the registry
 )
 
-// reflect decides about the digest of the selected name and tag. resting says
-// that the digest is not due to be looked at again.
-func reflect(policy v1.ReflectionPolicy, held *v1.ImageRef, name, tag string, resting bool) reflection {
+// reflect decides about the digest of the selected name and tag. delayed reports that the digest
+// need not be checked again yet.
+func reflect(policy v1.ReflectionPolicy, current *v1.ImageRef, name, tag string, delayed bool) reflection {
 	if policy == v1.ReflectNever {
 		return clearDigest
 	}
-	if held == nil || held.Name != name || held.Tag != tag || held.Digest == "" {
+	if current == nil || current.Name != name || current.Tag != tag || current.Digest == "" {
 		return fetchDigest
 	}
-	if policy == v1.ReflectIfNotPresent || resting {
+	if policy == v1.ReflectIfNotPresent || delayed {
 		return keepDigest
 	}
 	return fetchDigest
 }
 
-// digestDelays remembers which policies rest after a start of the process. Digests
-// that were up to date before it are not all fetched again at once: each is
-// due at some time within its interval.
+// digestDelays delays the first check of each digest after a start of the process, so that not all
+// digests are fetched at once: each is due at a random time within its interval.
 type digestDelays struct {
 	reconcile.PerObject[digestDelay]
 }
@@ -49,20 +48,20 @@ type digestDelay struct {
 	until time.Time
 }
 
-// remaining returns how long the policy still rests, zero for not at all. One
-// that is seen for the first time rests for a part of its interval.
-func (r *digestDelays) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
-	known := r.Update(client.ObjectKeyFromObject(policy), func(known digestDelay, found bool) digestDelay {
-		if found && known.uid == policy.UID {
-			return known
+// remaining returns the remaining delay of the policy, or zero. The first call starts a delay of a
+// random part of the interval.
+func (d *digestDelays) remaining(policy *v1.ImagePolicy, now time.Time) time.Duration {
+	delay := d.Update(client.ObjectKeyFromObject(policy), func(old digestDelay, found bool) digestDelay {
+		if found && old.uid == policy.UID {
+			return old
 		}
-		pause := time.Duration(scan.Fraction(string(policy.UID)) * float64(policy.GetInterval()))
-		return digestDelay{uid: policy.UID, until: now.Add(pause)}
+		duration := time.Duration(scan.Fraction(string(policy.UID)) * float64(policy.GetInterval()))
+		return digestDelay{uid: policy.UID, until: now.Add(duration)}
 	})
-	return max(0, known.until.Sub(now))
+	return max(0, delay.until.Sub(now))
 }
 
-// finish ends the rest of a policy whose digest was fetched.
-func (r *digestDelays) clear(policy *v1.ImagePolicy) {
-	r.Update(client.ObjectKeyFromObject(policy), func(digestDelay, bool) digestDelay { return digestDelay{uid: policy.UID} })
+// clear ends the delay of a policy whose digest was fetched.
+func (d *digestDelays) clear(policy *v1.ImagePolicy) {
+	d.Update(client.ObjectKeyFromObject(policy), func(digestDelay, bool) digestDelay { return digestDelay{uid: policy.UID} })
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// migrateRefs fills refs that are missing from the deprecated fields which
-// older versions wrote, and brings both into step. A deprecated value that
-// can't be parsed is left alone.
+// migrateRefs sets missing refs from the deprecated fields that older versions wrote, and then the
+// deprecated fields from the refs. A deprecated value that can't be parsed stays unchanged.
 func migrateRefs(log logr.Logger, status *v1.ImagePolicyStatus) {
 	status.LatestRef = migrateRef(log, status.LatestRef, status.LatestImage)
 	status.ObservedPreviousRef = migrateRef(log, status.ObservedPreviousRef, status.ObservedPreviousImage)
@@ -26,17 +25,17 @@ func migrateRef(log logr.Logger, ref *v1.ImageRef, legacy string) *v1.ImageRef {
 	case ref == nil && legacy != "":
 		parsed, err := image.ParseRef(legacy)
 		if err != nil {
-			log.Info("a deprecated status field is left alone", "problem", err.Error())
+			log.Info("a deprecated status field was not migrated", "problem", err.Error())
 		}
 		return parsed
-	case ref != nil && ref.Name != ref.Image: // a writer of the one left the other empty
+	case ref != nil && ref.Name != ref.Image: // written by a client that sets only one of them
 		return image.NewRef(cmp.Or(ref.Name, ref.Image), ref.Tag, ref.Digest)
 	}
 	return ref
 }
 
-// syncLegacy makes the deprecated fields say what the refs say. Where there is
-// no ref, a value that could not be migrated stays.
+// syncLegacy sets the deprecated fields from the refs. Without a ref, a value that could not be
+// migrated stays unchanged.
 func syncLegacy(status *v1.ImagePolicyStatus) {
 	if status.LatestRef != nil {
 		status.LatestImage = image.FormatRef(status.LatestRef)
@@ -46,8 +45,7 @@ func syncLegacy(status *v1.ImagePolicyStatus) {
 	}
 }
 
-// setLatest makes ref the latest one. What it replaces becomes the previous
-// one, but only where it really differs.
+// setLatest sets the latest ref. If it differs from the current one, that becomes the previous ref.
 func setLatest(status *v1.ImagePolicyStatus, ref *v1.ImageRef) {
 	if status.LatestRef != nil && *status.LatestRef == *ref {
 		return
@@ -59,7 +57,7 @@ func setLatest(status *v1.ImagePolicyStatus, ref *v1.ImageRef) {
 	syncLegacy(status)
 }
 
-// readyMessage tells people the latest image, and what it replaced.
+// readyMessage returns the message about the latest image and the previous one.
 func readyMessage(status v1.ImagePolicyStatus) string {
 	latest, previous := status.LatestRef, status.ObservedPreviousRef
 	if previous == nil {
@@ -72,12 +70,12 @@ func readyMessage(status v1.ImagePolicyStatus) string {
 	return fmt.Sprintf("Latest image tag for '%s' updated from %s to %s", latest.Name, old, tagAndDigest(latest))
 }
 
-// keptMessage tells people why the latest image is still the one it was.
-func keptMessage(status v1.ImagePolicyStatus, why string) string {
+// unchangedMessage returns the message about a latest image that stays the same for a reason.
+func unchangedMessage(status v1.ImagePolicyStatus, reason string) string {
 	if status.LatestRef == nil {
-		return why
+		return reason
 	}
-	return fmt.Sprintf("Latest image tag for '%s' stays %s: %s", status.LatestRef.Name, tagAndDigest(status.LatestRef), why)
+	return fmt.Sprintf("Latest image tag for '%s' stays %s: %s", status.LatestRef.Name, tagAndDigest(status.LatestRef), reason)
 }
 
 func tagAndDigest(ref *v1.ImageRef) string {

@@ -12,7 +12,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+const testDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func TestMigrateRefs_ConvertsDeprecatedFields(t *testing.T) {
 	ref := image.NewRef
@@ -20,52 +20,52 @@ func TestMigrateRefs_ConvertsDeprecatedFields(t *testing.T) {
 		reason   string
 		in, want v1.ImagePolicyStatus
 	}{{
-		reason: "a first result has no previous one",
+		reason: "only the latest image",
 		in:     v1.ImagePolicyStatus{LatestImage: "ghcr.io/a/b:1"},
 		want:   v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "1", ""), LatestImage: "ghcr.io/a/b:1"},
 	}, {
-		reason: "both are migrated",
+		reason: "both images",
 		in:     v1.ImagePolicyStatus{LatestImage: "ghcr.io/a/b:2", ObservedPreviousImage: "ghcr.io/a/b:1"},
 		want: v1.ImagePolicyStatus{
 			LatestRef: ref("ghcr.io/a/b", "2", ""), LatestImage: "ghcr.io/a/b:2",
 			ObservedPreviousRef: ref("ghcr.io/a/b", "1", ""), ObservedPreviousImage: "ghcr.io/a/b:1",
 		},
 	}, {
-		reason: "a port and a digest are no tag",
-		in:     v1.ImagePolicyStatus{LatestImage: "localhost:5000/app:2@" + someDigest},
-		want:   v1.ImagePolicyStatus{LatestRef: ref("localhost:5000/app", "2", someDigest), LatestImage: "localhost:5000/app:2"},
+		reason: "a port and a digest",
+		in:     v1.ImagePolicyStatus{LatestImage: "localhost:5000/app:2@" + testDigest},
+		want:   v1.ImagePolicyStatus{LatestRef: ref("localhost:5000/app", "2", testDigest), LatestImage: "localhost:5000/app:2"},
 	}, {
-		reason: "what can't be parsed is left alone",
+		reason: "an invalid value stays unchanged",
 		in:     v1.ImagePolicyStatus{LatestImage: "localhost:5000/app", ObservedPreviousImage: "ghcr.io/a/b:1"},
 		want: v1.ImagePolicyStatus{
 			LatestImage:         "localhost:5000/app",
 			ObservedPreviousRef: ref("ghcr.io/a/b", "1", ""), ObservedPreviousImage: "ghcr.io/a/b:1",
 		},
 	}, {
-		reason: "a ref that is there wins over the deprecated field",
-		in:     v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", someDigest), LatestImage: "ghcr.io/a/b:1"},
-		want:   v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", someDigest), LatestImage: "ghcr.io/a/b:3"},
+		reason: "an existing ref takes precedence over the deprecated field",
+		in:     v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", testDigest), LatestImage: "ghcr.io/a/b:1"},
+		want:   v1.ImagePolicyStatus{LatestRef: ref("ghcr.io/a/b", "3", testDigest), LatestImage: "ghcr.io/a/b:3"},
 	}, {
-		reason: "a ref with only one spelling of its name gets the other",
+		reason: "name and image of a ref are set from each other",
 		in: v1.ImagePolicyStatus{
 			LatestRef:           &v1.ImageRef{Image: "ghcr.io/a/b", Tag: "3"},
-			ObservedPreviousRef: &v1.ImageRef{Name: "ghcr.io/a/b", Tag: "2", Digest: someDigest},
+			ObservedPreviousRef: &v1.ImageRef{Name: "ghcr.io/a/b", Tag: "2", Digest: testDigest},
 		},
 		want: v1.ImagePolicyStatus{
 			LatestRef: ref("ghcr.io/a/b", "3", ""), LatestImage: "ghcr.io/a/b:3",
-			ObservedPreviousRef: ref("ghcr.io/a/b", "2", someDigest), ObservedPreviousImage: "ghcr.io/a/b:2",
+			ObservedPreviousRef: ref("ghcr.io/a/b", "2", testDigest), ObservedPreviousImage: "ghcr.io/a/b:2",
 		},
 	}, {
-		reason: "nothing is made of nothing",
+		reason: "an empty status stays empty",
 	}} {
 		t.Run(tc.reason, func(t *testing.T) {
 			g := NewWithT(t)
 			got := tc.in.DeepCopy()
 			migrateRefs(logr.Discard(), got)
 			g.Expect(*got).To(Equal(tc.want))
-			again := got.DeepCopy()
-			migrateRefs(logr.Discard(), again)
-			g.Expect(again).To(Equal(got), "once is enough")
+			migratedTwice := got.DeepCopy()
+			migrateRefs(logr.Discard(), migratedTwice)
+			g.Expect(migratedTwice).To(Equal(got), "the migration is idempotent")
 		})
 	}
 }
@@ -91,27 +91,27 @@ func TestSetLatest_TracksPreviousRef(t *testing.T) {
 }
 
 func TestReflect_FollowsReflectionPolicy(t *testing.T) {
-	held := image.NewRef("app", "1", "sha256:d")
+	current := image.NewRef("app", "1", "sha256:d")
 	for _, tc := range []struct {
 		reason  string
 		policy  v1.ReflectionPolicy
-		held    *v1.ImageRef
+		current *v1.ImageRef
 		tag     string
-		resting bool
+		delayed bool
 		want    reflection
 	}{
-		{"Never has no digest", v1.ReflectNever, held, "1", false, clearDigest},
-		{"IfNotPresent keeps what it has", v1.ReflectIfNotPresent, held, "1", false, keepDigest},
-		{"IfNotPresent fetches for a new tag", v1.ReflectIfNotPresent, held, "2", false, fetchDigest},
-		{"IfNotPresent fetches where there is none", v1.ReflectIfNotPresent, image.NewRef("app", "1", ""), "1", false, fetchDigest},
-		{"IfNotPresent fetches the first one", v1.ReflectIfNotPresent, nil, "1", false, fetchDigest},
+		{"Never has no digest", v1.ReflectNever, current, "1", false, clearDigest},
+		{"IfNotPresent keeps the digest", v1.ReflectIfNotPresent, current, "1", false, keepDigest},
+		{"IfNotPresent fetches for a new tag", v1.ReflectIfNotPresent, current, "2", false, fetchDigest},
+		{"IfNotPresent fetches a missing digest", v1.ReflectIfNotPresent, image.NewRef("app", "1", ""), "1", false, fetchDigest},
+		{"IfNotPresent fetches the first digest", v1.ReflectIfNotPresent, nil, "1", false, fetchDigest},
 		{"IfNotPresent fetches for a new image", v1.ReflectIfNotPresent, image.NewRef("old", "1", "sha256:d"), "1", false, fetchDigest},
-		{"Always fetches", v1.ReflectAlways, held, "1", false, fetchDigest},
-		{"Always rests after a start", v1.ReflectAlways, held, "1", true, keepDigest},
-		{"a rest does not hold back a new tag", v1.ReflectAlways, held, "2", true, fetchDigest},
+		{"Always fetches", v1.ReflectAlways, current, "1", false, fetchDigest},
+		{"Always is delayed after a start", v1.ReflectAlways, current, "1", true, keepDigest},
+		{"a new tag is not delayed", v1.ReflectAlways, current, "2", true, fetchDigest},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
-			NewWithT(t).Expect(reflect(tc.policy, tc.held, "app", tc.tag, tc.resting)).To(Equal(tc.want))
+			NewWithT(t).Expect(reflect(tc.policy, tc.current, "app", tc.tag, tc.delayed)).To(Equal(tc.want))
 		})
 	}
 }

@@ -21,33 +21,33 @@ type Repository interface {
 	Close()
 }
 
-// OpenRepository returns a Repository, without a request.
+// OpenRepository returns a Repository. It sends no request.
 type OpenRepository func(registry.Access) Repository
 
-// registryReader is the tags and the images of one origin in the registry.
+// registryReader reads the images of a tag source from the registry.
 type registryReader struct {
 	images.RegistryImages
 	source tagSource
 }
 
-// newRegistryReader returns the tags of an origin. Each question needs one admission to the registry, and
-// credentials are read only when a request will be made. The repository's timeout spans all of
-// that.
-func (w *Worker) newRegistryReader(policy *v1.ImagePolicy, from tagSource, begin reconcile.ProgressFunc) *registryReader {
-	var mu sync.Mutex // guards begin: images may be read some at a time
+// newRegistryReader returns a reader of the source's images. Each session needs one ticket of the
+// rate limiter, and reads credentials only when a request will be sent. The timeout of the
+// ImageRepository includes all of that.
+func (w *Worker) newRegistryReader(policy *v1.ImagePolicy, source tagSource, progress reconcile.ProgressFunc) *registryReader {
+	var mu sync.Mutex // guards progress: images may be read concurrently
 	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
-		access := reconcile.RegistryAccess(w.Auth, from.scannedRepository(), from.name)
+		access := reconcile.RegistryAccess(w.Auth, source.scannedRepository(), source.name)
 		access.Waiter = reconcile.Waiter(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
 		access.Admitted = func() {
 			mu.Lock()
 			defer mu.Unlock()
-			begin(message)
+			progress(message)
 		}
 		repo := w.Open(access)
 		defer repo.Close()
-		ctx, cancel := context.WithTimeout(ctx, from.repo.GetTimeout())
+		ctx, cancel := context.WithTimeout(ctx, source.repo.GetTimeout())
 		defer cancel()
 		return reconcile.ClassifyRegistryError(do(ctx, repo))
 	}
-	return &registryReader{RegistryImages: images.RegistryImages{Name: from.name, Session: session}, source: from}
+	return &registryReader{RegistryImages: images.RegistryImages{Name: source.name, Session: session}, source: source}
 }

@@ -14,38 +14,37 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// selector looks for the best tag of a policy.
+// selector selects the latest tag of a policy.
 type selector interface {
-	// selectBest returns it, nil where there is none.
+	// selectBest returns the best listed tag, or nil.
 	selectBest(ctx context.Context) (*selected, error)
-	// selectTag returns a tag that is not listed, nil where it does not pass.
+	// selectTag returns a tag that is not listed, or nil if it does not pass the gates.
 	selectTag(ctx context.Context, tag string) (*selected, error)
-	// noneSelected says why there is none.
+	// noneSelected returns the error that explains why no tag is selected.
 	noneSelected() error
 }
 
-// selected is what a policy selects.
+// selected is a selected tag.
 type selected struct {
 	tag string
-	// digest is the one that was judged, empty where none was.
+	// digest is the digest that passed the gates, empty without gates.
 	digest string
-	// nextCheck is when something else may be selected, zero where only a watch tells.
+	// after is the time until the result may change without an event of a watch, zero for never.
 	after time.Duration
 }
 
-func (p *selected) choice() *selection.Choice {
-	if p == nil {
+func (s *selected) choice() *selection.Choice {
+	if s == nil {
 		return nil
 	}
-	return &selection.Choice{Tag: p.tag}
+	return &selection.Choice{Tag: s.tag}
 }
 
-// selector begins a search. Where there are no gates, no image is judged, and nothing
-// but the tags counts.
+// newSelector returns the selector of a policy. Without gates, it reads no images.
 func (w *Worker) newSelector(
-	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from tagSource, remote *registryReader,
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, source tagSource, remote *registryReader,
 ) (selector, error) {
-	tags := &plainSelector{policy: policy, rule: rule, source: from}
+	tags := &plainSelector{policy: policy, rule: rule, source: source}
 	if policy.Spec.HasGates() {
 		return w.newGatedSelector(ctx, tags, remote)
 	}
@@ -53,16 +52,16 @@ func (w *Worker) newSelector(
 	return tags, nil
 }
 
-// plainSelector looks for the tag that the rule selects.
+// plainSelector selects by the rule only.
 type plainSelector struct {
 	policy *v1.ImagePolicy
 	rule   *selection.Rule
 	source tagSource
 }
 
-func (t *plainSelector) selectBest(ctx context.Context) (*selected, error) {
-	selector := t.rule.Selector()
-	if err := t.source.inSteps(ctx, selector.Add); err != nil {
+func (s *plainSelector) selectBest(ctx context.Context) (*selected, error) {
+	selector := s.rule.Selector()
+	if err := s.source.forEachBatch(ctx, selector.Add); err != nil {
 		return nil, err
 	}
 	if choice, found := selector.Best(); found {
@@ -71,43 +70,43 @@ func (t *plainSelector) selectBest(ctx context.Context) (*selected, error) {
 	return nil, nil
 }
 
-func (t *plainSelector) selectTag(_ context.Context, tag string) (*selected, error) {
+func (s *plainSelector) selectTag(_ context.Context, tag string) (*selected, error) {
 	return &selected{tag: tag}, nil
 }
 
-func (t *plainSelector) noneSelected() error {
-	return conditions.Waiting(v1.NoTagSelectedReason, t.policy.GetInterval(), noTag(t.rule, t.source))
+func (s *plainSelector) noneSelected() error {
+	return conditions.Waiting(v1.NoTagSelectedReason, s.policy.GetInterval(), noTagError(s.rule, s.source))
 }
 
-func noTag(rule *selection.Rule, from tagSource) error {
-	if len(from.snapshot.Tags) == 0 {
-		return fmt.Errorf("no tag selected: image '%s' has no tags of images, or spec.exclusionList of ImageRepository '%s/%s' "+
-			"leaves all of them out", from.snapshot.Image, from.repo.Namespace, from.repo.Name)
+func noTagError(rule *selection.Rule, source tagSource) error {
+	if len(source.snapshot.Tags) == 0 {
+		return fmt.Errorf("no tag selected: image '%s' has no image tags, or spec.exclusionList of ImageRepository '%s/%s' "+
+			"excludes all of them", source.snapshot.Image, source.repo.Namespace, source.repo.Name)
 	}
-	example := rule.Judge(from.snapshot.Latest(1)[0])
-	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for one, %s; "+
+	example := rule.Judge(source.snapshot.Latest(1)[0])
+	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for example, %s; "+
 		"correct spec.policy or spec.filterTags, or push a tag that is accepted",
-		len(from.snapshot.Tags), from.snapshot.Image, rule, example.Tag, example.Reason)
+		len(source.snapshot.Tags), source.snapshot.Image, rule, example.Tag, example.Reason)
 }
 
-// selectBatch is how many tags are looked at between two looks at the clock: a
-// filterTags.pattern can take milliseconds for each.
+// selectBatch is the number of tags that are processed between two checks of the context: a
+// filterTags.pattern can take milliseconds per tag.
 const selectBatch = 64
 
-// inSteps looks at the tags, some of them at a time. That takes no longer than a scan of the
-// repository may, and ends with ctx.
-func (o tagSource) inSteps(ctx context.Context, look func(tags []string)) error {
-	ctx, cancel := context.WithTimeout(ctx, o.repo.GetTimeout())
+// forEachBatch calls process with all tags in batches. It fails if that takes longer than the
+// timeout of the repository, or if ctx ends.
+func (s tagSource) forEachBatch(ctx context.Context, process func(tags []string)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
 	defer cancel()
-	for some := range slices.Chunk(o.snapshot.Tags, selectBatch) {
+	for batch := range slices.Chunk(s.snapshot.Tags, selectBatch) {
 		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("no tag was selected within %s, the timeout of ImageRepository '%s/%s' with its %d tags: "+
 				"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository",
-				o.repo.GetTimeout(), o.repo.Namespace, o.repo.Name, len(o.snapshot.Tags))
+				s.repo.GetTimeout(), s.repo.Namespace, s.repo.Name, len(s.snapshot.Tags))
 		} else if err != nil {
 			return err
 		}
-		look(some)
+		process(batch)
 	}
 	return nil
 }

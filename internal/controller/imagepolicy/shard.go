@@ -19,27 +19,25 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 )
 
-// Shard is the part of a cluster's objects that this controller watches. The
-// zero value is all of them.
+// Shard is the set of objects that this controller watches. The zero value is all objects.
 type Shard struct {
-	// Selector selects the shard's objects. All of them belong to it where it
-	// is nil or empty.
+	// Selector selects the objects by label. All objects belong to the shard if it is nil or empty.
 	Selector labels.Selector
-	// APIReader reads from the API server, whatever the labels.
+	// APIReader reads objects of all shards from the API server.
 	APIReader client.Reader
 }
 
-// location is where an ImageRepository is that is not in the cache.
+// location is the reason why an ImageRepository is not in the cache.
 type location int
 
 const (
 	absent     location = iota // it does not exist
 	otherShard                 // it belongs to another shard
-	pending                    // it belongs to this shard, and the cache lags behind
+	pending                    // it belongs to this shard, and will be cached soon
 )
 
-// locate says where an ImageRepository is that the cache does not have. It costs
-// a request for the object's metadata, and none where there is but one shard.
+// locate returns the location of an ImageRepository that is not in the cache. It requests the
+// object's metadata, unless there is only one shard.
 func (s Shard) locate(ctx context.Context, name types.NamespacedName) (location, error) {
 	if s.Selector == nil || s.Selector.Empty() {
 		return absent, nil
@@ -59,36 +57,36 @@ func (s Shard) locate(ctx context.Context, name types.NamespacedName) (location,
 	}
 }
 
-// notCached says why the policy's ImageRepository can't be had. Objects that are
-// moved to another shard get there one after the other, so a policy that is
-// ready stays as it is until its repository was found elsewhere at two looks.
+// notCached returns the error about an ImageRepository that is not in the cache. Policies and
+// repositories that are moved to another shard arrive one after the other, so a ready policy stays
+// unchanged until its repository has been missing for RequeueDependency.
 func (w *Worker) notCached(ctx context.Context, policy *v1.ImagePolicy, repo types.NamespacedName) error {
-	where, err := w.Shard.locate(ctx, repo)
+	found, err := w.Shard.locate(ctx, repo)
 	if err == nil && repo.Namespace != policy.Namespace {
-		err = w.checkVisible(ctx, policy.Namespace, repo, where)
+		err = w.checkVisible(ctx, policy.Namespace, repo, found)
 	}
 	if err != nil {
-		return w.denied(err)
+		return w.classifyAccessError(err)
 	}
 	name := client.ObjectKeyFromObject(policy)
-	if where == absent {
+	if found == absent {
 		w.missing.Forget(name)
 		return conditions.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency,
 			fmt.Errorf("ImageRepository '%s' not found: create it, or correct spec.imageRepositoryRef", repo))
 	}
 	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
 		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
-	left := w.RequeueDependency - w.missing.duration(name, time.Now())
-	if where == pending || left > 0 && conditions.ReadyNow(policy) {
-		return conditions.Deferred(max(left, time.Second), problem)
+	remaining := w.RequeueDependency - w.missing.duration(name, time.Now())
+	if found == pending || remaining > 0 && conditions.ReadyNow(policy) {
+		return conditions.Deferred(max(remaining, time.Second), problem)
 	}
 	return conditions.Waiting(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
 
-// checkVisible returns an AccessDeniedError unless there is such a repository, in another
-// namespace, that lets a policy in the namespace refer to it.
-func (w *Worker) checkVisible(ctx context.Context, namespace string, name types.NamespacedName, where location) error {
-	if where == absent {
+// checkVisible returns an AccessDeniedError unless the repository exists and allows policies in the
+// namespace.
+func (w *Worker) checkVisible(ctx context.Context, namespace string, name types.NamespacedName, found location) error {
+	if found == absent {
 		return notSharedError(name, namespace)
 	}
 	repo := &v1.ImageRepository{}
@@ -101,19 +99,19 @@ func (w *Worker) checkVisible(ctx context.Context, namespace string, name types.
 	return w.Access.check(ctx, repo, namespace)
 }
 
-// missingSince remembers since when policies are in another shard than their
-// repositories.
+// missingSince records since when the repositories of policies are missing from their shard.
 type missingSince struct {
 	reconcile.PerObject[time.Time]
 }
 
-// duration returns for how long the policy has been apart. The first call begins it.
-func (a *missingSince) duration(policy types.NamespacedName, now time.Time) time.Duration {
-	begun := a.Update(policy, func(begun time.Time, found bool) time.Time {
+// duration returns how long the repository of the policy has been missing. The first call returns
+// 0.
+func (m *missingSince) duration(policy types.NamespacedName, now time.Time) time.Duration {
+	since := m.Update(policy, func(since time.Time, found bool) time.Time {
 		if found {
-			return begun
+			return since
 		}
 		return now
 	})
-	return now.Sub(begun)
+	return now.Sub(since)
 }

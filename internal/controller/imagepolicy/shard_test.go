@@ -20,51 +20,51 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 )
 
-// sharded lets the world's policy belong to the shard a, which has no
-// repository. It returns how often the API server was asked.
-func sharded(t *testing.T, w *fixture, repository labels.Set) *int {
+// sharded moves the policy to the shard a, whose cache has no repository, and sets the labels of
+// the repository. It returns the number of requests to the API server.
+func sharded(t *testing.T, f *fixture, repository labels.Set) *int {
 	t.Helper()
-	w.repo.Labels = repository
+	f.repo.Labels = repository
 	empty := newReader(t)
-	w.policies.Reader, w.policies.Access.Reader = empty, empty
-	asked := 0
-	live := interceptor.NewClient(newReader(t, w.repo).(client.WithWatch), interceptor.Funcs{
+	f.worker.Reader, f.worker.Access.Reader = empty, empty
+	requests := 0
+	live := interceptor.NewClient(newReader(t, f.repo).(client.WithWatch), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-			asked++
+			requests++
 			if _, metadata := obj.(*metav1.PartialObjectMetadata); !metadata {
-				return errors.New("more than the metadata was asked for")
+				return errors.New("more than the metadata was requested")
 			}
 			return c.Get(ctx, key, obj, opts...)
 		},
 	})
-	w.policies.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), APIReader: live}
-	return &asked
+	f.worker.Shard = Shard{Selector: labels.SelectorFromSet(labels.Set{"shard": "a"}), APIReader: live}
+	return &requests
 }
 
 func TestShard_ReportsRepositoryOfAnotherShard(t *testing.T) {
 	for name, tc := range map[string]struct {
-		labels  labels.Set
-		change  func(*fixture)
-		message string
-		waits   bool
-		asked   int
+		labels   labels.Set
+		change   func(*fixture)
+		message  string
+		waiting  bool
+		requests int
 	}{
-		"belongs to another one": {labels.Set{"shard": "b"}, nil, "ImageRepository 'ns/app' belongs to another controller than this ImagePolicy: its labels don't match 'shard=a'", true, 1},
-		"belongs to none":        {nil, nil, "give both the same labels", true, 1},
-		"does not exist":         {nil, func(w *fixture) { w.policy.Spec.ImageRepositoryRef.Name = "none" }, "'ns/none' not found: create it", true, 1},
-		"is about to arrive":     {labels.Set{"shard": "a"}, nil, "", false, 1},
-		"all are of one":         {labels.Set{"shard": "b"}, func(w *fixture) { w.policies.Shard.Selector = labels.Everything() }, "'ns/app' not found: create it", true, 0},
+		"belongs to another shard": {labels.Set{"shard": "b"}, nil, "ImageRepository 'ns/app' belongs to another controller than this ImagePolicy: its labels don't match 'shard=a'", true, 1},
+		"belongs to no shard":      {nil, nil, "give both the same labels", true, 1},
+		"does not exist":           {nil, func(f *fixture) { f.policy.Spec.ImageRepositoryRef.Name = "none" }, "'ns/none' not found: create it", true, 1},
+		"is about to be cached":    {labels.Set{"shard": "a"}, nil, "", false, 1},
+		"there is only one shard":  {labels.Set{"shard": "b"}, func(f *fixture) { f.worker.Shard.Selector = labels.Everything() }, "'ns/app' not found: create it", true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			w := newFixture(t)
-			asked := sharded(t, w, tc.labels)
+			f := newFixture(t)
+			requests := sharded(t, f, tc.labels)
 			if tc.change != nil {
-				tc.change(w)
+				tc.change(f)
 			}
-			waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
-			g.Expect(ok).To(Equal(tc.waits))
-			g.Expect(*asked).To(Equal(tc.asked))
+			waiting, ok := errors.AsType[*conditions.WaitingError](f.reconcile())
+			g.Expect(ok).To(Equal(tc.waiting))
+			g.Expect(*requests).To(Equal(tc.requests))
 			if ok {
 				g.Expect(waiting.Reason).To(Equal(meta.DependencyNotReadyReason))
 				g.Expect(waiting.Error()).To(ContainSubstring(tc.message))
@@ -74,50 +74,50 @@ func TestShard_ReportsRepositoryOfAnotherShard(t *testing.T) {
 	}
 }
 
-// TestShard_KeepsMovedPolicyReady shows that a policy which arrives before its
-// repository says nothing, and does when that lasts.
+// TestShard_KeepsMovedPolicyReady checks that a policy that is moved to a shard before its
+// repository stays ready for a while.
 func TestShard_KeepsMovedPolicyReady(t *testing.T) {
 	g := NewWithT(t)
-	w := newFixture(t)
-	w.scanned(g, "1.0.0")
-	g.Expect(w.settle()).To(Succeed())
-	before := w.policy.DeepCopy()
+	f := newFixture(t)
+	f.scanned(g, "1.0.0")
+	g.Expect(f.reconcile()).To(Succeed())
+	before := f.policy.DeepCopy()
 
-	here := w.policies.Reader
-	sharded(t, w, labels.Set{"shard": "b"})
-	deferred, ok := errors.AsType[*conditions.DeferredError](w.settle())
+	reader := f.worker.Reader
+	sharded(t, f, labels.Set{"shard": "b"})
+	deferred, ok := errors.AsType[*conditions.DeferredError](f.reconcile())
 	g.Expect(ok).To(BeTrue())
 	g.Expect(deferred.After).To(Equal(30 * time.Second))
-	g.Expect(w.policy).To(Equal(before))
+	g.Expect(f.policy).To(Equal(before))
 
-	w.policies.Reader = here
-	g.Expect(w.settle()).To(Succeed())
-	g.Expect(w.policies.missing.Get(client.ObjectKeyFromObject(w.policy))).To(BeZero(), "the next move has its own time")
+	f.worker.Reader = reader
+	g.Expect(f.reconcile()).To(Succeed())
+	g.Expect(f.worker.missing.Get(client.ObjectKeyFromObject(f.policy))).To(BeZero(), "the next move starts a new period")
 
-	sharded(t, w, labels.Set{"shard": "b"})
-	_, ok = errors.AsType[*conditions.DeferredError](w.settle())
+	sharded(t, f, labels.Set{"shard": "b"})
+	_, ok = errors.AsType[*conditions.DeferredError](f.reconcile())
 	g.Expect(ok).To(BeTrue())
-	w.policies.missing.Update(client.ObjectKeyFromObject(w.policy), func(time.Time, bool) time.Time { return time.Now().Add(-30 * time.Second) })
-	g.Expect(w.settle()).To(HaveOccurred())
-	g.Expect(apimeta.IsStatusConditionFalse(w.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
-	g.Expect(w.policy.Status.LatestRef).To(Equal(before.Status.LatestRef))
+	f.worker.missing.Update(client.ObjectKeyFromObject(f.policy), func(time.Time, bool) time.Time { return time.Now().Add(-30 * time.Second) })
+	g.Expect(f.reconcile()).To(HaveOccurred())
+	g.Expect(apimeta.IsStatusConditionFalse(f.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue())
+	g.Expect(f.policy.Status.LatestRef).To(Equal(before.Status.LatestRef))
 
-	g.Expect(w.policies.Forget(t.Context(), client.ObjectKeyFromObject(w.policy))).To(Succeed())
-	g.Expect(w.policies.missing.Get(client.ObjectKeyFromObject(w.policy))).To(BeZero())
+	g.Expect(f.worker.Forget(t.Context(), client.ObjectKeyFromObject(f.policy))).To(Succeed())
+	g.Expect(f.worker.missing.Get(client.ObjectKeyFromObject(f.policy))).To(BeZero())
 }
 
 func TestShard_RetriesOnAPIError(t *testing.T) {
 	g := NewWithT(t)
-	w := newFixture(t)
-	sharded(t, w, nil)
+	f := newFixture(t)
+	sharded(t, f, nil)
 	down := errors.New("API server down")
-	w.policies.Shard.APIReader = interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
+	f.worker.Shard.APIReader = interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return down
 		},
 	})
-	_, err := w.policies.Work(t.Context(), w.policy, noBegin)
+	_, err := f.worker.Work(t.Context(), f.policy, noProgress)
 	g.Expect(err).To(MatchError(down))
 	_, waiting := errors.AsType[*conditions.WaitingError](err)
-	g.Expect(waiting).To(BeFalse(), "nobody knows whether it exists")
+	g.Expect(waiting).To(BeFalse(), "the error is retried")
 }

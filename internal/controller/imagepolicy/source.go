@@ -24,7 +24,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// tagSource is what a policy selects from.
+// tagSource is a scanned ImageRepository that a policy selects from.
 type tagSource struct {
 	repo     *v1.ImageRepository
 	snapshot scan.Snapshot
@@ -32,7 +32,7 @@ type tagSource struct {
 	name image.Name
 }
 
-// load reads what the policy selects from.
+// load reads the policy's ImageRepository and its stored tags.
 func (w *Worker) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, error) {
 	repo, err := w.repository(ctx, policy)
 	if err != nil {
@@ -53,15 +53,14 @@ func (w *Worker) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, e
 	return tagSource{repo: repo, snapshot: snapshot, name: name}, err
 }
 
-// replacedAt reports whether the repository names another image by now, whose
-// tags are still to be scanned.
-func (o tagSource) imageChanged() bool { return o.snapshot.Image != o.repo.Spec.Image }
+// imageChanged reports whether spec.image was changed since the last scan.
+func (s tagSource) imageChanged() bool { return s.snapshot.Image != s.repo.Spec.Image }
 
-// scannedRepository returns the repository as it was when its tags were scanned: the
-// credentials for its image are found by the image's name.
-func (o tagSource) scannedRepository() *v1.ImageRepository {
-	repo := *o.repo
-	repo.Spec.Image = o.snapshot.Image
+// scannedRepository returns the repository with the image that was scanned, which the lookup of
+// credentials depends on.
+func (s tagSource) scannedRepository() *v1.ImageRepository {
+	repo := *s.repo
+	repo.Spec.Image = s.snapshot.Image
 	return &repo
 }
 
@@ -69,7 +68,7 @@ func (o tagSource) scannedRepository() *v1.ImageRepository {
 func (w *Worker) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.ImageRepository, error) {
 	key := repository.KeyOf(policy)
 	if err := w.Access.checkCrossNamespace(policy.Namespace, key); err != nil {
-		return nil, w.denied(err)
+		return nil, w.classifyAccessError(err)
 	}
 	repo := &v1.ImageRepository{}
 	if err := w.Reader.Get(ctx, key, repo); err != nil {
@@ -80,25 +79,26 @@ func (w *Worker) repository(ctx context.Context, policy *v1.ImagePolicy) (*v1.Im
 	}
 	w.missing.Forget(client.ObjectKeyFromObject(policy))
 	if err := w.Access.check(ctx, repo, policy.Namespace); err != nil {
-		return nil, w.denied(err)
+		return nil, w.classifyAccessError(err)
 	}
 	return repo, nil
 }
 
-// denied gives an AccessDeniedError its kind, and leaves other errors as they are.
-func (w *Worker) denied(err error) error {
+// classifyAccessError wraps an AccessDeniedError in a WaitingError. Other errors are returned
+// unchanged.
+func (w *Worker) classifyAccessError(err error) error {
 	if runtimeacl.IsAccessDenied(err) {
 		return conditions.Waiting(acl.AccessDeniedReason, w.RequeueDependency, err)
 	}
 	return err
 }
 
-// initialGracePeriod is how long a new policy says nothing while nothing is said about
-// its new ImageRepository either.
+// initialGracePeriod is how long the status of a new policy is not written while the status of its
+// ImageRepository is empty.
 const initialGracePeriod = 5 * time.Minute
 
-// unscanned says why there are no tags to select from. What is applied together
-// is scanned before anybody could read of it: such a policy just waits for the watch.
+// unscanned returns the error about missing tags. A new policy of a new repository reports nothing
+// yet: the watch requeues it after the first scan.
 func (w *Worker) unscanned(policy *v1.ImagePolicy, repo *v1.ImageRepository) error {
 	problem := missingTags(repo)
 	newer := policy.CreationTimestamp.Time
@@ -106,9 +106,9 @@ func (w *Worker) unscanned(policy *v1.ImagePolicy, repo *v1.ImageRepository) err
 		newer = repo.CreationTimestamp.Time
 	}
 	untouched := len(policy.Status.Conditions) == 0 && policy.Status.LatestRef == nil
-	left := initialGracePeriod - time.Since(newer)
-	if left > 0 && untouched && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
-		return conditions.Deferred(left, problem)
+	remaining := initialGracePeriod - time.Since(newer)
+	if remaining > 0 && untouched && len(repo.Status.Conditions) == 0 && !repo.Spec.Suspend {
+		return conditions.Deferred(remaining, problem)
 	}
 	return conditions.KeepReady(meta.DependencyNotReadyReason, w.RequeueDependency, problem)
 }
@@ -119,12 +119,12 @@ func missingTags(repo *v1.ImageRepository) error {
 	case repo.Spec.Suspend:
 		problem = "its scans are suspended, resume it"
 	case problem == "":
-		problem = "a scan is still to come"
+		problem = "a scan is pending"
 	}
 	return fmt.Errorf("no tags of ImageRepository '%s/%s' are known: %s", repo.Namespace, repo.Name, problem)
 }
 
-// failureMessage returns what is wrong with the repository, nothing if it is well.
+// failureMessage returns the message of the Ready condition if it is False, otherwise "".
 func failureMessage(repo *v1.ImageRepository) string {
 	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 	if ready == nil || ready.Status != metav1.ConditionFalse {

@@ -21,13 +21,13 @@ import (
 
 // VerifierFactory makes the verifiers of policies.
 type VerifierFactory interface {
-	// Verifier returns the one of a policy that has spec.verify. It reads Secrets.
+	// Verifier returns the verifier of a policy with spec.verify. It reads Secrets.
 	Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error)
-	// Forget drops what is remembered of a policy that is gone.
+	// Forget removes the cached verifier of a deleted policy.
 	Forget(policy types.NamespacedName)
 }
 
-// verifier returns the policy's verifier, nil where it has none.
+// verifier returns the policy's verifier, nil without spec.verify.
 func (w *Worker) verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
 	if policy.Spec.Verify == nil {
 		return nil, nil
@@ -35,19 +35,20 @@ func (w *Worker) verifier(ctx context.Context, policy *v1.ImagePolicy) (images.V
 	return w.Verifiers.Verifier(ctx, policy)
 }
 
-// SignatureVerifiers makes the verifiers of policies, by the Secrets in their namespaces.
+// SignatureVerifiers is the VerifierFactory that reads the Secrets of policies.
 type SignatureVerifiers struct {
 	// Reader reads Secrets.
 	Reader client.Reader
-	// Public is the trusted root of policies that name none.
+	// Public is the trusted root of policies without spec.verify.trustedRootSecretRef.
 	Public *signature.PublicRoot
-	// Retry is the time between two looks at a Secret that can't be used.
+	// Retry is the interval at which a Secret that can't be used is read again.
 	Retry time.Duration
 
 	cached reconcile.PerObject[cachedVerifier]
 }
 
-// cachedVerifier is the verifier of a policy's generation and a Secret's version.
+// cachedVerifier is a verifier with the versions of the policy and the Secret that it was made
+// from.
 type cachedVerifier struct {
 	uid        types.UID
 	generation int64
@@ -55,7 +56,7 @@ type cachedVerifier struct {
 	verifier   images.Verifier
 }
 
-// Verifier implements Verifiers.
+// Verifier implements VerifierFactory.
 func (s *SignatureVerifiers) Verifier(ctx context.Context, policy *v1.ImagePolicy) (images.Verifier, error) {
 	secret, err := images.Secret(ctx, s.Reader, policy)
 	if errors.Is(err, images.ErrNoSecret) {
@@ -64,23 +65,23 @@ func (s *SignatureVerifiers) Verifier(ctx context.Context, policy *v1.ImagePolic
 	if err != nil {
 		return nil, err
 	}
-	now := cachedVerifier{uid: policy.UID, generation: policy.Generation, secret: string(secret.UID) + secret.ResourceVersion}
+	entry := cachedVerifier{uid: policy.UID, generation: policy.Generation, secret: string(secret.UID) + secret.ResourceVersion}
 	name := client.ObjectKeyFromObject(policy)
-	made := s.cached.Get(name)
-	if now.verifier = made.verifier; made != now {
-		if now.verifier, err = images.NewVerifier(policy, secret, s.Public); err != nil {
+	cached := s.cached.Get(name)
+	if entry.verifier = cached.verifier; cached != entry {
+		if entry.verifier, err = images.NewVerifier(policy, secret, s.Public); err != nil {
 			return nil, s.classifyRuleError(policy, secret, err)
 		}
-		s.cached.Update(name, func(cachedVerifier, bool) cachedVerifier { return now })
+		s.cached.Update(name, func(cachedVerifier, bool) cachedVerifier { return entry })
 	}
-	return now.verifier, nil
+	return entry.verifier, nil
 }
 
-// Forget drops what was made for a policy that is gone.
+// Forget implements VerifierFactory.
 func (s *SignatureVerifiers) Forget(policy types.NamespacedName) { s.cached.Forget(policy) }
 
-// classifyRuleError gives the error about a rule its kind. Where there is a Secret, it may be that,
-// whose changes no watch sees.
+// classifyRuleError wraps the error about spec.verify. Without a Secret, the policy stalls.
+// Otherwise the Secret may be invalid, which is not watched, so the policy is retried.
 func (s *SignatureVerifiers) classifyRuleError(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
 	if secret.Name == "" {
 		return conditions.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))

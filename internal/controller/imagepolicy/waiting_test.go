@@ -26,24 +26,24 @@ func TestImagePolicy_WaitsForRepository(t *testing.T) {
 		reason  string
 		message string
 	}{
-		{"no such repository", func(w *fixture) { w.policy.Spec.ImageRepositoryRef.Name = "none" },
+		{"no such repository", func(f *fixture) { f.policy.Spec.ImageRepositoryRef.Name = "none" },
 			meta.DependencyNotReadyReason, "ImageRepository 'ns/none' not found: create it, or correct spec.imageRepositoryRef"},
-		{"never scanned", func(*fixture) {}, meta.DependencyNotReadyReason, "a scan is still to come"},
-		{"never scanned and suspended", func(w *fixture) { w.repo.Spec.Suspend = true }, meta.DependencyNotReadyReason, "its scans are suspended"},
-		{"other namespace that shares nothing", func(w *fixture) { w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
+		{"not scanned", func(*fixture) {}, meta.DependencyNotReadyReason, "a scan is pending"},
+		{"not scanned and suspended", func(f *fixture) { f.repo.Spec.Suspend = true }, meta.DependencyNotReadyReason, "its scans are suspended"},
+		{"a repository that is not shared", func(f *fixture) { f.policy.Namespace, f.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns" },
 			acl.AccessDeniedReason, "no namespace selector of its spec.accessFrom matches the labels of namespace 'other'"},
-		{"other namespaces are forbidden", func(w *fixture) {
-			w.policy.Namespace, w.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
-			w.policies.Access.NoCrossNamespaceRefs = true
+		{"references to other namespaces are disabled", func(f *fixture) {
+			f.policy.Namespace, f.policy.Spec.ImageRepositoryRef.Namespace = "other", "ns"
+			f.worker.Access.NoCrossNamespaceRefs = true
 		}, acl.AccessDeniedReason, "references to other namespaces are disabled"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := NewWithT(t)
-			w := newFixture(t)
-			tc.change(w)
-			reader := newReader(t, w.repo)
-			w.policies.Reader, w.policies.Access.Reader = reader, reader
-			waiting, ok := errors.AsType[*conditions.WaitingError](w.settle())
+			f := newFixture(t)
+			tc.change(f)
+			reader := newReader(t, f.repo)
+			f.worker.Reader, f.worker.Access.Reader = reader, reader
+			waiting, ok := errors.AsType[*conditions.WaitingError](f.reconcile())
 			g.Expect(ok).To(BeTrue())
 			g.Expect(waiting.Reason).To(Equal(tc.reason))
 			g.Expect(waiting.Error()).To(ContainSubstring(tc.message))
@@ -57,30 +57,30 @@ func TestImagePolicy_WritesNoStatusDuringGracePeriod(t *testing.T) {
 	long := metav1.NewTime(now.Add(-2 * initialGracePeriod))
 	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason}}
 	for _, tc := range []struct {
-		name   string
-		change func(*fixture)
-		quiet  bool
+		name     string
+		change   func(*fixture)
+		deferred bool
 	}{
 		{"both are new", func(*fixture) {}, true},
-		{"the repository is new", func(w *fixture) { w.policy.CreationTimestamp = long }, true},
-		{"the policy is new", func(w *fixture) { w.repo.CreationTimestamp = long }, true},
-		{"both have waited long", func(w *fixture) { w.policy.CreationTimestamp, w.repo.CreationTimestamp = long, long }, false},
-		{"the repository says something", func(w *fixture) { w.repo.Status.Conditions = ready }, false},
-		{"the policy said something", func(w *fixture) { w.policy.Status.Conditions = ready }, false},
-		{"the policy has a result", func(w *fixture) { w.policy.Status.LatestRef = &v1.ImageRef{Name: "a", Tag: "b"} }, false},
-		{"the repository is suspended", func(w *fixture) { w.repo.Spec.Suspend = true }, false},
+		{"the repository is new", func(f *fixture) { f.policy.CreationTimestamp = long }, true},
+		{"the policy is new", func(f *fixture) { f.repo.CreationTimestamp = long }, true},
+		{"both are old", func(f *fixture) { f.policy.CreationTimestamp, f.repo.CreationTimestamp = long, long }, false},
+		{"the repository has conditions", func(f *fixture) { f.repo.Status.Conditions = ready }, false},
+		{"the policy has conditions", func(f *fixture) { f.policy.Status.Conditions = ready }, false},
+		{"the policy has a result", func(f *fixture) { f.policy.Status.LatestRef = &v1.ImageRef{Name: "a", Tag: "b"} }, false},
+		{"the repository is suspended", func(f *fixture) { f.repo.Spec.Suspend = true }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := NewWithT(t)
-			w := newFixture(t)
-			w.policy.CreationTimestamp, w.repo.CreationTimestamp = now, now
-			tc.change(w)
-			reader := newReader(t, w.repo)
-			w.policies.Reader, w.policies.Access.Reader = reader, reader
-			deferred, quiet := errors.AsType[*conditions.DeferredError](w.settle())
-			g.Expect(quiet).To(Equal(tc.quiet))
-			if quiet {
-				g.Expect(deferred.After).To(BeNumerically("~", initialGracePeriod, time.Minute))
+			f := newFixture(t)
+			f.policy.CreationTimestamp, f.repo.CreationTimestamp = now, now
+			tc.change(f)
+			reader := newReader(t, f.repo)
+			f.worker.Reader, f.worker.Access.Reader = reader, reader
+			deferredErr, deferred := errors.AsType[*conditions.DeferredError](f.reconcile())
+			g.Expect(deferred).To(Equal(tc.deferred))
+			if deferred {
+				g.Expect(deferredErr.After).To(BeNumerically("~", initialGracePeriod, time.Minute))
 			}
 		})
 	}
@@ -92,75 +92,75 @@ func TestImagePolicy_StallsOnInvalidSpec(t *testing.T) {
 		change func(*fixture)
 		reason string
 	}{
-		{"a range that does not parse", func(w *fixture) { w.policy.Spec.Policy.SemVer.Range = ">>1" }, v1.InvalidPolicyReason},
-		{"a pattern that does not parse", func(w *fixture) { w.policy.Spec.FilterTags = &v1.TagFilter{Pattern: "("} }, v1.InvalidPolicyReason},
-		{"no policy", func(w *fixture) { w.policy.Spec.Policy = v1.ImagePolicyChoice{} }, v1.InvalidPolicyReason},
-		{"an image that does not parse", func(w *fixture) { w.repo.Spec.Image = "https://x" }, v1.ImageURLInvalidReason},
+		{"an invalid range", func(f *fixture) { f.policy.Spec.Policy.SemVer.Range = ">>1" }, v1.InvalidPolicyReason},
+		{"an invalid pattern", func(f *fixture) { f.policy.Spec.FilterTags = &v1.TagFilter{Pattern: "("} }, v1.InvalidPolicyReason},
+		{"no policy", func(f *fixture) { f.policy.Spec.Policy = v1.ImagePolicyChoice{} }, v1.InvalidPolicyReason},
+		{"an invalid image", func(f *fixture) { f.repo.Spec.Image = "https://x" }, v1.ImageURLInvalidReason},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := NewWithT(t)
-			w := newFixture(t)
-			w.scanned(g, "1.0.0")
-			g.Expect(w.settle()).To(Succeed())
-			before := w.policy.Status.LatestRef.DeepCopy()
-			tc.change(w)
-			w.policies.Reader = newReader(t, w.repo)
-			stalled, ok := errors.AsType[*conditions.StalledError](w.settle())
+			f := newFixture(t)
+			f.scanned(g, "1.0.0")
+			g.Expect(f.reconcile()).To(Succeed())
+			before := f.policy.Status.LatestRef.DeepCopy()
+			tc.change(f)
+			f.worker.Reader = newReader(t, f.repo)
+			stalled, ok := errors.AsType[*conditions.StalledError](f.reconcile())
 			g.Expect(ok).To(BeTrue())
 			g.Expect(stalled.Reason).To(Equal(tc.reason))
-			g.Expect(w.policy.Status.LatestRef).To(Equal(before))
+			g.Expect(f.policy.Status.LatestRef).To(Equal(before))
 		})
 	}
 }
 
 func TestImagePolicy_ReportsNoTagSelected(t *testing.T) {
 	g := NewWithT(t)
-	w := newFixture(t)
-	w.scanned(g)
-	g.Expect(w.settle()).To(MatchError(ContainSubstring("has no tags")))
-	w.scanned(g, "latest", "0.1.0")
-	err := w.settle()
+	f := newFixture(t)
+	f.scanned(g)
+	g.Expect(f.reconcile()).To(MatchError(ContainSubstring("has no image tags")))
+	f.scanned(g, "latest", "0.1.0")
+	err := f.reconcile()
 	g.Expect(err).To(MatchError(ContainSubstring("none of the 2 tags")))
 	waiting, ok := errors.AsType[*conditions.WaitingError](err)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(waiting.Reason).To(Equal(v1.NoTagSelectedReason))
-	g.Expect(waiting.After).To(BeZero(), "new tags wake it")
+	g.Expect(waiting.After).To(BeZero(), "new tags trigger the next reconcile")
 }
 
 func TestBusyRegistry_DefersWithoutSideEffects(t *testing.T) {
 	g := NewWithT(t)
-	w := newFixture(t)
-	w.scanned(g, "1.0.0")
-	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
-	w.busy = &ratelimit.BusyError{Host: "ghcr.io", After: time.Second}
-	begun := func(string) { panic("nothing is begun that can't go on") }
-	failing := registry.AuthOptionsGetter(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
-		panic("no credentials are read in vain")
+	f := newFixture(t)
+	f.scanned(g, "1.0.0")
+	f.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	f.busy = &ratelimit.BusyError{Host: "ghcr.io", After: time.Second}
+	progress := func(string) { panic("no progress is reported before a request") }
+	auth := registry.AuthOptionsGetter(func(context.Context, *v1.ImageRepository) (registry.AuthOptions, error) {
+		panic("credentials are read only when a request will be sent")
 	})
-	w.policies.Auth = failing
+	f.worker.Auth = auth
 	for name, work := range map[string]func() (conditions.Result, error){
-		"a digest": func() (conditions.Result, error) { return w.policies.Work(context.Background(), w.policy, begun) },
+		"a digest": func() (conditions.Result, error) { return f.worker.Work(context.Background(), f.policy, progress) },
 		"a tag that is not listed": func() (conditions.Result, error) {
-			w.policy.Status.LatestRef = &v1.ImageRef{Name: w.repo.Spec.Image, Image: w.repo.Spec.Image, Tag: "2.0.0"}
-			return w.policies.Work(context.Background(), w.policy, begun)
+			f.policy.Status.LatestRef = &v1.ImageRef{Name: f.repo.Spec.Image, Image: f.repo.Spec.Image, Tag: "2.0.0"}
+			return f.worker.Work(context.Background(), f.policy, progress)
 		},
 	} {
 		_, err := work()
-		g.Expect(err).To(Equal(conditions.Deferred(time.Second, w.busy)), name)
+		g.Expect(err).To(Equal(conditions.Deferred(time.Second, f.busy)), name)
 	}
-	g.Expect(w.asked()).To(BeEmpty())
+	g.Expect(f.received()).To(BeEmpty())
 }
 
 func TestTicket_IsReleasedAfterWork(t *testing.T) {
 	g := NewWithT(t)
-	w := newFixture(t)
-	w.tags = []string{"1.0.0"}
-	w.scanned(g, w.tags...)
-	w.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
+	f := newFixture(t)
+	f.tags = []string{"1.0.0"}
+	f.scanned(g, f.tags...)
+	f.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 	for _, down := range []error{nil, errors.New("down")} {
-		w.down = down
-		_, _ = w.policies.Work(context.Background(), w.policy, noBegin)
-		g.Expect(w.inside).To(BeZero())
+		f.down = down
+		_, _ = f.worker.Work(context.Background(), f.policy, noProgress)
+		g.Expect(f.tickets).To(BeZero())
 	}
-	g.Expect(w.asked()).To(HaveLen(2))
+	g.Expect(f.received()).To(HaveLen(2))
 }

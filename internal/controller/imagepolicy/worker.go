@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package imagepolicy holds the worker of ImagePolicies: it loads the stored tags, evaluates the
+// gates, selects the latest image and reflects its digest.
 package imagepolicy
 
 import (
@@ -25,38 +27,36 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// Worker selects the latest image. It is the worker of the ImagePolicy
-// kind.
+// Worker is the reconcile.Worker of ImagePolicies: it selects the latest image.
 type Worker struct {
 	// Reader reads ImageRepositories.
 	Reader client.Reader
-	// Access says which of them a policy may use.
+	// Access checks which ImageRepositories a policy may use.
 	Access Access
-	// Shard tells of ImageRepositories that Reader does not see.
+	// Shard locates ImageRepositories that are not in the cache of Reader.
 	Shard Shard
-	// Auth says how a registry is reached.
+	// Auth returns the credentials and transport settings of a registry.
 	Auth registry.AuthOptionsGetter
-	// Open opens the image repository whose tags are looked at.
+	// Open opens an image repository.
 	Open OpenRepository
-	// Store holds the tags to select from, and what was learned of their images.
+	// Store stores the tags to select from, and facts about their images.
 	Store TagStore
-	// VerifierFactory check signatures.
+	// Verifiers makes the verifiers of image signatures.
 	Verifiers VerifierFactory
-	// Wake enqueues an object that waited for its turn at a registry.
+	// Wake enqueues an object that waits for a ticket of a rate limiter.
 	Wake func(name types.NamespacedName)
-	// RequeueDependency is the time between two looks at a dependency that is
-	// not ready.
+	// RequeueDependency is the interval at which a dependency that is not ready is checked again.
 	RequeueDependency time.Duration
-	// JitterPercent is by how much an interval is moved, so that objects which
-	// were made together are not looked at together forever.
+	// JitterPercent is the jitter of intervals, so that objects that were created together are not
+	// always reconciled together.
 	JitterPercent uint8
 
 	digestDelays digestDelays
 	missing      missingSince
-	evaluations  reconcile.PerObject[evaluationMemory]
+	evaluations  reconcile.PerObject[cachedEvaluation]
 }
 
-// TagStore is the part of a store.Store that a policy needs.
+// TagStore is the part of store.Store that Worker uses.
 type TagStore interface {
 	Get(ctx context.Context, key store.Key) (scan.Snapshot, error)
 	Info(ctx context.Context, key store.Key) (store.Info, error)
@@ -69,10 +69,10 @@ var _ reconcile.Worker[*v1.ImagePolicy] = &Worker{}
 // New returns an empty ImagePolicy.
 func (w *Worker) New() *v1.ImagePolicy { return &v1.ImagePolicy{} }
 
-// Suspended reports whether the policy is to be left as it is.
+// Suspended reports whether the policy is suspended.
 func (w *Worker) Suspended(policy *v1.ImagePolicy) bool { return policy.Spec.Suspend }
 
-// Forget drops what is remembered of a policy that is gone.
+// Forget removes the cached data of a deleted policy.
 func (w *Worker) Forget(_ context.Context, name types.NamespacedName) error {
 	w.digestDelays.Forget(name)
 	w.missing.Forget(name)
@@ -83,38 +83,38 @@ func (w *Worker) Forget(_ context.Context, name types.NamespacedName) error {
 	return nil
 }
 
-// Work selects the latest image and notes it in the status.
-func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, begin reconcile.ProgressFunc) (conditions.Result, error) {
+// Work selects the latest image and writes it to the status.
+func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, progress reconcile.ProgressFunc) (conditions.Result, error) {
 	migrateRefs(ctrl.LoggerFrom(ctx), &policy.Status)
 	rule, err := selection.Compile(&policy.Spec)
 	if err != nil {
 		return conditions.Result{}, conditions.Stalled(v1.InvalidPolicyReason, err)
 	}
-	from, err := w.load(ctx, policy)
+	source, err := w.load(ctx, policy)
 	if err != nil {
-		return keptResult(policy, err), err
+		return unchangedResult(policy, err), err
 	}
-	remote := w.newRegistryReader(policy, from, begin)
-	if rule, err = w.withTimes(ctx, rule, from, remote); err != nil {
-		return keptResult(policy, err), err
+	remote := w.newRegistryReader(policy, source, progress)
+	if rule, err = w.withTimes(ctx, rule, source, remote); err != nil {
+		return unchangedResult(policy, err), err
 	}
-	pick, err := w.selectLatest(ctx, policy, rule, from, remote)
+	latest, err := w.selectLatest(ctx, policy, rule, source, remote)
 	if err != nil {
-		return keptResult(policy, err), err
+		return unchangedResult(policy, err), err
 	}
-	ref, after, err := w.reflectDigest(ctx, policy, image.NewRef(from.snapshot.Image, pick.tag, pick.digest), remote)
+	ref, after, err := w.reflectDigest(ctx, policy, image.NewRef(source.snapshot.Image, latest.tag, latest.digest), remote)
 	if err != nil {
 		return conditions.Result{}, err
 	}
-	after = earlier(after, pick.after)
-	if !from.snapshot.Has(pick.tag) { // no watch tells when a tag that is not listed vanishes
-		after = earlier(after, from.repo.GetRequeueAfter())
+	after = earlier(after, latest.after)
+	if !source.snapshot.Has(latest.tag) { // no scan reports when a tag that is not listed is deleted
+		after = earlier(after, source.repo.GetRequeueAfter())
 	}
 	setLatest(&policy.Status, ref)
-	return conditions.Result{Message: readyMessage(policy.Status) + staleTagsNote(from.repo), After: after}, nil
+	return conditions.Result{Message: readyMessage(policy.Status) + staleTagsNote(source.repo), After: after}, nil
 }
 
-// earlier returns the shorter of two times, of which zero means never.
+// earlier returns the shorter of two durations. Zero means never.
 func earlier(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -122,12 +122,12 @@ func earlier(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// keptResult is the result of a policy that stays ready in spite of err.
-func keptResult(policy *v1.ImagePolicy, err error) conditions.Result {
-	return conditions.Result{Message: keptMessage(policy.Status, err.Error())}
+// unchangedResult returns the result of a policy that may stay ready in spite of err.
+func unchangedResult(policy *v1.ImagePolicy, err error) conditions.Result {
+	return conditions.Result{Message: unchangedMessage(policy.Status, err.Error())}
 }
 
-// staleTagsNote tells people of a selection from tags that may be out of date.
+// staleTagsNote returns a note for the message if the tags may be out of date.
 func staleTagsNote(repo *v1.ImageRepository) string {
 	if failureMessage(repo) == "" {
 		return ""
@@ -135,40 +135,39 @@ func staleTagsNote(repo *v1.ImageRepository) string {
 	return fmt.Sprintf(" (of the tags known so far: the scans of ImageRepository '%s/%s' fail)", repo.Namespace, repo.Name)
 }
 
-// selectLatest returns what the rule selects, of the tags that pass the policy's gates. A
-// tag that is missing from the list although the rule and the exclusions accept it
-// is given up for a lower one only if the registry says that it is gone:
-// registries sometimes answer with lists that lack tags.
+// selectLatest returns the best tag that passes the policy's gates. If the current tag is missing
+// from the list although rule and exclusions accept it, a lower tag is selected only if the
+// registry confirms that the current one does not exist: some registries return incomplete lists.
 func (w *Worker) selectLatest(
-	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, from tagSource, remote *registryReader,
+	ctx context.Context, policy *v1.ImagePolicy, rule *selection.Rule, source tagSource, remote *registryReader,
 ) (*selected, error) {
-	search, err := w.newSelector(ctx, policy, rule, from, remote)
+	selector, err := w.newSelector(ctx, policy, rule, source, remote)
 	if err != nil {
 		return nil, err
 	}
-	pick, err := search.selectBest(ctx)
+	best, err := selector.selectBest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if current := policy.Status.LatestRef; repository.NeedsConfirmation(rule, from.repo, from.snapshot, pick.choice(), current) {
+	if current := policy.Status.LatestRef; repository.NeedsConfirmation(rule, source.repo, source.snapshot, best.choice(), current) {
 		exists, err := remote.Exists(ctx, current.Tag)
 		if err != nil {
-			return nil, w.keepUnconfirmed(current.Tag, err)
+			return nil, w.unconfirmedError(current.Tag, err)
 		}
 		if exists {
-			if unlisted, err := search.selectTag(ctx, current.Tag); unlisted != nil || err != nil {
+			if unlisted, err := selector.selectTag(ctx, current.Tag); unlisted != nil || err != nil {
 				return unlisted, err
 			}
 		}
 	}
-	if pick == nil {
-		return nil, search.noneSelected()
+	if best == nil {
+		return nil, selector.noneSelected()
 	}
-	return pick, nil
+	return best, nil
 }
 
-// keepUnconfirmed keeps the current tag until the registry can be asked.
-func (w *Worker) keepUnconfirmed(tag string, err error) error {
+// unconfirmedError returns the error that keeps the current tag until the registry can be reached.
+func (w *Worker) unconfirmedError(tag string, err error) error {
 	if _, deferred := errors.AsType[*conditions.DeferredError](err); deferred {
 		return err
 	}
@@ -178,24 +177,24 @@ func (w *Worker) keepUnconfirmed(tag string, err error) error {
 		reason, after = failure.Reason(), max(after, failure.RetryAfter)
 	}
 	return conditions.KeepReady(reason, after,
-		fmt.Errorf("tag '%s' is missing from the list of tags, and whether it is gone could not be confirmed: %w", tag, err))
+		fmt.Errorf("tag '%s' is missing from the list of tags, and its deletion could not be confirmed: %w", tag, err))
 }
 
-// reflectDigest returns ref with the digest that the policy wants in it, and the
-// time until it is due to be looked at again.
+// reflectDigest returns ref with the digest by the policy's digestReflectionPolicy, and the time
+// until the digest must be checked again, 0 for never.
 func (w *Worker) reflectDigest(
 	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *registryReader,
 ) (*v1.ImageRef, time.Duration, error) {
 	if ref.Digest != "" {
 		return w.reflectAdmitted(policy, ref)
 	}
-	rest := w.digestDelay(policy)
-	held := policy.Status.LatestRef
-	// a digest of an image that is being replaced is not worth asking for
-	resting := rest > 0 || remote.source.imageChanged()
-	switch reflect(policy.GetDigestReflectionPolicy(), held, ref.Name, ref.Tag, resting) {
+	delay := w.digestDelay(policy)
+	current := policy.Status.LatestRef
+	// the digest of an image that is about to be replaced is not checked
+	delayed := delay > 0 || remote.source.imageChanged()
+	switch reflect(policy.GetDigestReflectionPolicy(), current, ref.Name, ref.Tag, delayed) {
 	case keepDigest:
-		return image.NewRef(ref.Name, ref.Tag, held.Digest), rest, nil
+		return image.NewRef(ref.Name, ref.Tag, current.Digest), delay, nil
 	case fetchDigest:
 		digest, err := remote.Digest(ctx, ref.Tag)
 		if err != nil {
@@ -208,8 +207,8 @@ func (w *Worker) reflectDigest(
 	}
 }
 
-// reflectAdmitted returns ref, whose digest passed the policy's gates: that one is
-// reflected, unless none is wanted.
+// reflectAdmitted returns ref, whose digest passed the policy's gates, without the digest under
+// ReflectNever, and the time until the digest must be checked again.
 func (w *Worker) reflectAdmitted(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
 	switch policy.GetDigestReflectionPolicy() {
 	case v1.ReflectNever:
@@ -221,17 +220,17 @@ func (w *Worker) reflectAdmitted(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.
 	}
 }
 
-// digestDelay returns how long the digest of a policy that was up to date before the
-// process started is still left as it is.
+// digestDelay returns the time until the first check of a digest after the start of the process. It
+// is 0 if the policy is not ready or a reconcile was requested.
 func (w *Worker) digestDelay(policy *v1.ImagePolicy) time.Duration {
 	if policy.GetDigestReflectionPolicy() != v1.ReflectAlways {
 		return 0
 	}
-	rest := w.digestDelays.remaining(policy, time.Now())
+	delay := w.digestDelays.remaining(policy, time.Now())
 	if !conditions.ReadyNow(policy) || scan.IsRequested(policy, policy.Status.LastHandledReconcileAt) {
 		return 0
 	}
-	return rest
+	return delay
 }
 
 func (w *Worker) interval(policy *v1.ImagePolicy) time.Duration {

@@ -13,22 +13,21 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// listCache remembers the tag lists that were seen last, by their fingerprints. A
-// registry that sends the same list again tells nothing new, and its tags need
-// not be read, filtered, sorted and compared to know that.
+// listCache caches the fingerprint of the last tag list of each object. If a registry sends the
+// same list again, its tags need not be decoded, filtered, sorted and compared.
 type listCache struct {
 	reconcile.PerObject[cachedList]
 }
 
-// cachedList is a list, and what was made of it.
+// cachedList is the fingerprint of a list, with the inputs and the result of the scan.
 type cachedList struct {
 	fingerprint registry.Fingerprint
 	source      listSource
 	exclusions  []string
-	revision    string // of the tags that were kept of it
+	revision    string // of the list without the excluded tags
 }
 
-// listSource is where a list comes from.
+// listSource identifies the object and the image that a list belongs to.
 type listSource struct {
 	uid      types.UID
 	image    string
@@ -39,19 +38,19 @@ func listSourceOf(repo *v1.ImageRepository) listSource {
 	return listSource{uid: repo.UID, image: repo.Spec.Image, insecure: repo.Spec.Insecure}
 }
 
-// knownFingerprint returns the fingerprint of the list whose tags are those with a revision, that
-// of no list where none is known.
-func (s *listCache) fingerprint(repo *v1.ImageRepository, revision string) registry.Fingerprint {
-	seen := s.Get(client.ObjectKeyFromObject(repo))
-	if seen.source != listSourceOf(repo) || seen.revision != revision || !slices.Equal(seen.exclusions, repo.GetExclusionList()) {
+// fingerprint returns the fingerprint of the cached list if its tags have the revision, otherwise
+// "".
+func (c *listCache) fingerprint(repo *v1.ImageRepository, revision string) registry.Fingerprint {
+	cached := c.Get(client.ObjectKeyFromObject(repo))
+	if cached.source != listSourceOf(repo) || cached.revision != revision || !slices.Equal(cached.exclusions, repo.GetExclusionList()) {
 		return ""
 	}
-	return seen.fingerprint
+	return cached.fingerprint
 }
 
-// record remembers the list that the repository's status tells of.
-func (s *listCache) put(repo *v1.ImageRepository, fingerprint registry.Fingerprint) {
-	s.Update(client.ObjectKeyFromObject(repo), func(cachedList, bool) cachedList {
+// put caches the fingerprint of the list that the repository's status describes.
+func (c *listCache) put(repo *v1.ImageRepository, fingerprint registry.Fingerprint) {
+	c.Update(client.ObjectKeyFromObject(repo), func(cachedList, bool) cachedList {
 		return cachedList{
 			fingerprint: fingerprint,
 			source:      listSourceOf(repo),

@@ -15,23 +15,22 @@ import (
 )
 
 const (
-	// revisionTTL is for how long a list counts as told after it was replaced.
+	// revisionTTL is how long no event is emitted if a replaced revision returns.
 	revisionTTL = time.Hour
-	// maxRevisions is how many lists of an object are remembered.
+	// maxRevisions is the number of revisions that are cached per object.
 	maxRevisions = 8
 )
 
-// recentRevisions remembers the revisions that repositories had not long ago. A
-// registry whose replicas differ sends the same few lists in turn, which are
-// worth one event each, and not one for each scan.
+// recentRevisions caches the recently replaced revisions of repositories. A registry with
+// inconsistent replicas alternates between a few lists: each causes one event, not one per scan.
 type recentRevisions struct {
 	reconcile.PerObject[objectRevisions]
 }
 
 type objectRevisions struct {
 	uid        types.UID
-	generation int64              // of the spec, whose changes are news
-	revisions  []replacedRevision // the one that was replaced last comes last
+	generation int64              // a new generation resets the revisions
+	revisions  []replacedRevision // in the order in which they were replaced
 }
 
 type replacedRevision struct {
@@ -39,25 +38,25 @@ type replacedRevision struct {
 	replacedAt time.Time
 }
 
-// record remembers that the repository's last revision is replaced by that of
-// its status, and reports whether it had the new one not long ago.
-func (p *recentRevisions) record(last string, repo *v1.ImageRepository, now time.Time) bool {
+// record records that last was replaced by the revision in the status, and reports whether the
+// repository recently had the new one before.
+func (r *recentRevisions) record(last string, repo *v1.ImageRepository, now time.Time) bool {
 	next := conditions.Revision(repo)
 	if last == "" || last == next {
 		return false
 	}
-	again := false
-	p.Update(client.ObjectKeyFromObject(repo), func(past objectRevisions, _ bool) objectRevisions {
-		if past.uid != repo.UID || past.generation != repo.Generation {
-			past = objectRevisions{uid: repo.UID, generation: repo.Generation}
+	repeated := false
+	r.Update(client.ObjectKeyFromObject(repo), func(object objectRevisions, _ bool) objectRevisions {
+		if object.uid != repo.UID || object.generation != repo.Generation {
+			object = objectRevisions{uid: repo.UID, generation: repo.Generation}
 		}
-		past.revisions = slices.DeleteFunc(past.revisions, func(r replacedRevision) bool {
-			return r.revision == last || now.Sub(r.replacedAt) > revisionTTL
+		object.revisions = slices.DeleteFunc(object.revisions, func(old replacedRevision) bool {
+			return old.revision == last || now.Sub(old.replacedAt) > revisionTTL
 		})
-		again = slices.ContainsFunc(past.revisions, func(r replacedRevision) bool { return r.revision == next })
-		past.revisions = append(past.revisions, replacedRevision{last, now})
-		past.revisions = past.revisions[max(0, len(past.revisions)-maxRevisions):]
-		return past
+		repeated = slices.ContainsFunc(object.revisions, func(old replacedRevision) bool { return old.revision == next })
+		object.revisions = append(object.revisions, replacedRevision{last, now})
+		object.revisions = object.revisions[max(0, len(object.revisions)-maxRevisions):]
+		return object
 	})
-	return again
+	return repeated
 }

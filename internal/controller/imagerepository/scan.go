@@ -28,9 +28,9 @@ type scanOperation struct {
 	repo         *v1.ImageRepository
 	name         image.Name
 	exclusions   scan.Exclusions
-	stored       store.Info // of the scan before
-	lastRevision string     // the revision of the scan before
-	started      time.Time  // when it was let in, zero where it was not
+	stored       store.Info // of the previous scan
+	lastRevision string     // of the previous scan
+	started      time.Time  // when the rate limiter granted the ticket, or zero
 }
 
 // Repository lists the tags of an image repository in a registry. List returns a
@@ -40,20 +40,21 @@ type Repository interface {
 	Close()
 }
 
-// OpenRepository returns a Repository, without a request.
+// OpenRepository returns a Repository. It sends no request.
 type OpenRepository func(registry.Access) Repository
 
-// Scans is told of scans.
+// Scans records scans.
 type Scans interface {
-	// Observe counts a scan, which took no time where it was not let in.
-	Observe(img image.Name, outcome string, took time.Duration)
+	// Observe records the outcome and the duration of a scan. The duration is 0 if the rate limiter
+	// did not grant a ticket.
+	Observe(img image.Name, outcome string, duration time.Duration)
 }
 
-// scan lists the tags and notes what it found.
-func (s *scanOperation) scan(ctx context.Context, begin func()) (registry.TagList, error) {
+// scan lists the tags, and writes them to the store and the status.
+func (s *scanOperation) scan(ctx context.Context, admitted func()) (registry.TagList, error) {
 	list, err := s.list(ctx, func() {
 		s.started = time.Now()
-		begin()
+		admitted()
 	})
 	if err == nil {
 		err = s.record(ctx, list)
@@ -64,8 +65,7 @@ func (s *scanOperation) scan(ctx context.Context, begin func()) (registry.TagLis
 	return list, err
 }
 
-// isDeferred reports whether the scan is still to come, or was ended by the end
-// of the process.
+// isDeferred reports whether the scan was postponed, or was interrupted by a shutdown.
 func (s *scanOperation) isDeferred(ctx context.Context, err error) bool {
 	_, deferred := errors.AsType[*conditions.DeferredError](err)
 	return deferred || err != nil && ctx.Err() != nil
@@ -82,11 +82,10 @@ func (s *scanOperation) outcome(err error) string {
 	}
 }
 
-// changed reports whether a scan that succeeded found other tags than the one
-// before.
+// changed reports whether a successful scan found other tags than the previous one.
 func (s *scanOperation) changed() bool { return conditions.Revision(s.repo) != s.lastRevision }
 
-// duration returns for how long the scan has been under way, 0 where it was not let in.
+// duration returns the time since the rate limiter granted the ticket, 0 if it did not.
 func (s *scanOperation) duration() time.Duration {
 	if s.started.IsZero() {
 		return 0
@@ -94,12 +93,12 @@ func (s *scanOperation) duration() time.Duration {
 	return time.Since(s.started)
 }
 
-// list lists the tags, less the excluded ones, once it is let in. The timeout
-// spans all of it, credentials and exclusions included.
-func (s *scanOperation) list(ctx context.Context, begin func()) (registry.TagList, error) {
+// list lists the tags without the excluded ones, and calls admitted when the rate limiter grants
+// the ticket. The timeout includes credentials and exclusions.
+func (s *scanOperation) list(ctx context.Context, admitted func()) (registry.TagList, error) {
 	access := reconcile.RegistryAccess(s.Auth, s.repo, s.name)
 	access.Waiter = reconcile.Waiter(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.Wake)
-	access.Admitted = begin
+	access.Admitted = admitted
 	repo := s.Open(access)
 	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
@@ -112,7 +111,7 @@ func (s *scanOperation) list(ctx context.Context, begin func()) (registry.TagLis
 	return list, err
 }
 
-// knownFingerprint is the fingerprint of the list whose tags both the store and the status have.
+// knownFingerprint returns the fingerprint of the cached list if the store and the status match it.
 func (s *scanOperation) knownFingerprint() registry.Fingerprint {
 	if s.stored.Image != s.repo.Spec.Image || !storedOf(s.stored).MatchesLastScan(s.repo) ||
 		!slices.Equal(s.repo.Status.ObservedExclusionList, s.repo.GetExclusionList()) {
@@ -121,24 +120,24 @@ func (s *scanOperation) knownFingerprint() registry.Fingerprint {
 	return s.lists.fingerprint(s.repo, s.stored.Revision)
 }
 
-// filterBatch is how many tags are filtered between two looks at the clock: an
-// expression can take milliseconds for each.
+// filterBatch is the number of tags that are filtered between two checks of the context: an
+// expression can take milliseconds per tag.
 const filterBatch = 16
 
-// filter leaves the excluded tags out, for as long as ctx allows.
+// filter returns the tags without the excluded ones. It reuses the slice.
 func filter(ctx context.Context, tags []string, exclusions scan.Exclusions) ([]string, error) {
-	kept := tags[:0] // a list is long, and the caller's own
-	for some := range slices.Chunk(tags, filterBatch) {
+	remaining := tags[:0]
+	for batch := range slices.Chunk(tags, filterBatch) {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("spec.timeout is over before spec.exclusionList was compared with all of the %d tags: "+
+			return nil, fmt.Errorf("spec.timeout expired before spec.exclusionList was compared with all of the %d tags: "+
 				"simplify its regular expressions, or raise spec.timeout", len(tags))
 		}
-		kept = exclusions.AppendRemaining(kept, some)
+		remaining = exclusions.AppendRemaining(remaining, batch)
 	}
-	return kept, nil
+	return remaining, nil
 }
 
-// record notes in the store and the status what the scan found.
+// record writes the result of the scan to the store and the status.
 func (s *scanOperation) record(ctx context.Context, list registry.TagList) error {
 	now := time.Now()
 	if list.Unchanged {
@@ -152,15 +151,15 @@ func (s *scanOperation) record(ctx context.Context, list registry.TagList) error
 	return nil
 }
 
-// saveFacts stores the tags before it notes them in the status, so that a status
-// never tells of tags that the store lacks.
+// save writes the tags to the store first and then to the status, so that the status never
+// describes tags that are not stored.
 func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) error {
 	previous, err := s.Store.Get(ctx, store.KeyOf(s.repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	next := scan.Next(previous, s.repo.Spec.Image, tags, now)
-	if previous.Image == "" { // an older object of the same name may have left something
+	if previous.Image == "" { // tags of a previous object of the same name may be stored
 		if err := s.Store.Forget(ctx, client.ObjectKeyFromObject(s.repo), s.repo.UID); err != nil {
 			return fmt.Errorf("the tags of an older object could not be removed: %w", err)
 		}
@@ -171,14 +170,13 @@ func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) 
 			return fmt.Errorf("tags could not be stored: %w", err)
 		}
 	}
-	if silent := s.setStatus(next, now); silent && changed && s.Saved != nil {
+	if sameRevision := s.setStatus(next, now); sameRevision && changed && s.Saved != nil {
 		s.Saved(ctx, client.ObjectKeyFromObject(s.repo))
 	}
 	return nil
 }
 
-// setStatus notes the tags in the status, and reports whether it says the same of them
-// as before.
+// setStatus writes the tags to the status, and reports whether image and revision stay the same.
 func (s *scanOperation) setStatus(next scan.Snapshot, now time.Time) bool {
 	status := &s.repo.Status
 	result := &v1.ScanResult{
@@ -187,9 +185,9 @@ func (s *scanOperation) setStatus(next scan.Snapshot, now time.Time) bool {
 		ScanTime:   metav1.NewTime(now).Rfc3339Copy(),
 		LatestTags: next.Latest(latestTags),
 	}
-	same := status.LastScanResult != nil && status.LastScanResult.Revision == result.Revision && status.ObservedImage == next.Image
+	sameRevision := status.LastScanResult != nil && status.LastScanResult.Revision == result.Revision && status.ObservedImage == next.Image
 	status.LastScanResult = result
 	status.ObservedImage = next.Image
 	status.ObservedExclusionList = slices.Clone(s.repo.GetExclusionList())
-	return same
+	return sameRevision
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package imagerepository holds the worker of ImageRepositories: it scans image repositories and
+// stores their tags.
 package imagerepository
 
 import (
@@ -20,27 +22,25 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// latestTags is how many tags the status of an ImageRepository shows.
+// latestTags is the number of tags in the status of an ImageRepository.
 const latestTags = 10
 
-// Worker scans image repositories. It is the worker of the
-// ImageRepository kind.
+// Worker is the reconcile.Worker of ImageRepositories: it scans image repositories.
 type Worker struct {
-	// Auth says how a registry is reached.
+	// Auth returns the credentials and transport settings of a registry.
 	Auth registry.AuthOptionsGetter
-	// Open opens the image repository whose tags are listed.
+	// Open opens an image repository.
 	Open OpenRepository
-	// Store keeps the tags.
+	// Store stores the tags.
 	Store *store.Store
-	// Saved is told of an object whose tags in the store changed although its
-	// status will not show it.
+	// Saved is called if the stored tags of an object changed but its status did not.
 	Saved func(ctx context.Context, name types.NamespacedName)
-	// Wake enqueues an object that waited for its turn at a registry.
+	// Wake enqueues an object that waits for a ticket of a rate limiter.
 	Wake func(name types.NamespacedName)
-	// Scans is told of every scan. It may be nil.
+	// Scans records every scan. It may be nil.
 	Scans Scans
-	// JitterPercent is by how much an interval is moved, so that objects which
-	// were made together are not scanned together forever.
+	// JitterPercent is the jitter of intervals, so that objects that were created together are not
+	// always scanned together.
 	JitterPercent uint8
 
 	lists  listCache
@@ -52,18 +52,18 @@ var _ reconcile.Worker[*v1.ImageRepository] = &Worker{}
 // New returns an empty ImageRepository.
 func (w *Worker) New() *v1.ImageRepository { return &v1.ImageRepository{} }
 
-// Suspended reports whether scans are stopped.
+// Suspended reports whether scans are suspended.
 func (w *Worker) Suspended(repo *v1.ImageRepository) bool { return repo.Spec.Suspend }
 
-// Forget drops the tags of an ImageRepository that is gone.
+// Forget removes the cached data and the stored tags of a deleted ImageRepository.
 func (w *Worker) Forget(ctx context.Context, name types.NamespacedName) error {
 	w.lists.Forget(name)
 	w.recent.Forget(name)
 	return w.Store.Forget(ctx, name, "")
 }
 
-// Work scans the image repository where a scan is due.
-func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, begin reconcile.ProgressFunc) (conditions.Result, error) {
+// Work scans the image repository if a scan is due.
+func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, progress reconcile.ProgressFunc) (conditions.Result, error) {
 	name, exclusions, err := parseRepository(repo)
 	if err != nil {
 		return conditions.Result{}, err
@@ -79,17 +79,19 @@ func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, begin recon
 	if !due {
 		return readyResult(repo, decision.Wait()), nil
 	}
-	work := &scanOperation{Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo)}
-	list, err := work.scan(ctx, func() { begin(fmt.Sprintf("scanning %s: %s", name, reason)) })
+	operation := &scanOperation{
+		Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo),
+	}
+	list, err := operation.scan(ctx, func() { progress(fmt.Sprintf("scanning %s: %s", name, reason)) })
 	if err != nil {
 		return conditions.Result{}, err
 	}
 	if log := ctrl.LoggerFrom(ctx).V(1); log.Enabled() {
-		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !work.changed(),
-			"invalid", list.Invalid, "duration", work.duration().String())
+		log.Info("scanned", "due", reason, "tags", repo.Status.LastScanResult.TagCount, "unchanged", !operation.changed(),
+			"invalid", list.Invalid, "duration", operation.duration().String())
 	}
 	result := readyResult(repo, w.interval(repo))
-	result.SuppressEvent = w.recent.record(work.lastRevision, repo, time.Now())
+	result.SuppressEvent = w.recent.record(operation.lastRevision, repo, time.Now())
 	return result, nil
 }
 
@@ -105,8 +107,7 @@ func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, err
 	return name, exclusions, nil
 }
 
-// stored tells of what the store holds for the object: nothing, as the zero
-// value, where it holds none.
+// stored returns what the store has of the object, the zero value if it has nothing.
 func (w *Worker) stored(ctx context.Context, repo *v1.ImageRepository) (store.Info, error) {
 	info, err := w.Store.Info(ctx, store.KeyOf(repo))
 	if errors.Is(err, store.ErrNotFound) {
@@ -128,7 +129,7 @@ func (w *Worker) interval(repo *v1.ImageRepository) time.Duration {
 	return scan.Spread(repo.GetRequeueAfter(), w.JitterPercent, seed)
 }
 
-// readyResult is the result of an object whose tags are up to date.
+// readyResult returns the result for an object whose tags are up to date.
 func readyResult(repo *v1.ImageRepository, wait time.Duration) conditions.Result {
 	last := repo.Status.LastScanResult
 	return conditions.Result{

@@ -32,7 +32,7 @@ func TestScan_StoresTagsAndUpdatesStatus(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(result.After).To(Equal(time.Hour))
 	status := f.repo.Status
-	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "duplicates, excluded tags and those of referrers don't count")
+	g.Expect(status.LastScanResult.TagCount).To(Equal(2), "without duplicates, excluded tags and tags of referrers")
 	g.Expect(status.LastScanResult.LatestTags).To(Equal([]string{"1.0.1", "1.0.0"}))
 	g.Expect(status.ObservedImage).To(Equal("ghcr.io/org/app"))
 	g.Expect(status.CanonicalImageName).To(Equal("ghcr.io/org/app"))
@@ -43,7 +43,7 @@ func TestScan_StoresTagsAndUpdatesStatus(t *testing.T) {
 
 	again, err := f.scan()
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(f.received()).To(Equal([]string{"list"}), "the second was not due")
+	g.Expect(f.received()).To(Equal([]string{"list"}), "the second scan was not due")
 	g.Expect(again.Message).To(Equal(result.Message))
 	g.Expect(again.After).To(And(BeNumerically(">", 59*time.Minute), BeNumerically("<=", time.Hour)))
 }
@@ -52,15 +52,15 @@ func TestScan_RunsOnEachTrigger(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*fixture)
-		known  bool // the list is worth comparing with the one before
+		cached bool // the fingerprint of the previous list is sent
 	}{
-		{"a request", func(f *fixture) { f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }, true},
+		{"a reconcile request", func(f *fixture) { f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} }, true},
 		{"another image", func(f *fixture) { f.repo.Spec.Image = "ghcr.io/org/other" }, false},
 		{"another exclusion list", func(f *fixture) { f.repo.Spec.ExclusionList = []string{"rc"} }, false},
-		{"a store that was lost", (*fixture).clearStore, false},
-		{"a store with other tags than the status tells of", func(f *fixture) { f.repo.Status.LastScanResult.Revision = "older" }, false},
-		{"a scan that failed", func(f *fixture) { f.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, true},
-		{"time", func(f *fixture) { f.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }, true},
+		{"an empty store", (*fixture).clearStore, false},
+		{"a store that does not match the status", func(f *fixture) { f.repo.Status.LastScanResult.Revision = "older" }, false},
+		{"a failed scan", func(f *fixture) { f.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, true},
+		{"the interval", func(f *fixture) { f.repo.Status.LastScanResult.ScanTime = metav1.NewTime(time.Now().Add(-time.Hour)) }, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -69,11 +69,11 @@ func TestScan_RunsOnEachTrigger(t *testing.T) {
 			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
 			tc.change(f)
 			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
-			asked := []string{"list", "list"}
-			if tc.known {
-				asked = append(asked, "unchanged")
+			want := []string{"list", "list"}
+			if tc.cached {
+				want = append(want, "unchanged")
 			}
-			g.Expect(f.received()).To(Equal(asked))
+			g.Expect(f.received()).To(Equal(want))
 			g.Expect(f.scan()).Error().NotTo(HaveOccurred())
 			g.Expect(f.received()).To(BeEmpty(), "one scan is enough")
 		})
@@ -95,7 +95,7 @@ func TestScan_UpdatesOnlyScanTimeIfUnchanged(t *testing.T) {
 	g.Expect(result.Message).To(HavePrefix("successful scan: found 2 tags with checksum sha256:"))
 	g.Expect(f.repo.Status.LastScanResult.ScanTime.After(hourAgo.Time)).To(BeTrue())
 	f.repo.Status.LastScanResult.ScanTime = hourAgo
-	g.Expect(f.repo.Status).To(Equal(before.Status), "nothing else")
+	g.Expect(f.repo.Status).To(Equal(before.Status), "only the scan time changed")
 }
 
 func TestScan_CachesListPerObject(t *testing.T) {
@@ -132,7 +132,7 @@ func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 	f.worker.Saved = func(_ context.Context, name types.NamespacedName) { saved = append(saved, name) }
 	f.tags = []string{"1.0.0"}
 	f.scans(g)
-	g.Expect(saved).To(BeEmpty(), "the new revision tells it")
+	g.Expect(saved).To(BeEmpty(), "the new revision triggers the policies")
 
 	f.clearStore()
 	f.scans(g)
@@ -142,11 +142,11 @@ func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 	stale := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, []string{"0.9.0"}, time.Now())
 	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), stale)).To(Succeed())
 	f.scans(g)
-	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, and the revision is the same")
+	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, but the revision is the same")
 }
 
-// TestScan_ExclusionsStopAtTimeout shows that an exclusion list can't hold a
-// worker for hours.
+// TestScan_ExclusionsStopAtTimeout checks that a slow exclusion list can't block a worker for
+// hours.
 func TestScan_ExclusionsStopAtTimeout(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
@@ -191,49 +191,49 @@ func TestScan_DeletesTagsOfReplacedObject(t *testing.T) {
 func TestImageRepository_BoundsIntervalAndTimeout(t *testing.T) {
 	g := NewWithT(t)
 	repo := &v1.ImageRepository{}
-	g.Expect(repo.GetRequeueAfter()).To(Equal(time.Second), "no interval keeps a registry busy")
+	g.Expect(repo.GetRequeueAfter()).To(Equal(time.Second), "the interval is at least one second")
 	repo.Spec.Interval.Duration = time.Minute
 	g.Expect(repo.GetTimeout()).To(Equal(time.Minute))
 	repo.Spec.Interval.Duration = 24 * time.Hour
-	g.Expect(repo.GetTimeout()).To(Equal(v1.MaxDefaultTimeout), "a hanging registry takes up no worker for a day")
+	g.Expect(repo.GetTimeout()).To(Equal(v1.MaxDefaultTimeout), "the default timeout is bounded")
 	repo.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
-	g.Expect(repo.GetTimeout()).To(Equal(time.Hour), "but its author may have it so")
+	g.Expect(repo.GetTimeout()).To(Equal(time.Hour), "a longer timeout is allowed")
 }
 
-// counted keeps how scans ended.
-type counted []string
+// scanOutcomes records the outcomes of scans.
+type scanOutcomes []string
 
-func (c *counted) Observe(_ image.Name, outcome string, took time.Duration) {
-	if took == 0 {
-		outcome += " at the door"
+func (s *scanOutcomes) Observe(_ image.Name, outcome string, duration time.Duration) {
+	if duration == 0 {
+		outcome += " before admission"
 	}
-	*c = append(*c, outcome)
+	*s = append(*s, outcome)
 }
 
 func TestScan_RecordsMetrics(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
-	var scans counted
+	var scans scanOutcomes
 	f.worker.Scans = &scans
-	once := func() string {
+	scanOnce := func() string {
 		f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: time.Now().String()}
 		scans = nil
-		_, _ = f.scan() // an error shows in what is counted
+		_, _ = f.scan() // the outcome shows the error
 		return strings.Join(scans, ", ")
 	}
 	f.tags = []string{"1.0.0"}
-	g.Expect(once()).To(Equal("changed"))
-	g.Expect(once()).To(Equal("unchanged"), "the registry says so")
+	g.Expect(scanOnce()).To(Equal("changed"))
+	g.Expect(scanOnce()).To(Equal("unchanged"), "the registry sends the same list")
 	f.tags = []string{"1.0.0", "0-ab.sig"}
-	g.Expect(once()).To(Equal("unchanged"), "the tags are the same in another list")
+	g.Expect(scanOnce()).To(Equal("unchanged"), "another list with the same tags")
 	f.down = errors.New("out of order")
-	g.Expect(once()).To(Equal("Failure"))
+	g.Expect(scanOnce()).To(Equal("Failure"))
 	f.busy = &ratelimit.BusyError{After: time.Second}
-	g.Expect(once()).To(BeEmpty(), "it is still to come")
-	f.busy = errors.New("a pause")
-	g.Expect(once()).To(Equal("Failure at the door"))
+	g.Expect(scanOnce()).To(BeEmpty(), "the scan was postponed")
+	f.busy = errors.New("rate limited")
+	g.Expect(scanOnce()).To(Equal("Failure before admission"))
 	f.busy, f.down, f.repo.Spec.Image = nil, nil, "https://ghcr.io/org/app"
-	g.Expect(once()).To(BeEmpty(), "there is no host to scan")
+	g.Expect(scanOnce()).To(BeEmpty(), "there is no registry host")
 }
 
 func TestWork_BusyRegistryIsDeferred(t *testing.T) {
