@@ -16,8 +16,8 @@ type CreatedBy uint8
 
 // The sources in order of precedence. The store persists their numbers.
 const (
-	// CreatedByNothing is the source of an unknown time.
-	CreatedByNothing CreatedBy = iota
+	// CreatedByUnknown is the source of an unknown time.
+	CreatedByUnknown CreatedBy = iota
 	// CreatedByAnnotation is the annotation CreatedKey of an index, of the descriptor of its
 	// first image, or of a manifest.
 	CreatedByAnnotation
@@ -55,7 +55,7 @@ type Statements struct {
 }
 
 // Created returns the creation time in seconds since the epoch and its source, or CreatedUnread
-// and CreatedByNothing if no statement is valid.
+// and CreatedByUnknown if no statement is valid.
 //
 // Annotations take precedence: they belong to this image alone and need no further request. The
 // configuration is next; every build writes it. Its label comes last, although conversion.md of the
@@ -69,7 +69,7 @@ func (s Statements) Created() (int64, CreatedBy) {
 			}
 		}
 	}
-	return CreatedUnread, CreatedByNothing
+	return CreatedUnread, CreatedByUnknown
 }
 
 // CreationTime returns the time by which the image is ranked, in seconds since the epoch: the time

@@ -74,7 +74,7 @@ func TestCreated_IgnoresMeaninglessTimes(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			stated := Statements{Annotations: []string{tt.text}, Config: tt.text, Label: tt.text}
-			if at, by := stated.Created(); at != CreatedUnread || by != CreatedByNothing {
+			if at, by := stated.Created(); at != CreatedUnread || by != CreatedByUnknown {
 				t.Errorf("%q: got %s according to %s", tt.text, time.Unix(at, 0).UTC(), by)
 			}
 			stated.Label = valid
@@ -113,7 +113,7 @@ func TestCreated_PrefersSourcesInOrder(t *testing.T) {
 // TestCreationTime_FallsBackToFirstSeen covers images without a time, and those of the first scan,
 // which must not rank first because they were seen last.
 func TestCreationTime_FallsBackToFirstSeen(t *testing.T) {
-	withoutTime := ImageInfo{Digest: "d", DigestSince: firstScan + 9, Created: CreatedUnsaid}
+	withoutTime := ImageInfo{Digest: "d", DigestSince: firstScan + 9, Created: CreatedUnstated}
 	stated := ImageInfo{Digest: "d", Created: validUnix, CreatedBy: CreatedByLabel}
 	changed := withoutTime
 	changed.DigestChanged = true
@@ -139,7 +139,7 @@ func FuzzCreated(f *testing.F) {
 	f.Add("2026-01-01 00:00:00 +0200 CEST", "", "9999-12-31T23:59:59+23:59")
 	f.Fuzz(func(t *testing.T, annotation, config, label string) {
 		at, by := Statements{Annotations: []string{annotation}, Config: config, Label: label}.Created()
-		if (by == CreatedByNothing) != (at == CreatedUnread) || at != CreatedUnread && at <= lastFixed || by > LastCreatedBy {
+		if (by == CreatedByUnknown) != (at == CreatedUnread) || at != CreatedUnread && at <= lastFixed || by > LastCreatedBy {
 			t.Errorf("got %d according to %s", at, by)
 		}
 	})

@@ -32,14 +32,14 @@ type Images interface {
 	// Digest returns the digest that a tag points to.
 	Digest(ctx context.Context, tag string) (string, error)
 	// Read returns the digest of the image at a tag or digest, and the requested details.
-	Read(ctx context.Context, reference string, wants Wants) (ImageInfo, error)
+	Read(ctx context.Context, reference string, wants ReadOptions) (ImageInfo, error)
 	// Verify returns the signer of the image at a digest, or the problem with its signatures. The
 	// error reports a verification that could not be completed.
 	Verify(ctx context.Context, digest string) (signer, problem string, err error)
 }
 
-// Wants selects the details that are read from an image.
-type Wants struct {
+// ReadOptions selects the details that are read from an image.
+type ReadOptions struct {
 	Platforms, Created bool
 }
 
@@ -67,8 +67,8 @@ type Result struct {
 	Selected *Selection
 	// Evaluated lists the evaluated candidates, best first.
 	Evaluated []v1.CandidateStatus
-	// Learned holds the new image info, by tag.
-	Learned map[string]ImageInfo
+	// Fetched holds the new image info, by tag.
+	Fetched map[string]ImageInfo
 	// Rechecks holds the checks of the candidates that this evaluation rejected.
 	Rechecks Rechecks
 	// Current is the image that is selected after the evaluation, with its verdict.
@@ -82,10 +82,10 @@ type Result struct {
 // Merge returns the combined result of r and of candidates that rank below those of r. The
 // candidates below are only evaluated if none of r passes.
 func (r Result) Merge(below Result) Result {
-	infos, rechecks := maps.Clone(below.Learned), maps.Clone(below.Rechecks)
-	maps.Copy(infos, r.Learned)
+	infos, rechecks := maps.Clone(below.Fetched), maps.Clone(below.Rechecks)
+	maps.Copy(infos, r.Fetched)
 	maps.Copy(rechecks, r.Rechecks)
-	r.Learned, r.Rechecks = infos, rechecks
+	r.Fetched, r.Rechecks = infos, rechecks
 	r.Evaluated = slices.Concat(r.Evaluated, below.Evaluated)
 	r.CurrentChecked = r.CurrentChecked || below.CurrentChecked
 	if r.Next.IsZero() || !below.Next.IsZero() && below.Next.Before(r.Next) {
@@ -100,7 +100,7 @@ type Selection struct{ Tag, Digest string }
 // Evaluate evaluates ranked candidates, best first, until one passes. It returns
 // ErrBudgetExceeded, or an error of images other than ErrNotFound.
 func Evaluate(ctx context.Context, images Images, in Input, ranking iter.Seq[selection.Choice]) (Result, error) {
-	e := &evaluator{Input: in, images: images, result: Result{Learned: map[string]ImageInfo{}, Rechecks: Rechecks{}, Current: in.Current}}
+	e := &evaluator{Input: in, images: images, result: Result{Fetched: map[string]ImageInfo{}, Rechecks: Rechecks{}, Current: in.Current}}
 	for choice := range ranking {
 		selected, err := e.try(ctx, choice.Tag)
 		if selected != nil || err != nil {

@@ -24,7 +24,7 @@ type evaluation struct {
 }
 
 func (e *evaluator) newEvaluation(tag string) *evaluation {
-	info, found := e.result.Learned[tag]
+	info, found := e.result.Fetched[tag]
 	if !found {
 		info = e.Known[tag]
 	}
@@ -151,7 +151,7 @@ func (ev *evaluation) request(ctx context.Context, need Need) error {
 	ev.digestChecked = ev.digestChecked || need == NeedDigest
 	ev.verified = ev.verified || need == NeedVerdict
 	if !ev.detached {
-		ev.evaluator.result.Learned[ev.Tag] = info
+		ev.evaluator.result.Fetched[ev.Tag] = info
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
 		signer, problem, err := images.Verify(ctx, ev.Info.Digest)
 		return ev.Info.WithVerdict(ev.evaluator.Gates.Rule, signer, problem, now), err
 	default:
-		details, err := images.Read(ctx, ev.Info.Digest, Wants{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
+		details, err := images.Read(ctx, ev.Info.Digest, ReadOptions{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
 		return ev.Info.Merge(details), err
 	}
 }

@@ -80,7 +80,7 @@ func (f *fakeRegistry) Digest(_ context.Context, tag string) (string, error) {
 	return digest, nil
 }
 
-func (f *fakeRegistry) Read(_ context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
+func (f *fakeRegistry) Read(_ context.Context, reference string, wants admission.ReadOptions) (admission.ImageInfo, error) {
 	if err := f.record("image " + reference); err != nil {
 		return admission.ImageInfo{}, err
 	}
@@ -151,7 +151,7 @@ func (f *fixture) evaluate(now time.Time) (admission.Result, error) {
 		}
 	})
 	NewWithT(f.t).Expect(f.infos).To(BeComparableTo(before), "the known image info was modified")
-	maps.Copy(f.infos, result.Learned)
+	maps.Copy(f.infos, result.Fetched)
 	if err != nil {
 		rechecks := admission.Rechecks{}
 		maps.Copy(rechecks, f.rechecks)

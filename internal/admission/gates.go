@@ -149,7 +149,7 @@ func (g Gates) age(c Candidate, now time.Time) Decision {
 		switch {
 		case c.Info.Created == CreatedUnread:
 			return Decision{Need: NeedCreated}
-		case c.Info.Created != CreatedUnsaid && c.Info.Created <= c.Info.DigestSince:
+		case c.Info.Created != CreatedUnstated && c.Info.Created <= c.Info.DigestSince:
 			since, event, source = c.Info.Created, "created", " according to "+c.Info.CreatedBy.String()
 		}
 	}

@@ -137,7 +137,7 @@ func TestGates_ReturnVerdicts(t *testing.T) {
 			pending(now.Unix()+2*day, "was created at 2001-09-18T01:46:40Z according to its label org.opencontainers.image.created, "+
 				"and is old enough at 2001-09-21T01:46:40Z")},
 		{"created in the future, which is ignored", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix() - 4*day, Created: now.Unix() + 1}), Decision{Verdict: v1.CandidatePassed}},
-		{"no creation time stated", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: CreatedUnsaid}), pending(now.Unix()+3*day,
+		{"no creation time stated", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), Created: CreatedUnstated}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
 		{"moved since the first scan", age, listedFirst(ImageInfo{Digest: "d", DigestSince: now.Unix(), DigestChanged: true, Created: 1}), pending(now.Unix()+3*day,
 			"was first seen at 2001-09-19T01:46:40Z, and is old enough at 2001-09-22T01:46:40Z")},
@@ -175,7 +175,7 @@ func TestMinimumAge_PassesAtAnnouncedTime(t *testing.T) {
 			c.FirstSeen = firstScan
 		}
 		if c.Info.Created == CreatedUnread {
-			c.Info.Created = CreatedUnsaid
+			c.Info.Created = CreatedUnstated
 		}
 		d := g.Evaluate(c, time.Unix(firstScan+day, 0))
 		if d.Verdict == v1.CandidatePassed {

@@ -12,9 +12,9 @@ import (
 const (
 	// CreatedUnread means that the image was not read yet.
 	CreatedUnread int64 = 0
-	// CreatedUnsaid means that the image states no time, or the fixed time of a reproducible
+	// CreatedUnstated means that the image states no time, or the fixed time of a reproducible
 	// build.
-	CreatedUnsaid int64 = -1
+	CreatedUnstated int64 = -1
 )
 
 // ImageInfo describes the image that a tag pointed to when it was last checked. One value is stored
@@ -28,7 +28,7 @@ type ImageInfo struct {
 	// DigestChanged reports that the tag pointed to another image before.
 	DigestChanged bool `cbor:"3,keyasint,omitempty"`
 	// Created is the creation time that the image states, in seconds since the epoch,
-	// CreatedUnread or CreatedUnsaid.
+	// CreatedUnread or CreatedUnstated.
 	Created int64 `cbor:"4,keyasint,omitempty"`
 	// CreatedBy is the source of Created.
 	CreatedBy CreatedBy `cbor:"5,keyasint,omitempty"`

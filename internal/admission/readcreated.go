@@ -47,9 +47,9 @@ func ReadCreated(
 }
 
 func readCreated(ctx context.Context, images Images, tag string, info ImageInfo, now time.Time) (ImageInfo, error) {
-	read, err := images.Read(ctx, tag, Wants{Created: true})
+	read, err := images.Read(ctx, tag, ReadOptions{Created: true})
 	if errors.Is(err, ErrNotFound) {
-		return ImageInfo{DigestSince: now.Unix(), Created: CreatedUnsaid}, nil
+		return ImageInfo{DigestSince: now.Unix(), Created: CreatedUnstated}, nil
 	}
 	return info.WithDigest(read.Digest, now).Merge(read), err
 }

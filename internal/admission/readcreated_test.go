@@ -38,7 +38,7 @@ func TestReadCreated_KeepsInfoOfUnchangedImages(t *testing.T) {
 		"01": {Digest: "d01", DigestSince: firstScan.Unix(), Created: firstScan.Unix() - 1},
 		"03": {Digest: "d03", DigestSince: 5, PlatformsKnown: true, Created: firstScan.Unix() - 1},
 		"04": {Digest: "d04", DigestSince: firstScan.Unix(), DigestChanged: true, Created: firstScan.Unix() - 1},
-		"07": {DigestSince: firstScan.Unix(), Created: admission.CreatedUnsaid},
+		"07": {DigestSince: firstScan.Unix(), Created: admission.CreatedUnstated},
 	} {
 		NewWithT(t).Expect(results[tag]).To(BeComparableTo(want), "%s", tag)
 	}
@@ -75,7 +75,7 @@ type failingImages struct {
 	others atomic.Int32
 }
 
-func (f *failingImages) Read(_ context.Context, reference string, _ admission.Wants) (admission.ImageInfo, error) {
+func (f *failingImages) Read(_ context.Context, reference string, _ admission.ReadOptions) (admission.ImageInfo, error) {
 	if reference != "0" {
 		f.others.Add(1)
 	}

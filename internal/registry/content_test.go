@@ -109,7 +109,7 @@ func TestBlob_RejectsInvalidResponses(t *testing.T) {
 		"Limit":      {reason: "the caller's limit", limit: int64(len(content)) - 1, words: []string{"13 bytes"}},
 		"BodyLimit":  {reason: "the limit for every body", limit: 1 << 40, fault: registrytest.Huge(17 << 20), words: []string{"16777216 bytes"}},
 		"CutOff":     {reason: "the connection breaks", limit: 2000, fault: registrytest.CutOff(), words: []string{"closed the connection"}},
-		"Missing":    {reason: "the blob doesn't exist", digest: "sha256:" + strings.Repeat("0", 64), words: []string{"nothing of that digest (404"}},
+		"Missing":    {reason: "the blob doesn't exist", digest: "sha256:" + strings.Repeat("0", 64), words: []string{"no content with that digest (404"}},
 		"BadDigest":  {reason: "an invalid digest must not become a part of the URL", digest: "sha256:../../x", words: []string{"not a valid"}},
 	}
 	for name, tc := range cases {

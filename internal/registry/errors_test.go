@@ -63,7 +63,7 @@ func TestErrors_ClassifyStatusCodes(t *testing.T) {
 		"DefaultPause":   {reason: "a 429 without Retry-After gets the default", kind: registrytest.Tags, fault: registrytest.RetryAfter(429, ""), anonymous: true, wantReason: v1.RateLimitedReason, wantStatus: 429, wantRetry: time.Minute, words: []string{"raise the limit"}},
 		"NoToken":        {reason: "the token server returns other JSON", opts: token, kind: registrytest.Token, fault: registrytest.Body("", `{"refresh_token":"`+canary+`"}`), wantReason: v1.ReadOperationFailedReason, words: []string{"without a token"}},
 		"TokenGarbage":   {reason: "the token server returns HTML", opts: token, kind: registrytest.Token, fault: registrytest.HTML(), wantReason: v1.ReadOperationFailedReason, words: []string{"malformed JSON"}},
-		"NoRealm":        {reason: "a challenge without a realm", kind: registrytest.Ping, fault: challenge(`Bearer service="` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"without saying where"}},
+		"NoRealm":        {reason: "a challenge without a realm", kind: registrytest.Ping, fault: challenge(`Bearer service="` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"without naming a token server"}},
 		"InternalRealm":  {reason: "a realm must not be in the private network", kind: registrytest.Ping, fault: challenge(`Bearer realm="http://169.254.169.254/?` + canary + `"`), wantReason: v1.ReadOperationFailedReason, words: []string{"not allowed"}},
 		"HugeError":      {reason: "error bodies are limited too", kind: registrytest.Tags, fault: registrytest.Status(500, strings.Repeat(canary, 1<<18)), wantReason: v1.ReadOperationFailedReason, wantStatus: 500},
 	}

@@ -256,7 +256,7 @@ func TestDigest_IgnoresInvalidHeader(t *testing.T) {
 		"md5:d41d8cd98f00b204e9800998ecf8427e", "sha512:" + strings.Repeat("a", 128), "sha256:" + strings.Repeat("A", 64), "sha256:" + strings.Repeat("a", 63),
 		"sha256:" + strings.Repeat("a", 64) + "\u00a0", "sha256:" + strings.Repeat("a", 65), "sha256:../" + strings.Repeat("a", 61), strings.Repeat("a", 64), "",
 	} {
-		reg.Heal()
+		reg.ClearFaults()
 		reg.Inject(registrytest.ManifestHead, registrytest.SetHeader(digestHeader, header))
 		g.Expect(newTestClient(t).Digest(t.Context(), img, "1.0.0", AuthOptions{})).To(Equal(want), "%q", header)
 	}

@@ -21,9 +21,9 @@ import (
 
 // startFakes starts the fake registries of all products, and returns them with a client for them.
 // The test fails if credentials are sent to the wrong host.
-func startFakes(t *testing.T) (*registrytest.Zoo, *testClient) {
+func startFakes(t *testing.T) (*registrytest.FakeRegistries, *testClient) {
 	t.Helper()
-	fakes, c := registrytest.StartZoo(t), newTestClient(t)
+	fakes, c := registrytest.StartFakeRegistries(t), newTestClient(t)
 	base := c.pool.Transport(transport.Config{})
 	base.DialContext, base.TLSClientConfig.RootCAs, base.Proxy = fakes.Dial, fakes.CertPool(), nil
 	t.Cleanup(func() {
@@ -35,7 +35,7 @@ func startFakes(t *testing.T) (*registrytest.Zoo, *testClient) {
 }
 
 // tokenRequests returns the queries of the requests to token servers.
-func tokenRequests(t *testing.T, fakes *registrytest.Zoo) []url.Values {
+func tokenRequests(t *testing.T, fakes *registrytest.FakeRegistries) []url.Values {
 	t.Helper()
 	var queries []url.Values
 	for _, r := range fakes.Requests() {
@@ -153,7 +153,7 @@ func TestRedirect_RejectsOtherChallenges(t *testing.T) {
 		"NoScope":  {reason: "a token without a scope is useless", challenge: `Bearer realm="https://ghcr.io/token",service="ghcr.io"`, words: "refused the credentials"},
 		"Internal": {reason: "its realm is in the private network", challenge: `Bearer realm="https://10.0.0.1/token",scope="repository:team/app:pull"`, words: "not allowed"},
 		"Plain":    {reason: "its realm uses plain HTTP", challenge: `Bearer realm="http://other.example/token",scope="repository:team/app:pull"`, words: "without TLS"},
-		"NoRealm":  {reason: "it has no realm", challenge: `Bearer scope="repository:team/app:pull"`, words: "without saying where"},
+		"NoRealm":  {reason: "it has no realm", challenge: `Bearer scope="repository:team/app:pull"`, words: "without naming a token server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fakes, c := startFakes(t)

@@ -15,7 +15,7 @@ import (
 func NeedsConfirmation(
 	rule *selection.Rule, repo *v1.ImageRepository, listed scan.Snapshot, choice *selection.Choice, current *v1.ImageRef,
 ) bool {
-	if current == nil || current.Name != listed.Image || listed.Has(current.Tag) || !rule.Judge(current.Tag).Accepted() {
+	if current == nil || current.Name != listed.Image || listed.Has(current.Tag) || !rule.Evaluate(current.Tag).Accepted() {
 		return false
 	}
 	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())

@@ -89,7 +89,7 @@ func (e *engine[K, O]) rank(a, b *candidate[K]) int {
 	return cmp.Compare(a.tag, b.tag)
 }
 
-func (e *engine[K, O]) Judge(tag string) Verdict {
+func (e *engine[K, O]) Evaluate(tag string) Verdict {
 	key, matches := e.filter.key(tag)
 	if !matches {
 		rejected := e.filter.rejection(tag)
@@ -110,7 +110,7 @@ func (e *engine[K, O]) Judge(tag string) Verdict {
 	return Verdict{Tag: tag, Key: shown, Reason: rejected.reason, Cause: rejected.cause}
 }
 
-func (e *engine[K, O]) Considers(tag string) bool {
+func (e *engine[K, O]) MatchesFilter(tag string) bool {
 	_, considered := e.filter.key(tag)
 	return considered
 }

@@ -131,7 +131,7 @@ func TestEvaluate_ReturnsKeyAndReason(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
 			tt.want.Tag = tt.tag
-			got := compiled(t, tt.choice, tt.filter).Judge(tt.tag)
+			got := compiled(t, tt.choice, tt.filter).Evaluate(tt.tag)
 			NewWithT(t).Expect(got).To(BeComparableTo(tt.want), "Evaluate(%q)", tt.tag)
 		})
 	}
@@ -140,8 +140,8 @@ func TestEvaluate_ReturnsKeyAndReason(t *testing.T) {
 func TestEvaluate_RejectsLongVersions(t *testing.T) {
 	rule := compiled(t, semVer("*"), nil)
 	longest := "1.0.0+" + strings.Repeat("x", semver.MaxVersionLen-len("1.0.0+"))
-	if got := rule.Judge(longest); !got.Accepted() {
+	if got := rule.Evaluate(longest); !got.Accepted() {
 		t.Errorf("a version of %d bytes is rejected: it %s", len(longest), got.Reason)
 	}
-	NewWithT(t).Expect(rule.Judge(longest+"x").Reason).To(Equal(notVersionLength), "reason for a version of %d bytes", len(longest)+1)
+	NewWithT(t).Expect(rule.Evaluate(longest+"x").Reason).To(Equal(notVersionLength), "reason for a version of %d bytes", len(longest)+1)
 }

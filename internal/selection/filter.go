@@ -81,7 +81,7 @@ func (f *filter) rejection(tag string) rejection {
 		return rejection{CauseReferrer, referrerReason}
 	}
 	if f.excluded[tag] {
-		return rejection{CauseHeldBack, "is held back by spec.exclude"}
+		return rejection{CauseExcluded, "is held back by spec.exclude"}
 	}
 	return rejection{CausePattern, fmt.Sprintf("does not match filterTags.pattern %q", f.pattern)}
 }

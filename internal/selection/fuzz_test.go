@@ -76,7 +76,7 @@ func FuzzEvaluate(f *testing.F) {
 func checkOne(t *testing.T, rule *Rule, tag string) {
 	t.Helper()
 	best, found := rule.Select([]string{tag, tag})
-	if v := rule.Judge(tag); v.Accepted() != found || found && (best != Choice{Tag: tag, Key: v.Key}) {
+	if v := rule.Evaluate(tag); v.Accepted() != found || found && (best != Choice{Tag: tag, Key: v.Key}) {
 		t.Errorf("%s: Evaluate returned %+v, Select %+v and %t", rule, v, best, found)
 	}
 }

@@ -58,7 +58,7 @@ func TestCompile_BoundsMemoryOfPatterns(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		g.Expect(allocated(func() { rule.Judge(tag) })).To(BeNumerically("<=", limit), "%s: bytes allocated for a tag", name)
+		g.Expect(allocated(func() { rule.Evaluate(tag) })).To(BeNumerically("<=", limit), "%s: bytes allocated for a tag", name)
 	}
 }
 

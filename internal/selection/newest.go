@@ -41,7 +41,7 @@ func (byTime) better() string { return "is later than" }
 func compileNewest(policy *v1.NewestPolicy, f *filter) (*Rule, error) {
 	if f != nil && f.extract != "" {
 		return nil, &InvalidError{Field: fieldExtract, Value: f.extract,
-			Problem: "newest compares times, and no part of a tag: remove spec.filterTags.extract"}
+			Problem: "newest compares times, not parts of a tag: remove spec.filterTags.extract"}
 	}
 	text := "most recently created"
 	switch policy.By {

@@ -41,7 +41,7 @@ func TestNewest_RanksByTime(t *testing.T) {
 	tags := []string{"main-a", "main-b", "main-c", "main-d", "main-e", "main-f", "v9"}
 	_, found := rule.Select(tags)
 	g.Expect(found).To(BeFalse(), "without times")
-	g.Expect(rule.Judge("main-a").Reason).To(Equal("has no known time yet"))
+	g.Expect(rule.Evaluate("main-a").Reason).To(Equal("has no known time yet"))
 
 	withTimes := rule.WithTimes(timesFrom(map[string]int64{"main-a": 100, "main-b": 300, "main-c": 300, "main-d": 900, "main-e": -1, "v9": 999}))
 	explanation := withTimes.Explain(tags)
@@ -49,7 +49,7 @@ func TestNewest_RanksByTime(t *testing.T) {
 		{Tag: "main-c", Key: "1970-01-01T00:05:00Z"}, {Tag: "main-b", Key: "1970-01-01T00:05:00Z"}, {Tag: "main-a", Key: "1970-01-01T00:01:40Z"},
 	}), "the latest first, and equal times in byte order")
 	g.Expect(explanation.Rejected).To(Equal([]Verdict{
-		{Tag: "main-d", Reason: "is held back by spec.exclude", Cause: CauseHeldBack},
+		{Tag: "main-d", Reason: "is held back by spec.exclude", Cause: CauseExcluded},
 		{Tag: "main-e", Key: "main-e", Reason: "does not say when it was created", Cause: CauseNoTime},
 		{Tag: "main-f", Key: "main-f", Reason: "was not read", Cause: CauseNoTime},
 		{Tag: "v9", Reason: `does not match filterTags.pattern "^main-"`, Cause: CausePattern},
@@ -70,7 +70,7 @@ func TestNewest_RejectsUnknownTimeSource(t *testing.T) {
 	}{
 		{"an unknown time source", v1.ImagePolicySpec{Policy: newest("Pushed")}, `spec.policy.newest.by "Pushed" is invalid: there is no such time: write "Created" or "FirstSeen"`},
 		{"extract", v1.ImagePolicySpec{Policy: newest(v1.TimeFirstSeen), FilterTags: &v1.TagFilter{Pattern: "^(.*)$", Extract: "$1"}},
-			`spec.filterTags.extract "$1" is invalid: newest compares times, and no part of a tag: remove spec.filterTags.extract`},
+			`spec.filterTags.extract "$1" is invalid: newest compares times, not parts of a tag: remove spec.filterTags.extract`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -114,7 +114,7 @@ func TestExclude_SelectsAsIfTagsWereAbsent(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(rule.String()).To(Equal(all.String()))
 			g.Expect(slices.Collect(rule.Ranking(tags))).To(Equal(slices.Collect(all.Ranking(remaining))), strings.Join(excluded, " "))
-			accumulator := rule.Selector()
+			accumulator := rule.NewAccumulator()
 			accumulator.Add(tags[:3])
 			accumulator.Add(tags[3:])
 			got, found := accumulator.Best()

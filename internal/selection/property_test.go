@@ -75,7 +75,7 @@ func TestExplain_MatchesSelectRankingAndEvaluate(t *testing.T) {
 		}
 		g.Expect(selectFrom(rule, tags)).To(BeComparableTo(want), "Explain and Select differ (-explain +select)")
 		for i, c := range explained.Ranked {
-			if v := rule.Judge(c.Tag); !v.Accepted() || v.Key != c.Key {
+			if v := rule.Evaluate(c.Tag); !v.Accepted() || v.Key != c.Key {
 				t.Errorf("Evaluate does not accept the ranked %+v: %+v", c, v)
 			}
 			if i > 0 && rule.Compare(explained.Ranked[i-1].Tag, c.Tag) <= 0 {
@@ -93,7 +93,7 @@ func checkRejected(t *testing.T, rule *Rule, tags []string, explained Explanatio
 	g := NewWithT(t)
 	for _, v := range explained.Rejected {
 		g.Expect(v.Accepted()).To(BeFalse(), "Explain rejects")
-		g.Expect(v).To(Equal(rule.Judge(v.Tag)), "Explain rejects")
+		g.Expect(v).To(Equal(rule.Evaluate(v.Tag)), "Explain rejects")
 	}
 	g.Expect(slices.IsSortedFunc(explained.Rejected, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })).To(BeTrue(), "the rejected tags are not sorted: %+v", explained.Rejected)
 	g.Expect(slices.Compact(slices.Sorted(slices.Values(tags)))).To(HaveLen(len(explained.Ranked)+len(explained.Rejected)), "Explain returns each tag once")
@@ -103,7 +103,7 @@ func TestAccumulator_MatchesSelect(t *testing.T) {
 	forEachPolicy(t, func(t *testing.T, rnd *rand.Rand, rule *Rule, tags []string) {
 		want := selectFrom(rule, tags)
 		for _, size := range []int{1, 2, 1 + rnd.IntN(50), len(tags)} {
-			accumulator := rule.Selector()
+			accumulator := rule.NewAccumulator()
 			accumulator.Add(nil)
 			for part := range slices.Chunk(tags, size) {
 				accumulator.Add(part)

@@ -32,7 +32,7 @@ type accumulator[K any, O comparator[K]] struct {
 // quarter of the memory that the controller allocates for a new policy.
 var buffers sync.Pool
 
-func (e *engine[K, O]) Selector() Accumulator { return &accumulator[K, O]{engine: e} }
+func (e *engine[K, O]) NewAccumulator() Accumulator { return &accumulator[K, O]{engine: e} }
 
 func (a *accumulator[K, O]) Add(tags []string) {
 	if a.pending == nil {
@@ -102,7 +102,7 @@ func (e *engine[K, O]) sort(candidates []candidate[K]) {
 // Select returns the latest of the tags, or false if none is a candidate. It takes one pass, and
 // checks the range only for versions that rank above the best one so far.
 func (r *Rule) Select(tags []string) (Choice, bool) {
-	a := r.Selector()
+	a := r.NewAccumulator()
 	a.Add(tags)
 	return a.Best()
 }

@@ -102,7 +102,7 @@ func TestReferrerTags_AreIgnored(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			NewWithT(t).Expect(slices.Collect(rule.Ranking(all))).To(Equal(slices.Collect(rule.Ranking(images))), "ranking")
-			accumulator := rule.Selector()
+			accumulator := rule.NewAccumulator()
 			for part := range slices.Chunk(all, 3) {
 				accumulator.Add(part)
 			}
@@ -119,7 +119,7 @@ func TestReferrerTags_AreIgnored(t *testing.T) {
 func checkReferrerTagsAlone(t *testing.T, rule *Rule, selected string) {
 	t.Helper()
 	for tag := range referrerTags {
-		if v := rule.Judge(tag); v.Cause != CauseReferrer || rule.Considers(tag) || rule.Compare(selected, tag) <= 0 {
+		if v := rule.Evaluate(tag); v.Cause != CauseReferrer || rule.MatchesFilter(tag) || rule.Compare(selected, tag) <= 0 {
 			t.Errorf("%s: got %+v", tag, v)
 		}
 		if choice, found := rule.Select([]string{tag}); found {
@@ -139,7 +139,7 @@ func FuzzReferrerTags(f *testing.F) {
 		for name, rule := range rules {
 			tags := []string{a, b, "sha256-" + hex64, c, "sha256-" + hex64 + ".att"}
 			best, found := rule.Select(tags)
-			if found && IsReferrerTag(best.Tag) || IsReferrerTag(a) && rule.Judge(a).Accepted() {
+			if found && IsReferrerTag(best.Tag) || IsReferrerTag(a) && rule.Evaluate(a).Accepted() {
 				t.Errorf("%s: from %q got %q", name, tags, best.Tag)
 			}
 			if want, wanted := rule.Select(slices.DeleteFunc(tags, IsReferrerTag)); found != wanted || best != want {

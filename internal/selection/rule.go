@@ -57,8 +57,8 @@ type Cause string
 const (
 	// CauseReferrer means that the tag is not one of an image, see IsReferrerTag.
 	CauseReferrer Cause = "Referrer"
-	// CauseHeldBack means that spec.exclude contains the tag.
-	CauseHeldBack Cause = "HeldBack"
+	// CauseExcluded means that spec.exclude contains the tag.
+	CauseExcluded Cause = "HeldBack"
 	// CausePattern means that filterTags.pattern does not match.
 	CausePattern Cause = "PatternMismatch"
 	// CauseNoVersion means that the key is not a version.
@@ -78,12 +78,12 @@ func (v Verdict) Accepted() bool { return v.Reason == "" }
 
 // ranker is implemented by the engine of each kind of policy.
 type ranker interface {
-	// Considers reports whether a tag passes the filter, so that its key is compared.
-	Considers(tag string) bool
-	// Judge evaluates a tag: it is a candidate or is rejected with a reason.
-	Judge(tag string) Verdict
-	// Selector returns an empty Accumulator.
-	Selector() Accumulator
+	// MatchesFilter reports whether a tag passes the filter, so that its key is compared.
+	MatchesFilter(tag string) bool
+	// Evaluate evaluates a tag: it is a candidate or is rejected with a reason.
+	Evaluate(tag string) Verdict
+	// NewAccumulator returns an empty Accumulator.
+	NewAccumulator() Accumulator
 	// Compare returns a positive number if a ranks above b, a negative one if it ranks below, and
 	// zero if both are the same tag. Rejected tags rank below candidates, ordered by their bytes.
 	Compare(a, b string) int

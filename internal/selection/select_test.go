@@ -147,7 +147,7 @@ func (r *Rule) Explain(tags []string) Explanation {
 func (r *Rule) rejected(tags []string) []Verdict {
 	var rejected []Verdict
 	for _, tag := range tags {
-		if verdict := r.Judge(tag); !verdict.Accepted() {
+		if verdict := r.Evaluate(tag); !verdict.Accepted() {
 			rejected = append(rejected, verdict)
 		}
 	}

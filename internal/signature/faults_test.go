@@ -24,7 +24,7 @@ import (
 // fixture, and return the rule by which it passes, or for "Unsigned" is rejected.
 func signedImages(t *testing.T) map[string]func(*fixture) Rule {
 	t.Helper()
-	key, sigstore, notary := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t), signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	key, sigstore, notary := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t), signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	byKey := keys(t, map[string]signaturetest.Key{"a.pub": key})
 	return map[string]func(*fixture) Rule{
 		"Unsigned": func(*fixture) Rule { return byKey },

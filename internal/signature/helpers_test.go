@@ -109,7 +109,7 @@ func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCI
 		anyOf = []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@example\\.com$"}}
 	}
 	verify := v1.ImageVerification{Provider: v1.VerifyCosign, MatchOIDCIdentity: anyOf, TrustedRootSecretRef: secretRef}
-	return ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	return ruleOf(t, verify, map[string][]byte{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.RootOptions{})})
 }
 
 // verify returns the verdict about the image. It fails the test if there is an error.

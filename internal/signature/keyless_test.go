@@ -160,12 +160,12 @@ func TestKeyless_RequiresEvidenceOfTrustedRoot(t *testing.T) {
 	})
 	f.pushBundle(t, unlogged)
 	cases := map[string]struct {
-		parts signaturetest.Parts
+		parts signaturetest.RootOptions
 		want  bool
 	}{
-		"Logs":            {parts: signaturetest.Parts{}},
-		"TimestampsOnly":  {parts: signaturetest.Parts{NoLogs: true}, want: true},
-		"CertificateLogs": {parts: signaturetest.Parts{NoLogs: true, CertificateLogs: true}}, // the certificate is in no log
+		"Logs":            {parts: signaturetest.RootOptions{}},
+		"TimestampsOnly":  {parts: signaturetest.RootOptions{NoLogs: true}, want: true},
+		"CertificateLogs": {parts: signaturetest.RootOptions{NoLogs: true, CertificateLogs: true}}, // the certificate is in no log
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

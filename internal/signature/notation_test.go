@@ -33,7 +33,7 @@ func (f *fixture) pushEnvelope(t testing.TB, envelope []byte) signaturetest.Desc
 }
 
 func TestNotation_AcceptsSignatures(t *testing.T) {
-	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	notary := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	strict := signaturetest.TrustPolicy(t, "strict", "*")
 	type counts = map[registrytest.Kind]int
 	cases := map[string]struct {
@@ -66,7 +66,7 @@ func TestNotation_AcceptsSignatures(t *testing.T) {
 // TestNotation_RejectsAttacks tests notation signatures that must not let the image pass,
 // at each level of trust policies.
 func TestNotation_RejectsAttacks(t *testing.T) {
-	notary, untrusted := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	notary, untrusted := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"}), signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	cases := map[string]attack{
 		"None":           {reason: "the image is not signed", attack: func(*testing.T, *fixture) {}, want: "it has no notation signature"},
 		"OtherAuthority": {reason: "another authority", want: "not valid", attack: func(t *testing.T, f *fixture) { f.pushEnvelope(t, untrusted.Sign(t, f.app, 0)) }},
@@ -103,7 +103,7 @@ func TestNotation_RejectsAttacks(t *testing.T) {
 // TestNotation_RejectsExpiredSignatureIfStrict tests that an expired signature is rejected
 // if the trust policy is strict, and passes if it is permissive.
 func TestNotation_RejectsExpiredSignatureIfStrict(t *testing.T) {
-	notary, f := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newFixture(t, registrytest.WithReferrers())
+	notary, f := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"}), newFixture(t, registrytest.WithReferrers())
 	f.pushEnvelope(t, notary.Sign(t, f.app, time.Second))
 	time.Sleep(1100 * time.Millisecond)
 	for level, want := range map[string]bool{"strict": false, "permissive": true} {
@@ -116,7 +116,7 @@ func TestNotation_RejectsExpiredSignatureIfStrict(t *testing.T) {
 // certificate expired after it was made.
 func TestNotation_RejectsExpiredCertificate(t *testing.T) {
 	g := NewWithT(t)
-	notary, f := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", ValidFor: 3 * time.Second}), newFixture(t, registrytest.WithReferrers())
+	notary, f := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release", ValidFor: 3 * time.Second}), newFixture(t, registrytest.WithReferrers())
 	f.pushEnvelope(t, notary.Sign(t, f.app, 0))
 	time.Sleep(3500 * time.Millisecond)
 	v := f.verifier(t, notationRule(t, signaturetest.TrustPolicy(t, "strict", "*"), map[string][]byte{"ca.crt": notary.PEM()}))
@@ -132,7 +132,7 @@ func TestNotation_RejectsExpiredCertificate(t *testing.T) {
 // TestNotation_AppliesTrustPolicyScopes tests that only images in the scope of a trust
 // policy can pass, and that no requests are made for others.
 func TestNotation_AppliesTrustPolicyScopes(t *testing.T) {
-	notary, f := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), newFixture(t, registrytest.WithReferrers())
+	notary, f := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"}), newFixture(t, registrytest.WithReferrers())
 	f.pushEnvelope(t, notary.Sign(t, f.app, 0))
 	cases := map[string]struct {
 		level, scope string
@@ -167,7 +167,7 @@ func TestNotation_ReturnsErrorIfRevocationIsUnknown(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	t.Cleanup(server.Close)
-	notary, f := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release", OCSPServer: server.URL}), newFixture(t, registrytest.WithReferrers())
+	notary, f := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release", OCSPServer: server.URL}), newFixture(t, registrytest.WithReferrers())
 	f.pushEnvelope(t, notary.Sign(t, f.app, 0))
 	certificates := map[string][]byte{"ca.crt": notary.PEM()}
 	strict := f.verifier(t, notationRule(t, signaturetest.TrustPolicy(t, "strict", "*"), certificates))

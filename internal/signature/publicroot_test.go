@@ -41,7 +41,7 @@ func newMirroredRoot(t *testing.T, mirror *signaturetest.Mirror, opts ...PublicR
 func TestPublicRoot_DownloadsOnceADay(t *testing.T) {
 	g := NewWithT(t)
 	sigstore, f := signaturetest.NewSigstore(t), newFixture(t, registrytest.WithReferrers())
-	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.Parts{}), 24*time.Hour)
+	mirror := signaturetest.NewMirror(t, sigstore.TrustedRoot(t, signaturetest.RootOptions{}), 24*time.Hour)
 	public, clock := newMirroredRoot(t, mirror)
 	v, err := New(ruleOf(t, v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "issuer", Subject: "release"}}}, nil), public)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -70,7 +70,7 @@ func TestPublicRoot_DownloadsOnceADay(t *testing.T) {
 // TestPublicRoot_LimitsRetriesAfterFailure tests that a public root which is unavailable
 // or not trusted is an error, and that the download is not retried by each caller.
 func TestPublicRoot_LimitsRetriesAfterFailure(t *testing.T) {
-	trusted := signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{})
+	trusted := signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.RootOptions{})
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 	}
@@ -128,7 +128,7 @@ func TestPublicRoot_LimitsRetriesAfterFailure(t *testing.T) {
 // time if refreshing it fails.
 func TestPublicRoot_ServesStaleRootOnFailure(t *testing.T) {
 	g := NewWithT(t)
-	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.RootOptions{}), time.Hour)
 	public, clock := newMirroredRoot(t, mirror)
 	g.Expect(public.Get(t.Context())).Error().NotTo(HaveOccurred())
 	start := *clock
@@ -154,7 +154,7 @@ func TestPublicRoot_ServesStaleRootOnFailure(t *testing.T) {
 // caller, and that the next caller retries at once.
 func TestPublicRoot_StopsWithCaller(t *testing.T) {
 	g := NewWithT(t)
-	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.RootOptions{}), time.Hour)
 	public, _ := newMirroredRoot(t, mirror)
 	mirror.Fail(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -168,7 +168,7 @@ func TestPublicRoot_StopsWithCaller(t *testing.T) {
 // restart, and that the content of the folder is verified.
 func TestPublicRoot_VerifiesCachedFolder(t *testing.T) {
 	g := NewWithT(t)
-	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	mirror := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.RootOptions{}), time.Hour)
 	server := httptest.NewServer(mirror)
 	t.Cleanup(server.Close)
 	folder := t.TempDir()
@@ -178,7 +178,7 @@ func TestPublicRoot_VerifiesCachedFolder(t *testing.T) {
 		requests = append(requests, mirror.Requests())
 	}
 	g.Expect(requests[1]).To(BeNumerically("<", requests[0]), "requests of the second download")
-	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.Parts{}), time.Hour)
+	other := signaturetest.NewMirror(t, signaturetest.NewSigstore(t).TrustedRoot(t, signaturetest.RootOptions{}), time.Hour)
 	g.Expect(NewPublicRoot(withMirror(server.URL, other.Anchor), WithFolder(folder)).Get(t.Context())).Error().To(HaveOccurred(), "the folder of another anchor")
 }
 

@@ -22,9 +22,9 @@ import (
 // errors that name what to change and quote no key.
 func TestNew_RejectsInvalidRules(t *testing.T) {
 	key, sigstore := signaturetest.NewKey(t, "ecdsa").PublicPEM(t), signaturetest.NewSigstore(t)
-	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	notary := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("secret")})
-	policy, root := signaturetest.TrustPolicy(t, "strict", "*"), sigstore.TrustedRoot(t, signaturetest.Parts{})
+	policy, root := signaturetest.TrustPolicy(t, "strict", "*"), sigstore.TrustedRoot(t, signaturetest.RootOptions{})
 	byKey := v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: secretRef}
 	byNotation := v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef}
 	byIdentity := func(issuer, subject string) v1.ImageVerification {
@@ -58,8 +58,8 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 		"NoRoot":        {byIdentity(".", "."), data{"root.json": root}, "no key trusted_root.json"},
 		"BadRoot":       {byIdentity(".", "."), data{trustedRootKey: []byte("{")}, "trusted_root.json is no trusted root"},
 		"EmptyRoot":     {byIdentity(".", "."), data{trustedRootKey: {}}, "trusted_root.json is no trusted root"},
-		"NoAuthorities": {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoAuthorities: true})}, "has no certificate authority"},
-		"NoTime":        {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.Parts{NoLogs: true, NoTimestamps: true})}, "has no source of the time of signatures"},
+		"NoAuthorities": {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.RootOptions{NoAuthorities: true})}, "has no certificate authority"},
+		"NoTime":        {byIdentity(".", "."), data{trustedRootKey: sigstore.TrustedRoot(t, signaturetest.RootOptions{NoLogs: true, NoTimestamps: true})}, "has no source of the time of signatures"},
 		"NoPublicRoot":  {public, nil, "no public trusted root is available here"},
 		"NoPolicy":      {byNotation, data{"a.crt": notary.PEM()}, "no key trustpolicy.json"},
 		"BadPolicy":     {byNotation, data{trustPolicyKey: []byte("{"), "a.crt": notary.PEM()}, "trustpolicy.json is no JSON"},

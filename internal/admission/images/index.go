@@ -55,7 +55,7 @@ func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 	}
 	first := images[0]
 	stated := admission.Statements{Annotations: []string{first.Annotations[admission.CreatedKey]}}
-	if _, by := stated.Created(); by != admission.CreatedByNothing || !image.IsDigest(first.Digest) {
+	if _, by := stated.Created(); by != admission.CreatedByUnknown || !image.IsDigest(first.Digest) {
 		return stated, nil
 	}
 	m, err := x.image(ctx, first.Digest)
@@ -63,7 +63,7 @@ func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 		return stated, err
 	}
 	stated.Annotations = append(stated.Annotations, m.Annotations[admission.CreatedKey])
-	if _, by := stated.Created(); by != admission.CreatedByNothing {
+	if _, by := stated.Created(); by != admission.CreatedByUnknown {
 		return stated, nil
 	}
 	c, err := x.config(ctx, first.Digest, m)

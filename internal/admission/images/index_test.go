@@ -44,7 +44,7 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 	for _, tt := range []struct {
 		reason           string
 		parts            func(p pusher) []part
-		wants            admission.Wants
+		wants            admission.ReadOptions
 		want             admission.ImageInfo
 		manifests, blobs int
 	}{
@@ -94,7 +94,7 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
 		{"no creation time is stated", func(p pusher) []part {
 			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: on("linux", "amd64", "")}}
-		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnsaid}, 2, 1},
+		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnstated}, 2, 1},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			push := func(p pusher) string {

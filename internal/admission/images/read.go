@@ -26,7 +26,7 @@ const maxConfig = 8 << 20
 // Read reads the requested details of the image at a tag or digest with as few requests as
 // possible, and returns whatever else these responses contain. It returns only errors of the
 // source: malformed fields are ignored.
-func Read(ctx context.Context, source Source, reference string, wants admission.Wants) (admission.ImageInfo, error) {
+func Read(ctx context.Context, source Source, reference string, wants admission.ReadOptions) (admission.ImageInfo, error) {
 	m, err := source.Manifest(ctx, reference)
 	if err != nil {
 		return admission.ImageInfo{}, err
@@ -52,13 +52,13 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 // created sets the creation time that the image states, or CreatedUnsaid if it states none.
 func created(info admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
 	if info.Created, info.CreatedBy = stated.Created(); info.Created == admission.CreatedUnread {
-		info.Created = admission.CreatedUnsaid
+		info.Created = admission.CreatedUnstated
 	}
 	return info
 }
 
 // readIndex reads the requested details of an index.
-func readIndex(ctx context.Context, x *index, info admission.ImageInfo, wants admission.Wants) (admission.ImageInfo, error) {
+func readIndex(ctx context.Context, x *index, info admission.ImageInfo, wants admission.ReadOptions) (admission.ImageInfo, error) {
 	var err error
 	if wants.Platforms || len(x.unnamed()) == 0 {
 		if info.Platforms, err = x.platforms(ctx); err != nil {

@@ -112,9 +112,9 @@ const (
 
 var (
 	at2020        = map[string]string{annotated: "2020-01-01T00:00:00Z"}
-	allDetails    = admission.Wants{Platforms: true, Created: true}
-	createdOnly   = admission.Wants{Created: true}
-	platformsOnly = admission.Wants{Platforms: true}
+	allDetails    = admission.ReadOptions{Platforms: true, Created: true}
+	createdOnly   = admission.ReadOptions{Created: true}
+	platformsOnly = admission.ReadOptions{Platforms: true}
 )
 
 // TestRead_SupportsImageFormats reads images of all formats from a real registry, and counts the
@@ -124,7 +124,7 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 	for _, tt := range []struct {
 		reason           string
 		push             func(p pusher) string
-		wants            admission.Wants
+		wants            admission.ReadOptions
 		platforms        []string
 		created          int64
 		by               admission.CreatedBy
@@ -142,38 +142,38 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 		}, createdOnly, []string{"linux/arm64"}, in2021, admission.CreatedByConfig, false, 1, 1},
 		{"reproducible builds have no creation time", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64", "created": "1970-01-01T00:00:00Z"}`, nil)
-		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 1},
 		{"a configuration may have no creation time", func(p pusher) string {
 			return p.manifest("t", ociManifest, `{"os": "linux", "architecture": "amd64"}`, nil)
-		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+		}, allDetails, []string{"linux/amd64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 1},
 		{"an artifact with another configuration", func(p pusher) string { return p.manifest("t", ociManifest, `{"name": "chart", "os": 7}`, nil) },
-			allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
-		{"a configuration that is not JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 1},
+			allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 1},
+		{"a configuration that is not JSON", func(p pusher) string { return p.manifest("t", ociManifest, `no JSON`, nil) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 1},
 		{"a configuration that is too large", func(p pusher) string { return p.push("t", ociManifest, withConfig(absent(1), 8<<20+1)) },
-			allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
-		{"a configuration with an invalid digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
-		{"no configuration", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+			allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
+		{"a configuration with an invalid digest", func(p pusher) string { return p.push("t", ociManifest, withConfig("../../x", 2)) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
+		{"no configuration", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
 
 		{"an index names the platforms of its images", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "v8")},
 				part{Digest: p.image(2), Platform: on("linux", "amd64", "")}, part{Digest: p.image(3), Platform: on("linux", "arm", "v6")})
-		}, platformsOnly, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		}, platformsOnly, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"the same with a Docker manifest list", func(p pusher) string {
 			return p.index("t", dockerList, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.image(2), Platform: on("windows", "amd64", "")})
-		}, platformsOnly, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		}, platformsOnly, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"platforms are returned once", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "")},
 				part{Digest: p.image(2), Platform: on("linux", "arm64", "v8")})
-		}, platformsOnly, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		}, platformsOnly, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"attestations are not platforms", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
 				part{Digest: p.image(2), Platform: on("unknown", "unknown", "")},
 				part{Digest: p.image(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
-		}, platformsOnly, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByNothing, false, 1, 0},
+		}, platformsOnly, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"an image without a platform and a configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.image(1)}) },
-			platformsOnly, nil, admission.CreatedUnread, admission.CreatedByNothing, false, 2, 0},
-		{"an empty index", func(p pusher) string { return p.index("t", ociIndex, nil) }, allDetails, nil, admission.CreatedUnsaid, admission.CreatedByNothing, false, 1, 0},
+			platformsOnly, nil, admission.CreatedUnread, admission.CreatedByUnknown, false, 2, 0},
+		{"an empty index", func(p pusher) string { return p.index("t", ociIndex, nil) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
 
 		{"an index with a creation time", func(p pusher) string {
 			return p.index("t", ociIndex, at2020, part{Digest: p.image(1), Platform: on("linux", "amd64", "")})
@@ -191,10 +191,10 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 				part{Digest: p.image(2), Platform: on("linux", "amd64", "")})
 			p.reg.Delete(p.t, "app", p.image(1))
 			return index
-		}, allDetails, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
+		}, allDetails, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 2, 0},
 		{"nested indexes are not read", func(p pusher) string {
 			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
-		}, createdOnly, []string{"linux/arm64"}, admission.CreatedUnsaid, admission.CreatedByNothing, false, 2, 0},
+		}, createdOnly, []string{"linux/arm64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			want := admission.ImageInfo{PlatformsKnown: !tt.unread, Platforms: tt.platforms, Created: tt.created, CreatedBy: tt.by}
@@ -204,7 +204,7 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 }
 
 // checkRead reads the pushed image by its tag and its digest, and counts the requests.
-func checkRead(t *testing.T, push func(p pusher) string, wants admission.Wants, want admission.ImageInfo, manifests, blobs int) {
+func checkRead(t *testing.T, push func(p pusher) string, wants admission.ReadOptions, want admission.ImageInfo, manifests, blobs int) {
 	t.Helper()
 	g := NewWithT(t)
 	reg, source := start(t)
@@ -269,7 +269,7 @@ func TestRead_IgnoresMalformedFields(t *testing.T) {
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
 			got, err := images.Read(t.Context(), source, "t", allDetails)
 			g.Expect(err).NotTo(HaveOccurred())
-			want := admission.ImageInfo{Digest: got.Digest, PlatformsKnown: true, Created: admission.CreatedUnsaid}
+			want := admission.ImageInfo{Digest: got.Digest, PlatformsKnown: true, Created: admission.CreatedUnstated}
 			g.Expect(got).To(BeComparableTo(want))
 		})
 	}

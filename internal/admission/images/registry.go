@@ -20,9 +20,9 @@ type Repository interface {
 	Exists(ctx context.Context, tag string) (bool, error)
 }
 
-// Session opens a repository for one request, calls do, and closes the repository. The message
+// OpenSession opens a repository for one request, calls do, and closes the repository. The message
 // describes the request.
-type Session func(ctx context.Context, message string, do func(context.Context, Repository) error) error
+type OpenSession func(ctx context.Context, message string, do func(context.Context, Repository) error) error
 
 // RegistryImages implements admission.Images for a repository in a registry.
 type RegistryImages struct {
@@ -30,8 +30,8 @@ type RegistryImages struct {
 	Name image.Name
 	// Verifier verifies signatures. It is nil if the gates have no verification rule.
 	Verifier Verifier
-	// Session opens the repository for a request.
-	Session Session
+	// OpenSession opens the repository for a request.
+	OpenSession OpenSession
 }
 
 var _ admission.Images = RegistryImages{}
@@ -50,7 +50,7 @@ func (r RegistryImages) Exists(ctx context.Context, tag string) (bool, error) {
 }
 
 // Read implements admission.Images.
-func (r RegistryImages) Read(ctx context.Context, reference string, wants admission.Wants) (admission.ImageInfo, error) {
+func (r RegistryImages) Read(ctx context.Context, reference string, wants admission.ReadOptions) (admission.ImageInfo, error) {
 	info, err := withSession(ctx, r, fmt.Sprintf("reading the image %s of %s", reference, r.Name),
 		func(ctx context.Context, repo Repository) (admission.ImageInfo, error) {
 			return Read(ctx, repo, reference, wants)
@@ -73,7 +73,7 @@ func (r RegistryImages) Verify(ctx context.Context, digest string) (string, stri
 // withSession returns the result of one request.
 func withSession[T any](ctx context.Context, r RegistryImages, message string, do func(context.Context, Repository) (T, error)) (T, error) {
 	var result T
-	err := r.Session(ctx, message, func(ctx context.Context, repo Repository) error {
+	err := r.OpenSession(ctx, message, func(ctx context.Context, repo Repository) error {
 		var err error
 		result, err = do(ctx, repo)
 		return err

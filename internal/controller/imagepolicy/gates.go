@@ -123,7 +123,7 @@ func (g *gatedSelector) selectTag(ctx context.Context, tag string) (*selected, e
 // finish stores the facts and caches the result of an evaluation. If its budget was exceeded, it is
 // continued after other objects in the queue.
 func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error) {
-	if saveErr := g.worker.saveFacts(ctx, g.source, g.result.Learned); saveErr != nil {
+	if saveErr := g.worker.saveFacts(ctx, g.source, g.result.Fetched); saveErr != nil {
 		err = saveErr // retried with backoff: it would send the same requests again
 	}
 	g.cache(err == nil)
@@ -187,7 +187,7 @@ func (s tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]stri
 	var candidates []string
 	err := s.forEachBatch(ctx, func(batch []string) {
 		for _, tag := range batch {
-			if rule.Considers(tag) {
+			if rule.MatchesFilter(tag) {
 				candidates = append(candidates, tag)
 			}
 		}

@@ -97,6 +97,6 @@ const notFoundTTL = 24 * time.Hour
 
 // needsRead reports whether the image of a tag must be read.
 func needsRead(fact admission.ImageInfo, now time.Time) bool {
-	notFound := fact.Digest == "" && fact.Created == admission.CreatedUnsaid
+	notFound := fact.Digest == "" && fact.Created == admission.CreatedUnstated
 	return fact.Created == admission.CreatedUnread || notFound && !now.Before(time.Unix(fact.DigestSince, 0).Add(notFoundTTL))
 }

@@ -49,5 +49,5 @@ func (w *Worker) newRegistryReader(policy *v1.ImagePolicy, source tagSource, pro
 		defer cancel()
 		return reconcile.ClassifyRegistryError(do(ctx, repo))
 	}
-	return &registryReader{RegistryImages: images.RegistryImages{Name: source.name, Session: session}, source: source}
+	return &registryReader{RegistryImages: images.RegistryImages{Name: source.name, OpenSession: session}, source: source}
 }

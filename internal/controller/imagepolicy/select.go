@@ -60,7 +60,7 @@ type plainSelector struct {
 }
 
 func (s *plainSelector) selectBest(ctx context.Context) (*selected, error) {
-	selector := s.rule.Selector()
+	selector := s.rule.NewAccumulator()
 	if err := s.source.forEachBatch(ctx, selector.Add); err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func noTagError(rule *selection.Rule, source tagSource) error {
 		return fmt.Errorf("no tag selected: image '%s' has no image tags, or spec.exclusionList of ImageRepository '%s/%s' "+
 			"excludes all of them", source.snapshot.Image, source.repo.Namespace, source.repo.Name)
 	}
-	example := rule.Judge(source.snapshot.Latest(1)[0])
+	example := rule.Evaluate(source.snapshot.Latest(1)[0])
 	return fmt.Errorf("no tag selected: none of the %d tags of image '%s' is accepted by the policy (%s): '%s', for example, %s; "+
 		"correct spec.policy or spec.filterTags, or push a tag that is accepted",
 		len(source.snapshot.Tags), source.snapshot.Image, rule, example.Tag, example.Reason)

@@ -23,9 +23,9 @@ const (
 	maxEndpoints = 1024
 	// endpointIdle is how long the result of a ping is used.
 	endpointIdle = time.Hour
-	// tlsPatience is the time before plain HTTP is tried, if it is allowed, while TLS has
+	// tlsHeadStart is the time before plain HTTP is tried, if it is allowed, while TLS has
 	// neither failed nor succeeded.
-	tlsPatience = 5 * time.Second
+	tlsHeadStart = 5 * time.Second
 )
 
 // endpointKey identifies an endpoint. It has no credentials, so all identities share pings.
@@ -135,7 +135,7 @@ func (p *pingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// waitForTLS waits until the request by TLS has failed, or tlsPatience has passed. It fails
+// waitForTLS waits until the request by TLS has failed, or tlsHeadStart has passed. It fails
 // if there was a response by TLS, or if plain HTTP is not allowed.
 func (p *pingTransport) waitForTLS(ctx context.Context) error {
 	if !p.endpoint.plainHTTP() {
@@ -147,7 +147,7 @@ func (p *pingTransport) waitForTLS(ctx context.Context) error {
 			return errNoPlainHTTP
 		}
 		return nil
-	case <-time.After(tlsPatience):
+	case <-time.After(tlsHeadStart):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -61,7 +61,7 @@ func TestEndpoint_FallsBackToPlainHTTPOnlyWithoutTLS(t *testing.T) {
 		"Throttled": {reason: "a rate limit is a response", tls: fail(&transport.ThrottledError{StatusCode: 429}, 0)},
 		"Refused":   {reason: "TLS is not supported", tls: fail(noTLS, 0), want: "http"},
 		"LateFail":  {reason: "TLS fails late", tls: fail(noTLS, 2*time.Second), want: "http", delay: 2 * time.Second},
-		"Silent":    {reason: "packets with TLS are dropped", tls: respond(200, time.Hour), want: "http", delay: tlsPatience + 300*time.Millisecond},
+		"Silent":    {reason: "packets with TLS are dropped", tls: respond(200, time.Hour), want: "http", delay: tlsHeadStart + 300*time.Millisecond},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

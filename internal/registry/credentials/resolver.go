@@ -39,7 +39,7 @@ type Resolver struct {
 // The certificates and the proxy are those of spec.certSecretRef and spec.proxySecretRef,
 // for every source of the credentials.
 func NewResolver(reader client.Reader, opts ...Option) *Resolver {
-	r := &Resolver{reader: reader, deprecatedKeys: newOldKeys(nil), now: time.Now}
+	r := &Resolver{reader: reader, deprecatedKeys: newDeprecatedKeys(nil), now: time.Now}
 	for _, opt := range opts {
 		opt(r)
 	}
@@ -61,7 +61,7 @@ func WithCloud(cloud Cloud) Option {
 // WithWarnings sets a function that is called with each warning about an ImageRepository,
 // once per warning. Calls may be concurrent.
 func WithWarnings(warn func(repo *v1.ImageRepository, message string)) Option {
-	return func(r *Resolver) { r.deprecatedKeys = newOldKeys(warn) }
+	return func(r *Resolver) { r.deprecatedKeys = newDeprecatedKeys(warn) }
 }
 
 // Resolve returns the identity for the image of an ImageRepository. It reads Secrets, so it

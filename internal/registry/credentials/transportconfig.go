@@ -128,7 +128,7 @@ type deprecatedKeys struct {
 	warned *lru.Cache[string, struct{}]                   // by the object and the Secret's version
 }
 
-func newOldKeys(warn func(*v1.ImageRepository, string)) *deprecatedKeys {
+func newDeprecatedKeys(warn func(*v1.ImageRepository, string)) *deprecatedKeys {
 	warned, err := lru.New[string, struct{}](maxWarned)
 	if err != nil {
 		panic(err) // the size is a constant of the program

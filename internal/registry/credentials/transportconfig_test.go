@@ -14,7 +14,7 @@ import (
 )
 
 func TestDeprecatedKeys_BoundWarnings(t *testing.T) {
-	o := newOldKeys(func(*v1.ImageRepository, string) {})
+	o := newDeprecatedKeys(func(*v1.ImageRepository, string) {})
 	repo := &v1.ImageRepository{}
 	for i := range 2*maxWarned + 10 {
 		repo.UID = types.UID(strconv.Itoa(i))

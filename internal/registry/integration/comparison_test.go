@@ -94,7 +94,7 @@ func startPersona(t *testing.T, productName string, images map[string]v1.Image) 
 	products := registrytest.Products()
 	i := slices.IndexFunc(products, func(p registrytest.Product) bool { return p.Name == productName })
 	NewWithT(t).Expect(i).To(BeNumerically(">=", 0), "there is no product %s", productName)
-	p, fakes := products[i], registrytest.StartZoo(t)
+	p, fakes := products[i], registrytest.StartFakeRegistries(t)
 	for tag, image := range images {
 		fakes.Registry(p.Host).PushImage(t, "team/app", tag, image)
 	}

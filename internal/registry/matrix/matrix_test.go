@@ -127,7 +127,7 @@ var logins = []struct {
 // fixture is a product with images, and a client with one login, including the Secrets of the
 // ImageRepository and a proxy.
 type fixture struct {
-	fakes       *registrytest.Zoo
+	fakes       *registrytest.FakeRegistries
 	client      *registry.Client
 	resolver    *credentials.Resolver
 	repo        *v1.ImageRepository
@@ -144,7 +144,7 @@ type fixture struct {
 // newFixture starts a product and pushes its images.
 func newFixture(t *testing.T, p registrytest.Product, login authn.AuthConfig) *fixture {
 	t.Helper()
-	f := &fixture{fakes: registrytest.StartZoo(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
+	f := &fixture{fakes: registrytest.StartFakeRegistries(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
 	t.Cleanup(f.client.Close)
 	f.image, f.long = parse(t, p.Host+"/"+p.Repository), parse(t, p.Host+"/"+p.Repository+"-long")
 	f.push(t, p)
@@ -282,7 +282,7 @@ func row(t *testing.T, p registrytest.Product, login authn.AuthConfig) string {
 func footnote(product string) string { return strings.ToLower(product) }
 
 // formatRequests formats the requests to the fake registries.
-func formatRequests(fakes *registrytest.Zoo) string {
+func formatRequests(fakes *registrytest.FakeRegistries) string {
 	var all []string
 	for _, r := range fakes.Requests() {
 		all = append(all, r.Method+" "+r.Host+r.Path+"?"+r.Query)

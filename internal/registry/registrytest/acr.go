@@ -27,7 +27,7 @@ func acr() Product {
 		// https://azure.github.io/acr/AAD-OAuth.html: the refresh token.
 		IdentityToken: authn.AuthConfig{IdentityToken: "acr-identity"},
 		Referrers:     true, // https://learn.microsoft.com/azure/container-registry/container-registry-manage-artifact
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{

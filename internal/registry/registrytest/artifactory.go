@@ -23,7 +23,7 @@ func artifactory() Product {
 		Repository: "docker/team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "artifactory-password"},
 		Referrers:  true, // since 7.117: oras-project/oras#2047
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{

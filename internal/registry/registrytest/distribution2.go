@@ -22,7 +22,7 @@ func distribution2() Product {
 		Host:       host,
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "distribution-2-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				// docker/distribution registry/auth/htpasswd/access.go
 				withBasic(p.Password, `Basic realm="Registry Realm"`),

@@ -21,7 +21,7 @@ func distribution3() Product {
 		Repository:    "team/app",
 		Password:      authn.AuthConfig{Username: "reader", Password: "distribution-3-password"},
 		IdentityToken: authn.AuthConfig{IdentityToken: "distribution-3-identity"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withTokens(&tokenLogin{
 					realm:    "https://auth." + host + "/token",

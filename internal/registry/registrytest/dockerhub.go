@@ -18,7 +18,7 @@ func dockerHub() Product {
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "docker-hub-password"},
 		Referrers:  true, // sigstore/cosign#4641
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withAliases("registry-1.docker.io"), // containerd/containerd#7064
 				withTokens(&tokenLogin{

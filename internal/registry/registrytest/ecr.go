@@ -23,7 +23,7 @@ func ecr() Product {
 		// the password is a token that is valid for 12 hours.
 		Password:  authn.AuthConfig{Username: "AWS", Password: "ecr-password"},
 		Referrers: true, // https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				func(r *Registry) {

@@ -21,7 +21,7 @@ func ecrPublic() Product {
 		Password: authn.AuthConfig{Username: "AWS", Password: "ecr-public-password"},
 		// https://aws.amazon.com/about-aws/whats-new/2024/06/amazon-ecr-oci-image-distribution-version-1-1
 		Referrers: true,
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{

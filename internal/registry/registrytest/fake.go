@@ -34,7 +34,7 @@ type Product struct {
 
 	// install adds the product's hosts to the fake registries, after those of the preceding
 	// products.
-	install func(f *Zoo, p Product)
+	install func(f *FakeRegistries, p Product)
 }
 
 // Products returns all products, in the order of the documentation.
@@ -61,10 +61,10 @@ func Products() []Product {
 	}
 }
 
-// Zoo serves personas of registry products under their public host names, over TLS, on one
+// FakeRegistries serves personas of registry products under their public host names, over TLS, on one
 // loopback listener. It speaks HTTP/1.1, so that all faults of this package work. All methods are
 // safe for concurrent use.
-type Zoo struct {
+type FakeRegistries struct {
 	server    *httptest.Server
 	proxy     *proxytest.Proxy
 	authority Certificate
@@ -82,10 +82,10 @@ type persona struct {
 	registry *Registry
 }
 
-// StartZoo serves all products until the test ends.
-func StartZoo(t testing.TB) *Zoo {
+// StartFakeRegistries serves all products until the test ends.
+func StartFakeRegistries(t testing.TB) *FakeRegistries {
 	t.Helper()
-	f := &Zoo{authority: NewAuthority(t), hosts: map[string]*Registry{}}
+	f := &FakeRegistries{authority: NewAuthority(t), hosts: map[string]*Registry{}}
 	for _, product := range Products() {
 		product.install(f, product)
 	}
@@ -108,7 +108,7 @@ func StartZoo(t testing.TB) *Zoo {
 
 // add serves a product's registry under the product's host and the hosts of its options. If two
 // products share a host, the first one serves it.
-func (f *Zoo) add(p Product, opts ...Option) *Registry {
+func (f *FakeRegistries) add(p Product, opts ...Option) *Registry {
 	r := New(opts...)
 	r.host = p.Host
 	f.personas = append(f.personas, persona{product: p, registry: r})
@@ -123,17 +123,17 @@ func (f *Zoo) add(p Product, opts ...Option) *Registry {
 
 // Registry returns the registry of the product with this host. Its log contains the requests to
 // all hosts of the product.
-func (f *Zoo) Registry(host string) *Registry { return f.hosts[host] }
+func (f *FakeRegistries) Registry(host string) *Registry { return f.hosts[host] }
 
 // Requests returns the requests to all hosts since the last Reset, in order.
-func (f *Zoo) Requests() []Request {
+func (f *FakeRegistries) Requests() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.requests)
 }
 
 // Reset clears the logs of requests and leaks.
-func (f *Zoo) Reset() {
+func (f *FakeRegistries) Reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests, f.leaks = nil, nil
@@ -143,7 +143,7 @@ func (f *Zoo) Reset() {
 }
 
 // ServeHTTP logs a request and routes it to the registry of its host.
-func (f *Zoo) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (f *FakeRegistries) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	req.Host = strings.TrimSuffix(req.Host, ":443")
 	r, found := f.hosts[req.Host]
 	if !found {

@@ -13,14 +13,14 @@ import (
 // Leaks lists the requests since the last Reset that sent a product's credentials or token to a
 // host other than the product's registry and token server, as "method host/path: product name".
 // Blob stores count as other hosts.
-func (f *Zoo) Leaks() []string {
+func (f *FakeRegistries) Leaks() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.leaks)
 }
 
 // record logs a request, and a leak if its credentials belong to another host.
-func (f *Zoo) record(kind Kind, req *http.Request) {
+func (f *FakeRegistries) record(kind Kind, req *http.Request) {
 	secrets := secretsIn(req)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 // Dial connects to the fake registries if the address is port 443 of a product's host. An unknown
 // host fails like a DNS lookup, another port like a closed one.
-func (f *Zoo) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (f *FakeRegistries) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (f *Zoo) Dial(ctx context.Context, network, address string) (net.Conn, erro
 
 // Proxy returns the URL of an HTTP proxy that tunnels every connection to the fake registries. It
 // responds with 502 if Dial fails.
-func (f *Zoo) Proxy() *url.URL {
+func (f *FakeRegistries) Proxy() *url.URL {
 	u, err := url.Parse(f.proxy.Address())
 	if err != nil {
 		panic(err) // a listener's address is always valid in a URL
@@ -40,10 +40,10 @@ func (f *Zoo) Proxy() *url.URL {
 }
 
 // CertPool returns a pool with the certificate authority of all host names.
-func (f *Zoo) CertPool() *x509.CertPool { return f.authority.Pool() }
+func (f *FakeRegistries) CertPool() *x509.CertPool { return f.authority.Pool() }
 
 // CertFile writes the certificate authority of all host names to a PEM file and returns its path.
-func (f *Zoo) CertFile(t testing.TB) string {
+func (f *FakeRegistries) CertFile(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, f.authority.PEM(), 0o600); err != nil {

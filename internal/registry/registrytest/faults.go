@@ -40,8 +40,8 @@ func (r *Registry) Inject(kind Kind, fault Fault) func() {
 	}
 }
 
-// Heal removes all injected faults.
-func (r *Registry) Heal() {
+// ClearFaults removes all injected faults.
+func (r *Registry) ClearFaults() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = nil

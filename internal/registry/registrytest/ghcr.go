@@ -22,7 +22,7 @@ func ghcr() Product {
 		Repository: "stefanprodan/podinfo",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "ghcr-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p, slices.Concat([]Option{withTokens(ghcrTokens(p))}, ghcrBehavior())...)
 		},
 	}

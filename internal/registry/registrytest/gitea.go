@@ -20,7 +20,7 @@ func gitea() Product {
 		Repository: "team/app",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitea-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withTokens(&tokenLogin{
 					// go-gitea/gitea#36907 and #25846: one scope for all repositories, also if anonymous

@@ -21,7 +21,7 @@ func gitLab() Product {
 		Repository: "gitlab-org/build/cng/gitlab-workhorse-ee",
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "reader", Password: "gitlab-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withTokens(&tokenLogin{
 					realm:     "https://gitlab.com/jwt/auth", // oras-project/oras-go#1396

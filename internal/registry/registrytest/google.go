@@ -21,7 +21,7 @@ func google(name, host, repository, service string) Product {
 		Anonymous:  true,
 		// https://cloud.google.com/artifact-registry/docs/docker/authentication#token
 		Password: authn.AuthConfig{Username: "oauth2accesstoken", Password: host + "-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withTokens(&tokenLogin{
 					realm:     "https://" + host + "/v2/token", // nicholas-fedor/watchtower#1894, davedoesdev/dxf#28

@@ -21,7 +21,7 @@ func harbor() Product {
 		Anonymous:  true,
 		Password:   authn.AuthConfig{Username: "robot$reader", Password: "harbor-password"},
 		Referrers:  true,
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			var r *Registry
 			r = f.add(p,
 				WithReferrers(),

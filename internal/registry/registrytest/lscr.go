@@ -17,7 +17,7 @@ func lscr() Product {
 		Host:       "lscr.io",
 		Repository: "linuxserver/radarr",
 		Anonymous:  true,
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			upstream := f.Registry("ghcr.io")
 			upstream.gateways = append(upstream.gateways, p.Host) // receives GHCR's tokens: getwud/wud#143
 			f.add(p, slices.Concat(ghcrBehavior(), []Option{

@@ -17,7 +17,7 @@ func nexus() Product {
 		Host:       "nexus.example.com",
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "nexus-password"},
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				withBasic(p.Password, `BASIC realm="Sonatype Nexus Repository Manager"`), // sonatype/nexus-public#921
 				withPaging(paging{link: absoluteLink}),                                   // sonatype/nexus-public#117

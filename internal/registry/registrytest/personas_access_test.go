@@ -25,7 +25,7 @@ func TestPersona_RejectsInvalidCredentials(t *testing.T) {
 		}
 		t.Run(p.Name, func(t *testing.T) {
 			g := NewWithT(t)
-			fakes := StartZoo(t)
+			fakes := StartFakeRegistries(t)
 			r := fakes.Registry(p.Host)
 			r.Push(t, p.Repository, "1.0.0")
 			wrong := authn.AuthConfig{Username: p.Password.Username, Password: "wrong"}
@@ -46,12 +46,12 @@ func TestPersona_RejectsInvalidCredentials(t *testing.T) {
 
 func TestPersona_ScopesTokensToRepositories(t *testing.T) {
 	for _, p := range Products() {
-		l, ok := StartZoo(t).Registry(p.Host).login.(*tokenLogin)
+		l, ok := StartFakeRegistries(t).Registry(p.Host).login.(*tokenLogin)
 		if !ok || l.unbound {
 			continue
 		}
 		t.Run(p.Name, func(t *testing.T) {
-			fakes := StartZoo(t)
+			fakes := StartFakeRegistries(t)
 			r := fakes.Registry(p.Host)
 			r.Push(t, "other/app", "1.0.0")
 			r.Push(t, p.Repository, "1.0.0")
@@ -74,14 +74,14 @@ func TestPersona_ScopesTokensToRepositories(t *testing.T) {
 // TestFakeRegistries_ReportLeaks tests that credentials sent to another host are reported: a
 // password, a token, and an identity token in a query.
 func TestFakeRegistries_ReportLeaks(t *testing.T) {
-	none := func(*Zoo) string { return "" }
-	password := func(p Product) func(*Zoo) string {
-		return func(*Zoo) string { return basic(p.Password).Get("Authorization") }
+	none := func(*FakeRegistries) string { return "" }
+	password := func(p Product) func(*FakeRegistries) string {
+		return func(*FakeRegistries) string { return basic(p.Password).Get("Authorization") }
 	}
-	token := func(fakes *Zoo) string { return authorization(fakes.Registry("ghcr.io").login) }
+	token := func(fakes *FakeRegistries) string { return authorization(fakes.Registry("ghcr.io").login) }
 	for _, c := range []struct {
 		reason, url   string
-		authorization func(*Zoo) string
+		authorization func(*FakeRegistries) string
 		want          []string
 	}{
 		{"a product's own registry may receive its password", "https://ghcr.io/v2/", password(ghcr()), nil},
@@ -92,7 +92,7 @@ func TestFakeRegistries_ReportLeaks(t *testing.T) {
 		{"an identity token in a query is a secret too", "https://ghcr.io/token?refresh_token=distribution-3-identity", none, []string{"GET ghcr.io/token: Distribution 3"}},
 		{"lscr.io forwards GHCR's tokens and returns its challenge", "https://lscr.io/v2/", token, nil},
 	} {
-		fakes := StartZoo(t)
+		fakes := StartFakeRegistries(t)
 		fetch(t, fakes, http.MethodGet, c.url, http.Header{"Authorization": {c.authorization(fakes)}})
 		NewWithT(t).Expect(fakes.Leaks()).To(BeComparableTo(c.want), c.reason)
 	}
@@ -102,7 +102,7 @@ func TestFakeRegistries_ReportLeaks(t *testing.T) {
 // fail. The proxy dials in the same way.
 func TestFakeRegistries_RejectUnknownHosts(t *testing.T) {
 	g := NewWithT(t)
-	fakes := StartZoo(t)
+	fakes := StartFakeRegistries(t)
 	_, err := fakes.Dial(t.Context(), "tcp", "registry.example.net:443")
 	var notFound *net.DNSError
 	g.Expect(errors.As(err, &notFound)).To(BeTrue(), "unknown host: got %v, want a DNS error", err)
@@ -118,7 +118,7 @@ func basic(account authn.AuthConfig) http.Header {
 }
 
 // list lists the tags of a product's repository with the given credentials, which may be empty.
-func list(t *testing.T, fakes *Zoo, p Product, account authn.AuthConfig) error {
+func list(t *testing.T, fakes *FakeRegistries, p Product, account authn.AuthConfig) error {
 	t.Helper()
 	repository, err := name.NewRepository(p.Host + "/" + p.Repository)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -127,7 +127,7 @@ func list(t *testing.T, fakes *Zoo, p Product, account authn.AuthConfig) error {
 }
 
 // newFakeTransport returns a transport that only connects to the fake registries.
-func newFakeTransport(t *testing.T, fakes *Zoo) *http.Transport {
+func newFakeTransport(t *testing.T, fakes *FakeRegistries) *http.Transport {
 	t.Helper()
 	transport := &http.Transport{DialContext: fakes.Dial, TLSClientConfig: &tls.Config{RootCAs: fakes.CertPool(), MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -136,7 +136,7 @@ func newFakeTransport(t *testing.T, fakes *Zoo) *http.Transport {
 
 // fetch sends one request to the fake registries, without following redirects, and returns the
 // status and header of the response.
-func fetch(t *testing.T, fakes *Zoo, method, url string, header http.Header) (int, http.Header) {
+func fetch(t *testing.T, fakes *FakeRegistries, method, url string, header http.Header) (int, http.Header) {
 	t.Helper()
 	g := NewWithT(t)
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)

@@ -36,7 +36,7 @@ func TestPersona_ReproducesProductQuirks(t *testing.T) {
 		{reason: "GitLab interprets a referrers tag as a digest", host: gitLab().Host, login: true, status: 200,
 			url: "https://registry.gitlab.com/v2/REPO/manifests/sha256-HEX", header: "Docker-Content-Digest", has: "sha256:"},
 	} {
-		fakes, p := StartZoo(t), productAt(t, c.host)
+		fakes, p := StartFakeRegistries(t), productAt(t, c.host)
 		r := fakes.Registry(p.Host)
 		digest := r.Push(t, p.Repository, "1.0.0")
 		header := http.Header{}

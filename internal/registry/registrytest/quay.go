@@ -27,7 +27,7 @@ func quay() Product {
 		Password:   authn.AuthConfig{Username: "org+robot", Password: "quay-password"},
 		// https://www.redhat.com/en/blog/announcing-open-container-initiativereferrers-api-quayio-step-towards-enhanced-security-and-compliance
 		Referrers: true,
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				withTokens(&tokenLogin{

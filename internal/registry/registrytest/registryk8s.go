@@ -18,7 +18,7 @@ func registryK8s() Product {
 		Host:       "registry.k8s.io",
 		Repository: "ingress-nginx/controller",
 		Anonymous:  true,
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			r := f.add(p,
 				withTokens(&tokenLogin{
 					// handlers.go: the requested host, no scope, and tokens that are valid for one hour.

@@ -18,7 +18,7 @@ func zot() Product {
 		Repository: "team/app",
 		Password:   authn.AuthConfig{Username: "reader", Password: "zot-password"},
 		Referrers:  true, // project-zot/zot pkg/api/routes.go: GetReferrers
-		install: func(f *Zoo, p Product) {
+		install: func(f *FakeRegistries, p Product) {
 			f.add(p,
 				WithReferrers(),
 				// project-zot/zot pkg/api/authn.go: authFail

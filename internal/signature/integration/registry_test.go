@@ -101,13 +101,13 @@ func ruleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) s
 func TestVerify_WorksWithRealRegistry(t *testing.T) {
 	const repo, subject, issuer = "team/app", "release@example.com", "https://issuer.example"
 	f, key, sigstore := newFixture(t), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t)
-	notary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"})
+	notary := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	ref := &meta.LocalObjectReference{Name: "signers"}
 	byKey := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: ref}, map[string][]byte{"cosign.pub": key.PublicPEM(t)})
 	byIdentity := ruleOf(t, v1.ImageVerification{
 		Provider: v1.VerifyCosign, TrustedRootSecretRef: ref,
 		MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@"}},
-	}, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})})
+	}, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.RootOptions{})})
 	byPolicy := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: ref}, map[string][]byte{
 		"trustpolicy.json": signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": notary.PEM(),
 	})

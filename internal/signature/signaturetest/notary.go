@@ -22,15 +22,15 @@ type Notary struct {
 	root, leaf registrytest.Certificate
 }
 
-// Terms describe the signing certificate of a Notary.
-type Terms struct {
+// CertificateOptions describe the signing certificate of a Notary.
+type CertificateOptions struct {
 	Name       string        // of the subject
 	ValidFor   time.Duration // 0 for a day; negative if it has expired
 	OCSPServer string        // "" for none
 }
 
 // NewNotary returns a new authority.
-func NewNotary(t testing.TB, terms Terms) Notary {
+func NewNotary(t testing.TB, terms CertificateOptions) Notary {
 	t.Helper()
 	if terms.ValidFor == 0 {
 		terms.ValidFor = 24 * time.Hour

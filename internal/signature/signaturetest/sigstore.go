@@ -31,11 +31,11 @@ func NewSigstore(t testing.TB) Sigstore {
 	return Sigstore{virtual: virtual}
 }
 
-// Parts selects what a trusted root leaves out or adds.
-type Parts struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bool }
+// RootOptions selects what a trusted root leaves out or adds.
+type RootOptions struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bool }
 
 // TrustedRoot returns its trusted_root.json.
-func (s Sigstore) TrustedRoot(t testing.TB, parts Parts) []byte {
+func (s Sigstore) TrustedRoot(t testing.TB, parts RootOptions) []byte {
 	t.Helper()
 	authorities, timestampAuthorities := s.virtual.FulcioCertificateAuthorities(), s.virtual.TimestampingAuthorities()
 	logs, certificateLogs := withBinaryIDs(t, s.virtual.RekorLogs()), withBinaryIDs(t, s.virtual.CTLogs())
