@@ -57,8 +57,8 @@ func (t GateResults) verdictOn(tag string) (v1.CandidateStatus, bool) {
 // and image.
 func (c *Case) Observed() GateResults {
 	status := c.Policy.Status
-	sameImage := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
-	if !c.Live() || !c.Policy.Spec.HasGates() || !sameImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
+	current := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
+	if !c.Live() || !c.Policy.Spec.HasGates() || !current || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
 		return GateResults{By: ByNone}
 	}
 	return GateResults{By: ByController, Evaluated: status.Candidates, Complete: true}

@@ -213,7 +213,8 @@ func (q *request) noteAccess(ctx context.Context, r *explain.Result) {
 func (q *request) noteIdentity(r *explain.Result) {
 	spec := q.Repository.Spec
 	if q.Repository.GetProvider() != v1.ProviderGeneric && spec.ServiceAccountName == "" && r.Tags.Source == explain.FromRegistry {
-		r.Note(explain.NoteIdentity, "spec.provider %q uses the identity of the controller: here, the identity of this machine was used", spec.Provider)
+		r.Note(explain.NoteIdentity, "spec.provider %q uses the identity of the controller: here, the identity of this machine was used",
+			spec.Provider)
 	}
 }
 
