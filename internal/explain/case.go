@@ -94,7 +94,7 @@ func (c *Case) NeedsConfirmation(tags []string, now time.Time) string {
 	}
 	scanned := c.scanned(tags, now)
 	var choice *selection.Choice
-	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best need not pass
+	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best candidate may not pass
 		choice = &best
 	}
 	if !repository.NeedsConfirmation(c.rule, c.Repository, scanned, choice, current) {

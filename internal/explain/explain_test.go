@@ -148,7 +148,7 @@ func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 	}{
 		{"status is up to date", nil, explain.Listing{}, true, nil, ""},
 		{"tag was pushed after the last scan", nil, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
-			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanPending},
+			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanScheduled},
 			"the status names registry.example.com/app:1.1.0, and not registry.example.com/app:1.2.0"},
 		{"interval elapsed", func(c *explain.Case) {
 			c.Repository.Status.LastScanResult.ScanTime = metav1.NewTime(now.Add(-time.Hour))
@@ -158,10 +158,10 @@ func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 			false, []string{explain.NoteRepositorySuspended, explain.NoteDiffers, explain.NoteListChanged}, "scans of the repository are suspended"},
 		{"policy is suspended", func(c *explain.Case) {
 			c.Policy.Spec.Suspend, c.Policy.Status.LatestRef.Tag = true, "1.0.0"
-		}, explain.Listing{}, false, []string{explain.NotePolicySuspended, explain.NoteDiffers, explain.NoteScanPending}, "the policy is suspended"},
+		}, explain.Listing{}, false, []string{explain.NotePolicySuspended, explain.NoteDiffers, explain.NoteScanScheduled}, "the policy is suspended"},
 		{"policy change was not observed yet", func(c *explain.Case) {
 			c.Policy.Generation, c.Policy.Status.LatestRef.Tag = 2, "1.0.0"
-		}, explain.Listing{}, false, []string{explain.NotePolicyNotObserved, explain.NoteDiffers, explain.NoteScanPending}, "last change"},
+		}, explain.Listing{}, false, []string{explain.NotePolicyNotObserved, explain.NoteDiffers, explain.NoteScanScheduled}, "last change"},
 		{"exclusion list changed after the last scan", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"^1.1"} }, explain.Listing{},
 			false, []string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanDue}, "a scan is due: exclusion list changed"},
 		{"image was replaced", func(c *explain.Case) { c.Repository.Status.ObservedImage = "other" }, explain.Listing{}, true,
@@ -173,7 +173,7 @@ func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 			c.Policy.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "X", Message: "bad"}}
 		}, explain.Listing{}, true, []string{explain.NotePolicyNotReady}, "the policy is not ready (X): bad"},
 		{"nothing is selected yet", func(c *explain.Case) { c.Policy.Status.LatestRef = nil }, explain.Listing{}, false,
-			[]string{explain.NoteNothingReflected, explain.NoteScanPending}, "names no image yet"},
+			[]string{explain.NoteNothingReflected, explain.NoteScanScheduled}, "names no image yet"},
 		{"existing tag is missing from the list", func(c *explain.Case) { c.Policy.Status.LatestRef.Tag = "1.5.0" },
 			explain.Listing{Tags: scanned, Unlisted: "1.5.0"}, true, []string{explain.NoteUnlisted}, "the registry has the tag 1.5.0, but"},
 	} {

@@ -45,12 +45,12 @@ type GateResults struct {
 }
 
 // verdictOn returns the verdict on a tag, and whether there is one.
-func (t GateResults) verdictOn(tag string) (v1.CandidateStatus, bool) {
-	i := slices.IndexFunc(t.Evaluated, func(c v1.CandidateStatus) bool { return c.Tag == tag })
+func (g GateResults) verdictOn(tag string) (v1.CandidateStatus, bool) {
+	i := slices.IndexFunc(g.Evaluated, func(c v1.CandidateStatus) bool { return c.Tag == tag })
 	if i < 0 {
 		return v1.CandidateStatus{}, false
 	}
-	return t.Evaluated[i], true
+	return g.Evaluated[i], true
 }
 
 // Observed returns the verdicts in the status of the policy, if they are about the current policy
@@ -97,12 +97,12 @@ func (c *Case) evaluateAge(candidate admission.Candidate, now time.Time) admissi
 }
 
 // reportedGates returns the gates of the policy; nil if it has none.
-func (c *Case) reportedGates(t GateResults) *Gates {
+func (c *Case) reportedGates(results GateResults) *Gates {
 	spec := &c.Policy.Spec
 	if !spec.HasGates() {
 		return nil
 	}
-	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: t.By, Verify: verifyText(spec.Verify)}
+	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: verifyText(spec.Verify)}
 	if spec.MinimumAge != nil {
 		g.MinimumAge = durationText(spec.MinimumAge.Duration)
 	}
@@ -153,10 +153,10 @@ func (c *Case) withVerdict(candidate Candidate, verdict v1.CandidateStatus) Cand
 // partition splits the ranking into the candidates that don't pass the gates, the selected one and
 // the runners-up.
 func (c *Case) partition(r *Result, ranked []selection.Choice, o Options) {
-	t := o.GateResults
+	results := o.GateResults
 	for i, choice := range ranked {
 		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
-		verdict, evaluated := t.verdictOn(choice.Tag)
+		verdict, evaluated := results.verdictOn(choice.Tag)
 		if evaluated {
 			candidate = c.withVerdict(candidate, verdict)
 		}
@@ -167,9 +167,9 @@ func (c *Case) partition(r *Result, ranked []selection.Choice, o Options) {
 			return
 		case evaluated && admission.Blocks(verdict.Verdict):
 			r.PassedOver = append(r.PassedOver, candidate)
-		case !evaluated && t.By == ByExplain: // the budget was exceeded
+		case !evaluated && results.By == ByExplain: // the budget was exceeded
 			return
-		case !evaluated && t.unreported(choice.Tag, c.rule):
+		case !evaluated && results.unreported(choice.Tag, c.rule):
 		default:
 			r.setSelected(candidate)
 		}
@@ -186,25 +186,25 @@ func (r *Result) setSelected(candidate Candidate) {
 
 // unreported reports whether the status may omit an evaluated candidate. It lists the best ones and
 // the last one, and omits those in between.
-func (t GateResults) unreported(tag string, rule *selection.Rule) bool {
-	if t.By != ByController || len(t.Evaluated) < admission.MaxReported {
+func (g GateResults) unreported(tag string, rule *selection.Rule) bool {
+	if g.By != ByController || len(g.Evaluated) < admission.MaxReported {
 		return false
 	}
-	last := t.Evaluated[admission.MaxReported-1]
-	if rule.Compare(t.Evaluated[admission.MaxReported-2].Tag, tag) < 0 {
+	last := g.Evaluated[admission.MaxReported-1]
+	if rule.Compare(g.Evaluated[admission.MaxReported-2].Tag, tag) < 0 {
 		return false
 	}
 	return admission.Blocks(last.Verdict) || rule.Compare(tag, last.Tag) > 0
 }
 
 // noteGates notes which verdicts are missing or incomplete.
-func (c *Case) noteGates(r *Result, t GateResults) {
+func (c *Case) noteGates(r *Result, results GateResults) {
 	if r.Gates == nil {
 		return
 	}
 	if selected := r.Selected; selected != nil {
 		switch {
-		case selected.Verdict == NotEvaluated && t.By == ByController:
+		case selected.Verdict == NotEvaluated && results.By == ByController:
 			r.Note(NoteNotEvaluated, "the controller has not evaluated %s yet: whether it passes the gates is not known, "+
 				"--gates evaluates it here", selected.Tag)
 		case selected.Verdict == NotEvaluated:
@@ -213,11 +213,11 @@ func (c *Case) noteGates(r *Result, t GateResults) {
 			r.Note(NoteNotEvaluated, "whether %s passes all gates is not known: it %s", selected.Tag, selected.Message)
 		}
 	}
-	if !t.Complete && t.By == ByExplain {
+	if !results.Complete && results.By == ByExplain {
 		r.Note(NoteNotAllEvaluated, "none of the first %s passes, and the others were not evaluated: the controller continues until one passes",
 			Count(len(r.PassedOver), "candidate"))
 	}
-	if t.By == ByExplain {
+	if results.By == ByExplain {
 		c.noteVerdicts(r)
 	}
 }

@@ -84,7 +84,7 @@ func TestExplain_UsesVerdictsFromStatus(t *testing.T) {
 			"1 1.2.0 Rejected, 2 1.1.0 Rejected, 3 1.0.0 Rejected, nothing", true, explain.ByController, []string{explain.NoteNothingReflected}},
 		{"a new tag was not evaluated yet", gatedCase(t, "1.1.0", rejected("1.2.0"), passed("1.1.0")), append(all, "1.3.0"),
 			"selected 1 1.3.0 NotEvaluated, 2 1.2.0, 3 1.1.0, 4 1.0.0", false, explain.ByController,
-			[]string{explain.NoteNotEvaluated, explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanPending}},
+			[]string{explain.NoteNotEvaluated, explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanScheduled}},
 		{"nothing was evaluated yet", gatedCase(t, "1.2.0"), all, "selected 1 1.2.0 NotEvaluated, 2 1.1.0, 3 1.0.0", true, explain.ByNone, []string{explain.NoteNotEvaluated}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

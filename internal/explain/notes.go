@@ -24,7 +24,7 @@ const (
 	NoteImageReplaced       = "ImageReplaced"
 	NoteListChanged         = "ListChanged"
 	NoteScanDue             = "ScanDue"
-	NoteScanPending         = "ScanPending"
+	NoteScanScheduled       = "ScanScheduled"
 	NoteDigestMoved         = "DigestMoved"
 	NoteDigestUnknown       = "DigestUnknown"
 	NoteAccess              = "AccessFrom"
@@ -130,7 +130,7 @@ func (c *Case) noteScan(r *Result, same bool) {
 	case last.Due != "":
 		r.Note(NoteScanDue, "a scan is due: %s", last.Due)
 	default:
-		r.Note(NoteScanPending, "the next scan is due in %s", last.NextIn)
+		r.Note(NoteScanScheduled, "the next scan is due in %s", last.NextIn)
 	}
 }
 

@@ -71,11 +71,11 @@ func (c *Case) addRank(s *TagExplanation, ranked []selection.Choice) {
 }
 
 // addVerdict adds the result of the gates to the explanation of a candidate.
-func (c *Case) addVerdict(s *TagExplanation, r *Result, t GateResults) {
+func (c *Case) addVerdict(s *TagExplanation, r *Result, results GateResults) {
 	if r.Gates == nil {
 		return
 	}
-	verdict, evaluated := t.verdictOn(s.Tag)
+	verdict, evaluated := results.verdictOn(s.Tag)
 	switch {
 	case r.Selected != nil && r.Selected.Tag == s.Tag:
 		s.Verdict, s.Behind = Selected, ""
@@ -86,7 +86,7 @@ func (c *Case) addVerdict(s *TagExplanation, r *Result, t GateResults) {
 	case evaluated && admission.Blocks(verdict.Verdict):
 		s.Verdict = Stopped
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d", s.Rank)
-	case !evaluated && t.unreported(s.Tag, c.rule):
+	case !evaluated && results.unreported(s.Tag, c.rule):
 		s.Verdict = Stopped
 		s.Reason += "; the controller passed it over, but the status lists too few candidates to include the reason"
 		return
@@ -99,7 +99,7 @@ func (c *Case) addVerdict(s *TagExplanation, r *Result, t GateResults) {
 	}
 	s.Evaluated = &verdict
 	origin := "evaluated here: "
-	if t.By == ByController {
+	if results.By == ByController {
 		origin = "the controller reports: "
 	}
 	s.Reason += "; " + origin + VerdictText(verdict.Verdict, verdict.Gate, verdict.Message)

@@ -104,8 +104,8 @@ func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, names
 func StatusTags(c *explain.Case) (explain.Listing, error) {
 	status := c.Repository.Status
 	if status.LastScanResult == nil {
-		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: leave --from-status out to list the tags in the registry",
-			client.ObjectKeyFromObject(c.Repository))
+		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: "+
+			"leave --from-status out to list the tags in the registry", client.ObjectKeyFromObject(c.Repository))
 	}
 	l := listing(explain.FromStatus, status.LastScanResult.LatestTags)
 	ref, tags := c.Policy.Status.LatestRef, status.LastScanResult.TagCount

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// shell is the info string of blocks with commands that readers type.
+// shell is the info string of blocks with commands.
 const shell = "sh"
 
 // infos maps the first word of an info string to the test of such blocks.

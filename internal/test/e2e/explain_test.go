@@ -178,7 +178,7 @@ func (f *fixture) checkChanges(private *testenv.Registry, policy *v1.ImagePolicy
 	got := f.explain(policy, "--tag", "1.2.0")
 	f.Expect(got.Selected.Tag).To(Equal("1.4.0"))
 	f.Expect(*got.Policy.Agrees).To(BeFalse())
-	f.Expect(reasons(got.Notes)).To(Equal([]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanPending}))
+	f.Expect(reasons(got.Notes)).To(Equal([]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanScheduled}))
 	f.Expect(got.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Rank", 3), HaveField("Behind", "1.4.0")))
 
 	out, code := f.cli("kubectl-imagepolicy", "explain", "missing", "-n", f.namespace)
