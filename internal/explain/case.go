@@ -15,30 +15,29 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// Case is a policy, and the repository that it selects from.
+// Case is a policy and the repository whose tags it selects.
 type Case struct {
 	Policy     *v1.ImagePolicy
 	Repository *v1.ImageRepository
-	// PolicyFile and RepositoryFile are where they were read from, empty for a
-	// cluster.
+	// PolicyFile and RepositoryFile are the files of the objects; empty if read from a cluster.
 	PolicyFile, RepositoryFile string
-	// Image is that of the repository, zero where it names none.
+	// Image is the image of the repository; zero if it has none.
 	Image image.Name
 
 	rule       *selection.Rule
 	gates      admission.Gates
 	exclusions scan.Exclusions
-	// needsNoTimes says that the rule compares times which are not known.
-	needsNoTimes bool
-	// created has when the images were created, nil where that was not read.
+	// timesUnknown is set if the rule compares times that were not read.
+	timesUnknown bool
+	// created has the creation times of the images, by tag; nil if they were not read.
 	created map[string]admission.ImageInfo
 }
 
-// Live reports whether the objects were read from a cluster, which has a status.
+// Live reports whether the objects were read from a cluster, and so have a status.
 func (c *Case) Live() bool { return c.PolicyFile == "" }
 
-// Compile makes the rule of the policy and parses the repository. The error
-// names the object, the field and the fix.
+// Compile compiles the rule and the gates of the policy, and parses the repository. Errors name
+// the object, the field and the fix.
 func (c *Case) Compile() error {
 	rule, err := selection.Compile(&c.Policy.Spec)
 	if err == nil {
@@ -52,7 +51,7 @@ func (c *Case) Compile() error {
 	if err == nil && repo.Spec.Image != "" {
 		c.Image, err = image.Parse(repo.Spec.Image, repo.Spec.Insecure)
 	}
-	if err != nil && repo.Name == "" { // there is none in the files
+	if err != nil && repo.Name == "" { // the files contain no ImageRepository
 		return fmt.Errorf("--image: %w", err)
 	}
 	if err != nil {
@@ -62,7 +61,7 @@ func (c *Case) Compile() error {
 	return nil
 }
 
-// title names an object, and the file that holds it.
+// title returns the kind and name of an object, and its file.
 func title(kind, namespace, name, file string) string {
 	if namespace != "" {
 		name = namespace + "/" + name
@@ -73,22 +72,21 @@ func title(kind, namespace, name, file string) string {
 	return fmt.Sprintf("%s: %s '%s'", file, kind, name)
 }
 
-// Listing is the tags that a case is about.
+// Listing is a list of tags and its source.
 type Listing struct {
 	Source Source
-	// Tags are those listed, and Invalid how many names were left out that no
-	// tag can have.
+	// Tags are the listed tags; Invalid is the number of names left out because they are not
+	// valid tags.
 	Tags    []string
 	Invalid int
-	// Unlisted is a tag that the registry has although its list lacks it, empty
-	// for none.
+	// Unlisted is a tag that exists in the registry although its list lacks it; may be empty.
 	Unlisted string
-	// Partial says that there are more.
+	// Partial is set if there are more tags.
 	Partial bool
 }
 
-// NeedsConfirmation returns the tag that the registry has to be asked for, as the
-// controller does before a policy moves down, empty for none.
+// NeedsConfirmation returns the tag whose absence from the list has to be confirmed by the
+// registry, as the controller does before it selects a lower tag; empty if there is none.
 func (c *Case) NeedsConfirmation(tags []string, now time.Time) string {
 	current := c.Policy.Status.LatestRef
 	if current == nil {
@@ -96,7 +94,7 @@ func (c *Case) NeedsConfirmation(tags []string, now time.Time) string {
 	}
 	scanned := c.scanned(tags, now)
 	var choice *selection.Choice
-	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best need not pass
+	if best, found := c.rule.Select(scanned.Tags); found && !c.Policy.Spec.HasGates() { // with gates, the best candidate may not pass
 		choice = &best
 	}
 	if !repository.NeedsConfirmation(c.rule, c.Repository, scanned, choice, current) {
@@ -105,7 +103,7 @@ func (c *Case) NeedsConfirmation(tags []string, now time.Time) string {
 	return current.Tag
 }
 
-// scanned returns what a scan that lists these tags finds.
+// scanned returns the snapshot of a scan that lists tags.
 func (c *Case) scanned(tags []string, now time.Time) scan.Snapshot {
 	return scan.Next(scan.Snapshot{}, c.Repository.Spec.Image, c.exclusions.AppendRemaining(nil, tags), now)
 }

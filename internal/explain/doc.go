@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package explain says why a policy selects the tag that it selects: what was
-// listed, what became of every tag, and how that goes with what the status
-// says.
+// Package explain explains which tag a policy selects: how many tags were listed, why each is
+// selected or rejected, and whether the status agrees.
 //
-// It is pure, and decides nothing: rules, exclusions, scans and doubts are those
-// of internal/selection, internal/scan and internal/repository, which the controller
-// uses too. The packages below it gather what it is told (source), print what it
-// says (render, terminal), and make a command of it (cli).
+// It is pure, and decides nothing itself: rules, exclusions, scans and confirmations are those of
+// internal/selection, internal/scan and internal/repository, which the controller uses too. Its
+// subpackages load the input (source), print the result (render) and implement the command (cli).
 package explain

@@ -8,20 +8,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// noteHeldBack notes the candidates that spec.exclude seems to mean and does not
-// name: it takes whole tags, so "1.2.0" holds "v1.2.0" not back.
+// noteHeldBack notes the candidates that an item of spec.exclude almost names: items are compared
+// with whole tags, so "1.2.0" does not exclude "v1.2.0".
 func (c *Case) noteHeldBack(r *Result, ranked []selection.Choice) {
 	candidates := map[string][]string{}
 	for _, choice := range ranked {
-		candidates[bare(choice.Tag)] = append(candidates[bare(choice.Tag)], choice.Tag)
+		candidates[normalize(choice.Tag)] = append(candidates[normalize(choice.Tag)], choice.Tag)
 	}
 	for _, item := range c.Policy.Spec.Exclude {
-		for _, tag := range candidates[bare(item)] {
+		for _, tag := range candidates[normalize(item)] {
 			r.Note(NoteNotHeldBack, "spec.exclude names %s, and not the candidate %s: it takes whole tags", item, tag)
 		}
 	}
 }
 
-// bare is a tag without what is often forgotten, or too much: the case of its
-// letters, and a leading v.
-func bare(tag string) string { return strings.TrimPrefix(strings.ToLower(tag), "v") }
+// normalize removes the differences that are often mistakes: upper case and a leading v.
+func normalize(tag string) string { return strings.TrimPrefix(strings.ToLower(tag), "v") }

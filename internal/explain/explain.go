@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// Options say how much is told.
+// Options select what a Result contains.
 type Options struct {
-	// Top is how many runners-up are told.
+	// Top is the maximum number of runners-up.
 	Top int
-	// All tells every tag that is no candidate.
+	// All includes every tag that is not a candidate.
 	All bool
-	// Tag is a tag whose story is told, empty for none.
+	// Tag is the tag to explain; may be empty.
 	Tag string
-	// TagExists says that the registry has that tag, whatever it lists.
+	// TagExists is set if Tag exists in the registry, listed or not.
 	TagExists bool
-	// GateResults are what came of judging the candidates, nil for what the status says.
+	// GateResults are the verdicts on the candidates; nil for those in the status.
 	GateResults *GateResults
 	// Now is the time of the explanation.
 	Now time.Time
 }
 
-// Explain says what becomes of the tags, and why.
+// Explain returns which of the tags is selected, and why the others are not.
 func (c *Case) Explain(l Listing, o Options) *Result {
 	if o.GateResults == nil {
 		o.GateResults = new(c.Observed())
 	}
 	ranked := slices.Collect(c.Ranking(l))
-	if c.needsNoTimes && len(ranked) > 0 {
-		ranked[0].Key = "" // it is no time that is known
+	if c.timesUnknown && len(ranked) > 0 {
+		ranked[0].Key = "" // ProvideStatus ranks by a placeholder, not by a time
 	}
 	tags := slices.Clone(l.Tags)
 	if l.Unlisted != "" {
@@ -59,7 +59,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 	if o.All {
 		r.Rejected = rejected
 	}
-	c.part(r, ranked, o)
+	c.partition(r, ranked, o)
 	if o.Tag != "" {
 		r.Tag = c.explainTag(r, o, l, slices.Contains(tags, o.Tag), ranked)
 	}

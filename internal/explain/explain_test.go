@@ -21,8 +21,8 @@ const app = "registry.example.com/app"
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// newCase returns a policy and a repository as they are in a cluster where all
-// is well: what a scan of the tags selected a minute ago is in the status.
+// newCase returns a policy and a repository as in a healthy cluster: the status has the last scan
+// of the tags, and latest as the selected tag.
 func newCase(t *testing.T, latest string, scanned ...string) *explain.Case {
 	t.Helper()
 	snapshot := scan.Next(scan.Snapshot{}, app, scanned, now)
@@ -51,8 +51,8 @@ func newCase(t *testing.T, latest string, scanned ...string) *explain.Case {
 	return c
 }
 
-// explained compiles the case, and explains and compares the tags.
-func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listing) *explain.Result {
+// explainAndCompare compiles the case, explains the tags and compares them with the status.
+func explainAndCompare(t *testing.T, c *explain.Case, o explain.Options, l explain.Listing) *explain.Result {
 	t.Helper()
 	NewWithT(t).Expect(c.Compile()).To(Succeed())
 	o.Now = now
@@ -67,12 +67,12 @@ func explained(t *testing.T, c *explain.Case, o explain.Options, l explain.Listi
 func TestExplain_CountsEveryTag(t *testing.T) {
 	g := NewWithT(t)
 	tags := []string{"1.2.0", "1.10.0", "1.0.0", "2.0.0", "1.11.0-rc.1", "latest", "dev-1", "dev-2", "a.sig", "1.0.0"}
-	r := explained(t, newCase(t, "1.10.0"), explain.Options{Top: 1, All: true}, explain.Listing{Tags: tags, Invalid: 2})
+	r := explainAndCompare(t, newCase(t, "1.10.0"), explain.Options{Top: 1, All: true}, explain.Listing{Tags: tags, Invalid: 2})
 	want := explain.Tags{Source: explain.FromRegistry, Complete: true, Listed: 9, Invalid: 2, Excluded: 3, Candidates: 3, Rejected: 3,
 		Revision: r.Tags.Revision}
 	g.Expect(r.Tags).To(BeComparableTo(want), "tags")
 	g.Expect(r.Selected).To(BeComparableTo(&explain.Candidate{Rank: 1, Tag: "1.10.0", Key: "1.10.0"}), "selected")
-	g.Expect(r.RunnersUp).To(BeComparableTo([]explain.Candidate{{Rank: 2, Tag: "1.2.0", Key: "1.2.0"}}), "one runner-up was asked for")
+	g.Expect(r.RunnersUp).To(BeComparableTo([]explain.Candidate{{Rank: 2, Tag: "1.2.0", Key: "1.2.0"}}), "runners-up, limited to one")
 	groups := []explain.Rejection{
 		{Cause: explain.CauseExcluded, Item: new(0), Reason: `excluded by spec.exclusionList[0] "^dev-"`, Count: 2, Examples: []string{"dev-2", "dev-1"}},
 		{Cause: explain.CauseExcluded, Item: new(1), Reason: `excluded by spec.exclusionList[1] "\\.sig$"`, Count: 1, Examples: []string{"a.sig"}},
@@ -89,14 +89,13 @@ func TestExplain_CountsEveryTag(t *testing.T) {
 		"latest NoVersion"}), "all rejected tags")
 }
 
-// TestExplain_DescribesEveryCause: each cause that selection knows has words of its own,
-// and is counted.
+// TestExplain_DescribesEveryCause checks the text and the count of causes of numerical policies.
 func TestExplain_DescribesEveryCause(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "")
 	c.Policy.Spec.Policy = v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}
 	c.Policy.Spec.FilterTags = &v1.TagFilter{Pattern: "^n(.*)", Extract: "$1"}
-	r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"x", "nope", "n1"}})
+	r := explainAndCompare(t, c, explain.Options{}, explain.Listing{Tags: []string{"x", "nope", "n1"}})
 	g.Expect(r.Rejections).To(HaveExactElements(
 		HaveField("Reason", `not matched by filterTags.pattern "^n(.*)"`),
 		HaveField("Reason", "not a number"),
@@ -112,26 +111,26 @@ func TestExplain_ExplainsOneTag(t *testing.T) {
 		exists bool
 		want   explain.TagExplanation
 	}{
-		{"the winner says what it beats", "v1.10.0", false, explain.TagExplanation{Verdict: explain.Selected, Rank: 1, Key: "v1.10.0",
+		{"selected tag names the one behind it", "v1.10.0", false, explain.TagExplanation{Verdict: explain.Selected, Rank: 1, Key: "v1.10.0",
 			Reason: `is the winner of 4 candidates, before 1.10.0: they compare as equal, and "v1.10.0" is greater than "1.10.0" in byte order`}},
-		{"a candidate says what it is behind", "1.0.0", false, explain.TagExplanation{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
+		{"runner-up names the selected tag", "1.0.0", false, explain.TagExplanation{Verdict: explain.RunnerUp, Rank: 4, Key: "1.0.0", Behind: "v1.10.0",
 			Reason: `is a candidate, and ranks 4 of 4, behind v1.10.0: "v1.10.0" is a higher version than "1.0.0"`}},
-		{"a rejected one says why", "2.0.0", false, explain.TagExplanation{Verdict: explain.Rejected, Cause: "OutOfRange",
+		{"rejected tag", "2.0.0", false, explain.TagExplanation{Verdict: explain.Rejected, Cause: "OutOfRange",
 			Reason: `is outside the range "1.x": "2.0.0" does not have same major version as "1.x"`}},
-		{"an excluded one says by what", "dev-1", false, explain.TagExplanation{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
+		{"excluded tag names the item of the exclusion list", "dev-1", false, explain.TagExplanation{Verdict: explain.Excluded, Cause: explain.CauseExcluded,
 			Reason: `is excluded by spec.exclusionList[0] "^dev-"`}},
-		{"what is not there would be selected", "1.11.0", false, explain.TagExplanation{Verdict: explain.NotListed,
+		{"missing tag that would be selected", "1.11.0", false, explain.TagExplanation{Verdict: explain.NotListed,
 			Reason: "is not in the registry; it would be selected"}},
-		{"or not", "1.1.0", false, explain.TagExplanation{Verdict: explain.NotListed,
+		{"missing tag that would be a runner-up", "1.1.0", false, explain.TagExplanation{Verdict: explain.NotListed,
 			Reason: `is not in the registry; it would be a candidate, behind v1.10.0: "v1.10.0" is a higher version than "1.1.0"`}},
-		{"what would be rejected need not be pushed", "3.0.0", false, explain.TagExplanation{Verdict: explain.NotListed, Cause: "OutOfRange",
+		{"missing tag that would be rejected", "3.0.0", false, explain.TagExplanation{Verdict: explain.NotListed, Cause: "OutOfRange",
 			Reason: `is not in the registry; it is outside the range "1.x": "3.0.0" does not have same major version as "1.x"`}},
-		{"lists can lack tags", "1.11.0", true, explain.TagExplanation{Verdict: explain.NotListed,
-			Reason: "is in the registry, but missing from its list of tags, which is what is selected from; it would be selected"}},
+		{"existing tag that is missing from the list", "1.11.0", true, explain.TagExplanation{Verdict: explain.NotListed,
+			Reason: "is in the registry, but missing from its list of tags, and only listed tags are selected; it would be selected"}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			tt.want.Tag = tt.tag
-			r := explained(t, newCase(t, "v1.10.0"), explain.Options{Tag: tt.tag, TagExists: tt.exists}, explain.Listing{Tags: tags})
+			r := explainAndCompare(t, newCase(t, "v1.10.0"), explain.Options{Tag: tt.tag, TagExists: tt.exists}, explain.Listing{Tags: tags})
 			NewWithT(t).Expect(r.Tag).To(BeComparableTo(&tt.want))
 		})
 	}
@@ -145,37 +144,37 @@ func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 		list   explain.Listing
 		agrees bool
 		notes  []string // reasons
-		says   string
+		text   string
 	}{
-		{"all is well", nil, explain.Listing{}, true, nil, ""},
-		{"a tag was pushed since", nil, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
-			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanToCome},
+		{"status is up to date", nil, explain.Listing{}, true, nil, ""},
+		{"tag was pushed after the last scan", nil, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
+			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanScheduled},
 			"the status names registry.example.com/app:1.1.0, and not registry.example.com/app:1.2.0"},
-		{"the interval is over", func(c *explain.Case) {
+		{"interval elapsed", func(c *explain.Case) {
 			c.Repository.Status.LastScanResult.ScanTime = metav1.NewTime(now.Add(-time.Hour))
 		}, explain.Listing{Tags: append(scanned, "1.2.0")}, false,
 			[]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanDue}, "a scan is due: interval elapsed"},
-		{"the scans are suspended", func(c *explain.Case) { c.Repository.Spec.Suspend = true }, explain.Listing{Tags: append(scanned, "1.2.0")},
+		{"repository is suspended", func(c *explain.Case) { c.Repository.Spec.Suspend = true }, explain.Listing{Tags: append(scanned, "1.2.0")},
 			false, []string{explain.NoteRepositorySuspended, explain.NoteDiffers, explain.NoteListChanged}, "scans of the repository are suspended"},
-		{"the policy is suspended", func(c *explain.Case) {
+		{"policy is suspended", func(c *explain.Case) {
 			c.Policy.Spec.Suspend, c.Policy.Status.LatestRef.Tag = true, "1.0.0"
-		}, explain.Listing{}, false, []string{explain.NotePolicySuspended, explain.NoteDiffers, explain.NoteScanToCome}, "the policy is suspended"},
-		{"the policy was changed just now", func(c *explain.Case) {
+		}, explain.Listing{}, false, []string{explain.NotePolicySuspended, explain.NoteDiffers, explain.NoteScanScheduled}, "the policy is suspended"},
+		{"policy change was not observed yet", func(c *explain.Case) {
 			c.Policy.Generation, c.Policy.Status.LatestRef.Tag = 2, "1.0.0"
-		}, explain.Listing{}, false, []string{explain.NotePolicyNotObserved, explain.NoteDiffers, explain.NoteScanToCome}, "last change"},
-		{"the exclusion list was changed just now", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"^1.1"} }, explain.Listing{},
+		}, explain.Listing{}, false, []string{explain.NotePolicyNotObserved, explain.NoteDiffers, explain.NoteScanScheduled}, "last change"},
+		{"exclusion list changed after the last scan", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"^1.1"} }, explain.Listing{},
 			false, []string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanDue}, "a scan is due: exclusion list changed"},
-		{"the image was replaced", func(c *explain.Case) { c.Repository.Status.ObservedImage = "other" }, explain.Listing{}, true,
+		{"image was replaced", func(c *explain.Case) { c.Repository.Status.ObservedImage = "other" }, explain.Listing{}, true,
 			[]string{explain.NoteImageReplaced}, "those of other, which was replaced by registry.example.com/app"},
-		{"the repository fails", func(c *explain.Case) {
+		{"repository is not ready", func(c *explain.Case) {
 			c.Repository.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "X", Message: "down"}}
 		}, explain.Listing{}, true, []string{explain.NoteRepositoryNotReady}, "the repository is not ready (X): down"},
-		{"the policy fails", func(c *explain.Case) {
+		{"policy is not ready", func(c *explain.Case) {
 			c.Policy.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "X", Message: "bad"}}
 		}, explain.Listing{}, true, []string{explain.NotePolicyNotReady}, "the policy is not ready (X): bad"},
-		{"nothing was selected yet", func(c *explain.Case) { c.Policy.Status.LatestRef = nil }, explain.Listing{}, false,
-			[]string{explain.NoteNothingReflected, explain.NoteScanToCome}, "names no image yet"},
-		{"a list can lack a tag that is there", func(c *explain.Case) { c.Policy.Status.LatestRef.Tag = "1.5.0" },
+		{"nothing is selected yet", func(c *explain.Case) { c.Policy.Status.LatestRef = nil }, explain.Listing{}, false,
+			[]string{explain.NoteNothingReflected, explain.NoteScanScheduled}, "names no image yet"},
+		{"existing tag is missing from the list", func(c *explain.Case) { c.Policy.Status.LatestRef.Tag = "1.5.0" },
 			explain.Listing{Tags: scanned, Unlisted: "1.5.0"}, true, []string{explain.NoteUnlisted}, "the registry has the tag 1.5.0, but"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -187,13 +186,13 @@ func TestCompare_NotesDifferencesFromStatus(t *testing.T) {
 			if tt.list.Tags == nil {
 				tt.list.Tags = scanned
 			}
-			r := explained(t, c, explain.Options{}, tt.list)
+			r := explainAndCompare(t, c, explain.Options{}, tt.list)
 			var reasons, messages []string
 			for _, note := range r.Notes {
 				reasons, messages = append(reasons, note.Reason), append(messages, note.Message)
 			}
 			g.Expect(reasons).To(Equal(tt.notes), "%q", messages)
-			g.Expect(strings.Join(messages, "\n")).To(ContainSubstring(tt.says))
+			g.Expect(strings.Join(messages, "\n")).To(ContainSubstring(tt.text))
 			g.Expect(*r.Policy.Agrees).To(Equal(tt.agrees))
 		})
 	}
@@ -203,7 +202,7 @@ func TestCompare_ReportsMovedDigest(t *testing.T) {
 	for policy, want := range map[v1.ReflectionPolicy]string{
 		v1.ReflectIfNotPresent: "IfNotPresent keeps the digest",
 		v1.ReflectAlways:       "every 10m",
-		v1.ReflectNever:        "Never has it removed",
+		v1.ReflectNever:        "the next reconcile removes the digest",
 	} {
 		g := NewWithT(t)
 		c := newCase(t, "1.1.0", "1.1.0")
@@ -222,17 +221,17 @@ func TestCompare_ReportsMovedDigest(t *testing.T) {
 func TestExplain_MarksIncompleteTagList(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.1.0", "1.0.0", "1.1.0", "latest")
-	r := explained(t, c, explain.Options{}, explain.Listing{Source: explain.FromStatus, Tags: []string{"1.0.0", "1.1.0"}, Partial: true})
+	r := explainAndCompare(t, c, explain.Options{}, explain.Listing{Source: explain.FromStatus, Tags: []string{"1.0.0", "1.1.0"}, Partial: true})
 	g.Expect(r.Tags.Complete).To(BeFalse())
-	g.Expect(r.Tags.Revision).To(BeEmpty(), "a part has no revision")
-	g.Expect(r.Policy.Agrees).To(BeNil(), "a part agrees with nothing")
+	g.Expect(r.Tags.Revision).To(BeEmpty(), "a partial list has no revision")
+	g.Expect(r.Policy.Agrees).To(BeNil(), "a partial list is not compared")
 	g.Expect(r.Notes).To(ConsistOf(HaveField("Message", ContainSubstring("only 2 of the 3 tags are known"))))
 }
 
 func TestExplain_ReportsLastScan(t *testing.T) {
 	g := NewWithT(t)
 	c := newCase(t, "1.0.0", "1.0.0")
-	r := explained(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
+	r := explainAndCompare(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
 	g.Expect(*r.Repository.LastScan).To(And(HaveField("Age", "3m"), HaveField("NextIn", "2m"), HaveField("Due", ""), HaveField("TagCount", 1)))
 	g.Expect(r.Repository.LastScan.Revision).To(Equal(r.Tags.Revision), "the same tags have the same revision")
 }
@@ -252,9 +251,9 @@ func TestCompile_ErrorsNameObjectFileAndField(t *testing.T) {
 		change func(*explain.Case)
 		want   []string
 	}{
-		{"a range", func(c *explain.Case) { c.Policy.Spec.Policy.SemVer.Range = "one" }, []string{"p.yaml: ImagePolicy 'apps/app': spec.policy.semver.range"}},
-		{"an exclusion", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"("} }, []string{"r.yaml: ImageRepository 'apps/app': ", "spec.exclusionList[0]"}},
-		{"an image", func(c *explain.Case) { c.Repository.Spec.Image = "https://x/y" }, []string{"r.yaml: ImageRepository", `remove "https://"`}},
+		{"range", func(c *explain.Case) { c.Policy.Spec.Policy.SemVer.Range = "one" }, []string{"p.yaml: ImagePolicy 'apps/app': spec.policy.semver.range"}},
+		{"exclusion list", func(c *explain.Case) { c.Repository.Spec.ExclusionList = []string{"("} }, []string{"r.yaml: ImageRepository 'apps/app': ", "spec.exclusionList[0]"}},
+		{"image", func(c *explain.Case) { c.Repository.Spec.Image = "https://x/y" }, []string{"r.yaml: ImageRepository", `remove "https://"`}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			c := newCase(t, "")
@@ -268,8 +267,8 @@ func TestCompile_ErrorsNameObjectFileAndField(t *testing.T) {
 	}
 }
 
-// TestExplain_DistinguishesReferrersFromImages stands for tags that are missing without a reason: of a
-// signature that an item of the list matches, too, of an attestation, and of one not listed.
+// TestExplain_DistinguishesReferrersFromImages checks that the tags of signatures, attestations
+// and referrers lists get this reason, even if an item of the exclusion list matches them.
 func TestExplain_DistinguishesReferrersFromImages(t *testing.T) {
 	digest := "sha256-" + strings.Repeat("0a", 32)
 	const reason = "is the tag of a signature, attestation or referrers list of another image, not an image: it is never selected"
@@ -281,7 +280,7 @@ func TestExplain_DistinguishesReferrersFromImages(t *testing.T) {
 		"sha256-abc":     {Verdict: explain.Rejected, Cause: "NoVersion", Reason: "is not a version: it does not start with a number (MAJOR.MINOR.PATCH is needed)"},
 	} {
 		g := NewWithT(t)
-		r := explained(t, newCase(t, "1.2.0"), explain.Options{Tag: tag, All: true}, explain.Listing{Tags: tags})
+		r := explainAndCompare(t, newCase(t, "1.2.0"), explain.Options{Tag: tag, All: true}, explain.Listing{Tags: tags})
 		want.Tag = tag
 		g.Expect(*r.Tag).To(Equal(want))
 		g.Expect(r.Tags).To(And(HaveField("Listed", 6), HaveField("Excluded", 4), HaveField("Candidates", 1), HaveField("Rejected", 1)))

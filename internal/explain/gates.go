@@ -14,63 +14,63 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// EvaluatedBy says whose verdicts an explanation tells.
+// EvaluatedBy is the origin of the verdicts of an explanation.
 type EvaluatedBy string
 
-// The judges.
+// The origins of verdicts.
 const (
-	// ByController are the verdicts in the status of the policy.
+	// ByController is for the verdicts in the status of the policy.
 	ByController EvaluatedBy = "Controller"
-	// ByExplain are those of the command itself.
+	// ByExplain is for the verdicts of the command itself.
 	ByExplain EvaluatedBy = "Explain"
-	// ByNobody says that there are none.
-	ByNobody EvaluatedBy = "Nobody"
+	// ByNone means that there are no verdicts.
+	ByNone EvaluatedBy = "None"
 )
 
-// Verdicts of candidates, beside those of the API.
+// Verdicts of candidates, in addition to those of the API.
 const (
-	// NotEvaluated is that of a candidate whose image was not judged.
+	// NotEvaluated means that the image was not evaluated.
 	NotEvaluated v1.CandidateVerdict = "NotEvaluated"
-	// Unknown is that of a candidate which passes what could be judged here.
+	// Unknown means that the image passes all gates that could be evaluated here.
 	Unknown = admission.Unknown
 )
 
-// GateResults are the verdicts on some candidates, by tag.
+// GateResults are the verdicts on candidates.
 type GateResults struct {
 	By EvaluatedBy
-	// Evaluated are the candidates that were judged.
+	// Evaluated are the evaluated candidates, best first.
 	Evaluated []v1.CandidateStatus
-	// Complete says that nothing was left unjudged that could be selected.
+	// Complete is set if evaluation reached the first candidate that passes, or the last one.
 	Complete bool
 }
 
-// of returns the verdict on a tag.
-func (t GateResults) of(tag string) (v1.CandidateStatus, bool) {
-	i := slices.IndexFunc(t.Evaluated, func(c v1.CandidateStatus) bool { return c.Tag == tag })
+// verdictOn returns the verdict on a tag, and whether there is one.
+func (g GateResults) verdictOn(tag string) (v1.CandidateStatus, bool) {
+	i := slices.IndexFunc(g.Evaluated, func(c v1.CandidateStatus) bool { return c.Tag == tag })
 	if i < 0 {
 		return v1.CandidateStatus{}, false
 	}
-	return t.Evaluated[i], true
+	return g.Evaluated[i], true
 }
 
-// Observed returns what the controller judged, as far as its status says so and
-// speaks of the policy and the image as they are now.
+// Observed returns the verdicts in the status of the policy, if they are about the current policy
+// and image.
 func (c *Case) Observed() GateResults {
 	status := c.Policy.Status
-	ofImage := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
-	if !c.Live() || !c.Policy.Spec.HasGates() || !ofImage || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
-		return GateResults{By: ByNobody}
+	current := status.LatestRef == nil || status.LatestRef.Name == c.Repository.Spec.Image
+	if !c.Live() || !c.Policy.Spec.HasGates() || !current || len(status.Candidates) == 0 || status.ObservedGeneration != c.Policy.Generation {
+		return GateResults{By: ByNone}
 	}
 	return GateResults{By: ByController, Evaluated: status.Candidates, Complete: true}
 }
 
-// Admission returns what the candidates are judged by here. rule is the fingerprint of the rule
-// of signatures, empty where there is none, and unverifiable why they can't be verified.
+// Admission returns the input for evaluating the gates here. rule is the fingerprint of the
+// verifier, empty if there is none; unverifiable is why signatures can't be verified.
 func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Input {
 	gates := c.gates
 	gates.Rule, gates.Unverifiable = rule, unverifiable
 	if gates.MinimumAge > 0 {
-		gates.Age = c.age
+		gates.Age = c.evaluateAge
 	}
 	in := admission.Input{Gates: gates, Now: now}
 	if c.Live() {
@@ -79,42 +79,42 @@ func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Inp
 	return in
 }
 
-// age judges the age of an image by the status: since when it counts is known to the controller
-// only.
-func (c *Case) age(of admission.Candidate, now time.Time) admission.Decision {
-	j := admission.Decision{Verdict: v1.CandidatePassed}
-	seen, known := c.Observed().of(of.Tag)
+// evaluateAge evaluates spec.minimumAge by the status, since only the controller records when it
+// first saw an image.
+func (c *Case) evaluateAge(candidate admission.Candidate, now time.Time) admission.Decision {
+	d := admission.Decision{Verdict: v1.CandidatePassed}
+	observed, found := c.Observed().verdictOn(candidate.Tag)
 	switch {
-	case of.Current:
-	case !known || seen.Digest != of.Info.Digest:
-		j.Verdict, j.Gate = Unknown, v1.GateMinimumAge
-		j.Message = "passes the other gates, but since when its age counts is known to the controller only, which has not told yet"
-	case seen.EligibleAt != nil && seen.EligibleAt.After(now):
-		j.Verdict, j.Gate, j.EligibleAt = v1.CandidatePending, v1.GateMinimumAge, seen.EligibleAt.Time
-		j.Message, _, _ = strings.Cut(seen.Message, "; ") // what is kept in its place is looked at here
+	case candidate.Current:
+	case !found || observed.Digest != candidate.Info.Digest:
+		d.Verdict, d.Gate = Unknown, v1.GateMinimumAge
+		d.Message = "passes the other gates, but its age is unknown: only the controller records it, and no status reports it yet"
+	case observed.EligibleAt != nil && observed.EligibleAt.After(now):
+		d.Verdict, d.Gate, d.EligibleAt = v1.CandidatePending, v1.GateMinimumAge, observed.EligibleAt.Time
+		d.Message, _, _ = strings.Cut(observed.Message, "; ") // the rest is about a retained image, which is evaluated here
 	}
-	return j
+	return d
 }
 
-// reportedGates returns what images have to pass, nil for nothing.
-func (c *Case) reportedGates(t GateResults) *Gates {
+// reportedGates returns the gates of the policy; nil if it has none.
+func (c *Case) reportedGates(results GateResults) *Gates {
 	spec := &c.Policy.Spec
 	if !spec.HasGates() {
 		return nil
 	}
-	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: t.By, Verify: verifyText(spec.Verify)}
+	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: verifyText(spec.Verify)}
 	if spec.MinimumAge != nil {
 		g.MinimumAge = durationText(spec.MinimumAge.Duration)
 	}
 	return g
 }
 
-// durationText renders a duration without units of which there are none.
+// durationText formats a duration without trailing zero units.
 func durationText(d time.Duration) string {
 	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }
 
-// verifyText says by whom an image must be signed, as what follows "signed ".
+// verifyText returns the required signer, as a continuation of "signed ".
 func verifyText(verify *v1.ImageVerification) string {
 	switch {
 	case verify == nil:
@@ -124,125 +124,127 @@ func verifyText(verify *v1.ImageVerification) string {
 	case verify.SecretRef != nil:
 		return fmt.Sprintf("by a key in Secret '%s', with cosign", verify.SecretRef.Name)
 	}
-	var who []string
+	var signers []string
 	for _, identity := range verify.MatchOIDCIdentity {
-		who = append(who, fmt.Sprintf("%q of %q", identity.Subject, identity.Issuer))
+		signers = append(signers, fmt.Sprintf("%q of %q", identity.Subject, identity.Issuer))
 	}
-	text := "by " + strings.Join(who, " or ") + ", with cosign"
+	text := "by " + strings.Join(signers, " or ") + ", with cosign"
 	if verify.TrustedRootSecretRef != nil {
 		text += fmt.Sprintf(" and the trusted root in Secret '%s'", verify.TrustedRootSecretRef.Name)
 	}
 	return text
 }
 
-// judged adds a verdict to a candidate.
-func (c *Case) judged(candidate Candidate, j v1.CandidateStatus) Candidate {
-	candidate.Verdict, candidate.Gate, candidate.Message = j.Verdict, j.Gate, j.Message
-	if j.EligibleAt != nil {
-		candidate.EligibleAt = new(j.EligibleAt.UTC())
+// withVerdict returns the candidate with a verdict added.
+func (c *Case) withVerdict(candidate Candidate, verdict v1.CandidateStatus) Candidate {
+	candidate.Verdict, candidate.Gate, candidate.Message = verdict.Verdict, verdict.Gate, verdict.Message
+	if verdict.EligibleAt != nil {
+		candidate.EligibleAt = new(verdict.EligibleAt.UTC())
 	}
 	switch ref := c.Policy.Status.LatestRef; {
-	case j.Verdict == v1.CandidateRetained && c.Live() && ref != nil: // the tag points at another one
+	case verdict.Verdict == v1.CandidateRetained && c.Live() && ref != nil: // the tag has moved to another image
 		candidate.Digest = ref.Digest
-	case j.Verdict != v1.CandidateRetained:
-		candidate.Digest = j.Digest
+	case verdict.Verdict != v1.CandidateRetained:
+		candidate.Digest = verdict.Digest
 	}
 	return candidate
 }
 
-// part parts the ranking: those before the first candidate that is not stopped by
-// its verdict, that one, and those behind it.
-func (c *Case) part(r *Result, ranked []selection.Choice, o Options) {
-	t := o.GateResults
+// partition splits the ranking into the candidates that don't pass the gates, the selected one and
+// the runners-up.
+func (c *Case) partition(r *Result, ranked []selection.Choice, o Options) {
+	results := o.GateResults
 	for i, choice := range ranked {
 		candidate := Candidate{Rank: i + 1, Tag: choice.Tag, Key: choice.Key}
-		j, known := t.of(choice.Tag)
-		if known {
-			candidate = c.judged(candidate, j)
+		verdict, evaluated := results.verdictOn(choice.Tag)
+		if evaluated {
+			candidate = c.withVerdict(candidate, verdict)
 		}
 		switch {
 		case r.Selected != nil && len(r.RunnersUp) < o.Top:
 			r.RunnersUp = append(r.RunnersUp, candidate)
 		case r.Selected != nil:
 			return
-		case known && admission.Blocks(j.Verdict):
+		case evaluated && admission.Blocks(verdict.Verdict):
 			r.PassedOver = append(r.PassedOver, candidate)
-		case !known && t.By == ByExplain: // more than are judged at a time
+		case !evaluated && results.By == ByExplain: // the budget was exceeded
 			return
-		case !known && t.unreported(choice.Tag, c.rule):
+		case !evaluated && results.unreported(choice.Tag, c.rule):
 		default:
-			r.pick(candidate)
+			r.setSelected(candidate)
 		}
 	}
 }
 
-// pick notes the candidate that is selected.
-func (r *Result) pick(candidate Candidate) {
+// setSelected stores the selected candidate.
+func (r *Result) setSelected(candidate Candidate) {
 	if r.Gates != nil {
 		candidate.Verdict = cmp.Or(candidate.Verdict, NotEvaluated)
 	}
 	r.Selected = &candidate
 }
 
-// unreported reports whether the status may have left out a candidate that was judged:
-// one behind the best ones of which it tells, and before the last.
-func (t GateResults) unreported(tag string, rule *selection.Rule) bool {
-	if t.By != ByController || len(t.Evaluated) < admission.MaxReported {
+// unreported reports whether the status may omit an evaluated candidate. It lists the best ones and
+// the last one, and omits those in between.
+func (g GateResults) unreported(tag string, rule *selection.Rule) bool {
+	if g.By != ByController || len(g.Evaluated) < admission.MaxReported {
 		return false
 	}
-	last := t.Evaluated[admission.MaxReported-1]
-	if rule.Compare(t.Evaluated[admission.MaxReported-2].Tag, tag) < 0 {
+	last := g.Evaluated[admission.MaxReported-1]
+	if rule.Compare(g.Evaluated[admission.MaxReported-2].Tag, tag) < 0 {
 		return false
 	}
 	return admission.Blocks(last.Verdict) || rule.Compare(tag, last.Tag) > 0
 }
 
-// noteGates notes what is not known of the images.
-func (c *Case) noteGates(r *Result, t GateResults) {
+// noteGates notes which verdicts are missing or incomplete.
+func (c *Case) noteGates(r *Result, results GateResults) {
 	if r.Gates == nil {
 		return
 	}
-	if by := r.Selected; by != nil {
+	if selected := r.Selected; selected != nil {
 		switch {
-		case by.Verdict == NotEvaluated && t.By == ByController:
-			r.Note(NoteNotJudged, "the controller has not judged %s yet: whether it passes the gates is not known, --gates judges it here", by.Tag)
-		case by.Verdict == NotEvaluated:
-			r.Note(NoteNotJudged, "no image was judged: whether %s passes the gates is not known, --gates judges it here", by.Tag)
-		case by.Verdict == Unknown:
-			r.Note(NoteNotJudged, "whether %s passes all gates is not known: it %s", by.Tag, by.Message)
+		case selected.Verdict == NotEvaluated && results.By == ByController:
+			r.Note(NoteNotEvaluated, "the controller has not evaluated %s yet: whether it passes the gates is not known, "+
+				"--gates evaluates it here", selected.Tag)
+		case selected.Verdict == NotEvaluated:
+			r.Note(NoteNotEvaluated, "no image was evaluated: whether %s passes the gates is not known, --gates evaluates it here", selected.Tag)
+		case selected.Verdict == Unknown:
+			r.Note(NoteNotEvaluated, "whether %s passes all gates is not known: it %s", selected.Tag, selected.Message)
 		}
 	}
-	if !t.Complete && t.By == ByExplain {
-		r.Note(NoteNotAllJudged, "none of the first %s passes, and the others were not judged: the controller goes on until one passes",
+	if !results.Complete && results.By == ByExplain {
+		r.Note(NoteNotAllEvaluated, "none of the first %s passes, and the others were not evaluated: the controller continues until one passes",
 			Count(len(r.PassedOver), "candidate"))
 	}
-	if t.By == ByExplain {
+	if results.By == ByExplain {
 		c.noteVerdicts(r)
 	}
 }
 
-// Count returns a number with what is counted, in the plural unless there is one.
-func Count(n int, what string) string {
+// Count returns n with a noun, in the plural unless n is 1.
+func Count(n int, noun string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// noteVerdicts notes where the controller came to another verdict on the same image.
+// noteVerdicts notes the images on which the controller's verdict differs.
 func (c *Case) noteVerdicts(r *Result) {
 	observed := c.Observed()
 	candidates := r.PassedOver
 	if r.Selected != nil {
 		candidates = append(slices.Clone(candidates), *r.Selected)
 	}
-	for _, here := range candidates {
-		there, known := observed.of(here.Tag)
-		if !known || there.Digest != here.Digest || here.Verdict == Unknown || admission.Blocks(here.Verdict) == admission.Blocks(there.Verdict) {
+	for _, candidate := range candidates {
+		verdict, found := observed.verdictOn(candidate.Tag)
+		if !found || verdict.Digest != candidate.Digest || candidate.Verdict == Unknown ||
+			admission.Blocks(candidate.Verdict) == admission.Blocks(verdict.Verdict) {
 			continue
 		}
-		r.Note(NoteVerdictDiffers, "the controller judged %s otherwise, when it last looked: %s", here.Tag,
-			VerdictText(there.Verdict, there.Gate, there.Message))
+		r.Note(NoteVerdictDiffers, "the last verdict of the controller on %s differs: %s", candidate.Tag,
+			VerdictText(verdict.Verdict, verdict.Gate, verdict.Message))
 	}
 }
 
@@ -251,12 +253,12 @@ var verdictTexts = map[v1.CandidateVerdict]string{
 	v1.CandidateRetained: "kept",
 	v1.CandidateRejected: "rejected",
 	v1.CandidatePending:  "too young",
-	NotEvaluated:         "not judged",
-	Unknown:              "not judged by all gates",
+	NotEvaluated:         "not evaluated",
+	Unknown:              "not evaluated by all gates",
 }
 
-// VerdictText returns a verdict in words, with the field of spec and the reason, as what
-// follows "the tag was ".
+// VerdictText returns a verdict in words, with the field of spec and the reason, as a continuation
+// of "the tag was ".
 func VerdictText(verdict v1.CandidateVerdict, gate, message string) string {
 	text := verdictTexts[verdict]
 	if verdict == v1.CandidateRejected && gate != "" && gate != v1.GateDigest {

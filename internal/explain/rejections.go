@@ -12,31 +12,31 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// examples is how many tags stand for those that were rejected for one reason.
-const examples = 3
+// maxExamples is the maximum number of Rejection.Examples.
+const maxExamples = 3
 
-// reject returns the tags that are no candidates, with the reasons, and counts them.
+// reject returns the tags that are not candidates, with the reasons, and counts them.
 func (c *Case) reject(tags []string, counts *Tags) []RejectedTag {
-	var all []RejectedTag
+	var rejected []RejectedTag
 	for _, tag := range tags {
-		switch rejected := c.rejection(tag); {
-		case rejected.Cause == "":
+		switch r := c.rejection(tag); {
+		case r.Cause == "":
 			continue
-		case c.isUnranked(tag, rejected.Cause):
+		case c.isUnranked(tag, r.Cause):
 			counts.Unranked++
 			continue
-		case rejected.isExcluded():
+		case r.isExcluded():
 			counts.Excluded++
-			all = append(all, rejected)
+			rejected = append(rejected, r)
 		default:
 			counts.Rejected++
-			all = append(all, rejected)
+			rejected = append(rejected, r)
 		}
 	}
-	return all
+	return rejected
 }
 
-// rejection returns why a tag is no candidate. That of a candidate has no cause.
+// rejection returns why a tag is not a candidate; the cause of a candidate is empty.
 func (c *Case) rejection(tag string) RejectedTag {
 	verdict := c.rule.Judge(tag)
 	if item, matches := c.exclusions.Match(tag); matches && verdict.Cause != selection.CauseReferrer {
@@ -45,29 +45,28 @@ func (c *Case) rejection(tag string) RejectedTag {
 	return RejectedTag{Tag: tag, Cause: verdict.Cause, Reason: verdict.Reason}
 }
 
-// isExcluded reports whether a scan leaves the tag out.
+// isExcluded reports whether scans omit the tag.
 func (r RejectedTag) isExcluded() bool {
 	return r.Cause == CauseExcluded || r.Cause == selection.CauseReferrer
 }
 
-// shared is what the tags of a Rejection have in common.
-type shared struct {
+// rejectionKey identifies a Rejection.
+type rejectionKey struct {
 	cause Cause
 	item  int
 }
 
-// rejections counts the tags that are no candidates by their reasons: those
-// excluded first, then in the order in which a rule asks.
+// rejections groups the tags that are not candidates by reason, in the order of causes.
 func (c *Case) rejections(rejected []RejectedTag) []Rejection {
-	byReason := map[shared][]string{}
+	byReason := map[rejectionKey][]string{}
 	for _, r := range rejected {
-		key := shared{r.Cause, r.Item}
+		key := rejectionKey{r.Cause, r.Item}
 		byReason[key] = append(byReason[key], r.Tag)
 	}
 	groups := make([]Rejection, 0, len(byReason))
-	for _, key := range slices.SortedFunc(maps.Keys(byReason), compareShared) {
+	for _, key := range slices.SortedFunc(maps.Keys(byReason), compareRejectionKeys) {
 		tags := byReason[key]
-		last := slices.Clone(tags[max(0, len(tags)-examples):])
+		last := slices.Clone(tags[max(0, len(tags)-maxExamples):])
 		slices.Reverse(last)
 		group := Rejection{Cause: key.cause, Reason: c.causeText(key), Count: len(tags), Examples: last}
 		if key.cause == CauseExcluded {
@@ -78,17 +77,18 @@ func (c *Case) rejections(rejected []RejectedTag) []Rejection {
 	return groups
 }
 
-func compareShared(a, b shared) int {
+func compareRejectionKeys(a, b rejectionKey) int {
 	return cmp.Or(cmp.Compare(slices.Index(causes, a.cause), slices.Index(causes, b.cause)), cmp.Compare(a.item, b.item))
 }
 
-// causes are all of them, in the order in which their tags are counted.
+// causes are all causes: first those of excluded tags, then in the order in which a rule checks
+// them.
 var causes = []Cause{
 	selection.CauseReferrer, CauseExcluded, selection.CauseHeldBack, selection.CausePattern, selection.CauseNoVersion,
 	selection.CauseNoNumber, selection.CausePrerelease, selection.CauseRange, selection.CauseNoTime,
 }
 
-// itemText names an item of the exclusion list.
+// itemText describes an item of the exclusion list.
 func (c *Case) itemText(item int) string {
 	text := fmt.Sprintf("spec.exclusionList[%d] %q", item, c.Repository.GetExclusionList()[item])
 	if slices.Equal(c.Repository.GetExclusionList(), []string{v1.DefaultExclusion}) { // the API server writes it into the spec
@@ -97,12 +97,12 @@ func (c *Case) itemText(item int) string {
 	return text
 }
 
-// causeText says what the tags of a cause have in common.
-func (c *Case) causeText(of shared) string {
+// causeText describes the reason that the tags of a Rejection share.
+func (c *Case) causeText(key rejectionKey) string {
 	policy := c.Policy.Spec
-	switch of.cause {
+	switch key.cause {
 	case CauseExcluded:
-		return "excluded by " + c.itemText(of.item)
+		return "excluded by " + c.itemText(key.item)
 	case selection.CauseReferrer:
 		return "of a signature, attestation or referrers list of another image"
 	case selection.CauseHeldBack:
@@ -120,6 +120,6 @@ func (c *Case) causeText(of shared) string {
 	case selection.CauseNoTime:
 		return "listed, but the registry has no image for it"
 	default:
-		return string(of.cause)
+		return string(key.cause)
 	}
 }

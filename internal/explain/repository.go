@@ -32,29 +32,28 @@ func (c *Case) repository(now time.Time) Repository {
 	return r
 }
 
-// lastScan tells the last scan, and when the next one is due. Whether the
-// controller holds the tags of the last one is not known here, and taken for
-// granted; nor is by how much it moves the interval.
+// lastScan describes the last scan, and when the next one is due. It assumes that the controller
+// stores the tags of the last scan, and ignores the jitter of the interval.
 func (c *Case) lastScan(now time.Time) *LastScan {
 	last := c.Repository.Status.LastScanResult
 	if last == nil {
 		return nil
 	}
 	repo := c.Repository
-	held := scan.Stored{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
-	decision := scan.Decide(scan.StateOf(repo, repo.GetRequeueAfter(), held, now))
-	told := &LastScan{
+	stored := scan.Stored{Image: cmp.Or(repo.Status.ObservedImage, repo.Spec.Image), Revision: last.Revision}
+	decision := scan.Decide(scan.StateOf(repo, repo.GetRequeueAfter(), stored, now))
+	described := &LastScan{
 		Time:     last.ScanTime.UTC(),
-		Age:      age(now.Sub(last.ScanTime.Time)),
+		Age:      humanDuration(now.Sub(last.ScanTime.Time)),
 		Revision: last.Revision,
 		TagCount: last.TagCount,
 	}
 	if reason, due := decision.Due(); due {
-		told.Due = string(reason)
+		described.Due = string(reason)
 	} else {
-		told.NextIn = age(decision.Wait())
+		described.NextIn = humanDuration(decision.Wait())
 	}
-	return told
+	return described
 }
 
 func readyOf(conditions []metav1.Condition) *Ready {
@@ -65,5 +64,5 @@ func readyOf(conditions []metav1.Condition) *Ready {
 	return &Ready{Status: string(ready.Status), Reason: ready.Reason, Message: ready.Message}
 }
 
-// age renders a duration as kubectl does.
-func age(d time.Duration) string { return duration.HumanDuration(max(d, 0)) }
+// humanDuration formats a duration as kubectl does; negative ones as 0.
+func humanDuration(d time.Duration) string { return duration.HumanDuration(max(d, 0)) }

@@ -10,70 +10,67 @@ import (
 )
 
 const (
-	// APIVersion is the version of Result. Fields are added to it, and neither
-	// renamed nor removed.
+	// APIVersion is the version of Result. Within a version, fields are only added.
 	APIVersion = "explain.image.toolkit.fluxcd.io/v1"
 	// Kind is the kind of Result.
 	Kind = "Explanation"
 )
 
-// Result is an explanation, as programs read it.
+// Result is an explanation in its machine-readable form.
 type Result struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 
 	Policy     Policy     `json:"policy"`
 	Repository Repository `json:"repository"`
-	// Rule is the rule in words.
+	// Rule describes the rule of the policy.
 	Rule string `json:"rule"`
-	// Gates are what the image of a candidate has to pass, left out where there are none.
+	// Gates are the gates of the policy, if any.
 	Gates *Gates `json:"gates,omitempty"`
-	// Tags counts what was listed, and what became of it.
+	// Tags counts the listed tags by outcome.
 	Tags Tags `json:"tags"`
 
-	// PassedOver are the candidates before the one that is selected, which do not
-	// pass the gates, best first.
+	// PassedOver are the candidates that rank before Selected but do not pass the gates, best
+	// first.
 	PassedOver []Candidate `json:"passedOver,omitempty"`
-	// Selected is the latest image, null where no tag is a candidate, or none passes
-	// the gates.
+	// Selected is the latest image; null if no tag is a candidate, or none passes the gates.
 	Selected *Candidate `json:"selected"`
-	// RunnersUp are the candidates after it, best first, as many as were asked for.
+	// RunnersUp are the candidates after Selected, best first, up to Options.Top.
 	RunnersUp []Candidate `json:"runnersUp"`
-	// Rejections are the reasons for which tags are no candidates.
+	// Rejections are the reasons why tags are not candidates.
 	Rejections []Rejection `json:"rejections"`
-	// Rejected are all tags that are no candidates, where they were asked for.
+	// Rejected are all tags that are not candidates, if Options.All is set.
 	Rejected []RejectedTag `json:"rejected,omitempty"`
-	// Tag is the story of the tag that was asked about.
+	// Tag explains Options.Tag.
 	Tag *TagExplanation `json:"tag,omitempty"`
-	// Notes say what else there is to know, such as why the status differs.
+	// Notes are further facts, such as why the status differs.
 	Notes []Note `json:"notes"`
 }
 
-// Policy is what is said about the ImagePolicy.
+// Policy describes the ImagePolicy.
 type Policy struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
-	// File is where it was read from, empty for a cluster.
+	// File is the file of the object; empty if read from a cluster.
 	File                   string              `json:"file,omitempty"`
 	Suspended              bool                `json:"suspended"`
 	DigestReflectionPolicy v1.ReflectionPolicy `json:"digestReflectionPolicy"`
 	Ready                  *Ready              `json:"ready,omitempty"`
-	// LatestRef is that of the status in the cluster.
+	// LatestRef is status.latestRef of the object in the cluster.
 	LatestRef *v1.ImageRef `json:"latestRef,omitempty"`
-	// Agrees says whether latestRef is the image that is selected here, with
-	// the digest that the registry has if latestRef has one. It is left out
-	// where no cluster was asked.
+	// Agrees is whether latestRef is the image selected here, with the digest in the registry if
+	// latestRef has one. It is omitted without a cluster, or if that is not known.
 	Agrees *bool `json:"agrees,omitempty"`
 }
 
-// Repository is what is said about the ImageRepository.
+// Repository describes the ImageRepository.
 type Repository struct {
 	Name      string `json:"name,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
-	// File is where it was read from, empty for a cluster.
+	// File is the file of the object; empty if read from a cluster.
 	File string `json:"file,omitempty"`
-	// Image is spec.image, and CanonicalName the same with everything spelt
-	// out that is implied. Both are empty where tags were given without it.
+	// Image is spec.image; CanonicalName is its full name. Both are empty for tags from a list
+	// without an image.
 	Image         string    `json:"image,omitempty"`
 	CanonicalName string    `json:"canonicalName,omitempty"`
 	Suspended     bool      `json:"suspended"`
@@ -94,13 +91,13 @@ type LastScan struct {
 	Age      string    `json:"age"`
 	Revision string    `json:"revision,omitempty"`
 	TagCount int       `json:"tagCount"`
-	// Due is why the next scan is due, empty where it is not.
+	// Due is why the next scan is due; empty if it is not.
 	Due string `json:"due,omitempty"`
-	// NextIn is the time until it is due by its interval.
+	// NextIn is the time until the interval elapses.
 	NextIn string `json:"nextIn,omitempty"`
 }
 
-// Source says where tags were read from.
+// Source is where tags were read from.
 type Source string
 
 // The sources of tags.
@@ -110,66 +107,64 @@ const (
 	FromList     Source = "List"
 )
 
-// Tags counts what was listed.
+// Tags counts tags.
 type Tags struct {
 	Source Source `json:"source"`
-	// Complete is false where only a part of the tags is known.
+	// Complete is false if only a part of the tags is known.
 	Complete bool `json:"complete"`
-	// Listed is how many there are: the sum of Excluded, Candidates, Rejected and
-	// Unranked.
+	// Listed is the sum of Excluded, Candidates, Rejected and Unranked.
 	Listed int `json:"listed"`
-	// Invalid is how many names were left out that no tag can have.
+	// Invalid is the number of listed names that are not valid tags.
 	Invalid    int `json:"invalid"`
 	Excluded   int `json:"excluded"`
 	Candidates int `json:"candidates"`
 	Rejected   int `json:"rejected"`
-	// Unranked are candidates, too, but how they rank is not known here.
+	// Unranked counts candidates whose rank is not known here.
 	Unranked int `json:"unranked,omitempty"`
-	// Revision is the one that a scan with this result would have.
+	// Revision is the revision of a scan that lists these tags.
 	Revision string `json:"revision,omitempty"`
 }
 
 // Candidate is a tag that can be selected.
 type Candidate struct {
-	// Rank is 1 for the one that is selected, unless better ones do not pass the gates.
+	// Rank is the position in the ranking; 1 is the best.
 	Rank int    `json:"rank"`
 	Tag  string `json:"tag"`
-	// Key is the part of the tag that is compared.
+	// Key is the value that the rule compares.
 	Key string `json:"key"`
-	// Digest is what the registry says now, where it was asked, or else the digest
-	// that was judged.
+	// Digest is the current digest in the registry or, if that was not read, the evaluated one.
 	Digest string `json:"digest,omitempty"`
-	// Verdict is what became of it by the gates: Passed, Retained, Rejected or Pending as
-	// in a status, NotEvaluated, or Unknown where a gate could not be judged.
+	// Verdict is the result of the gates: Passed, Retained, Rejected or Pending as in a status,
+	// NotEvaluated, or Unknown if a gate could not be evaluated.
 	Verdict v1.CandidateVerdict `json:"verdict,omitempty"`
-	// Gate is the field of spec that it does not pass.
+	// Gate is the field of spec of the gate that did not pass.
 	Gate string `json:"gate,omitempty"`
-	// Message says why, or who signed.
+	// Message is the reason for the verdict, or the signer.
 	Message string `json:"message,omitempty"`
-	// EligibleAt is when it is old enough.
+	// EligibleAt is when the image is old enough.
 	EligibleAt *time.Time `json:"eligibleAt,omitempty"`
 }
 
-// Gates are what the image of a candidate has to pass.
+// Gates are the gates of a policy.
 type Gates struct {
 	Platforms  []string `json:"platforms,omitempty"`
 	MinimumAge string   `json:"minimumAge,omitempty"`
-	// Verify says by whom it must be signed.
+	// Verify is the required signer.
 	Verify string `json:"verify,omitempty"`
-	// EvaluatedBy says whose verdicts are told.
+	// EvaluatedBy is the origin of the verdicts.
 	EvaluatedBy EvaluatedBy `json:"evaluatedBy"`
 }
 
-// Cause is why a tag is no candidate: one of selection's, or CauseExcluded.
+// Cause is why a tag is not a candidate: a cause of selection, or CauseExcluded.
 type Cause = selection.Cause
 
-// CauseExcluded is that an item of spec.exclusionList matches.
+// CauseExcluded means that an item of spec.exclusionList matches.
 const CauseExcluded Cause = "Excluded"
 
-// Rejection is a reason that some tags share.
+// Rejection is a group of tags rejected for the same reason.
 type Rejection struct {
 	Cause Cause `json:"cause"`
-	// Item is the index in spec.exclusionList of the item that excludes.
+	// Item is the index of the matching item in spec.exclusionList.
 	Item   *int   `json:"item,omitempty"`
 	Reason string `json:"reason"`
 	Count  int    `json:"count"`
@@ -177,18 +172,18 @@ type Rejection struct {
 	Examples []string `json:"examples"`
 }
 
-// RejectedTag is a tag that is no candidate.
+// RejectedTag is a tag that is not a candidate.
 type RejectedTag struct {
 	Tag   string `json:"tag"`
 	Cause Cause  `json:"cause"`
-	// Reason follows "the tag …".
+	// Reason is a continuation of "the tag …".
 	Reason string `json:"reason"`
 
-	// Item is the index in spec.exclusionList of the item that excludes.
+	// Item is the index of the matching item in spec.exclusionList.
 	Item int `json:"-"`
 }
 
-// Verdict is what became of a tag.
+// Verdict is the outcome for a tag.
 type Verdict string
 
 // The verdicts.
@@ -198,32 +193,32 @@ const (
 	Rejected  Verdict = "Rejected"
 	Excluded  Verdict = "Excluded"
 	NotListed Verdict = "NotListed"
-	// Stopped is that of a candidate which does not pass the gates.
+	// Stopped is for a candidate that does not pass the gates.
 	Stopped Verdict = "Stopped"
-	// Unranked is that of a candidate of which nobody knows here how it ranks.
+	// Unranked is for a candidate whose rank is not known here.
 	Unranked Verdict = "Unranked"
 )
 
-// TagExplanation is what became of one tag, and why.
+// TagExplanation explains the outcome for one tag.
 type TagExplanation struct {
 	Tag     string  `json:"tag"`
 	Verdict Verdict `json:"verdict"`
-	// Cause is set for a tag that is no candidate although it is listed.
+	// Cause is set for a tag that is not a candidate.
 	Cause Cause `json:"cause,omitempty"`
 	// Rank and Key are set for a candidate.
 	Rank int    `json:"rank,omitempty"`
 	Key  string `json:"key,omitempty"`
-	// Behind is the tag that is selected in its place.
+	// Behind is the selected tag, which ranks before this one.
 	Behind string `json:"behind,omitempty"`
-	// Evaluated is what became of a candidate by the gates, where it was judged.
-	Judged *v1.CandidateStatus `json:"judged,omitempty"`
-	// Reason follows "the tag …".
+	// Evaluated is the result of the gates, if the candidate was evaluated.
+	Evaluated *v1.CandidateStatus `json:"evaluated,omitempty"`
+	// Reason is a continuation of "the tag …".
 	Reason string `json:"reason"`
 }
 
-// Note is something else that there is to know.
+// Note is a further fact.
 type Note struct {
-	// Reason is a word for programs.
+	// Reason is machine-readable, in CamelCase.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 }

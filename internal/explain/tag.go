@@ -11,14 +11,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// explainTag says what became of one tag. One that is not listed is judged too:
-// to push it would not help where it is rejected.
+// explainTag explains the outcome for one tag. The rule is applied to a tag that is not listed
+// too, since pushing it would not help if it is rejected.
 func (c *Case) explainTag(r *Result, o Options, l Listing, listed bool, ranked []selection.Choice) *TagExplanation {
 	rejected := c.rejection(o.Tag)
 	s := &TagExplanation{Tag: o.Tag, Cause: rejected.Cause, Reason: rejected.Reason}
 	switch {
 	case c.isUnranked(o.Tag, s.Cause):
-		s.Verdict, s.Cause, s.Reason = Unranked, "", "is a candidate, but how it ranks is not known here"
+		s.Verdict, s.Cause, s.Reason = Unranked, "", "is a candidate, but its rank is not known here"
 	case s.Cause == CauseExcluded:
 		s.Verdict, s.Reason = Excluded, "is excluded by "+c.itemText(rejected.Item)
 	case rejected.isExcluded():
@@ -26,8 +26,8 @@ func (c *Case) explainTag(r *Result, o Options, l Listing, listed bool, ranked [
 	case s.Cause != "":
 		s.Verdict = Rejected
 	case listed:
-		c.place(s, ranked)
-		c.describe(s, r, *o.GateResults)
+		c.addRank(s, ranked)
+		c.addVerdict(s, r, *o.GateResults)
 	default:
 		s.Reason = c.hypothesis(o.Tag, r)
 	}
@@ -37,27 +37,27 @@ func (c *Case) explainTag(r *Result, o Options, l Listing, listed bool, ranked [
 	return s
 }
 
-// absence says where the tag was looked for.
+// absence describes where the tag is missing.
 func absence(o Options, l Listing) string {
 	switch {
 	case o.TagExists:
-		return "is in the registry, but missing from its list of tags, which is what is selected from"
+		return "is in the registry, but missing from its list of tags, and only listed tags are selected"
 	case l.Source == FromRegistry:
 		return "is not in the registry"
 	case l.Partial:
-		return "is not among the tags that the status names, which are not all"
+		return "is not among the tags that the status names, which are only a part of all tags"
 	default:
 		return "is not among the tags"
 	}
 }
 
-// place says where a candidate ranks.
-func (c *Case) place(s *TagExplanation, ranked []selection.Choice) {
+// addRank describes the rank of a candidate.
+func (c *Case) addRank(s *TagExplanation, ranked []selection.Choice) {
 	i := slices.IndexFunc(ranked, func(choice selection.Choice) bool { return choice.Tag == s.Tag })
 	s.Rank, s.Key = i+1, ranked[i].Key
 	switch {
-	case c.needsNoTimes:
-		s.Verdict, s.Reason = Selected, "is what the status names"
+	case c.timesUnknown:
+		s.Verdict, s.Reason = Selected, "is the tag that the status names"
 	case i == 0:
 		s.Verdict, s.Reason = Selected, fmt.Sprintf("is the winner of %d candidates", len(ranked))
 		if len(ranked) > 1 {
@@ -70,12 +70,12 @@ func (c *Case) place(s *TagExplanation, ranked []selection.Choice) {
 	}
 }
 
-// describe adds what the gates make of a candidate.
-func (c *Case) describe(s *TagExplanation, r *Result, t GateResults) {
+// addVerdict adds the result of the gates to the explanation of a candidate.
+func (c *Case) addVerdict(s *TagExplanation, r *Result, results GateResults) {
 	if r.Gates == nil {
 		return
 	}
-	j, known := t.of(s.Tag)
+	verdict, evaluated := results.verdictOn(s.Tag)
 	switch {
 	case r.Selected != nil && r.Selected.Tag == s.Tag:
 		s.Verdict, s.Behind = Selected, ""
@@ -83,29 +83,29 @@ func (c *Case) describe(s *TagExplanation, r *Result, t GateResults) {
 	case r.Selected != nil && r.Selected.Rank < s.Rank:
 		s.Verdict, s.Behind = RunnerUp, r.Selected.Tag
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d, behind %s: %s", s.Rank, s.Behind, c.rule.Precedence(s.Behind, s.Tag))
-	case known && admission.Blocks(j.Verdict):
+	case evaluated && admission.Blocks(verdict.Verdict):
 		s.Verdict = Stopped
 		s.Reason = fmt.Sprintf("is a candidate, and ranks %d", s.Rank)
-	case !known && t.unreported(s.Tag, c.rule):
+	case !evaluated && results.unreported(s.Tag, c.rule):
 		s.Verdict = Stopped
-		s.Reason += "; the controller passed it over, and the status is too short to say why"
+		s.Reason += "; the controller passed it over, but the status lists too few candidates to include the reason"
 		return
 	default:
 		s.Verdict = RunnerUp
 	}
-	if !known {
-		s.Reason += "; its image was not judged"
+	if !evaluated {
+		s.Reason += "; its image was not evaluated"
 		return
 	}
-	s.Judged = &j
-	who := "judged here: "
-	if t.By == ByController {
-		who = "the controller says: "
+	s.Evaluated = &verdict
+	origin := "evaluated here: "
+	if results.By == ByController {
+		origin = "the controller reports: "
 	}
-	s.Reason += "; " + who + VerdictText(j.Verdict, j.Gate, j.Message)
+	s.Reason += "; " + origin + VerdictText(verdict.Verdict, verdict.Gate, verdict.Message)
 }
 
-// passes says what is known of a candidate that is selected.
+// passes describes the verdict on the selected candidate.
 func passes(verdict v1.CandidateVerdict) string {
 	if verdict == NotEvaluated || verdict == Unknown {
 		return "may pass the gates"
@@ -113,7 +113,7 @@ func passes(verdict v1.CandidateVerdict) string {
 	return "passes the gates"
 }
 
-// hypothesis says what would become of an acceptable tag that is not listed.
+// hypothesis describes the outcome for an acceptable tag if it were listed.
 func (c *Case) hypothesis(tag string, r *Result) string {
 	switch best := r.Selected; {
 	case best != nil && c.rule.Compare(tag, best.Tag) < 0:

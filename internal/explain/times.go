@@ -12,34 +12,33 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// Times returns which times the policy compares, none for most.
+// Times returns which times the policy compares; empty if it compares none.
 func (c *Case) Times() v1.TimeSource { return c.rule.Times() }
 
-// Timed returns the tags whose times are compared: those that a scan would keep, and
-// the filter lets through.
+// Timed returns the tags whose times are compared: those that are not excluded and match the
+// filter.
 func (c *Case) Timed(tags []string) []string {
 	return slices.DeleteFunc(c.exclusions.AppendRemaining(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
 }
 
-// ProvideCreated has tags compared by when their images were created, which facts tell. When
-// the controller first saw those that do not state it, is not known here.
-func (c *Case) ProvideCreated(facts map[string]admission.ImageInfo) {
-	c.needsNoTimes, c.created = false, facts
+// ProvideCreated sets the creation times of images, by tag. Images that do not state one stay
+// unranked: the controller orders them by when it first saw the tag, which is not known here.
+func (c *Case) ProvideCreated(created map[string]admission.ImageInfo) {
+	c.timesUnknown, c.created = false, created
 	c.rule = c.rule.WithTimes(func(tag string) (int64, string) {
-		switch fact := facts[tag]; {
-		case fact.Digest == "":
+		switch info := created[tag]; {
+		case info.Digest == "":
 			return 0, "is listed, but the registry has no image for it"
-		case fact.Created > 0:
-			return fact.Created, ""
+		case info.Created > 0:
+			return info.Created, ""
 		default:
 			return 0, "has an image that does not state when it was created, and is ordered by when the controller first saw it"
 		}
 	})
 }
 
-// ProvideStatus has the tag selected that the status names, where no times are known
-// by which others could be compared with it. Where there is no status that could
-// say so, it fails with an error that says what is needed.
+// ProvideStatus makes a policy that compares times select the tag in the status, since the times
+// are not known. Without a status, it returns an error that names what is needed.
 func (c *Case) ProvideStatus() error {
 	if c.rule.Times() == "" {
 		return nil
@@ -47,7 +46,7 @@ func (c *Case) ProvideStatus() error {
 	if !c.Live() {
 		return c.timesMissing()
 	}
-	c.needsNoTimes = true
+	c.timesUnknown = true
 	ref := c.Policy.Status.LatestRef
 	c.rule = c.rule.WithTimes(func(tag string) (int64, string) {
 		if ref != nil && ref.Name == c.Repository.Spec.Image && ref.Tag == tag {
@@ -59,36 +58,36 @@ func (c *Case) ProvideStatus() error {
 }
 
 func (c *Case) timesMissing() error {
-	of := title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile)
+	policy := title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile)
 	if c.rule.Times() == v1.TimeFirstSeen {
-		return fmt.Errorf("%s: policy.newest compares when the controller first saw the tags, which no file and no registry says: "+
-			"leave --filename out to read what a cluster has selected", of)
+		return fmt.Errorf("%s: policy.newest compares when the controller first saw the tags, which neither files nor the registry contain: "+
+			"leave --filename out to read the selected tag from a cluster", policy)
 	}
 	return fmt.Errorf("%s: policy.newest compares when the images were created, which takes a request or two for each of them: "+
-		"add --gates, which reads that from the registry, and leave --tags out", of)
+		"add --gates, which reads that from the registry, and leave --tags out", policy)
 }
 
-// noteTimes notes by what the candidates are ordered, and what can't be told without times.
+// noteTimes notes the sources of the times, or that they are not known.
 func (c *Case) noteTimes(r *Result, ranked []selection.Choice) {
-	if !c.needsNoTimes {
+	if !c.timesUnknown {
 		c.noteSources(r, ranked)
 		return
 	}
 	if c.rule.Times() == v1.TimeFirstSeen {
-		r.Note(NoteTimesUnknown, "when the tags were first seen is known to the controller only: what is selected is what its status says, "+
-			"and how the other tags rank can't be told here")
+		r.Note(NoteTimesUnknown, "only the controller records when it first saw the tags: the selected tag is the one in the status, "+
+			"and the rank of the other tags is not known here")
 		return
 	}
-	r.Note(NoteTimesUnknown, "when the images were created was not read: what is selected is what the status says, "+
+	r.Note(NoteTimesUnknown, "the creation times of the images were not read: the selected tag is the one in the status, "+
 		"and --gates reads the times of all %d tags, with a request or two for each", r.Tags.Unranked+r.Tags.Candidates)
 }
 
-// noteSources notes from which sources the times of creation are.
+// noteSources notes the sources of the creation times.
 func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
 	tags := map[admission.CreatedBy][]string{}
 	for _, choice := range ranked {
-		if fact, known := c.created[choice.Tag]; known {
-			tags[fact.CreatedBy] = append(tags[fact.CreatedBy], choice.Tag)
+		if info, found := c.created[choice.Tag]; found {
+			tags[info.CreatedBy] = append(tags[info.CreatedBy], choice.Tag)
 		}
 	}
 	for _, by := range slices.Sorted(maps.Keys(tags)) {
@@ -96,21 +95,21 @@ func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
 	}
 	if r.Tags.Unranked > 0 {
 		r.Note(NoteTimesUnknown, "%s with an image that does not state when it was created: "+
-			"ordered by when the controller first saw the tag, which is known to the controller only, and not ranked here",
+			"ordered by when the controller first saw the tag, which only the controller records, and not ranked here",
 			Count(r.Tags.Unranked, "candidate"))
 	}
 }
 
-// isUnranked reports whether a tag that has no time here has one for the controller.
+// isUnranked reports whether only the controller has a time for a tag rejected for this cause.
 func (c *Case) isUnranked(tag string, cause Cause) bool {
 	if cause != selection.CauseNoTime {
 		return false
 	}
-	fact := c.created[tag]
-	return c.needsNoTimes || fact.Created == admission.CreatedUnsaid && fact.Digest != ""
+	info := c.created[tag]
+	return c.timesUnknown || info.Created == admission.CreatedUnsaid && info.Digest != ""
 }
 
-// isRankUnknown reports whether the image of the status is one whose rank is not known here.
+// isRankUnknown reports whether ref, the image in the status, is unranked.
 func (c *Case) isRankUnknown(ref *v1.ImageRef) bool {
 	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(ref.Tag, c.rule.Judge(ref.Tag).Cause)
 }

@@ -22,15 +22,14 @@ import (
 
 // run is one run of the real binary.
 type run struct {
-	// name is the name under which it is called, that of the controller if
-	// empty.
+	// name is the name of the binary; empty for that of the controller.
 	name  string
 	args  []string
 	stdin string
 	env   []string
 }
 
-// result is what came of it.
+// result is the outcome of a run.
 type result struct {
 	out, err string
 	code     int
@@ -40,12 +39,12 @@ type result struct {
 func binary(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv(testenv.ControllerVariable)
-	NewWithT(t).Expect(path).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", testenv.ControllerVariable)
+	NewWithT(t).Expect(path).NotTo(BeEmpty(), "%s is not set, but this test needs the controller: run make test", testenv.ControllerVariable)
 	return path
 }
 
-// command returns the command of a run, in which nothing of the environment is
-// left that says where clusters and credentials are.
+// command returns the command of a run, without the environment variables and files that configure
+// clusters and credentials.
 func (r run) command(t *testing.T) *exec.Cmd {
 	t.Helper()
 	path := binary(t)
@@ -61,7 +60,7 @@ func (r run) command(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// do runs the binary.
+// do runs the binary and returns its outcome.
 func (r run) do(t *testing.T) result {
 	t.Helper()
 	cmd := r.command(t)
@@ -74,7 +73,7 @@ func (r run) do(t *testing.T) result {
 	return result{out: out.String(), err: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// files writes files into a folder, and returns it.
+// files writes files into a directory and returns the directory.
 func files(t *testing.T, contents map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -84,8 +83,7 @@ func files(t *testing.T, contents map[string]string) string {
 	return dir
 }
 
-// dockerConfig writes a docker configuration, and returns the variable that
-// names it.
+// dockerConfig writes a docker configuration and returns the environment variable that selects it.
 func dockerConfig(t *testing.T, host, username, password string) string {
 	t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
@@ -93,7 +91,7 @@ func dockerConfig(t *testing.T, host, username, password string) string {
 	return "DOCKER_CONFIG=" + dir
 }
 
-// policy returns an ImagePolicy with a range.
+// policy returns an ImagePolicy with a range of versions.
 func policy(versions string) string {
 	return fmt.Sprintf(`apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImagePolicy
@@ -104,7 +102,7 @@ spec:
 `, versions)
 }
 
-// repository returns an ImageRepository of an image, as one more document.
+// repository returns an ImageRepository as a further YAML document.
 func repository(image string) string {
 	return fmt.Sprintf(`---
 apiVersion: image.toolkit.fluxcd.io/v1beta2
@@ -114,7 +112,7 @@ spec: {image: %q, insecure: true, interval: 5m, exclusionList: [^dev]}
 `, image)
 }
 
-// kubeconfig writes the configuration of a cluster, and returns the file.
+// kubeconfig writes the configuration of a cluster and returns its file.
 func kubeconfig(t *testing.T, server string) string {
 	t.Helper()
 	content := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n" +
@@ -122,22 +120,21 @@ func kubeconfig(t *testing.T, server string) string {
 	return filepath.Join(files(t, map[string]string{"config": content}), "config")
 }
 
-// clusterWithoutCRDs serves what discovery says of such a cluster, and nothing
-// else.
+// clusterWithoutCRDs serves only the discovery of a cluster without CRDs, and returns its URL.
 func clusterWithoutCRDs(t *testing.T) string {
 	t.Helper()
-	answers := map[string]string{
+	responses := map[string]string{
 		"/api":  `{"kind": "APIVersions", "versions": ["v1"]}`,
 		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		answer, known := answers[r.URL.Path]
-		if !known {
+		response, found := responses[r.URL.Path]
+		if !found {
 			w.WriteHeader(http.StatusNotFound)
-			answer = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
+			response = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
 		}
-		fmt.Fprint(w, answer)
+		fmt.Fprint(w, response)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL

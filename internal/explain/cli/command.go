@@ -59,7 +59,7 @@ type options struct {
 
 func newExplain() *cobra.Command {
 	o := &options{kube: genericclioptions.NewConfigFlags(true)}
-	o.kube.CacheDir = nil // nothing is cached
+	o.kube.CacheDir = nil // disables the discovery cache
 	cmd := &cobra.Command{
 		Use:     "explain (NAME | -f FILE[,FILE])",
 		Short:   "Explain which image an ImagePolicy selects, and why",
@@ -80,29 +80,29 @@ func (o *options) run(cmd *cobra.Command, args []string) error {
 	if err == nil && result.Selected == nil {
 		return errNothing
 	}
-	return classified(err)
+	return classify(err)
 }
 
 func (o *options) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVarP(&o.files, "filename", "f", nil,
-		"Files with an ImagePolicy and, if need be, its ImageRepository; - is the standard input. No cluster is asked.")
+		"Files with an ImagePolicy and, if needed, its ImageRepository; - is the standard input. No cluster is used.")
 	fs.StringVar(&o.tags, "tags", "",
-		"With --filename: a file with the tags, in lines or as JSON; - is the standard input. No registry is asked.")
-	fs.StringVar(&o.image, "image", "", "With --filename: the image, where the files hold no ImageRepository.")
-	fs.BoolVar(&o.fromStatus, "from-status", false, "Ask no registry: use the few tags that the status names.")
+		"With --filename: a file with the tags, in lines or as JSON; - is the standard input. No registry is used.")
+	fs.StringVar(&o.image, "image", "", "With --filename: the image, if the files contain no ImageRepository.")
+	fs.BoolVar(&o.fromStatus, "from-status", false, "Use the few tags that the status names, and no registry.")
 	fs.BoolVar(&o.gates, "gates", false,
-		"Judge the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
-	fs.IntVar(&o.top, "top", 5, "How many candidates are shown after the one that is selected.")
+		"Evaluate the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
+	fs.IntVar(&o.top, "top", 5, "Number of candidates shown after the selected one.")
 	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
-	fs.StringVar(&o.tag, "tag", "", "Tell what becomes of this tag, and why.")
+	fs.StringVar(&o.tag, "tag", "", "Explain the result for this tag.")
 	fs.StringVarP(&o.output, "output", "o", render.Table, "Format: "+strings.Join(render.Formats(), ", ")+".")
 	fs.StringVar(&o.color, "color", terminal.ColorAuto, "Colours: "+strings.Join(terminal.Colors(), ", ")+".")
 	o.kube.AddFlags(fs)
 	o.bindCompletions(cmd)
 }
 
-// check finds what the flags get wrong.
+// check returns an error for invalid values and combinations of flags.
 func (o *options) check(args []string) error {
 	reads := 0
 	for _, file := range append(slices.Clone(o.files), o.tags) {
@@ -112,21 +112,21 @@ func (o *options) check(args []string) error {
 	}
 	inFiles := len(o.files) > 0
 	for _, rule := range []struct {
-		broken  bool
-		message string
+		violated bool
+		message  string
 	}{
 		{len(args) == 0 && !inFiles, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
 		{!slices.Contains(render.Formats(), o.output), invalidChoice("output", o.output, render.Formats())},
 		{!slices.Contains(terminal.Colors(), o.color), invalidChoice("color", o.color, terminal.Colors())},
 		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
-		{o.gates && o.fromStatus, "--gates asks the registry: leave --from-status out"},
-		{o.gates && o.tags != "", "--gates asks the registry: leave --tags out"},
+		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
+		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
 		{!inFiles && o.image != "", "--image goes with --filename"},
 		{reads > 1, "the standard input can be read once only"},
 	} {
-		if rule.broken {
+		if rule.violated {
 			return source.Invalidf("%s", rule.message)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 )
 
-// TestHelp_ShowsNameOfBinary: the same binary is the controller or a plugin, by its name.
+// TestHelp_ShowsNameOfBinary covers the names under which the binary is the controller or a plugin.
 func TestHelp_ShowsNameOfBinary(t *testing.T) {
 	t.Parallel()
 	for name, display := range map[string]string{
@@ -38,11 +38,11 @@ func TestPlugin_DoesNotStartController(t *testing.T) {
 	g.Expect(got.code).To(Equal(cli.ExitInvalid))
 	g.Expect(got.err).To(ContainSubstring(`did you mean "kubectl imagepolicy explain webapp"?`))
 	got = run{name: "kubectl-imagepolicy", args: []string{"--storage-path=x"}}.do(t)
-	g.Expect(got.code).To(Equal(cli.ExitInvalid), "flags of the controller are not those of the plugin")
+	g.Expect(got.code).To(Equal(cli.ExitInvalid), "the plugin does not have the flags of the controller")
 }
 
-// TestController_StartsWithoutSubcommand: without a sub-command the flags are the
-// controller's, and others fail.
+// TestController_StartsWithoutSubcommand checks that without a subcommand, only the flags of the
+// controller are accepted.
 func TestController_StartsWithoutSubcommand(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
@@ -54,7 +54,7 @@ func TestController_StartsWithoutSubcommand(t *testing.T) {
 	g.Expect(got.code).To(Equal(2))
 	g.Expect(got.err).To(ContainSubstring("unknown flag: --from-status"))
 	got = run{args: []string{"--concurrent=0", "--storage-path=" + t.TempDir()}}.do(t)
-	g.Expect(got.code).To(Equal(1), "the controller starts, and looks at its flags")
+	g.Expect(got.code).To(Equal(1), "the controller starts and validates its flags")
 	g.Expect(got.out + got.err).To(ContainSubstring("--concurrent is 0"))
 }
 
@@ -75,7 +75,7 @@ func TestIsExplain_DetectsPluginNamesAndSubcommands(t *testing.T) {
 		{"kubectl_complete-imagepolicy explain", true},
 		{"", false},
 	} {
-		NewWithT(t).Expect(cli.IsExplain(strings.Fields(tt.argv))).To(Equal(tt.want), "Wanted(%q)", tt.argv)
+		NewWithT(t).Expect(cli.IsExplain(strings.Fields(tt.argv))).To(Equal(tt.want), "IsExplain(%q)", tt.argv)
 	}
 }
 
@@ -90,13 +90,13 @@ func TestCompletion_SuggestsValues(t *testing.T) {
 		want   string
 	}{
 		{"formats", run{args: []string{"__complete", "explain", "-o", ""}}, "table\nwide\njson\nyaml\n"},
-		{"as kubectl asks its plugin", run{name: "kubectl_complete-imagepolicy", args: []string{"explain", "-o", ""}}, "table\nwide\njson\nyaml\n"},
+		{"formats, called by kubectl", run{name: "kubectl_complete-imagepolicy", args: []string{"explain", "-o", ""}}, "table\nwide\njson\nyaml\n"},
 		{"colours", run{name: "flux-imagepolicy", args: []string{"__complete", "explain", "--color", ""}}, "auto\nalways\nnever\n"},
 		{"contexts", run{args: []string{"__complete", "explain", "--context", ""}, env: env}, "prod\ntest\n"},
-		{"sub-commands", run{name: "kubectl_complete-imagepolicy", args: []string{"exp"}}, "explain\tExplain"},
-		{"a script for bash", run{name: "kubectl-imagepolicy", args: []string{"completion", "bash"}}, "# bash completion V2 for kubectl-imagepolicy "},
+		{"subcommands", run{name: "kubectl_complete-imagepolicy", args: []string{"exp"}}, "explain\tExplain"},
+		{"script for bash", run{name: "kubectl-imagepolicy", args: []string{"completion", "bash"}}, "# bash completion V2 for kubectl-imagepolicy "},
 		{"files", run{args: []string{"__complete", "explain", "-f", ""}}, "yaml\nyml\njson\n:8\n"},
-		{"no cluster, no names", run{args: []string{"__complete", "explain", ""}}, ":4\n"},
+		{"no names without a cluster", run{args: []string{"__complete", "explain", ""}}, ":4\n"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)

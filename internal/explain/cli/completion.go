@@ -18,10 +18,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// completionTime bounds what is asked of a cluster for a completion.
-const completionTime = 3 * time.Second
+// completionTimeout limits the requests to a cluster for one completion.
+const completionTimeout = 3 * time.Second
 
-// bindCompletions completes the name of a policy, and the values of flags that are no names of files.
+// bindCompletions registers completions for the name of a policy and the values of flags.
 func (o *options) bindCompletions(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = o.fromCluster(o.policies)
 	for name, words := range map[string]cobra.CompletionFunc{
@@ -38,17 +38,17 @@ func (o *options) bindCompletions(cmd *cobra.Command) {
 	}
 }
 
-// completions are those that a cluster has for what is completed, where args are there already.
+// completions returns completions from a cluster; args are the preceding arguments.
 type completions func(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error)
 
-// fromCluster completes with what a cluster has.
+// fromCluster returns a completion function that reads from the cluster.
 func (o *options) fromCluster(words completions) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 		defer cancel()
 		cluster, namespace, err := o.openCluster()
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp // errors would be in the way between the words
+			return nil, cobra.ShellCompDirectiveNoFileComp // an error message would disturb the command line
 		}
 		found, _ := words(ctx, cluster, namespace, args)
 		return found, cobra.ShellCompDirectiveNoFileComp
@@ -66,7 +66,7 @@ func (o *options) policies(ctx context.Context, c *source.Cluster, namespace str
 	return c.Names(ctx, v1.GroupVersion.WithKind(v1.ImagePolicyKind+"List"), namespace)
 }
 
-// tagsOfStatuses are had without a request to the registry.
+// tagsOfStatuses completes with the tags in the statuses, without requests to the registry.
 func (o *options) tagsOfStatuses(ctx context.Context, c *source.Cluster, namespace string, args []string) ([]string, error) {
 	if len(args) == 0 || len(o.files) > 0 {
 		return nil, nil

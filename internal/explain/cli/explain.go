@@ -19,19 +19,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// request is one run of the command.
+// request is the state of one run of the command.
 type request struct {
 	*options
 	*explain.Case
-	cluster *source.Cluster // nil where there is none
-	limit   time.Duration   // of what is done in the registry at a time, 0 for the client's
-	request explain.Options
-	secrets client.Reader
+	cluster        *source.Cluster // nil with --filename
+	timeout        time.Duration   // of one operation in the registry, 0 for the client's timeout
+	explainOptions explain.Options
+	secrets        client.Reader
 }
 
-// explain gathers, and has it explained.
+// explain loads the objects and tags, and explains them.
 func (o *options) explain(ctx context.Context, args []string) (*explain.Result, error) {
-	q := &request{options: o, request: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
+	q := &request{options: o, explainOptions: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
 	var err error
 	if len(o.files) > 0 {
 		err = q.readFiles(args)
@@ -85,12 +85,12 @@ func (q *request) readCluster(ctx context.Context, name string) error {
 	q.cluster, q.secrets = cluster, cluster
 	q.Case, err = cluster.Case(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	if err == nil {
-		q.limit = q.Repository.GetTimeout()
+		q.timeout = q.Repository.GetTimeout()
 	}
 	return err
 }
 
-// openCluster returns the cluster and the namespace that the flags say.
+// openCluster returns the cluster and the namespace that the flags select.
 func (o *options) openCluster() (*source.Cluster, string, error) {
 	namespace, _, err := o.kube.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
@@ -104,17 +104,17 @@ func (o *options) openCluster() (*source.Cluster, string, error) {
 	return cluster, namespace, err
 }
 
-// queryRegistry lists the tags that there are now.
+// queryRegistry lists the current tags, and reads times and evaluates gates if requested.
 func (q *request) queryRegistry(ctx context.Context) (*explain.Result, error) {
 	if q.Image.IsZero() {
-		return nil, source.Invalidf("which image is it? Add a file with the ImageRepository, --image, or --tags with a list")
+		return nil, source.Invalidf("the image is not known: add a file with the ImageRepository, --image, or --tags with a list")
 	}
 	progress := terminal.NewProgress(os.Stderr, q.Image.String())
 	defer progress.End()
 	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
 	defer client.Close()
 
-	remote := &source.RegistryReader{Client: client, Image: q.Image, Limit: q.limit}
+	remote := &source.RegistryReader{Client: client, Image: q.Image, Timeout: q.timeout}
 	l, err := q.list(ctx, remote)
 	if err != nil {
 		return nil, err
@@ -131,31 +131,30 @@ func (q *request) queryRegistry(ctx context.Context) (*explain.Result, error) {
 	return q.finish(ctx, l, remote), nil
 }
 
-// checkTag looks for the tags that the list may lack: the one of the status, and the one
-// that is asked about.
+// checkTag checks whether tags that the list lacks exist: the one in the status and that of --tag.
 func (q *request) checkTag(ctx context.Context, remote *source.RegistryReader, l *explain.Listing) error {
-	if doubted := q.NeedsConfirmation(l.Tags, q.request.Now); doubted != "" {
-		exists, err := remote.Images(nil).Exists(ctx, doubted)
+	if unconfirmed := q.NeedsConfirmation(l.Tags, q.explainOptions.Now); unconfirmed != "" {
+		exists, err := remote.Images(nil).Exists(ctx, unconfirmed)
 		if err != nil {
 			return err
 		}
 		if exists {
-			l.Unlisted = doubted
+			l.Unlisted = unconfirmed
 		}
 	}
 	if q.tag == "" || q.tag == l.Unlisted || !registry.IsTag(q.tag) || slices.Contains(l.Tags, q.tag) {
 		return nil
 	}
 	var err error
-	q.request.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
+	q.explainOptions.TagExists, err = remote.Images(nil).Exists(ctx, q.tag)
 	return err
 }
 
-// list finds the identity and lists the tags.
+// list resolves the credentials and lists the tags.
 func (q *request) list(ctx context.Context, remote *source.RegistryReader) (explain.Listing, error) {
-	if q.limit > 0 { // as the controller does: for the identity and the list together
+	if q.timeout > 0 { // as in the controller, one timeout for the credentials and the list
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, q.limit)
+		ctx, cancel = context.WithTimeout(ctx, q.timeout)
 		defer cancel()
 	}
 	var err error
@@ -170,10 +169,9 @@ func (q *request) list(ctx context.Context, remote *source.RegistryReader) (expl
 	return remote.List(ctx)
 }
 
-// finish explains the tags, and says what else there is to know. remote is nil
-// where no registry is asked.
+// finish explains the tags and adds notes. remote is nil if no registry is used.
 func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.RegistryReader) *explain.Result {
-	r := q.Explain(l, q.request)
+	r := q.Explain(l, q.explainOptions)
 	if remote != nil && r.Selected != nil && (!q.gates || r.Selected.Digest == "") && r.Selected.Verdict != v1.CandidateRetained {
 		var err error
 		if r.Selected.Digest, err = remote.Images(nil).Digest(ctx, r.Selected.Tag); err != nil {
@@ -190,8 +188,8 @@ func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.
 	return r
 }
 
-// noteAccess tells whether the policy may refer to the repository: RBAC let the
-// user read both, but the controller obeys accessFrom.
+// noteAccess notes whether the policy may refer to the repository. RBAC lets the user read both,
+// but the controller checks spec.accessFrom.
 func (q *request) noteAccess(ctx context.Context, r *explain.Result) {
 	key := repository.KeyOf(q.Policy)
 	if key.Namespace == q.Policy.Namespace {
@@ -211,23 +209,24 @@ func (q *request) noteAccess(ctx context.Context, r *explain.Result) {
 	}
 }
 
-// noteIdentity tells where the identity may be another than the controller's.
+// noteIdentity notes if the identity may differ from the controller's.
 func (q *request) noteIdentity(r *explain.Result) {
 	spec := q.Repository.Spec
 	if q.Repository.GetProvider() != v1.ProviderGeneric && spec.ServiceAccountName == "" && r.Tags.Source == explain.FromRegistry {
-		r.Note(explain.NoteIdentity, "spec.provider %q names the identity of the controller: here it was that of this machine", spec.Provider)
+		r.Note(explain.NoteIdentity, "spec.provider %q uses the identity of the controller: here, the identity of this machine was used",
+			spec.Provider)
 	}
 }
 
-// noteFiles tells what files can't say.
-func (q *request) noteFiles(r *explain.Result, asked bool) {
+// noteFiles notes which settings files can't provide.
+func (q *request) noteFiles(r *explain.Result, usesRegistry bool) {
 	if q.RepositoryFile == "" {
 		r.Note(explain.NoteDefaults, "there is no ImageRepository in the files: its defaults were used, such as spec.exclusionList")
 	}
 	spec := q.Repository.Spec
-	if asked && (spec.SecretRef != nil || spec.ServiceAccountName != "" || spec.CertSecretRef != nil || spec.ProxySecretRef != nil ||
+	if usesRegistry && (spec.SecretRef != nil || spec.ServiceAccountName != "" || spec.CertSecretRef != nil || spec.ProxySecretRef != nil ||
 		q.Repository.GetProvider() != v1.ProviderGeneric) {
-		r.Note(explain.NoteIdentity, "secrets and identities that the ImageRepository names are in a cluster: "+
-			"the registry was reached with what the docker configuration has for %s, and without its certificates and proxy", q.Image.Host())
+		r.Note(explain.NoteIdentity, "Secrets and identities that the ImageRepository names are in a cluster: "+
+			"the registry was reached with the credentials of the docker configuration for %s, and without certificates and proxy", q.Image.Host())
 	}
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// readTimes reads when the images were created, where the policy compares that.
+// readTimes reads the creation times of images, if the policy compares them.
 func (q *request) readTimes(ctx context.Context, remote *source.RegistryReader, tags []string, progress *terminal.Progress) error {
 	if !q.gates || q.Times() != v1.TimeCreated {
 		return nil
 	}
 	timed := q.Timed(tags)
 	images := remote.Images(progress.Counter("reading the images of", len(timed)))
-	facts, err := admission.ReadCreated(ctx, images, timed, nil, q.request.Now)
+	created, err := admission.ReadCreated(ctx, images, timed, nil, q.explainOptions.Now)
 	if err != nil {
 		return err
 	}
-	q.ProvideCreated(facts)
+	q.ProvideCreated(created)
 	return nil
 }
 
-// evaluateGates runs the gates.
+// evaluateGates evaluates the gates in the registry, if requested.
 func (q *request) evaluateGates(ctx context.Context, remote *source.RegistryReader, l explain.Listing) error {
 	if !q.gates || !q.Policy.Spec.HasGates() {
 		return nil
@@ -43,7 +43,7 @@ func (q *request) evaluateGates(ctx context.Context, remote *source.RegistryRead
 	if images.Verifier != nil {
 		rule = images.Verifier.Fingerprint()
 	}
-	in := q.Admission(rule, unverifiable, q.request.Now)
-	q.request.GateResults, err = source.EvaluateGates(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
+	in := q.Admission(rule, unverifiable, q.explainOptions.Now)
+	q.explainOptions.GateResults, err = source.EvaluateGates(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }

@@ -22,23 +22,23 @@ import (
 
 const platforms = "  platforms: [linux/amd64, linux/arm64/v8]\n"
 
-// multiarch pushes images of which 1.1.0 is the best one for both platforms.
+// multiarch returns a registry with images, of which 1.1.0 is the best one for both platforms.
 func multiarch(t *testing.T) *registrytest.Registry {
 	t.Helper()
 	registry := registrytest.Start(t)
 	registry.PushIndex(t, "app", "1.0.0", "linux/amd64", "linux/arm64")
 	registry.PushIndex(t, "app", "1.1.0", "linux/amd64", "linux/arm64", "linux/arm/v7")
 	registry.PushIndex(t, "app", "1.2.0", "linux/amd64")
-	registry.PushTags(t, "app", "1.3.0") // says nothing of a platform
+	registry.PushTags(t, "app", "1.3.0") // states no platform
 	return registry
 }
 
-// keys returns the Secret "keys" with a public key, as one more document.
+// keys returns the Secret "keys" with a public key as a further YAML document.
 func keys(pem string) string {
 	return "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: " + base64.StdEncoding.EncodeToString([]byte(pem)) + "}\n"
 }
 
-// newest returns an ImagePolicy by a time.
+// newest returns an ImagePolicy that compares times.
 func newest(by string) string {
 	return strings.Replace(policy("1.x"), "semver: {range: \"1.x\"}", "newest: {by: "+by+"}", 1)
 }
@@ -46,57 +46,58 @@ func newest(by string) string {
 func TestGates_EvaluatePolicyFromFiles(t *testing.T) {
 	t.Parallel()
 	registry := multiarch(t)
-	of := func(gates string, args ...string) run {
+	newRun := func(gates string, args ...string) run {
 		return run{args: append([]string{"explain", "-f", "-"}, args...), stdin: policy("1.x") + gates + repository(registry.Image("app"))}
 	}
 	for _, tt := range []struct {
-		reason   string
-		run      run
-		selected string
-		over     []string
-		verdict  v1.CandidateVerdict
-		note     string
+		reason     string
+		run        run
+		selected   string
+		passedOver []string
+		verdict    v1.CandidateVerdict
+		note       string
 	}{
-		{"nothing is asked without --gates", of(platforms), "1.3.0", nil, explain.NotEvaluated, "--gates judges it here"},
-		{"no file says since when an image is there", of("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
-			explain.Unknown, "since when its age counts is known to the controller only"},
-		{"a policy without gates has none to judge", of("", "--gates"), "1.3.0", nil, "", ""},
-		{"no file has the keys", of("  verify: {secretRef: {name: keys}}\n", "--gates"), "1.3.0", nil, explain.Unknown, "its signatures were not checked: the files hold no Secret 'keys'"},
+		{"nothing is evaluated without --gates", newRun(platforms), "1.3.0", nil, explain.NotEvaluated, "--gates evaluates it here"},
+		{"files have no first-seen times", newRun("  minimumAge: 1h\n"+platforms, "--gates"), "1.1.0", []string{"1.3.0", "1.2.0"},
+			explain.Unknown, "its age is unknown: only the controller records it"},
+		{"policy without gates", newRun("", "--gates"), "1.3.0", nil, "", ""},
+		{"files without the keys", newRun("  verify: {secretRef: {name: keys}}\n", "--gates"), "1.3.0", nil, explain.Unknown, "its signatures were not checked: the files hold no Secret 'keys'"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
 			r := decoded(t, tt.run)
-			var over []string
+			var passedOver []string
 			for _, c := range r.PassedOver {
-				over = append(over, c.Tag)
+				passedOver = append(passedOver, c.Tag)
 				g.Expect(c.Message).NotTo(BeEmpty())
 			}
-			g.Expect(over).To(Equal(tt.over))
+			g.Expect(passedOver).To(Equal(tt.passedOver))
 			g.Expect(*r.Selected).To(And(HaveField("Tag", tt.selected), HaveField("Verdict", tt.verdict), HaveField("Digest", HavePrefix("sha256:"))))
 			g.Expect(fmt.Sprint(r.Notes)).To(ContainSubstring(tt.note))
 		})
 	}
 }
 
-// TestGates_RunInOrderOfRank: no more is asked than that takes.
+// TestGates_RunInOrderOfRank checks that no image is read that ranks behind the first one that
+// passes, except for that of --tag.
 func TestGates_RunInOrderOfRank(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	registry := multiarch(t)
-	judged := run{args: []string{"explain", "-f", "-", "--gates"}, stdin: policy("1.x") + platforms + repository(registry.Image("app"))}
-	got := judged.do(t)
+	withGates := run{args: []string{"explain", "-f", "-", "--gates"}, stdin: policy("1.x") + platforms + repository(registry.Image("app"))}
+	got := withGates.do(t)
 	g.Expect(got.out).To(ContainSubstring("Gates       for linux/amd64, linux/arm64/v8\n"))
 	g.Expect(got.out).To(MatchRegexp(`(?m)^2 +1.2.0 +rejected by spec.platforms: does not provide linux/arm64, only linux/amd64$`))
 	g.Expect(got.out).To(MatchRegexp(`(?m)^3 +1.1.0 +passed$`))
 	for _, request := range registry.Requests() {
-		g.Expect(request.Path).NotTo(ContainSubstring("1.0.0"), "which ranks behind the one that passes")
+		g.Expect(request.Path).NotTo(ContainSubstring("1.0.0"), "a tag that ranks behind the one that passes")
 	}
-	judged.args = append(judged.args, "--tag", "1.0.0")
-	g.Expect(decoded(t, judged).Tag.Judged.Verdict).To(Equal(v1.CandidatePassed), "unless it is asked about")
+	withGates.args = append(withGates.args, "--tag", "1.0.0")
+	g.Expect(decoded(t, withGates).Tag.Evaluated.Verdict).To(Equal(v1.CandidatePassed), "verdict on the tag of --tag")
 }
 
-// TestNewest_ReadsCreationTimesOnce reads when the images were created: once for each tag that the
-// filter lets through.
+// TestNewest_ReadsCreationTimesOnce checks that creation times are read for the tags that match the
+// filter only.
 func TestNewest_ReadsCreationTimesOnce(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
@@ -110,7 +111,7 @@ func TestNewest_ReadsCreationTimesOnce(t *testing.T) {
 	r := decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin})
 	g.Expect(*r.Selected).To(And(HaveField("Tag", "new"), HaveField("Key", "2025-01-01T00:00:00Z")))
 	g.Expect(r.RunnersUp).To(ConsistOf(HaveField("Tag", "old")))
-	g.Expect(r.Tags.Unranked).To(Equal(1), "none, which the controller orders by when it saw it")
+	g.Expect(r.Tags.Unranked).To(Equal(1), "the tag none, which has no creation time")
 	g.Expect(r.Notes).To(ContainElement(And(HaveField("Reason", explain.NoteTimesFrom),
 		HaveField("Message", "2 candidates, such as new: the time of creation is according to its configuration"))))
 	for _, request := range registry.Requests() {
@@ -125,7 +126,8 @@ func createdAt(year int) gcr.Time {
 	return gcr.Time{Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// TestVerify_SelectsSignedImage: signed wins over newer unsigned, by the keys in the files.
+// TestVerify_SelectsSignedImage checks that a signed image is preferred to higher unsigned ones, by
+// the keys in the files.
 func TestVerify_SelectsSignedImage(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
@@ -142,5 +144,5 @@ func TestVerify_SelectsSignedImage(t *testing.T) {
 
 	encrypted := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ndata: {cosign.pub: 'ENC[x]'}\nsops: {}\n"
 	r = decoded(t, run{args: []string{"explain", "-f", "-", "--gates"}, stdin: stdin + encrypted})
-	g.Expect(*r.Selected).To(And(HaveField("Tag", "1.3.0"), HaveField("Verdict", explain.Unknown)), "keys that can't be read are as if they were not there")
+	g.Expect(*r.Selected).To(And(HaveField("Tag", "1.3.0"), HaveField("Verdict", explain.Unknown)), "an encrypted Secret is treated as missing")
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the command line of explain, as a sub-command of the controller
-// and as a plugin of kubectl and flux.
+// Package cli implements the command explain, as a subcommand of the controller and as a plugin of
+// kubectl and flux.
 package cli
 
 import (
@@ -26,36 +26,35 @@ import (
 
 // The exit codes.
 const (
-	ExitSelected = 0 // a tag is selected, or help was asked for
-	ExitNothing  = 1 // no tag is a candidate
-	ExitInvalid  = 2 // the input has to be changed
-	ExitFailed   = 3 // the cluster or the registry did not answer as hoped
+	ExitSelected = 0 // a tag is selected, or help was requested
+	ExitNothing  = 1 // no tag is selected
+	ExitInvalid  = 2 // the input is invalid
+	ExitFailed   = 3 // the cluster or the registry failed
 )
 
-// Usage prints the help of the controller, with the flags that it has.
+// Usage prints the help of the controller; flags prints its flags.
 func Usage(out io.Writer, name string, flags func()) {
 	fmt.Fprintf(out, "Usage of %s:\n", name)
 	flags()
-	fmt.Fprintf(out, "\n\"%s explain\" says which image a policy selects, and why: see \"%[1]s explain --help\".\n", Controller)
+	fmt.Fprintf(out, "\n\"%s explain\" explains which image a policy selects, and why: see \"%[1]s explain --help\".\n", Controller)
 }
 
-// Controller is the name of the controller, whose sub-command explain is.
+// Controller is the name of the controller's binary.
 const Controller = "image-reflector-controller"
 
-// completer is the name under which kubectl looks for what completes the
-// arguments of its plugin.
+// completer is the name of the binary that kubectl runs to complete the arguments of its plugin.
 const completer = "kubectl_complete-imagepolicy"
 
-// plugins are the names under which the binary is nothing but a command line,
-// and how they are typed.
+// plugins maps the names under which the binary is only a command line to the command that users
+// type.
 var plugins = map[string]string{
 	"kubectl-imagepolicy": "kubectl imagepolicy",
 	"flux-imagepolicy":    "flux-imagepolicy",
 	completer:             "kubectl imagepolicy",
 }
 
-// IsExplain reports whether a process was not started to be the controller: by the
-// name of a plugin, or with a sub-command. argv begins with the program's name.
+// IsExplain reports whether argv, which begins with the program's name, runs this command line and
+// not the controller: it has the name of a plugin or a subcommand.
 func IsExplain(argv []string) bool {
 	if len(argv) == 0 {
 		return false
@@ -73,11 +72,11 @@ func IsExplain(argv []string) bool {
 	return false
 }
 
-// program returns the name of a program without its folder.
+// program returns the name of a program without directory and ".exe".
 func program(path string) string { return strings.TrimSuffix(filepath.Base(path), ".exe") }
 
-// Main runs the command line of the process, and returns its exit code. A signal ends
-// what it waits for, and a second one the process.
+// Main runs the command line and returns its exit code. The first signal cancels ctx, the second
+// one ends the process.
 func Main(ctx context.Context, argv []string) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -85,7 +84,7 @@ func Main(ctx context.Context, argv []string) int {
 	klog.SetLogger(logr.Discard()) // errors are returned, and printed below
 	ctrl.SetLogger(logr.Discard())
 
-	root := newRoot(program(argv[0])) //nolint:contextcheck // completions take the context of their command
+	root := newRoot(program(argv[0])) //nolint:contextcheck // completions use the context of their command
 	root.SetArgs(arguments(argv))
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
@@ -97,8 +96,8 @@ func Main(ctx context.Context, argv []string) int {
 	return code
 }
 
-// arguments returns the arguments of the command. The program that completes is
-// called with those that are to be completed.
+// arguments returns the arguments of the command. As completer, the arguments are those to
+// complete.
 func arguments(argv []string) []string {
 	if program(argv[0]) == completer {
 		return append([]string{cobra.ShellCompRequestCmd}, argv[1:]...)
@@ -106,10 +105,10 @@ func arguments(argv []string) []string {
 	return argv[1:]
 }
 
-// errNothing is returned where no tag is a candidate. It is not printed.
+// errNothing is returned if no tag is selected. It is not printed.
 var errNothing = errors.New("nothing is selected")
 
-// exitCode returns the exit code of an error. An error of cobra is about the input.
+// exitCode returns the exit code of an error. Errors of cobra are about the input.
 func exitCode(err error) int {
 	_, failed := errors.AsType[*failedError](err)
 	switch {
@@ -124,11 +123,11 @@ func exitCode(err error) int {
 	}
 }
 
-// failedError is a failure that is not the user's mistake.
+// failedError is a failure that the user's input does not cause.
 type failedError struct{ error }
 
-// classified tells mistakes and failures apart.
-func classified(err error) error {
+// classify wraps errors that are not about the input as failedError.
+func classify(err error) error {
 	if _, invalid := errors.AsType[*source.InvalidError](err); invalid || err == nil {
 		return err
 	}

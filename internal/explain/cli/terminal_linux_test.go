@@ -18,14 +18,14 @@ import (
 
 const columns = 60
 
-// onTerminal runs a command with a terminal, and returns what is printed there. The
-// terminal is the output or, if wanted, where errors go.
+// onTerminal runs a command with a terminal as its stdout and stderr, or only stderr if errorsOnly
+// is set, and returns the text printed there.
 func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 	t.Helper()
 	g := NewWithT(t)
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if os.IsNotExist(err) {
-		t.Skip("there are no terminals here")
+		t.Skip("the system has no pseudo-terminals")
 	}
 	g.Expect(err).NotTo(HaveOccurred())
 	defer master.Close()
@@ -50,7 +50,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, errorsOnly bool) string {
 		var output strings.Builder
 		buffer := make([]byte, 4096)
 		for {
-			n, err := master.Read(buffer) // fails when nobody holds the other side
+			n, err := master.Read(buffer) // fails when the command exits
 			output.Write(buffer[:n])
 			if err != nil {
 				printed <- output.String()
@@ -68,9 +68,9 @@ func TestTerminal_PrintsColorsAndFitsWidth(t *testing.T) {
 	plain := run{args: []string{"explain", "-f", "-", "--tags", "testdata/tags.txt"}, stdin: policy("1.x")}
 	printed := onTerminal(t, plain.command(t), false)
 	g.Expect(printed).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
-	g.Expect(printed).To(ContainSubstring("…"), "a row is longer than the terminal is wide")
+	g.Expect(printed).To(ContainSubstring("…"), "a row is truncated to the width of the terminal")
 
-	for reason, env := range map[string]string{"who wants no colours": "NO_COLOR=1", "who has none": "TERM=dumb"} {
+	for reason, env := range map[string]string{"colours are disabled": "NO_COLOR=1", "colours are not supported": "TERM=dumb"} {
 		quiet := plain
 		quiet.env = []string{env}
 		printed := onTerminal(t, quiet.command(t), false)
@@ -84,7 +84,7 @@ func TestTerminal_PrintsColorsAndFitsWidth(t *testing.T) {
 	g.Expect(onTerminal(t, never.command(t), false)).NotTo(ContainSubstring("\x1b"))
 
 	piped := plain.do(t)
-	g.Expect(piped.out).NotTo(Or(ContainSubstring("\x1b"), ContainSubstring("…")), "who pipes gets everything, and nothing else")
+	g.Expect(piped.out).NotTo(Or(ContainSubstring("\x1b"), ContainSubstring("…")), "a pipe gets plain, complete text")
 	always := plain
 	always.args = append(always.args, "--color=always")
 	g.Expect(always.do(t).out).To(ContainSubstring(text.FgGreen.EscapeSeq() + "1.10.0"))
@@ -103,7 +103,7 @@ func TestProgress_ShowsLongListing(t *testing.T) {
 	printed := onTerminal(t, long.command(t), true)
 	g.Expect(printed).To(ContainSubstring("\r\x1b[Klisting " + registry.Image("app") + ": 20 tags in 2 pages"))
 	g.Expect(printed).To(ContainSubstring("55 tags in 6 pages"))
-	g.Expect(printed).To(HaveSuffix("\r\x1b[K"), "nothing of it is left")
+	g.Expect(printed).To(HaveSuffix("\r\x1b[K"), "progress is erased at the end")
 
-	g.Expect(long.do(t).err).To(BeEmpty(), "nobody looks at a pipe")
+	g.Expect(long.do(t).err).To(BeEmpty(), "no progress is printed to a pipe")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// head prints the fields that come before the tables.
+// head prints the fields before the tables.
 func (p *tableWriter) head(r *explain.Result) {
 	repo := r.Repository
 	p.field("Policy", object(r.Policy.Namespace, r.Policy.Name, r.Policy.File, r.Policy.Suspended))
@@ -65,7 +65,7 @@ func (p *tableWriter) scan(last *explain.LastScan) string {
 	return line + "; the next one is due in " + last.NextIn
 }
 
-// sources say where tags are from.
+// sources are texts for the sources of tags.
 var sources = map[explain.Source]string{
 	explain.FromRegistry: "in the registry",
 	explain.FromStatus:   "in the status",
@@ -101,7 +101,7 @@ func (p *tableWriter) selected(r *explain.Result) string {
 	return line
 }
 
-// status returns as much of the image of the status as the other fields do not show.
+// status describes the image in the status, without its name if that is the repository's.
 func (p *tableWriter) status(r *explain.Result) string {
 	ref := r.Policy.LatestRef
 	switch {
@@ -127,10 +127,10 @@ func (p *tableWriter) status(r *explain.Result) string {
 	}
 }
 
-// digest is one within a text, and the part of it that is shown.
+// digest matches a digest; its group is the part that is shown.
 var digest = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]{52}`)
 
-// short shortens the digests in a text, unless the format is wide.
+// short truncates the digests in a text, unless the format is wide.
 func (p *tableWriter) short(text string) string {
 	if p.wide {
 		return text
@@ -138,20 +138,20 @@ func (p *tableWriter) short(text string) string {
 	return digest.ReplaceAllString(text, "$1")
 }
 
-// gates lists what images have to pass.
+// gates describes the gates of a policy.
 func gates(g *explain.Gates) string {
 	if g == nil {
 		return ""
 	}
-	var all []string
+	var parts []string
 	if g.MinimumAge != "" {
-		all = append(all, "at least "+g.MinimumAge+" old")
+		parts = append(parts, "at least "+g.MinimumAge+" old")
 	}
 	if len(g.Platforms) > 0 {
-		all = append(all, "for "+strings.Join(g.Platforms, ", "))
+		parts = append(parts, "for "+strings.Join(g.Platforms, ", "))
 	}
 	if g.Verify != "" {
-		all = append(all, "signed "+g.Verify)
+		parts = append(parts, "signed "+g.Verify)
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(parts, "; ")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// The formats.
+// The output formats.
 const (
 	Table = "table"
 	Wide  = "wide"
@@ -22,7 +22,7 @@ const (
 	YAML  = "yaml"
 )
 
-// Formats are all formats.
+// Formats returns all output formats.
 func Formats() []string { return []string{Table, Wide, JSON, YAML} }
 
 // Write prints an explanation in one of the formats.
@@ -39,7 +39,7 @@ func Write(out io.Writer, r *explain.Result, format string, style terminal.Style
 		return err
 	}
 	text := terminal.CleanJSON(buffer.String())
-	if format == YAML { // of the JSON, in which all is escaped that YAML may not hold
+	if format == YAML { // converts the JSON, which escapes characters that YAML does not allow
 		content, err := yaml.JSONToYAML([]byte(text))
 		if err != nil {
 			return err

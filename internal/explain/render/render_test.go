@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// result has something in every field.
+// result returns a result with most fields set.
 func result() *explain.Result {
 	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	return &explain.Result{
@@ -60,8 +60,8 @@ func result() *explain.Result {
 	}
 }
 
-// story is result about one tag, and nothing is selected.
-func story() *explain.Result {
+// tagResult returns a result that explains one tag and selects nothing.
+func tagResult() *explain.Result {
 	r := result()
 	r.Selected, r.RunnersUp, r.Rejected, r.Policy.LatestRef = nil, nil, nil, nil
 	r.Tags.Candidates, r.Tags.Complete, r.Tags.Source = 0, false, explain.FromStatus
@@ -70,8 +70,8 @@ func story() *explain.Result {
 	return r
 }
 
-// gated is result with gates, and a candidate that does not pass them.
-func gated() *explain.Result {
+// gatedResult returns a result with gates and with candidates that don't pass them.
+func gatedResult() *explain.Result {
 	const moved = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 	r := result()
 	r.Gates = &explain.Gates{
@@ -91,9 +91,9 @@ func gated() *explain.Result {
 	return r
 }
 
-// unjudged is gated, and nothing was judged; nor is it known how the others rank.
-func unjudged() *explain.Result {
-	r := gated()
+// notEvaluatedResult returns a result with gates that were not evaluated and unranked candidates.
+func notEvaluatedResult() *explain.Result {
+	r := gatedResult()
 	r.PassedOver, r.RunnersUp, r.Selected = nil, nil, &explain.Candidate{Rank: 1, Tag: "build-12", Verdict: explain.NotEvaluated}
 	r.Tags.Candidates, r.Tags.Unranked = 1, 5
 	return r
@@ -109,15 +109,15 @@ func TestWrite_MatchesGoldenFiles(t *testing.T) {
 		"wide.txt":        {result(), render.Wide, terminal.Style{}},
 		"narrow.txt":      {result(), render.Table, terminal.Style{Width: 60}},
 		"color.txt":       {result(), render.Table, terminal.Style{Color: true}},
-		"gates.txt":       {gated(), render.Table, terminal.Style{}},
-		"gates-wide.txt":  {gated(), render.Wide, terminal.Style{}},
-		"gates-color.txt": {gated(), render.Table, terminal.Style{Color: true, Width: 100}},
-		"gates.json":      {gated(), render.JSON, terminal.Style{}},
-		"unjudged.txt":    {unjudged(), render.Table, terminal.Style{}},
-		"story.txt":       {story(), render.Table, terminal.Style{}},
+		"gates.txt":       {gatedResult(), render.Table, terminal.Style{}},
+		"gates-wide.txt":  {gatedResult(), render.Wide, terminal.Style{}},
+		"gates-color.txt": {gatedResult(), render.Table, terminal.Style{Color: true, Width: 100}},
+		"gates.json":      {gatedResult(), render.JSON, terminal.Style{}},
+		"unjudged.txt":    {notEvaluatedResult(), render.Table, terminal.Style{}},
+		"story.txt":       {tagResult(), render.Table, terminal.Style{}},
 		"full.json":       {result(), render.JSON, terminal.Style{Color: true}},
 		"full.yaml":       {result(), render.YAML, terminal.Style{Color: true}},
-		"story.json":      {story(), render.JSON, terminal.Style{}},
+		"story.json":      {tagResult(), render.JSON, terminal.Style{}},
 	} {
 		t.Run(file, func(t *testing.T) {
 			g := NewWithT(t)
@@ -130,13 +130,13 @@ func TestWrite_MatchesGoldenFiles(t *testing.T) {
 			want, err := os.ReadFile(path)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(got.String()).To(BeComparableTo(string(want)), "%s (-want +got), to accept it: go test ./internal/explain/render -update", path)
-			checkHarmless(t, got.String(), tt.style)
+			checkPrintable(t, got.String(), tt.style)
 		})
 	}
 }
 
-// checkHarmless finds what commands a terminal, and lines that are too long.
-func checkHarmless(t *testing.T, printed string, style terminal.Style) {
+// checkPrintable reports control characters and lines that are too long.
+func checkPrintable(t *testing.T, printed string, style terminal.Style) {
 	t.Helper()
 	for _, color := range []text.Color{text.Bold, text.FgGreen, text.FgYellow, text.Faint, text.Reset} {
 		if style.Color {
@@ -150,19 +150,19 @@ func checkHarmless(t *testing.T, printed string, style terminal.Style) {
 	}
 	for _, r := range printed {
 		if r != '\n' && !unicode.IsPrint(r) {
-			t.Errorf("%U reaches the terminal", r)
+			t.Errorf("unprintable character %U", r)
 		}
 	}
 }
 
-// TestWrite_RoundTripsJSONAndYAML: JSON and YAML hold the whole result.
+// TestWrite_RoundTripsJSONAndYAML checks that JSON and YAML contain the complete result.
 func TestWrite_RoundTripsJSONAndYAML(t *testing.T) {
 	g := NewWithT(t)
 	for format, read := range map[string]func([]byte, *explain.Result) error{
 		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },
 		render.YAML: func(b []byte, r *explain.Result) error { return yaml.UnmarshalStrict(b, r) },
 	} {
-		for _, want := range []*explain.Result{result(), gated(), unjudged()} {
+		for _, want := range []*explain.Result{result(), gatedResult(), notEvaluatedResult()} {
 			var out bytes.Buffer
 			g.Expect(render.Write(&out, want, format, terminal.Style{})).To(Succeed())
 			var got explain.Result

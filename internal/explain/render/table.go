@@ -13,8 +13,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// asTable renders the explanation as fields and tables. With a tag that was asked
-// about, the tables of all tags are left out.
+// asTable formats the explanation as fields and tables. If it explains one tag, it omits the tables
+// of candidates and rejections.
 func asTable(r *explain.Result, wide bool, style terminal.Style) string {
 	p := &tableWriter{style: style, wide: wide}
 	p.head(r)
@@ -30,7 +30,7 @@ func asTable(r *explain.Result, wide bool, style terminal.Style) string {
 	return p.text.String()
 }
 
-// tableWriter is the text that is printed.
+// tableWriter builds the printed text.
 type tableWriter struct {
 	style terminal.Style
 	wide  bool
@@ -39,23 +39,23 @@ type tableWriter struct {
 
 func (p *tableWriter) line(line string) { p.text.WriteString(strings.TrimRight(line, " ") + "\n") }
 
-// labelWidth is the width of the names of fields, with the gap behind them.
+// labelWidth is the width of field names with the gap after them.
 const labelWidth = 12
 
-// field prints a name and a value, unless there is none. It is wrapped where it is too long.
+// field prints a name and a value, wrapped to the width; an empty value is omitted.
 func (p *tableWriter) field(name, value string) {
 	if value != "" {
 		p.painted(name, terminal.Clean(value))
 	}
 }
 
-// painted is field for a value that is clean, and has colours.
+// painted is like field for a value that is cleaned already and may contain colours.
 func (p *tableWriter) painted(name, value string) {
 	label := p.style.Paint(text.Bold, name) + strings.Repeat(" ", labelWidth-len(name))
 	p.hanging(label, labelWidth, value)
 }
 
-// hanging prints a value behind a label, and wraps it to lines that begin below it.
+// hanging prints a value after a label, wrapped with a hanging indent.
 func (p *tableWriter) hanging(label string, indent int, value string) {
 	width := 0
 	if p.style.Width > 0 {
@@ -69,7 +69,7 @@ func (p *tableWriter) hanging(label string, indent int, value string) {
 	}
 }
 
-// table prints rows, of which the first one has the titles, unless it is the only one.
+// table prints rows; the first one has the titles. It prints nothing if there are no others.
 func (p *tableWriter) table(rows [][]string, highlighted int) {
 	if len(rows) < 2 {
 		return

@@ -26,12 +26,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
-// Cluster reads objects as the user who runs the command.
+// Cluster reads objects with the permissions of the user.
 type Cluster struct{ client.Client }
 
-// OpenCluster returns the cluster of a configuration.
+// OpenCluster returns the cluster of a client configuration.
 func OpenCluster(config *rest.Config) (*Cluster, error) {
-	auth.EnableObjectLevelWorkloadIdentity() // what an ImageRepository names is used as far as the user may
+	auth.EnableObjectLevelWorkloadIdentity() // the user's permissions limit the use of service accounts
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func OpenCluster(config *rest.Config) (*Cluster, error) {
 	return &Cluster{c}, nil
 }
 
-// Case reads a policy, and the repository that it refers to.
+// Case reads a policy and the repository that it refers to.
 func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain.Case, error) {
 	policy, repo := &v1.ImagePolicy{}, &v1.ImageRepository{}
 	if err := c.get(ctx, v1.ImagePolicyKind, name, policy); err != nil {
@@ -71,15 +71,14 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 	}
 }
 
-// Identity returns the identity under which the controller reaches the
-// repository's registry, as far as the user may read it.
+// Identity returns the credentials of the repository, which the controller uses for its registry,
+// if the user may read them.
 func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
 	cloud := credentials.Cloud{Client: c.Client, ObjectLevel: true}
 	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.Client, credentials.WithCloud(cloud))).AuthOptions(ctx, repo)
 }
 
-// Admits reports whether the accessFrom of a repository lets policies of a
-// namespace refer to it.
+// Admits reports whether spec.accessFrom of a repository allows policies of a namespace.
 func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespace string) (bool, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
@@ -89,7 +88,7 @@ func (c *Cluster) Admits(ctx context.Context, repo *v1.ImageRepository, namespac
 	return repository.AllowsNamespace(repo.Spec.AccessFrom, object.Labels), nil
 }
 
-// Names returns the names in a list of objects, of all namespaces where namespace is empty.
+// Names returns the names of the objects of a list kind, in all namespaces if namespace is empty.
 func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, namespace string) ([]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind)
@@ -101,13 +100,12 @@ func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, names
 	return names, err
 }
 
-// StatusTags returns the tags that the statuses name: the first ten of the last
-// scan, and the one that is selected.
+// StatusTags returns the tags in the statuses: the first ten of the last scan and the selected one.
 func StatusTags(c *explain.Case) (explain.Listing, error) {
 	status := c.Repository.Status
 	if status.LastScanResult == nil {
-		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: leave --from-status out to ask the registry",
-			client.ObjectKeyFromObject(c.Repository))
+		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: "+
+			"leave --from-status out to list the tags in the registry", client.ObjectKeyFromObject(c.Repository))
 	}
 	l := listing(explain.FromStatus, status.LastScanResult.LatestTags)
 	ref, tags := c.Policy.Status.LatestRef, status.LastScanResult.TagCount

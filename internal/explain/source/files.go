@@ -26,25 +26,24 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 )
 
-// Stdin is the name of the standard input in place of a file's.
+// Stdin is the file name of the standard input.
 const Stdin = "-"
 
-// Objects are the policies, the repositories and the Secrets of some files.
+// Objects are the policies, repositories and Secrets of files.
 type Objects struct {
-	client.Reader // of nothing but what Get reads
-	found         []found[client.Object]
-	others        []string // kinds
+	client.Reader // nil: only Get is implemented
+	objects       []fileObject[client.Object]
+	skippedKinds  []string
 }
 
-// found is an object and where it was found.
-type found[T client.Object] struct {
+// fileObject is an object and its file.
+type fileObject[T client.Object] struct {
 	file   string
 	object T
 }
 
-// ReadFiles reads the policies, repositories and Secrets of YAML or JSON files. Fields
-// that do not exist are errors; objects of other kinds are skipped. Lists, as
-// kubectl prints them, count as what is in them.
+// ReadFiles reads the policies, repositories and Secrets of YAML or JSON files, and the items of
+// lists. Unknown fields are errors; objects of other kinds are skipped.
 func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
 	objects := &Objects{}
 	for _, file := range files {
@@ -63,10 +62,9 @@ func ReadFiles(files []string, stdin io.Reader) (*Objects, error) {
 	return objects, nil
 }
 
-// readFile reads a file, or the standard input, without the mark that some editors
-// begin a text with.
+// readFile reads a file or the standard input, and removes a byte order mark.
 func readFile(file string, stdin io.Reader) ([]byte, error) {
-	read := func() ([]byte, error) { return os.ReadFile(file) } //nolint:gosec // G304: the user says which file
+	read := func() ([]byte, error) { return os.ReadFile(file) } //nolint:gosec // G304: the user names the file
 	if file == Stdin {
 		read = func() ([]byte, error) { return io.ReadAll(stdin) }
 	}
@@ -91,8 +89,8 @@ func (o *Objects) read(file string, content []byte) error {
 	}
 }
 
-// decoder reads the kinds that matter here, in YAML and JSON, with an error for each field that
-// does not exist or is there twice. Both versions of the API have the same schema.
+// decoder decodes Secrets, policies, repositories and lists, in YAML and JSON. Unknown and
+// duplicate fields are errors. Both versions of the API have the same schema.
 var decoder = func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{}, &corev1.List{})
@@ -105,26 +103,26 @@ var decoder = func() runtime.Decoder {
 	return kjson.NewSerializerWithOptions(kjson.DefaultMetaFactory, scheme, scheme, options)
 }()
 
-// versions are those of the API.
+// versions are the versions of the API.
 var versions = []schema.GroupVersion{v1.GroupVersion, v1beta2.GroupVersion}
 
-// decode reads a document, or an item of a list.
+// decode decodes a document or an item of a list.
 func (o *Objects) decode(file string, document []byte) error {
-	object, kind, err := decoder.Decode(document, &schema.GroupVersionKind{Version: "v1"}, nil) // a list may lack it
+	object, kind, err := decoder.Decode(document, &schema.GroupVersionKind{Version: "v1"}, nil) // the version of a List may be missing
 	if strict, found := runtime.AsStrictDecodingError(err); found {
 		err = errors.Join(strict.Errors()...)
 	}
 	if kind == nil {
 		return err
 	}
-	switch secret, readable := object.(*corev1.Secret); {
-	case readable || kind.Group == "" && kind.Kind == "Secret": // others may be encrypted, and are nobody's mistake
-		o.others = append(o.others, kind.Kind)
+	switch secret, decoded := object.(*corev1.Secret); {
+	case decoded || kind.Group == "" && kind.Kind == "Secret": // an encrypted Secret is not an error
+		o.skippedKinds = append(o.skippedKinds, kind.Kind)
 		o.addSecret(file, secret)
 		return nil
 	case runtime.IsMissingKind(err):
-		if content, _ := yaml.YAMLToJSON(document); string(content) != "null" { // a document may be blank
-			o.others = append(o.others, "an object without a kind")
+		if content, _ := yaml.YAMLToJSON(document); string(content) != "null" { // blank document
+			o.skippedKinds = append(o.skippedKinds, "an object without a kind")
 		}
 		return nil
 	case runtime.IsNotRegisteredError(err):
@@ -135,11 +133,11 @@ func (o *Objects) decode(file string, document []byte) error {
 	return o.add(file, object)
 }
 
-// skip notes an object of another kind, and fails where that is no kind of the API.
+// skip records an object of another kind. It returns an error for unknown kinds of this API.
 func (o *Objects) skip(kind *schema.GroupVersionKind) error {
 	switch version := kind.GroupVersion(); {
 	case kind.Group != v1.GroupVersion.Group:
-		o.others = append(o.others, kind.Kind)
+		o.skippedKinds = append(o.skippedKinds, kind.Kind)
 		return nil
 	case !slices.Contains(versions, version):
 		return fmt.Errorf("there is no apiVersion %q: write %q or %q", version, v1.GroupVersion, v1beta2.GroupVersion)
@@ -148,7 +146,7 @@ func (o *Objects) skip(kind *schema.GroupVersionKind) error {
 	}
 }
 
-// add keeps an object, or those of a list.
+// add stores an object or the items of a list.
 func (o *Objects) add(file string, object runtime.Object) error {
 	switch object := object.(type) {
 	case *corev1.List:
@@ -158,28 +156,27 @@ func (o *Objects) add(file string, object runtime.Object) error {
 			}
 		}
 	case client.Object:
-		o.found = append(o.found, found[client.Object]{file: file, object: object})
+		o.objects = append(o.objects, fileObject[client.Object]{file: file, object: object})
 	}
 	return nil
 }
 
-// addSecret keeps a Secret that could be read.
+// addSecret stores a Secret; nil is ignored.
 func (o *Objects) addSecret(file string, secret *corev1.Secret) {
 	if secret == nil {
 		return
 	}
-	for name, text := range secret.StringData { // as the API server does
+	for name, text := range secret.StringData { // the API server does the same
 		if secret.Data == nil {
 			secret.Data = map[string][]byte{}
 		}
 		secret.Data[name] = []byte(text)
 	}
-	o.found = append(o.found, found[client.Object]{file: file, object: secret})
+	o.objects = append(o.objects, fileObject[client.Object]{file: file, object: secret})
 }
 
-// Case returns the policy of a name, any where it is empty, and the repository
-// that it refers to. Where the files hold no repository, that is one of the
-// image, which may be empty.
+// Case returns the policy with a name, or the only one if name is empty, and the repository that
+// it refers to. If the files contain no repository, it makes one for the image, which may be empty.
 func (o *Objects) Case(name, namespace, image string) (*explain.Case, error) {
 	policy, err := o.policy(name, namespace)
 	if err != nil {
@@ -207,27 +204,27 @@ func (o *Objects) Case(name, namespace, image string) (*explain.Case, error) {
 	return c, nil
 }
 
-// named returns the objects of a type that have a name, any where it is empty, and may be in a
-// namespace, and the names of all that are of that type.
-func named[T client.Object](o *Objects, name, namespace string) ([]found[T], []string) {
-	var meant []found[T]
+// named returns the objects of a type with a name (any if empty) that may be in a namespace, and
+// the names of all objects of that type.
+func named[T client.Object](o *Objects, name, namespace string) ([]fileObject[T], []string) {
+	var matches []fileObject[T]
 	var names []string
-	for _, f := range o.found {
+	for _, f := range o.objects {
 		object, ok := f.object.(T)
 		if !ok {
 			continue
 		}
 		names = append(names, qualified(object))
-		if (name == "" || object.GetName() == name) && agree(object.GetNamespace(), namespace) {
-			meant = append(meant, found[T]{file: f.file, object: object})
+		if (name == "" || object.GetName() == name) && sameNamespace(object.GetNamespace(), namespace) {
+			matches = append(matches, fileObject[T]{file: f.file, object: object})
 		}
 	}
-	return meant, names
+	return matches, names
 }
 
-func (o *Objects) policy(name, namespace string) (found[*v1.ImagePolicy], error) {
+func (o *Objects) policy(name, namespace string) (fileObject[*v1.ImagePolicy], error) {
 	policies, names := named[*v1.ImagePolicy](o, name, namespace)
-	several := slices.ContainsFunc(policies, func(p found[*v1.ImagePolicy]) bool {
+	several := slices.ContainsFunc(policies, func(p fileObject[*v1.ImagePolicy]) bool {
 		return qualified(p.object) != qualified(policies[0].object)
 	})
 	var err error
@@ -244,23 +241,22 @@ func (o *Objects) policy(name, namespace string) (found[*v1.ImagePolicy], error)
 		err = Invalidf("ImagePolicy '%s' is there twice, in %s and in %s: leave one of them out",
 			qualified(policies[0].object), policies[0].file, policies[1].file)
 	}
-	return found[*v1.ImagePolicy]{}, err
+	return fileObject[*v1.ImagePolicy]{}, err
 }
 
-// qualified returns the name of an object, with its namespace where it has one.
+// qualified returns the name of an object, prefixed with its namespace if it has one.
 func qualified(object client.Object) string {
 	return strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/")
 }
 
-// skipped says what else the files hold.
+// skipped returns the kinds of the skipped objects, as a continuation of an error.
 func (o *Objects) skipped() string {
-	if len(o.others) == 0 {
+	if len(o.skippedKinds) == 0 {
 		return ""
 	}
-	slices.Sort(o.others)
-	return ", but " + strings.Join(slices.Compact(o.others), ", ")
+	slices.Sort(o.skippedKinds)
+	return ", but " + strings.Join(slices.Compact(o.skippedKinds), ", ")
 }
 
-// agree reports whether two namespaces can be the same. Files often leave them
-// to the one who applies the objects.
-func agree(a, b string) bool { return a == "" || b == "" || a == b }
+// sameNamespace reports whether two namespaces can be the same; files often omit them.
+func sameNamespace(a, b string) bool { return a == "" || b == "" || a == b }

@@ -12,23 +12,23 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// EvaluateGates judges the candidates of a ranking as the controller does, best first, until one passes,
-// but no more than admission.Budget of them, and the tag also, where it is among them. It fails
-// with the errors of images.
+// EvaluateGates evaluates candidates as the controller does, best first, until one passes, but at
+// most admission.Budget of them. It evaluates tag too if it is a candidate; tag may be empty. It
+// returns the errors of images.
 func EvaluateGates(
-	ctx context.Context, images admission.Images, in admission.Input, ranking []selection.Choice, also string,
+	ctx context.Context, images admission.Images, in admission.Input, ranking []selection.Choice, tag string,
 ) (*explain.GateResults, error) {
 	in.Budget = admission.Budget
 	result, err := admission.Evaluate(ctx, images, in, slices.Values(ranking))
 	if err != nil && !errors.Is(err, admission.ErrBudgetExceeded) {
 		return nil, err
 	}
-	trials := &explain.GateResults{By: explain.ByExplain, Evaluated: result.Evaluated, Complete: err == nil}
-	i := slices.IndexFunc(ranking, func(c selection.Choice) bool { return c.Tag == also })
-	if i < len(trials.Evaluated) { // the best ones, or none
-		return trials, nil
+	results := &explain.GateResults{By: explain.ByExplain, Evaluated: result.Evaluated, Complete: err == nil}
+	i := slices.IndexFunc(ranking, func(c selection.Choice) bool { return c.Tag == tag })
+	if i < len(results.Evaluated) { // evaluated already, or not a candidate (-1)
+		return results, nil
 	}
 	below, err := admission.Evaluate(ctx, images, in, slices.Values(ranking[i:i+1]))
-	trials.Evaluated = append(trials.Evaluated, below.Evaluated...)
-	return trials, err
+	results.Evaluated = append(results.Evaluated, below.Evaluated...)
+	return results, err
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 )
 
-// RegistryReader is an image repository in its registry.
+// RegistryReader reads an image repository in its registry.
 type RegistryReader struct {
 	Client *registry.Client
 	Image  image.Name
 	Auth   registry.AuthOptions
-	// Limit bounds each question, 0 for the client's own bound.
-	Limit time.Duration
+	// Timeout limits each operation; 0 for the timeout of Client.
+	Timeout time.Duration
 }
 
-// withRepository opens the repository for one question.
+// withRepository opens the repository for one operation.
 func (r *RegistryReader) withRepository(ctx context.Context, do func(context.Context, *registry.Repository) error) error {
-	if r.Limit > 0 {
+	if r.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Limit)
+		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
 		defer cancel()
 	}
 	repo := r.Client.Open(registry.Access{
@@ -52,27 +52,26 @@ func (r *RegistryReader) List(ctx context.Context) (explain.Listing, error) {
 	return l, err
 }
 
-// Images returns the images of the repository. asked is called after each question, and may be
-// nil.
-func (r *RegistryReader) Images(asked func()) images.RegistryImages {
+// Images returns the images of the repository. done is called after each operation; may be nil.
+func (r *RegistryReader) Images(done func()) images.RegistryImages {
 	session := func(ctx context.Context, _ string, do func(context.Context, images.Repository) error) error {
-		if asked != nil {
-			defer asked()
+		if done != nil {
+			defer done()
 		}
 		return r.withRepository(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
 	}
 	return images.RegistryImages{Name: r.Image, Session: session}
 }
 
-// DockerIdentity returns the identity of the user who runs the command: what docker logs in with.
+// DockerIdentity returns the credentials of the docker configuration for the registry of img.
 func DockerIdentity(ctx context.Context, img image.Name) (registry.AuthOptions, error) {
 	authenticator, err := authn.Resolve(ctx, authn.DefaultKeychain, img.Repository())
 	if err != nil {
 		return registry.AuthOptions{}, Invalidf("the docker configuration can't be read: %w", err)
 	}
 	if authenticator == authn.Anonymous {
-		why := fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())
-		return credentials.AnonymousBecause(why), nil
+		reason := fmt.Sprintf("the docker configuration has no credentials for %s: log in with docker login", img.Host())
+		return credentials.AnonymousBecause(reason), nil
 	}
 	config, err := authn.Authorization(ctx, authenticator)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
-// Get reads a Secret of the files, and nothing else.
+// Get returns a Secret of the files; other kinds are not found.
 func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	secrets, _ := named[*corev1.Secret](o, key.Name, key.Namespace)
 	if to, ok := into.(*corev1.Secret); ok && len(secrets) > 0 {
@@ -26,9 +26,8 @@ func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 }
 
-// Verifier returns the verifier of a policy that has spec.verify, or else why its signatures
-// can't be verified here: files may lack the Secret that it names. The Secrets are those of
-// *Objects, or of a *Cluster, as the user who runs the command may read them.
+// Verifier returns the verifier of a policy with spec.verify, or a message why its signatures can't
+// be verified here, since files may lack the Secret that it names. secrets is *Objects or *Cluster.
 func Verifier(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) (images.Verifier, string, error) {
 	secret, err := images.Secret(ctx, secrets, policy)
 	_, inFiles := secrets.(*Objects)

@@ -37,9 +37,9 @@ func TestCase_LoadsObjectsFromFiles(t *testing.T) {
 	}
 	other := strings.ReplaceAll(policyV1, "name: app,", "name: other,")
 	for _, tt := range []struct{ reason, content, name, namespace, image string }{
-		{"several documents", policyV1 + deployment + repositoryV1beta2, "", "", ""},
-		{"what kubectl get prints of several objects", list, "app", "", ""},
-		{"one of several policies is named", policyV1 + "---\n" + other, "other", "apps", "registry.example.com/app"},
+		{"multiple documents", policyV1 + deployment + repositoryV1beta2, "", "", ""},
+		{"list, as printed by kubectl get", list, "app", "", ""},
+		{"one of multiple policies is named", policyV1 + "---\n" + other, "other", "apps", "registry.example.com/app"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
@@ -56,7 +56,7 @@ func TestCase_LoadsObjectsFromFiles(t *testing.T) {
 			g.Expect(c.RepositoryFile).To(Equal(map[bool]string{true: file}[tt.image == ""]))
 			g.Expect(c.Live()).To(BeFalse())
 			_, err = objects.Case(tt.name, "elsewhere", tt.image)
-			g.Expect(err).To(HaveOccurred(), "the namespace counts where both have one")
+			g.Expect(err).To(HaveOccurred(), "namespaces are compared if both are set")
 		})
 	}
 }
@@ -67,25 +67,25 @@ func TestCase_RejectsInvalidFiles(t *testing.T) {
 		reason, content, name, image string
 		want                         string
 	}{
-		{"an unknown field is named", strings.Replace(policyV1, "range:", "rnge:", 1), "", "", `unknown field "spec.policy.semver.rnge"`},
-		{"so is its document", policyV1 + "---\n" + strings.Replace(policyV1, "spec:", "spec: 1\nx:", 1), "", "", "standard input: document 2: "},
-		{"a key that is there twice is ambiguous", policyV1 + "spec: {}\n", "", "", `"spec" already set`},
-		{"fields are written as in the API", strings.Replace(policyV1, "range:", "Range:", 1), "", "", `unknown field "spec.policy.semver.Range"`},
-		{"an unknown version", strings.Replace(policyV1, "/v1", "/v1beta1", 1), "", "", `there is no apiVersion "image.toolkit.fluxcd.io/v1beta1"`},
-		{"an unknown kind", strings.Replace(policyV1, "ImagePolicy", "ImagePolice", 1), "", "", `there is no kind "ImagePolice"`},
-		{"no YAML", "a: [", "", "", "standard input: document 1"},
-		{"nothing", "", "", "", "hold no ImagePolicy"},
-		{"something else", deployment, "", "", "hold no ImagePolicy, but Deployment"},
-		{"two of them", policyV1 + "---\n" + other, "", "", "name one of them: apps/app, apps/other"},
-		{"the same one twice", policyV1 + "---\n" + policyV1, "", "", "ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
-		{"another name", policyV1, "web", "", "no such ImagePolicy, but apps/app"},
-		{"a mistake in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "", `document 1: items[1]: unknown field "spce"`},
-		{"a list that is none", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicyList\nitems: 1\n", "", "", "document 1: "},
-		{"a list of nothing", "kind: List\n", "", "", "hold no ImagePolicy"},
-		{"another repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "", "refers to the ImageRepository 'web', but the files hold app"},
-		{"another namespace", policyV1 + strings.Replace(repositoryV1beta2, "name: app", "name: app, namespace: x", 1), "", "", "refers to the ImageRepository"},
+		{"unknown field", strings.Replace(policyV1, "range:", "rnge:", 1), "", "", `unknown field "spec.policy.semver.rnge"`},
+		{"unknown field in the second document", policyV1 + "---\n" + strings.Replace(policyV1, "spec:", "spec: 1\nx:", 1), "", "", "standard input: document 2: "},
+		{"duplicate key", policyV1 + "spec: {}\n", "", "", `"spec" already set`},
+		{"field names are case-sensitive", strings.Replace(policyV1, "range:", "Range:", 1), "", "", `unknown field "spec.policy.semver.Range"`},
+		{"unknown version", strings.Replace(policyV1, "/v1", "/v1beta1", 1), "", "", `there is no apiVersion "image.toolkit.fluxcd.io/v1beta1"`},
+		{"unknown kind", strings.Replace(policyV1, "ImagePolicy", "ImagePolice", 1), "", "", `there is no kind "ImagePolice"`},
+		{"invalid YAML", "a: [", "", "", "standard input: document 1"},
+		{"empty file", "", "", "", "hold no ImagePolicy"},
+		{"other kind", deployment, "", "", "hold no ImagePolicy, but Deployment"},
+		{"two policies", policyV1 + "---\n" + other, "", "", "name one of them: apps/app, apps/other"},
+		{"duplicate policy", policyV1 + "---\n" + policyV1, "", "", "ImagePolicy 'apps/app' is there twice, in standard input and in standard input: leave one of them out"},
+		{"other name", policyV1, "web", "", "no such ImagePolicy, but apps/app"},
+		{"unknown field in a list", "kind: List\nitems:\n- {}\n- {apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, spce: {}}\n", "", "", `document 1: items[1]: unknown field "spce"`},
+		{"invalid list", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicyList\nitems: 1\n", "", "", "document 1: "},
+		{"empty list", "kind: List\n", "", "", "hold no ImagePolicy"},
+		{"other repository", strings.Replace(policyV1, "Ref: {name: app}", "Ref: {name: web}", 1) + repositoryV1beta2, "", "", "refers to the ImageRepository 'web', but the files hold app"},
+		{"other namespace", policyV1 + strings.Replace(repositoryV1beta2, "name: app", "name: app, namespace: x", 1), "", "", "refers to the ImageRepository"},
 		{"two repositories", policyV1 + repositoryV1beta2 + repositoryV1beta2, "", "", "may refer to the ImageRepository 'app' in standard input or to that"},
-		{"no repository is named", strings.Replace(policyV1, "name: app}\n  pol", "namespace: x}\n  pol", 1), "", "", "spec.imageRepositoryRef.name is missing"},
+		{"no repository name", strings.Replace(policyV1, "name: app}\n  pol", "namespace: x}\n  pol", 1), "", "", "spec.imageRepositoryRef.name is missing"},
 		{"two images", policyV1 + repositoryV1beta2, "", "x/y", "--image is for files without"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -104,13 +104,13 @@ func TestReadTags_AcceptsLinesAndJSON(t *testing.T) {
 	g := NewWithT(t)
 	want := []string{"1.0.0", "latest"}
 	for reason, content := range map[string]string{
-		"lines":                          "1.0.0\n\n  latest\r\n",
-		"a JSON array":                   `["1.0.0", "latest"]`,
-		"what registries answer with":    `{"name": "app", "tags": ["1.0.0", "latest"]}`,
-		"what other tools make of it":    ` {"Repository": "app", "Tags": ["1.0.0", "latest"]}`,
-		"a text with a mark":             "\ufeff1.0.0\nlatest\n",
-		"JSON with a mark":               "\ufeff[\"1.0.0\", \"latest\"]",
-		"what no tag can be is left out": "1.0.0\nlatest\n\x1b[2J\n",
+		"lines":                        "1.0.0\n\n  latest\r\n",
+		"a JSON array":                 `["1.0.0", "latest"]`,
+		"response of a registry":       `{"name": "app", "tags": ["1.0.0", "latest"]}`,
+		"output of other tools":        ` {"Repository": "app", "Tags": ["1.0.0", "latest"]}`,
+		"lines with a byte order mark": "\ufeff1.0.0\nlatest\n",
+		"JSON with a byte order mark":  "\ufeff[\"1.0.0\", \"latest\"]",
+		"invalid names are left out":   "1.0.0\nlatest\n\x1b[2J\n",
 	} {
 		l, err := ReadTags(Stdin, strings.NewReader(content))
 		g.Expect(err).NotTo(HaveOccurred(), reason)

@@ -13,8 +13,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-// ReadTags reads a list of tags from a file: one in each line, a JSON array, or
-// a JSON object with a field "tags", such as registries answer with.
+// ReadTags reads a list of tags from a file: one per line, a JSON array, or a JSON object with a
+// field "tags", such as the response of a registry.
 func ReadTags(file string, stdin io.Reader) (explain.Listing, error) {
 	content, err := readFile(file, stdin)
 	if err != nil {
@@ -22,7 +22,7 @@ func ReadTags(file string, stdin io.Reader) (explain.Listing, error) {
 	}
 	names, err := parseTags(content)
 	if err != nil {
-		return explain.Listing{}, Invalidf("%s is no list of tags: %w", file, err)
+		return explain.Listing{}, Invalidf("%s is not a list of tags: %w", file, err)
 	}
 	return listing(explain.FromList, names), nil
 }
@@ -38,7 +38,7 @@ func parseTags(content []byte) ([]string, error) {
 		if err := json.Unmarshal(text, &object); err != nil {
 			return nil, err
 		}
-		if object.Tags == nil { // an error that a registry answered with, for one
+		if object.Tags == nil { // such as an error response of a registry
 			return nil, errors.New(`it is an object without the field "tags"`)
 		}
 		err := json.Unmarshal(object.Tags, &tags)
@@ -52,7 +52,8 @@ func parseTags(content []byte) ([]string, error) {
 	return tags, nil
 }
 
-// listing leaves the names out that no tag can have, as the registry client does.
+// listing counts names that are not valid tags in place of listing them, as the registry client
+// does.
 func listing(source explain.Source, names []string) explain.Listing {
 	l := explain.Listing{Source: source}
 	for _, name := range names {

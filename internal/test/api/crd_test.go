@@ -15,11 +15,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// plurals are the resources by kind.
+// plurals maps kinds to resources.
 var plurals = map[string]string{"ImageRepository": "imagerepositories", "ImagePolicy": "imagepolicies"}
 
-// TestCRD_VersionsShareOneSchema holds the versions to one schema: nothing is converted
-// between them, so a difference would lose data.
+// TestCRD_VersionsShareOneSchema checks that the versions have the same schema. They are not
+// converted, so a difference would lose data.
 func TestCRD_VersionsShareOneSchema(t *testing.T) {
 	for kind, plural := range plurals {
 		t.Run(kind, func(t *testing.T) {
@@ -74,15 +74,14 @@ func TestCRD_HasShortNamesAndCategories(t *testing.T) {
 	}
 }
 
-// TestCRD_HasPrinterColumns asks for tables, as kubectl get does.
+// TestCRD_HasPrinterColumns requests tables, as kubectl get does.
 func TestCRD_HasPrinterColumns(t *testing.T) {
 	now := metav1.Now().UTC().Format("2006-01-02T15:04:05Z")
 	ready := []any{map[string]any{"type": "Ready", "status": "True", "reason": "Succeeded", "message": "fine", "lastTransitionTime": now}}
 	cases := map[string]struct {
 		spec   string
 		status map[string]any
-		// columns and cells of "kubectl get", and those that -o wide adds. An
-		// age is not compared.
+		// Columns and cells of "kubectl get", and those that -o wide adds. "*" is any value.
 		columns, cells, wide, wideCells []string
 	}{
 		"ImageRepository": {
@@ -121,7 +120,7 @@ func TestCRD_HasPrinterColumns(t *testing.T) {
 func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cells []string) {
 	t.Helper()
 	g := NewWithT(t)
-	g.Expect(table.Rows).To(HaveLen(1), "the table has")
+	g.Expect(table.Rows).To(HaveLen(1), "rows of the table")
 	var gotColumns, gotCells []string
 	for i, column := range table.ColumnDefinitions {
 		if column.Priority != priority {
@@ -138,7 +137,7 @@ func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cel
 	g.Expect(gotCells).To(Equal(cells), "columns of priority %d", priority)
 }
 
-// get reads from the API server what no client has a method for.
+// get sends a GET request for a path to the API server and decodes the JSON response.
 func get(t *testing.T, path, accept string, into any) {
 	t.Helper()
 	g := NewWithT(t)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api holds the API to its promises on a real API server: what it
-// admits, what it rejects and with which words, what it fills in, and how both
-// versions show the same object. It has tests only.
+// Package api tests the CRDs on a real API server: validation with its messages, defaults, and the
+// equality of both versions. It also tests the manifests of an installation. It has tests only.
 package api

@@ -13,13 +13,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// newObject returns an object of a kind and version whose spec is given in
-// YAML.
+// newObject returns an object of a kind and version with a spec in YAML.
 func newObject(t *testing.T, version, kind, name, spec string) *unstructured.Unstructured {
 	t.Helper()
 	fields := map[string]any{}
 	if err := yaml.UnmarshalStrict([]byte(spec), &fields); err != nil {
-		t.Fatalf("the spec of the case is no YAML: %v\n%s", err, spec)
+		t.Fatalf("the spec of the case is invalid YAML: %v\n%s", err, spec)
 	}
 	obj := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
 	obj.SetAPIVersion(group + "/" + version)
@@ -29,7 +28,7 @@ func newObject(t *testing.T, version, kind, name, spec string) *unstructured.Uns
 	return obj
 }
 
-// create creates the object for as long as the test runs.
+// create creates the object, and deletes it when the test ends.
 func create(t *testing.T, obj *unstructured.Unstructured) {
 	t.Helper()
 	NewWithT(t).Expect(server.Create(t.Context(), obj)).To(Succeed())
@@ -40,17 +39,15 @@ func create(t *testing.T, obj *unstructured.Unstructured) {
 	})
 }
 
-// admission is a case of what the API server admits.
+// admission is a test case of the validation of a spec.
 type admission struct {
 	reason string
 	spec   string
-	// rejected holds what the error must say. Without it the object is
-	// admitted.
+	// rejected are the required texts of the error; if empty, the object must be admitted.
 	rejected []string
 }
 
-// testAdmission creates the object of each case, in each version, without
-// keeping it.
+// testAdmission creates the object of each case in each version, in a dry run.
 func testAdmission(t *testing.T, kind string, cases map[string]admission) {
 	for _, version := range versions {
 		for name, tc := range cases {
@@ -72,10 +69,10 @@ func (a admission) check(t *testing.T, err error) {
 	}
 	for _, text := range a.rejected {
 		if err != nil && !strings.Contains(err.Error(), text) {
-			t.Errorf("the error is\n\t%v\nand does not say\n\t%s\n%s", err, text, a.reason)
+			t.Errorf("the error is\n\t%v\nand does not contain\n\t%s\n%s", err, text, a.reason)
 		}
 	}
 	if tooLong := "must be at most 876000h"; err != nil && strings.Contains(err.Error(), tooLong) && !strings.Contains(strings.Join(a.rejected, " "), tooLong) {
-		t.Errorf("the error is\n\t%v\nand says that what is no duration is too long a one: %s", err, a.reason)
+		t.Errorf("the error is\n\t%v\nand reports an invalid duration as too long: %s", err, a.reason)
 	}
 }

@@ -11,24 +11,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// repository is the part of the spec that no case is about.
+// repository is the part of the spec that the cases share.
 const repository = "imageRepositoryRef: {name: podinfo}\n"
 
 func TestImagePolicy_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
-		"semver":           {reason: "one policy is chosen", spec: repository + `policy: {semver: {range: ^1.0.0}}`},
-		"alphabetical":     {reason: "an order has a default", spec: repository + `policy: {alphabetical: {}}`},
-		"numerical":        {reason: "one policy is chosen", spec: repository + `policy: {numerical: {order: desc}}`},
-		"other namespace":  {reason: "a repository may be elsewhere", spec: `{imageRepositoryRef: {name: a, namespace: b}, policy: {numerical: {}}}`},
-		"no repository":    {reason: "there is nothing to select from", spec: `policy: {numerical: {}}`, rejected: []string{"spec.imageRepositoryRef: Required value"}},
+		"semver":           {reason: "one policy", spec: repository + `policy: {semver: {range: ^1.0.0}}`},
+		"alphabetical":     {reason: "the order has a default", spec: repository + `policy: {alphabetical: {}}`},
+		"numerical":        {reason: "one policy", spec: repository + `policy: {numerical: {order: desc}}`},
+		"other namespace":  {reason: "a repository may be in another namespace", spec: `{imageRepositoryRef: {name: a, namespace: b}, policy: {numerical: {}}}`},
+		"no repository":    {reason: "a repository is required", spec: `policy: {numerical: {}}`, rejected: []string{"spec.imageRepositoryRef: Required value"}},
 		"nameless":         {reason: "a reference needs a name", spec: `{imageRepositoryRef: {namespace: b}, policy: {numerical: {}}}`, rejected: []string{"spec.imageRepositoryRef.name: Required value"}},
 		"policy not given": {reason: "a policy is required", spec: repository, rejected: []string{"spec.policy: Required value"}},
-		"no policy chosen": {reason: "none is chosen", spec: repository + `policy: {}`, rejected: []string{"spec.policy", "set exactly one of semver, alphabetical, numerical and newest"}},
-		"two policies": {reason: "which one would win is not obvious", spec: repository + `policy: {semver: {range: "*"}, numerical: {}}`,
+		"no policy chosen": {reason: "one policy is required", spec: repository + `policy: {}`, rejected: []string{"spec.policy", "set exactly one of semver, alphabetical, numerical and newest"}},
+		"two policies": {reason: "the choice would be ambiguous", spec: repository + `policy: {semver: {range: "*"}, numerical: {}}`,
 			rejected: []string{"spec.policy", "set exactly one of semver, alphabetical, numerical and newest"}},
-		"three policies": {reason: "which one would win is not obvious", spec: repository + `policy: {semver: {range: "*"}, alphabetical: {}, numerical: {}}`,
+		"three policies": {reason: "the choice would be ambiguous", spec: repository + `policy: {semver: {range: "*"}, alphabetical: {}, numerical: {}}`,
 			rejected: []string{"spec.policy", "set exactly one of semver, alphabetical, numerical and newest"}},
-		"unknown policy": {reason: "a slip of the pen is told", spec: repository + `policy: {semvar: {range: "*"}}`, rejected: []string{`unknown field "spec.policy.semvar"`}},
+		"unknown policy": {reason: "typing errors are reported", spec: repository + `policy: {semvar: {range: "*"}}`, rejected: []string{`unknown field "spec.policy.semvar"`}},
 		"no range":       {reason: "a range is required", spec: repository + `policy: {semver: {}}`, rejected: []string{"spec.policy.semver.range: Required value"}},
 		"alphabetical order": {reason: "only two orders exist", spec: repository + `policy: {alphabetical: {order: ascending}}`,
 			rejected: []string{"spec.policy.alphabetical.order", `supported values: "asc", "desc"`}},
@@ -43,16 +43,16 @@ func TestFilterTags_IsValidated(t *testing.T) {
 		"empty":         {reason: "all tags are considered", spec: policy + `filterTags: {}`},
 		"pattern":       {reason: "a filter without extract compares whole tags", spec: policy + `filterTags: {pattern: '^main-[a-f0-9]+-(?P<ts>[0-9]+)'}`},
 		"extract":       {reason: "extract refers to a group of pattern", spec: policy + `filterTags: {pattern: '^(?P<ts>[0-9]+)$', extract: $ts}`},
-		"empty strings": {reason: "an empty string is no value", spec: policy + `filterTags: {pattern: '', extract: ''}`},
+		"empty strings": {reason: "an empty string is the same as none", spec: policy + `filterTags: {pattern: '', extract: ''}`},
 		"longest":       {reason: "the longest pattern is within the cost limit", spec: policy + `filterTags: {pattern: '` + strings.Repeat("(a|b)*c", 146) + `'}`},
-		"too long": {reason: "the cost must be bounded", spec: policy + `filterTags: {pattern: '` + strings.Repeat("a", 1025) + `'}`,
+		"too long": {reason: "the cost must be limited", spec: policy + `filterTags: {pattern: '` + strings.Repeat("a", 1025) + `'}`,
 			rejected: []string{"spec.filterTags.pattern", "may not be more than 1024 bytes"}},
-		"open group": {reason: "no regular expression", spec: policy + `filterTags: {pattern: '^(v1'}`,
+		"open group": {reason: "an invalid regular expression", spec: policy + `filterTags: {pattern: '^(v1'}`,
 			rejected: []string{"spec.filterTags.pattern", "missing closing ): `^(v1`", "pattern must be a valid regular expression in RE2 syntax"}},
-		"lookahead": {reason: "RE2 has no lookahead", spec: policy + `filterTags: {pattern: '^(?!rc).*'}`,
+		"lookahead": {reason: "RE2 does not support lookahead", spec: policy + `filterTags: {pattern: '^(?!rc).*'}`,
 			rejected: []string{"spec.filterTags.pattern", "invalid or unsupported Perl syntax: `(?!`", "pattern must be a valid regular expression in RE2 syntax"}},
-		"extract without pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {extract: $1}`, rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
-		"extract with an empty pattern": {reason: "extract has nothing to refer to", spec: policy + `filterTags: {pattern: '', extract: $1}`,
+		"extract without pattern": {reason: "extract refers to pattern", spec: policy + `filterTags: {extract: $1}`, rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
+		"extract with an empty pattern": {reason: "extract refers to pattern", spec: policy + `filterTags: {pattern: '', extract: $1}`,
 			rejected: []string{"spec.filterTags", "set pattern too, or remove extract"}},
 	})
 }
@@ -70,23 +70,22 @@ func TestDigestReflection_IsValidated(t *testing.T) {
 		"Always interval": {reason: "the interval is used", spec: policy + "digestReflectionPolicy: Always\ninterval: 1h30m"},
 		"unknown": {reason: "only three modes exist", spec: policy + `digestReflectionPolicy: Sometimes`,
 			rejected: []string{"spec.digestReflectionPolicy", `supported values: "Always", "IfNotPresent", "Never"`}},
-		"lower case": {reason: "modes are spelt one way", spec: policy + `digestReflectionPolicy: always`,
+		"lower case": {reason: "modes are case-sensitive", spec: policy + `digestReflectionPolicy: always`,
 			rejected: []string{"spec.digestReflectionPolicy", `supported values: "Always", "IfNotPresent", "Never"`}},
 		"interval alone":        {reason: "it would have no effect", spec: policy + `interval: 10m`, rejected: []string{useless}},
 		"Never interval":        {reason: "it would have no effect", spec: policy + "digestReflectionPolicy: Never\ninterval: 10m", rejected: []string{useless}},
 		"IfNotPresent interval": {reason: "it would have no effect", spec: policy + "digestReflectionPolicy: IfNotPresent\ninterval: 10m", rejected: []string{useless}},
-		"interval with no unit": {reason: "no duration", spec: policy + "digestReflectionPolicy: Always\ninterval: '10'", rejected: []string{malformed}},
-		"interval in days":      {reason: "durations have no days", spec: policy + "digestReflectionPolicy: Always\ninterval: 1d", rejected: []string{malformed}},
-		"negative interval":     {reason: "time does not go backwards", spec: policy + "digestReflectionPolicy: Always\ninterval: -5m", rejected: []string{malformed}},
-		"endless interval": {reason: "one object that clients can't decode would hide all others from them",
+		"interval with no unit": {reason: "an invalid duration", spec: policy + "digestReflectionPolicy: Always\ninterval: '10'", rejected: []string{malformed}},
+		"interval in days":      {reason: "days are not supported", spec: policy + "digestReflectionPolicy: Always\ninterval: 1d", rejected: []string{malformed}},
+		"negative interval":     {reason: "negative durations are invalid", spec: policy + "digestReflectionPolicy: Always\ninterval: -5m", rejected: []string{malformed}},
+		"endless interval": {reason: "clients could not decode a list with this object",
 			spec: policy + "digestReflectionPolicy: Always\ninterval: 9999999999h", rejected: []string{"spec.interval", "interval must be at most 876000h"}},
-		"interval that is empty": {reason: "no duration", spec: policy + "digestReflectionPolicy: Always\ninterval: ''", rejected: []string{malformed}},
+		"interval that is empty": {reason: "an invalid duration", spec: policy + "digestReflectionPolicy: Always\ninterval: ''", rejected: []string{malformed}},
 	})
 }
 
-// TestSemVerRange_AdmissionMatchesLibrary compares admission with the library that gives a
-// range its meaning: what the one can't parse, the other must not admit, and
-// the other way round.
+// TestSemVerRange_AdmissionMatchesLibrary checks that the API server admits exactly the ranges that
+// the semver library can parse.
 func TestSemVerRange_AdmissionMatchesLibrary(t *testing.T) {
 	ranges := []string{
 		"*", "x", "1", "1.2", "1.2.3", "v1.2.3", "1.x", "1.2.x", "1.2.X", "1.*", "=1.2.3", "!=1.2.3", ">1", "<1", ">=1", "=>1", "<=1", "=<1",
@@ -115,7 +114,7 @@ func TestSemVerRange_AdmissionMatchesLibrary(t *testing.T) {
 func TestSemVerRange_LengthIsBounded(t *testing.T) {
 	longest := strings.Repeat("1.2.3||", 512/7) + "1"
 	admission{reason: "the longest range is within the cost limit"}.check(t, createRange(t, "v1", longest))
-	admission{reason: "the cost must be bounded", rejected: []string{"may not be more than 512 bytes"}}.
+	admission{reason: "the cost must be limited", rejected: []string{"may not be more than 512 bytes"}}.
 		check(t, createRange(t, "v1", longest+strings.Repeat(" ", 512)))
 }
 

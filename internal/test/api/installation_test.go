@@ -26,7 +26,7 @@ const (
 	workload = "Deployment/image-reflector-controller"
 )
 
-// warnings keeps what the API server warns of.
+// warnings records the warnings of the API server.
 type warnings struct {
 	mu   sync.Mutex
 	text []string
@@ -38,14 +38,13 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 	w.text = append(w.text, text)
 }
 
-// TestInstallation_IsAcceptedWithoutWarnings has the API server look at every object of an installation,
-// as strictly as it can and without keeping it. The namespace warns of workloads
-// that exceed its Pod Security level.
+// TestInstallation_IsAcceptedWithoutWarnings applies every object of an installation in a dry run
+// with strict validation. The namespace warns of workloads that violate its Pod Security level.
 func TestInstallation_IsAcceptedWithoutWarnings(t *testing.T) {
-	for _, folder := range []string{"../../../config/default", replicas} {
-		t.Run(folder, func(t *testing.T) {
+	for _, dir := range []string{"../../../config/default", replicas} {
+		t.Run(dir, func(t *testing.T) {
 			g := NewWithT(t)
-			objects := build(t, folder)
+			objects := build(t, dir)
 			createNamespace(t, objects)
 			warned := &warnings{}
 			config := rest.CopyConfig(server.config)
@@ -57,12 +56,12 @@ func TestInstallation_IsAcceptedWithoutWarnings(t *testing.T) {
 					client.ApplyConfigurationFromUnstructured(objects[name]), client.DryRunAll, client.ForceOwnership, client.FieldOwner("api-tests"))
 				g.Expect(err).NotTo(HaveOccurred(), "the API server rejects %s", name)
 			}
-			g.Expect(warned.text).To(BeEmpty(), "the API server warns")
+			g.Expect(warned.text).To(BeEmpty(), "warnings of the API server")
 		})
 	}
 }
 
-// createNamespace creates the namespace of an installation, if it is not there.
+// createNamespace creates the namespace of an installation, if it does not exist.
 func createNamespace(t *testing.T, objects built) {
 	t.Helper()
 	var namespace corev1.Namespace
@@ -73,7 +72,7 @@ func createNamespace(t *testing.T, objects built) {
 	}
 }
 
-// podOf returns the Pod that the Deployment of an installation makes.
+// podOf returns a Pod of the Deployment of an installation.
 func podOf(t *testing.T, objects built) *corev1.Pod {
 	t.Helper()
 	var deployment appsv1.Deployment
@@ -85,21 +84,20 @@ func podOf(t *testing.T, objects built) *corev1.Pod {
 	}
 }
 
-// TestPod_MeetsPodSecurityLevel creates the Pod in the namespace of the installation, and
-// then Pods that must be refused there: a level that refuses nothing proves
-// nothing.
+// TestPod_MeetsPodSecurityLevel checks that the namespace of the installation admits the Pod, and
+// rejects Pods that violate its Pod Security level.
 func TestPod_MeetsPodSecurityLevel(t *testing.T) {
 	objects := build(t, "../../../config/default")
 	createNamespace(t, objects)
 	pod := podOf(t, objects)
-	NewWithT(t).Expect(server.Create(t.Context(), pod)).To(Succeed(), "the Pod of the Deployment is not admitted")
+	NewWithT(t).Expect(server.Create(t.Context(), pod)).To(Succeed(), "the Pod of the Deployment is admitted")
 	t.Cleanup(func() {
 		if err := server.Delete(context.Background(), pod, client.GracePeriodSeconds(0)); err != nil {
 			t.Error(err)
 		}
 	})
 
-	for name, exceed := range map[string]func(*corev1.PodSpec, *corev1.SecurityContext){
+	for name, violate := range map[string]func(*corev1.PodSpec, *corev1.SecurityContext){
 		"privileged": func(_ *corev1.PodSpec, c *corev1.SecurityContext) {
 			c.Privileged, c.AllowPrivilegeEscalation = new(true), new(true)
 		},
@@ -112,21 +110,21 @@ func TestPod_MeetsPodSecurityLevel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			pod := podOf(t, objects)
-			pod.Name = "exceeding"
-			exceed(&pod.Spec, pod.Spec.Containers[0].SecurityContext)
+			pod.Name = "violating"
+			violate(&pod.Spec, pod.Spec.Containers[0].SecurityContext)
 			err := server.Create(t.Context(), pod, client.DryRunAll)
-			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "got %v, want it refused by the Pod Security level", err)
-			g.Expect(err.Error()).To(ContainSubstring(`violates PodSecurity "restricted`), "got %v, want it refused by the Pod Security level", err)
+			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "got %v, want it rejected by the Pod Security level", err)
+			g.Expect(err.Error()).To(ContainSubstring(`violates PodSecurity "restricted`), "got %v, want it rejected by the Pod Security level", err)
 		})
 	}
 }
 
-// TestContainer_IsReadOnlyAndLimited looks at what no Pod Security level asks for.
+// TestContainer_IsReadOnlyAndLimited checks settings that no Pod Security level requires.
 func TestContainer_IsReadOnlyAndLimited(t *testing.T) {
 	g := NewWithT(t)
 	container := podOf(t, build(t, "../../../config/default")).Spec.Containers[0]
 	if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
-		t.Error("the container may write to its image")
+		t.Error("the root file system of the container is writable")
 	}
 	for _, amount := range []corev1.ResourceList{container.Resources.Requests, container.Resources.Limits} {
 		g.Expect(amount.Memory().IsZero()).To(BeFalse(), "memory or CPU is missing: %v", amount)
@@ -134,14 +132,14 @@ func TestContainer_IsReadOnlyAndLimited(t *testing.T) {
 	}
 	i := slices.IndexFunc(container.Env, func(v corev1.EnvVar) bool { return v.Name == "GOMEMLIMIT" })
 	g.Expect(i).To(BeNumerically(">=", 0), "GOMEMLIMIT is not set")
-	from := container.Env[i].ValueFrom.ResourceFieldRef
-	if from == nil || from.Resource != "limits.memory" || from.ContainerName != container.Name || !from.Divisor.IsZero() {
+	ref := container.Env[i].ValueFrom.ResourceFieldRef
+	if ref == nil || ref.Resource != "limits.memory" || ref.ContainerName != container.Name || !ref.Divisor.IsZero() {
 		t.Errorf("GOMEMLIMIT is %v, want the container's limit in bytes", container.Env[i].ValueFrom)
 	}
 }
 
-// TestSelectors_MatchDeployment expects what selects Pods to select those of the Deployment, and
-// what names ports to name theirs.
+// TestSelectors_MatchDeployment checks that selectors and port names match the Pods of the
+// Deployment.
 func TestSelectors_MatchDeployment(t *testing.T) {
 	objects := build(t, replicas)
 	pod := podOf(t, objects)
@@ -152,14 +150,14 @@ func TestSelectors_MatchDeployment(t *testing.T) {
 	objects.into(t, "NetworkPolicy/image-reflector-controller", &network)
 	objects.into(t, "PodDisruptionBudget/image-reflector-controller", &budget)
 
-	for what, selector := range map[string]*metav1.LabelSelector{
+	for kind, selector := range map[string]*metav1.LabelSelector{
 		"Service":             {MatchLabels: service.Spec.Selector},
 		"NetworkPolicy":       &network.Spec.PodSelector,
 		"PodDisruptionBudget": budget.Spec.Selector,
 	} {
 		parsed, err := metav1.LabelSelectorAsSelector(selector)
 		if err != nil || parsed.Empty() || !parsed.Matches(labels.Set(pod.Labels)) {
-			t.Errorf("the %s selects %v (%v), which does not match the labels %v", what, parsed, err, pod.Labels)
+			t.Errorf("the %s selects %v (%v), which does not match the labels %v", kind, parsed, err, pod.Labels)
 		}
 	}
 	ports := []string{service.Spec.Ports[0].TargetPort.String()}
@@ -172,6 +170,6 @@ func TestSelectors_MatchDeployment(t *testing.T) {
 		NewWithT(t).Expect(slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == name })).To(BeTrue(), "the container has no port %q", name)
 	}
 	if egress := network.Spec.Egress; len(egress) != 1 || len(egress[0].To) != 0 || len(egress[0].Ports) != 0 {
-		t.Errorf("the NetworkPolicy restricts what goes out: registries are anywhere: %v", egress)
+		t.Errorf("the NetworkPolicy restricts egress, but registries can be at any address: %v", egress)
 	}
 }

@@ -17,16 +17,16 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// built is what a kustomization makes: objects by kind and name.
+// built is the output of a kustomization: objects by kind and name.
 type built map[string]*unstructured.Unstructured
 
-// build builds the kustomization in a folder.
-func build(t *testing.T, folder string) built {
+// build builds the kustomization in a directory.
+func build(t *testing.T, dir string) built {
 	t.Helper()
-	return buildIn(t, filesys.MakeFsOnDisk(), folder)
+	return buildIn(t, filesys.MakeFsOnDisk(), dir)
 }
 
-// buildFile builds a kustomization of one file and nothing else.
+// buildFile builds a kustomization with one file.
 func buildFile(t *testing.T, file string) built {
 	t.Helper()
 	g := NewWithT(t)
@@ -37,10 +37,10 @@ func buildFile(t *testing.T, file string) built {
 	return buildIn(t, fs, "/")
 }
 
-func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
+func buildIn(t *testing.T, fs filesys.FileSystem, dir string) built {
 	t.Helper()
 	g := NewWithT(t)
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, folder)
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, dir)
 	g.Expect(err).NotTo(HaveOccurred())
 	objects := built{}
 	for _, resource := range resources.Resources() {
@@ -55,10 +55,10 @@ func buildIn(t *testing.T, fs filesys.FileSystem, folder string) built {
 	return objects
 }
 
-// names returns the kinds and names of the objects in order.
+// names returns the sorted kinds and names of the objects.
 func (b built) names() []string { return slices.Sorted(maps.Keys(b)) }
 
-// into writes an object that must be there into a typed one.
+// into converts an object, which must exist, to a typed one.
 func (b built) into(t *testing.T, name string, obj any) {
 	t.Helper()
 	g := NewWithT(t)
@@ -66,20 +66,20 @@ func (b built) into(t *testing.T, name string, obj any) {
 	g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(b[name].Object, obj, true)).To(Succeed())
 }
 
-// TestFluxOverlay_ChangesOnlyImageAndCRDs puts the controller into an installation of Flux, and expects
-// its image and its CRDs to be other ones, and nothing else.
+// TestFluxOverlay_ChangesOnlyImageAndCRDs checks that config/flux changes only the image and the
+// CRDs of the controller in a Flux installation.
 func TestFluxOverlay_ChangesOnlyImageAndCRDs(t *testing.T) {
 	g := NewWithT(t)
-	const ours, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
+	const deploymentName, image = "Deployment/image-reflector-controller", "registry.example.com/image-reflector-controller:v1.0.0"
 	before, after := buildFile(t, "testdata/flux/gotk-components.yaml"), build(t, "testdata/flux")
-	g.Expect(after.names()).To(BeComparableTo(before.names()), "other objects (-before +after)")
+	g.Expect(after.names()).To(BeComparableTo(before.names()), "names of the objects (-before +after)")
 	definitions := build(t, "../../../config/crd")
 	for _, name := range after.names() {
 		want := before[name]
 		if definitions[name] != nil {
 			want = definitions[name]
 		}
-		if name == ours {
+		if name == deploymentName {
 			var deployment appsv1.Deployment
 			before.into(t, name, &deployment)
 			deployment.Spec.Template.Spec.Containers[0].Image = image
@@ -87,7 +87,7 @@ func TestFluxOverlay_ChangesOnlyImageAndCRDs(t *testing.T) {
 			after.into(t, name, &deployment)
 			after[name] = toUnstructured(t, &deployment)
 		}
-		g.Expect(after[name].Object).To(BeComparableTo(want.Object), "%s is not what it should be", name)
+		g.Expect(after[name].Object).To(BeComparableTo(want.Object), "%s", name)
 	}
 	g.Expect(definitions).To(HaveLen(2), "config/crd has %v", definitions.names())
 }

@@ -18,14 +18,13 @@ const (
 	namespace = "default"
 )
 
-// versions are the versions that the API serves.
+// versions are the served versions of the API.
 var versions = []string{"v1", "v1beta2"}
 
 // server is the API server of all tests, with the CRDs installed.
 var server struct {
 	config *rest.Config
-	// Client rejects fields that no schema knows, so that a case can't pass
-	// by a slip of the pen.
+	// Client rejects unknown fields, so that a case can't pass because of a typing error.
 	client.Client
 }
 
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return fail("KUBEBUILDER_ASSETS is not set, and these tests need a control plane: " +
+		return fail("KUBEBUILDER_ASSETS is not set, but these tests need a control plane: " +
 			`run "make test", or KUBEBUILDER_ASSETS="$(go -C hack/controlplane run . build)" go test ./internal/test/api`)
 	}
 	env := &envtest.Environment{
@@ -47,8 +46,8 @@ func run(m *testing.M) int {
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
-	// Without the CRDs this fails, so it also tests that the API server takes
-	// them: that their rules compile, and are within its cost budget.
+	// This fails if the API server rejects a CRD, such as for rules that don't compile or exceed
+	// the cost budget.
 	config, err := env.Start()
 	if err != nil {
 		return fail("starting the control plane with the CRDs of config/crd/bases: %v", err)

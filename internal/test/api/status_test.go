@@ -20,7 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 )
 
-// worker is what a test makes of a reconcile.
+// worker is a reconcile.Worker with the work of a test.
 type worker func(context.Context, *v1.ImagePolicy) error
 
 func (worker) New() *v1.ImagePolicy                               { return &v1.ImagePolicy{} }
@@ -35,7 +35,7 @@ type silence struct{}
 
 func (silence) Publish(client.Object, conditions.Event) {}
 
-// statuses is a policy on the API server, and what reconciles it.
+// statuses is a policy on the API server with its reconciler.
 type statuses struct {
 	*WithT
 	ctx context.Context
@@ -79,7 +79,7 @@ func (s *statuses) reconcile(work worker) ctrl.Result {
 	return result
 }
 
-// set returns work that sets the refs of a status.
+// set returns a worker that sets the refs of the status.
 func set(latest, previous *v1.ImageRef) worker {
 	return func(_ context.Context, policy *v1.ImagePolicy) error {
 		policy.Status.LatestRef, policy.Status.ObservedPreviousRef = latest, previous
@@ -87,14 +87,16 @@ func set(latest, previous *v1.ImageRef) worker {
 	}
 }
 
-// TestStatus_IsStoredAsWritten shows that the API server has just the status that was
-// written: what was taken out is out, and what became less is less.
+// TestStatus_IsStoredAsWritten checks that removed fields and conditions are removed from the
+// status on the API server.
 func TestStatus_IsStoredAsWritten(t *testing.T) {
 	s := newStatuses(t, "as-written")
 	full := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0", Digest: "sha256:1"}
 	old := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.0.0"}
-	bare := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0"}
-	for _, refs := range [][2]*v1.ImageRef{{full, old}, {bare, old}, {full, nil}, {nil, nil}, {bare, full}, {bare, bare}} {
+	withoutDigest := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0"}
+	for _, refs := range [][2]*v1.ImageRef{
+		{full, old}, {withoutDigest, old}, {full, nil}, {nil, nil}, {withoutDigest, full}, {withoutDigest, withoutDigest},
+	} {
 		s.reconcile(set(refs[0], refs[1]))
 		got := s.get()
 		s.Expect(got.Status.LatestRef).To(Equal(refs[0]))
@@ -106,8 +108,8 @@ func TestStatus_IsStoredAsWritten(t *testing.T) {
 		return conditions.Stalled(v1.InvalidPolicyReason, context.DeadlineExceeded)
 	})
 	s.Expect(s.get().Status.Conditions).To(HaveLen(2))
-	s.reconcile(set(bare, full))
-	s.Expect(s.get().Status.Conditions).To(ConsistOf(HaveField("Type", "Ready")), "a condition that is over is taken out")
+	s.reconcile(set(withoutDigest, full))
+	s.Expect(s.get().Status.Conditions).To(ConsistOf(HaveField("Type", "Ready")), "the Stalled condition is removed")
 
 	older := &v1beta2.ImagePolicy{}
 	s.Expect(s.api.Get(s.ctx, s.key, older)).To(Succeed())
@@ -115,8 +117,8 @@ func TestStatus_IsStoredAsWritten(t *testing.T) {
 	s.Expect(older.Status.ObservedPreviousRef.Digest).To(Equal("sha256:1"))
 }
 
-// TestStatus_KeepsConcurrentChanges shows what a write does to changes that were made
-// while the work was under way.
+// TestStatus_KeepsConcurrentChanges checks that a status write does not overwrite changes made
+// during the reconcile.
 func TestStatus_KeepsConcurrentChanges(t *testing.T) {
 	ref := &v1.ImageRef{Name: "a", Image: "a", Tag: "1.1.0"}
 	t.Run("spec and labels", func(t *testing.T) {
@@ -132,7 +134,7 @@ func TestStatus_KeepsConcurrentChanges(t *testing.T) {
 		s.Expect(got.Status.LatestRef).To(Equal(ref))
 		s.Expect(got.Labels).To(HaveKey("by"))
 		s.Expect(got.Spec.Policy.SemVer.Range).To(Equal("2.x"))
-		s.Expect(got.Generation).To(BeNumerically(">", got.Status.ObservedGeneration), "the new spec is still to be worked on")
+		s.Expect(got.Generation).To(BeNumerically(">", got.Status.ObservedGeneration), "the new spec is not observed yet")
 	})
 	t.Run("status of a v1beta2 client", func(t *testing.T) {
 		s := newStatuses(t, "beside-status")
@@ -143,11 +145,11 @@ func TestStatus_KeepsConcurrentChanges(t *testing.T) {
 			live.Status.LatestImage = "a:3.0.0"
 			return s.api.Status().Update(ctx, live)
 		})
-		s.Expect(result.RequeueAfter).To(BeNumerically("<", time.Second), "it is worked on again")
+		s.Expect(result.RequeueAfter).To(BeNumerically("<", time.Second), "it is reconciled again")
 		s.Expect(s.get().Status.LatestRef).To(BeNil())
 		s.Expect(s.get().Status.LatestImage).To(Equal("a:3.0.0"))
 	})
-	t.Run("another object of the name", func(t *testing.T) {
+	t.Run("another object with the same name", func(t *testing.T) {
 		s := newStatuses(t, "beside-object")
 		s.reconcile(func(ctx context.Context, policy *v1.ImagePolicy) error {
 			policy.Status.LatestRef = ref
@@ -158,7 +160,7 @@ func TestStatus_KeepsConcurrentChanges(t *testing.T) {
 		s.Expect(s.get().Status.LatestRef).To(BeNil())
 		s.Expect(s.get().Status.Conditions).To(BeEmpty())
 	})
-	t.Run("a deletion", func(t *testing.T) {
+	t.Run("deletion", func(t *testing.T) {
 		s := newStatuses(t, "beside-deletion")
 		s.Expect(s.reconcile(func(ctx context.Context, policy *v1.ImagePolicy) error {
 			policy.Status.LatestRef = ref

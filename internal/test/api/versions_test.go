@@ -17,19 +17,19 @@ func TestCRD_SetsDefaults(t *testing.T) {
 		path               []string
 		want               any
 	}{
-		"exclusion list":       {reason: "signatures are left out", kind: "ImageRepository", spec: scanned, path: []string{"spec", "exclusionList"}, want: []any{`^.*\.sig$`}},
-		"exclusion list given": {reason: "what a user says counts", kind: "ImageRepository", spec: scanned + "exclusionList: [^a$]", path: []string{"spec", "exclusionList"}, want: []any{"^a$"}},
+		"exclusion list":       {reason: "signatures are excluded", kind: "ImageRepository", spec: scanned, path: []string{"spec", "exclusionList"}, want: []any{`^.*\.sig$`}},
+		"exclusion list given": {reason: "a value of the user is kept", kind: "ImageRepository", spec: scanned + "exclusionList: [^a$]", path: []string{"spec", "exclusionList"}, want: []any{"^a$"}},
 		"provider":             {reason: "credentials come from Secrets", kind: "ImageRepository", spec: scanned, path: []string{"spec", "provider"}, want: "generic"},
-		"repository status":    {reason: "kstatus must not take a new object for a current one", kind: "ImageRepository", spec: scanned, path: []string{"status", "observedGeneration"}, want: int64(-1)},
-		"digest reflection": {reason: "digests are fetched on request", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
+		"repository status":    {reason: "kstatus must not report a new object as current", kind: "ImageRepository", spec: scanned, path: []string{"status", "observedGeneration"}, want: int64(-1)},
+		"digest reflection": {reason: "digests are reflected on request only", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
 			path: []string{"spec", "digestReflectionPolicy"}, want: "Never"},
 		"alphabetical order": {reason: "the last is the latest", kind: "ImagePolicy", spec: repository + "policy: {alphabetical: {}}",
 			path: []string{"spec", "policy", "alphabetical", "order"}, want: "asc"},
 		"numerical order": {reason: "the greatest is the latest", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
 			path: []string{"spec", "policy", "numerical", "order"}, want: "asc"},
-		"policy status": {reason: "kstatus must not take a new object for a current one", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
+		"policy status": {reason: "kstatus must not report a new object as current", kind: "ImagePolicy", spec: repository + "policy: {numerical: {}}",
 			path: []string{"status", "observedGeneration"}, want: int64(-1)},
-		"interval": {reason: "the controller has the default, so that Always may be changed to Never by one field", kind: "ImagePolicy",
+		"interval": {reason: "the controller has the default, so that changing Always to Never needs no other change", kind: "ImagePolicy",
 			spec: repository + "policy: {numerical: {}}\ndigestReflectionPolicy: Always", path: []string{"spec", "interval"}},
 	}
 	for _, version := range versions {
@@ -46,22 +46,22 @@ func TestCRD_SetsDefaults(t *testing.T) {
 	}
 }
 
-// TestStatus_AcceptsV1beta2Fields writes what controllers of v1beta2 wrote. The API must take
-// it, and lose nothing of it, or there would be nothing to migrate.
+// TestStatus_AcceptsV1beta2Fields checks that the API stores the status fields of v1beta2
+// controllers, which this controller migrates.
 func TestStatus_AcceptsV1beta2Fields(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		status map[string]any
 	}{
-		"image": {reason: "a policy that has selected once", status: map[string]any{"latestImage": "localhost:5000/a:1.0.0"}},
-		"images": {reason: "a policy that has moved", status: map[string]any{
+		"image": {reason: "a policy with one selection", status: map[string]any{"latestImage": "localhost:5000/a:1.0.0"}},
+		"images": {reason: "a policy with a previous image", status: map[string]any{
 			"latestImage": "ghcr.io/a/b:1.1.0", "observedPreviousImage": "ghcr.io/a/b:1.0.0"}},
-		"refs without name": {reason: "clients of v1beta2 spelt the name image", status: map[string]any{
+		"refs without name": {reason: "v1beta2 has the name in image", status: map[string]any{
 			"latestRef":           map[string]any{"image": "ghcr.io/a/b", "tag": "1.1.0"},
 			"observedPreviousRef": map[string]any{"image": "ghcr.io/a/b", "tag": "1.0.0"}}},
-		"refs without image": {reason: "clients of v1 spell it name", status: map[string]any{
+		"refs without image": {reason: "v1 has the name in name", status: map[string]any{
 			"latestRef": map[string]any{"name": "ghcr.io/a/b", "tag": "1.1.0", "digest": "sha256:0"}}},
-		"unparsable": {reason: "nobody ever checked it", status: map[string]any{"latestImage": "::"}},
+		"unparsable": {reason: "invalid values were not rejected", status: map[string]any{"latestImage": "::"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestStatus_AcceptsV1beta2Fields(t *testing.T) {
 	}
 }
 
-// TestVersions_RoundTrip reads in the other version what was written in one.
+// TestVersions_RoundTrip checks that an object is the same in all versions.
 func TestVersions_RoundTrip(t *testing.T) {
 	specs := map[string]string{
 		"ImageRepository": scanned + "exclusionList: [^a$]\nsecretRef: {name: b}\nprovider: aws\naccessFrom: {namespaceSelectors: [{matchLabels: {c: d}}]}",
@@ -95,7 +95,7 @@ func TestVersions_RoundTrip(t *testing.T) {
 	}
 }
 
-// read reads the object in a version.
+// read returns the object in a version.
 func read(t *testing.T, version string, obj *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
 	got := &unstructured.Unstructured{}

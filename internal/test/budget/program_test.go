@@ -15,9 +15,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const howToRaise = "do without it, or raise the budget in internal/test/budget/budget_test.go, with the reason"
+const howToRaise = "avoid it, or raise the budget in internal/test/budget/budget_test.go, with the reason"
 
-// program returns the program that make builds, and what it says it is built of.
+// program returns the path of the program and its build information.
 func program(t *testing.T) (string, *debug.BuildInfo) {
 	t.Helper()
 	g := NewWithT(t)
@@ -28,7 +28,7 @@ func program(t *testing.T) (string, *debug.BuildInfo) {
 	return path, info
 }
 
-// linked returns the modules in the program beside this one's own.
+// linked returns the modules in the program, without those of this repository.
 func linked(t *testing.T) []string {
 	t.Helper()
 	_, info := program(t)
@@ -38,7 +38,7 @@ func linked(t *testing.T) []string {
 			paths = append(paths, dep.Path)
 		}
 	}
-	NewWithT(t).Expect(len(paths)).To(BeNumerically(">=", 50), "only")
+	NewWithT(t).Expect(len(paths)).To(BeNumerically(">=", 50), "number of linked modules")
 	return paths
 }
 
@@ -46,17 +46,17 @@ func TestLinkedModules_StayWithinBudget(t *testing.T) {
 	g := NewWithT(t)
 	paths := linked(t)
 	t.Logf("%d of %d modules", len(paths), mostModules)
-	g.Expect(len(paths)).To(BeNumerically("<=", mostModules), "%d modules are linked, and %d may be: %s. They are:\n%s", len(paths), mostModules, howToRaise, strings.Join(paths, "\n"))
+	g.Expect(len(paths)).To(BeNumerically("<=", mostModules), "%d modules are linked, but at most %d are allowed: %s. They are:\n%s", len(paths), mostModules, howToRaise, strings.Join(paths, "\n"))
 	for _, path := range paths {
-		for prefix, why := range forbidden {
-			g.Expect(path).NotTo(Equal(strings.TrimSuffix(prefix, "/")), "%s is linked, but %s: go mod why -m %s tells who brings it", path, why, path)
-			g.Expect(path).NotTo(HavePrefix(strings.TrimSuffix(prefix, "/")+"/"), "%s is linked, but %s: go mod why -m %s tells who brings it", path, why, path)
+		for prefix, reason := range forbidden {
+			g.Expect(path).NotTo(Equal(strings.TrimSuffix(prefix, "/")), "%s is linked, but %s: go mod why -m %s shows what requires it", path, reason, path)
+			g.Expect(path).NotTo(HavePrefix(strings.TrimSuffix(prefix, "/")+"/"), "%s is linked, but %s: go mod why -m %s shows what requires it", path, reason, path)
 		}
 	}
 }
 
-// TestDirectModules_MatchList compares the modules that go.mod requires directly, and that
-// are linked, with the list: those for tests and for hack are not of the program.
+// TestDirectModules_MatchList compares the linked modules that go.mod requires directly with the
+// list. Modules that are not linked are for tests and hack.
 func TestDirectModules_MatchList(t *testing.T) {
 	g := NewWithT(t)
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", "../../../go.mod").Output()
@@ -78,7 +78,7 @@ func TestDirectModules_MatchList(t *testing.T) {
 		g.Expect(direct[require.Path]).NotTo(BeEmpty(), "%s is a new direct dependency: %s", require.Path, howToRaise)
 	}
 	for path := range direct {
-		g.Expect(found).To(ContainElement(path), "what is no direct dependency that is linked any more: take it off the list")
+		g.Expect(found).To(ContainElement(path), "no longer a linked direct dependency: remove it from the list")
 	}
 }
 
@@ -88,11 +88,11 @@ func TestBinary_StaysWithinSizeBudget(t *testing.T) {
 	stat, err := os.Stat(path)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Logf("%.1f of %d MiB", float64(stat.Size())/(1<<20), mostBytes>>20)
-	g.Expect(stat.Size()).To(BeNumerically("<=", mostBytes), "the program has %d bytes, and may have %d: %s; go version -m says what is linked", stat.Size(), mostBytes, howToRaise)
+	g.Expect(stat.Size()).To(BeNumerically("<=", mostBytes), "the program has %d bytes, but may have at most %d: %s; go version -m lists the linked modules", stat.Size(), mostBytes, howToRaise)
 }
 
-// TestBinary_IsBuiltWithoutCgo tests that it needs no C library, which an image
-// without any files has not.
+// TestBinary_IsBuiltWithoutCgo checks that the program needs no C library, since its image has no
+// other files.
 func TestBinary_IsBuiltWithoutCgo(t *testing.T) {
 	g := NewWithT(t)
 	_, info := program(t)
@@ -100,6 +100,6 @@ func TestBinary_IsBuiltWithoutCgo(t *testing.T) {
 	for _, setting := range info.Settings {
 		settings[setting.Key] = setting.Value
 	}
-	g.Expect(settings["CGO_ENABLED"]).To(Equal("0"), "it is built with cgo or with paths of the machine: %v", settings)
-	g.Expect(settings["-trimpath"]).To(Equal("true"), "it is built with cgo or with paths of the machine: %v", settings)
+	g.Expect(settings["CGO_ENABLED"]).To(Equal("0"), "it must be built without cgo and with -trimpath: %v", settings)
+	g.Expect(settings["-trimpath"]).To(Equal("true"), "it must be built without cgo and with -trimpath: %v", settings)
 }

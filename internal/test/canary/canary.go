@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package canary looks for secrets where none may be: in whatever a test run has
-// left behind. It knows a secret in the encodings in which programs show one
-// without being asked to. Only tests use it.
+// Package canary searches the output of test runs for leaked secrets, in the encodings in which
+// programs typically print them. It is for tests.
 package canary
 
 import (
@@ -19,8 +18,7 @@ import (
 	"sync"
 )
 
-// shortest is the length of the shortest secret that can be looked for. What is
-// shorter would be found by chance.
+// shortest is the minimum length of a secret. Shorter ones could be found by chance.
 const shortest = 10
 
 // form is a secret in one encoding.
@@ -29,14 +27,14 @@ type form struct {
 	text     []byte
 }
 
-// Search looks for secrets. It may be used by many goroutines.
+// Search searches for secrets. It is safe for concurrent use.
 type Search struct {
 	mu    sync.Mutex
 	known map[string]bool
 	forms []form
 }
 
-// New returns a Search for some secrets.
+// New returns a Search for secrets.
 func New(secrets ...string) *Search {
 	s := &Search{known: map[string]bool{}}
 	for _, secret := range secrets {
@@ -45,11 +43,10 @@ func New(secrets ...string) *Search {
 	return s
 }
 
-// Add has one more secret looked for. It panics where that would find other
-// things too.
+// Add adds a secret to search for. It panics if the secret is too short.
 func (s *Search) Add(secret string) {
 	if len(secret) < shortest {
-		panic(fmt.Sprintf("a secret of %d bytes would be found by chance", len(secret)))
+		panic(fmt.Sprintf("a secret of %d bytes could be found by chance", len(secret)))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +56,7 @@ func (s *Search) Add(secret string) {
 	}
 }
 
-// formsOf returns what a secret looks like in all encodings.
+// formsOf returns the secret in all encodings.
 func formsOf(secret string) []form {
 	query, lower := url.QueryEscape(secret), escapedInLowerCase(secret)
 	forms := []form{
@@ -78,14 +75,14 @@ func formsOf(secret string) []form {
 		}
 	}
 	seen := map[string]bool{}
-	return slices.DeleteFunc(forms, func(f form) bool { // many are the same for a simple secret
-		again := seen[string(f.text)]
+	return slices.DeleteFunc(forms, func(f form) bool { // simple secrets have equal forms
+		duplicate := seen[string(f.text)]
 		seen[string(f.text)] = true
-		return again
+		return duplicate
 	})
 }
 
-// escapedInLowerCase is URL-encoding as some languages have it.
+// escapedInLowerCase returns the URL encoding with lower case digits, as in some languages.
 func escapedInLowerCase(secret string) string {
 	var b strings.Builder
 	for _, c := range []byte(secret) {
@@ -98,19 +95,19 @@ func escapedInLowerCase(secret string) string {
 	return b.String()
 }
 
-// inBase64 returns the characters of an encoded text that depend on nothing but
-// the secret in it, where that begins at an offset of before bytes, modulo 3.
+// inBase64 returns the characters of an encoded text that depend only on the secret in it, which
+// begins at an offset of before bytes, modulo 3.
 func inBase64(encoding *base64.Encoding, before int, secret string) []byte {
 	encoded := encoding.EncodeToString(append(make([]byte, before), secret...))
 	first := []int{0, 2, 3}[before]
 	last := len(encoded)
 	if (before+len(secret))%3 != 0 {
-		last-- // it depends on what comes after
+		last-- // the last character depends on the following bytes
 	}
 	return []byte(encoded[first:last])
 }
 
-// In returns the encodings in which a secret is in content.
+// In returns a description of each encoded secret in content, without the secret.
 func (s *Search) In(content []byte) []string {
 	s.mu.Lock()
 	forms := s.forms
@@ -127,8 +124,8 @@ func (s *Search) In(content []byte) []string {
 	return found
 }
 
-// Files searches every file below a folder, and returns what it found and how
-// many bytes it read. Of a line with a secret it tells what is before that.
+// Files searches every file in a directory tree, and returns descriptions of the found secrets and
+// the number of bytes read. A description contains the text before the secret.
 func (s *Search) Files(dir string) ([]string, int64, error) {
 	var found []string
 	var read int64
@@ -141,8 +138,8 @@ func (s *Search) Files(dir string) ([]string, int64, error) {
 			return err
 		}
 		read += int64(len(content))
-		for _, what := range s.In(content) {
-			found = append(found, fmt.Sprintf("%s: %s", path, what))
+		for _, leak := range s.In(content) {
+			found = append(found, fmt.Sprintf("%s: %s", path, leak))
 		}
 		return nil
 	})

@@ -20,8 +20,7 @@ import (
 
 const secret = "s3cret+canary/1"
 
-// TestSearch_FindsSecretsInEveryEncoding plants a secret in all of them, with what may
-// stand around it.
+// TestSearch_FindsSecretsInEveryEncoding encodes a secret together with surrounding bytes.
 func TestSearch_FindsSecretsInEveryEncoding(t *testing.T) {
 	type config struct{ Auth string }
 	for name, encode := range map[string]func(string) string{
@@ -64,7 +63,7 @@ func TestSearch_FindsSecretsInFiles(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	s := canary.New(secret)
-	for name, content := range map[string]string{"a/b/clean.log": "nothing", "a/b/tags.db": "\x00\x01" + secret, "late.log": "one more of them: another-secret"} {
+	for name, content := range map[string]string{"a/b/clean.log": "nothing", "a/b/tags.db": "\x00\x01" + secret, "late.log": "contains another-secret"} {
 		path := filepath.Join(dir, name)
 		g.Expect(os.MkdirAll(filepath.Dir(path), 0o755)).To(Succeed())
 		g.Expect(os.WriteFile(path, []byte(content), 0o600)).To(Succeed())
@@ -73,20 +72,20 @@ func TestSearch_FindsSecretsInFiles(t *testing.T) {
 	if err != nil || len(found) != 1 || !strings.Contains(found[0], "tags.db: a secret (plain) in line 1") || read == 0 {
 		t.Errorf("got %q, %d bytes, error %v", found, read, err)
 	}
-	g.Expect(strings.Join(found, "")).NotTo(ContainSubstring(secret), "what is found is not told once more")
+	g.Expect(strings.Join(found, "")).NotTo(ContainSubstring(secret), "the description does not contain the secret")
 	s.Add("another-secret")
 	if found, _, err := s.Files(dir); err != nil || len(found) != 2 {
 		t.Errorf("got %q, error %v", found, err)
 	}
 	if _, _, err := s.Files(filepath.Join(dir, "missing")); err == nil {
-		t.Error("a folder that is missing was searched")
+		t.Error("a missing directory was searched without an error")
 	}
 }
 
 func TestNew_PanicsOnShortSecrets(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("it would be found everywhere")
+			t.Error("a short secret was accepted")
 		}
 	}()
 	canary.New("password")

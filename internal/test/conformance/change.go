@@ -10,42 +10,42 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Change returns what is wrong with the step from an earlier state of the same
-// object to this one, nothing where it is good.
+// Change returns the violations in the change from an earlier state of the same object to this one.
 func (s *State) Change(before *State) []string {
 	var found []string
 	if s.observed < before.observed {
-		found = append(found, fmt.Sprintf("the observed generation went back from %d", before.observed))
+		found = append(found, fmt.Sprintf("the observed generation decreased from %d", before.observed))
 	}
 	for _, c := range s.conditions {
-		was := before.condition(c.Type)
-		if was.Type != "" && (was.Status == c.Status) != was.LastTransitionTime.Equal(&c.LastTransitionTime) && !sameSecond(was, c) {
-			found = append(found, fmt.Sprintf("%s went from %s to %s, and the time of its transition does not agree", c.Type, was.Status, c.Status))
+		previous := before.condition(c.Type)
+		unchanged, sameTime := previous.Status == c.Status, previous.LastTransitionTime.Equal(&c.LastTransitionTime)
+		if previous.Type != "" && unchanged != sameTime && !sameSecond(previous, c) {
+			found = append(found, fmt.Sprintf("%s changed from %s to %s, but its transition time does not match", c.Type, previous.Status, c.Status))
 		}
 	}
 	if s.policy != nil {
-		found = append(found, moved(before.policy.Status, s.policy.Status)...)
+		found = append(found, refChange(before.policy.Status, s.policy.Status)...)
 	}
 	return found
 }
 
-// sameSecond: times have no parts of a second, within which a condition may turn.
-func sameSecond(was, is metav1.Condition) bool {
-	return was.Status != is.Status && was.LastTransitionTime.Equal(&is.LastTransitionTime)
+// sameSecond reports whether the status changed within one second, the resolution of the time.
+func sameSecond(before, after metav1.Condition) bool {
+	return before.Status != after.Status && before.LastTransitionTime.Equal(&after.LastTransitionTime)
 }
 
-// moved: whoever reads the latest ref and the previous one reads of one move.
-func moved(before, after v1.ImagePolicyStatus) []string {
-	was, is := refOf(before.LatestRef), refOf(after.LatestRef)
+// refChange checks that the previous ref changes together with the latest ref.
+func refChange(before, after v1.ImagePolicyStatus) []string {
+	oldRef, newRef := refOf(before.LatestRef), refOf(after.LatestRef)
 	if before.LatestRef != nil && after.LatestRef == nil {
-		return []string{"the latest ref vanished"}
+		return []string{"the latest ref was removed"}
 	}
 	previous := refOf(before.ObservedPreviousRef)
-	if before.LatestRef != nil && was != is {
-		previous = was
+	if before.LatestRef != nil && oldRef != newRef {
+		previous = oldRef
 	}
 	if got := refOf(after.ObservedPreviousRef); got != previous {
-		return []string{fmt.Sprintf("the latest ref went from %+v to %+v, and the previous one is %+v", was, is, got)}
+		return []string{fmt.Sprintf("the latest ref changed from %+v to %+v, but the previous one is %+v", oldRef, newRef, got)}
 	}
 	return nil
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conformance says what every client may rely on in the status of every
-// object at every moment, as kstatus and the tools of Flux read it: whether an
-// object is done, at work, or stuck, and that its parts never contradict each
-// other. It is for tests.
+// Package conformance checks the invariants of the status of objects on which clients such as
+// kstatus and the Flux tools rely: every state must be current, in progress or failed, and its
+// fields must be consistent. It is for tests.
 package conformance
 
 import (
@@ -25,11 +24,11 @@ type State struct {
 	object     *unstructured.Unstructured
 	observed   int64
 	conditions []metav1.Condition
-	repository *v1.ImageRepository // or else
-	policy     *v1.ImagePolicy
+	repository *v1.ImageRepository // nil for a policy
+	policy     *v1.ImagePolicy     // nil for a repository
 }
 
-// Read reads the state of an object as the API server sent it.
+// Read returns the state of an object of the API server.
 func Read(object *unstructured.Unstructured) (*State, error) {
 	s := &State{object: object}
 	switch object.GetKind() {
@@ -51,12 +50,12 @@ func Read(object *unstructured.Unstructured) (*State, error) {
 	return s, nil
 }
 
-// decode is strict: what the schema lets pass, the types must know.
+// decode converts an object. It returns an error for fields that the types lack.
 func decode(object *unstructured.Unstructured, into any) error {
 	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, true)
 }
 
-// ReadTyped reads the state of an object of this module's types.
+// ReadTyped returns the state of a typed object of a kind.
 func ReadTyped(object runtime.Object, kind string) (*State, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -68,8 +67,7 @@ func ReadTyped(object runtime.Object, kind string) (*State, error) {
 	return Read(raw)
 }
 
-// Kstatus is what kstatus makes of the object, by which clients decide whether
-// to go on waiting.
+// Kstatus returns the status that kstatus computes, by which clients decide whether to wait.
 func (s *State) Kstatus() (status.Status, error) {
 	result, err := status.Compute(s.object)
 	if err != nil {
@@ -78,7 +76,7 @@ func (s *State) Kstatus() (status.Status, error) {
 	return result.Status, nil
 }
 
-// condition returns the condition of a type, an empty one where there is none.
+// condition returns the condition of a type, or an empty one.
 func (s *State) condition(kind string) metav1.Condition {
 	if condition := apimeta.FindStatusCondition(s.conditions, kind); condition != nil {
 		return *condition
@@ -90,15 +88,15 @@ func (s *State) has(kind string, value metav1.ConditionStatus) bool {
 	return s.condition(kind).Status == value
 }
 
-// settledNow reports whether the spec as it is was dealt with.
-func (s *State) settledNow() bool { return s.observed == s.object.GetGeneration() }
+// isObserved reports whether the current generation was reconciled.
+func (s *State) isObserved() bool { return s.observed == s.object.GetGeneration() }
 
-// ReadyNow reports whether the object is ready, and for its spec as it is.
+// ReadyNow reports whether the object is ready for its current generation.
 func (s *State) ReadyNow() bool {
-	return s.settledNow() && s.has(meta.ReadyCondition, metav1.ConditionTrue)
+	return s.isObserved() && s.has(meta.ReadyCondition, metav1.ConditionTrue)
 }
 
-// String tells of the state, for those who look into a violation.
+// String describes the state for a violation.
 func (s *State) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s/%s generation %d, resource version %s, observed generation %d", s.object.GetKind(),

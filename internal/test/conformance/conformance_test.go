@@ -17,12 +17,12 @@ import (
 var noon = metav1.NewTime(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC))
 
 func condition(kind, value, reason string, generation int64) metav1.Condition {
-	return metav1.Condition{Type: kind, Status: metav1.ConditionStatus(value), Reason: reason, Message: "said",
+	return metav1.Condition{Type: kind, Status: metav1.ConditionStatus(value), Reason: reason, Message: "message",
 		ObservedGeneration: generation, LastTransitionTime: noon}
 }
 
-// good is a policy in its second generation that is ready.
-func good() *v1.ImagePolicy {
+// readyPolicy returns a valid policy in its second generation that is ready.
+func readyPolicy() *v1.ImagePolicy {
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 2}}
 	policy.Status.ObservedGeneration = 2
 	policy.Status.Conditions = []metav1.Condition{condition("Ready", "True", "Succeeded", 2)}
@@ -37,47 +37,47 @@ func read(g *WithT, policy *v1.ImagePolicy) *conformance.State {
 	return state
 }
 
-// TestViolations_ReportEachBrokenRule shows for every rule a state that it finds.
+// TestViolations_ReportEachBrokenRule has a violation of every rule.
 func TestViolations_ReportEachBrokenRule(t *testing.T) {
-	NewWithT(t).Expect(read(NewWithT(t), good()).Violations()).To(BeEmpty())
-	for problem, spoil := range map[string]func(*v1.ImagePolicy){
+	NewWithT(t).Expect(read(NewWithT(t), readyPolicy()).Violations()).To(BeEmpty())
+	for problem, violate := range map[string]func(*v1.ImagePolicy){
 		"Ready is not among them": func(p *v1.ImagePolicy) { p.Status.Conditions[0].Type = "Other" },
 		"has no reason":           func(p *v1.ImagePolicy) { p.Status.Conditions[0].Message = "" },
-		"there twice": func(p *v1.ImagePolicy) {
+		"is duplicated": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = append(p.Status.Conditions, condition("Ready", "True", "Succeeded", 2))
 		},
 		"should be absent": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = append(p.Status.Conditions, condition("Stalled", "False", "No", 2))
 		},
-		"both at work and stalled": func(p *v1.ImagePolicy) {
+		"both reconciling and stalled": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = []metav1.Condition{condition("Ready", "False", "Bad", 2), condition("Stalled", "True", "Bad", 2),
 				condition("Reconciling", "True", "Progressing", 2)}
 		},
-		"still at work": func(p *v1.ImagePolicy) {
+		"but still reconciling": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = append(p.Status.Conditions, condition("Reconciling", "True", "Progressing", 2))
 		},
-		"Ready does not say so": func(p *v1.ImagePolicy) {
+		"Ready does not match": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = []metav1.Condition{condition("Ready", "False", "Bad", 2), condition("Stalled", "True", "Worse", 2)}
 		},
-		"nobody is at work":            func(p *v1.ImagePolicy) { p.Status.Conditions[0].Status = metav1.ConditionUnknown },
-		"that there never was":         func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 3 },
-		"is about generation 0":        func(p *v1.ImagePolicy) { p.Status.Conditions[0].ObservedGeneration = 0 },
-		"the status about another one": func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
-		"nothing is said about it":     func(p *v1.ImagePolicy) { p.Status.Conditions = nil },
-		"announces work on generation 2": func(p *v1.ImagePolicy) {
+		"but it is not reconciling": func(p *v1.ImagePolicy) { p.Status.Conditions[0].Status = metav1.ConditionUnknown },
+		"does not exist":            func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 3 },
+		"is about generation 0":     func(p *v1.ImagePolicy) { p.Status.Conditions[0].ObservedGeneration = 0 },
+		"the status about another":  func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
+		"there are no conditions":   func(p *v1.ImagePolicy) { p.Status.Conditions = nil },
+		"announces a reconcile of generation 2": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = []metav1.Condition{condition("Ready", "Unknown", "Progressing", 2), condition("Reconciling", "True", "Progressing", 2)}
 		},
-		"kstatus says Current":       func(p *v1.ImagePolicy) { p.Status = v1.ImagePolicyStatus{} }, // without the default of the schema
-		"selects nothing":            func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
-		"lacks a part":               func(p *v1.ImagePolicy) { p.Status.LatestRef.Image = "" },
-		"another image than its ref": func(p *v1.ImagePolicy) { p.Status.LatestImage = "app:1" },
-		"a digest is wanted: true":   func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent },
-		"a digest is wanted: false":  func(p *v1.ImagePolicy) { p.Status.LatestRef.Digest = "sha256:0" },
+		"kstatus returns Current":     func(p *v1.ImagePolicy) { p.Status = v1.ImagePolicyStatus{} }, // without the default of the schema
+		"but selects nothing":         func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
+		"lacks a field":               func(p *v1.ImagePolicy) { p.Status.LatestRef.Image = "" },
+		"differs from its ref":        func(p *v1.ImagePolicy) { p.Status.LatestImage = "app:1" },
+		"a digest is required: true":  func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent },
+		"a digest is required: false": func(p *v1.ImagePolicy) { p.Status.LatestRef.Digest = "sha256:0" },
 	} {
 		t.Run(problem, func(t *testing.T) {
 			g := NewWithT(t)
-			policy := good()
-			spoil(policy)
+			policy := readyPolicy()
+			violate(policy)
 			g.Expect(read(g, policy).Violations()).To(ContainElement(ContainSubstring(problem)))
 		})
 	}
@@ -92,23 +92,23 @@ func TestViolations_ReportReadyRepositoryWithoutScan(t *testing.T) {
 }
 
 func TestChange_ReportsInvalidTransitions(t *testing.T) {
-	NewWithT(t).Expect(read(NewWithT(t), good()).Change(read(NewWithT(t), good()))).To(BeEmpty())
-	for problem, spoil := range map[string]func(*v1.ImagePolicy){
-		"went back from 2": func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
-		"from True to True, and": func(p *v1.ImagePolicy) {
+	NewWithT(t).Expect(read(NewWithT(t), readyPolicy()).Change(read(NewWithT(t), readyPolicy()))).To(BeEmpty())
+	for problem, violate := range map[string]func(*v1.ImagePolicy){
+		"decreased from 2": func(p *v1.ImagePolicy) { p.Status.ObservedGeneration = 1 },
+		"from True to True, but": func(p *v1.ImagePolicy) {
 			p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(noon.Add(time.Hour))
 		},
-		"the latest ref vanished":   func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
-		"the latest ref went from ": func(p *v1.ImagePolicy) { p.Status.LatestRef = image.NewRef("app", "3", "") },
+		"the latest ref was removed":   func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
+		"the latest ref changed from ": func(p *v1.ImagePolicy) { p.Status.LatestRef = image.NewRef("app", "3", "") },
 		"the previous one is {Name:": func(p *v1.ImagePolicy) {
-			p.Status.ObservedPreviousRef = image.NewRef("app", "0", "") // although nothing moved
+			p.Status.ObservedPreviousRef = image.NewRef("app", "0", "") // without a change of the latest ref
 		},
 	} {
 		t.Run(problem, func(t *testing.T) {
 			g := NewWithT(t)
-			policy := good()
-			spoil(policy)
-			g.Expect(read(g, policy).Change(read(g, good()))).To(ContainElement(ContainSubstring(problem)))
+			policy := readyPolicy()
+			violate(policy)
+			g.Expect(read(g, policy).Change(read(g, readyPolicy()))).To(ContainElement(ContainSubstring(problem)))
 		})
 	}
 }

@@ -10,32 +10,31 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// shell is the info string of blocks with commands that readers type.
+// shell is the info string of blocks with commands.
 const shell = "sh"
 
-// infos are the first words of info strings, with what tests such blocks.
+// infos maps the first word of an info string to the test of such blocks.
 var infos = map[string]string{
 	shell:     "TestGuides_CommandsWork",
 	"yaml":    "TestExamples_AreAccepted",
 	"console": "TestScreens_MatchOutput, and internal/test/e2e for those of a cluster",
 	"message": "the tests of the code that returns it",
 	"promql":  "the names in it by TestNames, and the queries by hack/monitoring",
-	"mermaid": "nothing: a picture",
-	"text":    "nothing: neither typed nor printed as it is",
+	"mermaid": "not tested: a diagram",
+	"text":    "not tested: neither a command nor an output",
 }
 
 var programs = regexp.MustCompile(
 	`(?m)^\$? *(make|kubectl|flux|kustomize|git|go|docker|curl|helm|(\S*/)?(quickstart|image-reflector-controller|kubectl-imagepolicy|flux-imagepolicy)) `)
 
-// TestBlocks_DeclareLanguage keeps commands from hiding in blocks that no test
-// looks at.
+// TestBlocks_DeclareLanguage checks that commands are in blocks that are tested.
 func TestBlocks_DeclareLanguage(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks() {
 			info, _, _ := strings.Cut(b.info, " ")
-			NewWithT(t).Expect(infos[info]).NotTo(BeEmpty(), "%s:%d is a block of the kind '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, infos)
+			NewWithT(t).Expect(infos[info]).NotTo(BeEmpty(), "%s:%d is a block with the info string '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, infos)
 			if info == "console" && p.path != screensPage {
-				t.Errorf("%s:%d shows what a command prints, which is tested on %s only", p.path, b.line, screensPage)
+				t.Errorf("%s:%d shows the output of a command, which is tested on %s only", p.path, b.line, screensPage)
 			}
 			if info != shell && info != "console" && programs.MatchString(b.text) {
 				t.Errorf("%s:%d looks like a command: begin it with ```%s", p.path, b.line, shell)
@@ -44,7 +43,7 @@ func TestBlocks_DeclareLanguage(t *testing.T) {
 	}
 }
 
-// command is what a reader types at once.
+// command is one command, which may continue on several lines.
 type command struct {
 	line int
 	text string
@@ -52,13 +51,13 @@ type command struct {
 
 var comment = regexp.MustCompile(`\s+#\s.*`)
 
-// bare is the command in one line, without its comment.
-func (c command) bare() string {
+// oneLine returns the command in one line, without its comment.
+func (c command) oneLine() string {
 	text := comment.ReplaceAllString(strings.ReplaceAll(c.text, "\\\n", " "), "")
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// commands returns those of the shell blocks of a page.
+// commands returns the commands of the shell blocks of a page.
 func (p page) commands() []command {
 	var found []command
 	for _, b := range p.blocks() {
@@ -81,13 +80,13 @@ func (p page) commands() []command {
 	return found
 }
 
-// inline is a command within a line of prose.
+// inline matches a command in prose.
 var inline = regexp.MustCompile("`((?:kubectl|kustomize|explain|image-reflector-controller|flux-imagepolicy) [^`]+)`")
 
-// inlineCommands are those of the prose of a page.
+// inlineCommands returns the commands in the prose of a page.
 func (p page) inlineCommands() []command {
 	if strings.HasPrefix(p.path, "docs/design/") || p.path == "CHANGELOG.md" {
-		return nil // design records also describe what was replaced or not chosen
+		return nil // design records also describe replaced and rejected designs
 	}
 	var found []command
 	for i, line := range p.prose() {

@@ -21,12 +21,12 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// example is one object of a block or file.
+// example is an object of a block or file.
 type example struct {
 	where   string // file and line
 	object  *unstructured.Unstructured
 	source  string
-	invalid string // what the API server says, where it rejects the object
+	invalid string // the error of the API server, if it must reject the object
 }
 
 // TestExamples_AreAccepted creates the examples on an API server.
@@ -50,7 +50,7 @@ func examples(t *testing.T) []example {
 			}
 			message, invalid := strings.CutPrefix(rest, "invalid: ")
 			if rest != "" && !invalid {
-				t.Errorf("%s:%d is marked as %q, which means nothing", p.path, b.line, b.info)
+				t.Errorf("%s:%d has the unknown info string %q", p.path, b.line, b.info)
 			}
 			found = append(found, parse(t, fmt.Sprintf("%s:%d", p.path, b.line), b.text, message)...)
 		}
@@ -65,20 +65,19 @@ func examples(t *testing.T) []example {
 	return found
 }
 
-// parse returns the objects in a text that an API server without further CRDs
-// knows.
+// parse returns the objects of a text that are part of Kubernetes core or of this API.
 func parse(t *testing.T, where, text, invalid string) []example {
 	t.Helper()
 	g := NewWithT(t)
 	var found []example
 	for document := range strings.SplitSeq(text, "\n---\n") {
 		fields := map[string]any{}
-		g.Expect(yaml.UnmarshalStrict([]byte(document), &fields)).To(Succeed(), "%s is no YAML", where)
+		g.Expect(yaml.UnmarshalStrict([]byte(document), &fields)).To(Succeed(), "%s is invalid YAML", where)
 		object := &unstructured.Unstructured{Object: fields}
 		switch object.GroupVersionKind().Group {
 		case v1.GroupVersion.Group:
 		case "":
-			g.Expect(object.GetKind()).NotTo(BeEmpty(), "%s has no kind: write whole objects, or mark the block as something else than yaml", where)
+			g.Expect(object.GetKind()).NotTo(BeEmpty(), "%s has no kind: write complete objects, or use another info string than yaml", where)
 		default:
 			continue
 		}
@@ -87,7 +86,7 @@ func parse(t *testing.T, where, text, invalid string) []example {
 	return found
 }
 
-// check creates the object, without keeping it.
+// check creates the object in a dry run, and checks its status and selection.
 func (e example) check(t *testing.T, server client.Client) {
 	if e.object.GetKind() != "Namespace" {
 		e.object.SetNamespace("default")
@@ -97,7 +96,7 @@ func (e example) check(t *testing.T, server client.Client) {
 	case e.invalid == "" && err != nil:
 		t.Fatalf("the API server rejects this example: %v", err)
 	case e.invalid != "":
-		NewWithT(t).Expect(err).To(MatchError(ContainSubstring(e.invalid)), "the API server returns the")
+		NewWithT(t).Expect(err).To(MatchError(ContainSubstring(e.invalid)), "error of the API server")
 		return
 	}
 	if e.object.Object["status"] != nil {
@@ -108,8 +107,7 @@ func (e example) check(t *testing.T, server client.Client) {
 	}
 }
 
-// checkStatus writes the status of the example, which takes an object that
-// exists.
+// checkStatus creates the object and writes the status of the example.
 func (e example) checkStatus(t *testing.T, server client.Client) {
 	t.Helper()
 	created := e.object.DeepCopy()
@@ -122,7 +120,7 @@ func (e example) checkStatus(t *testing.T, server client.Client) {
 
 var claim = regexp.MustCompile(`Of the tags (.+?),? it selects (\S+)\.`)
 
-// checkSelection has the policy select from the tags that its comment names.
+// checkSelection checks that the policy selects the tag that its comment names.
 func (e example) checkSelection(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
@@ -136,7 +134,7 @@ func (e example) checkSelection(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	tags := strings.Split(strings.ReplaceAll(m[1], " and ", ", "), ", ")
 	if choice, _ := rule.Select(tags); choice.Tag != m[2] {
-		t.Errorf("of the tags %q the policy selects %q, and not %q", tags, choice.Tag, m[2])
+		t.Errorf("of the tags %q the policy selects %q, want %q", tags, choice.Tag, m[2])
 	}
 }
 

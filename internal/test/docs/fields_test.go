@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestFields_AreDocumented looks for every field of the API in the page of its kind.
+// TestFields_AreDocumented checks that the page of each kind describes all its fields.
 func TestFields_AreDocumented(t *testing.T) {
 	for _, plural := range []string{"imagerepositories", "imagepolicies"} {
 		path := "docs/spec/v1/" + plural + ".md"
@@ -33,16 +33,16 @@ func fields(t *testing.T, manifest string) []string {
 	for _, version := range crd.Spec.Versions {
 		if version.Storage {
 			properties := version.Schema.OpenAPIV3Schema.Properties
-			paths = append(walk(".spec", properties["spec"]), walk(".status", properties["status"])...)
+			paths = append(fieldPaths(".spec", properties["spec"]), fieldPaths(".status", properties["status"])...)
 		}
 	}
 	g.Expect(len(paths)).To(BeNumerically(">=", 2), "the CRD has only the fields %q", paths)
 	return paths
 }
 
-// walk returns the paths of the fields below a schema. Conditions are those of
-// Kubernetes, which describes them, and an object of any keys has no fields.
-func walk(path string, s apiextensionsv1.JSONSchemaProps) []string {
+// fieldPaths returns the paths of the fields of a schema. It omits the fields of conditions, which
+// Kubernetes documents.
+func fieldPaths(path string, s apiextensionsv1.JSONSchemaProps) []string {
 	if s.Items != nil {
 		s = *s.Items.Schema
 		path += "[]"
@@ -52,7 +52,7 @@ func walk(path string, s apiextensionsv1.JSONSchemaProps) []string {
 	}
 	var paths []string
 	for name, property := range s.Properties {
-		paths = append(paths, walk(path+"."+name, property)...)
+		paths = append(paths, fieldPaths(path+"."+name, property)...)
 	}
 	return paths
 }

@@ -17,45 +17,45 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// world is where readers of the guides stand: a clone of this repository, a
-// cluster in which the controller runs, and a registry.
-type world struct {
+// fixture is the environment of the guides: a clone of this repository, a cluster with a running
+// controller, and a registry.
+type fixture struct {
 	t          *testing.T
 	dir        string
 	plane      *testenv.ControlPlane
 	registry   *testenv.Registry
 	controller *testenv.Controller
 	env        []string
-	// standsFor says what is put in place of what guides can't know.
-	standsFor *strings.Replacer
+	// placeholders replaces the placeholders of the guides.
+	placeholders *strings.Replacer
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	binaries, err := testenv.BinariesFromEnv()
-	w := &world{t: t}
-	w.must(err)
-	w.dir, err = filepath.EvalSymlinks(t.TempDir()) // as kustomize sees it
-	w.must(err)
-	w.plane = startPlane(t)
-	w.registry = &testenv.Registry{Binary: binaries.Registry, Dir: w.path("registry")}
-	w.must(w.registry.Start(t.Context()))
-	t.Cleanup(func() { w.must(w.registry.Stop()) })
-	kubeconfig, err := w.plane.ControllerAccount(t.Context(), filepath.Join(root(t), "config/rbac/role.yaml"))
-	w.must(err)
-	w.controller = &testenv.Controller{Binary: binaries.Controller, Dir: w.path("controller"), Kubeconfig: kubeconfig}
-	w.must(w.controller.Start(t.Context()))
-	t.Cleanup(func() { w.must(w.controller.Stop()) })
-	w.env = w.environment(binaries)
-	w.clone(binaries)
-	w.standsFor = strings.NewReplacer(
-		"ghcr.io", w.registry.Host(),
-		"registry.example.com", w.registry.Host(),
-		"/usr/local/bin", w.path("local/bin"),
-		"/etc/bash_completion.d", w.path("local/completion"),
+	f := &fixture{t: t}
+	f.must(err)
+	f.dir, err = filepath.EvalSymlinks(t.TempDir()) // kustomize resolves links too
+	f.must(err)
+	f.plane = startPlane(t)
+	f.registry = &testenv.Registry{Binary: binaries.Registry, Dir: f.path("registry")}
+	f.must(f.registry.Start(t.Context()))
+	t.Cleanup(func() { f.must(f.registry.Stop()) })
+	kubeconfig, err := f.plane.ControllerAccount(t.Context(), filepath.Join(root(t), "config/rbac/role.yaml"))
+	f.must(err)
+	f.controller = &testenv.Controller{Binary: binaries.Controller, Dir: f.path("controller"), Kubeconfig: kubeconfig}
+	f.must(f.controller.Start(t.Context()))
+	t.Cleanup(func() { f.must(f.controller.Stop()) })
+	f.env = f.environment(binaries)
+	f.clone(binaries)
+	f.placeholders = strings.NewReplacer(
+		"ghcr.io", f.registry.Host(),
+		"registry.example.com", f.registry.Host(),
+		"/usr/local/bin", f.path("local/bin"),
+		"/etc/bash_completion.d", f.path("local/completion"),
 	)
-	w.furnish()
-	return w
+	f.createExamples()
+	return f
 }
 
 // startPlane starts a control plane with the CRDs.
@@ -63,7 +63,7 @@ func startPlane(t *testing.T) *testenv.ControlPlane {
 	t.Helper()
 	g := NewWithT(t)
 	assets := os.Getenv(testenv.AssetsVariable)
-	g.Expect(assets).NotTo(BeEmpty(), "%s is not set, and this test needs a control plane: run make test", testenv.AssetsVariable)
+	g.Expect(assets).NotTo(BeEmpty(), "%s is not set, but this test needs a control plane: run make test", testenv.AssetsVariable)
 	plane := &testenv.ControlPlane{Assets: assets, Dir: t.TempDir(), CRDs: []string{filepath.Join(root(t), "config/crd/bases")}}
 	g.Expect(plane.Start(t.Context())).To(Succeed())
 	t.Cleanup(func() {
@@ -74,99 +74,99 @@ func startPlane(t *testing.T) *testenv.ControlPlane {
 	return plane
 }
 
-func (w *world) must(err error) {
-	w.t.Helper()
+func (f *fixture) must(err error) {
+	f.t.Helper()
 	if err != nil {
-		w.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 }
 
-// in is the same world, as a test within the test sees it.
-func (w *world) in(t *testing.T) *world {
+// forSubtest returns the fixture for a subtest.
+func (f *fixture) forSubtest(t *testing.T) *fixture {
 	t.Helper()
-	mine := *w
-	mine.t = t
-	return &mine
+	subtest := *f
+	subtest.t = t
+	return &subtest
 }
 
-// path is below the folder of the world. A folder is made for it.
-func (w *world) path(name string) string {
-	file := filepath.Join(w.dir, name)
-	w.must(os.MkdirAll(filepath.Dir(file), 0o700))
+// path returns the absolute path of a file of the fixture, and creates its directory.
+func (f *fixture) path(name string) string {
+	file := filepath.Join(f.dir, name)
+	f.must(os.MkdirAll(filepath.Dir(file), 0o700))
 	return file
 }
 
-// copyFiles copies what git has, and what it does not ignore, with the times that make
-// goes by. What is deleted and not yet committed is left out.
+// copyFiles copies the files that git tracks or does not ignore, with their modification times,
+// which make needs. It omits deleted files.
 const copyFiles = `git ls-files -z --cached --others --exclude-standard |
 	while IFS= read -r -d '' file; do if [ -e "$file" ]; then printf '%%s\0' "$file"; fi; done |
 	tar -c --null -T - -f - | tar -x -C %q`
 
-// clone copies the repository. Tools that are built already are not built again.
-func (w *world) clone(binaries testenv.Binaries) {
-	w.t.Helper()
-	w.must(os.MkdirAll(w.path(clone+"/bin"), 0o700))
-	output(w.t, "bash", "-c", fmt.Sprintf(copyFiles, w.path(clone)))
-	w.must(os.Symlink(binaries.Registry, w.path(clone+"/bin/registry")))
-	for _, tool := range []string{"bin/kustomize", "bin/registry-v2"} { // a link to what is not there is as good as none to make
-		w.must(os.Symlink(filepath.Join(root(w.t), tool), w.path(clone+"/"+tool)))
+// clone copies the repository, with links to the tools that are built already.
+func (f *fixture) clone(binaries testenv.Binaries) {
+	f.t.Helper()
+	f.must(os.MkdirAll(f.path(clone+"/bin"), 0o700))
+	output(f.t, "bash", "-c", fmt.Sprintf(copyFiles, f.path(clone)))
+	f.must(os.Symlink(binaries.Registry, f.path(clone+"/bin/registry")))
+	for _, tool := range []string{"bin/kustomize", "bin/registry-v2"} { // make treats a dangling link like a missing file
+		f.must(os.Symlink(filepath.Join(root(f.t), tool), f.path(clone+"/"+tool)))
 	}
 }
 
-// environment is that of a reader who has kubectl and kustomize, and the caches of
-// Go of the user who runs the tests, but no other file of their home.
-func (w *world) environment(binaries testenv.Binaries) []string {
-	w.t.Helper()
+// environment returns the environment variables of the commands: with kubectl, kustomize and the
+// Go caches of the user who runs the tests, but with a new home directory.
+func (f *fixture) environment(binaries testenv.Binaries) []string {
+	f.t.Helper()
 	for _, dir := range []string{"local/bin", "local/completion", "home"} {
-		w.must(os.MkdirAll(w.path(dir), 0o700))
+		f.must(os.MkdirAll(f.path(dir), 0o700))
 	}
-	w.must(os.Symlink(filepath.Join(binaries.Assets, "kubectl"), w.path("tools/kubectl")))
-	w.must(os.Symlink(filepath.Join(w.dir, clone, "bin/kustomize"), w.path("tools/kustomize")))
+	f.must(os.Symlink(filepath.Join(binaries.Assets, "kubectl"), f.path("tools/kubectl")))
+	f.must(os.Symlink(filepath.Join(f.dir, clone, "bin/kustomize"), f.path("tools/kustomize")))
 	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS") // of the make that runs the tests
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS") // set by the make that runs the tests
 	})
 	for _, name := range []string{"GOENV", "GOCACHE", "GOMODCACHE", "GOPATH"} {
-		env = append(env, name+"="+strings.TrimSpace(output(w.t, "go", "env", name)))
+		env = append(env, name+"="+strings.TrimSpace(output(f.t, "go", "env", name)))
 	}
 	return append(env,
-		"PATH="+w.path("local/bin")+":"+w.path("tools")+":"+os.Getenv("PATH"),
-		"HOME="+w.path("home"),
-		"KUBECONFIG="+w.plane.Kubeconfig(),
+		"PATH="+f.path("local/bin")+":"+f.path("tools")+":"+os.Getenv("PATH"),
+		"HOME="+f.path("home"),
+		"KUBECONFIG="+f.plane.Kubeconfig(),
 		testenv.AssetsVariable+"="+binaries.Assets,
 		"CGO_ENABLED=0",
 		"PASSWORD=secret",
 		"GIT_AUTHOR_NAME=Reader", "GIT_AUTHOR_EMAIL=reader@example.com",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_NAME=Reader", "GIT_COMMITTER_EMAIL=reader@example.com",
-		// For one architecture: the other one takes minutes where nothing is built yet.
+		// One architecture only, since an uncached build for the other one takes minutes.
 		"ARCHITECTURES="+runtime.GOARCH,
-		// On ports that are free: others may have those of make run-local.
-		"RUN_LOCAL_ARGS=--storage-path="+w.path("local/store")+" --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 --log-encoding=console",
+		// Free ports, since the default ports of make run-local may be in use.
+		"RUN_LOCAL_ARGS=--storage-path="+f.path("local/store")+" --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 --log-encoding=console",
 	)
 }
 
-// write writes a file below the folder of the world.
-func (w *world) write(name, content string) {
-	w.t.Helper()
-	write(w.t, w.path(name), content)
+// write writes a file of the fixture.
+func (f *fixture) write(name, content string) {
+	f.t.Helper()
+	write(f.t, f.path(name), content)
 }
 
 var (
-	// namedFile is the first line of a block that is a file of the commands.
+	// namedFile matches the first line of a block that is the content of a file.
 	namedFile = regexp.MustCompile(`^# ([a-z-]+\.yaml)\n`)
-	// fileName is the line in front of a block that says which file the block is.
+	// fileName matches the line before a block that names its file.
 	fileName = regexp.MustCompile("^`(\\S+)`:$")
 )
 
-// shown writes the files that a page shows into a folder.
-func (w *world) shown(p page, dir string) {
-	w.t.Helper()
+// writeFiles writes the files that a page shows into a directory.
+func (f *fixture) writeFiles(p page, dir string) {
+	f.t.Helper()
 	for _, b := range p.blocks() {
 		m := namedFile.FindStringSubmatch(b.text)
 		if m == nil {
 			m = fileName.FindStringSubmatch(p.lines[max(0, b.line-3)])
 		}
 		if m != nil {
-			w.write(filepath.Join(dir, m[1]), w.standsFor.Replace(b.text))
+			f.write(filepath.Join(dir, m[1]), f.placeholders.Replace(b.text))
 		}
 	}
 }

@@ -12,15 +12,15 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 
-// TestLinks_Resolve follows the links that stay within the repository.
+// TestLinks_Resolve checks the links to files and headings in the repository.
 func TestLinks_Resolve(t *testing.T) {
-	all := pages(t)
-	known := map[string]map[string]bool{}
-	for _, p := range all {
-		known[p.path] = p.anchors()
+	allPages := pages(t)
+	anchors := map[string]map[string]bool{}
+	for _, p := range allPages {
+		anchors[p.path] = p.anchors()
 	}
 	dir := root(t)
-	for _, p := range all {
+	for _, p := range allPages {
 		for i, line := range p.prose() {
 			for _, m := range link.FindAllStringSubmatch(line, -1) {
 				if strings.Contains(m[1], "://") {
@@ -33,7 +33,7 @@ func TestLinks_Resolve(t *testing.T) {
 				}
 				if _, err := os.Stat(filepath.Join(dir, target)); err != nil {
 					t.Errorf("%s:%d links to %s, which does not exist", p.path, i+1, m[1])
-				} else if anchors, ok := known[target]; ok && !anchors[anchor] {
+				} else if headings, ok := anchors[target]; ok && !headings[anchor] {
 					t.Errorf("%s:%d links to %s, which has no such heading", p.path, i+1, m[1])
 				}
 			}

@@ -18,7 +18,7 @@ import (
 
 // page is a Markdown file.
 type page struct {
-	path  string // below the root of the repository
+	path  string // relative to the root of the repository
 	lines []string
 }
 
@@ -37,7 +37,7 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// folders hold pages, beside the root of the repository.
+// folders are the directories with pages, in addition to the root of the repository.
 var folders = []string{"docs", "hack", "config", "api"}
 
 // pages returns the Markdown files in the root of the repository and in folders.
@@ -85,7 +85,7 @@ func (p page) blocks() []block {
 	return found
 }
 
-// prose returns the lines outside of fenced blocks. The others are empty.
+// prose returns the lines of the page, with those of fenced blocks replaced by empty ones.
 func (p page) prose() []string {
 	prose := slices.Clone(p.lines)
 	for _, b := range p.blocks() {
@@ -96,11 +96,11 @@ func (p page) prose() []string {
 
 var (
 	heading = regexp.MustCompile(`^#{1,6} +(.*?) *$`)
-	// notInSlug is what GitHub leaves out of a heading to make its anchor.
+	// notInSlug matches the characters of a heading that GitHub omits in its anchor.
 	notInSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// anchors returns what links into the page may name.
+// anchors returns the anchors of the page, including the empty one.
 func (p page) anchors() map[string]bool {
 	anchors := map[string]bool{"": true}
 	for _, line := range p.prose() {

@@ -15,14 +15,14 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// derived is what Prometheus adds to the name of a histogram.
+// derived matches the suffixes that Prometheus adds to the name of a histogram.
 var derived = regexp.MustCompile(`_(bucket|sum|count)$`)
 
-// TestNames_UsedInPagesExist looks for the flags, metrics, targets of make
-// and tests that pages name, each in what defines it.
+// TestNames_UsedInPagesExist checks that the flags, metrics, make targets and tests that pages name
+// are defined.
 func TestNames_UsedInPagesExist(t *testing.T) {
 	for kind, k := range map[string]struct {
-		inPages *regexp.Regexp // as pages name one: a flag of another program stands behind that program's name
+		inPages *regexp.Regexp // a flag of another program follows that program's name, and so does not match
 		in      func(page) bool
 		defined map[string]bool
 	}{
@@ -59,7 +59,7 @@ func TestNames_UsedInPagesExist(t *testing.T) {
 					}
 					uses++
 					if !k.defined[m[1]] && !k.defined[derived.ReplaceAllString(m[1], "")] {
-						t.Errorf("%s:%d names the %s %s, and there is none", p.path, i+1, kind, m[1])
+						t.Errorf("%s:%d names the %s %s, which does not exist", p.path, i+1, kind, m[1])
 					}
 				}
 			}
@@ -68,12 +68,12 @@ func TestNames_UsedInPagesExist(t *testing.T) {
 	}
 }
 
-// securityPage has a table of threats, with the tests of what stands against each.
+// securityPage has a table of threats, with the tests of the measures against each.
 const securityPage = "docs/security.md"
 
 func TestThreats_NameTests(t *testing.T) {
 	threats := regexp.MustCompile(`(?m)^\| *(?:[^-|].*?)\|.*\|(.*)\|$`).FindAllStringSubmatch(content(t, securityPage), -1)
-	NewWithT(t).Expect(len(threats)).To(BeNumerically(">=", 20), "only")
+	NewWithT(t).Expect(len(threats)).To(BeNumerically(">=", 20), "number of threats")
 	for _, threat := range threats {
 		if !strings.HasPrefix(threat[0], "| could try") && !strings.Contains(threat[1], "`Test") && !strings.Contains(threat[1], "`Fuzz") {
 			t.Errorf("a threat names no test in its third column: %s", threat[0])
@@ -81,7 +81,7 @@ func TestThreats_NameTests(t *testing.T) {
 	}
 }
 
-// found returns what the group of an expression matches in a text.
+// found returns the matches of an expression's group in a text.
 func found(expression, text string) map[string]bool {
 	names := map[string]bool{}
 	for _, m := range regexp.MustCompile(expression).FindAllStringSubmatch(text, -1) {
@@ -97,18 +97,18 @@ func content(t *testing.T, patterns ...string) string {
 	var text strings.Builder
 	for _, pattern := range patterns {
 		files, err := filepath.Glob(filepath.Join(root(t), pattern))
-		g.Expect(err).NotTo(HaveOccurred(), "no file is %s", pattern)
-		g.Expect(files).NotTo(BeEmpty(), "no file is %s", pattern)
+		g.Expect(err).NotTo(HaveOccurred(), "files that match %s", pattern)
+		g.Expect(files).NotTo(BeEmpty(), "files that match %s", pattern)
 		for _, file := range files {
-			one, err := os.ReadFile(file)
+			data, err := os.ReadFile(file)
 			g.Expect(err).NotTo(HaveOccurred())
-			text.Write(one)
+			text.Write(data)
 		}
 	}
 	return text.String()
 }
 
-// output runs a program in the root of the repository, and returns what it prints.
+// output runs a program in the root of the repository and returns its output.
 func output(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
@@ -121,6 +121,6 @@ func output(t *testing.T, program string, args ...string) string {
 func controllerFromEnv(t *testing.T) string {
 	t.Helper()
 	controller := os.Getenv(testenv.ControllerVariable)
-	NewWithT(t).Expect(controller).NotTo(BeEmpty(), "%s is not set, and this test needs the controller: run make test", testenv.ControllerVariable)
+	NewWithT(t).Expect(controller).NotTo(BeEmpty(), "%s is not set, but this test needs the controller: run make test", testenv.ControllerVariable)
 	return controller
 }

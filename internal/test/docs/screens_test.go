@@ -15,18 +15,18 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var updateScreens = flag.Bool("update-screens", false, "write what commands print into the pages that show it")
+var updateScreens = flag.Bool("update-screens", false, "write the output of commands into the pages that show it")
 
-// screensPage shows what commands print. What they print of a cluster is tested
-// by internal/test/e2e.
+// screensPage shows commands with their output. Those that need a cluster are tested by
+// internal/test/e2e.
 const screensPage = "docs/guides/explain.md"
 
-// TestScreens_MatchOutput runs the commands of the blocks that show what they print: with
-// the files that the page shows, and the real tags of an official image.
+// TestScreens_MatchOutput runs the commands that are shown with their output, with the files of the
+// page and the tags of an official image.
 func TestScreens_MatchOutput(t *testing.T) {
 	dir, shown := workspace(t), 0
 	p := pageAt(t, screensPage)
-	(&world{t: t, dir: dir, standsFor: strings.NewReplacer()}).shown(p, "")
+	(&fixture{t: t, dir: dir, placeholders: strings.NewReplacer()}).writeFiles(p, "")
 	text := strings.Join(p.lines, "\n")
 	for _, b := range p.blocks() {
 		if b.info != "console" {
@@ -34,20 +34,20 @@ func TestScreens_MatchOutput(t *testing.T) {
 		}
 		shown++
 		command, want, _ := strings.Cut(b.text, "\n")
-		got := printed(t, dir, strings.TrimPrefix(command, "$ "))
+		got := runCommand(t, dir, strings.TrimPrefix(command, "$ "))
 		text = strings.Replace(text, "```console\n"+b.text+"```", "```console\n"+command+"\n"+got+"```", 1)
 		if diff := cmp.Diff(want, got); diff != "" && !*updateScreens {
-			t.Errorf("%s:%d shows something else (-page +printed), to accept it: go test ./internal/test/docs -run Screens -args -update-screens\n%s",
+			t.Errorf("%s:%d differs from the output (-page +output), to accept it: go test ./internal/test/docs -run Screens -args -update-screens\n%s",
 				p.path, b.line, diff)
 		}
 	}
-	NewWithT(t).Expect(shown).NotTo(BeZero(), "%s shows no command", screensPage)
+	NewWithT(t).Expect(shown).NotTo(BeZero(), "%s shows no output", screensPage)
 	if *updateScreens {
 		write(t, filepath.Join(root(t), p.path), text)
 	}
 }
 
-// workspace returns a folder with the programs and the tags.
+// workspace returns a directory with the programs and the tags.
 func workspace(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,14 +59,14 @@ func workspace(t *testing.T) string {
 	return dir
 }
 
-// printed runs a command line, and returns what it prints.
-func printed(t *testing.T, dir, command string) string {
+// runCommand runs a command line and returns its output.
+func runCommand(t *testing.T, dir, command string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", command)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir}
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil { // some commands of the page are to fail
+	if cmd.ProcessState == nil { // some commands of the page fail intentionally
 		t.Fatal(err)
 	}
 	return string(out)

@@ -17,24 +17,23 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// terminal is a shell that stays open from one command to the next, as that of
-// a reader: variables and the working directory last.
-type terminal struct {
+// shellProcess is a shell that keeps its variables and working directory between commands, like
+// that of a user.
+type shellProcess struct {
 	in     io.Writer
 	out    *bufio.Reader
 	cancel context.CancelFunc
 }
 
-// commandTime bounds one command. Builds of a machine that has built nothing
-// yet are in it.
-const commandTime = 5 * time.Minute
+// commandTimeout limits one command, which may be a build without a cache.
+const commandTimeout = 5 * time.Minute
 
-// endOfCommand is printed after each command, with its exit code.
+// endOfCommand is printed with the exit code after each command.
 const endOfCommand = "=== end of command"
 
-func openTerminal(t *testing.T, dir string, env []string) *terminal {
+func startShell(t *testing.T, dir string, env []string) *shellProcess {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // it ends before the cleanup
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // t.Context() ends before the cleanup
 	cmd := exec.CommandContext(ctx, "bash", "--norc", "--noprofile")
 	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -46,16 +45,16 @@ func openTerminal(t *testing.T, dir string, env []string) *terminal {
 	t.Cleanup(func() {
 		defer cancel()
 		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
-			t.Errorf("the shell ended badly: %v", err)
+			t.Errorf("the shell failed: %v", err)
 		}
 	})
-	return &terminal{in: in, out: bufio.NewReader(out), cancel: cancel}
+	return &shellProcess{in: in, out: bufio.NewReader(out), cancel: cancel}
 }
 
-// run types a command, and returns what it prints, both to the standard output
-// and to the standard error. A failure of any part of a pipe is one.
-func (s *terminal) run(command string) (string, error) {
-	watchdog := time.AfterFunc(commandTime, s.cancel)
+// run runs a command and returns its output on stdout and stderr. It returns an error if any part
+// of a pipe fails.
+func (s *shellProcess) run(command string) (string, error) {
+	watchdog := time.AfterFunc(commandTimeout, s.cancel)
 	defer watchdog.Stop()
 	if _, err := fmt.Fprintf(s.in, "set -o pipefail; {\n%s\n} </dev/null 2>&1; printf '\\n%s %%d\\n' $?\n", command, endOfCommand); err != nil {
 		return "", err
@@ -72,14 +71,13 @@ func (s *terminal) run(command string) (string, error) {
 		}
 		printed.WriteString(line)
 		if err != nil {
-			return printed.String(), fmt.Errorf("the shell ended, perhaps as the command took more than %s: %w", commandTime, err)
+			return printed.String(), fmt.Errorf("the shell ended, possibly because the command took more than %s: %w", commandTimeout, err)
 		}
 	}
 }
 
-// background is a command that runs until Ctrl-C, and gives the terminal back when
-// it has printed a text. As a job it has a process group of its own, all of which
-// Ctrl-C reaches.
+// background returns a command line that runs a command until Ctrl-C in the background, and returns
+// when it has printed a text. The job has its own process group, which receives Ctrl-C.
 func background(command, until, log string) string {
 	return fmt.Sprintf(`set -m; {
 %s
@@ -87,6 +85,6 @@ func background(command, until, log string) string {
 until grep -qF %[2]q %[3]s; do kill -0 %%1 || { cat %[3]s; exit 1; }; sleep 0.2; done`, command, until, log)
 }
 
-// ctrlC ends the command in the background, and prints all that it printed. With
-// what code it ends is not looked at: make has its own idea of that.
+// ctrlC returns a command line that interrupts the command in the background and prints its output.
+// It ignores the exit code, which depends on make.
 func ctrlC(log string) string { return "kill -INT %1; wait %1; cat " + log }

@@ -23,81 +23,81 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// farHost is a name that leads to the test's registry only through a proxy.
-const farHost = "example.com"
+// proxiedHost is a host name that reaches the registry of the test only through the proxy.
+const proxiedHost = "example.com"
 
-// TestRegistry_UsesCertificatesAndProxy tests a registry that is reached only through a
-// proxy, and wants a client certificate: for tags and digests, with the older
-// keys of the Secret, and with what its owner sees.
+// TestRegistry_UsesCertificatesAndProxy covers a registry that is reached only through a proxy and
+// requires a client certificate, for tags and digests. The Secret has deprecated keys, about which
+// its owner is warned.
 func TestRegistry_UsesCertificatesAndProxy(t *testing.T) {
 	const password = "pr0xy-" + secretPart
-	s := newScene(t)
-	digest := s.push("app", "1.0.0", "content")
-	certs, far := s.farRegistry()
+	f := newFixture(t)
+	digest := f.push("app", "1.0.0", "content")
+	certs, far := f.proxiedRegistry()
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", password), proxytest.WithTarget(far))
-	s.secret("certs", corev1.SecretTypeOpaque, certs)
-	s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password})
+	f.secret("certs", corev1.SecretTypeOpaque, certs)
+	f.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password})
 
-	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.Insecure = farHost+"/"+s.namespace+"/app", false
+	repo := f.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.Insecure = proxiedHost+"/"+f.namespace+"/app", false
 		r.Spec.CertSecretRef = &meta.LocalObjectReference{Name: "certs"}
 		r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"}
 	})
-	policy := s.policy("app", func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent })
-	ready(s, repo)
-	s.Expect(ready(s, policy).Status.LatestRef.Digest).To(Equal(digest))
-	s.Expect(proxy.Targets()).To(HaveEach(farHost + ":443"))
+	policy := f.policy("app", func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent })
+	awaitReady(f, repo)
+	f.Expect(awaitReady(f, policy).Status.LatestRef.Digest).To(Equal(digest))
+	f.Expect(proxy.Targets()).To(HaveEach(proxiedHost + ":443"))
 
 	for range 3 {
-		request(s, repo)
+		requestReconcile(f, repo)
 	}
-	ready(s, repo)
-	told := func() []string {
-		var told []string
-		for _, event := range s.events(repo) {
+	awaitReady(f, repo)
+	warnings := func() []string {
+		var found []string
+		for _, event := range f.events(repo) {
 			if strings.Contains(event, "DeprecatedSecretKeys") {
-				told = append(told, event)
+				found = append(found, event)
 			}
 		}
-		return told
+		return found
 	}
-	s.Eventually(told).Should(ConsistOf(And(HavePrefix("Warning"), ContainSubstring(`Secret "certs" has the deprecated keys caFile, certFile, keyFile`))))
+	f.Eventually(warnings).Should(ConsistOf(And(HavePrefix("Warning"), ContainSubstring(`Secret "certs" has the deprecated keys caFile, certFile, keyFile`))))
 
-	s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password + "-2"})
-	request(s, repo)
-	notReady(s, repo, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
-	s.Expect(told()).To(HaveLen(1), "told once, however many scans there are")
+	f.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": password + "-2"})
+	requestReconcile(f, repo)
+	awaitNotReady(f, repo, v1.AuthenticationFailedReason, `the proxy of Secret "proxy" refused the credentials for it`)
+	f.Expect(warnings()).To(HaveLen(1), "one event for all scans")
 }
 
-// TestWorkloadIdentity_RequestsServiceAccountToken has the API server make a token for a ServiceAccount.
-// The cloud that it is for is never reached: the only way there refuses.
+// TestWorkloadIdentity_RequestsServiceAccountToken checks that the controller may create a token
+// for a ServiceAccount. The request to the cloud fails, since the proxy refuses it.
 func TestWorkloadIdentity_RequestsServiceAccountToken(t *testing.T) {
-	s := emptyScene(t)
+	f := newIdleFixture(t)
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", "other-"+secretPart))
-	controller := s.replica("--feature-gates=ObjectLevelWorkloadIdentity=true")
+	controller := f.replica("--feature-gates=ObjectLevelWorkloadIdentity=true")
 	controller.Env = []string{"HTTPS_PROXY=" + proxy.Address()}
-	s.controller = s.start(controller)
-	s.Expect(suite.api.Create(s.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Namespace: s.namespace, Name: "reader",
+	f.controller = f.start(controller)
+	f.Expect(suite.api.Create(f.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Namespace: f.namespace, Name: "reader",
 		Annotations: map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/reader"},
 	}})).To(Succeed())
 
-	repo := s.repository("app", func(r *v1.ImageRepository) {
+	repo := f.repository("app", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.Insecure = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", false
 		r.Spec.Provider, r.Spec.ServiceAccountName = "aws", "reader"
 	})
-	notReady(s, repo, v1.AuthenticationFailedReason, "aws")
-	s.Expect(proxy.Refused()).NotTo(BeZero(), "it got as far as the cloud")
+	awaitNotReady(f, repo, v1.AuthenticationFailedReason, "aws")
+	f.Expect(proxy.Refused()).NotTo(BeZero(), "the controller sends a request to the cloud")
 }
 
-// farRegistry puts TLS with client certificates in front of the registry. It
-// returns the Secret to reach it with, and the address.
-func (s *scene) farRegistry() (map[string]string, string) {
-	s.t.Helper()
-	authority := registrytest.NewAuthority(s.t)
-	client := authority.Client(s.t)
-	// Of its text a line in the middle is looked for, and of its bytes the second half.
-	key := client.KeyPEM(s.t)
+// proxiedRegistry starts a reverse proxy for the registry that requires client certificates. It
+// returns the data of the Secret with the certificates, and the address.
+func (f *fixture) proxiedRegistry() (map[string]string, string) {
+	f.t.Helper()
+	authority := registrytest.NewAuthority(f.t)
+	client := authority.Client(f.t)
+	// The leak check searches for a line of the PEM and for the second half of the DER bytes.
+	key := client.KeyPEM(f.t)
 	block, _ := pem.Decode(key)
 	suite.evidence.secrets.Add(string(block.Bytes[len(block.Bytes)/2:]))
 	lines := strings.Split(string(key), "\n")
@@ -106,10 +106,10 @@ func (s *scene) farRegistry() (map[string]string, string) {
 	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: suite.registry.Host()}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{authority.Server(s.t, farHost).TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(),
+		Certificates: []tls.Certificate{authority.Server(f.t, proxiedHost).TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(),
 	}
 	server.StartTLS()
-	s.t.Cleanup(server.Close)
+	f.t.Cleanup(server.Close)
 	return map[string]string{"caFile": string(authority.PEM()), "certFile": string(client.PEM()), "keyFile": string(key)}, server.Listener.Addr().String()
 }
 

@@ -13,65 +13,67 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// stored returns the keys in the store of the controller, which it stops.
-func (s *scene) stored() []store.Key {
-	s.t.Helper()
-	return s.storedBy(s.controller)
+// storedKeys stops the controller and returns the keys in its store.
+func (f *fixture) storedKeys() []store.Key {
+	f.t.Helper()
+	return f.storedKeysOf(f.controller)
 }
 
-func (s *scene) storedBy(controller *recorded) []store.Key {
-	s.t.Helper()
-	s.Expect(controller.Stop()).To(Succeed())
+// storedKeysOf stops a controller and returns the keys in its store.
+func (f *fixture) storedKeysOf(controller *recordedController) []store.Key {
+	f.t.Helper()
+	f.Expect(controller.Stop()).To(Succeed())
 	tags := store.New(controller.StoragePath(), store.Options{})
-	defer func() { s.Expect(tags.Close()).To(Succeed()) }()
-	keys, err := tags.Keys(s.ctx)
-	s.Expect(err).NotTo(HaveOccurred())
+	defer func() { f.Expect(tags.Close()).To(Succeed()) }()
+	keys, err := tags.Keys(f.ctx)
+	f.Expect(err).NotTo(HaveOccurred())
 	return keys
 }
 
-func (s *scene) deleted(obj client.Object) {
-	s.t.Helper()
-	s.Expect(suite.api.Delete(s.ctx, obj)).To(Succeed())
-	s.Eventually(func() bool {
-		return apierrors.IsNotFound(suite.api.Get(s.ctx, client.ObjectKeyFromObject(obj), obj))
+// deleteAndWait deletes an object and waits until it does not exist.
+func (f *fixture) deleteAndWait(obj client.Object) {
+	f.t.Helper()
+	f.Expect(suite.api.Delete(f.ctx, obj)).To(Succeed())
+	f.Eventually(func() bool {
+		return apierrors.IsNotFound(suite.api.Get(f.ctx, client.ObjectKeyFromObject(obj), obj))
 	}).Should(BeTrue(), "%T %s must not hang", obj, obj.GetName())
 }
 
 func TestDeletion_CompletesAndRemovesStoredTags(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	s.pushTags("kept", "1.0.0")
-	repo, policy, kept := s.repository("app"), s.policy("app"), s.repository("kept")
-	ready(s, policy)
-	ready(s, kept)
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0")
+	f.pushTags("other", "1.0.0")
+	repo, policy, other := f.repository("app"), f.policy("app"), f.repository("other")
+	awaitReady(f, policy)
+	awaitReady(f, other)
 	finalize := []string{v1.ImageFinalizer}
-	edit(s, repo, func(r *v1.ImageRepository) { r.Finalizers = finalize })
-	edit(s, policy, func(p *v1.ImagePolicy) { p.Finalizers = finalize })
-	s.deleted(policy)
-	s.deleted(repo)
-	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", kept.UID)))
+	edit(f, repo, func(r *v1.ImageRepository) { r.Finalizers = finalize })
+	edit(f, policy, func(p *v1.ImagePolicy) { p.Finalizers = finalize })
+	f.deleteAndWait(policy)
+	f.deleteAndWait(repo)
+	f.Expect(f.storedKeys()).To(ConsistOf(HaveField("UID", other.UID)))
 }
 
 func TestFinalizer_OfPreviousControllerIsRemoved(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	repo := s.repository("app", func(r *v1.ImageRepository) { r.Finalizers = []string{v1.ImageFinalizer, "example.com/other"} })
-	ready(s, repo)
-	s.Expect(repo.Finalizers).To(ConsistOf("example.com/other"), "before a deletion can hang, and no other")
-	edit(s, repo, func(r *v1.ImageRepository) { r.Finalizers = nil })
-	s.deleted(repo)
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0")
+	repo := f.repository("app", func(r *v1.ImageRepository) { r.Finalizers = []string{v1.ImageFinalizer, "example.com/other"} })
+	awaitReady(f, repo)
+	f.Expect(repo.Finalizers).To(ConsistOf("example.com/other"), "only the finalizer of the controller is removed")
+	edit(f, repo, func(r *v1.ImageRepository) { r.Finalizers = nil })
+	f.deleteAndWait(repo)
 }
 
 func TestDeletion_IsHandledAfterRestart(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	repo := s.repository("app")
-	ready(s, repo)
-	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", repo.UID)))
-	s.deleted(repo)
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0")
+	repo := f.repository("app")
+	awaitReady(f, repo)
+	f.Expect(f.storedKeys()).To(ConsistOf(HaveField("UID", repo.UID)))
+	f.deleteAndWait(repo)
 
-	again := s.repository("app", func(r *v1.ImageRepository) { r.ResourceVersion = "" })
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	ready(s, again)
-	s.Expect(s.stored()).To(ConsistOf(HaveField("UID", again.UID)), "the tags of the older object are swept")
+	recreated := f.repository("app", func(r *v1.ImageRepository) { r.ResourceVersion = "" })
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+	awaitReady(f, recreated)
+	f.Expect(f.storedKeys()).To(ConsistOf(HaveField("UID", recreated.UID)), "the tags of the deleted object are removed")
 }

@@ -11,60 +11,60 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-func reflecting(policy v1.ReflectionPolicy) func(*v1.ImagePolicy) {
+func withReflection(policy v1.ReflectionPolicy) func(*v1.ImagePolicy) {
 	return func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = policy }
 }
 
-// expectRefs expects the refs, and the deprecated fields in step with them.
-func expectRefs(s *scene, p *v1.ImagePolicy, latest, previous *v1.ImageRef) {
-	s.t.Helper()
-	s.Expect(p.Status.LatestRef).To(Equal(latest))
-	s.Expect(p.Status.ObservedPreviousRef).To(Equal(previous))
-	s.Expect(p.Status.LatestImage).To(Equal(image.FormatRef(latest)))
-	s.Expect(p.Status.ObservedPreviousImage).To(Equal(image.FormatRef(previous)))
+// expectRefs expects the refs, and the same images in the deprecated fields.
+func expectRefs(f *fixture, p *v1.ImagePolicy, latest, previous *v1.ImageRef) {
+	f.t.Helper()
+	f.Expect(p.Status.LatestRef).To(Equal(latest))
+	f.Expect(p.Status.ObservedPreviousRef).To(Equal(previous))
+	f.Expect(p.Status.LatestImage).To(Equal(image.FormatRef(latest)))
+	f.Expect(p.Status.ObservedPreviousImage).To(Equal(image.FormatRef(previous)))
 }
 
 func TestDigest_FollowsReflectionPolicy(t *testing.T) {
-	s := newScene(t)
-	first := s.push("app", "1.0.0", "first")
-	repo, policy := s.repository("app"), s.policy("app")
-	ref := func(tag, digest string) *v1.ImageRef { return image.NewRef(s.image("app"), tag, digest) }
+	f := newFixture(t)
+	first := f.push("app", "1.0.0", "first")
+	repo, policy := f.repository("app"), f.policy("app")
+	ref := func(tag, digest string) *v1.ImageRef { return image.NewRef(f.image("app"), tag, digest) }
 
-	ready(s, policy)
-	expectRefs(s, policy, ref("1.0.0", ""), nil)
-	s.Expect(s.proxy.asked("manifests")).To(BeEmpty(), "Never asks for no digest")
+	awaitReady(f, policy)
+	expectRefs(f, policy, ref("1.0.0", ""), nil)
+	f.Expect(f.proxy.takeRequests("manifests")).To(BeEmpty(), "Never requests no digest")
 
-	edit(s, policy, reflecting(v1.ReflectIfNotPresent))
-	ready(s, policy)
-	expectRefs(s, policy, ref("1.0.0", first), ref("1.0.0", ""))
-	s.Expect(s.proxy.asked("manifests")).To(HaveLen(1))
+	edit(f, policy, withReflection(v1.ReflectIfNotPresent))
+	awaitReady(f, policy)
+	expectRefs(f, policy, ref("1.0.0", first), ref("1.0.0", ""))
+	f.Expect(f.proxy.takeRequests("manifests")).To(HaveLen(1))
 
-	retagged := s.push("app", "1.0.0", "second")
-	request(s, repo)
-	request(s, policy)
-	expectRefs(s, ready(s, policy), ref("1.0.0", first), ref("1.0.0", ""))
-	s.Expect(s.proxy.asked("manifests")).To(BeEmpty(), "IfNotPresent does not look again")
+	retagged := f.push("app", "1.0.0", "second")
+	requestReconcile(f, repo)
+	requestReconcile(f, policy)
+	expectRefs(f, awaitReady(f, policy), ref("1.0.0", first), ref("1.0.0", ""))
+	f.Expect(f.proxy.takeRequests("manifests")).To(BeEmpty(), "IfNotPresent does not check the digest again")
 
-	edit(s, policy, reflecting(v1.ReflectAlways))
-	ready(s, policy)
-	expectRefs(s, policy, ref("1.0.0", retagged), ref("1.0.0", first))
+	edit(f, policy, withReflection(v1.ReflectAlways))
+	awaitReady(f, policy)
+	expectRefs(f, policy, ref("1.0.0", retagged), ref("1.0.0", first))
 
-	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(3))
-	again := s.push("app", "1.0.0", "third")
-	request(s, policy)
-	expectRefs(s, ready(s, policy), ref("1.0.0", again), ref("1.0.0", retagged))
-	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(4))
-	s.Expect(s.events(policy)).To(ContainElement(ContainSubstring("updated from 1.0.0@" + retagged + " to 1.0.0@" + again)))
-	request(s, policy)
-	s.Consistently(func() []string { return s.events(policy) }, "1s").Should(HaveLen(4), "a retag is told once")
+	f.Eventually(func() []string { return f.events(policy) }).Should(HaveLen(3))
+	third := f.push("app", "1.0.0", "third")
+	requestReconcile(f, policy)
+	expectRefs(f, awaitReady(f, policy), ref("1.0.0", third), ref("1.0.0", retagged))
+	f.Eventually(func() []string { return f.events(policy) }).Should(HaveLen(4))
+	f.Expect(f.events(policy)).To(ContainElement(ContainSubstring("updated from 1.0.0@" + retagged + " to 1.0.0@" + third)))
+	requestReconcile(f, policy)
+	f.Consistently(func() []string { return f.events(policy) }, "1s").Should(HaveLen(4), "one event per retag")
 
-	newer := s.push("app", "1.1.0", "fourth")
-	request(s, repo)
-	s.Eventually(func() *v1.ImageRef { return refresh(s, policy).Status.LatestRef }).Should(Equal(ref("1.1.0", newer)))
-	expectRefs(s, policy, ref("1.1.0", newer), ref("1.0.0", again))
+	newer := f.push("app", "1.1.0", "fourth")
+	requestReconcile(f, repo)
+	f.Eventually(func() *v1.ImageRef { return refresh(f, policy).Status.LatestRef }).Should(Equal(ref("1.1.0", newer)))
+	expectRefs(f, policy, ref("1.1.0", newer), ref("1.0.0", third))
 
-	edit(s, policy, reflecting(v1.ReflectNever))
-	ready(s, policy)
-	expectRefs(s, policy, ref("1.1.0", ""), ref("1.1.0", newer))
-	s.Expect(s.proxy.asked("manifests/1.0.0")).NotTo(BeEmpty())
+	edit(f, policy, withReflection(v1.ReflectNever))
+	awaitReady(f, policy)
+	expectRefs(f, policy, ref("1.1.0", ""), ref("1.1.0", newer))
+	f.Expect(f.proxy.takeRequests("manifests/1.0.0")).NotTo(BeEmpty())
 }

@@ -23,46 +23,46 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-var updateScreens = flag.Bool("update-screens", false, "write the screens of a cluster into the guide")
+var updateScreens = flag.Bool("update-screens", false, "write the output of commands on a cluster into the guide")
 
-// cli runs the command line under a name, and returns what it printed and its
-// exit code.
-func (s *scene) cli(name string, args ...string) (string, int) {
-	s.t.Helper()
-	link := filepath.Join(s.t.TempDir(), name)
-	s.Expect(os.Symlink(suite.binaries.Controller, link)).To(Succeed())
-	cmd := exec.CommandContext(s.ctx, link, args...)
+// cli runs the command line under a name, and returns its output (stderr on failure) and its exit
+// code.
+func (f *fixture) cli(name string, args ...string) (string, int) {
+	f.t.Helper()
+	link := filepath.Join(f.t.TempDir(), name)
+	f.Expect(os.Symlink(suite.binaries.Controller, link)).To(Succeed())
+	cmd := exec.CommandContext(f.ctx, link, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+suite.kubeconfig)
-	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
-		s.Expect(err).NotTo(HaveOccurred())
+		f.Expect(err).NotTo(HaveOccurred())
 	}
-	s.Expect(out.String()+problems.String()).NotTo(ContainSubstring(secretPart), "no secret is printed")
-	suite.evidence.printed(s.t, out.String(), problems.String())
+	f.Expect(out.String()+stderr.String()).NotTo(ContainSubstring(secretPart), "no secret is printed")
+	suite.evidence.storeOutput(f.t, out.String(), stderr.String())
 	if code := cmd.ProcessState.ExitCode(); code > 1 {
-		return problems.String(), code
+		return stderr.String(), code
 	}
-	s.Expect(problems.String()).To(Or(BeEmpty(), HavePrefix("Completion ended")))
+	f.Expect(stderr.String()).To(Or(BeEmpty(), HavePrefix("Completion ended")))
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// explained is what explain says of a policy, as programs read it.
-func (s *scene) explained(policy *v1.ImagePolicy, args ...string) explain.Result {
-	s.t.Helper()
-	out, code := s.cli("kubectl-imagepolicy", append([]string{"explain", policy.Name, "-n", policy.Namespace, "-o", "json"}, args...)...)
+// explain returns the result of explain for a policy.
+func (f *fixture) explain(policy *v1.ImagePolicy, args ...string) explain.Result {
+	f.t.Helper()
+	out, code := f.cli("kubectl-imagepolicy", append([]string{"explain", policy.Name, "-n", policy.Namespace, "-o", "json"}, args...)...)
 	var result explain.Result
-	s.Expect(json.Unmarshal([]byte(out), &result)).To(Succeed(), "%d: %s", code, out)
-	s.Expect(code).To(Equal(map[bool]int{true: 0, false: 1}[result.Selected != nil]))
+	f.Expect(json.Unmarshal([]byte(out), &result)).To(Succeed(), "%d: %s", code, out)
+	f.Expect(code).To(Equal(map[bool]int{true: 0, false: 1}[result.Selected != nil]))
 	return result
 }
 
-// privateRegistry starts a registry that wants a password.
-func (s *scene) privateRegistry() *testenv.Registry {
-	s.t.Helper()
-	private := &testenv.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(s.t.TempDir(), "registry"), Username: "robot", Password: secretPart}
-	s.Expect(private.Start(s.ctx)).To(Succeed())
-	s.t.Cleanup(func() { s.Expect(private.Stop()).To(Succeed()) })
+// privateRegistry starts a registry that requires a password.
+func (f *fixture) privateRegistry() *testenv.Registry {
+	f.t.Helper()
+	private := &testenv.Registry{Binary: suite.binaries.Registry, Dir: filepath.Join(f.t.TempDir(), "registry"), Username: "robot", Password: secretPart}
+	f.Expect(private.Start(f.ctx)).To(Succeed())
+	f.t.Cleanup(func() { f.Expect(private.Stop()).To(Succeed()) })
 	return private
 }
 
@@ -74,18 +74,18 @@ func reasons(notes []explain.Note) []string {
 	return found
 }
 
-// TestExplain_MatchesController reads everything from the cluster,
-// the password included, and comes to the controller's own answer.
+// TestExplain_MatchesController checks that explain, which reads everything from the cluster
+// including the password, gets the same result as the controller.
 func TestExplain_MatchesController(t *testing.T) {
-	s := newScene(t)
-	private := s.privateRegistry()
+	f := newFixture(t)
+	private := f.privateRegistry()
 	for _, tag := range []string{"1.0.0", "1.0.1", "1.2.0", "v1.2.0", "1.3.0-rc.1", "2.0.0", "main-7-a", "main-10-b", "latest", "a.sig",
 		"b1", "b2", "b3"} {
-		s.pushTo(private, "org/webapp:"+tag, "webapp "+tag)
+		f.pushTo(private, "org/webapp:"+tag, "webapp "+tag)
 	}
-	login := s.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(s, private.Host(), "robot", secretPart))
-	ready(s, s.repository("webapp", func(r *v1.ImageRepository) { r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), login }))
-	of := func(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
+	login := f.secret("private", corev1.SecretTypeDockerConfigJson, dockerConfig(f, private.Host(), "robot", secretPart))
+	awaitReady(f, f.repository("webapp", func(r *v1.ImageRepository) { r.Spec.Image, r.Spec.SecretRef = private.Image("org/webapp"), login }))
+	ofWebapp := func(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
 		return func(p *v1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.DigestReflectionPolicy = "webapp", v1.ReflectIfNotPresent
 			change(&p.Spec)
@@ -103,144 +103,144 @@ func TestExplain_MatchesController(t *testing.T) {
 		},
 	}
 	for name, change := range policies {
-		policy := ready(s, s.policy(name, of(change)))
-		got := s.explained(policy)
-		s.Expect(got.Selected).NotTo(BeNil())
-		s.Expect(got.Selected.Tag).To(Equal(policy.Status.LatestRef.Tag), name)
-		s.Expect(got.Selected.Digest).To(Equal(policy.Status.LatestRef.Digest), name)
-		s.Expect(got.Policy.LatestRef).To(Equal(policy.Status.LatestRef))
-		s.Expect(*got.Policy.Agrees).To(BeTrue(), name)
-		s.Expect(got.Notes).To(BeEmpty(), name)
-		s.Expect(got.Tags.Revision).To(Equal(got.Repository.LastScan.Revision))
+		policy := awaitReady(f, f.policy(name, ofWebapp(change)))
+		got := f.explain(policy)
+		f.Expect(got.Selected).NotTo(BeNil())
+		f.Expect(got.Selected.Tag).To(Equal(policy.Status.LatestRef.Tag), name)
+		f.Expect(got.Selected.Digest).To(Equal(policy.Status.LatestRef.Digest), name)
+		f.Expect(got.Policy.LatestRef).To(Equal(policy.Status.LatestRef))
+		f.Expect(*got.Policy.Agrees).To(BeTrue(), name)
+		f.Expect(got.Notes).To(BeEmpty(), name)
+		f.Expect(got.Tags.Revision).To(Equal(got.Repository.LastScan.Revision))
 	}
-	nothing := s.policy("nothing", of(func(p *v1.ImagePolicySpec) { p.Policy.SemVer.Range = "9.x" }))
-	notReady(s, nothing, v1.NoTagSelectedReason, "no tag selected")
-	s.Expect(reasons(s.explained(nothing).Notes)).To(ContainElements(explain.NotePolicyNotReady))
+	nothing := f.policy("nothing", ofWebapp(func(p *v1.ImagePolicySpec) { p.Policy.SemVer.Range = "9.x" }))
+	awaitNotReady(f, nothing, v1.NoTagSelectedReason, "no tag selected")
+	f.Expect(reasons(f.explain(nothing).Notes)).To(ContainElements(explain.NotePolicyNotReady))
 
-	webapp := &v1.ImagePolicy{ObjectMeta: s.meta("webapp")}
-	s.checkGates(private)
-	s.checkScreens()
-	s.checkFromStatus(webapp)
-	s.checkCompletion()
-	s.checkChanges(private, webapp)
+	webapp := &v1.ImagePolicy{ObjectMeta: f.meta("webapp")}
+	f.checkGates(private)
+	f.checkScreens()
+	f.checkFromStatus(webapp)
+	f.checkCompletion()
+	f.checkChanges(private, webapp)
 }
 
-// checkGates: what the controller judged is told, and judged here it is the same.
-func (s *scene) checkGates(private *testenv.Registry) {
+// checkGates checks that explain returns the same verdicts from the status and by evaluation.
+func (f *fixture) checkGates(private *testenv.Registry) {
 	both, err := testenv.Index("shop", "amd64", "arm64")
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	one, err := testenv.Image("shop")
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	for tag, artifact := range map[string]testenv.Artifact{"1.0.0": both, "1.1.0": both, "1.2.0": one, "1.3.0": both} {
-		s.Expect(private.Push(s.ctx, "org/shop:"+tag, artifact)).Error().NotTo(HaveOccurred())
+		f.Expect(private.Push(f.ctx, "org/shop:"+tag, artifact)).Error().NotTo(HaveOccurred())
 	}
-	ready(s, s.repository("shop", func(r *v1.ImageRepository) {
+	awaitReady(f, f.repository("shop", func(r *v1.ImageRepository) {
 		r.Spec.Image, r.Spec.SecretRef = private.Image("org/shop"), &meta.LocalObjectReference{Name: "private"}
 	}))
-	shop := ready(s, s.policy("shop", func(p *v1.ImagePolicy) {
+	shop := awaitReady(f, f.policy("shop", func(p *v1.ImagePolicy) {
 		p.Spec.Platforms, p.Spec.Exclude = []string{"linux/amd64", "linux/arm64"}, []string{"1.3.0"}
 		p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
 	}))
 	for by, args := range map[explain.EvaluatedBy][]string{explain.ByController: nil, explain.ByExplain: {"--gates"}} {
-		got := s.explained(shop, args...)
-		s.Expect(got.Gates.EvaluatedBy).To(Equal(by))
-		s.Expect(got.PassedOver).To(ConsistOf(And(HaveField("Tag", "1.2.0"), HaveField("Gate", v1.GatePlatforms))))
-		s.Expect(got.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", shop.Status.LatestRef.Digest),
+		got := f.explain(shop, args...)
+		f.Expect(got.Gates.EvaluatedBy).To(Equal(by))
+		f.Expect(got.PassedOver).To(ConsistOf(And(HaveField("Tag", "1.2.0"), HaveField("Gate", v1.GatePlatforms))))
+		f.Expect(got.Selected).To(And(HaveField("Tag", "1.1.0"), HaveField("Digest", shop.Status.LatestRef.Digest),
 			HaveField("Verdict", v1.CandidatePassed)))
-		s.Expect(*got.Policy.Agrees).To(BeTrue())
-		s.Expect(got.Notes).To(BeEmpty())
+		f.Expect(*got.Policy.Agrees).To(BeTrue())
+		f.Expect(got.Notes).To(BeEmpty())
 	}
 }
 
-// checkFromStatus: without the registry, ten tags and the selected one are known.
-func (s *scene) checkFromStatus(policy *v1.ImagePolicy) {
-	got := s.explained(policy, "--from-status")
-	s.Expect(got.Tags).To(And(HaveField("Source", explain.FromStatus), HaveField("Complete", false), HaveField("Listed", 10)))
-	s.Expect(got.Selected).To(And(HaveField("Tag", "v1.2.0"), HaveField("Digest", "")))
-	s.Expect(got.Notes).To(ContainElement(HaveField("Message", ContainSubstring("only 10 of the 12 tags are known"))))
-	got = s.explained(&v1.ImagePolicy{ObjectMeta: s.meta("alphabetical")}, "--from-status")
-	s.Expect(got.Tags.Listed).To(Equal(11))
-	s.Expect(got.Selected.Tag).To(Equal("1.0.0"), "which is not among the ten")
+// checkFromStatus checks that without the registry, ten tags and the selected one are known.
+func (f *fixture) checkFromStatus(policy *v1.ImagePolicy) {
+	got := f.explain(policy, "--from-status")
+	f.Expect(got.Tags).To(And(HaveField("Source", explain.FromStatus), HaveField("Complete", false), HaveField("Listed", 10)))
+	f.Expect(got.Selected).To(And(HaveField("Tag", "v1.2.0"), HaveField("Digest", "")))
+	f.Expect(got.Notes).To(ContainElement(HaveField("Message", ContainSubstring("only 10 of the 12 tags are known"))))
+	got = f.explain(&v1.ImagePolicy{ObjectMeta: f.meta("alphabetical")}, "--from-status")
+	f.Expect(got.Tags.Listed).To(Equal(11))
+	f.Expect(got.Selected.Tag).To(Equal("1.0.0"), "the selected tag, which is not among the ten")
 }
 
-func (s *scene) checkCompletion() {
-	out, _ := s.cli("kubectl_complete-imagepolicy", "explain", "-n", s.namespace, "")
-	s.Expect(out).To(HavePrefix("alphabetical\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
-	out, _ = s.cli("kubectl_complete-imagepolicy", "explain", "webapp", "-n", s.namespace, "--tag", "")
-	s.Expect(strings.Fields(out)).To(ContainElements("v1.2.0", "main-7-a"))
-	out, _ = s.cli("flux-imagepolicy", "__complete", "explain", "--namespace", "")
-	s.Expect(strings.Fields(out)).To(ContainElements(s.namespace, "kube-system"))
+func (f *fixture) checkCompletion() {
+	out, _ := f.cli("kubectl_complete-imagepolicy", "explain", "-n", f.namespace, "")
+	f.Expect(out).To(HavePrefix("alphabetical\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
+	out, _ = f.cli("kubectl_complete-imagepolicy", "explain", "webapp", "-n", f.namespace, "--tag", "")
+	f.Expect(strings.Fields(out)).To(ContainElements("v1.2.0", "main-7-a"))
+	out, _ = f.cli("flux-imagepolicy", "__complete", "explain", "--namespace", "")
+	f.Expect(strings.Fields(out)).To(ContainElements(f.namespace, "kube-system"))
 }
 
-// checkChanges: the registry goes on, the status does not.
-func (s *scene) checkChanges(private *testenv.Registry, policy *v1.ImagePolicy) {
-	s.pushTo(private, "org/webapp:1.4.0", "webapp 1.4.0")
-	got := s.explained(policy, "--tag", "1.2.0")
-	s.Expect(got.Selected.Tag).To(Equal("1.4.0"))
-	s.Expect(*got.Policy.Agrees).To(BeFalse())
-	s.Expect(reasons(got.Notes)).To(Equal([]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanToCome}))
-	s.Expect(got.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Rank", 3), HaveField("Behind", "1.4.0")))
+// checkChanges checks the output after changes and failures of the registry.
+func (f *fixture) checkChanges(private *testenv.Registry, policy *v1.ImagePolicy) {
+	f.pushTo(private, "org/webapp:1.4.0", "webapp 1.4.0")
+	got := f.explain(policy, "--tag", "1.2.0")
+	f.Expect(got.Selected.Tag).To(Equal("1.4.0"))
+	f.Expect(*got.Policy.Agrees).To(BeFalse())
+	f.Expect(reasons(got.Notes)).To(Equal([]string{explain.NoteDiffers, explain.NoteListChanged, explain.NoteScanScheduled}))
+	f.Expect(got.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Rank", 3), HaveField("Behind", "1.4.0")))
 
-	out, code := s.cli("kubectl-imagepolicy", "explain", "missing", "-n", s.namespace)
-	s.Expect(code).To(Equal(2), out)
-	s.Expect(out).To(ContainSubstring("there is no ImagePolicy '" + s.namespace + "/missing' in the cluster"))
-	out, code = s.cli("kubectl-imagepolicy", "explain", "webapp", "-n", "no-such-namespace")
-	s.Expect(code).To(Equal(2), out)
-	s.Expect(out).To(ContainSubstring("there is no ImagePolicy 'no-such-namespace/webapp' in the cluster"))
-	out, code = s.cli("kubectl-imagepolicy", "explain", "webapp", "-n", s.namespace, "--as", "nobody")
-	s.Expect(code).To(Equal(3), out)
-	s.Expect(out).To(ContainSubstring("the cluster does not let you read ImagePolicy '" + s.namespace + "/webapp'"))
-	s.Expect(private.Kill()).To(Succeed())
-	out, code = s.cli("kubectl-imagepolicy", "explain", "webapp", "-n", s.namespace)
-	s.Expect(code).To(Equal(3), out)
-	s.Expect(out).To(ContainSubstring("failed to list the tags of " + private.Image("org/webapp")))
-	s.Expect(s.explained(policy, "--from-status").Selected.Tag).To(Equal("v1.2.0"), "which asks no registry")
+	out, code := f.cli("kubectl-imagepolicy", "explain", "missing", "-n", f.namespace)
+	f.Expect(code).To(Equal(2), out)
+	f.Expect(out).To(ContainSubstring("there is no ImagePolicy '" + f.namespace + "/missing' in the cluster"))
+	out, code = f.cli("kubectl-imagepolicy", "explain", "webapp", "-n", "no-such-namespace")
+	f.Expect(code).To(Equal(2), out)
+	f.Expect(out).To(ContainSubstring("there is no ImagePolicy 'no-such-namespace/webapp' in the cluster"))
+	out, code = f.cli("kubectl-imagepolicy", "explain", "webapp", "-n", f.namespace, "--as", "nobody")
+	f.Expect(code).To(Equal(3), out)
+	f.Expect(out).To(ContainSubstring("the cluster does not let you read ImagePolicy '" + f.namespace + "/webapp'"))
+	f.Expect(private.Kill()).To(Succeed())
+	out, code = f.cli("kubectl-imagepolicy", "explain", "webapp", "-n", f.namespace)
+	f.Expect(code).To(Equal(3), out)
+	f.Expect(out).To(ContainSubstring("failed to list the tags of " + private.Image("org/webapp")))
+	f.Expect(f.explain(policy, "--from-status").Selected.Tag).To(Equal("v1.2.0"), "selected without the registry")
 }
 
-// TestExplain_ConfirmsUnlistedTag: a tag that the list lacks stays selected
-// as long as the registry has it.
+// TestExplain_ConfirmsUnlistedTag checks that a tag missing from the list stays selected as long as
+// the registry has it.
 func TestExplain_ConfirmsUnlistedTag(t *testing.T) {
-	s := newScene(t)
+	f := newFixture(t)
 	faulty := registrytest.Start(t)
 	faulty.PushTags(t, "app", "1.0.0", "1.1.0")
-	ready(s, s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = faulty.Image("app") }))
-	policy := ready(s, s.policy("app"))
+	awaitReady(f, f.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = faulty.Image("app") }))
+	policy := awaitReady(f, f.policy("app"))
 	faulty.Inject(registrytest.Tags, registrytest.Body("application/json", `{"name": "app", "tags": ["1.0.0"]}`))
-	got := s.explained(policy)
-	s.Expect(got.Selected.Tag).To(Equal("1.1.0"))
-	s.Expect(*got.Policy.Agrees).To(BeTrue())
-	s.Expect(reasons(got.Notes)).To(ContainElement(explain.NoteUnlisted))
+	got := f.explain(policy)
+	f.Expect(got.Selected.Tag).To(Equal("1.1.0"))
+	f.Expect(*got.Policy.Agrees).To(BeTrue())
+	f.Expect(reasons(got.Notes)).To(ContainElement(explain.NoteUnlisted))
 	faulty.Delete(t, "app", "1.1.0")
-	got = s.explained(policy)
-	s.Expect(got.Selected.Tag).To(Equal("1.0.0"))
-	s.Expect(reasons(got.Notes)).NotTo(ContainElement(explain.NoteUnlisted))
+	got = f.explain(policy)
+	f.Expect(got.Selected.Tag).To(Equal("1.0.0"))
+	f.Expect(reasons(got.Notes)).NotTo(ContainElement(explain.NoteUnlisted))
 }
 
-// screens are the blocks of the guide that show a cluster.
+// screens matches the blocks of the guide that show commands on a cluster and their output.
 var screens = regexp.MustCompile("(?s)```console cluster\n\\$ kubectl imagepolicy ([^\n]*)\n(.*?)```")
 
-// checkScreens holds the guide to what is printed, times and names aside.
-func (s *scene) checkScreens() {
+// checkScreens compares the guide with the output, except for times and names.
+func (f *fixture) checkScreens() {
 	root, err := testenv.Root()
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	path := filepath.Join(root, "docs/guides/explain.md")
 	guide, err := os.ReadFile(path)
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	found := screens.FindAllStringSubmatch(string(guide), -1)
-	s.Expect(found).NotTo(BeEmpty(), "the guide shows no cluster")
+	f.Expect(found).NotTo(BeEmpty(), "the guide has no console cluster blocks")
 	updated := string(guide)
 	for _, screen := range found {
-		args := strings.Fields(strings.ReplaceAll(screen[1], "-n apps", "-n "+s.namespace))
-		out, _ := s.cli("kubectl-imagepolicy", args...)
-		out = s.normalised(out)
+		args := strings.Fields(strings.ReplaceAll(screen[1], "-n apps", "-n "+f.namespace))
+		out, _ := f.cli("kubectl-imagepolicy", args...)
+		out = f.normalize(out)
 		if *updateScreens {
 			updated = strings.Replace(updated, screen[0], strings.TrimSuffix(screen[0], screen[2]+"```")+out+"```", 1)
 			continue
 		}
-		s.Expect(out).To(Equal(screen[2]), "the guide is out of date: go test ./internal/test/e2e -run Explain -args -update-screens")
+		f.Expect(out).To(Equal(screen[2]), "the guide is out of date: go test ./internal/test/e2e -run Explain -args -update-screens")
 	}
 	if *updateScreens {
-		s.Expect(os.WriteFile(path, []byte(updated), 0o600)).To(Succeed())
+		f.Expect(os.WriteFile(path, []byte(updated), 0o600)).To(Succeed())
 	}
 }
 
@@ -250,9 +250,9 @@ var (
 	dueIn    = regexp.MustCompile(`due in [0-9]+m`)
 )
 
-// normalised replaces what differs from run to run.
-func (s *scene) normalised(out string) string {
-	out = strings.ReplaceAll(out, s.namespace+"/", "apps/")
+// normalize replaces the parts of the output that differ between runs.
+func (f *fixture) normalize(out string) string {
+	out = strings.ReplaceAll(out, f.namespace+"/", "apps/")
 	out = loopback.ReplaceAllString(out, "registry.example.com")
 	return dueIn.ReplaceAllString(ago.ReplaceAllString(out, "12s ago"), "due in 59m")
 }

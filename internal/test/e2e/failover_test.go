@@ -15,32 +15,32 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// electing are the flags of replicas that elect a leader, which takes less time
-// than in a real cluster.
-var electing = []string{
+// leaderElectionFlags are the flags of replicas with leader election, with shorter times than the
+// defaults.
+var leaderElectionFlags = []string{
 	"--enable-leader-election",
 	"--leader-election-lease-duration=3s",
 	"--leader-election-renew-deadline=2s",
 	"--leader-election-retry-period=500ms",
 }
 
-// replicas starts replicas of a controller.
-func (s *scene) replicas(n int, flags ...string) []*recorded {
-	s.t.Helper()
-	var all []*recorded
+// replicas starts n replicas of a controller.
+func (f *fixture) replicas(n int, flags ...string) []*recordedController {
+	f.t.Helper()
+	var started []*recordedController
 	for range n {
-		all = append(all, s.start(s.replica(append(electing, flags...)...)))
+		started = append(started, f.start(f.replica(append(leaderElectionFlags, flags...)...)))
 	}
-	return all
+	return started
 }
 
-// leader waits until one of the replicas leads, and returns it and another one.
-func (s *scene) leader(replicas []*recorded) (leader, other *recorded) { //nolint:nonamedreturns // they are of one type
-	s.t.Helper()
-	s.Eventually(func() *recorded {
+// leader waits until one of the replicas leads, and returns it and another replica.
+func (f *fixture) leader(replicas []*recordedController) (leader, other *recordedController) { //nolint:nonamedreturns // both results have the same type
+	f.t.Helper()
+	f.Eventually(func() *recordedController {
 		leader, other = nil, nil
 		for _, replica := range replicas {
-			if s.leads(replica) {
+			if f.leads(replica) {
 				leader = replica
 			} else {
 				other = replica
@@ -51,23 +51,23 @@ func (s *scene) leader(replicas []*recorded) (leader, other *recorded) { //nolin
 	return leader, other
 }
 
-// leads reports whether the controller runs and is the leader.
-func (s *scene) leads(controller *recorded) bool {
-	s.t.Helper()
+// leads reports whether a controller is running and the leader.
+func (f *fixture) leads(controller *recordedController) bool {
+	f.t.Helper()
 	select {
 	case <-controller.Done():
 		return false
 	default:
-		return s.metricOf(controller, "leader_election_master_status") == 1
+		return f.metricOf(controller, "leader_election_master_status") == 1
 	}
 }
 
 const failOverPairs = 30
 
-// TestFailover_NeverMovesBackUnderLoad kills the leader while tags are pushed: once so that a
-// replica with an empty store takes over, once so that one with an old store does.
+// TestFailover_NeverMovesBackUnderLoad kills the leader twice while tags are pushed. The first
+// time, a replica with an empty store takes over; the second time, one with an outdated store.
 func TestFailover_NeverMovesBackUnderLoad(t *testing.T) {
-	s := emptyScene(t)
+	f := newIdleFixture(t)
 	registry := registrytest.Start(t)
 	name := func(i int) string { return fmt.Sprintf("app-%02d", i) }
 	pushed := map[string]map[string]string{} // digests by policy and tag
@@ -80,24 +80,24 @@ func TestFailover_NeverMovesBackUnderLoad(t *testing.T) {
 		pushed[name(i)][tag] = registry.Push(t, "org/"+name(i), tag)
 		newest[name(i)] = tag
 	}
-	h := s.follow()
+	h := f.follow()
 	for i := range failOverPairs {
 		push(i, 0)
-		s.repository(name(i), func(r *v1.ImageRepository) {
+		f.repository(name(i), func(r *v1.ImageRepository) {
 			r.Spec.Image, r.Spec.Interval.Duration = registry.Image("org/"+name(i)), 2*time.Second
 		})
-		s.policy(name(i), reflecting(v1.ReflectIfNotPresent))
+		f.policy(name(i), withReflection(v1.ReflectIfNotPresent))
 	}
-	replicas := s.replicas(2)
+	replicas := f.replicas(2)
 	settled := func() bool {
 		for i := range failOverPairs {
-			if h.last(name(i)) != newest[name(i)] {
+			if h.lastTag(name(i)) != newest[name(i)] {
 				return false
 			}
 		}
 		return true
 	}
-	s.Eventually(settled).Should(BeTrue(), "all resolve")
+	f.Eventually(settled).Should(BeTrue(), "all policies resolve")
 
 	version := 0
 	pushFor := func(d time.Duration) {
@@ -110,77 +110,77 @@ func TestFailover_NeverMovesBackUnderLoad(t *testing.T) {
 	}
 	for range 2 {
 		pushFor(2 * time.Second)
-		leader, other := s.leader(replicas)
-		s.Expect(leader.Kill()).To(Succeed())
+		leader, other := f.leader(replicas)
+		f.Expect(leader.Kill()).To(Succeed())
 		pushFor(2 * time.Second)
-		s.Eventually(func() bool { return s.leads(other) }).Should(BeTrue())
-		s.Expect(leader.Start(s.ctx)).To(Succeed(), "the killed one is started again, and stands by")
+		f.Eventually(func() bool { return f.leads(other) }).Should(BeTrue())
+		f.Expect(leader.Start(f.ctx)).To(Succeed(), "the killed replica restarts as a standby")
 	}
-	s.Eventually(settled).Should(BeTrue())
+	f.Eventually(settled).Should(BeTrue())
 
-	s.expectSteady(h)
+	f.expectSteady(h)
 	for i := range failOverPairs {
 		before := -1
-		for _, ref := range h.of(name(i)) {
+		for _, ref := range h.refsOf(name(i)) {
 			var minor int
-			s.Expect(fmt.Sscanf(ref.Tag, "1.%d.0", &minor)).Error().NotTo(HaveOccurred())
-			s.Expect(minor).To(BeNumerically(">", before), "%s went through %v", name(i), h.tags(name(i)))
-			s.Expect(ref.Digest).To(Equal(pushed[name(i)][ref.Tag]), "of %s", ref.Tag)
+			f.Expect(fmt.Sscanf(ref.Tag, "1.%d.0", &minor)).Error().NotTo(HaveOccurred())
+			f.Expect(minor).To(BeNumerically(">", before), "%s went through %v", name(i), h.tags(name(i)))
+			f.Expect(ref.Digest).To(Equal(pushed[name(i)][ref.Tag]), "of %s", ref.Tag)
 			before = minor
 		}
 	}
-	s.Expect(s.told()).To(HaveEach(1), "nothing is told twice")
+	f.Expect(f.eventCounts()).To(HaveEach(1), "no event is repeated")
 }
 
-// TestFailover_ExitsIfStorageIsLocked shows that a leader which can't have its storage ends, so
-// that another replica can try.
+// TestFailover_ExitsIfStorageIsLocked checks that a leader that can't lock its storage exits, so
+// that another replica can take over.
 func TestFailover_ExitsIfStorageIsLocked(t *testing.T) {
-	s := emptyScene(t)
-	controller := s.replica()
+	f := newIdleFixture(t)
+	controller := f.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
-	s.Expect(holder.Keys(s.ctx)).Error().NotTo(HaveOccurred())
-	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
-	s.start(controller)
-	s.Eventually(controller.Done()).Should(BeClosed())
-	s.Expect(controller.Exit()).To(MatchError(HaveSuffix("exit status 1")))
-	s.Expect(testenv.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process holds the tag store"))
+	f.Expect(holder.Keys(f.ctx)).Error().NotTo(HaveOccurred())
+	defer func() { f.Expect(holder.Close()).To(Succeed()) }()
+	f.start(controller)
+	f.Eventually(controller.Done()).Should(BeClosed())
+	f.Expect(controller.Exit()).To(MatchError(HaveSuffix("exit status 1")))
+	f.Expect(testenv.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process holds the tag store"))
 }
 
-// TestFailover_StopsWhileStorageIsLocked shows that a leader which waits for its storage
-// ends when it is asked to, well within the time that a pod is given for that.
+// TestFailover_StopsWhileStorageIsLocked checks that a leader that waits for its storage stops
+// within the termination grace period.
 func TestFailover_StopsWhileStorageIsLocked(t *testing.T) {
-	s := emptyScene(t)
-	controller := s.replica()
+	f := newIdleFixture(t)
+	controller := f.replica()
 	holder := store.New(controller.StoragePath(), store.Options{})
-	s.Expect(holder.Keys(s.ctx)).Error().NotTo(HaveOccurred())
-	defer func() { s.Expect(holder.Close()).To(Succeed()) }()
-	s.repository("app")
-	s.Expect(controller.Start(s.ctx)).To(Succeed())
-	s.Eventually(func() string { return testenv.Tail(controller.LogFile(), 60) }).Should(ContainSubstring("Starting workers"))
-	asked := time.Now()
-	s.Expect(controller.Stop()).To(Succeed())
-	s.Expect(time.Since(asked)).To(BeNumerically("<", 3*time.Second))
+	f.Expect(holder.Keys(f.ctx)).Error().NotTo(HaveOccurred())
+	defer func() { f.Expect(holder.Close()).To(Succeed()) }()
+	f.repository("app")
+	f.Expect(controller.Start(f.ctx)).To(Succeed())
+	f.Eventually(func() string { return testenv.Tail(controller.LogFile(), 60) }).Should(ContainSubstring("Starting workers"))
+	start := time.Now()
+	f.Expect(controller.Stop()).To(Succeed())
+	f.Expect(time.Since(start)).To(BeNumerically("<", 3*time.Second))
 }
 
-// TestFailover_ReplicasShareVolume shows that a replica which stands by leaves the file
-// of the store to the leader, and goes on with it once it leads.
+// TestFailover_ReplicasShareVolume checks that replicas can share a volume: a standby opens the
+// store only when it becomes the leader, and then uses the stored tags.
 func TestFailover_ReplicasShareVolume(t *testing.T) {
-	s := emptyScene(t)
-	s.pushTags("app", "1.0.0", "1.1.0")
-	h := s.follow()
-	repo, policy := s.repository("app"), s.policy("app")
-	replicas := s.replicas(2, "--storage-path="+t.TempDir())
-	ready(s, policy)
-	s.Eventually(func() int { return len(s.events(repo)) + len(s.events(policy)) }).Should(Equal(2))
-	s.proxy.asked("")
-	for _, end := range []func(*recorded) error{(*recorded).Stop, (*recorded).Kill} {
-		leader, other := s.leader(replicas)
-		s.Expect(end(leader)).To(Succeed())
-		s.Eventually(func() float64 { return s.metricOf(other, "controller_runtime_reconcile_total") }).Should(BeNumerically(">=", 2))
-		s.Expect(leader.Start(s.ctx)).To(Succeed(), "beside the one that holds the file")
+	f := newIdleFixture(t)
+	f.pushTags("app", "1.0.0", "1.1.0")
+	h := f.follow()
+	repo, policy := f.repository("app"), f.policy("app")
+	replicas := f.replicas(2, "--storage-path="+t.TempDir())
+	awaitReady(f, policy)
+	f.Eventually(func() int { return len(f.events(repo)) + len(f.events(policy)) }).Should(Equal(2))
+	f.proxy.takeRequests("")
+	for _, end := range []func(*recordedController) error{(*recordedController).Stop, (*recordedController).Kill} {
+		leader, other := f.leader(replicas)
+		f.Expect(end(leader)).To(Succeed())
+		f.Eventually(func() float64 { return f.metricOf(other, "controller_runtime_reconcile_total") }).Should(BeNumerically(">=", 2))
+		f.Expect(leader.Start(f.ctx)).To(Succeed(), "it starts while the leader has locked the store")
 	}
-	s.Expect(s.proxy.asked("")).To(BeEmpty(), "the tags are there")
-	s.Expect(h.tags("app")).To(Equal([]string{"1.1.0"}))
-	s.expectSteady(h)
-	s.Expect(s.told()).To(And(HaveLen(2), HaveEach(1)))
+	f.Expect(f.proxy.takeRequests("")).To(BeEmpty(), "the stored tags are used")
+	f.Expect(h.tags("app")).To(Equal([]string{"1.1.0"}))
+	f.expectSteady(h)
+	f.Expect(f.eventCounts()).To(And(HaveLen(2), HaveEach(1)))
 }

@@ -29,74 +29,75 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what must happen.
-	patience = 30 * time.Second
-	// shardLabel keeps the objects of the tests apart.
-	shardLabel = "e2e/scene"
+	// eventuallyTimeout is the default timeout of Eventually.
+	eventuallyTimeout = 30 * time.Second
+	// shardLabel is the label by which each controller selects the objects of its test.
+	shardLabel = "e2e/fixture"
 )
 
-// scene is one test's part of the cluster: its namespace, and a controller
-// that sees nothing but the test's objects.
-type scene struct {
+// fixture is the part of the cluster that belongs to one test: a namespace, and a controller that
+// watches only the objects of the test.
+type fixture struct {
 	*WithT
 	t          *testing.T
 	ctx        context.Context
 	namespace  string
 	kubeconfig string
-	controller *recorded // where there is but one
-	// proxy stands between the controller and the registry, and counts.
+	controller *recordedController // nil if the test starts its controllers itself
+	// proxy forwards requests of the controller to the registry, and records them.
 	proxy *countingProxy
 }
 
-// newScene starts a controller with further flags.
-func newScene(t *testing.T, flags ...string) *scene {
+// newFixture returns a fixture with a running controller, started with additional flags.
+func newFixture(t *testing.T, flags ...string) *fixture {
 	t.Helper()
-	s := emptyScene(t)
-	s.controller = s.start(s.replica(flags...))
-	return s
+	f := newIdleFixture(t)
+	f.controller = f.start(f.replica(flags...))
+	return f
 }
 
-// emptyScene is a scene whose controllers are still to be started.
-func emptyScene(t *testing.T) *scene {
+// newIdleFixture returns a fixture without a controller.
+func newIdleFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
-	s := &scene{WithT: NewWithT(t), t: t, ctx: t.Context(), kubeconfig: suite.kubeconfig}
-	s.SetDefaultEventuallyTimeout(patience)
-	s.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
-	s.namespace = s.newNamespace(nil)
-	s.proxy = newCountingProxy(t, suite.registry.Host())
-	return s
+	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context(), kubeconfig: suite.kubeconfig}
+	f.SetDefaultEventuallyTimeout(eventuallyTimeout)
+	f.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	f.namespace = f.newNamespace(nil)
+	f.proxy = newCountingProxy(t, suite.registry.Host())
+	return f
 }
 
-// replica is a controller with further flags and a storage of its own, which
-// watches the objects of the scene once it is started.
-func (s *scene) replica(flags ...string) *recorded {
-	s.t.Helper()
-	dir := suite.evidence.folderOf(s.t)
-	return &recorded{Controller: &testenv.Controller{
+// replica returns a controller for the objects of the test, with additional flags and its own
+// storage. It is not started.
+func (f *fixture) replica(flags ...string) *recordedController {
+	f.t.Helper()
+	dir := suite.evidence.controllerDir(f.t)
+	return &recordedController{Controller: &testenv.Controller{
 		Binary:     suite.binaries.Controller,
 		Dir:        dir,
-		Kubeconfig: s.kubeconfig,
+		Kubeconfig: f.kubeconfig,
 		Args: append([]string{
 			"--log-level=debug",
-			"--watch-label-selector=" + shardLabel + "=" + s.namespace,
+			"--watch-label-selector=" + shardLabel + "=" + f.namespace,
 			"--requeue-dependency=1s",
 			"--max-retry-delay=2s",
 		}, flags...),
 	}}
 }
 
-// recorded is a controller whose metrics are appended to a file, as they are each time before it is ended.
-type recorded struct{ *testenv.Controller }
+// recordedController is a controller that appends its metrics to a file before it is stopped or
+// killed.
+type recordedController struct{ *testenv.Controller }
 
-// Stop ends the controller as Kubernetes does.
-func (r *recorded) Stop() error { return errors.Join(r.keepMetrics(), r.Controller.Stop()) }
+// Stop stops the controller as Kubernetes does.
+func (r *recordedController) Stop() error { return errors.Join(r.appendMetrics(), r.Controller.Stop()) }
 
-// Kill ends the controller as a crash does.
-func (r *recorded) Kill() error { return errors.Join(r.keepMetrics(), r.Controller.Kill()) }
+// Kill kills the controller, like a crash.
+func (r *recordedController) Kill() error { return errors.Join(r.appendMetrics(), r.Controller.Kill()) }
 
-// keepMetrics appends the metrics to the file. A controller that does not run has none.
-func (r *recorded) keepMetrics() error {
+// appendMetrics appends the metrics to the file, if the controller is running.
+func (r *recordedController) appendMetrics() error {
 	select {
 	case <-r.Done():
 		return nil
@@ -106,7 +107,7 @@ func (r *recorded) keepMetrics() error {
 	defer cancel()
 	metrics, err := r.Get(ctx, "/metrics")
 	if err != nil {
-		return nil // one that ends, or waits for something, serves none
+		return nil // the controller is stopping or not ready
 	}
 	file, err := os.OpenFile(filepath.Join(r.Dir, "metrics.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -116,123 +117,122 @@ func (r *recorded) keepMetrics() error {
 	return errors.Join(err, file.Close())
 }
 
-// start starts a controller, which is stopped when the test ends.
-func (s *scene) start(controller *recorded) *recorded {
-	s.t.Helper()
-	s.Expect(controller.Start(s.ctx)).To(Succeed())
-	s.t.Cleanup(func() {
+// start starts a controller and stops it when the test ends.
+func (f *fixture) start(controller *recordedController) *recordedController {
+	f.t.Helper()
+	f.Expect(controller.Start(f.ctx)).To(Succeed())
+	f.t.Cleanup(func() {
 		if err := controller.Stop(); err != nil {
-			s.t.Errorf("the controller did not stop well: %v", err)
+			f.t.Errorf("the controller did not stop cleanly: %v", err)
 		}
-		if s.t.Failed() {
-			s.t.Logf("the controller's log:\n%s", testenv.Tail(controller.LogFile(), 60))
+		if f.t.Failed() {
+			f.t.Logf("the controller's log:\n%s", testenv.Tail(controller.LogFile(), 60))
 		}
 	})
 	return controller
 }
 
-func (s *scene) newNamespace(labels map[string]string) string {
-	s.t.Helper()
+func (f *fixture) newNamespace(labels map[string]string) string {
+	f.t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-", Labels: labels}}
-	s.Expect(suite.api.Create(s.ctx, namespace)).To(Succeed())
+	f.Expect(suite.api.Create(f.ctx, namespace)).To(Succeed())
 	return namespace.Name
 }
 
-func (s *scene) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{shardLabel: s.namespace}}
+func (f *fixture) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: f.namespace, Name: name, Labels: map[string]string{shardLabel: f.namespace}}
 }
 
-// image is the name of an image repository of the scene, by way of the proxy.
-func (s *scene) image(repository string) string {
-	return s.proxy.host + "/" + s.namespace + "/" + repository
+// image returns the name of an image repository of the test, in the proxy.
+func (f *fixture) image(repository string) string {
+	return f.proxy.host + "/" + f.namespace + "/" + repository
 }
 
-// push pushes an image that differs by its content, and returns its digest.
-func (s *scene) push(repository, tag, content string) string {
-	s.t.Helper()
-	return s.pushTo(suite.registry, s.namespace+"/"+repository+":"+tag, content)
+// push pushes an image with the given content and returns its digest.
+func (f *fixture) push(repository, tag, content string) string {
+	f.t.Helper()
+	return f.pushTo(suite.registry, f.namespace+"/"+repository+":"+tag, content)
 }
 
-func (s *scene) pushTo(registry *testenv.Registry, reference, content string) string {
-	s.t.Helper()
+func (f *fixture) pushTo(registry *testenv.Registry, reference, content string) string {
+	f.t.Helper()
 	image, err := testenv.Image(content)
-	s.Expect(err).NotTo(HaveOccurred())
-	digest, err := registry.Push(s.ctx, reference, image)
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
+	digest, err := registry.Push(f.ctx, reference, image)
+	f.Expect(err).NotTo(HaveOccurred())
 	return digest
 }
 
-// pushTags pushes one image under several tags.
-func (s *scene) pushTags(repository string, tags ...string) {
-	s.t.Helper()
+// pushTags pushes a different image for each tag.
+func (f *fixture) pushTags(repository string, tags ...string) {
+	f.t.Helper()
 	for _, tag := range tags {
-		s.push(repository, tag, "content of "+tag)
+		f.push(repository, tag, "content of "+tag)
 	}
 }
 
-// repository creates an ImageRepository, changed as the test wants it.
-func (s *scene) repository(name string, change ...func(*v1.ImageRepository)) *v1.ImageRepository {
-	s.t.Helper()
+// repository creates an ImageRepository with the given changes.
+func (f *fixture) repository(name string, change ...func(*v1.ImageRepository)) *v1.ImageRepository {
+	f.t.Helper()
 	repo := &v1.ImageRepository{
-		ObjectMeta: s.meta(name),
+		ObjectMeta: f.meta(name),
 		Spec: v1.ImageRepositorySpec{
-			Image:    s.image(name),
+			Image:    f.image(name),
 			Interval: metav1.Duration{Duration: time.Hour},
 			Insecure: true,
 		},
 	}
-	for _, f := range change {
-		f(repo)
+	for _, apply := range change {
+		apply(repo)
 	}
-	s.Expect(suite.api.Create(s.ctx, repo)).To(Succeed())
+	f.Expect(suite.api.Create(f.ctx, repo)).To(Succeed())
 	return repo
 }
 
-// policy creates an ImagePolicy of the ImageRepository of the same name.
-func (s *scene) policy(name string, change ...func(*v1.ImagePolicy)) *v1.ImagePolicy {
-	s.t.Helper()
+// policy creates an ImagePolicy for the ImageRepository of the same name, with the given changes.
+func (f *fixture) policy(name string, change ...func(*v1.ImagePolicy)) *v1.ImagePolicy {
+	f.t.Helper()
 	policy := &v1.ImagePolicy{
-		ObjectMeta: s.meta(name),
+		ObjectMeta: f.meta(name),
 		Spec: v1.ImagePolicySpec{
 			ImageRepositoryRef: meta.NamespacedObjectReference{Name: name},
 			Policy:             v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
 		},
 	}
-	for _, f := range change {
-		f(policy)
+	for _, apply := range change {
+		apply(policy)
 	}
-	s.Expect(suite.api.Create(s.ctx, policy)).To(Succeed())
+	f.Expect(suite.api.Create(f.ctx, policy)).To(Succeed())
 	return policy
 }
 
-// object is an object of either kind.
+// object is an ImageRepository or an ImagePolicy.
 type object interface {
 	client.Object
 	GetConditions() []metav1.Condition
 }
 
-// refresh reads the object anew.
-func refresh[T client.Object](s *scene, obj T) T {
-	s.t.Helper()
-	s.Expect(suite.api.Get(s.ctx, client.ObjectKeyFromObject(obj), obj)).To(Succeed())
+// refresh reads the current state of the object into obj.
+func refresh[T client.Object](f *fixture, obj T) T {
+	f.t.Helper()
+	f.Expect(suite.api.Get(f.ctx, client.ObjectKeyFromObject(obj), obj)).To(Succeed())
 	return obj
 }
 
-// edit changes the live object.
-func edit[T client.Object](s *scene, obj T, change func(T)) {
-	s.t.Helper()
-	refresh(s, obj)
+// edit refreshes the object and patches it with a change.
+func edit[T client.Object](f *fixture, obj T, change func(T)) {
+	f.t.Helper()
+	refresh(f, obj)
 	before := obj.DeepCopyObject().(T)
 	change(obj)
-	s.Expect(suite.api.Patch(s.ctx, obj, client.MergeFrom(before))).To(Succeed())
+	f.Expect(suite.api.Patch(f.ctx, obj, client.MergeFrom(before))).To(Succeed())
 }
 
-// request asks for a reconcile as the flux CLI does, and waits until it was
-// handled.
-func request[T object](s *scene, obj T) {
-	s.t.Helper()
+// requestReconcile requests a reconcile as the flux CLI does, and waits until it is handled.
+func requestReconcile[T object](f *fixture, obj T) {
+	f.t.Helper()
 	token := time.Now().Format(time.RFC3339Nano)
-	edit(s, obj, func(obj T) {
+	edit(f, obj, func(obj T) {
 		annotations := obj.GetAnnotations()
 		if annotations == nil {
 			annotations = map[string]string{}
@@ -240,7 +240,7 @@ func request[T object](s *scene, obj T) {
 		annotations[meta.ReconcileRequestAnnotation] = token
 		obj.SetAnnotations(annotations)
 	})
-	s.Eventually(func() string { return lastHandled(refresh(s, obj)) }).Should(Equal(token))
+	f.Eventually(func() string { return lastHandled(refresh(f, obj)) }).Should(Equal(token))
 }
 
 func lastHandled(obj client.Object) string {
@@ -253,22 +253,22 @@ func lastHandled(obj client.Object) string {
 	return ""
 }
 
-// ready waits until the object is ready in its current generation.
-func ready[T object](s *scene, obj T) T {
-	s.t.Helper()
-	return awaitCondition(s, obj, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, "")
+// awaitReady waits until the object is ready for its current generation.
+func awaitReady[T object](f *fixture, obj T) T {
+	f.t.Helper()
+	return awaitCondition(f, obj, meta.ReadyCondition, metav1.ConditionTrue, meta.SucceededReason, "")
 }
 
-// notReady waits until the object is not ready for a reason, and says what.
-func notReady[T object](s *scene, obj T, reason, message string) T {
-	s.t.Helper()
-	return awaitCondition(s, obj, meta.ReadyCondition, metav1.ConditionFalse, reason, message)
+// awaitNotReady waits until the object is not ready, with a reason and a part of the message.
+func awaitNotReady[T object](f *fixture, obj T, reason, message string) T {
+	f.t.Helper()
+	return awaitCondition(f, obj, meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 }
 
-func awaitCondition[T object](s *scene, obj T, kind string, status metav1.ConditionStatus, reason, message string) T {
-	s.t.Helper()
-	s.Eventually(func(g Gomega) {
-		refresh(s, obj)
+func awaitCondition[T object](f *fixture, obj T, kind string, status metav1.ConditionStatus, reason, message string) T {
+	f.t.Helper()
+	f.Eventually(func(g Gomega) {
+		refresh(f, obj)
 		condition := apimeta.FindStatusCondition(obj.GetConditions(), kind)
 		g.Expect(condition).NotTo(BeNil())
 		g.Expect(*condition).To(And(HaveField("Status", status), HaveField("Reason", reason),
@@ -277,25 +277,23 @@ func awaitCondition[T object](s *scene, obj T, kind string, status metav1.Condit
 	return obj
 }
 
-// events returns what the events about an object say, each as often as it was
-// told.
-func (s *scene) events(obj client.Object) []string {
-	s.t.Helper()
+// events returns the events about an object as texts, each repeated by its count.
+func (f *fixture) events(obj client.Object) []string {
+	f.t.Helper()
 	list := &corev1.EventList{}
-	s.Expect(suite.api.List(s.ctx, list, client.InNamespace(obj.GetNamespace()))).To(Succeed())
-	var told []string
+	f.Expect(suite.api.List(f.ctx, list, client.InNamespace(obj.GetNamespace()))).To(Succeed())
+	var texts []string
 	for _, event := range list.Items {
 		if event.InvolvedObject.UID == obj.GetUID() {
 			for range max(1, event.Count) {
-				told = append(told, event.Type+" "+event.Reason+" "+event.Message)
+				texts = append(texts, event.Type+" "+event.Reason+" "+event.Message)
 			}
 		}
 	}
-	return told
+	return texts
 }
 
-// serve serves on the loopback interface until the test ends, and returns the
-// host and port.
+// serve starts an HTTP server on the loopback interface and returns its host and port.
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -303,7 +301,7 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-// countingProxy passes requests on to a registry, and counts them.
+// countingProxy forwards requests to a registry and records them.
 type countingProxy struct {
 	host string
 
@@ -324,8 +322,8 @@ func newCountingProxy(t *testing.T, registry string) *countingProxy {
 	return p
 }
 
-// asked returns the requests since the last call that contain a text.
-func (p *countingProxy) asked(text string) []string {
+// takeRequests returns the recorded requests that contain a text, and clears all.
+func (p *countingProxy) takeRequests(text string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var found []string

@@ -18,49 +18,48 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// gated changes the spec of a policy that reflects digests.
-func gated(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
+// withGates changes the spec of a policy and makes it reflect digests.
+func withGates(change func(*v1.ImagePolicySpec)) func(*v1.ImagePolicy) {
 	return func(p *v1.ImagePolicy) {
 		p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
 		change(&p.Spec)
 	}
 }
 
-// candidates returns what became of the candidates of a policy.
+// candidates returns the tags, verdicts and gates of the candidates of a policy.
 func candidates(policy *v1.ImagePolicy) []string {
-	var all []string
+	var texts []string
 	for _, c := range policy.Status.Candidates {
 		text := fmt.Sprintf("%s %s", c.Tag, c.Verdict)
 		if c.Gate != "" {
 			text += " " + c.Gate
 		}
-		all = append(all, text)
+		texts = append(texts, text)
 	}
-	return all
+	return texts
 }
 
-// pushIndex pushes an index with images for linux, as BuildKit makes them: each of
-// them with an attestation.
-func (s *scene) pushIndex(repository, tag string, architectures ...string) string {
-	s.t.Helper()
+// pushIndex pushes an index with images for linux and an attestation, as BuildKit does.
+func (f *fixture) pushIndex(repository, tag string, architectures ...string) string {
+	f.t.Helper()
 	index, err := testenv.Index(repository+tag, architectures...)
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	attestation, err := testenv.Image("attestation of " + tag)
-	s.Expect(err).NotTo(HaveOccurred())
+	f.Expect(err).NotTo(HaveOccurred())
 	index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: attestation, Descriptor: ggcr.Descriptor{
 		Platform:    &ggcr.Platform{OS: "unknown", Architecture: "unknown"},
 		Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"},
 	}})
-	digest, err := suite.registry.Push(s.ctx, s.namespace+"/"+repository+":"+tag, index)
-	s.Expect(err).NotTo(HaveOccurred())
+	digest, err := suite.registry.Push(f.ctx, f.namespace+"/"+repository+":"+tag, index)
+	f.Expect(err).NotTo(HaveOccurred())
 	return digest
 }
 
-// selected waits until the policy selects a tag, and returns it.
-func (s *scene) selected(policy *v1.ImagePolicy, tag string) *v1.ImagePolicy {
-	s.t.Helper()
-	s.Eventually(func() string {
-		if ref := refresh(s, policy).Status.LatestRef; ref != nil {
+// awaitSelected waits until the policy selects a tag, and returns the policy.
+func (f *fixture) awaitSelected(policy *v1.ImagePolicy, tag string) *v1.ImagePolicy {
+	f.t.Helper()
+	f.Eventually(func() string {
+		if ref := refresh(f, policy).Status.LatestRef; ref != nil {
 			return ref.Tag
 		}
 		return ""
@@ -69,43 +68,43 @@ func (s *scene) selected(policy *v1.ImagePolicy, tag string) *v1.ImagePolicy {
 }
 
 func TestGates_RejectMissingPlatform(t *testing.T) {
-	s := newScene(t)
-	both := s.pushIndex("app", "1.0.0", "amd64", "arm64")
-	s.pushIndex("app", "1.1.0", "amd64")
-	s.push("app", "1.2.0", "one platform")
-	s.repository("app")
-	policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64", "linux/arm64/v8"} }))
-	single := s.policy("single", gated(func(spec *v1.ImagePolicySpec) {
+	f := newFixture(t)
+	both := f.pushIndex("app", "1.0.0", "amd64", "arm64")
+	f.pushIndex("app", "1.1.0", "amd64")
+	f.push("app", "1.2.0", "one platform")
+	f.repository("app")
+	policy := f.policy("app", withGates(func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64", "linux/arm64/v8"} }))
+	single := f.policy("single", withGates(func(spec *v1.ImagePolicySpec) {
 		spec.ImageRepositoryRef.Name, spec.Platforms = "app", []string{"linux/amd64/v1"}
 	}))
 
-	ready(s, policy)
-	expectRefs(s, policy, image.NewRef(s.image("app"), "1.0.0", both), nil)
-	s.Expect(candidates(policy)).To(Equal([]string{"1.2.0 Rejected platforms", "1.1.0 Rejected platforms", "1.0.0 Passed"}))
-	s.Expect(policy.Status.Candidates[0].Message).To(Equal("does not provide linux/arm64, only linux/amd64"))
-	s.Expect(ready(s, single).Status.LatestRef.Tag).To(Equal("1.2.0"))
+	awaitReady(f, policy)
+	expectRefs(f, policy, image.NewRef(f.image("app"), "1.0.0", both), nil)
+	f.Expect(candidates(policy)).To(Equal([]string{"1.2.0 Rejected platforms", "1.1.0 Rejected platforms", "1.0.0 Passed"}))
+	f.Expect(policy.Status.Candidates[0].Message).To(Equal("does not provide linux/arm64, only linux/amd64"))
+	f.Expect(awaitReady(f, single).Status.LatestRef.Tag).To(Equal("1.2.0"))
 }
 
-// TestGates_DelayYoungImages tests that a tag is selected when it has been there for long enough,
-// and neither before nor much later, whatever its image says of its age.
+// TestGates_DelayYoungImages checks that a tag is selected as soon as the controller has seen it
+// for the minimum age, whatever creation time its image states.
 func TestGates_DelayYoungImages(t *testing.T) {
 	const age = 6 * time.Second
-	s := newScene(t)
-	s.push("app", "1.0.0", "was there before, and says that it is decades old")
-	repo := s.repository("app")
-	policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) { spec.MinimumAge = &metav1.Duration{Duration: age} }))
-	ready(s, policy)
-	s.Expect(candidates(policy)).To(Equal([]string{"1.0.0 Passed"}))
+	f := newFixture(t)
+	f.push("app", "1.0.0", "exists before the policy, states that it is decades old")
+	repo := f.repository("app")
+	policy := f.policy("app", withGates(func(spec *v1.ImagePolicySpec) { spec.MinimumAge = &metav1.Duration{Duration: age} }))
+	awaitReady(f, policy)
+	f.Expect(candidates(policy)).To(Equal([]string{"1.0.0 Passed"}))
 
-	s.push("app", "1.1.0", "says so too, but was not there")
+	f.push("app", "1.1.0", "pushed later, states that it is decades old")
 	pushed := time.Now()
-	request(s, repo)
-	s.Eventually(func() []string { return candidates(refresh(s, policy)) }).Should(Equal([]string{"1.1.0 Pending minimumAge", "1.0.0 Passed"}))
-	ripe := policy.Status.Candidates[0].EligibleAt.Time
-	s.Expect(ripe).To(BeTemporally("~", pushed.Add(age), 3*time.Second))
+	requestReconcile(f, repo)
+	f.Eventually(func() []string { return candidates(refresh(f, policy)) }).Should(Equal([]string{"1.1.0 Pending minimumAge", "1.0.0 Passed"}))
+	eligibleAt := policy.Status.Candidates[0].EligibleAt.Time
+	f.Expect(eligibleAt).To(BeTemporally("~", pushed.Add(age), 3*time.Second))
 
-	s.selected(policy, "1.1.0")
-	s.Expect(time.Now()).To(BeTemporally(">=", ripe))
-	s.Expect(time.Now()).To(BeTemporally("<", ripe.Add(5*time.Second)), "by itself, and at once")
-	s.Expect(candidates(policy)).To(Equal([]string{"1.1.0 Passed"}))
+	f.awaitSelected(policy, "1.1.0")
+	f.Expect(time.Now()).To(BeTemporally(">=", eligibleAt))
+	f.Expect(time.Now()).To(BeTemporally("<", eligibleAt.Add(5*time.Second)), "selected immediately, without a change of an object")
+	f.Expect(candidates(policy)).To(Equal([]string{"1.1.0 Passed"}))
 }

@@ -16,26 +16,26 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// history is all that a scene's policies ever said.
+// history records the statuses of the policies of a test.
 type history struct {
-	mu      sync.Mutex
-	refs    map[string][]v1.ImageRef // each latest ref, in the order of time
-	wavered []string                 // what those said that had been ready and were not any more
-	ready   map[string]bool
-	ended   bool // the watch, so that something may have been missed
+	mu             sync.Mutex
+	refs           map[string][]v1.ImageRef // the latest refs of each policy, oldest first
+	becameNotReady []string                 // Ready conditions of policies that became not ready
+	ready          map[string]bool
+	ended          bool // whether the watch ended, so that changes may be missing
 }
 
-// follow watches the scene's policies until the test ends.
-func (s *scene) follow() *history {
-	s.t.Helper()
-	return s.followAs(readers["v1"])
+// follow watches the policies of the test until it ends.
+func (f *fixture) follow() *history {
+	f.t.Helper()
+	return f.followAs(readers["v1"])
 }
 
-func (s *scene) followAs(reader reader) *history {
-	s.t.Helper()
+func (f *fixture) followAs(reader reader) *history {
+	f.t.Helper()
 	h := &history{refs: map[string][]v1.ImageRef{}, ready: map[string]bool{}}
-	changes, err := suite.api.Watch(s.ctx, reader.list.DeepCopyObject().(client.ObjectList), client.InNamespace(s.namespace))
-	s.Expect(err).NotTo(HaveOccurred())
+	changes, err := suite.api.Watch(f.ctx, reader.list.DeepCopyObject().(client.ObjectList), client.InNamespace(f.namespace))
+	f.Expect(err).NotTo(HaveOccurred())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -48,7 +48,7 @@ func (s *scene) followAs(reader reader) *history {
 		defer h.mu.Unlock()
 		h.ended = true
 	}()
-	s.t.Cleanup(func() {
+	f.t.Cleanup(func() {
 		changes.Stop()
 		<-done
 	})
@@ -59,8 +59,8 @@ func (h *history) note(policy client.Object, ref *v1.ImageRef) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	name := policy.GetName()
-	if said := h.refs[name]; ref != nil && (len(said) == 0 || said[len(said)-1] != *ref) {
-		h.refs[name] = append(said, *ref)
+	if refs := h.refs[name]; ref != nil && (len(refs) == 0 || refs[len(refs)-1] != *ref) {
+		h.refs[name] = append(refs, *ref)
 	}
 	typed, ok := policy.(object)
 	if !ok {
@@ -71,28 +71,28 @@ func (h *history) note(policy client.Object, ref *v1.ImageRef) {
 	case ready != nil && ready.Status == metav1.ConditionTrue:
 		h.ready[name] = true
 	case h.ready[name] && ready != nil:
-		h.wavered = append(h.wavered, name+" "+ready.Reason+" "+ready.Message)
+		h.becameNotReady = append(h.becameNotReady, name+" "+ready.Reason+" "+ready.Message)
 	}
 }
 
-// of returns the refs that a policy has had.
-func (h *history) of(policy string) []v1.ImageRef {
+// refsOf returns the refs of a policy, oldest first.
+func (h *history) refsOf(policy string) []v1.ImageRef {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.refs[policy])
 }
 
-// tags returns the tags that a policy has had.
+// tags returns the tags of a policy, oldest first.
 func (h *history) tags(policy string) []string {
 	var tags []string
-	for _, ref := range h.of(policy) {
+	for _, ref := range h.refsOf(policy) {
 		tags = append(tags, ref.Tag)
 	}
 	return tags
 }
 
-// last returns the tag that a policy has had last, empty for none.
-func (h *history) last(policy string) string {
+// lastTag returns the current tag of a policy; may be empty.
+func (h *history) lastTag(policy string) string {
 	tags := h.tags(policy)
 	if len(tags) == 0 {
 		return ""
@@ -100,25 +100,24 @@ func (h *history) last(policy string) string {
 	return tags[len(tags)-1]
 }
 
-// expectSteady expects that nothing was missed, and that no policy which was
-// ready ceased to be.
-func (s *scene) expectSteady(h *history) {
-	s.t.Helper()
+// expectSteady expects that no change was missed and that no policy became not ready.
+func (f *fixture) expectSteady(h *history) {
+	f.t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.Expect(h.ended).To(BeFalse())
-	s.Expect(h.wavered).To(BeEmpty())
+	f.Expect(h.ended).To(BeFalse())
+	f.Expect(h.becameNotReady).To(BeEmpty())
 }
 
-// told returns how often each event was told, by object and message.
-func (s *scene) told() map[string]int {
-	s.t.Helper()
+// eventCounts returns the number of events, by object and message.
+func (f *fixture) eventCounts() map[string]int {
+	f.t.Helper()
 	list := &corev1.EventList{}
-	s.Expect(suite.api.List(s.ctx, list, client.InNamespace(s.namespace))).To(Succeed())
-	told := map[string]int{}
+	f.Expect(suite.api.List(f.ctx, list, client.InNamespace(f.namespace))).To(Succeed())
+	counts := map[string]int{}
 	for _, event := range list.Items {
 		key := event.InvolvedObject.Kind + " " + event.InvolvedObject.Name + ": " + event.Type + " " + event.Reason + " " + event.Message
-		told[key] += int(max(1, event.Count))
+		counts[key] += int(max(1, event.Count))
 	}
-	return told
+	return counts
 }

@@ -16,100 +16,98 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// manifest is an object as it is in a Git repository.
-func (s *scene) manifest(version, kind, name, spec string) *unstructured.Unstructured {
-	s.t.Helper()
+// manifest returns an object as in a Git repository.
+func (f *fixture) manifest(version, kind, name, spec string) *unstructured.Unstructured {
+	f.t.Helper()
 	obj := &unstructured.Unstructured{Object: map[string]any{}}
-	s.Expect(yaml.Unmarshal([]byte("spec: {"+spec+"}"), &obj.Object)).To(Succeed())
+	f.Expect(yaml.Unmarshal([]byte("spec: {"+spec+"}"), &obj.Object)).To(Succeed())
 	obj.SetAPIVersion(v1.GroupVersion.Group + "/" + version)
 	obj.SetKind(kind)
-	obj.SetNamespace(s.namespace)
+	obj.SetNamespace(f.namespace)
 	obj.SetName(name)
-	obj.SetLabels(map[string]string{shardLabel: s.namespace})
+	obj.SetLabels(map[string]string{shardLabel: f.namespace})
 	return obj
 }
 
-// apply is what kustomize-controller does at every interval.
-func (s *scene) apply(obj *unstructured.Unstructured, opts ...client.ApplyOption) *unstructured.Unstructured {
-	s.t.Helper()
+// apply applies an object as kustomize-controller does.
+func (f *fixture) apply(obj *unstructured.Unstructured, opts ...client.ApplyOption) *unstructured.Unstructured {
+	f.t.Helper()
 	applied := obj.DeepCopy()
 	opts = append(opts, client.FieldOwner("kustomize-controller"), client.ForceOwnership)
-	s.Expect(suite.api.Apply(s.ctx, client.ApplyConfigurationFromUnstructured(applied), opts...)).To(Succeed())
+	f.Expect(suite.api.Apply(f.ctx, client.ApplyConfigurationFromUnstructured(applied), opts...)).To(Succeed())
 	return applied
 }
 
-// live returns the object as the API server has it.
-func (s *scene) live(obj *unstructured.Unstructured) *unstructured.Unstructured {
-	s.t.Helper()
+// live reads the object from the API server.
+func (f *fixture) live(obj *unstructured.Unstructured) *unstructured.Unstructured {
+	f.t.Helper()
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(obj.GroupVersionKind())
-	s.Expect(suite.api.Get(s.ctx, client.ObjectKeyFromObject(obj), live)).To(Succeed())
+	f.Expect(suite.api.Get(f.ctx, client.ObjectKeyFromObject(obj), live)).To(Succeed())
 	return live
 }
 
-// healthy waits as the health checks of kustomize-controller do.
-func (s *scene) healthy(obj *unstructured.Unstructured) {
-	s.t.Helper()
-	s.Eventually(func(g Gomega) {
-		result, err := status.Compute(s.live(obj))
+// awaitHealthy waits until the object passes the health check of kustomize-controller.
+func (f *fixture) awaitHealthy(obj *unstructured.Unstructured) {
+	f.t.Helper()
+	f.Eventually(func(g Gomega) {
+		result, err := status.Compute(f.live(obj))
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(result.Status).To(Equal(status.CurrentStatus), result.Message)
 	}).Should(Succeed())
 }
 
-// TestServerSideApply_CausesNoDrift applies the same manifests over and over, in both
-// versions, while the controller writes status: neither loses what the other wrote,
-// and there is no drift.
+// TestServerSideApply_CausesNoDrift applies the same manifests repeatedly, in both versions, while
+// the controller writes the status. Neither overwrites the fields of the other.
 func TestServerSideApply_CausesNoDrift(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta2"} {
 		t.Run(version, func(t *testing.T) {
-			s := newScene(t)
-			s.pushTags("app", "1.0.0")
-			repo := s.manifest(version, "ImageRepository", "app", "image: "+s.image("app")+", interval: 1s, timeout: 20s, insecure: true")
-			policy := s.manifest(version, "ImagePolicy", "app",
+			f := newFixture(t)
+			f.pushTags("app", "1.0.0")
+			repo := f.manifest(version, "ImageRepository", "app", "image: "+f.image("app")+", interval: 1s, timeout: 20s, insecure: true")
+			policy := f.manifest(version, "ImagePolicy", "app",
 				"imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}, digestReflectionPolicy: Always, interval: 1s")
 			for _, obj := range []*unstructured.Unstructured{repo, policy} {
-				s.apply(obj)
+				f.apply(obj)
 			}
-			s.healthy(repo)
-			s.healthy(policy)
+			f.awaitHealthy(repo)
+			f.awaitHealthy(policy)
 			deadline, rounds := time.Now().Add(4*time.Second), 0
 			for ; time.Now().Before(deadline) || rounds < 20; rounds++ {
 				if rounds%10 == 0 {
-					s.pushTags("app", "1."+strings.Repeat("1", 1+rounds/10)+".0")
+					f.pushTags("app", "1."+strings.Repeat("1", 1+rounds/10)+".0")
 				}
 				for _, obj := range []*unstructured.Unstructured{repo, policy} {
-					s.expectNoDrift(obj, s.apply(obj, client.DryRunAll))
-					s.expectNoDrift(obj, s.apply(obj))
+					f.expectNoDrift(obj, f.apply(obj, client.DryRunAll))
+					f.expectNoDrift(obj, f.apply(obj))
 				}
 			}
-			s.healthy(policy)
-			s.Expect(s.live(policy).GetGeneration()).To(Equal(int64(1)))
+			f.awaitHealthy(policy)
+			f.Expect(f.live(policy).GetGeneration()).To(Equal(int64(1)))
 		})
 	}
 }
 
-// expectNoDrift expects that an apply left the spec as it is in the repository,
-// with defaults, and that the status was kept.
-func (s *scene) expectNoDrift(manifest, applied *unstructured.Unstructured) {
-	s.t.Helper()
-	s.Expect(applied.GetGeneration()).To(Equal(int64(1)))
-	s.Expect(applied.GetLabels()).To(Equal(manifest.GetLabels()))
-	s.Expect(applied.GetAnnotations()).To(BeEmpty())
-	s.Expect(applied.GetFinalizers()).To(BeEmpty())
+// expectNoDrift expects that an apply kept the spec of the manifest and the status.
+func (f *fixture) expectNoDrift(manifest, applied *unstructured.Unstructured) {
+	f.t.Helper()
+	f.Expect(applied.GetGeneration()).To(Equal(int64(1)))
+	f.Expect(applied.GetLabels()).To(Equal(manifest.GetLabels()))
+	f.Expect(applied.GetAnnotations()).To(BeEmpty())
+	f.Expect(applied.GetFinalizers()).To(BeEmpty())
 	for field, value := range manifest.Object["spec"].(map[string]any) {
-		s.Expect(applied.Object["spec"]).To(HaveKeyWithValue(field, value))
+		f.Expect(applied.Object["spec"]).To(HaveKeyWithValue(field, value))
 	}
-	s.Expect(status.Compute(applied)).To(HaveField("Status", Equal(status.CurrentStatus)), "the status is kept: %v", applied.Object["status"])
+	f.Expect(status.Compute(applied)).To(HaveField("Status", Equal(status.CurrentStatus)), "the status is kept: %v", applied.Object["status"])
 	for _, entry := range applied.GetManagedFields() {
 		isStatus := strings.Contains(entry.FieldsV1.String(), `"f:status"`)
-		s.Expect(isStatus).To(Equal(entry.Manager == controllerManager), "who owns what: %s", entry)
-		s.Expect(isStatus).To(Equal(entry.Subresource == "status"))
+		f.Expect(isStatus).To(Equal(entry.Manager == controllerManager), "owner of the fields: %s", entry)
+		f.Expect(isStatus).To(Equal(entry.Subresource == "status"))
 	}
 }
 
-// conditionMet is what "kubectl wait --for=condition=" looks for: a condition of
-// a value which is about the object as it is.
+// conditionMet reports what "kubectl wait --for=condition=" waits for: a condition with a value
+// for the current generation.
 func conditionMet(obj *unstructured.Unstructured, kind, value string) bool {
 	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, c := range conditions {
@@ -128,28 +126,28 @@ func conditionMet(obj *unstructured.Unstructured, kind, value string) bool {
 func TestKubectlWait_ObservesConditions(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta2"} {
 		t.Run(version, func(t *testing.T) {
-			s := newScene(t)
-			s.pushTags("app", "1.0.0", "2.0.0")
-			policy := s.manifest(version, "ImagePolicy", "app", "imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}")
+			f := newFixture(t)
+			f.pushTags("app", "1.0.0", "2.0.0")
+			policy := f.manifest(version, "ImagePolicy", "app", "imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}")
 			wait := func(kind, value string) *unstructured.Unstructured {
 				t.Helper()
-				s.Eventually(func() bool { return conditionMet(s.live(policy), kind, value) }).Should(BeTrue())
-				return s.live(policy)
+				f.Eventually(func() bool { return conditionMet(f.live(policy), kind, value) }).Should(BeTrue())
+				return f.live(policy)
 			}
-			s.Expect(conditionMet(s.apply(policy), "Ready", "True")).To(BeFalse())
+			f.Expect(conditionMet(f.apply(policy), "Ready", "True")).To(BeFalse())
 			wait("ready", "false")
-			s.apply(s.manifest(version, "ImageRepository", "app", "image: "+s.image("app")+", interval: 1h, insecure: true"))
+			f.apply(f.manifest(version, "ImageRepository", "app", "image: "+f.image("app")+", interval: 1h, insecure: true"))
 			wait("ready", "true")
 
-			s.Expect(unstructured.SetNestedField(policy.Object, "2.x", "spec", "policy", "semver", "range")).To(Succeed())
-			s.Expect(conditionMet(s.apply(policy), "Ready", "True")).To(BeFalse(), "what is ready is the spec of before")
+			f.Expect(unstructured.SetNestedField(policy.Object, "2.x", "spec", "policy", "semver", "range")).To(Succeed())
+			f.Expect(conditionMet(f.apply(policy), "Ready", "True")).To(BeFalse(), "the condition is about the previous generation")
 			tag, _, err := unstructured.NestedString(wait("Ready", "True").Object, "status", "latestRef", "tag")
-			s.Expect(err).NotTo(HaveOccurred())
-			s.Expect(tag).To(Equal("2.0.0"))
+			f.Expect(err).NotTo(HaveOccurred())
+			f.Expect(tag).To(Equal("2.0.0"))
 
-			s.apply(s.manifest(version, "ImageRepository", "app", "image: 'app:1.0.0', interval: 1h, insecure: true"))
+			f.apply(f.manifest(version, "ImageRepository", "app", "image: 'app:1.0.0', interval: 1h, insecure: true"))
 			wait("Stalled", "True")
-			s.deleted(policy) // kubectl wait --for=delete
+			f.deleteAndWait(policy) // kubectl wait --for=delete
 		})
 	}
 }

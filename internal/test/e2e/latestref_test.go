@@ -20,8 +20,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
-// reader is a way in which a version of the image-automation-controller reads
-// policies: the list that it asks for, and the ref that it takes from each of them.
+// reader reads policies as a version of the image-automation-controller does: the list that it
+// requests, and the ref that it reads from each policy.
 type reader struct {
 	list client.ObjectList
 	read func(client.Object) *v1.ImageRef
@@ -30,10 +30,10 @@ type reader struct {
 var readers = map[string]reader{
 	"v1":      {&v1.ImagePolicyList{}, func(o client.Object) *v1.ImageRef { return o.(*v1.ImagePolicy).Status.LatestRef }},
 	"v1beta2": {&v1beta2.ImagePolicyList{}, func(o client.Object) *v1.ImageRef { return o.(*v1beta2.ImagePolicy).Status.LatestRef }},
-	"v1beta2, before there were refs": {&v1beta2.ImagePolicyList{}, func(o client.Object) *v1.ImageRef {
+	"v1beta2, latestImage": {&v1beta2.ImagePolicyList{}, func(o client.Object) *v1.ImageRef {
 		return fromText(o.(*v1beta2.ImagePolicy).Status.LatestImage)
 	}},
-	"v1beta2, when the ref had an image": {listOf(v1beta2.GroupVersion, v1.ImagePolicyKind), fromImageField},
+	"v1beta2, image of latestRef": {listOf(v1beta2.GroupVersion, v1.ImagePolicyKind), fromImageField},
 }
 
 func fromImageField(obj client.Object) *v1.ImageRef {
@@ -44,8 +44,7 @@ func fromImageField(obj client.Object) *v1.ImageRef {
 	return image.NewRef(ref["image"], ref["tag"], ref["digest"])
 }
 
-// fromText parses the way that versions did which knew a text only: whatever is
-// before the tag is the name.
+// fromText parses latestImage as older versions do: everything before the tag is the name.
 func fromText(text string) *v1.ImageRef {
 	parsed, err := name.ParseReference(text, name.WeakValidation)
 	if err != nil {
@@ -55,67 +54,67 @@ func fromText(text string) *v1.ImageRef {
 	return image.NewRef(strings.TrimSuffix(text, ":"+tag), tag, "")
 }
 
-// followAll follows the scene's policies in each of the ways.
-func (s *scene) followAll() map[string]*history {
-	s.t.Helper()
-	all := map[string]*history{}
-	for how, reader := range readers {
-		all[how] = s.followAs(reader)
+// followAll watches the policies of the test with each reader.
+func (f *fixture) followAll() map[string]*history {
+	f.t.Helper()
+	histories := map[string]*history{}
+	for name, reader := range readers {
+		histories[name] = f.followAs(reader)
 	}
-	return all
+	return histories
 }
 
-// TestLatestRef_ChangesOncePerUpdate shows that each move is one change of the ref
-// in a watch, of the tag together with its digest.
+// TestLatestRef_ChangesOncePerUpdate checks that each update changes tag and digest of the ref in
+// one event of a watch.
 func TestLatestRef_ChangesOncePerUpdate(t *testing.T) {
-	s := newScene(t)
-	seen := s.followAll()
-	want := []v1.ImageRef{*image.NewRef(s.image("app"), "1.0.0", s.push("app", "1.0.0", "0"))}
-	repo, policy := s.repository("app"), s.policy("app", reflecting(v1.ReflectAlways))
-	ready(s, policy)
+	f := newFixture(t)
+	histories := f.followAll()
+	want := []v1.ImageRef{*image.NewRef(f.image("app"), "1.0.0", f.push("app", "1.0.0", "0"))}
+	repo, policy := f.repository("app"), f.policy("app", withReflection(v1.ReflectAlways))
+	awaitReady(f, policy)
 	for i, tag := range []string{"1.0.0", "1.1.0", "1.1.0", "1.2.0", "2.0.0", "2.0.0"} {
-		want = append(want, *image.NewRef(s.image("app"), tag, s.push("app", tag, fmt.Sprint("content ", i))))
-		request(s, repo)
-		request(s, policy)
-		s.Eventually(func() *v1.ImageRef { return refresh(s, policy).Status.LatestRef }).
+		want = append(want, *image.NewRef(f.image("app"), tag, f.push("app", tag, fmt.Sprint("content ", i))))
+		requestReconcile(f, repo)
+		requestReconcile(f, policy)
+		f.Eventually(func() *v1.ImageRef { return refresh(f, policy).Status.LatestRef }).
 			Should(Equal(&want[i+1]))
 	}
-	edit(s, policy, reflecting(v1.ReflectNever))
-	ready(s, policy)
-	want = append(want, *image.NewRef(s.image("app"), "2.0.0", ""))
-	for how, n := range seen {
+	edit(f, policy, withReflection(v1.ReflectNever))
+	awaitReady(f, policy)
+	want = append(want, *image.NewRef(f.image("app"), "2.0.0", ""))
+	for name, h := range histories {
 		want := want
-		if strings.Contains(how, "before") {
-			want = nil // which knows no digests
+		if strings.Contains(name, "latestImage") {
+			want = nil // latestImage has no digests
 			for _, tag := range []string{"1.0.0", "1.1.0", "1.2.0", "2.0.0"} {
-				want = append(want, *image.NewRef(s.image("app"), tag, ""))
+				want = append(want, *image.NewRef(f.image("app"), tag, ""))
 			}
 		}
-		s.Eventually(func() []v1.ImageRef { return n.of("app") }).Should(Equal(want), how)
-		s.expectSteady(n)
+		f.Eventually(func() []v1.ImageRef { return h.refsOf("app") }).Should(Equal(want), name)
+		f.expectSteady(h)
 	}
 }
 
-// TestLatestRef_IsAtomic pushes as fast as it can, and expects that each pair of a
-// tag and a digest which any watch tells was one that the registry had.
+// TestLatestRef_IsAtomic pushes as fast as possible, and expects that the registry had each pair of
+// tag and digest that a watch returns.
 func TestLatestRef_IsAtomic(t *testing.T) {
-	s := newScene(t)
+	f := newFixture(t)
 	second := metav1.Duration{Duration: time.Second}
-	seen := s.followAll()
-	held := map[v1.ImageRef]bool{} // that the registry had at some time
+	histories := f.followAll()
+	pushed := map[v1.ImageRef]bool{} // every ref that the registry had
 	push := func(tag, content string) string {
 		artifact, err := testenv.Image(content)
-		s.Expect(err).NotTo(HaveOccurred())
+		f.Expect(err).NotTo(HaveOccurred())
 		digest, err := artifact.Digest()
-		s.Expect(err).NotTo(HaveOccurred())
-		held[*image.NewRef(s.image("app"), tag, digest.String())], held[*image.NewRef(s.image("app"), tag, "")] = true, true
-		return s.push("app", tag, content)
+		f.Expect(err).NotTo(HaveOccurred())
+		pushed[*image.NewRef(f.image("app"), tag, digest.String())], pushed[*image.NewRef(f.image("app"), tag, "")] = true, true
+		return f.push("app", tag, content)
 	}
 	push("1.0.0", "first")
-	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval = second })
+	repo := f.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval = second })
 	policies := map[string]*v1.ImagePolicy{}
 	for _, reflection := range []v1.ReflectionPolicy{v1.ReflectAlways, v1.ReflectIfNotPresent, v1.ReflectNever} {
-		policies[string(reflection)] = s.policy(strings.ToLower(string(reflection)), reflecting(reflection), func(p *v1.ImagePolicy) {
+		policies[string(reflection)] = f.policy(strings.ToLower(string(reflection)), withReflection(reflection), func(p *v1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name = "app"
 			if reflection == v1.ReflectAlways {
 				p.Spec.Interval = &second
@@ -127,21 +126,21 @@ func TestLatestRef_IsAtomic(t *testing.T) {
 		tag = fmt.Sprintf("1.%d.0", i/6)
 		latest = push(tag, fmt.Sprint("content ", i))
 		if i%20 == 0 {
-			request(s, repo)
+			requestReconcile(f, repo)
 		}
 	}
-	request(s, repo)
-	s.Eventually(func() *v1.ImageRef { return refresh(s, policies["Always"]).Status.LatestRef }).Should(Equal(image.NewRef(s.image("app"), tag, latest)))
-	for how, n := range seen {
-		s.Eventually(func() string { return n.last("always") }).Should(Equal(tag), how)
+	requestReconcile(f, repo)
+	f.Eventually(func() *v1.ImageRef { return refresh(f, policies["Always"]).Status.LatestRef }).Should(Equal(image.NewRef(f.image("app"), tag, latest)))
+	for name, h := range histories {
+		f.Eventually(func() string { return h.lastTag("always") }).Should(Equal(tag), name)
 		for policy := range policies {
-			said := n.of(strings.ToLower(policy))
-			s.Expect(said).NotTo(BeEmpty())
-			for _, r := range said {
-				s.Expect(held).To(HaveKey(r), "%s, %s", how, policy)
+			refs := h.refsOf(strings.ToLower(policy))
+			f.Expect(refs).NotTo(BeEmpty())
+			for _, r := range refs {
+				f.Expect(pushed).To(HaveKey(r), "%s, %s", name, policy)
 			}
 		}
-		s.expectSteady(n)
+		f.expectSteady(h)
 	}
-	s.Expect(len(seen["v1"].of("always"))).To(BeNumerically(">", 2), "there was something to see")
+	f.Expect(len(histories["v1"].refsOf("always"))).To(BeNumerically(">", 2), "the watch returned changes")
 }

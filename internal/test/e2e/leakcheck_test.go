@@ -25,21 +25,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
-// secretPart is a part of every credential of these tests. After the run it is
-// looked for in all that the controllers said, wrote and served. The sign in it
-// looks different where it is URL-encoded.
+// secretPart is a part of every credential of these tests. After the run, the output of the
+// controllers and all objects are searched for it. URL encoding changes its plus sign.
 const secretPart = "c4nary+s3cret"
 
-// evidence is what a run leaves behind, to be searched for secrets.
+// evidence is the output of a run, which is searched for secrets.
 type evidence struct {
 	dir     string
 	secrets *canary.Search
 	watches []*recording
-	outputs atomic.Int64 // of the command line
+	outputs atomic.Int64 // number of outputs of the command line
 }
 
-// recordEvidence begins to note every state of what controllers write to the
-// API server.
+// recordEvidence starts to record every state of the objects that controllers write.
 func recordEvidence(dir string) (*evidence, error) {
 	e := &evidence{dir: dir, secrets: canary.New(secretPart)}
 	for _, sub := range []string{"controllers", "watches", "outputs"} {
@@ -59,29 +57,29 @@ func recordEvidence(dir string) (*evidence, error) {
 	return e, nil
 }
 
-// unfit are the characters of a test's name that a folder should not have.
-var unfit = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+// invalidInFileName matches the characters of a test's name that are replaced in file names.
+var invalidInFileName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 
-// folderOf returns a folder for what a controller of a test writes. It outlives
-// the test.
-func (e *evidence) folderOf(t *testing.T) string {
+// controllerDir returns a directory for the files of a controller of a test. It is kept after the
+// test.
+func (e *evidence) controllerDir(t *testing.T) string {
 	t.Helper()
-	//nolint:usetesting // it outlives the test
-	dir, err := os.MkdirTemp(filepath.Join(e.dir, "controllers"), unfit.ReplaceAllString(t.Name(), "-")+"-")
+	//nolint:usetesting // it is kept after the test
+	dir, err := os.MkdirTemp(filepath.Join(e.dir, "controllers"), invalidInFileName.ReplaceAllString(t.Name(), "-")+"-")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return dir
 }
 
-// printed keeps what the command line printed.
-func (e *evidence) printed(t *testing.T, texts ...string) {
+// storeOutput stores the output of the command line.
+func (e *evidence) storeOutput(t *testing.T, texts ...string) {
 	t.Helper()
-	name := fmt.Sprintf("%s-%d.txt", unfit.ReplaceAllString(t.Name(), "-"), e.outputs.Add(1))
+	name := fmt.Sprintf("%s-%d.txt", invalidInFileName.ReplaceAllString(t.Name(), "-"), e.outputs.Add(1))
 	NewWithT(t).Expect(os.WriteFile(filepath.Join(e.dir, "outputs", name), []byte(strings.Join(texts, "\n")), 0o600)).To(Succeed())
 }
 
-// check searches everything once the tests are over. A whole run must have left
-// some of everything, so that a search of nothing is no success.
-func (e *evidence) check(ctx context.Context, plane *testenv.ControlPlane, whole bool) error {
+// check searches all files for secrets after the tests. If all tests ran, every kind of file must
+// exist, so that an empty search does not succeed.
+func (e *evidence) check(ctx context.Context, plane *testenv.ControlPlane, allTests bool) error {
 	errs := []error{e.drain(ctx)}
 	for _, r := range e.watches {
 		errs = append(errs, r.problems()...)
@@ -95,21 +93,21 @@ func (e *evidence) check(ctx context.Context, plane *testenv.ControlPlane, whole
 	}
 	found, read, err := e.secrets.Files(e.dir)
 	errs = append(errs, err)
-	for _, where := range found {
-		errs = append(errs, errors.New(where))
+	for _, leak := range found {
+		errs = append(errs, errors.New(leak))
 	}
-	if whole {
-		errs = append(errs, e.complete())
+	if allTests {
+		errs = append(errs, e.checkCompleteness())
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("secrets are nowhere but in Secrets, and every credential of these tests holds one that is looked for:\n%w", err)
+		return fmt.Errorf("secrets may only be in Secrets, and every credential of these tests must contain one that the leak check searches for:\n%w", err)
 	}
-	fmt.Printf("no secret is in the %d bytes that the controllers left behind\n", read)
+	fmt.Printf("no secret is in the %d bytes of output of the controllers\n", read)
 	return nil
 }
 
-// complete fails where a kind of evidence is missing.
-func (e *evidence) complete() error {
+// checkCompleteness returns an error if a kind of file is missing.
+func (e *evidence) checkCompleteness() error {
 	var errs []error
 	for pattern, text := range map[string]string{
 		"controllers/*/controller.log":  "DEBUG",
@@ -123,23 +121,23 @@ func (e *evidence) complete() error {
 	} {
 		files, err := filepath.Glob(filepath.Join(e.dir, pattern))
 		errs = append(errs, err)
-		held := false
+		contained := false
 		for _, file := range files {
 			content, err := os.ReadFile(file)
 			errs = append(errs, err)
-			held = held || strings.Contains(string(content), text)
+			contained = contained || strings.Contains(string(content), text)
 		}
-		if !held {
-			errs = append(errs, fmt.Errorf("none of the %d files %s holds %q: they are not what should have been searched", len(files), pattern, text))
+		if !contained {
+			errs = append(errs, fmt.Errorf("none of the %d files %s contains %q: the leak check did not search the expected files", len(files), pattern, text))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// sentinel is the name of the objects after which there is nothing more to see.
+// sentinel is the name of the objects that are created after all tests.
 const sentinel = "end-of-the-run"
 
-// drain waits until the watches have seen everything.
+// drain waits until the watches have received the last object.
 func (e *evidence) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

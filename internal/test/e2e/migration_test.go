@@ -18,82 +18,82 @@ import (
 
 const oldDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// oldPolicy creates a policy with a status in the shape of older versions,
-// written through v1beta2 while the controller is down.
-func (s *scene) oldPolicy(name string, status map[string]any) *v1.ImagePolicy {
-	s.t.Helper()
-	policy := s.policy(name, func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
-	s.writeOldStatus(policy, status)
+// oldPolicy creates a policy with a status of an older controller, written as v1beta2 while the
+// controller is stopped.
+func (f *fixture) oldPolicy(name string, status map[string]any) *v1.ImagePolicy {
+	f.t.Helper()
+	policy := f.policy(name, func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
+	f.writeOldStatus(policy, status)
 	return policy
 }
 
-func (s *scene) writeOldStatus(policy *v1.ImagePolicy, status map[string]any) {
-	s.t.Helper()
+func (f *fixture) writeOldStatus(policy *v1.ImagePolicy, status map[string]any) {
+	f.t.Helper()
 	old := &unstructured.Unstructured{}
 	old.SetAPIVersion("image.toolkit.fluxcd.io/v1beta2")
 	old.SetKind("ImagePolicy")
 	old.SetNamespace(policy.Namespace)
 	old.SetName(policy.Name)
 	data, err := json.Marshal(map[string]any{"status": status})
-	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(suite.api.Status().Patch(s.ctx, old, client.RawPatch(types.MergePatchType, data))).To(Succeed())
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(suite.api.Status().Patch(f.ctx, old, client.RawPatch(types.MergePatchType, data))).To(Succeed())
 }
 
 func TestMigration_ConvertsOldStatus(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0", "2.0.0")
-	app := s.image("app")
-	s.Expect(s.controller.Stop()).To(Succeed())
-	s.repository("app")
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0", "2.0.0")
+	app := f.image("app")
+	f.Expect(f.controller.Stop()).To(Succeed())
+	f.repository("app")
 
-	policy := s.oldPolicy("old", map[string]any{"latestImage": app + ":1.0.0@" + oldDigest, "observedPreviousImage": app + ":0.9.0"})
+	policy := f.oldPolicy("old", map[string]any{"latestImage": app + ":1.0.0@" + oldDigest, "observedPreviousImage": app + ":0.9.0"})
 	latest, previous := image.NewRef(app, "2.0.0", ""), image.NewRef(app, "1.0.0", oldDigest)
 
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	expectRefs(s, ready(s, policy), latest, previous)
-	s.Expect(s.controller.Stop()).To(Succeed())
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	request(s, policy)
-	expectRefs(s, ready(s, policy), latest, previous)
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+	expectRefs(f, awaitReady(f, policy), latest, previous)
+	f.Expect(f.controller.Stop()).To(Succeed())
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+	requestReconcile(f, policy)
+	expectRefs(f, awaitReady(f, policy), latest, previous)
 }
 
-// TestMigration_ConvertsStatusWithoutRepository shows that old fields are migrated before
-// anything else can fail, and that a value which can't be parsed is kept.
+// TestMigration_ConvertsStatusWithoutRepository checks that old fields are migrated before the
+// policy is reconciled, and that invalid values are kept.
 func TestMigration_ConvertsStatusWithoutRepository(t *testing.T) {
-	s := newScene(t)
-	s.Expect(s.controller.Stop()).To(Succeed())
-	good := s.oldPolicy("good", map[string]any{"latestImage": "ghcr.io/a/b:2", "observedPreviousImage": "ghcr.io/a/b:1"})
-	bad := s.oldPolicy("bad", map[string]any{"latestImage": "ghcr.io/a/b"})
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
+	f := newFixture(t)
+	f.Expect(f.controller.Stop()).To(Succeed())
+	good := f.oldPolicy("good", map[string]any{"latestImage": "ghcr.io/a/b:2", "observedPreviousImage": "ghcr.io/a/b:1"})
+	bad := f.oldPolicy("bad", map[string]any{"latestImage": "ghcr.io/a/b"})
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
 
-	notReady(s, good, "DependencyNotReady", "not found")
-	expectRefs(s, good, image.NewRef("ghcr.io/a/b", "2", ""), image.NewRef("ghcr.io/a/b", "1", ""))
-	notReady(s, bad, "DependencyNotReady", "not found")
-	s.Expect(bad.Status.LatestRef).To(BeNil())
-	s.Expect(bad.Status.LatestImage).To(Equal("ghcr.io/a/b"))
+	awaitNotReady(f, good, "DependencyNotReady", "not found")
+	expectRefs(f, good, image.NewRef("ghcr.io/a/b", "2", ""), image.NewRef("ghcr.io/a/b", "1", ""))
+	awaitNotReady(f, bad, "DependencyNotReady", "not found")
+	f.Expect(bad.Status.LatestRef).To(BeNil())
+	f.Expect(bad.Status.LatestImage).To(Equal("ghcr.io/a/b"))
 }
 
-// TestMigration_KeepsPolicyReady shows that a policy which was ready when
-// this controller took over stays so, although its store is still empty.
+// TestMigration_KeepsPolicyReady checks that a policy that is ready when this controller replaces
+// another one stays ready, although the store is empty.
 func TestMigration_KeepsPolicyReady(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	s.Expect(s.controller.Stop()).To(Succeed())
-	// no scan can succeed, so that only what was there before counts
-	s.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = s.proxy.host + "/nobody/nothing" })
-	policy := s.oldPolicy("old", map[string]any{
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0")
+	f.Expect(f.controller.Stop()).To(Succeed())
+	// Scans fail, so that the status depends on the previous one only.
+	f.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = f.proxy.host + "/missing/repository" })
+	policy := f.oldPolicy("old", map[string]any{
 		"observedGeneration": 1,
-		"latestRef":          map[string]any{"name": s.image("app"), "tag": "1.0.0"},
+		"latestRef":          map[string]any{"name": f.image("app"), "tag": "1.0.0"},
 		"conditions": []any{map[string]any{
-			"type": "Ready", "status": "True", "reason": "Succeeded", "message": "as another controller says it",
+			"type": "Ready", "status": "True", "reason": "Succeeded", "message": "message of another controller",
 			"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",
 		}},
 	})
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	s.Eventually(func() []metav1.Condition { return refresh(s, policy).Status.Conditions }).Should(ContainElement(
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+	f.Eventually(func() []metav1.Condition { return refresh(f, policy).Status.Conditions }).Should(ContainElement(
 		And(HaveField("Status", metav1.ConditionTrue), HaveField("Message", ContainSubstring("stays 1.0.0: no tags of ImageRepository")))))
-	s.Consistently(func() []metav1.Condition { return refresh(s, policy).Status.Conditions }, "2s").Should(ContainElement(
+	f.Consistently(func() []metav1.Condition { return refresh(f, policy).Status.Conditions }, "2s").Should(ContainElement(
 		HaveField("Status", metav1.ConditionTrue)))
-	expectRefs(s, policy, image.NewRef(s.image("app"), "1.0.0", ""), nil)
-	s.Expect(s.events(policy)).To(BeEmpty())
+	expectRefs(f, policy, image.NewRef(f.image("app"), "1.0.0", ""), nil)
+	f.Expect(f.events(policy)).To(BeEmpty())
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/conformance"
 )
 
-// observer looks at every state of every object while all tests run, in both
-// versions of the API, and keeps those that could mislead a client.
+// observer checks every state of every object during all tests, in both versions of the API, and
+// records those that violate the rules of conformance.
 type observer struct {
 	watches []watch.Interface
 	readers sync.WaitGroup
@@ -35,17 +35,16 @@ type observer struct {
 	ended      bool
 }
 
-// seen is an object as it was seen last.
+// seen is the last observed state of an object.
 type seen struct {
-	version string // of the resource
+	version string // resource version
 	state   *conformance.State
-	// What tests write into a status, to play an older controller, is not judged
-	// until the controller has written it.
-	foreign   string // when they wrote, empty for never
-	untouched string // the status that they wrote
+	// A status that a test writes is not checked until the controller changes it.
+	foreign       string // the writes of tests, empty for none
+	foreignStatus string // the status that the test wrote, until the controller changes it
 }
 
-// controllerManager is the field manager of what the controller writes.
+// controllerManager is the field manager of the controller.
 const controllerManager = "image-reflector-controller"
 
 // observe watches all objects until check is called.
@@ -85,7 +84,7 @@ func (o *observer) read(version string, changes watch.Interface) {
 		if ok {
 			o.note(version, change.Type, object)
 		} else {
-			o.ended = true // an error, after which nothing comes
+			o.ended = true // an error ends the watch
 		}
 		o.mu.Unlock()
 	}
@@ -102,14 +101,14 @@ func (o *observer) note(version string, change watch.EventType, object *unstruct
 	}
 	key := version + string(object.GetUID())
 	last := o.seen[key]
-	now := next(last, object)
-	now.version, now.state = object.GetResourceVersion(), state
-	o.seen[key] = now
-	if now.untouched != "" {
+	current := next(last, object)
+	current.version, current.state = object.GetResourceVersion(), state
+	o.seen[key] = current
+	if current.foreignStatus != "" {
 		return
 	}
 	problems := state.Violations()
-	if last != nil && last.untouched == "" && change == watch.Modified {
+	if last != nil && last.foreignStatus == "" && change == watch.Modified {
 		problems = append(problems, state.Change(last.state)...)
 	}
 	if len(problems) > 0 {
@@ -120,32 +119,33 @@ func (o *observer) note(version string, change watch.EventType, object *unstruct
 	}
 }
 
-// next carries over from the last time what is known of foreign writes.
+// next returns the state after last with the writes of tests updated.
 func next(last *seen, object *unstructured.Unstructured) *seen {
-	now := &seen{}
+	current := &seen{}
 	if last != nil {
-		now.foreign, now.untouched = last.foreign, last.untouched
+		current.foreign, current.foreignStatus = last.foreign, last.foreignStatus
 	}
-	wrote := foreignWrite(object.GetManagedFields())
+	writes := foreignWrites(object.GetManagedFields())
 	content := statusText(object)
 	switch {
-	case wrote != now.foreign:
-		now.foreign, now.untouched = wrote, content
-	case content != now.untouched:
-		now.untouched = ""
+	case writes != current.foreign:
+		current.foreign, current.foreignStatus = writes, content
+	case content != current.foreignStatus:
+		current.foreignStatus = ""
 	}
-	return now
+	return current
 }
 
-// foreignWrite tells writes of others than the controller to the status apart.
-func foreignWrite(entries []metav1.ManagedFieldsEntry) string {
-	var wrote []string
+// foreignWrites identifies the last writes to the status by other field managers than the
+// controller.
+func foreignWrites(entries []metav1.ManagedFieldsEntry) string {
+	var writes []string
 	for _, entry := range entries {
 		if entry.Subresource == "status" && entry.Manager != controllerManager {
-			wrote = append(wrote, entry.Manager+entry.Time.UTC().Format(time.RFC3339)+entry.FieldsV1.String())
+			writes = append(writes, entry.Manager+entry.Time.UTC().Format(time.RFC3339)+entry.FieldsV1.String())
 		}
 	}
-	return strings.Join(wrote, " ")
+	return strings.Join(writes, " ")
 }
 
 func statusText(object *unstructured.Unstructured) string {
@@ -156,8 +156,8 @@ func statusText(object *unstructured.Unstructured) string {
 	return string(content)
 }
 
-// check ends the watches once they have brought everything, and returns what
-// was wrong. complete says that all tests have run, which come to every status.
+// check stops the watches after they have received all states, and returns the violations.
+// complete is set if all tests ran, which produce every status.
 func (o *observer) check(ctx context.Context, complete bool) error {
 	err := o.catchUp(ctx)
 	o.mu.Lock()
@@ -165,7 +165,7 @@ func (o *observer) check(ctx context.Context, complete bool) error {
 	o.mu.Unlock()
 	err = errors.Join(err, o.stop())
 	if missed {
-		return errors.Join(err, errors.New("the watch over all objects ended early, so that states were missed"))
+		return errors.Join(err, errors.New("the watch of all objects ended early, so that states may be missing"))
 	}
 	for _, want := range []status.Status{status.CurrentStatus, status.InProgressStatus, status.FailedStatus} {
 		if complete && o.statuses[want] == 0 {
@@ -173,14 +173,13 @@ func (o *observer) check(ctx context.Context, complete bool) error {
 		}
 	}
 	if len(o.violations) > 0 {
-		err = errors.Join(err, fmt.Errorf("%d states could mislead clients:\n%s", len(o.violations),
+		err = errors.Join(err, fmt.Errorf("%d states violate the rules of conformance:\n%s", len(o.violations),
 			strings.Join(o.violations[:min(len(o.violations), 20)], "\n")))
 	}
 	return err
 }
 
-// catchUp waits until the watches have brought the last state of every object
-// that is left.
+// catchUp waits until the watches have received the last state of every existing object.
 func (o *observer) catchUp(ctx context.Context) error {
 	want := map[string]string{}
 	for _, version := range []schema.GroupVersion{v1.GroupVersion, v1beta2.GroupVersion} {
@@ -194,17 +193,18 @@ func (o *observer) catchUp(ctx context.Context) error {
 			}
 		}
 	}
-	for o.lacks(want) {
+	for o.isMissing(want) {
 		select {
 		case <-ctx.Done():
-			return errors.New("the watch over all objects did not bring all of them")
+			return errors.New("the watch of all objects did not return all of them")
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return nil
 }
 
-func (o *observer) lacks(want map[string]string) bool {
+// isMissing reports whether a resource version, by version and UID, was not observed yet.
+func (o *observer) isMissing(want map[string]string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key, version := range want {

@@ -17,16 +17,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// rolesOfController are the files that say what the controller may do.
-var rolesOfController = []string{"config/rbac/role.yaml", "config/rbac/leader_election_role.yaml"}
+// roleFiles are the files with the permissions of the controller.
+var roleFiles = []string{"config/rbac/role.yaml", "config/rbac/leader_election_role.yaml"}
 
-// rare are permissions that only a race makes use of, which tests don't win each
-// time: a status that somebody else has written meanwhile is read anew.
+// rare are permissions that the controller uses only after a conflict, when it reads the status
+// again. Tests don't cause one reliably.
 var rare = map[string]bool{"get image.toolkit.fluxcd.io imagepolicies": true}
 
-// checkPermissions expects that all tests together have used every permission of
-// the controller. That none is missing, each of them shows: they run with these
-// and no others.
+// checkPermissions expects that the tests together use every permission of the controller. None is
+// missing, since the controller has no others in the tests.
 func checkPermissions(auditLog string) error {
 	used, err := permissionsUsed(auditLog)
 	if err != nil {
@@ -37,34 +36,33 @@ func checkPermissions(auditLog string) error {
 		return err
 	}
 	var unused []string
-	for _, file := range rolesOfController {
+	for _, file := range roleFiles {
 		granted, err := permissionsGranted(filepath.Join(root, file))
 		if err != nil {
 			return err
 		}
 		for _, permission := range granted {
-			if !used[permission] && !used[insteadOf(permission)] && !rare[permission] {
+			if !used[permission] && !used[substituteFor(permission)] && !rare[permission] {
 				unused = append(unused, file+": "+permission)
 			}
 		}
 	}
 	if len(unused) > 0 {
-		return fmt.Errorf("no test has the controller use these permissions, test what needs them or take them back:\n\t%s", strings.Join(unused, "\n\t"))
+		return fmt.Errorf("no test makes the controller use these permissions: test what needs them, or remove them:\n\t%s", strings.Join(unused, "\n\t"))
 	}
 	return nil
 }
 
-// insteadOf returns the permission that is used in place of another one. A watch
-// begins with what a list would say, and API servers that can't do that, such as
-// older ones, are asked for a list.
-func insteadOf(permission string) string {
-	if what, list := strings.CutPrefix(permission, "list "); list {
-		return "watch " + what
+// substituteFor returns the permission that is used in place of another one. A watch starts with
+// the current objects; list is needed only for older API servers that don't support that.
+func substituteFor(permission string) string {
+	if resource, list := strings.CutPrefix(permission, "list "); list {
+		return "watch " + resource
 	}
 	return permission
 }
 
-// permissionsGranted returns the permissions of a role, each such as
+// permissionsGranted returns the permissions of a role, such as
 // "patch image.toolkit.fluxcd.io imagepolicies/status".
 func permissionsGranted(file string) ([]string, error) {
 	content, err := os.ReadFile(file)
@@ -75,21 +73,21 @@ func permissionsGranted(file string) ([]string, error) {
 	if err := yaml.Unmarshal(content, &role); err != nil {
 		return nil, err
 	}
-	var all []string
+	var permissions []string
 	for _, rule := range role.Rules {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
-					all = append(all, verb+" "+group+" "+resource)
+					permissions = append(permissions, verb+" "+group+" "+resource)
 				}
 			}
 		}
 	}
-	return all, nil
+	return permissions, nil
 }
 
-// permissionsUsed returns what the controller has asked for and was given, by
-// the log of the API server.
+// permissionsUsed returns the permissions of the allowed requests of the controller in the audit
+// log.
 func permissionsUsed(auditLog string) (map[string]bool, error) {
 	file, err := os.Open(auditLog)
 	if err != nil {
@@ -104,7 +102,7 @@ func permissionsUsed(auditLog string) (map[string]bool, error) {
 			Verb      string
 			User      struct{ Username string }
 			ObjectRef struct{ APIGroup, Resource, Subresource string }
-			// The API server says here which rules let a request pass.
+			// The annotations include the authorization decision.
 			Annotations map[string]string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
@@ -120,5 +118,5 @@ func permissionsUsed(auditLog string) (map[string]bool, error) {
 	return used, lines.Err()
 }
 
-// controllerUser is who the controller is to the API server.
+// controllerUser is the user name of the controller.
 const controllerUser = "system:serviceaccount:" + testenv.Namespace + ":image-reflector-controller"

@@ -19,22 +19,22 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/test/canary"
 )
 
-// recording notes every state of the objects of a kind in a file. Of Secrets it
-// notes which of them hold credentials that nobody looks for.
+// recording writes every state of the objects of a kind to a file. It does not write Secrets, but
+// reports credentials in them that the leak check does not search for.
 type recording struct {
 	kind    string
 	file    string
 	secrets *canary.Search
-	drained chan struct{} // closed when the sentinel was seen
-	ended   chan struct{} // closed when it ended before
+	drained chan struct{} // closed when the sentinel is received
+	ended   chan struct{} // closed when the watch ends before
 
 	mu   sync.Mutex
 	errs []error
 }
 
 func record(list client.ObjectList, dir string, secrets *canary.Search) (*recording, error) {
-	of := reflect.TypeOf(list).Elem()
-	kind := strings.ReplaceAll(of.PkgPath(), "/", "-") + "-" + of.Name() // there are two kinds of Events
+	listType := reflect.TypeOf(list).Elem()
+	kind := strings.ReplaceAll(listType.PkgPath(), "/", "-") + "-" + listType.Name() // there are two kinds of Events
 	r := &recording{
 		kind: kind, file: filepath.Join(dir, kind+".json"), secrets: secrets,
 		drained: make(chan struct{}), ended: make(chan struct{}),
@@ -61,7 +61,7 @@ func record(list client.ObjectList, dir string, secrets *canary.Search) (*record
 	return r, nil
 }
 
-// note writes a state down, and reports whether it is the last one.
+// note writes a state to the file, and reports whether it is the last one.
 func (r *recording) note(change watch.Event, file *os.File) bool {
 	obj, ok := change.Object.(client.Object)
 	if !ok {
@@ -85,14 +85,14 @@ func (r *recording) note(change watch.Event, file *os.File) bool {
 	return false
 }
 
-// credentialKeys are the keys of Secrets that hold what must not be told.
+// credentialKeys are the keys of Secrets with confidential values.
 var credentialKeys = []string{corev1.DockerConfigJsonKey, corev1.DockerConfigKey, "password", corev1.TLSPrivateKeyKey, "keyFile"}
 
-// noteSecret fails the run where a leak of a credential would not be noticed.
+// noteSecret reports credentials whose leak would not be found.
 func (r *recording) noteSecret(secret *corev1.Secret) {
 	for _, key := range credentialKeys {
 		if value, found := secret.Data[key]; found && len(r.secrets.In(value)) == 0 {
-			r.fail(fmt.Errorf("%s of Secret %s/%s does not hold %q, nor is it looked for otherwise", key, secret.Namespace, secret.Name, secretPart))
+			r.fail(fmt.Errorf("%s of Secret %s/%s does not contain %q or another text that the leak check searches for", key, secret.Namespace, secret.Name, secretPart))
 		}
 	}
 }

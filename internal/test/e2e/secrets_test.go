@@ -18,10 +18,10 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// TestSecrets_DoNotLeakIfMisplaced has secrets in places where error messages like to quote.
-// That none is told is found out after the run, as for all tests.
+// TestSecrets_DoNotLeakIfMisplaced puts secrets where errors might quote them. The leak check after
+// the run detects leaks, as for all tests.
 func TestSecrets_DoNotLeakIfMisplaced(t *testing.T) {
-	s := newScene(t)
+	f := newFixture(t)
 	registry := registrytest.Start(t, registrytest.WithTokenAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")
 	host := registry.Host()
@@ -50,8 +50,8 @@ func TestSecrets_DoNotLeakIfMisplaced(t *testing.T) {
 		"proxy-no-address":    {"password": secretPart},
 		"proxy-swapped":       {"address": secretPart, "password": "http://127.0.0.1:1/" + secretPart},
 	} {
-		ref := s.secret(name, corev1.SecretTypeOpaque, data)
-		failing(s, s.repository(name, func(r *v1.ImageRepository) {
+		ref := f.secret(name, corev1.SecretTypeOpaque, data)
+		awaitNotReadyForAnyReason(f, f.repository(name, func(r *v1.ImageRepository) {
 			r.Spec.Image = registry.Image("org/app")
 			switch name[:4] {
 			case "cert":
@@ -65,48 +65,48 @@ func TestSecrets_DoNotLeakIfMisplaced(t *testing.T) {
 	}
 }
 
-// TestSecrets_DoNotLeakIfQuotedByServer has a registry, its token server and a proxy quote
-// whatever they are sent, where errors are made of it.
+// TestSecrets_DoNotLeakIfQuotedByServer has a registry and its token server return the credentials
+// in error responses.
 func TestSecrets_DoNotLeakIfQuotedByServer(t *testing.T) {
-	s := newScene(t)
+	f := newFixture(t)
 	registry := registrytest.Start(t, registrytest.WithTokenAuth("user", secretPart))
 	registry.PushTags(t, "org/app", "1.0.0")
-	login := s.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(s, registry.Host(), "user", secretPart))
+	login := f.secret("login", corev1.SecretTypeDockerConfigJson, dockerConfig(f, registry.Host(), "user", secretPart))
 	proxy := proxytest.StartHTTP(t, proxytest.WithLogin("user", secretPart))
-	through := s.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": secretPart})
-	repo := s.repository("app", func(r *v1.ImageRepository) {
-		r.Spec.Image, r.Spec.SecretRef, r.Spec.ProxySecretRef = registry.Image("org/app"), login, through
+	proxySecret := f.secret("proxy", corev1.SecretTypeOpaque, map[string]string{"address": proxy.Address(), "username": "user", "password": secretPart})
+	repo := f.repository("app", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.SecretRef, r.Spec.ProxySecretRef = registry.Image("org/app"), login, proxySecret
 	})
-	policy := s.policy("app", reflecting(v1.ReflectAlways))
-	ready(s, repo)
-	ready(s, policy)
-	s.explained(policy)
+	policy := f.policy("app", withReflection(v1.ReflectAlways))
+	awaitReady(f, repo)
+	awaitReady(f, policy)
+	f.explain(policy)
 
 	for _, kind := range []registrytest.Kind{registrytest.Any, registrytest.Tags, registrytest.Token} {
 		for _, code := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusOK} {
 			registry.ExpireTokens()
-			heal := registry.Inject(kind, quote(code))
-			request(s, repo)
-			failing(s, repo)
+			recoverRegistry := registry.Inject(kind, quote(code))
+			requestReconcile(f, repo)
+			awaitNotReadyForAnyReason(f, repo)
 			if kind == registrytest.Tags {
-				_, _ = s.cli("kubectl-imagepolicy", "explain", policy.Name, "-n", s.namespace)
+				_, _ = f.cli("kubectl-imagepolicy", "explain", policy.Name, "-n", f.namespace)
 			}
-			heal()
+			recoverRegistry()
 		}
 	}
-	request(s, repo)
-	ready(s, repo)
+	requestReconcile(f, repo)
+	awaitReady(f, repo)
 }
 
-// failing waits until the repository is not ready, for whatever reason.
-func failing(s *scene, repo *v1.ImageRepository) {
-	s.t.Helper()
-	s.Eventually(func() bool {
-		return apimeta.IsStatusConditionFalse(refresh(s, repo).Status.Conditions, meta.ReadyCondition)
+// awaitNotReadyForAnyReason waits until the repository is not ready, for any reason.
+func awaitNotReadyForAnyReason(f *fixture, repo *v1.ImageRepository) {
+	f.t.Helper()
+	f.Eventually(func() bool {
+		return apimeta.IsStatusConditionFalse(refresh(f, repo).Status.Conditions, meta.ReadyCondition)
 	}).Should(BeTrue(), repo.Name)
 }
 
-// quote answers with what was asked, wherever that can be put.
+// quote returns a response that repeats the credentials of the request in headers and body.
 func quote(code int) registrytest.Fault {
 	return func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		_ = req.ParseForm()

@@ -12,17 +12,17 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// shardKey is the label by which a scene's objects are spread.
+// shardKey is the label that assigns the objects of a test to shards.
 const shardKey = "sharding.fluxcd.io/key"
 
-// shard is a controller of the scene's objects with a value of the shard label.
-func (s *scene) shard(name string) *recorded {
-	s.t.Helper()
-	selector := shardLabel + "=" + s.namespace + "," + shardKey + "=" + name
-	return s.replica(append(electing, "--watch-label-selector="+selector, "--requeue-dependency=5s")...)
+// shard returns a controller for the objects of the test with a value of the shard label.
+func (f *fixture) shard(name string) *recordedController {
+	f.t.Helper()
+	selector := shardLabel + "=" + f.namespace + "," + shardKey + "=" + name
+	return f.replica(append(leaderElectionFlags, "--watch-label-selector="+selector, "--requeue-dependency=5s")...)
 }
 
-// inShard labels an object.
+// inShard returns a change that assigns an object to a shard.
 func inShard[T client.Object](name string) func(T) {
 	return func(obj T) {
 		labels := obj.GetLabels()
@@ -31,42 +31,42 @@ func inShard[T client.Object](name string) func(T) {
 	}
 }
 
-// reconciled is how often a controller worked on the object of a name of either
-// kind, as far as its metrics still tell.
-func (s *scene) reconciled(controller *recorded, name string) float64 {
-	s.t.Helper()
-	return s.metricOf(controller, "gotk_reconcile_duration_seconds_count", `name="`+name+`"`)
+// reconcilesOf returns the number of reconciles of objects with a name in the metrics of a
+// controller.
+func (f *fixture) reconcilesOf(controller *recordedController, name string) float64 {
+	f.t.Helper()
+	return f.metricOf(controller, "gotk_reconcile_duration_seconds_count", `name="`+name+`"`)
 }
 
-// TestShards_HandOverObjects runs two controllers side by side, moves objects from one to
-// the other, and looks at who does what.
+// TestShards_HandOverObjects runs two controllers, moves objects from one shard to the other, and
+// checks which controller reconciles them.
 func TestShards_HandOverObjects(t *testing.T) {
-	s := emptyScene(t)
-	h := s.follow()
-	a, b := s.start(s.shard("a")), s.start(s.shard("b"))
-	s.pushTags("moved", "1.0.0", "1.1.0")
-	s.pushTags("other", "1.0.0")
-	repo, policy := s.repository("moved", inShard[*v1.ImageRepository]("a")), s.policy("moved", inShard[*v1.ImagePolicy]("a"))
-	other := s.policy("other", inShard[*v1.ImagePolicy]("b"))
-	s.repository("other", inShard[*v1.ImageRepository]("b"))
-	ready(s, policy)
-	ready(s, other)
-	s.Expect(s.leads(a) && s.leads(b)).To(BeTrue(), "shards don't exclude each other")
-	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(2), "each repository is scanned once")
-	s.Expect([]bool{s.reconciled(a, "moved") > 0, s.reconciled(a, "other") > 0, s.reconciled(b, "moved") > 0, s.reconciled(b, "other") > 0}).
+	f := newIdleFixture(t)
+	h := f.follow()
+	a, b := f.start(f.shard("a")), f.start(f.shard("b"))
+	f.pushTags("moved", "1.0.0", "1.1.0")
+	f.pushTags("other", "1.0.0")
+	repo, policy := f.repository("moved", inShard[*v1.ImageRepository]("a")), f.policy("moved", inShard[*v1.ImagePolicy]("a"))
+	other := f.policy("other", inShard[*v1.ImagePolicy]("b"))
+	f.repository("other", inShard[*v1.ImageRepository]("b"))
+	awaitReady(f, policy)
+	awaitReady(f, other)
+	f.Expect(f.leads(a) && f.leads(b)).To(BeTrue(), "each shard has its own leader election")
+	f.Expect(f.proxy.takeRequests("tags/list")).To(HaveLen(2), "each repository is scanned once")
+	f.Expect([]bool{f.reconcilesOf(a, "moved") > 0, f.reconcilesOf(a, "other") > 0, f.reconcilesOf(b, "moved") > 0, f.reconcilesOf(b, "other") > 0}).
 		To(Equal([]bool{true, false, false, true}))
 
-	edit(s, repo, inShard[*v1.ImageRepository]("b"))
-	time.Sleep(time.Second) // as a person does it, one after the other
-	edit(s, policy, inShard[*v1.ImagePolicy]("b"))
-	s.Eventually(func() []string { return s.proxy.asked("tags/list") }).Should(HaveLen(1), "the new shard scans")
-	s.Eventually(func() float64 { return s.reconciled(a, "moved") }).Should(BeZero(), "the old one forgets")
-	s.pushTags("moved", "1.2.0")
-	request(s, repo)
-	s.Eventually(func() []string { return h.tags("moved") }).Should(Equal([]string{"1.1.0", "1.2.0"}))
-	s.expectSteady(h)
-	ready(s, policy)
-	s.Eventually(s.told).Should(And(HaveLen(6), HaveEach(1)), "2 of other, and 2 of each object that moved")
-	s.Expect(s.storedBy(a)).To(BeEmpty())
-	s.Expect(s.storedBy(b)).To(HaveLen(2))
+	edit(f, repo, inShard[*v1.ImageRepository]("b"))
+	time.Sleep(time.Second) // a user moves one object after the other
+	edit(f, policy, inShard[*v1.ImagePolicy]("b"))
+	f.Eventually(func() []string { return f.proxy.takeRequests("tags/list") }).Should(HaveLen(1), "the new shard scans")
+	f.Eventually(func() float64 { return f.reconcilesOf(a, "moved") }).Should(BeZero(), "the old shard removes the metrics")
+	f.pushTags("moved", "1.2.0")
+	requestReconcile(f, repo)
+	f.Eventually(func() []string { return h.tags("moved") }).Should(Equal([]string{"1.1.0", "1.2.0"}))
+	f.expectSteady(h)
+	awaitReady(f, policy)
+	f.Eventually(f.eventCounts).Should(And(HaveLen(6), HaveEach(1)), "2 events of other, and 2 of each moved object")
+	f.Expect(f.storedKeysOf(a)).To(BeEmpty())
+	f.Expect(f.storedKeysOf(b)).To(HaveLen(2))
 }

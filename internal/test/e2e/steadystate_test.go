@@ -15,93 +15,93 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// writes is how many requests the controller made that change something.
-func (s *scene) writes() float64 {
-	s.t.Helper()
+// writes returns the number of requests of the controller that change objects.
+func (f *fixture) writes() float64 {
+	f.t.Helper()
 	sum := 0.0
 	for _, method := range []string{"PATCH", "POST", "PUT", "DELETE"} {
-		sum += s.metric("rest_client_requests_total", `method="`+method+`"`)
+		sum += f.metric("rest_client_requests_total", `method="`+method+`"`)
 	}
 	return sum
 }
 
-func (s *scene) reconciles() float64 {
-	s.t.Helper()
-	return s.metric("controller_runtime_reconcile_total")
+// reconciles returns the number of reconciles of the controller.
+func (f *fixture) reconciles() float64 {
+	f.t.Helper()
+	return f.metric("controller_runtime_reconcile_total")
 }
 
-// settled waits until what the objects did to each other is over, and returns
-// how many reconciles there were.
-func (s *scene) settled() float64 {
-	s.t.Helper()
+// waitForIdle waits until there are no reconciles for a second, and returns their number.
+func (f *fixture) waitForIdle() float64 {
+	f.t.Helper()
 	last := -1.0
-	s.Eventually(func() bool {
-		now := s.reconciles()
-		same := now == last
-		last = now
+	f.Eventually(func() bool {
+		count := f.reconciles()
+		same := count == last
+		last = count
 		return same
-	}, patience, time.Second).Should(BeTrue())
+	}, eventuallyTimeout, time.Second).Should(BeTrue())
 	return last
 }
 
 func TestScan_UnchangedWritesOnceWithoutEvent(t *testing.T) {
-	s := newScene(t, "--log-level=info")
-	s.pushTags("app", "1.0.0", "1.1.0")
-	repo := s.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval.Duration = 2 * time.Second })
-	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
-	ready(s, repo)
-	ready(s, policy)
-	s.Eventually(func() int { return len(s.events(repo)) + len(s.events(policy)) }).Should(Equal(2))
+	f := newFixture(t, "--log-level=info")
+	f.pushTags("app", "1.0.0", "1.1.0")
+	repo := f.repository("app", func(r *v1.ImageRepository) { r.Spec.Interval.Duration = 2 * time.Second })
+	policy := f.policy("app", withReflection(v1.ReflectIfNotPresent))
+	awaitReady(f, repo)
+	awaitReady(f, policy)
+	f.Eventually(func() int { return len(f.events(repo)) + len(f.events(policy)) }).Should(Equal(2))
 
 	policyVersion := policy.ResourceVersion
-	s.proxy.asked("")
-	s.settledSoon()
-	told := s.log()
-	writes, scans := s.writes(), 0
+	f.proxy.takeRequests("")
+	f.waitForIdleWorkers()
+	log := f.log()
+	writes, scans := f.writes(), 0
 	for last := repo.Status.LastScanResult.ScanTime; scans < 3; scans++ {
-		s.Eventually(func() metav1.Time { return refresh(s, repo).Status.LastScanResult.ScanTime }).ShouldNot(Equal(last))
+		f.Eventually(func() metav1.Time { return refresh(f, repo).Status.LastScanResult.ScanTime }).ShouldNot(Equal(last))
 		last = repo.Status.LastScanResult.ScanTime
 	}
-	s.Expect(s.writes()-writes).To(Equal(3.0), "one status write a scan")
-	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(3))
-	s.Expect(s.events(repo)).To(HaveLen(1))
-	s.Expect(s.events(policy)).To(HaveLen(1))
-	s.Expect(refresh(s, policy).ResourceVersion).To(Equal(policyVersion), "an unchanged policy is not written")
-	s.Expect(s.log()).To(Equal(told), "nor is anything logged")
+	f.Expect(f.writes()-writes).To(Equal(3.0), "one status write per scan")
+	f.Expect(f.proxy.takeRequests("tags/list")).To(HaveLen(3))
+	f.Expect(f.events(repo)).To(HaveLen(1))
+	f.Expect(f.events(policy)).To(HaveLen(1))
+	f.Expect(refresh(f, policy).ResourceVersion).To(Equal(policyVersion), "an unchanged policy is not written")
+	f.Expect(f.log()).To(Equal(log), "nothing is logged")
 }
 
-// log is what the controller has logged so far.
-func (s *scene) log() string {
-	s.t.Helper()
-	content, err := os.ReadFile(s.controller.LogFile())
-	s.Expect(err).NotTo(HaveOccurred())
+// log returns the log of the controller.
+func (f *fixture) log() string {
+	f.t.Helper()
+	content, err := os.ReadFile(f.controller.LogFile())
+	f.Expect(err).NotTo(HaveOccurred())
 	return string(content)
 }
 
-// TestLog_IncludesObjectReasonAndDuration shows what a line of the log holds: about what object, what happened
-// and why, and how long it took.
+// TestLog_IncludesObjectReasonAndDuration checks the fields of log entries: object, message, reason
+// and duration.
 func TestLog_IncludesObjectReasonAndDuration(t *testing.T) {
-	s := newScene(t, "--log-encoding=json", "--log-level=info")
-	s.pushTags("app", "1.0.0")
-	repo := ready(s, s.repository("app"))
-	lost := s.repository("lost")
-	notReady(s, lost, v1.ReadOperationFailedReason, "404")
-	s.Eventually(func() []map[string]any { return s.logged("lost") }).ShouldNot(BeEmpty())
+	f := newFixture(t, "--log-encoding=json", "--log-level=info")
+	f.pushTags("app", "1.0.0")
+	repo := awaitReady(f, f.repository("app"))
+	lost := f.repository("lost")
+	awaitNotReady(f, lost, v1.ReadOperationFailedReason, "404")
+	f.Eventually(func() []map[string]any { return f.logEntries("lost") }).ShouldNot(BeEmpty())
 
-	found := s.logged("app")
-	s.Expect(found).To(HaveLen(1), "one line tells of one change")
-	s.Expect(found[0]).To(And(HaveKeyWithValue("level", "info"), HaveKeyWithValue("reason", "Succeeded"),
+	found := f.logEntries("app")
+	f.Expect(found).To(HaveLen(1), "one entry per change")
+	f.Expect(found[0]).To(And(HaveKeyWithValue("level", "info"), HaveKeyWithValue("reason", "Succeeded"),
 		HaveKeyWithValue("warning", false), HaveKeyWithValue("namespace", repo.Namespace),
 		HaveKeyWithValue("msg", HavePrefix("successful scan: found 1 tags")), HaveKey("duration"), HaveKey("reconcileID")))
-	s.Expect(s.logged("lost")[0]).To(And(HaveKeyWithValue("reason", v1.ReadOperationFailedReason),
+	f.Expect(f.logEntries("lost")[0]).To(And(HaveKeyWithValue("reason", v1.ReadOperationFailedReason),
 		HaveKeyWithValue("warning", true), HaveKeyWithValue("msg", ContainSubstring("has no such repository"))))
 }
 
-// logged returns the lines of a log in JSON that are about ImageRepositories of a name.
-func (s *scene) logged(name string) []map[string]any {
-	s.t.Helper()
+// logEntries returns the log entries about the ImageRepository with a name.
+func (f *fixture) logEntries(name string) []map[string]any {
+	f.t.Helper()
 	var found []map[string]any
-	for line := range strings.Lines(s.log()) {
+	for line := range strings.Lines(f.log()) {
 		var entry map[string]any
 		if json.Unmarshal([]byte(line), &entry) == nil && entry["name"] == name && entry["controllerKind"] == v1.ImageRepositoryKind {
 			found = append(found, entry)
@@ -110,94 +110,94 @@ func (s *scene) logged(name string) []map[string]any {
 	return found
 }
 
-// TestRestart_CausesNoRequestsOrWrites shows that a restart with the store kept goes unnoticed,
-// whether the controller was stopped or killed.
+// TestRestart_CausesNoRequestsOrWrites checks that a restart with the same store causes no requests
+// and no writes, whether the controller was stopped or killed.
 func TestRestart_CausesNoRequestsOrWrites(t *testing.T) {
-	for name, end := range map[string]func(*scene) error{
-		"stopped": func(s *scene) error { return s.controller.Stop() },
-		"killed":  func(s *scene) error { return s.controller.Kill() },
+	for name, end := range map[string]func(*fixture) error{
+		"stopped": func(f *fixture) error { return f.controller.Stop() },
+		"killed":  func(f *fixture) error { return f.controller.Kill() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t)
-			s.pushTags("app", "1.0.0", "1.1.0")
-			repo := s.repository("app")
-			never := s.policy("app")
-			always := s.policy("always", reflecting(v1.ReflectAlways), func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
+			f := newFixture(t)
+			f.pushTags("app", "1.0.0", "1.1.0")
+			repo := f.repository("app")
+			never := f.policy("app")
+			always := f.policy("always", withReflection(v1.ReflectAlways), func(p *v1.ImagePolicy) { p.Spec.ImageRepositoryRef.Name = "app" })
 			objects := []object{repo, never, always}
 			versions := map[string]string{}
 			for _, obj := range objects {
-				ready(s, obj)
-				s.Eventually(func() []string { return s.events(obj) }).Should(HaveLen(1))
-				versions[string(obj.GetUID())] = refresh(s, obj).GetResourceVersion()
+				awaitReady(f, obj)
+				f.Eventually(func() []string { return f.events(obj) }).Should(HaveLen(1))
+				versions[string(obj.GetUID())] = refresh(f, obj).GetResourceVersion()
 			}
 
-			s.settled()
-			s.Expect(end(s)).To(Succeed())
-			s.proxy.asked("")
-			s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-			s.Eventually(s.reconciles).Should(BeNumerically(">=", 3), "all were looked at")
-			s.Consistently(func(g Gomega) {
+			f.waitForIdle()
+			f.Expect(end(f)).To(Succeed())
+			f.proxy.takeRequests("")
+			f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+			f.Eventually(f.reconciles).Should(BeNumerically(">=", 3), "all objects were reconciled")
+			f.Consistently(func(g Gomega) {
 				for _, obj := range objects {
-					g.Expect(refresh(s, obj).GetResourceVersion()).To(Equal(versions[string(obj.GetUID())]), "no condition flips")
-					g.Expect(s.events(obj)).To(HaveLen(1))
+					g.Expect(refresh(f, obj).GetResourceVersion()).To(Equal(versions[string(obj.GetUID())]), "no condition flips")
+					g.Expect(f.events(obj)).To(HaveLen(1))
 				}
 			}, "3s").Should(Succeed())
-			s.Expect(s.proxy.asked("")).To(BeEmpty(), "no request before it is due")
-			s.Expect(s.writes()).To(BeZero())
+			f.Expect(f.proxy.takeRequests("")).To(BeEmpty(), "no request before it is due")
+			f.Expect(f.writes()).To(BeZero())
 		})
 	}
 }
 
-// TestStore_LossKeepsPoliciesReady shows that policies stay ready while the tags are scanned anew.
+// TestStore_LossKeepsPoliciesReady checks that policies stay ready after the loss of the store,
+// while the tags are scanned again.
 func TestStore_LossKeepsPoliciesReady(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0", "1.1.0")
-	repo, policy := s.repository("app"), s.policy("app")
-	ready(s, policy)
-	s.Eventually(func() []string { return s.events(policy) }).Should(HaveLen(1))
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0", "1.1.0")
+	repo, policy := f.repository("app"), f.policy("app")
+	awaitReady(f, policy)
+	f.Eventually(func() []string { return f.events(policy) }).Should(HaveLen(1))
 	before := policy.Status.DeepCopy()
 
-	s.Expect(s.controller.Kill()).To(Succeed())
-	s.Expect(os.RemoveAll(s.controller.StoragePath())).To(Succeed())
-	s.Expect(os.Mkdir(s.controller.StoragePath(), 0o700)).To(Succeed())
-	s.proxy.asked("")
-	s.Expect(s.controller.Start(s.ctx)).To(Succeed())
-	s.Eventually(func() []string { return s.proxy.asked("tags/list") }).Should(HaveLen(1))
-	s.Consistently(func() metav1.ConditionStatus { return refresh(s, policy).Status.Conditions[0].Status }, "2s").Should(Equal(metav1.ConditionTrue))
-	s.Expect(policy.Status).To(Equal(*before), "and says again what it said")
-	s.Expect(s.events(policy)).To(HaveLen(1))
-	s.Expect(s.events(ready(s, repo))).To(HaveLen(1))
+	f.Expect(f.controller.Kill()).To(Succeed())
+	f.Expect(os.RemoveAll(f.controller.StoragePath())).To(Succeed())
+	f.Expect(os.Mkdir(f.controller.StoragePath(), 0o700)).To(Succeed())
+	f.proxy.takeRequests("")
+	f.Expect(f.controller.Start(f.ctx)).To(Succeed())
+	f.Eventually(func() []string { return f.proxy.takeRequests("tags/list") }).Should(HaveLen(1))
+	f.Consistently(func() metav1.ConditionStatus { return refresh(f, policy).Status.Conditions[0].Status }, "2s").Should(Equal(metav1.ConditionTrue))
+	f.Expect(policy.Status).To(Equal(*before), "the status is the same as before")
+	f.Expect(f.events(policy)).To(HaveLen(1))
+	f.Expect(f.events(awaitReady(f, repo))).To(HaveLen(1))
 }
 
 func TestSuspend_PausesUntilResumed(t *testing.T) {
-	s := newScene(t)
-	s.pushTags("app", "1.0.0")
-	repo, policy := s.repository("app"), s.policy("app")
-	ready(s, policy)
-	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = true })
-	s.pushTags("app", "1.1.0")
-	request(s, repo)
-	s.Consistently(func() string { return refresh(s, policy).Status.LatestRef.Tag }, "1s").Should(Equal("1.0.0"))
-	edit(s, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = false })
-	s.Expect(ready(s, policy).Status.LatestRef.Tag).To(Equal("1.1.0"))
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0")
+	repo, policy := f.repository("app"), f.policy("app")
+	awaitReady(f, policy)
+	edit(f, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = true })
+	f.pushTags("app", "1.1.0")
+	requestReconcile(f, repo)
+	f.Consistently(func() string { return refresh(f, policy).Status.LatestRef.Tag }, "1s").Should(Equal("1.0.0"))
+	edit(f, policy, func(p *v1.ImagePolicy) { p.Spec.Suspend = false })
+	f.Expect(awaitReady(f, policy).Status.LatestRef.Tag).To(Equal("1.1.0"))
 
-	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = true; r.Spec.ExclusionList = []string{"rc"} })
-	s.proxy.asked("")
-	s.Consistently(func() []string { return s.proxy.asked("tags/list") }, "1s").Should(BeEmpty())
-	edit(s, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = false })
-	s.Eventually(func() []string { return refresh(s, repo).Status.ObservedExclusionList }).Should(Equal([]string{"rc"}))
-	s.Expect(s.proxy.asked("tags/list")).To(HaveLen(1))
+	edit(f, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = true; r.Spec.ExclusionList = []string{"rc"} })
+	f.proxy.takeRequests("")
+	f.Consistently(func() []string { return f.proxy.takeRequests("tags/list") }, "1s").Should(BeEmpty())
+	edit(f, repo, func(r *v1.ImageRepository) { r.Spec.Suspend = false })
+	f.Eventually(func() []string { return refresh(f, repo).Status.ObservedExclusionList }).Should(Equal([]string{"rc"}))
+	f.Expect(f.proxy.takeRequests("tags/list")).To(HaveLen(1))
 }
 
-// settledSoon waits until what one scan set off is over: the policies of its
-// repository were looked at.
-func (s *scene) settledSoon() {
-	s.t.Helper()
+// waitForIdleWorkers waits until no reconciles are running or queued.
+func (f *fixture) waitForIdleWorkers() {
+	f.t.Helper()
 	last := -1.0
-	s.Eventually(func() bool {
-		now := s.reconciles()
-		same := now == last && s.metric("controller_runtime_active_workers")+s.metric("workqueue_depth") == 0
-		last = now
+	f.Eventually(func() bool {
+		count := f.reconciles()
+		same := count == last && f.metric("controller_runtime_active_workers")+f.metric("workqueue_depth") == 0
+		last = count
 		return same
-	}, patience, 100*time.Millisecond).Should(BeTrue())
+	}, eventuallyTimeout, 100*time.Millisecond).Should(BeTrue())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package e2e_test runs the real controller against a real control plane and
-// real registries, and looks at what its users see.
+// Package e2e_test runs the controller against a real control plane and real registries, and checks
+// what its users see.
 package e2e_test
 
 import (
@@ -29,13 +29,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
-// suite is what all tests share. Each has its own namespaces, controller and
-// image repositories, so that they don't see each other.
+// suite is shared by all tests. Each test has its own namespaces, controllers and image
+// repositories.
 var suite struct {
 	binaries testenv.Binaries
-	// api is the API server as an administrator sees it.
+	// api is a client with all permissions.
 	api client.WithWatch
-	// kubeconfig is of the account that the controller runs under.
+	// kubeconfig has the credentials of the controller's ServiceAccount.
 	kubeconfig string
 	registry   *testenv.Registry
 	// evidence is searched for secrets after the run.
@@ -45,14 +45,14 @@ var suite struct {
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the end-to-end tests can't run, or went wrong as a whole:", err)
+		fmt.Fprintln(os.Stderr, "the end-to-end tests failed:", err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
 func run(m *testing.M) (_ int, err error) {
-	ctrl.SetLogger(logr.Discard()) // what the tests want to know of the API server, they ask for
+	ctrl.SetLogger(logr.Discard()) // the log of the tests' own client is not needed
 	if suite.binaries, err = testenv.BinariesFromEnv(); err != nil {
 		return 0, err
 	}
@@ -80,8 +80,8 @@ func run(m *testing.M) (_ int, err error) {
 	return runObserved(m, plane)
 }
 
-// runObserved runs the tests, and then looks at what all of them together had
-// the controller do.
+// runObserved runs the tests, and then checks the objects, the output and the permissions of all of
+// them.
 func runObserved(m *testing.M, plane *testenv.ControlPlane) (int, error) {
 	observer, err := observe(context.Background())
 	if err != nil {
@@ -89,7 +89,7 @@ func runObserved(m *testing.M, plane *testenv.ControlPlane) (int, error) {
 	}
 	code := m.Run()
 	complete := code == 0 && flag.Lookup("test.run").Value.String() == ""
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), eventuallyTimeout)
 	defer cancel()
 	err = errors.Join(observer.check(ctx, complete), suite.evidence.check(context.Background(), plane, complete))
 	if complete {
@@ -125,8 +125,8 @@ func startControlPlane(ctx context.Context, dir string) (*testenv.ControlPlane, 
 	return plane, nil
 }
 
-// allowLeaderElection lets the controller's account do what the Role in a file
-// says, in the namespace that the controller is said to run in.
+// allowLeaderElection grants the controller's ServiceAccount the Role of a file, in the namespace
+// of the controller.
 func allowLeaderElection(ctx context.Context, roleFile string) error {
 	content, err := os.ReadFile(roleFile)
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
 
-// signing is a team that signs its images in the registry of the suite.
+// signing is a fixture with signed images in the registry of the suite.
 type signing struct {
-	*scene
+	*fixture
 	store signaturetest.Remote
 }
 
-func newSigning(s *scene) *signing { return &signing{s, signaturetest.Remote(suite.registry.Host())} }
+func newSigning(f *fixture) *signing { return &signing{f, signaturetest.Remote(suite.registry.Host())} }
 
-// path is the repository in the registry.
+// path returns the repository in the registry.
 func (s *signing) path() string { return s.namespace + "/app" }
 
 // secret creates a Secret.
@@ -37,8 +37,8 @@ func (s *signing) secret(name string, data map[string][]byte) *meta.LocalObjectR
 	return &meta.LocalObjectReference{Name: name}
 }
 
-// byKey, byIdentity and byNotary sign an image with a claim about another one, which
-// is the same where nobody forges.
+// byKey returns a function that signs an image with a key, as do byIdentity and byNotary in their
+// schemes. The signature of image app claims the digest claimed, which differs if it is forged.
 func (s *signing) byKey(key signaturetest.Key) func(app, claimed string) {
 	return func(app, claimed string) {
 		signaturetest.PushSignatures(s.t, s.store, s.path(), app, key.Sign(s.t, signaturetest.Payload(claimed)))
@@ -58,38 +58,38 @@ func (s *signing) byNotary(notary signaturetest.Notary) func(app, claimed string
 	}
 }
 
-// refer lists a referrer as clients do where the registry does not.
+// refer adds a referrer to the referrers tag, as clients do if the registry has no referrers API.
 func (s *signing) refer(app string, referrer signaturetest.Descriptor) {
 	signaturetest.PushReferrerTag(s.t, s.store, s.path(), app, referrer)
 }
 
-// describe describes the manifest of a digest.
+// describe returns the descriptor of a manifest.
 func (s *signing) describe(digest string) signaturetest.Descriptor {
 	return s.store.Describe(s.t, s.path(), digest)
 }
 
-// TestVerify_SelectsOnlySignedImages tests for each way to sign that a signed image wins
-// over newer ones that are not signed, or not by those who must, that a claim about
-// another image is worth nothing, and that a signature which comes late still counts.
+// TestVerify_SelectsOnlySignedImages checks for each scheme that a signed image is selected in
+// place of higher ones that are not signed, signed by another signer, or have a signature of
+// another image, and that an image is selected if it is signed later.
 func TestVerify_SelectsOnlySignedImages(t *testing.T) {
-	type way struct {
-		verify func(s *signing) *v1.ImageVerification
-		right  func(s *signing) func(app, claimed string)
-		wrong  func(s *signing) func(app, claimed string)
-		signer string
+	type scheme struct {
+		verify  func(s *signing) *v1.ImageVerification
+		trusted func(s *signing) func(app, claimed string)
+		other   func(s *signing) func(app, claimed string)
+		signer  string
 	}
-	key, stranger := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ed25519")
+	key, otherKey := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ed25519")
 	sigstore := signaturetest.NewSigstore(t)
 	notary, otherNotary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "other"})
-	for name, w := range map[string]way{
+	for name, sc := range map[string]scheme{
 		"cosign keys": {
 			verify: func(s *signing) *v1.ImageVerification {
 				keys := map[string][]byte{"old.pub": signaturetest.NewKey(t, "rsa").PublicPEM(t), "release.pub": key.PublicPEM(t), "readme": []byte("no key")}
 				return &v1.ImageVerification{SecretRef: s.secret("keys", keys)}
 			},
-			right:  func(s *signing) func(string, string) { return s.byKey(key) },
-			wrong:  func(s *signing) func(string, string) { return s.byKey(stranger) },
-			signer: "release.pub",
+			trusted: func(s *signing) func(string, string) { return s.byKey(key) },
+			other:   func(s *signing) func(string, string) { return s.byKey(otherKey) },
+			signer:  "release.pub",
 		},
 		"cosign keyless": {
 			verify: func(s *signing) *v1.ImageVerification {
@@ -98,8 +98,8 @@ func TestVerify_SelectsOnlySignedImages(t *testing.T) {
 					TrustedRootSecretRef: s.secret("root", map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})}),
 				}
 			},
-			right: func(s *signing) func(string, string) { return s.byIdentity(sigstore, "release@example.com") },
-			wrong: func(s *signing) func(string, string) {
+			trusted: func(s *signing) func(string, string) { return s.byIdentity(sigstore, "release@example.com") },
+			other: func(s *signing) func(string, string) {
 				return s.byIdentity(sigstore, "release@example.com.evil.example")
 			},
 			signer: "release@example.com",
@@ -110,69 +110,69 @@ func TestVerify_SelectsOnlySignedImages(t *testing.T) {
 					"trustpolicy.json": signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": notary.PEM(),
 				})}
 			},
-			right:  func(s *signing) func(string, string) { return s.byNotary(notary) },
-			wrong:  func(s *signing) func(string, string) { return s.byNotary(otherNotary) },
-			signer: "release",
+			trusted: func(s *signing) func(string, string) { return s.byNotary(notary) },
+			other:   func(s *signing) func(string, string) { return s.byNotary(otherNotary) },
+			signer:  "release",
 		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			s := newSigning(newScene(t))
-			right, wrong := w.right(s), w.wrong(s)
+			s := newSigning(newFixture(t))
+			sign, signByOther := sc.trusted(s), sc.other(s)
 			signed := s.pushIndex("app", "1.0.0", "amd64", "arm64")
-			right(signed, signed)
+			sign(signed, signed)
 			s.push("app", "1.1.0", "unsigned")
-			byStranger := s.push("app", "1.2.0", "signed by a stranger")
-			wrong(byStranger, byStranger)
-			forged := s.push("app", "1.3.0", "with the claim about another image")
-			right(forged, signed)
+			untrusted := s.push("app", "1.2.0", "signed by another signer")
+			signByOther(untrusted, untrusted)
+			forged := s.push("app", "1.3.0", "with the signature of another image")
+			sign(forged, signed)
 			repo := s.repository("app")
-			policy := s.policy("app", gated(func(spec *v1.ImagePolicySpec) { spec.Verify = w.verify(s) }))
+			policy := s.policy("app", withGates(func(spec *v1.ImagePolicySpec) { spec.Verify = sc.verify(s) }))
 
-			ready(s.scene, policy)
-			expectRefs(s.scene, policy, image.NewRef(s.image("app"), "1.0.0", signed), nil)
+			awaitReady(s.fixture, policy)
+			expectRefs(s.fixture, policy, image.NewRef(s.image("app"), "1.0.0", signed), nil)
 			s.Expect(candidates(policy)).To(Equal([]string{"1.3.0 Rejected verify", "1.2.0 Rejected verify", "1.1.0 Rejected verify", "1.0.0 Passed"}))
-			verified := awaitCondition(s.scene, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, "1.0.0@"+signed)
-			s.Expect(verified.Status.Candidates[3].Message).To(ContainSubstring(w.signer))
+			verified := awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, "1.0.0@"+signed)
+			s.Expect(verified.Status.Candidates[3].Message).To(ContainSubstring(sc.signer))
 
 			late := s.push("app", "2.0.0", "single-arch, signed after it was pushed")
-			request(s.scene, repo)
-			s.Eventually(func() []string { return candidates(refresh(s.scene, policy)) }).Should(ContainElement("2.0.0 Rejected verify"))
-			right(late, late)
-			request(s.scene, policy)
-			s.Expect(ready(s.scene, policy).Status.LatestRef).To(Equal(image.NewRef(s.image("app"), "2.0.0", late)))
+			requestReconcile(s.fixture, repo)
+			s.Eventually(func() []string { return candidates(refresh(s.fixture, policy)) }).Should(ContainElement("2.0.0 Rejected verify"))
+			sign(late, late)
+			requestReconcile(s.fixture, policy)
+			s.Expect(awaitReady(s.fixture, policy).Status.LatestRef).To(Equal(image.NewRef(s.image("app"), "2.0.0", late)))
 		})
 	}
 }
 
-// TestVerify_ReportsInvalidKeys tests that mistakes about keys are told, lose nothing, and
-// are over when they are corrected.
+// TestVerify_ReportsInvalidKeys checks that missing and invalid keys are reported, keep the current
+// image, and can be corrected.
 func TestVerify_ReportsInvalidKeys(t *testing.T) {
-	s := newSigning(newScene(t))
+	s := newSigning(newFixture(t))
 	key := signaturetest.NewKey(t, "ecdsa")
 	digest := s.push("app", "1.0.0", "signed")
 	s.byKey(key)(digest, digest)
 	s.repository("app")
-	policy := s.policy("app", reflecting(v1.ReflectIfNotPresent))
-	ready(s.scene, policy)
+	policy := s.policy("app", withReflection(v1.ReflectIfNotPresent))
+	awaitReady(s.fixture, policy)
 
-	edit(s.scene, policy, gated(func(spec *v1.ImagePolicySpec) {
+	edit(s.fixture, policy, withGates(func(spec *v1.ImagePolicySpec) {
 		spec.Verify = &v1.ImageVerification{SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	}))
-	notReady(s.scene, policy, v1.VerificationErrorReason, fmt.Sprintf("there is no Secret '%s/keys', which spec.verify.secretRef names", s.namespace))
+	awaitNotReady(s.fixture, policy, v1.VerificationErrorReason, fmt.Sprintf("there is no Secret '%s/keys', which spec.verify.secretRef names", s.namespace))
 	s.Expect(policy.Status.LatestRef.Digest).To(Equal(digest))
 
-	s.secret("keys", map[string][]byte{"cosign.key": []byte("a private one, under another name")})
-	notReady(s.scene, policy, v1.VerificationErrorReason, "spec.verify can't be used with Secret '"+s.namespace+"/keys'")
+	s.secret("keys", map[string][]byte{"cosign.key": []byte("a private key, under another name")})
+	awaitNotReady(s.fixture, policy, v1.VerificationErrorReason, "spec.verify can't be used with Secret '"+s.namespace+"/keys'")
 	keys := &corev1.Secret{ObjectMeta: s.meta("keys")}
-	edit(s.scene, keys, func(secret *corev1.Secret) {
+	edit(s.fixture, keys, func(secret *corev1.Secret) {
 		secret.Data = map[string][]byte{"cosign.pub": signaturetest.NewKey(t, "ecdsa").PublicPEM(t)}
 	})
-	notReady(s.scene, policy, v1.NoTagSelectedReason, "none of the 1 tags")
-	awaitCondition(s.scene, policy, v1.SourceVerifiedCondition, metav1.ConditionFalse, v1.VerificationErrorReason, "1.0.0@"+digest)
+	awaitNotReady(s.fixture, policy, v1.NoTagSelectedReason, "none of the 1 tags")
+	awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionFalse, v1.VerificationErrorReason, "1.0.0@"+digest)
 	s.Expect(policy.Status.LatestRef.Digest).To(Equal(digest), "the ref stays")
 
-	edit(s.scene, keys, func(secret *corev1.Secret) { secret.Data["new.pub"] = key.PublicPEM(t) })
-	request(s.scene, policy)
-	ready(s.scene, policy)
-	awaitCondition(s.scene, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, digest)
+	edit(s.fixture, keys, func(secret *corev1.Secret) { secret.Data["new.pub"] = key.PublicPEM(t) })
+	requestReconcile(s.fixture, policy)
+	awaitReady(s.fixture, policy)
+	awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, digest)
 }

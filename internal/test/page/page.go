@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package page keeps the generated parts of the documentation up to date.
+// Package page compares and updates generated parts of the documentation.
 package page
 
 import (
@@ -12,12 +12,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write what is generated into the documentation: make docs")
+var update = flag.Bool("update", false, "update the generated parts of the documentation: make docs")
 
 const end = "<!-- end of what is generated -->\n"
 
-// Generated compares a text with what a page has between the markers of that
-// name. With -update it writes the text there.
+// Generated compares text with the part of a page between the markers with that name. With -update,
+// it writes text there.
 func Generated(t testing.TB, file, name, text string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -28,7 +28,7 @@ func Generated(t testing.TB, file, name, text string) {
 	before, rest, found := strings.Cut(string(content), begin)
 	old, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		t.Fatalf("%s has no place for what is generated: it stands between %q and %q", file, begin, end)
+		t.Fatalf("%s has no generated part: add the markers %q and %q", file, begin, end)
 	}
 	want := "\n" + text + "\n"
 	if *update {

@@ -1,4 +1,4 @@
-# The repository that flux bootstrap makes, as far as the guide needs it, and a place to push to.
+# A repository as created by flux bootstrap, as far as the guide needs it, and its remote.
 cat >flux-system/gotk-sync.yaml <<'YAML'
 apiVersion: v1
 kind: ConfigMap

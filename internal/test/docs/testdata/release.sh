@@ -1,4 +1,4 @@
-# A repository of the clone, in which the heading of the changelog is that of a release.
+# A repository of the clone, with the heading of a release in the changelog.
 git init -q --bare -b main ../upstream.git
 git init -q -b main
 git remote add origin ../upstream.git
