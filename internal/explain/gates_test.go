@@ -284,8 +284,8 @@ func TestExplain_RanksByProvidedTimes(t *testing.T) {
 	c.ProvideCreated(map[string]admission.ImageInfo{
 		"a": {Digest: "d", Created: 97, CreatedBy: admission.CreatedByAnnotation},
 		"b": {Digest: "d", Created: 98, CreatedBy: admission.CreatedByLabel},
-		"c": {Digest: "d", Created: admission.CreatedUnsaid},
-		"d": {Created: admission.CreatedUnsaid},
+		"c": {Digest: "d", Created: admission.CreatedUnstated},
+		"d": {Created: admission.CreatedUnstated},
 	})
 	l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"a", "b", "c", "d"}}
 	r := c.Explain(l, explain.Options{Now: now, Top: 5, Tag: "c"})

@@ -38,7 +38,7 @@ func (c *Case) reject(tags []string, counts *Tags) []RejectedTag {
 
 // rejection returns why a tag is not a candidate; the cause of a candidate is empty.
 func (c *Case) rejection(tag string) RejectedTag {
-	verdict := c.rule.Judge(tag)
+	verdict := c.rule.Evaluate(tag)
 	if item, matches := c.exclusions.Match(tag); matches && verdict.Cause != selection.CauseReferrer {
 		return RejectedTag{Tag: tag, Cause: CauseExcluded, Reason: fmt.Sprintf("is excluded by spec.exclusionList[%d]", item), Item: item}
 	}
@@ -84,7 +84,7 @@ func compareRejectionKeys(a, b rejectionKey) int {
 // causes are all causes: first those of excluded tags, then in the order in which a rule checks
 // them.
 var causes = []Cause{
-	selection.CauseReferrer, CauseExcluded, selection.CauseHeldBack, selection.CausePattern, selection.CauseNoVersion,
+	selection.CauseReferrer, CauseExcluded, selection.CauseExcluded, selection.CausePattern, selection.CauseNoVersion,
 	selection.CauseNoNumber, selection.CausePrerelease, selection.CauseRange, selection.CauseNoTime,
 }
 
@@ -105,7 +105,7 @@ func (c *Case) causeText(key rejectionKey) string {
 		return "excluded by " + c.itemText(key.item)
 	case selection.CauseReferrer:
 		return "of a signature, attestation or referrers list of another image"
-	case selection.CauseHeldBack:
+	case selection.CauseExcluded:
 		return "held back by spec.exclude"
 	case selection.CausePattern:
 		return fmt.Sprintf("not matched by filterTags.pattern %q", policy.FilterTags.Pattern)

@@ -18,7 +18,7 @@ func (c *Case) Times() v1.TimeSource { return c.rule.Times() }
 // Timed returns the tags whose times are compared: those that are not excluded and match the
 // filter.
 func (c *Case) Timed(tags []string) []string {
-	return slices.DeleteFunc(c.exclusions.AppendRemaining(nil, tags), func(tag string) bool { return !c.rule.Considers(tag) })
+	return slices.DeleteFunc(c.exclusions.AppendRemaining(nil, tags), func(tag string) bool { return !c.rule.MatchesFilter(tag) })
 }
 
 // ProvideCreated sets the creation times of images, by tag. Images that do not state one stay
@@ -106,10 +106,10 @@ func (c *Case) isUnranked(tag string, cause Cause) bool {
 		return false
 	}
 	info := c.created[tag]
-	return c.timesUnknown || info.Created == admission.CreatedUnsaid && info.Digest != ""
+	return c.timesUnknown || info.Created == admission.CreatedUnstated && info.Digest != ""
 }
 
 // isRankUnknown reports whether ref, the image in the status, is unranked.
 func (c *Case) isRankUnknown(ref *v1.ImageRef) bool {
-	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(ref.Tag, c.rule.Judge(ref.Tag).Cause)
+	return ref != nil && ref.Name == c.Repository.Spec.Image && c.isUnranked(ref.Tag, c.rule.Evaluate(ref.Tag).Cause)
 }

@@ -105,19 +105,19 @@ func TestWrite_MatchesGoldenFiles(t *testing.T) {
 		format string
 		style  terminal.Style
 	}{
-		"table.txt":       {result(), render.Table, terminal.Style{}},
-		"wide.txt":        {result(), render.Wide, terminal.Style{}},
-		"narrow.txt":      {result(), render.Table, terminal.Style{Width: 60}},
-		"color.txt":       {result(), render.Table, terminal.Style{Color: true}},
-		"gates.txt":       {gatedResult(), render.Table, terminal.Style{}},
-		"gates-wide.txt":  {gatedResult(), render.Wide, terminal.Style{}},
-		"gates-color.txt": {gatedResult(), render.Table, terminal.Style{Color: true, Width: 100}},
-		"gates.json":      {gatedResult(), render.JSON, terminal.Style{}},
-		"unjudged.txt":    {notEvaluatedResult(), render.Table, terminal.Style{}},
-		"story.txt":       {tagResult(), render.Table, terminal.Style{}},
-		"full.json":       {result(), render.JSON, terminal.Style{Color: true}},
-		"full.yaml":       {result(), render.YAML, terminal.Style{Color: true}},
-		"story.json":      {tagResult(), render.JSON, terminal.Style{}},
+		"table.txt":        {result(), render.Table, terminal.Style{}},
+		"wide.txt":         {result(), render.Wide, terminal.Style{}},
+		"narrow.txt":       {result(), render.Table, terminal.Style{Width: 60}},
+		"color.txt":        {result(), render.Table, terminal.Style{Color: true}},
+		"gates.txt":        {gatedResult(), render.Table, terminal.Style{}},
+		"gates-wide.txt":   {gatedResult(), render.Wide, terminal.Style{}},
+		"gates-color.txt":  {gatedResult(), render.Table, terminal.Style{Color: true, Width: 100}},
+		"gates.json":       {gatedResult(), render.JSON, terminal.Style{}},
+		"notevaluated.txt": {notEvaluatedResult(), render.Table, terminal.Style{}},
+		"story.txt":        {tagResult(), render.Table, terminal.Style{}},
+		"full.json":        {result(), render.JSON, terminal.Style{Color: true}},
+		"full.yaml":        {result(), render.YAML, terminal.Style{Color: true}},
+		"story.json":       {tagResult(), render.JSON, terminal.Style{}},
 	} {
 		t.Run(file, func(t *testing.T) {
 			g := NewWithT(t)

@@ -33,7 +33,7 @@ func (fakeImages) Digest(_ context.Context, tag string) (string, error) {
 	return digestOf(tag), nil
 }
 
-func (fakeImages) Read(context.Context, string, admission.Wants) (admission.ImageInfo, error) {
+func (fakeImages) Read(context.Context, string, admission.ReadOptions) (admission.ImageInfo, error) {
 	return admission.ImageInfo{}, errors.New("no image is expected to be read")
 }
 

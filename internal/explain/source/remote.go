@@ -60,7 +60,7 @@ func (r *RegistryReader) Images(done func()) images.RegistryImages {
 		}
 		return r.withRepository(ctx, func(ctx context.Context, repo *registry.Repository) error { return do(ctx, repo) })
 	}
-	return images.RegistryImages{Name: r.Image, Session: session}
+	return images.RegistryImages{Name: r.Image, OpenSession: session}
 }
 
 // DockerIdentity returns the credentials of the docker configuration for the registry of img.

@@ -2,7 +2,7 @@
 
 // Package registrytest provides a fake registry for tests: the in-memory registry of
 // go-containerregistry, extended by authentication, paging, a request log and faults that can be
-// injected and removed. A Zoo serves personas of public registry products, one file for each.
+// injected and removed. FakeRegistries serves personas of public registry products, one file for each.
 package registrytest
 
 import (

@@ -60,7 +60,7 @@ func TestFilterTags_IsValidated(t *testing.T) {
 func TestDigestReflection_IsValidated(t *testing.T) {
 	const (
 		policy    = repository + "policy: {numerical: {}}\n"
-		useless   = "interval has a meaning only where digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
+		useless   = "interval is only used if digestReflectionPolicy is Always: remove interval, or set digestReflectionPolicy to Always"
 		malformed = "spec.interval in body should match"
 	)
 	testAdmission(t, "ImagePolicy", map[string]admission{

@@ -143,7 +143,7 @@ func TestFailover_ExitsIfStorageIsLocked(t *testing.T) {
 	f.start(controller)
 	f.Eventually(controller.Done()).Should(BeClosed())
 	f.Expect(controller.Exit()).To(MatchError(HaveSuffix("exit status 1")))
-	f.Expect(testenv.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process holds the tag store"))
+	f.Expect(testenv.Tail(controller.LogFile(), 12)).To(ContainSubstring("another process uses the tag store"))
 }
 
 // TestFailover_StopsWhileStorageIsLocked checks that a leader that waits for its storage stops

@@ -33,7 +33,7 @@ func readmeExample(g Gomega) (*v1.ImageRepository, *v1.ImagePolicy) {
 // fake registry imitates GHCR, and the controller reaches it under GHCR's name through a proxy.
 func TestGHCR_PinsReadmeExample(t *testing.T) {
 	f := newIdleFixture(t)
-	registries := registrytest.StartZoo(t)
+	registries := registrytest.StartFakeRegistries(t)
 	digest := registries.Registry("ghcr.io").PushTags(t, "stefanprodan/podinfo", "5.2.1", "6.0.0", "6.1.0-rc.1", "latest")
 	controller := f.replica()
 	controller.Env = []string{"HTTPS_PROXY=" + registries.Proxy().String(), "SSL_CERT_FILE=" + registries.CertFile(t)}

@@ -80,7 +80,7 @@ func TestVerify_SelectsOnlySignedImages(t *testing.T) {
 	}
 	key, otherKey := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ed25519")
 	sigstore := signaturetest.NewSigstore(t)
-	notary, otherNotary := signaturetest.NewNotary(t, signaturetest.Terms{Name: "release"}), signaturetest.NewNotary(t, signaturetest.Terms{Name: "other"})
+	notary, otherNotary := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"}), signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "other"})
 	for name, sc := range map[string]scheme{
 		"cosign keys": {
 			verify: func(s *signing) *v1.ImageVerification {
@@ -95,7 +95,7 @@ func TestVerify_SelectsOnlySignedImages(t *testing.T) {
 			verify: func(s *signing) *v1.ImageVerification {
 				return &v1.ImageVerification{
 					MatchOIDCIdentity:    []v1.OIDCIdentityMatch{{Issuer: `^https://issuer\.example$`, Subject: `^release@example\.com$`}},
-					TrustedRootSecretRef: s.secret("root", map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.Parts{})}),
+					TrustedRootSecretRef: s.secret("root", map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.RootOptions{})}),
 				}
 			},
 			trusted: func(s *signing) func(string, string) { return s.byIdentity(sigstore, "release@example.com") },
