@@ -114,7 +114,7 @@ func run(ctx context.Context, o *options.Options) error {
 	return errors.Join(mgr.Start(ctx), tags.Close())
 }
 
-// reportStore logs a report of the store.
+// reportStore logs a problem that the store found in its files.
 func reportStore(report store.Report) {
 	fields := []any{"kind", report.Kind}
 	if report.Key.Name != "" {

@@ -6,58 +6,58 @@ import v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 
 // The types of spec and status are aliases of v1, for importers of this version.
 
-// ImageRepositorySpec is the type of v1.
+// ImageRepositorySpec is an alias of the type in v1.
 type ImageRepositorySpec = v1.ImageRepositorySpec
 
-// ImageRepositoryStatus is the type of v1.
+// ImageRepositoryStatus is an alias of the type in v1.
 type ImageRepositoryStatus = v1.ImageRepositoryStatus
 
-// ScanResult is the type of v1.
+// ScanResult is an alias of the type in v1.
 type ScanResult = v1.ScanResult
 
-// ImagePolicySpec is the type of v1.
+// ImagePolicySpec is an alias of the type in v1.
 type ImagePolicySpec = v1.ImagePolicySpec
 
-// ImagePolicyStatus is the type of v1.
+// ImagePolicyStatus is an alias of the type in v1.
 type ImagePolicyStatus = v1.ImagePolicyStatus
 
-// ImagePolicyChoice is the type of v1.
+// ImagePolicyChoice is an alias of the type in v1.
 type ImagePolicyChoice = v1.ImagePolicyChoice
 
-// SemVerPolicy is the type of v1.
+// SemVerPolicy is an alias of the type in v1.
 type SemVerPolicy = v1.SemVerPolicy
 
-// AlphabeticalPolicy is the type of v1.
+// AlphabeticalPolicy is an alias of the type in v1.
 type AlphabeticalPolicy = v1.AlphabeticalPolicy
 
-// NumericalPolicy is the type of v1.
+// NumericalPolicy is an alias of the type in v1.
 type NumericalPolicy = v1.NumericalPolicy
 
-// TagFilter is the type of v1.
+// TagFilter is an alias of the type in v1.
 type TagFilter = v1.TagFilter
 
-// ImageRef is the type of v1.
+// ImageRef is an alias of the type in v1.
 type ImageRef = v1.ImageRef
 
-// NewestPolicy is the type of v1.
+// NewestPolicy is an alias of the type in v1.
 type NewestPolicy = v1.NewestPolicy
 
-// TimeSource is the type of v1.
+// TimeSource is an alias of the type in v1.
 type TimeSource = v1.TimeSource
 
-// ImageVerification is the type of v1.
+// ImageVerification is an alias of the type in v1.
 type ImageVerification = v1.ImageVerification
 
-// OIDCIdentityMatch is the type of v1.
+// OIDCIdentityMatch is an alias of the type in v1.
 type OIDCIdentityMatch = v1.OIDCIdentityMatch
 
-// CandidateStatus is the type of v1.
+// CandidateStatus is an alias of the type in v1.
 type CandidateStatus = v1.CandidateStatus
 
-// CandidateVerdict is the type of v1.
+// CandidateVerdict is an alias of the type in v1.
 type CandidateVerdict = v1.CandidateVerdict
 
-// ReflectionPolicy is the type of v1.
+// ReflectionPolicy is an alias of the type in v1.
 type ReflectionPolicy = v1.ReflectionPolicy
 
 // Constants of v1.

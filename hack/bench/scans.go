@@ -18,8 +18,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-// figure is a row of a table.
-type figure struct {
+// tableRow is a row of a table.
+type tableRow struct {
 	name   string
 	format string // of the value
 	value  float64
@@ -48,8 +48,8 @@ func (s settings) large(ctx context.Context) error {
 // measureLoad prints the cost of a cold start, of unchanged scans and of a restart.
 func (s settings) measureLoad(ctx context.Context, l load, flux map[string]string) error {
 	title := fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency)
-	return s.compare(title, flux, func(controller string) ([]figure, error) {
-		var all []figure
+	return s.compare(title, flux, func(controller string) ([]tableRow, error) {
+		var all []tableRow
 		l.controller = controller
 		err := withFixture(ctx, l, 5*time.Minute, func(ctx context.Context, f *fixture) error {
 			var err error
@@ -62,12 +62,12 @@ func (s settings) measureLoad(ctx context.Context, l load, flux map[string]strin
 
 // compare prints a table of the measurements of the controller, of the baseline if there is
 // one, and of Flux's own controller.
-func (s settings) compare(title string, flux map[string]string, measure func(controller string) ([]figure, error)) error {
+func (s settings) compare(title string, flux map[string]string, measure func(controller string) ([]tableRow, error)) error {
 	current, err := measure("")
 	if err != nil {
 		return err
 	}
-	columns, baseline := "this", []figure(nil)
+	columns, baseline := "this", []tableRow(nil)
 	if s.baseline != "" {
 		columns = "this\tbaseline\tratio"
 		if baseline, err = measure(s.baseline); err != nil {
@@ -94,7 +94,7 @@ func ratio(a, b float64) string {
 }
 
 // costs measures a cold start, unchanged scans during a window, and a restart.
-func (f *fixture) costs(ctx context.Context, window time.Duration) ([]figure, error) {
+func (f *fixture) costs(ctx context.Context, window time.Duration) ([]tableRow, error) {
 	cold, err := f.measureColdStart(ctx)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (f *fixture) costs(ctx context.Context, window time.Duration) ([]figure, er
 	}
 	restart, err := f.restart(ctx)
 	pairs := float64(f.load.pairs)
-	return []figure{
+	return []tableRow{
 		{"cold start, all resolved, with digests", "%.1f s", cold.duration.Seconds()},
 		{"cold start, registry requests a pair", "%.2f", cold.requests / pairs},
 		{"cold start, status writes a pair", "%.2f", cold.writes / pairs},
@@ -183,7 +183,8 @@ const rounds = 3
 // hangingHost measures how much one hanging registry slows down the others, alternating
 // between the controller and the baseline, so that other load affects both.
 func (s settings) hangingHost(ctx context.Context) error {
-	title := fmt.Sprintf("%d registries, %d repositories: all but those of one registry resolved (median of %d)", s.hosts, s.repositories, rounds)
+	title := fmt.Sprintf("%d registries, %d repositories: all but those of one registry resolved (median of %d)",
+		s.hosts, s.repositories, rounds)
 	times := map[string]*[2][]float64{"": {}, s.baseline: {}} // without and with a hanging registry
 	for range rounds {
 		for controller, measured := range times {
@@ -196,9 +197,9 @@ func (s settings) hangingHost(ctx context.Context) error {
 			}
 		}
 	}
-	return s.compare(title, nil, func(controller string) ([]figure, error) {
+	return s.compare(title, nil, func(controller string) ([]tableRow, error) {
 		healthy, hanging := median(times[controller][0]), median(times[controller][1])
-		return []figure{
+		return []tableRow{
 			{"all healthy", "%.2f s", healthy},
 			{"one hangs", "%.2f s", hanging},
 			{"hanging to healthy", "%.2f", hanging / healthy},

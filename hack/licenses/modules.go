@@ -40,7 +40,7 @@ func linked(ctx context.Context, program string) ([]module, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := output(ctx, "env", "GOROOT")
+	root, err := goOutput(ctx, "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func linked(ctx context.Context, program string) ([]module, error) {
 			args = append(args, dep.Path+"@"+dep.Version)
 		}
 	}
-	cached, err := output(ctx, args...)
+	cached, err := goOutput(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func linked(ctx context.Context, program string) ([]module, error) {
 	return modules, nil
 }
 
-func output(ctx context.Context, args ...string) ([]byte, error) {
+func goOutput(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

@@ -16,6 +16,7 @@ lint: $(GOLANGCI_LINT) ## Lint every module and the words of comments and docume
 	done; \
 	if [ -n "$$failed" ]; then echo "lint found problems in:$$failed" >&2; exit 1; fi
 	hack/lint/rules.sh $(GOLANGCI_LINT)
+	hack/lint/markdown.sh
 	hack/lint/words.sh --self-test
 	hack/lint/words.sh
 

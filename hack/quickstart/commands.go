@@ -25,7 +25,7 @@ import (
 // commandTimeout bounds every command.
 const commandTimeout = time.Minute
 
-// command is a command for a run that is up.
+// command is a subcommand that acts on a running quickstart, such as push or retag.
 type command struct {
 	usage            string // of the arguments
 	minArgs, maxArgs int

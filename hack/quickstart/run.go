@@ -23,9 +23,9 @@ type options struct {
 	// slot is the number of the run, and its folder, which is empty at the start.
 	slot     *slot
 	binaries testenv.Binaries
-	// once: exit when every sample has resolved.
+	// once makes the run exit when every sample has resolved.
 	once bool
-	// develop: rebuild and restart the controller when its sources change.
+	// develop makes the run rebuild and restart the controller when its sources change.
 	develop bool
 	// timeout is the time within which every sample must resolve.
 	timeout time.Duration

@@ -72,7 +72,9 @@ var sampleImages = []sampleImage{
 const private = "billing"
 
 // pushSamples pushes the images, and returns their digests by reference.
-func pushSamples(ctx context.Context, push func(context.Context, sampleImage, testenv.Artifact) (string, error)) (map[string]string, error) {
+func pushSamples(
+	ctx context.Context, push func(context.Context, sampleImage, testenv.Artifact) (string, error),
+) (map[string]string, error) {
 	digests := make(map[string]string, len(sampleImages))
 	for _, image := range sampleImages {
 		artifact, err := image.artifact()

@@ -50,7 +50,8 @@ func acquire(base string) (*slot, error) {
 	return own, errors.Join(own.sweep(), os.RemoveAll(own.dir), os.MkdirAll(own.dir, 0o755))
 }
 
-// activeSlots returns the slots below base that are locked by runs.
+// activeSlots returns the slots (numbered folders below base, one for each concurrent run) that are
+// locked by a running process.
 func activeSlots(base string) ([]slot, error) {
 	var active []slot
 	for number := 1; isUsed(base, number); number++ {

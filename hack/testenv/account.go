@@ -28,7 +28,7 @@ const (
 	account = "image-reflector-controller"
 	// controllerUser is its user name.
 	controllerUser = "system:serviceaccount:" + Namespace + ":" + account
-	// roleName is the name of its role and binding. It differs from that of make deploy and
+	// roleName is the name of the role and the binding of the controller's account. It differs from that of make deploy and
 	// make undeploy, which may be run against the same cluster.
 	roleName = "image-reflector-controller-testenv"
 )

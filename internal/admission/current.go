@@ -21,9 +21,9 @@ type Current struct {
 	Message string
 }
 
-// CurrentOf returns the current image of a policy, or zero if that is not in the repository name.
+// CurrentImageOf returns the current image of a policy, or zero if that is not in the repository name.
 // If the policy reflects no digest, the digest is taken from the candidates in its status.
-func CurrentOf(policy *v1.ImagePolicy, name string) Current {
+func CurrentImageOf(policy *v1.ImagePolicy, name string) Current {
 	latest := policy.Status.LatestRef
 	if latest == nil || latest.Name != name {
 		return Current{}

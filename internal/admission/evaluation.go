@@ -125,7 +125,7 @@ func (ev *evaluation) recheckNeed(d Decision) Need {
 	case !ev.digestChecked:
 		return NeedDigest
 	case d.Gate == v1.GateVerify && !ev.verified:
-		return NeedVerdict
+		return NeedSignature
 	}
 	return NoNeed
 }
@@ -149,7 +149,7 @@ func (ev *evaluation) request(ctx context.Context, need Need) error {
 	}
 	ev.Info = info
 	ev.digestChecked = ev.digestChecked || need == NeedDigest
-	ev.verified = ev.verified || need == NeedVerdict
+	ev.verified = ev.verified || need == NeedSignature
 	if !ev.detached {
 		ev.evaluator.result.Fetched[ev.Tag] = info
 	}
@@ -163,7 +163,7 @@ func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
 	case NeedDigest:
 		digest, err := images.Digest(ctx, ev.Tag)
 		return ev.Info.WithDigest(digest, now), err
-	case NeedVerdict:
+	case NeedSignature:
 		signer, problem, err := images.Verify(ctx, ev.Info.Digest)
 		return ev.Info.WithVerdict(ev.evaluator.Gates.Rule, signer, problem, now), err
 	default:

@@ -75,14 +75,14 @@ type Need int
 const (
 	// NoNeed means that the candidate is evaluated.
 	NoNeed Need = iota
-	// NeedDigest is the digest that the tag points to.
+	// NeedDigest means that the digest of the tag must be fetched.
 	NeedDigest
-	// NeedPlatforms is the platforms of the image.
+	// NeedPlatforms means that the platforms of the image must be read.
 	NeedPlatforms
-	// NeedCreated is the creation time of the image.
+	// NeedCreated means that the creation time of the image must be read.
 	NeedCreated
-	// NeedVerdict is the result of the signature verification.
-	NeedVerdict
+	// NeedSignature means that the signatures of the image must be verified.
+	NeedSignature
 )
 
 // Unknown is the verdict on a candidate for which one gate can't be evaluated and which passes the
@@ -191,7 +191,7 @@ func (g Gates) signature(c Candidate, _ time.Time) Decision {
 	verdict, found := c.Info.VerdictOf(g.Rule)
 	switch {
 	case !found:
-		return Decision{Need: NeedVerdict}
+		return Decision{Need: NeedSignature}
 	case verdict.Passed():
 		return Decision{Verdict: v1.CandidatePassed, Message: "signed by " + verdict.Signer}
 	default:

@@ -38,7 +38,7 @@ func events(before, after Object, suppress bool) []Event {
 	case ready.Status == metav1.ConditionFalse && becameNotReady(before, after, ready):
 		return []Event{{Warning: true, Reason: ready.Reason, Message: ready.Message}}
 	case ready.Status == metav1.ConditionTrue && (recovered(before) || !suppress && changed(before, after)):
-		return []Event{{Reason: ready.Reason, Message: ready.Message, Metadata: metadata(after)}}
+		return []Event{{Reason: ready.Reason, Message: ready.Message, Metadata: eventMetadata(after)}}
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func sameRef(a, b *v1.ImageRef) bool {
 	return a.Name == b.Name && a.Tag == b.Tag && a.Digest == b.Digest
 }
 
-func metadata(obj Object) map[string]string {
+func eventMetadata(obj Object) map[string]string {
 	switch obj := obj.(type) {
 	case *v1.ImageRepository:
 		return map[string]string{revisionKey: Revision(obj)}

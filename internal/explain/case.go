@@ -44,7 +44,7 @@ func (c *Case) Compile() error {
 		c.gates, err = admission.Compile(&c.Policy.Spec)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
+		return fmt.Errorf("%s: %w", objectTitle(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile), err)
 	}
 	repo := c.Repository
 	exclusions, err := scan.CompileExclusions(repo.GetExclusionList())
@@ -55,14 +55,14 @@ func (c *Case) Compile() error {
 		return fmt.Errorf("--image: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", title(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
+		return fmt.Errorf("%s: %w", objectTitle(v1.ImageRepositoryKind, repo.Namespace, repo.Name, c.RepositoryFile), err)
 	}
 	c.rule, c.exclusions = rule, exclusions
 	return nil
 }
 
-// title returns the kind and name of an object, and its file.
-func title(kind, namespace, name, file string) string {
+// objectTitle returns the kind and name of an object, and its file.
+func objectTitle(kind, namespace, name, file string) string {
 	if namespace != "" {
 		name = namespace + "/" + name
 	}

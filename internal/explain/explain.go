@@ -30,7 +30,7 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 	}
 	ranked := slices.Collect(c.Ranking(l))
 	if c.timesUnknown && len(ranked) > 0 {
-		ranked[0].Key = "" // ProvideStatus ranks by a placeholder, not by a time
+		ranked[0].Key = "" // SelectFromStatus ranks by a placeholder, not by a time
 	}
 	tags := slices.Clone(l.Tags)
 	if l.Unlisted != "" {

@@ -74,7 +74,7 @@ func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Inp
 	}
 	in := admission.Input{Gates: gates, Now: now}
 	if c.Live() {
-		in.Current = admission.CurrentOf(c.Policy, c.Repository.Spec.Image)
+		in.Current = admission.CurrentImageOf(c.Policy, c.Repository.Spec.Image)
 	}
 	return in
 }
@@ -215,15 +215,15 @@ func (c *Case) noteGates(r *Result, results GateResults) {
 	}
 	if !results.Complete && results.By == ByExplain {
 		r.Note(NoteNotAllEvaluated, "none of the first %s passes, and the others were not evaluated: the controller continues until one passes",
-			Count(len(r.PassedOver), "candidate"))
+			Plural(len(r.PassedOver), "candidate"))
 	}
 	if results.By == ByExplain {
 		c.noteVerdicts(r)
 	}
 }
 
-// Count returns n with a noun, in the plural unless n is 1.
-func Count(n int, noun string) string {
+// Plural returns n with a noun, in the plural unless n is 1.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -255,7 +255,7 @@ func TestExplain_RanksNothingWithoutTimes(t *testing.T) {
 	for by, text := range map[v1.TimeSource]string{v1.TimeFirstSeen: "only the controller records", v1.TimeCreated: "--gates reads the times of all 3 tags"} {
 		g := NewWithT(t)
 		c := newestCase(t, by, "b")
-		g.Expect(c.ProvideStatus()).To(Succeed())
+		g.Expect(c.SelectFromStatus()).To(Succeed())
 		l := explain.Listing{Source: explain.FromRegistry, Tags: []string{"a", "b", "c", "z"}}
 		r := c.Explain(l, explain.Options{Now: now, Top: 5, Tag: "c", All: true})
 		c.Compare(r, l)
@@ -268,12 +268,12 @@ func TestExplain_RanksNothingWithoutTimes(t *testing.T) {
 		g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring(text))))
 
 		c = newestCase(t, by, "")
-		g.Expect(c.ProvideStatus()).To(Succeed())
+		g.Expect(c.SelectFromStatus()).To(Succeed())
 		g.Expect(c.Explain(l, explain.Options{Now: now}).Selected).To(BeNil(), "no tag is selected")
 
 		c = newestCase(t, by, "b")
 		c.PolicyFile = "p.yaml"
-		g.Expect(c.ProvideStatus()).To(MatchError(ContainSubstring("p.yaml: ImagePolicy 'apps/app': policy.newest compares when")))
+		g.Expect(c.SelectFromStatus()).To(MatchError(ContainSubstring("p.yaml: ImagePolicy 'apps/app': policy.newest compares when")))
 	}
 }
 

@@ -37,9 +37,9 @@ func (c *Case) ProvideCreated(created map[string]admission.ImageInfo) {
 	})
 }
 
-// ProvideStatus makes a policy that compares times select the tag in the status, since the times
+// SelectFromStatus makes a policy that compares times select the tag in the status, since the times
 // are not known. Without a status, it returns an error that names what is needed.
-func (c *Case) ProvideStatus() error {
+func (c *Case) SelectFromStatus() error {
 	if c.rule.Times() == "" {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (c *Case) ProvideStatus() error {
 }
 
 func (c *Case) timesMissing() error {
-	policy := title(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile)
+	policy := objectTitle(v1.ImagePolicyKind, c.Policy.Namespace, c.Policy.Name, c.PolicyFile)
 	if c.rule.Times() == v1.TimeFirstSeen {
 		return fmt.Errorf("%s: policy.newest compares when the controller first saw the tags, which neither files nor the registry contain: "+
 			"leave --filename out to read the selected tag from a cluster", policy)
@@ -91,12 +91,12 @@ func (c *Case) noteSources(r *Result, ranked []selection.Choice) {
 		}
 	}
 	for _, by := range slices.Sorted(maps.Keys(tags)) {
-		r.Note(NoteTimesFrom, "%s, such as %s: the time of creation is according to %s", Count(len(tags[by]), "candidate"), tags[by][0], by)
+		r.Note(NoteTimesFrom, "%s, such as %s: the time of creation is according to %s", Plural(len(tags[by]), "candidate"), tags[by][0], by)
 	}
 	if r.Tags.Unranked > 0 {
 		r.Note(NoteTimesUnknown, "%s with an image that does not state when it was created: "+
 			"ordered by when the controller first saw the tag, which only the controller records, and not ranked here",
-			Count(r.Tags.Unranked, "candidate"))
+			Plural(r.Tags.Unranked, "candidate"))
 	}
 }
 

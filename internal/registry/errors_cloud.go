@@ -46,7 +46,7 @@ func describeCloud(err error) (string, error) {
 	case transport.IsTimeout(err):
 		return "there was no answer in time: check that the cloud's addresses can be reached, or raise spec.timeout", context.DeadlineExceeded
 	}
-	for _, describe := range []func(error) string{describeTokenRequest, describeAWS, describeAzure, describeGoogle, describeCloudNetwork} {
+	for _, describe := range []func(error) string{describeTokenRequest, describeAWSError, describeAzureError, describeGoogleError, describeCloudNetwork} {
 		if detail := describe(err); detail != "" {
 			return detail, nil
 		}
@@ -79,8 +79,8 @@ func formatCode(format, code string) string {
 	return fmt.Sprintf(format, code)
 }
 
-// describeAWS describes an error of AWS by its operation and code, "" for other errors.
-func describeAWS(err error) string {
+// describeAWSError describes an error of AWS by its operation and code, "" for other errors.
+func describeAWSError(err error) string {
 	var (
 		operation *smithy.OperationError
 		api       smithy.APIError
@@ -104,8 +104,8 @@ var throttling = regexp.MustCompile(`^(Throttl|TooManyRequests|RequestLimitExcee
 // entraCode matches the error codes of Microsoft Entra ID.
 var entraCode = regexp.MustCompile(`\bAADSTS[0-9]{4,9}\b`)
 
-// describeAzure describes an error of Azure by its code, "" for other errors.
-func describeAzure(err error) string {
+// describeAzureError describes an error of Azure by its code, "" for other errors.
+func describeAzureError(err error) string {
 	if code := entraCode.FindString(err.Error()); code != "" {
 		return formatCode("Microsoft Entra ID answered %s: check the managed identity and its federated credentials", code)
 	}
@@ -122,8 +122,8 @@ func describeAzure(err error) string {
 // googleError matches a response that Google's library quotes, and its error code.
 var googleError = regexp.MustCompile(`oauth2/google: status code [0-9]{3}: \{\s*"error":\s*"([A-Za-z_]{1,60})"`)
 
-// describeGoogle describes an error of Google by its code, "" for other errors.
-func describeGoogle(err error) string {
+// describeGoogleError describes an error of Google by its code, "" for other errors.
+func describeGoogleError(err error) string {
 	code := ""
 	if found := googleError.FindStringSubmatch(err.Error()); found != nil {
 		code = found[1]

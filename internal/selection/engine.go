@@ -45,7 +45,7 @@ type acceptAll[K any] struct{}
 func (acceptAll[K]) accepts(*K) bool        { return true }
 func (acceptAll[K]) rejection(*K) rejection { return rejection{} }
 
-// plainKey implements text for a comparator that shows keys unchanged.
+// plainKey is embedded by comparators whose keys are shown as they are in the tag.
 type plainKey[K any] struct{}
 
 func (plainKey[K]) text(key string, _ *K) string { return key }

@@ -85,10 +85,10 @@ func parseTrustedRoot(text []byte) (*root.TrustedRoot, error) {
 	return trusted, nil
 }
 
-// policyOf returns the required evidence of a signature: a timestamp, and, if the trusted
+// evidenceOptions returns the required evidence of a signature: a timestamp, and, if the trusted
 // root has such logs, an entry in a transparency log and a logged certificate. The
 // current time is never used, because certificates are valid for minutes.
-func policyOf(trusted *root.TrustedRoot) []verify.VerifierOption {
+func evidenceOptions(trusted *root.TrustedRoot) []verify.VerifierOption {
 	options := []verify.VerifierOption{verify.WithObserverTimestamps(1)}
 	if len(trusted.RekorLogs()) > 0 {
 		options = append(options, verify.WithTransparencyLog(1))
@@ -105,7 +105,7 @@ func (k *keyless) newIdentityVerifier(ctx context.Context) (signatureVerifier, e
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := verify.NewVerifier(trusted, policyOf(trusted)...)
+	verifier, err := verify.NewVerifier(trusted, evidenceOptions(trusted)...)
 	if err != nil {
 		return nil, &UnavailableError{detail: "the trusted root can't be used: " + printable(err.Error())}
 	}

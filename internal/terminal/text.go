@@ -51,7 +51,7 @@ func CleanJSON(s string) string {
 func Cut(line string, width int) string { return text.Snip(line, width, "…") }
 
 // Wrap breaks a clean text, which may have colors, into lines of at most a width in columns,
-// 0 for any. It also breaks words that are wider.
+// or leaves it unchanged if width is 0. It also breaks words that are wider.
 func Wrap(line string, width int) []string {
 	if width <= 0 {
 		return []string{line}

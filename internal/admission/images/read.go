@@ -46,11 +46,11 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 		return info, err
 	}
 	info.PlatformsKnown, info.Platforms = true, platformsOf(c.normalized())
-	return created(info, c.state(stated)), nil
+	return withCreated(info, c.state(stated)), nil
 }
 
-// created sets the creation time that the image states, or CreatedUnsaid if it states none.
-func created(info admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
+// withCreated sets the creation time that the image states, or CreatedUnstated if it states none.
+func withCreated(info admission.ImageInfo, stated admission.Statements) admission.ImageInfo {
 	if info.Created, info.CreatedBy = stated.Created(); info.Created == admission.CreatedUnread {
 		info.Created = admission.CreatedUnstated
 	}
@@ -73,7 +73,7 @@ func readIndex(ctx context.Context, x *index, info admission.ImageInfo, wants ad
 	if err != nil {
 		return info, err
 	}
-	return created(info, stated), nil
+	return withCreated(info, stated), nil
 }
 
 // config is the relevant part of an image configuration.

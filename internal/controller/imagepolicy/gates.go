@@ -67,7 +67,7 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 		Gates:    gates,
 		Snapshot: source.snapshot,
 		Known:    facts,
-		Current:  admission.CurrentOf(policy, source.snapshot.Image),
+		Current:  admission.CurrentImageOf(policy, source.snapshot.Image),
 		RecheckPolicy: admission.RecheckPolicy{
 			Previous: previous.rechecks, Interval: source.repo.GetRequeueAfter(), RenewBefore: previous.renewBefore,
 		},

@@ -76,7 +76,7 @@ func (w *Worker) notCached(ctx context.Context, policy *v1.ImagePolicy, repo typ
 	}
 	problem := fmt.Errorf("ImageRepository '%s' belongs to another controller than this ImagePolicy: its labels don't match '%s', "+
 		"the --watch-label-selector of this one; give both the same labels", repo, w.Shard.Selector)
-	remaining := w.RequeueDependency - w.missing.duration(name, time.Now())
+	remaining := w.RequeueDependency - w.missing.durationFor(name, time.Now())
 	if found == pending || remaining > 0 && conditions.ReadyNow(policy) {
 		return conditions.Deferred(max(remaining, time.Second), problem)
 	}
@@ -104,9 +104,8 @@ type missingSince struct {
 	reconcile.PerObject[time.Time]
 }
 
-// duration returns how long the repository of the policy has been missing. The first call returns
-// 0.
-func (m *missingSince) duration(policy types.NamespacedName, now time.Time) time.Duration {
+// durationFor returns how long the repository of a policy has been missing, 0 at the first call.
+func (m *missingSince) durationFor(policy types.NamespacedName, now time.Time) time.Duration {
 	since := m.Update(policy, func(since time.Time, found bool) time.Time {
 		if found {
 			return since

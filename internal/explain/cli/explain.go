@@ -43,7 +43,7 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 	}
 	err = q.Compile()
 	if err == nil && (!o.gates || q.Times() != v1.TimeCreated) {
-		err = q.ProvideStatus()
+		err = q.SelectFromStatus()
 	}
 	if err != nil {
 		return nil, source.Invalid(err)

@@ -25,7 +25,7 @@ func (p *tableWriter) head(r *explain.Result) {
 	p.field("Rule", r.Rule)
 	p.field("Gates", gates(r.Gates))
 	p.field("Last scan", p.scan(repo.LastScan))
-	p.field("Tags", counts(r.Tags))
+	p.field("Tags", tagCounts(r.Tags))
 	p.painted("Selected", p.selected(r))
 	p.field("Status", p.status(r))
 }
@@ -58,7 +58,7 @@ func (p *tableWriter) scan(last *explain.LastScan) string {
 	if p.wide {
 		line += " (" + last.Time.Format(time.RFC3339) + ")"
 	}
-	line += fmt.Sprintf(", %s, revision %s", explain.Count(last.TagCount, "tag"), p.short(last.Revision))
+	line += fmt.Sprintf(", %s, revision %s", explain.Plural(last.TagCount, "tag"), p.short(last.Revision))
 	if last.Due != "" {
 		return line + "; a scan is due: " + last.Due
 	}
@@ -72,8 +72,8 @@ var sources = map[explain.Source]string{
 	explain.FromList:     "in the list",
 }
 
-func counts(tags explain.Tags) string {
-	candidates := explain.Count(tags.Candidates+tags.Unranked, "candidate")
+func tagCounts(tags explain.Tags) string {
+	candidates := explain.Plural(tags.Candidates+tags.Unranked, "candidate")
 	if tags.Unranked > 0 {
 		candidates += fmt.Sprintf(" (%d of unknown rank)", tags.Unranked)
 	}
@@ -82,7 +82,7 @@ func counts(tags explain.Tags) string {
 		text += "; there are more"
 	}
 	if tags.Invalid > 0 {
-		text += fmt.Sprintf("; and %s that no tag can have", explain.Count(tags.Invalid, "name"))
+		text += fmt.Sprintf("; and %s that no tag can have", explain.Plural(tags.Invalid, "name"))
 	}
 	return text
 }

@@ -107,7 +107,7 @@ func StatusTags(c *explain.Case) (explain.Listing, error) {
 		return explain.Listing{}, Invalidf("ImageRepository '%s' has not been scanned yet: "+
 			"leave --from-status out to list the tags in the registry", client.ObjectKeyFromObject(c.Repository))
 	}
-	l := listing(explain.FromStatus, status.LastScanResult.LatestTags)
+	l := newListing(explain.FromStatus, status.LastScanResult.LatestTags)
 	ref, tags := c.Policy.Status.LatestRef, status.LastScanResult.TagCount
 	if tags > len(l.Tags) && ref != nil && ref.Name == c.Repository.Spec.Image && !slices.Contains(l.Tags, ref.Tag) {
 		l.Tags = append(l.Tags, ref.Tag)

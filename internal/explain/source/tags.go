@@ -24,7 +24,7 @@ func ReadTags(file string, stdin io.Reader) (explain.Listing, error) {
 	if err != nil {
 		return explain.Listing{}, Invalidf("%s is not a list of tags: %w", file, err)
 	}
-	return listing(explain.FromList, names), nil
+	return newListing(explain.FromList, names), nil
 }
 
 func parseTags(content []byte) ([]string, error) {
@@ -52,9 +52,9 @@ func parseTags(content []byte) ([]string, error) {
 	return tags, nil
 }
 
-// listing counts names that are not valid tags in place of listing them, as the registry client
+// newListing counts names that are not valid tags in place of listing them, as the registry client
 // does.
-func listing(source explain.Source, names []string) explain.Listing {
+func newListing(source explain.Source, names []string) explain.Listing {
 	l := explain.Listing{Source: source}
 	for _, name := range names {
 		if registry.IsTag(name) {

@@ -67,14 +67,14 @@ func (e *endpoint) plainHTTP() bool { return transport.PlainHTTP(e.registry) }
 // ping returns the cached result of a ping, or the result of a new one. Concurrent callers
 // share a ping.
 func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (*pingResult, error) {
-	if r := e.recent(); r != nil {
+	if r := e.recentPing(); r != nil {
 		return r, nil
 	}
 	if err := e.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
 	defer e.lock.Release(1)
-	if r := e.recent(); r != nil {
+	if r := e.recentPing(); r != nil {
 		return r, nil
 	}
 	challenge, err := ggcr.Ping(ctx, e.registry, &pingTransport{endpoint: e, inner: rt, tls: make(chan bool, 1)})
@@ -89,8 +89,8 @@ func (e *endpoint) ping(ctx context.Context, rt http.RoundTripper) (*pingResult,
 	return r, nil
 }
 
-// recent returns the cached result, nil if there is none that has not expired.
-func (e *endpoint) recent() *pingResult {
+// recentPing returns the cached result, nil if there is none that has not expired.
+func (e *endpoint) recentPing() *pingResult {
 	r := e.cached.Load()
 	if r == nil || e.now().Sub(r.at) > endpointIdle {
 		return nil

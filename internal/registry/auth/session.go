@@ -101,7 +101,7 @@ func (s *Session) authorize(ctx context.Context, rt http.RoundTripper) (*authori
 	}
 	// The scope in the challenge of a ping is not for this repository, and often a
 	// placeholder that the token server refuses (cloudflare/serverless-registry#148).
-	a, err := s.request(ctx, rt, ping.scheme, ping.challenge, s.scope)
+	a, err := s.requestAuthorization(ctx, rt, ping.scheme, ping.challenge, s.scope)
 	return a, true, err
 }
 
@@ -121,12 +121,12 @@ func (s *Session) renew(ctx context.Context, rt http.RoundTripper, refused *auth
 	if requested := c.Parameters["scope"]; requested != "" {
 		scope = requested
 	}
-	return s.request(ctx, rt, refused.scheme, c, scope)
+	return s.requestAuthorization(ctx, rt, refused.scheme, c, scope)
 }
 
-// request requests the authorization for a challenge, and caches it. The caller must hold
+// requestAuthorization requests the authorization for a challenge, and caches it. The caller must hold
 // the lock.
-func (s *Session) request(
+func (s *Session) requestAuthorization(
 	ctx context.Context, rt http.RoundTripper, scheme string, c *ggcr.Challenge, scope string,
 ) (*authorization, error) {
 	credentials, err := authn.Authorization(ctx, s.credentials)

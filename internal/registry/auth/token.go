@@ -116,7 +116,7 @@ func (e *exchange) allowed(u *url.URL) bool {
 	}
 }
 
-// request exchanges the credentials for a token with go-containerregistry. It passes the
+// requestAuthorization exchanges the credentials for a token with go-containerregistry. It passes the
 // realm's host as the registry, because the realm has been checked already.
 func (e *exchange) request(ctx context.Context, credentials authn.Authenticator, realm *url.URL, service, scope string) (token, error) {
 	registry, err := name.NewRegistry(realm.Host)

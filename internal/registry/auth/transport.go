@@ -105,7 +105,7 @@ func (t *authTransport) invalidateScheme(err error) {
 // a vanity domain (google/go-containerregistry#2333), it requests one.
 func (t *authTransport) roundTripOtherHost(req *http.Request) (*http.Response, error) {
 	host := transport.URLHost(req.URL)
-	a := t.other(host)
+	a := t.otherHostAuthorization(host)
 	resp, err := t.send(req, a)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
@@ -122,13 +122,13 @@ func (t *authTransport) roundTripOtherHost(req *http.Request) (*http.Response, e
 		return nil, err
 	}
 	a = &authorization{header: "Bearer " + token.value, expires: token.expires}
-	t.setOther(host, a)
+	t.setOtherHostAuthorization(host, a)
 	return t.send(req, a)
 }
 
-// other returns a valid anonymous authorization for another host, the zero value if there is
+// otherHostAuthorization returns a valid anonymous authorization for another host, the zero value if there is
 // none.
-func (s *Session) other(host string) *authorization {
+func (s *Session) otherHostAuthorization(host string) *authorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.others[host]; s.valid(a) {
@@ -137,7 +137,7 @@ func (s *Session) other(host string) *authorization {
 	return &authorization{}
 }
 
-func (s *Session) setOther(host string, a *authorization) {
+func (s *Session) setOtherHostAuthorization(host string, a *authorization) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.others) >= maxOtherHosts {

@@ -99,11 +99,11 @@ func (l *hostLimiter) enqueue(w Waiter, now time.Time) error {
 // Deferred operations are spaced by the time that the rate allows for the average
 // operation.
 func (l *hostLimiter) deferUntil(now time.Time) error {
-	next := now.Add(l.duration(1 - l.tokens.TokensAt(now)))
+	next := now.Add(l.durationOf(1 - l.tokens.TokensAt(now)))
 	if l.next.After(next) {
 		next = l.next
 	}
-	next = next.Add(l.duration(l.average))
+	next = next.Add(l.durationOf(l.average))
 	after := max(next.Sub(now), minDelay)
 	if after > maxDelay {
 		after = maxDelay/2 + jitter(maxDelay/2)
@@ -115,8 +115,8 @@ func (l *hostLimiter) deferUntil(now time.Time) error {
 	return &BusyError{Host: l.host, After: after}
 }
 
-// duration returns the time that the rate allows for a number of requests.
-func (l *hostLimiter) duration(requests float64) time.Duration {
+// durationOf returns the time that the rate allows for a number of requests.
+func (l *hostLimiter) durationOf(requests float64) time.Duration {
 	return time.Duration(requests / l.config.PerSecond * float64(time.Second))
 }
 

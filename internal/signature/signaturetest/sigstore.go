@@ -119,8 +119,8 @@ func entryOf(t testing.TB, entity verify.SignedEntity) *tlog.Entry {
 	return entries[0]
 }
 
-// promise returns the inclusion promise of a log entry: its payload and the signature.
-func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, []byte) {
+// inclusionPromise returns the inclusion promise of a log entry: its payload and the signature.
+func (s Sigstore) inclusionPromise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, []byte) {
 	t.Helper()
 	logged := entry.TransparencyLogEntry()
 	id, err := s.virtual.RekorLogID()
@@ -141,7 +141,7 @@ func (s Sigstore) promise(t testing.TB, entry *tlog.Entry) (tlog.RekorPayload, [
 // logEntry returns the log entry of a signature in the format of legacy signatures.
 func (s Sigstore) logEntry(t testing.TB, entity verify.SignedEntity) []byte {
 	t.Helper()
-	payload, promise := s.promise(t, entryOf(t, entity))
+	payload, promise := s.inclusionPromise(t, entryOf(t, entity))
 	return encode(t, map[string]any{"SignedEntryTimestamp": promise, "Payload": map[string]any{
 		"body": payload.Body, "integratedTime": payload.IntegratedTime, "logIndex": payload.LogIndex, "logID": payload.LogID,
 	}})
@@ -185,7 +185,7 @@ func (s Sigstore) bundledEntry(t testing.TB, entry *tlog.Entry) map[string]any {
 	if err := json.Unmarshal(text, &parts); err != nil {
 		t.Fatal(err)
 	}
-	_, promise := s.promise(t, entry)
+	_, promise := s.inclusionPromise(t, entry)
 	parts["inclusionPromise"] = map[string]any{"signedEntryTimestamp": promise}
 	parts["kindVersion"] = map[string]any{"kind": "dsse", "version": "0.0.1"}
 	return parts

@@ -82,7 +82,8 @@ func formsOf(secret string) []form {
 	})
 }
 
-// escapedInLowerCase returns the URL encoding with lower case digits, as in some languages.
+// escapedInLowerCase returns the URL encoding with hexadecimal digits in lower case, as some
+// languages write it.
 func escapedInLowerCase(secret string) string {
 	var b strings.Builder
 	for _, c := range []byte(secret) {

@@ -19,7 +19,7 @@ func (s *State) Change(before *State) []string {
 	for _, c := range s.conditions {
 		previous := before.condition(c.Type)
 		unchanged, sameTime := previous.Status == c.Status, previous.LastTransitionTime.Equal(&c.LastTransitionTime)
-		if previous.Type != "" && unchanged != sameTime && !sameSecond(previous, c) {
+		if previous.Type != "" && unchanged != sameTime && !isSameSecond(previous, c) {
 			found = append(found, fmt.Sprintf("%s changed from %s to %s, but its transition time does not match", c.Type, previous.Status, c.Status))
 		}
 	}
@@ -29,8 +29,8 @@ func (s *State) Change(before *State) []string {
 	return found
 }
 
-// sameSecond reports whether the status changed within one second, the resolution of the time.
-func sameSecond(before, after metav1.Condition) bool {
+// isSameSecond reports whether the status changed within one second, the resolution of the time.
+func isSameSecond(before, after metav1.Condition) bool {
 	return before.Status != after.Status && before.LastTransitionTime.Equal(&after.LastTransitionTime)
 }
 

@@ -115,7 +115,8 @@ func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder stri
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	release, err := lock(ctx, filepath.Join(folder, ".lock"), func() { f.log("another process is building the control plane: waiting for it") })
+	waiting := func() { f.log("another process is building the control plane: waiting for it") }
+	release, err := lock(ctx, filepath.Join(folder, ".lock"), waiting)
 	if err != nil {
 		return fmt.Errorf("waiting for the lock of %s: %w", folder, err)
 	}

@@ -15,8 +15,8 @@ import (
 const lockInterval = 100 * time.Millisecond
 
 // lock creates the file if needed, locks it exclusively, and returns a function that releases it.
-// If another process has locked it, lock calls waiting once and waits. The kernel releases the lock
-// when the process exits.
+// If another process has locked it, lock first calls the function waiting, then waits until the
+// lock is free. The kernel releases the lock when the process exits.
 func lock(ctx context.Context, path string, waiting func()) (func(), error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
