@@ -46,7 +46,9 @@ func describeCloud(err error) (string, error) {
 	case transport.IsTimeout(err):
 		return "there was no answer in time: check that the cloud's addresses can be reached, or raise spec.timeout", context.DeadlineExceeded
 	}
-	for _, describe := range []func(error) string{describeTokenRequest, describeAWSError, describeAzureError, describeGoogleError, describeCloudNetwork} {
+	for _, describe := range []func(error) string{
+		describeTokenRequest, describeAWSError, describeAzureError, describeGoogleError, describeCloudNetwork,
+	} {
 		if detail := describe(err); detail != "" {
 			return detail, nil
 		}
