@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
@@ -40,7 +41,7 @@ func (c *storeCleaner) clean(ctx context.Context) error {
 	}
 	existing := make(map[store.Key]bool, len(repos.Items))
 	for i := range repos.Items {
-		existing[store.KeyOf(&repos.Items[i])] = true
+		existing[reconcile.StoreKey(&repos.Items[i])] = true
 	}
 	for _, key := range stored {
 		if existing[key] {

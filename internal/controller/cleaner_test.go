@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
@@ -25,11 +26,11 @@ func TestStoreCleaner_RemovesTagsOfDeletedObjects(t *testing.T) {
 	t.Cleanup(func() { NewWithT(t).Expect(tags.Close()).To(Succeed()) })
 	snapshot := scan.Next(scan.Snapshot{}, "ghcr.io/org/app", []string{"1.0.0"}, time.Now())
 	deleted := store.Key{Namespace: "ns", Name: "app", UID: "older"}
-	for _, key := range []store.Key{store.KeyOf(repo), deleted} {
+	for _, key := range []store.Key{reconcile.StoreKey(repo), deleted} {
 		g.Expect(tags.Put(t.Context(), key, snapshot)).To(Succeed())
 	}
 
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(repo).Build()
 	g.Expect((&storeCleaner{reader: reader, store: tags}).Start(t.Context())).To(Succeed())
-	g.Expect(tags.Keys(t.Context())).To(ConsistOf(store.KeyOf(repo)))
+	g.Expect(tags.Keys(t.Context())).To(ConsistOf(reconcile.StoreKey(repo)))
 }

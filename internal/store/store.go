@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 )
 
@@ -60,11 +59,6 @@ const (
 type Key struct {
 	Namespace, Name string
 	UID             types.UID
-}
-
-// KeyOf returns the key of an ImageRepository.
-func KeyOf(repo *v1.ImageRepository) Key {
-	return Key{Namespace: repo.Namespace, Name: repo.Name, UID: repo.UID}
 }
 
 // NamespacedName returns the key without its UID.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 )
 
 var errImageReplaced = errors.New("the ImageRepository now has the tags of another image")
@@ -19,7 +19,7 @@ func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[stri
 	if len(facts) == 0 {
 		return nil
 	}
-	ctx, key := context.WithoutCancel(ctx), store.KeyOf(source.repo)
+	ctx, key := context.WithoutCancel(ctx), reconcile.StoreKey(source.repo)
 	info, err := w.Store.Info(ctx, key)
 	if err != nil {
 		return err

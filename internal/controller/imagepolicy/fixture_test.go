@@ -21,6 +21,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -155,7 +156,7 @@ func (f *fixture) digestOf(tag string) (string, error) {
 // of earlier scans.
 func (f *fixture) scanned(g Gomega, tags ...string) {
 	snapshot := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, tags, time.Now())
-	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), snapshot)).To(Succeed())
+	g.Expect(f.store.Put(context.Background(), reconcile.StoreKey(f.repo), snapshot)).To(Succeed())
 	f.repo.Status.ObservedImage = snapshot.Image
 	f.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
 	f.saveRepository(g)

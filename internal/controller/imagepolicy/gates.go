@@ -18,9 +18,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // cachedEvaluation is the cached result of the last evaluation of a policy's candidates.
@@ -58,7 +58,7 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 	if verifier != nil {
 		gates.Rule = verifier.Fingerprint()
 	}
-	facts, err := w.Store.Facts(ctx, store.KeyOf(source.repo))
+	facts, err := w.Store.Facts(ctx, reconcile.StoreKey(source.repo))
 	if err != nil {
 		return nil, err
 	}

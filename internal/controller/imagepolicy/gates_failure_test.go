@@ -169,7 +169,7 @@ func TestGates_DiscardImageInfoIfImageIsReplaced(t *testing.T) {
 			gated(t, change, func(g *WithT, f *fixture) {
 				f.push("1.0.0", "linux", "amd64", longAgo)
 				f.rescan(g, "1.0.0")
-				key := store.KeyOf(f.repo)
+				key := reconcile.StoreKey(f.repo)
 				f.worker.Auth = registry.AuthOptionsGetter(func(ctx context.Context, _ *v1.ImageRepository) (registry.AuthOptions, error) {
 					other := scan.Next(scan.Snapshot{}, "ghcr.io/org/other", []string{"1.0.0"}, time.Now())
 					return registry.AuthOptions{}, f.store.Put(ctx, key, other)

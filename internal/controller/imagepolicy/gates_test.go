@@ -20,7 +20,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // sleep lets time pass, in the fake time of synctest.
@@ -28,9 +27,9 @@ func sleep(d time.Duration) { <-time.After(d) }
 
 // rescan writes the tags to the store and the status of the repository, as the next scan does.
 func (f *fixture) rescan(g Gomega, tags ...string) {
-	previous, _ := f.store.Get(context.Background(), store.KeyOf(f.repo))
+	previous, _ := f.store.Get(context.Background(), reconcile.StoreKey(f.repo))
 	snapshot := scan.Next(previous, f.repo.Spec.Image, tags, time.Now())
-	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), snapshot)).To(Succeed())
+	g.Expect(f.store.Put(context.Background(), reconcile.StoreKey(f.repo), snapshot)).To(Succeed())
 	f.repo.Status.ObservedImage = snapshot.Image
 	f.repo.Status.LastScanResult = &v1.ScanResult{Revision: snapshot.Revision(), TagCount: len(snapshot.Tags)}
 	f.saveRepository(g)

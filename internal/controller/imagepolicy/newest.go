@@ -12,9 +12,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // maxTimeReads is the number of images whose creation time is read in one reconcile. Other objects
@@ -64,7 +64,7 @@ func createdOf(facts map[string]admission.ImageInfo, snapshot scan.Snapshot) sel
 func (w *Worker) createdTimes(
 	ctx context.Context, rule *selection.Rule, source tagSource, remote *registryReader,
 ) (map[string]admission.ImageInfo, error) {
-	facts, err := w.Store.Facts(ctx, store.KeyOf(source.repo))
+	facts, err := w.Store.Facts(ctx, reconcile.StoreKey(source.repo))
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -42,7 +43,7 @@ func (w *Worker) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, e
 		return tagSource{}, conditions.Stalled(v1.ImageURLInvalidReason,
 			fmt.Errorf("ImageRepository '%s/%s' has an %w", repo.Namespace, repo.Name, err))
 	}
-	snapshot, err := w.Store.Get(ctx, store.KeyOf(repo))
+	snapshot, err := w.Store.Get(ctx, reconcile.StoreKey(repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return tagSource{}, err
 	}

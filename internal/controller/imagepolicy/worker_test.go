@@ -16,8 +16,8 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 func TestImagePolicy_FetchesDigestOfSelectedTagOnly(t *testing.T) {
@@ -132,13 +132,13 @@ func TestImagePolicy_IgnoresStaleTags(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	f.scanned(g, "1.0.0", "1.2.0")
-	stale, err := f.store.Get(context.Background(), store.KeyOf(f.repo))
+	stale, err := f.store.Get(context.Background(), reconcile.StoreKey(f.repo))
 	g.Expect(err).NotTo(HaveOccurred())
 	f.tags = []string{"1.0.0"}
 	f.scanned(g, f.tags...)
 	g.Expect(f.reconcile()).To(Succeed())
 
-	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), stale)).To(Succeed())
+	g.Expect(f.store.Put(context.Background(), reconcile.StoreKey(f.repo), stale)).To(Succeed())
 	g.Expect(f.reconcile()).To(MatchError(ContainSubstring("a scan is pending")))
 	g.Expect(f.policy.Status.LatestRef.Tag).To(Equal("1.0.0"), "1.2.0 was deleted since")
 	g.Expect(apimeta.IsStatusConditionTrue(f.policy.Status.Conditions, meta.ReadyCondition)).To(BeTrue(), "the last result is still valid")

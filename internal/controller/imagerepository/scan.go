@@ -154,7 +154,7 @@ func (s *scanOperation) record(ctx context.Context, list registry.TagList) error
 // save writes the tags to the store first and then to the status, so that the status never
 // describes tags that are not stored.
 func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) error {
-	previous, err := s.Store.Get(ctx, store.KeyOf(s.repo))
+	previous, err := s.Store.Get(ctx, reconcile.StoreKey(s.repo))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) 
 	}
 	changed := !next.Equal(previous)
 	if changed {
-		if err := s.Store.Put(ctx, store.KeyOf(s.repo), next); err != nil {
+		if err := s.Store.Put(ctx, reconcile.StoreKey(s.repo), next); err != nil {
 			return fmt.Errorf("tags could not be stored: %w", err)
 		}
 	}

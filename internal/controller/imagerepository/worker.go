@@ -109,7 +109,7 @@ func parseRepository(repo *v1.ImageRepository) (image.Name, scan.Exclusions, err
 
 // stored returns what the store has of the object, the zero value if it has nothing.
 func (w *Worker) stored(ctx context.Context, repo *v1.ImageRepository) (store.Info, error) {
-	info, err := w.Store.Info(ctx, store.KeyOf(repo))
+	info, err := w.Store.Info(ctx, reconcile.StoreKey(repo))
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Info{}, nil
 	}

@@ -18,10 +18,10 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
-	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 func TestScan_StoresTagsAndUpdatesStatus(t *testing.T) {
@@ -39,7 +39,7 @@ func TestScan_StoresTagsAndUpdatesStatus(t *testing.T) {
 	g.Expect(status.ObservedExclusionList).To(Equal([]string{v1.DefaultExclusion}))
 	g.Expect(result.Message).To(Equal("successful scan: found 2 tags with checksum " + status.LastScanResult.Revision))
 
-	g.Expect(f.store.Get(context.Background(), store.KeyOf(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0", "1.0.1"})))
+	g.Expect(f.store.Get(context.Background(), reconcile.StoreKey(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0", "1.0.1"})))
 
 	again, err := f.scan()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -122,7 +122,7 @@ func TestScan_KeepsResultOnFailure(t *testing.T) {
 	_, err := f.scan()
 	g.Expect(err).To(MatchError(f.down))
 	g.Expect(f.repo.Status.LastScanResult).To(Equal(before.Status.LastScanResult))
-	g.Expect(f.store.Get(context.Background(), store.KeyOf(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0"})))
+	g.Expect(f.store.Get(context.Background(), reconcile.StoreKey(f.repo))).To(HaveField("Tags", Equal([]string{"1.0.0"})))
 }
 
 func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
@@ -140,7 +140,7 @@ func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 
 	saved = nil
 	stale := scan.Next(scan.Snapshot{}, f.repo.Spec.Image, []string{"0.9.0"}, time.Now())
-	g.Expect(f.store.Put(context.Background(), store.KeyOf(f.repo), stale)).To(Succeed())
+	g.Expect(f.store.Put(context.Background(), reconcile.StoreKey(f.repo), stale)).To(Succeed())
 	f.scans(g)
 	g.Expect(saved).To(HaveLen(1), "stale tags were replaced, but the revision is the same")
 }
@@ -185,7 +185,7 @@ func TestScan_DeletesTagsOfReplacedObject(t *testing.T) {
 	f.scans(g)
 	f.repo.UID, f.repo.Status = "again", v1.ImageRepositoryStatus{}
 	f.scans(g)
-	g.Expect(f.store.Keys(context.Background())).To(ConsistOf(store.KeyOf(f.repo)))
+	g.Expect(f.store.Keys(context.Background())).To(ConsistOf(reconcile.StoreKey(f.repo)))
 }
 
 func TestImageRepository_BoundsIntervalAndTimeout(t *testing.T) {

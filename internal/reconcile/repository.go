@@ -15,6 +15,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
+	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
 // waiterKey identifies an object of either kind.
@@ -66,4 +67,9 @@ func ClassifyRegistryError(err error) error {
 	default:
 		return conditions.Retry(failure.Reason(), err)
 	}
+}
+
+// StoreKey returns the key of the tags of an ImageRepository in the store.
+func StoreKey(repo *v1.ImageRepository) store.Key {
+	return store.Key{Namespace: repo.Namespace, Name: repo.Name, UID: repo.UID}
 }
