@@ -79,17 +79,25 @@ type Result struct {
 	Next time.Time
 }
 
-// Merge returns the combined result of r and of candidates that rank below those of r. The
-// candidates below are only evaluated if none of r passes.
-func (r Result) Merge(below Result) Result {
-	infos, rechecks := maps.Clone(below.Fetched), maps.Clone(below.Rechecks)
-	maps.Copy(infos, r.Fetched)
-	maps.Copy(rechecks, r.Rechecks)
+// Insert returns the combined result of r and of the evaluation of one more candidate, which ranks
+// above the selected one of r. above reports whether another tag ranks above that candidate. If it
+// passes, it is selected, and the candidates below it are dropped, as if they were not evaluated.
+func (r Result) Insert(one Result, above func(tag string) bool) Result {
+	rank := slices.IndexFunc(r.Evaluated, func(c v1.CandidateStatus) bool { return !above(c.Tag) })
+	if rank < 0 {
+		rank = len(r.Evaluated)
+	}
+	if one.Selected != nil {
+		r.Selected, r.Current, r.Evaluated = one.Selected, one.Current, r.Evaluated[:rank]
+	}
+	r.Evaluated = slices.Insert(slices.Clone(r.Evaluated), rank, one.Evaluated...)
+	infos, rechecks := maps.Clone(r.Fetched), maps.Clone(r.Rechecks)
+	maps.Copy(infos, one.Fetched)
+	maps.Copy(rechecks, one.Rechecks)
 	r.Fetched, r.Rechecks = infos, rechecks
-	r.Evaluated = slices.Concat(r.Evaluated, below.Evaluated)
-	r.CurrentChecked = r.CurrentChecked || below.CurrentChecked
-	if r.Next.IsZero() || !below.Next.IsZero() && below.Next.Before(r.Next) {
-		r.Next = below.Next
+	r.CurrentChecked = r.CurrentChecked || one.CurrentChecked
+	if r.Next.IsZero() || !one.Next.IsZero() && one.Next.Before(r.Next) {
+		r.Next = one.Next
 	}
 	return r
 }

@@ -236,3 +236,33 @@ func TestVerify_ContinuesSearchOverManyCandidates(t *testing.T) {
 		g.Expect(f.received()).To(HaveLen(2*51+2*50), "a HEAD and a verification each, except for the one that passed before")
 	})
 }
+
+// TestGates_RankUnlistedTag checks where a current tag that is missing from the list ranks among
+// the listed candidates: above the one that is selected, and below those that were rejected.
+func TestGates_RankUnlistedTag(t *testing.T) {
+	for name, tc := range map[string]struct {
+		architecture string   // of the image of the unlisted tag
+		tags         []string // in the registry
+		want         string
+	}{
+		"it passes":         {"amd64", []string{"1.2.0"}, "1.2.0; 1.3.0 Rejected platforms; 1.2.0 Passed"},
+		"it is rejected":    {"arm64", []string{"1.2.0"}, "1.1.0; 1.3.0 Rejected platforms; 1.2.0 Rejected platforms; 1.1.0 Passed"},
+		"it does not exist": {"amd64", nil, "1.1.0; 1.3.0 Rejected platforms; 1.1.0 Passed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			platforms := func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} }
+			gated(t, platforms, func(g *WithT, f *fixture) {
+				f.push("1.1.0", "linux", "amd64", longAgo)
+				f.push("1.2.0", "linux", tc.architecture, longAgo)
+				f.push("1.3.0", "linux", "arm64", longAgo)
+				f.rescan(g, "1.1.0", "1.3.0")
+				f.tags = tc.tags
+				f.policy.Status.LatestRef = &v1.ImageRef{Name: f.repo.Spec.Image, Image: f.repo.Spec.Image, Tag: "1.2.0"}
+				g.Expect(f.reconcile()).To(Succeed())
+				g.Expect(f.summary()).To(Equal(tc.want))
+				g.Expect(f.reconcile()).To(Succeed())
+				g.Expect(f.summary()).To(HavePrefix(tc.want[:5]), "the selection is stable")
+			})
+		})
+	}
+}
