@@ -14,7 +14,7 @@ import (
 	"runtime/debug"
 
 	"github.com/fluxcd/pkg/runtime/client"
-	kube "github.com/fluxcd/pkg/runtime/controller"
+	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/events"
 	"github.com/fluxcd/pkg/runtime/logger"
 	"github.com/fluxcd/pkg/runtime/pprof"
@@ -157,7 +157,7 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 		RequeueDependency:    o.RequeueDependency,
 		JitterPercent:        o.Interval.Percentage,
 		RateLimiter: func() workqueue.TypedRateLimiter[ctrl.Request] {
-			return kube.GetRateLimiter(o.RateLimiter)
+			return fluxcontroller.GetRateLimiter(o.RateLimiter)
 		},
 	})
 }
@@ -189,7 +189,7 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 	controllers := ctrlcfg.Controller{
 		RecoverPanic:            new(true),
 		MaxConcurrentReconciles: o.Concurrent,
-		// shutdown of a priority queue can deadlock: docs/design/0024
+		// shutdown of a priority queue can deadlock: docs/design/0024-plain-work-queues.md
 		UsePriorityQueue: new(false),
 	}
 	managerOptions := ctrl.Options{
@@ -202,7 +202,7 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 		RenewDeadline:                 &o.LeaderElection.RenewDeadline,
 		RetryPeriod:                   &o.LeaderElection.RetryPeriod,
 		LeaderElectionID:              o.LeaderElectionID(controllerName),
-		LeaderElectionNamespace:       os.Getenv(kube.EnvRuntimeNamespace),
+		LeaderElectionNamespace:       os.Getenv(fluxcontroller.EnvRuntimeNamespace),
 		Logger:                        ctrl.Log,
 		Cache:                         cacheOptions,
 		Client:                        options.ClientOptions(),

@@ -55,7 +55,7 @@ func TestEvaluate_RetainsCurrentImageIfTagMoves(t *testing.T) {
 	})
 	t.Run("while the gates change and neither passes", func(t *testing.T) {
 		f := moved(t, bad)
-		f.gates.Rule = "r"
+		f.gates.VerifierFingerprint = "r"
 		f.registry.unsigned["b"] = "has no signature"
 		f.expectSelected(firstScan, "1@a", "digest 2", "image b2", "image b", "verify b", "digest 1", "image a", "verify a")
 	})
@@ -85,7 +85,7 @@ func TestEvaluate_AppliesNewGatesToCurrentImage(t *testing.T) {
 func newRejectedFixture(t *testing.T, checkDigest bool) (*fixture, time.Time) {
 	f := newFixture(t, "2")
 	f.addedLater = true
-	f.gates = admission.Gates{Rule: "new keys", MinimumAge: time.Hour}
+	f.gates = admission.Gates{VerifierFingerprint: "new keys", MinimumAge: time.Hour}
 	f.registry.push("2", "b", good)
 	f.registry.unsigned["b"] = "has no signature"
 	f.current = admission.Current{Tag: "2", Digest: "b", CheckDigest: checkDigest}
@@ -186,7 +186,7 @@ func TestEvaluate_ReturnsNoVerdictOnError(t *testing.T) {
 		t.Run(failing, func(t *testing.T) {
 			g := NewWithT(t)
 			f := newFixture(t, "2", "1")
-			f.gates.Rule = "r"
+			f.gates.VerifierFingerprint = "r"
 			f.registry.push("2", "b", good)
 			f.registry.push("1", "a", good)
 			f.registry.unsigned["b"] = "has no signature"

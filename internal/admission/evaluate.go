@@ -20,11 +20,12 @@ import (
 // ErrNotFound is returned by Images if the registry has no image for a tag or digest.
 var ErrNotFound = errors.New("the registry has no such image")
 
-// ErrBudgetExceeded is returned by an evaluation that has requested its budget of candidates. The
-// next evaluation continues from there if its Input contains what was fetched.
-var ErrBudgetExceeded = errors.New("there are more candidates to evaluate")
+// ErrBudgetExhausted is returned if the budget is used up before a candidate passes. The next
+// evaluation continues there if its Input contains what this one fetched and rechecked.
+var ErrBudgetExhausted = errors.New("there are more candidates to evaluate")
 
-// Budget is the approximate number of candidates for which one evaluation sends requests.
+// Budget is the number of candidates for which one evaluation sends requests. A candidate that is
+// retained can be counted twice.
 const Budget = 16
 
 // Images reads the images of one repository from a registry.
@@ -55,7 +56,7 @@ type Input struct {
 	Current Current
 	// RecheckPolicy determines when rejected candidates are checked again.
 	RecheckPolicy RecheckPolicy
-	// Budget is the approximate number of candidates for which requests are sent.
+	// Budget is the number of candidates for which requests are sent.
 	Budget int
 	// Now is the time of the evaluation.
 	Now time.Time
@@ -106,7 +107,7 @@ func (r Result) Insert(one Result, above func(tag string) bool) Result {
 type Selection struct{ Tag, Digest string }
 
 // Evaluate evaluates ranked candidates, best first, until one passes. It returns
-// ErrBudgetExceeded, or an error of images other than ErrNotFound.
+// ErrBudgetExhausted, or an error of images other than ErrNotFound.
 func Evaluate(ctx context.Context, images Images, in Input, ranking iter.Seq[selection.Choice]) (Result, error) {
 	e := &evaluator{Input: in, images: images, result: Result{Fetched: map[string]ImageInfo{}, Rechecks: Rechecks{}, Current: in.Current}}
 	for choice := range ranking {

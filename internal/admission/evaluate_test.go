@@ -35,7 +35,7 @@ func TestEvaluate_StopsAtFirstPassingCandidate(t *testing.T) {
 func TestEvaluate_SelectsVerifiedDigest(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t, "3", "2")
-	f.gates.Rule, f.gates.MinimumAge = "r", time.Hour
+	f.gates.VerifierFingerprint, f.gates.MinimumAge = "r", time.Hour
 	f.registry.push("3", "c", good)
 	f.registry.push("2", "b", good)
 	f.registry.unsigned["c"] = "has no signature"
@@ -66,7 +66,7 @@ func TestEvaluate_ContinuesAfterBudget(t *testing.T) {
 		}
 		evaluations := 1
 		result, err := f.evaluate(firstScan)
-		for ; errors.Is(err, admission.ErrBudgetExceeded); evaluations++ {
+		for ; errors.Is(err, admission.ErrBudgetExhausted); evaluations++ {
 			result, err = f.evaluate(firstScan.Add(time.Duration(evaluations) * time.Millisecond))
 		}
 		if got := selected(result); err != nil || got != want {
@@ -113,7 +113,7 @@ func TestEvaluate_RechecksOnRequest(t *testing.T) {
 	f.renewBefore = firstScan.Add(2 * time.Minute)
 	f.budget = 1
 	_, err := f.evaluate(firstScan.Add(2 * time.Minute))
-	NewWithT(t).Expect(err).To(MatchError(admission.ErrBudgetExceeded))
+	NewWithT(t).Expect(err).To(MatchError(admission.ErrBudgetExhausted))
 	f.expectSelected(firstScan.Add(2*time.Minute+time.Millisecond), "", "digest 2", "digest 1")
 	f.expectSelected(firstScan.Add(3*time.Minute), "")
 }
@@ -122,7 +122,7 @@ func TestEvaluate_RechecksOnRequest(t *testing.T) {
 func TestEvaluate_AcceptsLaterSignatures(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t, "1")
-	f.gates = admission.Gates{Rule: "r"}
+	f.gates = admission.Gates{VerifierFingerprint: "r"}
 	f.registry.push("1", "a", good)
 	f.registry.unsigned["a"] = "has no signature"
 	result := f.expectSelected(firstScan, "", "digest 1", "verify a")

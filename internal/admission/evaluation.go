@@ -137,7 +137,7 @@ func (ev *evaluation) isRecheckDue() bool {
 // request fetches what is needed, within the budget.
 func (ev *evaluation) request(ctx context.Context, need Need) error {
 	if !ev.requested && ev.evaluator.requested >= ev.evaluator.Budget {
-		return ErrBudgetExceeded
+		return ErrBudgetExhausted
 	}
 	if !ev.requested {
 		ev.requested = true
@@ -165,7 +165,7 @@ func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
 		return ev.Info.WithDigest(digest, now), err
 	case NeedSignature:
 		signer, problem, err := images.Verify(ctx, ev.Info.Digest)
-		return ev.Info.WithVerdict(ev.evaluator.Gates.Rule, signer, problem, now), err
+		return ev.Info.WithVerdict(ev.evaluator.Gates.VerifierFingerprint, signer, problem, now), err
 	default:
 		details, err := images.Read(ctx, ev.Info.Digest, ReadOptions{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
 		return ev.Info.Merge(details), err

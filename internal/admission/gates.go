@@ -18,8 +18,8 @@ type Gates struct {
 	Platforms []string
 	// MinimumAge is the minimum age of the image.
 	MinimumAge time.Duration
-	// Rule is the fingerprint of the signature verification rule, or empty for none.
-	Rule string
+	// VerifierFingerprint is the fingerprint of the signature verification rule, or empty for none.
+	VerifierFingerprint string
 	// Unverifiable explains why signatures can't be verified, or is empty. If it is set, the
 	// verdict on an image that passes the other gates is Unknown.
 	Unverifiable string
@@ -185,10 +185,10 @@ func (g Gates) signature(c Candidate, _ time.Time) Decision {
 	if g.Unverifiable != "" {
 		return Decision{Verdict: Unknown, Gate: v1.GateVerify, Message: g.Unverifiable}
 	}
-	if g.Rule == "" {
+	if g.VerifierFingerprint == "" {
 		return passed
 	}
-	verdict, found := c.Info.VerdictOf(g.Rule)
+	verdict, found := c.Info.VerdictOf(g.VerifierFingerprint)
 	switch {
 	case !found:
 		return Decision{Need: NeedSignature}

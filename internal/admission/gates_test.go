@@ -104,7 +104,7 @@ const (
 
 func TestGates_ReturnVerdicts(t *testing.T) {
 	now := time.Unix(firstScan+10*day, 0)
-	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, Rule: "r"}
+	gates := Gates{MinimumAge: 72 * time.Hour, Platforms: []string{"linux/amd64", "linux/arm64"}, VerifierFingerprint: "r"}
 	age := Gates{MinimumAge: 72 * time.Hour}
 	seen := func(ago int64) ImageInfo { return ImageInfo{Digest: "d", DigestSince: now.Unix() - ago} }
 	all := ImageInfo{Digest: "d", DigestSince: 1, PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"}}

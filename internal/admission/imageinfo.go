@@ -86,7 +86,7 @@ const MaxVerdicts = 4
 
 // Verdict is the result of verifying an image by one rule.
 type Verdict struct {
-	// Rule is the fingerprint of the rule and its keys.
+	// VerifierFingerprint is the fingerprint of the rule and its keys.
 	Rule string `cbor:"1,keyasint,omitempty"`
 	// Since is the time of the first of the same results in a row, At that of the last, in seconds
 	// since the epoch.

@@ -19,8 +19,8 @@ type Object interface {
 	SetConditions([]metav1.Condition)
 }
 
-// Result is the result of a successful reconcile. If it is returned with a WaitingError that keeps
-// the object ready, only its message is used.
+// Result is the result of a successful reconcile. With a WaitingError that keeps the object
+// ready, After is ignored.
 type Result struct {
 	// Message is the message of the Ready condition.
 	Message string
@@ -42,8 +42,9 @@ type Outcome struct {
 	Events []Event
 }
 
-// Apply writes the conditions for result or err to after, and returns the outcome. before is the
-// object at the start of the reconcile, after is the object with the changes of the worker.
+// Apply writes the conditions for result or err, the observed generation and the handled reconcile
+// request to after, and returns the outcome. before is the object at the start of the reconcile,
+// after is the object with the changes of the worker.
 func Apply(before, after Object, result Result, err error, now time.Time) Outcome {
 	if deferred, ok := errors.AsType[*DeferredError](err); ok {
 		return Outcome{After: deferred.After, SkipUpdate: true}

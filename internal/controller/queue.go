@@ -35,5 +35,5 @@ func (q *requestQueue) add(requests ...ctrl.Request) {
 	}
 }
 
-// Wake enqueues one object.
-func (q *requestQueue) Wake(name types.NamespacedName) { q.add(ctrl.Request{NamespacedName: name}) }
+// wake enqueues one object.
+func (q *requestQueue) wake(name types.NamespacedName) { q.add(ctrl.Request{NamespacedName: name}) }

@@ -60,7 +60,7 @@ type Options struct {
 	RateLimiter func() workqueue.TypedRateLimiter[ctrl.Request]
 }
 
-// Setup adds both reconcilers to the manager.
+// Setup adds the index of policies, the cleaner of the store, and both reconcilers to the manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1.ImagePolicy{}, repositoryIndex, indexByRepository); err != nil {
 		return fmt.Errorf("ImagePolicies can't be indexed: %w", err)
@@ -68,36 +68,36 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(&storeCleaner{reader: mgr.GetClient(), store: o.Store}); err != nil {
 		return err
 	}
-	deps, policies := dependents{mgr.GetClient()}, &requestQueue{}
-	if err := o.setupRepositories(mgr, deps, policies); err != nil {
+	deps, policyQueue := dependents{mgr.GetClient()}, &requestQueue{}
+	if err := o.setupRepositories(mgr, deps, policyQueue); err != nil {
 		return fmt.Errorf("the ImageRepository controller can't be set up: %w", err)
 	}
-	if err := o.setupPolicies(mgr, deps, policies); err != nil {
+	if err := o.setupPolicies(mgr, deps, policyQueue); err != nil {
 		return fmt.Errorf("the ImagePolicy controller can't be set up: %w", err)
 	}
 	return nil
 }
 
-func (o Options) setupRepositories(mgr ctrl.Manager, deps dependents, policies *requestQueue) error {
-	repositories := &requestQueue{}
+func (o Options) setupRepositories(mgr ctrl.Manager, deps dependents, policyQueue *requestQueue) error {
+	repositoryQueue := &requestQueue{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImageRepository{}, builder.WithPredicates(ownChanges())).
-		WatchesRawSource(source.TypedFunc[ctrl.Request](repositories.setQueue)).
-		WithOptions(o.controller()).
+		WatchesRawSource(source.TypedFunc[ctrl.Request](repositoryQueue.setQueue)).
+		WithOptions(o.controllerOptions()).
 		Complete(newReconciler(mgr, o, v1.ImageRepositoryKind, &imagerepository.Worker{
 			Auth:  o.Auth,
 			Open:  func(access registry.Access) imagerepository.Repository { return o.Registry.Open(access) },
 			Store: o.Store,
-			Saved: func(ctx context.Context, repo types.NamespacedName) {
-				policies.add(deps.ofRepository(ctx, repo)...)
+			NotifyPolicies: func(ctx context.Context, repo types.NamespacedName) {
+				policyQueue.add(deps.ofRepository(ctx, repo)...)
 			},
-			Wake:          repositories.Wake,
+			Wake:          repositoryQueue.wake,
 			Scans:         o.Scans,
 			JitterPercent: o.JitterPercent,
 		}))
 }
 
-func (o Options) setupPolicies(mgr ctrl.Manager, deps dependents, policies *requestQueue) error {
+func (o Options) setupPolicies(mgr ctrl.Manager, deps dependents, policyQueue *requestQueue) error {
 	reader := mgr.GetClient()
 	ofRepository := func(ctx context.Context, repo client.Object) []ctrl.Request {
 		return deps.ofRepository(ctx, client.ObjectKeyFromObject(repo))
@@ -105,9 +105,9 @@ func (o Options) setupPolicies(mgr ctrl.Manager, deps dependents, policies *requ
 	b := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.ImagePolicy{}, builder.WithPredicates(ownChanges())).
 		Watches(&v1.ImageRepository{}, handler.EnqueueRequestsFromMapFunc(ofRepository), builder.WithPredicates(repositoryChanges())).
-		WatchesRawSource(source.TypedFunc[ctrl.Request](policies.setQueue)).
-		WithOptions(o.controller())
-	if !o.NoCrossNamespaceRefs {
+		WatchesRawSource(source.TypedFunc[ctrl.Request](policyQueue.setQueue)).
+		WithOptions(o.controllerOptions())
+	if !o.NoCrossNamespaceRefs { // access depends on the labels of the policy's namespace
 		b = b.WatchesMetadata(imagepolicy.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(deps.ofNamespace),
 			builder.WithPredicates(onlyUpdates(predicate.LabelChangedPredicate{}.Update)))
 	}
@@ -119,13 +119,13 @@ func (o Options) setupPolicies(mgr ctrl.Manager, deps dependents, policies *requ
 		Open:              func(access registry.Access) imagepolicy.Repository { return o.Registry.Open(access) },
 		Store:             o.Store,
 		Verifiers:         o.Verifiers,
-		Wake:              policies.Wake,
+		Wake:              policyQueue.wake,
 		RequeueDependency: o.RequeueDependency,
 		JitterPercent:     o.JitterPercent,
 	}))
 }
 
-func (o Options) controller() controller.Options {
+func (o Options) controllerOptions() controller.Options {
 	return controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter()}
 }
 

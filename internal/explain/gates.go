@@ -68,7 +68,7 @@ func (c *Case) Observed() GateResults {
 // verifier, empty if there is none; unverifiable is why signatures can't be verified.
 func (c *Case) Admission(rule, unverifiable string, now time.Time) admission.Input {
 	gates := c.gates
-	gates.Rule, gates.Unverifiable = rule, unverifiable
+	gates.VerifierFingerprint, gates.Unverifiable = rule, unverifiable
 	if gates.MinimumAge > 0 {
 		gates.Age = c.evaluateAge
 	}

@@ -35,7 +35,8 @@ type Worker[T Object] interface {
 	// Suspended reports whether the object is not reconciled.
 	Suspended(obj T) bool
 	// Work does the work and writes its result to the status, except for the conditions. The
-	// status is also written if it returns an error.
+	// status is also written if it returns an error, except for a conditions.DeferredError, a
+	// conflict, or at shutdown.
 	Work(ctx context.Context, obj T, progress ProgressFunc) (conditions.Result, error)
 	// Forget removes the cached and stored data of a deleted object.
 	Forget(ctx context.Context, name types.NamespacedName) error
@@ -65,7 +66,8 @@ type Reconciler[T Object] struct {
 	Durations Durations
 }
 
-// Reconcile reconciles one object. It implements reconcile.Reconciler.
+// Reconcile reconciles one object. It implements reconcile.Reconciler of
+// controller-runtime.
 func (r *Reconciler[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	start := time.Now()
 	obj := r.Worker.New()

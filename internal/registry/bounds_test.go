@@ -63,11 +63,11 @@ func TestClient_BoundsSessions(t *testing.T) {
 	c := newTestClient(t)
 	before := heap()
 	for i := range maxSessions + 10_000 {
-		c.session(parse(t, fmt.Sprintf("registry.example.com/app-%d", i)), AuthOptions{}).capabilities.noSize.Store(true)
+		c.session(parse(t, fmt.Sprintf("registry.example.com/app-%d", i)), AuthOptions{}).capabilities.refusesPageSize.Store(true)
 	}
 	g.Expect(len(c.sessions.Values())).To(Equal(maxSessions), "sessions")
 	g.Expect((heap()-before)/maxSessions).To(BeNumerically("<=", 3000), "a session without a token takes")
-	g.Expect(c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}).capabilities.noSize.Load()).To(BeFalse(), "the oldest session is still cached")
+	g.Expect(c.session(parse(t, "registry.example.com/app-0"), AuthOptions{}).capabilities.refusesPageSize.Load()).To(BeFalse(), "the oldest session is still cached")
 }
 
 // TestListTags_DoesNotShareBuffers lists repositories of many sizes concurrently, some of which

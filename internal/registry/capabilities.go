@@ -10,7 +10,7 @@ import (
 // capabilities holds what a session learned about the registry's paging and referrers
 // support. It is per repository, because one host may serve several registries.
 type capabilities struct {
-	noSize atomic.Bool  // whether the registry refuses the page size
+	refusesPageSize atomic.Bool  // whether the registry refuses the page size
 	links  atomic.Int32 // whether pages have links to the next ones
 
 	noReferrers atomic.Int64 // the Unix time until which the referrers API is not used

@@ -143,9 +143,9 @@ type Access struct {
 	// Waiter is woken when the limiter is likely to admit the repository. Without it,
 	// the caller retries after the delay in the *ratelimit.BusyError.
 	Waiter ratelimit.Waiter
-	// Admitted is called when the limiter has admitted the first operation. It may be
+	// Granted is called when the limiter has admitted the first operation. It may be
 	// nil.
-	Admitted func()
+	Granted func()
 }
 
 func (a Access) auth(ctx context.Context) (AuthOptions, error) {

@@ -126,8 +126,8 @@ func (r *Repository) admit() error {
 		return err
 	}
 	r.ticket = ticket
-	if r.access.Admitted != nil {
-		r.access.Admitted()
+	if r.access.Granted != nil {
+		r.access.Granted()
 	}
 	return nil
 }

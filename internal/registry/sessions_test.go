@@ -108,7 +108,7 @@ func TestRepository_AcquiresLimiterOnce(t *testing.T) {
 	_, img := start(t)
 	c := newTestClient(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
 	admitted, read := 0, 0
-	repo := c.Open(Access{Image: img, Admitted: func() { admitted++ }, Auth: func(context.Context) (AuthOptions, error) {
+	repo := c.Open(Access{Image: img, Granted: func() { admitted++ }, Auth: func(context.Context) (AuthOptions, error) {
 		if read++; read == 1 {
 			return AuthOptions{}, &Error{reason: v1.ImageURLInvalidReason, detail: "the Secret can't be read now"}
 		}

@@ -52,7 +52,7 @@ type page struct {
 	next *url.URL // nil if the registry sends no link to a next page
 }
 
-func newListing(ctx context.Context, r *reader, known Fingerprint) *listOperation {
+func newListOperation(ctx context.Context, r *reader, known Fingerprint) *listOperation {
 	return &listOperation{reader: r, known: known, visited: map[string]bool{}, budget: readBudget{ctx: ctx, large: r.large}}
 }
 
@@ -104,7 +104,7 @@ func (l *listOperation) addPage(ctx context.Context, p page) (*url.URL, error) {
 // first reads the first page. If the registry refuses the page size, it and all
 // later lists are requested without one.
 func (l *listOperation) first(ctx context.Context) (page, error) {
-	if l.capabilities.noSize.Load() {
+	if l.capabilities.refusesPageSize.Load() {
 		return l.page(ctx, l.pageAfter("", 0))
 	}
 	p, err := l.page(ctx, l.pageAfter("", pageSize))
@@ -113,7 +113,7 @@ func (l *listOperation) first(ctx context.Context) (page, error) {
 	}
 	p, err = l.page(ctx, l.pageAfter("", 0))
 	if err == nil {
-		l.capabilities.noSize.Store(true)
+		l.capabilities.refusesPageSize.Store(true)
 	}
 	return p, err
 }
@@ -132,14 +132,15 @@ func refusesSize(err error) bool {
 // of p, and added is whether any of them is new.
 //
 // A few registries respect the page size but send no link to the next page. So a page of
-// exactly that size without a link is followed by a request for the tags after its last
-// one. If there are none, the registry returns an empty page, or one without new tags.
+// exactly that size without a link may not be the last one: unless hasLinks shows that the
+// registry sends links, the tags after its last one are requested. If there are none, the
+// registry returns an empty page, or one without new tags.
 func (l *listOperation) after(ctx context.Context, p page, tags []string, added bool) (*url.URL, error) {
 	switch {
 	case p.next != nil:
 		l.capabilities.links.Store(linksPresent)
 		return p.next, nil
-	case len(tags) != pageSize || !added || l.capabilities.noSize.Load():
+	case len(tags) != pageSize || !added || l.capabilities.refusesPageSize.Load():
 		return nil, nil
 	}
 	if linked, err := l.hasLinks(ctx); linked || err != nil {
@@ -218,6 +219,6 @@ type TagList struct {
 // read.
 func (r *Repository) List(ctx context.Context, known Fingerprint) (TagList, error) {
 	return run(ctx, r, operation{verb: opListTags}, func(ctx context.Context, r *reader) (TagList, error) {
-		return newListing(ctx, r, known).all(ctx)
+		return newListOperation(ctx, r, known).all(ctx)
 	})
 }

@@ -53,10 +53,10 @@ func TestSnapshot_SetsAsideDamagedFile(t *testing.T) {
 			g.Expect(tags.Info(t.Context(), testKey)).Error().To(MatchError(ErrNotFound), "%s: Info()", reason)
 		}
 		wantKinds(t, *reports, RecordDamaged)
-		if got := (*reports)[0]; got.Key != testKey || got.Paths[0] != path+asideSuffix || !errors.Is(got.Err, errDamaged) {
+		if got := (*reports)[0]; got.Key != testKey || got.Paths[0] != path+corruptSuffix || !errors.Is(got.Err, errDamaged) {
 			t.Errorf("%s: the report is %+v", reason, got)
 		}
-		g.Expect(readFile(t, path+asideSuffix)).To(Equal(damaged), "%s: content of the file that was set aside", reason)
+		g.Expect(readFile(t, path+corruptSuffix)).To(Equal(damaged), "%s: content of the file that was set aside", reason)
 		mustPut(t, tags, testKey, testSnapshot)
 		wantFacts(t, tags, testKey, testFacts())
 	})

@@ -21,12 +21,12 @@ import (
 
 // The suffixes of file names after the UID. The file of the snapshot has none.
 const (
-	factsSuffix = ".facts"
-	asideSuffix = ".corrupt"    // damaged file that was set aside; only the latest is kept
-	unfinished  = ".unfinished" // file that will replace another one
+	factsSuffix      = ".facts"
+	corruptSuffix    = ".corrupt"    // damaged file that was set aside; only the latest is kept
+	unfinishedSuffix = ".unfinished" // file that will replace another one
 )
 
-// maxFile exceeds the maximum size of a snapshot file, and limits that of a file of facts.
+// maxFile is the size in bytes above which a file is treated as damaged. No snapshot reaches it.
 const maxFile = 1 << 30
 
 // errDamaged is wrapped by errors of files that are damaged or were not written by the store.
@@ -68,13 +68,13 @@ func (s *Store) folderOf(name types.NamespacedName) string {
 	return filepath.Join(s.dir, name.Namespace, name.Name)
 }
 
-// parsePath parses the path of a file into key and suffix, and reports whether the file may be one
+// parsePath parses a path NAMESPACE/NAME/FILE into key and suffix, and reports whether the file may be one
 // of the store's.
 func parsePath(file string) (Key, string, bool) {
 	parts := strings.Split(file, "/")
 	uid, _, _ := strings.Cut(parts[2], ".")
 	key, suffix := Key{parts[0], parts[1], types.UID(uid)}, parts[2][len(uid):]
-	known := []string{"", factsSuffix, asideSuffix, factsSuffix + asideSuffix, unfinished, factsSuffix + unfinished}
+	known := []string{"", factsSuffix, corruptSuffix, factsSuffix + corruptSuffix, unfinishedSuffix, factsSuffix + unfinishedSuffix}
 	return key, suffix, slices.Contains(known, suffix) && key.validate() == nil
 }
 
@@ -134,6 +134,7 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, matches f
 		}
 		file = filepath.Join(s.dir, file)
 		if content, _ := read(file); suffix == "" && !bytes.HasPrefix(content, snapshotMagic) {
+			// not written by the store: it is reported and stays
 			s.report(Report{Kind: LeftoversFound, Paths: []string{file}})
 		} else if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing the tags of %s: %w", key, translate(err))
@@ -172,12 +173,12 @@ func read(path string) ([]byte, error) {
 // setAside renames a damaged file, replacing one that was set aside before, and reports it.
 func (f *objectFiles) setAside(suffix string, kind ReportKind, cause error) error {
 	path := f.path + suffix
-	_ = os.Remove(path + asideSuffix) // fails for a folder that is not empty, and then Rename fails
-	if err := os.Rename(path, path+asideSuffix); err != nil {
-		// the cause is not wrapped, because errDamaged means that the file was set aside
+	_ = os.Remove(path + corruptSuffix) // fails for a folder that is not empty, and then Rename fails
+	if err := os.Rename(path, path+corruptSuffix); err != nil {
+		// the cause is not wrapped: callers handle errDamaged by setting the file aside, which just failed
 		return fmt.Errorf("setting %s aside: %w (because: %s)", path, err, cause.Error())
 	}
-	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path + asideSuffix}, Err: cause})
+	f.report(Report{Kind: kind, Key: f.key, Paths: []string{path + corruptSuffix}, Err: cause})
 	return nil
 }
 
@@ -186,7 +187,7 @@ func (f *objectFiles) setAside(suffix string, kind ReportKind, cause error) erro
 func (f *objectFiles) write(suffix string, content []byte, offset int64) error {
 	path, flags := f.path+suffix, os.O_WRONLY
 	if offset == 0 {
-		path, flags = path+unfinished, flags|os.O_CREATE|os.O_TRUNC
+		path, flags = path+unfinishedSuffix, flags|os.O_CREATE|os.O_TRUNC
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {

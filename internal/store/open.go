@@ -179,7 +179,7 @@ func (s *Store) discover() {
 			continue
 		}
 		switch suffix {
-		case unfinished, factsSuffix + unfinished:
+		case unfinishedSuffix, factsSuffix + unfinishedSuffix:
 			_ = os.Remove(file) // otherwise the next write returns an error
 			s.prune(key.NamespacedName())
 		case factsSuffix:

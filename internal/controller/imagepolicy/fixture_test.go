@@ -111,7 +111,7 @@ func (r *fakeRepository) admit(ctx context.Context) error {
 	}
 	r.admitted = true
 	r.tickets++
-	r.access.Admitted()
+	r.access.Granted()
 	_, err := r.access.Auth(ctx)
 	return err
 }

@@ -27,8 +27,8 @@ import (
 type cachedEvaluation struct {
 	uid      types.UID
 	rechecks admission.Rechecks
-	// renewBefore is the time of a reconcile request, after which all candidates must be rechecked.
-	// It is zero if that is done.
+	// renewBefore is the time at which a reconcile request was first seen: candidates whose last
+	// check is older are rechecked. It is zero after all of them were.
 	renewBefore time.Time
 	// current is the current image, with the verdict of the gates that gatesKey identifies.
 	current  admission.Current
@@ -56,7 +56,7 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 		return nil, err
 	}
 	if verifier != nil {
-		gates.Rule = verifier.Fingerprint()
+		gates.VerifierFingerprint = verifier.Fingerprint()
 	}
 	facts, err := w.Store.Facts(ctx, reconcile.StoreKey(source.repo))
 	if err != nil {
@@ -95,16 +95,16 @@ func (w *Worker) previousEvaluation(policy *v1.ImagePolicy) cachedEvaluation {
 	return cached
 }
 
-// gatesKey returns a key that differs between gates that may evaluate the current image
-// differently.
+// gatesKey identifies the gates that apply to the current image: signatures and platforms, but not
+// its age.
 func gatesKey(gates admission.Gates) string {
-	return gates.Rule + " " + strings.Join(gates.Platforms, " ")
+	return gates.VerifierFingerprint + " " + strings.Join(gates.Platforms, " ")
 }
 
 // selectBest returns the best candidate that passes, or nil. New facts are stored even if the
 // evaluation fails.
 func (g *gatedSelector) selectBest(ctx context.Context) (*selected, error) {
-	candidates, err := g.source.candidates(ctx, g.rule)
+	candidates, err := g.source.filteredTags(ctx, g.rule)
 	if err != nil {
 		return nil, err
 	}
@@ -123,14 +123,14 @@ func (g *gatedSelector) selectTag(ctx context.Context, tag string) (*selected, e
 	return nil, nil
 }
 
-// finish stores the facts and caches the result of an evaluation. If its budget was exceeded, it is
-// continued after other objects in the queue.
+// finish stores the facts, caches the result of an evaluation, and writes it to status.candidates.
+// If the budget was exhausted, the evaluation continues after other objects in the queue.
 func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error) {
 	if saveErr := g.worker.saveFacts(ctx, g.source, g.result.Fetched); saveErr != nil {
-		err = saveErr // retried with backoff: it would send the same requests again
+		err = saveErr // without stored facts, an immediate retry would send the same requests again
 	}
 	g.cache(err == nil)
-	if errors.Is(err, admission.ErrBudgetExceeded) {
+	if errors.Is(err, admission.ErrBudgetExhausted) {
 		return nil, conditions.Deferred(yieldDelay, err)
 	}
 	if err != nil {
@@ -179,14 +179,14 @@ func (g *gatedSelector) nextCheck() time.Duration {
 	if !g.result.Next.IsZero() {
 		after = max(time.Until(g.result.Next), time.Second)
 	}
-	if g.input.Gates.Rule != "" { // keys are not watched
+	if g.input.Gates.VerifierFingerprint != "" { // keys are not watched
 		after = earlier(after, g.source.repo.GetRequeueAfter())
 	}
 	return after
 }
 
-// candidates returns the tags that the rule considers.
-func (s tagSource) candidates(ctx context.Context, rule *selection.Rule) ([]string, error) {
+// filteredTags returns the tags that pass the filter of the rule. Its range is not checked yet.
+func (s tagSource) filteredTags(ctx context.Context, rule *selection.Rule) ([]string, error) {
 	var candidates []string
 	err := s.forEachBatch(ctx, func(batch []string) {
 		for _, tag := range batch {

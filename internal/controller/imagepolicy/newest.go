@@ -68,7 +68,7 @@ func (w *Worker) createdTimes(
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := source.candidates(ctx, rule)
+	candidates, err := source.filteredTags(ctx, rule)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (w *Worker) newRegistryReader(policy *v1.ImagePolicy, source tagSource, pro
 	session := func(ctx context.Context, message string, do func(context.Context, images.Repository) error) error {
 		access := reconcile.RegistryAccess(w.Auth, source.scannedRepository(), source.name)
 		access.Waiter = reconcile.Waiter(v1.ImagePolicyKind, client.ObjectKeyFromObject(policy), w.Wake)
-		access.Admitted = func() {
+		access.Granted = func() {
 			mu.Lock()
 			defer mu.Unlock()
 			progress(message)

@@ -107,7 +107,7 @@ func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, progress reco
 		return conditions.Result{}, err
 	}
 	after = earlier(after, latest.after)
-	if !source.snapshot.Has(latest.tag) { // no scan reports when a tag that is not listed is deleted
+	if !source.snapshot.Has(latest.tag) { // no scan notices that an unlisted tag is deleted: it is requested again
 		after = earlier(after, source.repo.GetRequeueAfter())
 	}
 	setLatest(&policy.Status, ref)
@@ -186,7 +186,7 @@ func (w *Worker) reflectDigest(
 	ctx context.Context, policy *v1.ImagePolicy, ref *v1.ImageRef, remote *registryReader,
 ) (*v1.ImageRef, time.Duration, error) {
 	if ref.Digest != "" {
-		return w.reflectAdmitted(policy, ref)
+		return w.reflectPassed(policy, ref)
 	}
 	delay := w.digestDelay(policy)
 	current := policy.Status.LatestRef
@@ -207,9 +207,9 @@ func (w *Worker) reflectDigest(
 	}
 }
 
-// reflectAdmitted returns ref, whose digest passed the policy's gates, without the digest under
+// reflectPassed returns ref, whose digest passed the policy's gates, without the digest under
 // ReflectNever, and the time until the digest must be checked again.
-func (w *Worker) reflectAdmitted(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
+func (w *Worker) reflectPassed(policy *v1.ImagePolicy, ref *v1.ImageRef) (*v1.ImageRef, time.Duration, error) {
 	switch policy.GetDigestReflectionPolicy() {
 	case v1.ReflectNever:
 		return image.NewRef(ref.Name, ref.Tag, ""), 0, nil
@@ -233,6 +233,8 @@ func (w *Worker) digestDelay(policy *v1.ImagePolicy) time.Duration {
 	return delay
 }
 
+// interval returns the time until the next check of the digest. It is called after a check, so the
+// current time seeds the jitter (docs/design/0006).
 func (w *Worker) interval(policy *v1.ImagePolicy) time.Duration {
 	return scan.Spread(policy.GetInterval(), w.JitterPercent, string(policy.UID)+time.Now().UTC().Format(time.RFC3339))
 }

@@ -61,7 +61,7 @@ func (r *fakeRepository) List(ctx context.Context, known registry.Fingerprint) (
 	}
 	r.admitted = true
 	r.open++
-	r.access.Admitted()
+	r.access.Granted()
 	if _, err := r.access.Auth(ctx); err != nil {
 		return registry.TagList{}, err
 	}

@@ -98,7 +98,7 @@ func (s *scanOperation) duration() time.Duration {
 func (s *scanOperation) list(ctx context.Context, admitted func()) (registry.TagList, error) {
 	access := reconcile.RegistryAccess(s.Auth, s.repo, s.name)
 	access.Waiter = reconcile.Waiter(v1.ImageRepositoryKind, client.ObjectKeyFromObject(s.repo), s.Wake)
-	access.Admitted = admitted
+	access.Granted = admitted
 	repo := s.Open(access)
 	defer repo.Close()
 	ctx, cancel := context.WithTimeout(ctx, s.repo.GetTimeout())
@@ -170,8 +170,8 @@ func (s *scanOperation) save(ctx context.Context, tags []string, now time.Time) 
 			return fmt.Errorf("tags could not be stored: %w", err)
 		}
 	}
-	if sameRevision := s.setStatus(next, now); sameRevision && changed && s.Saved != nil {
-		s.Saved(ctx, client.ObjectKeyFromObject(s.repo))
+	if sameRevision := s.setStatus(next, now); sameRevision && changed && s.NotifyPolicies != nil {
+		s.NotifyPolicies(ctx, client.ObjectKeyFromObject(s.repo))
 	}
 	return nil
 }

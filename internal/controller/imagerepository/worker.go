@@ -33,8 +33,9 @@ type Worker struct {
 	Open OpenRepository
 	// Store stores the tags.
 	Store *store.Store
-	// Saved is called if the stored tags of an object changed but its status did not.
-	Saved func(ctx context.Context, name types.NamespacedName)
+	// NotifyPolicies is called if the stored tags of an object changed but image and revision in
+	// its status did not, for example after the store was lost: no watch of the policies fires.
+	NotifyPolicies func(ctx context.Context, name types.NamespacedName)
 	// Wake enqueues an object that waits for a ticket of a rate limiter.
 	Wake func(name types.NamespacedName)
 	// Scans records every scan. It may be nil.

@@ -129,7 +129,7 @@ func TestScan_NotifiesOfStoredTagsWithSameRevision(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
 	var saved []types.NamespacedName
-	f.worker.Saved = func(_ context.Context, name types.NamespacedName) { saved = append(saved, name) }
+	f.worker.NotifyPolicies = func(_ context.Context, name types.NamespacedName) { saved = append(saved, name) }
 	f.tags = []string{"1.0.0"}
 	f.scans(g)
 	g.Expect(saved).To(BeEmpty(), "the new revision triggers the policies")

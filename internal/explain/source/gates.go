@@ -20,7 +20,7 @@ func EvaluateGates(
 ) (*explain.GateResults, error) {
 	in.Budget = admission.Budget
 	result, err := admission.Evaluate(ctx, images, in, slices.Values(ranking))
-	if err != nil && !errors.Is(err, admission.ErrBudgetExceeded) {
+	if err != nil && !errors.Is(err, admission.ErrBudgetExhausted) {
 		return nil, err
 	}
 	results := &explain.GateResults{By: explain.ByExplain, Evaluated: result.Evaluated, Complete: err == nil}

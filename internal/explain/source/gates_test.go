@@ -126,7 +126,7 @@ func TestEvaluateGates_StopsAtBudget(t *testing.T) {
 	for i := range ranking {
 		ranking[i].Tag = fmt.Sprintf("1.%d.0", i)
 	}
-	in := admission.Input{Gates: admission.Gates{Rule: "rule"}}
+	in := admission.Input{Gates: admission.Gates{VerifierFingerprint: "rule"}}
 	results, err := source.EvaluateGates(t.Context(), fakeImages{}, in, ranking, "")
 	if err != nil || results.Complete || len(results.Evaluated) != admission.Budget {
 		t.Errorf("got %+v, %v", results, err)
