@@ -124,6 +124,9 @@ func verifyText(verify *v1.ImageVerification) string {
 	case verify.SecretRef != nil:
 		return fmt.Sprintf("by a key in Secret '%s', with cosign", verify.SecretRef.Name)
 	}
+	if len(verify.MatchOIDCIdentity) == 0 {
+		return "by no key or identity: add spec.verify.secretRef or spec.verify.matchOIDCIdentity"
+	}
 	var signers []string
 	for _, identity := range verify.MatchOIDCIdentity {
 		signers = append(signers, fmt.Sprintf("%q of %q", identity.Subject, identity.Issuer))

@@ -7,6 +7,7 @@ package options
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
@@ -118,6 +119,13 @@ func (o *Options) Check(log logr.Logger) error {
 	}
 	if err := o.Interval.SetGlobalJitter(nil); err != nil {
 		return fmt.Errorf("--interval-jitter-percentage is %d: %w", o.Interval.Percentage, err)
+	}
+	if o.StoragePath == "" {
+		return errors.New("--storage-path is empty: name a directory")
+	}
+	if !o.Watch.AllNamespaces && os.Getenv(controller.EnvRuntimeNamespace) == "" {
+		return fmt.Errorf("--watch-all-namespaces is false: set the environment variable %s to the namespace to watch",
+			controller.EnvRuntimeNamespace)
 	}
 	if o.Concurrent < 1 {
 		return fmt.Errorf("--concurrent is %d: it must be 1 or more", o.Concurrent)

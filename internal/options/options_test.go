@@ -106,3 +106,13 @@ func TestCheckDelays_RejectZero(t *testing.T) {
 		})
 	}
 }
+
+func TestCheck_RejectsMissingSettings(t *testing.T) {
+	g := NewWithT(t)
+	t.Setenv("RUNTIME_NAMESPACE", "")
+	g.Expect(parse(t, "--storage-path=").Check(logr.Discard())).To(MatchError("--storage-path is empty: name a directory"))
+	one := parse(t, "--watch-all-namespaces=false")
+	g.Expect(one.Check(logr.Discard())).To(MatchError(ContainSubstring("set the environment variable RUNTIME_NAMESPACE")))
+	t.Setenv("RUNTIME_NAMESPACE", "flux-system")
+	g.Expect(one.Check(logr.Discard())).To(Succeed())
+}

@@ -11,7 +11,7 @@ import (
 // support. It is per repository, because one host may serve several registries.
 type capabilities struct {
 	refusesPageSize atomic.Bool  // whether the registry refuses the page size
-	links  atomic.Int32 // whether pages have links to the next ones
+	links           atomic.Int32 // whether pages have links to the next ones
 
 	noReferrers atomic.Int64 // the Unix time until which the referrers API is not used
 }
