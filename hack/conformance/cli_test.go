@@ -120,15 +120,15 @@ func (f format) sign(fx *fixture, key, digest string, flags ...string) {
 	args := append([]string{"sign", "--yes", "--key=" + key + ".key", "--allow-http-registry"}, f.cli.flags...)
 	args = append(append(args, f.flags...), flags...)
 	fx.run(f.cli, append(args, fx.image()+"@"+digest)...)
-	stored := ContainElement(tagOf(digest) + f.suffix)
+	stored := ContainElement(tagPrefixOf(digest) + f.suffix)
 	if f.suffix == "" && fx.registry != cluster.registry {
 		stored = Not(stored)
 	}
 	fx.Expect(fx.tags()).To(stored, "location of a signature of the format %s", f.name)
 }
 
-// tagOf returns the prefix of the tags of signatures and referrers of an image.
-func tagOf(digest string) string { return strings.Replace(digest, ":", "-", 1) }
+// tagPrefixOf returns the prefix of the tags of signatures and referrers of an image.
+func tagPrefixOf(digest string) string { return strings.Replace(digest, ":", "-", 1) }
 
 // bundleType is the media type of bundles that cosign 3 writes.
 const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -148,9 +148,9 @@ func (fx *fixture) attest(digest string) {
 	fx.run(cosign, append(args, fx.image()+"@"+digest)...)
 }
 
-// signedFiles writes the signature of an image by the key "release" to the file signature, and the
+// writeSignedFiles writes the signature of an image by the key "release" to the file signature, and the
 // signed payload to the file payload.
-func (fx *fixture) signedFiles(digest string) {
+func (fx *fixture) writeSignedFiles(digest string) {
 	fx.t.Helper()
 	args := append([]string{"sign", "--yes", "--key=release.key", "--allow-http-registry", "--upload=false",
 		"--output-signature=signature", "--output-payload=payload"}, cosignV2.flags...)

@@ -20,8 +20,8 @@ func (c cli) pair() {
 	c.Expect(c.flux("create image policy app --image-ref=app --select-semver=1.x")).To(ContainSubstring("reconciliation completed"))
 }
 
-// rows returns the words of each table row whose first word ends with the name.
-func rows(output, name string) [][]string {
+// tableRows returns the words of each table row whose first word ends with the name.
+func tableRows(output, name string) [][]string {
 	var found [][]string
 	for line := range strings.Lines(output) {
 		if words := strings.Fields(line); len(words) > 0 && strings.HasSuffix(words[0], name) {
@@ -32,15 +32,15 @@ func rows(output, name string) [][]string {
 }
 
 func TestFluxCLI_CreatesGetsUpdatesAndDeletes(t *testing.T) {
-	withEach(t, func(c cli) {
+	forEachCLI(t, func(c cli) {
 		c.pair()
-		c.Expect(rows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("False", "True", "successful", "3")))
+		c.Expect(tableRows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("False", "True", "successful", "3")))
 		c.expectLatest("1.1.0")
 		all := c.flux("get images all")
-		c.Expect(rows(all, "imagerepository/app")).To(HaveLen(1))
-		c.Expect(rows(all, "imagepolicy/app")).To(HaveLen(1))
+		c.Expect(tableRows(all, "imagerepository/app")).To(HaveLen(1))
+		c.Expect(tableRows(all, "imagepolicy/app")).To(HaveLen(1))
 		c.Expect(c.flux("get images all -A")).To(ContainSubstring(c.namespace))
-		c.Expect(rows(c.flux("get image policy --status-selector=ready=true"), "app")).To(HaveLen(1))
+		c.Expect(tableRows(c.flux("get image policy --status-selector=ready=true"), "app")).To(HaveLen(1))
 
 		c.Expect(c.flux("create image policy app --image-ref=app --select-semver=2.x")).To(ContainSubstring("reconciliation completed"))
 		c.expectLatest("2.0.0")
@@ -61,20 +61,20 @@ func (c cli) expectLatest(tag string) {
 	if c.version == "v1beta2" {
 		want = []string{"app", c.image() + ":" + tag, "True"}
 	}
-	found := rows(c.flux("get image policy app"), "app")
+	found := tableRows(c.flux("get image policy app"), "app")
 	c.Expect(found).To(HaveLen(1))
 	c.Expect(found[0][:len(want)]).To(Equal(want))
 }
 
 func TestFluxCLI_ReconcilesSuspendsAndResumes(t *testing.T) {
-	withEach(t, func(c cli) {
+	forEachCLI(t, func(c cli) {
 		c.pair()
 		c.push("1.2.0")
 		c.Expect(c.flux("reconcile image repository app")).To(ContainSubstring("scan fetched 4 tags"))
 		c.Eventually(func() string { return c.flux("get image policy app") }, "10s").Should(ContainSubstring("1.2.0"))
 
 		c.flux("suspend image repository app")
-		c.Expect(rows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("True", "successful")))
+		c.Expect(tableRows(c.flux("get image repository app"), "app")).To(ConsistOf(ContainElements("True", "successful")))
 		c.Expect(c.fails("reconcile image repository app")).To(ContainSubstring("suspended"))
 		c.push("1.3.0")
 		c.Expect(c.flux("resume image repository app")).To(ContainSubstring("reconciliation completed"))
@@ -90,11 +90,11 @@ func TestFluxCLI_ReconcilesSuspendsAndResumes(t *testing.T) {
 }
 
 func TestFluxCLI_ReportsErrors(t *testing.T) {
-	withEach(t, func(c cli) {
+	forEachCLI(t, func(c cli) {
 		c.pair()
 		c.Expect(c.fails("create image policy bad --image-ref=app --select-semver=nonsense")).To(ContainSubstring("range"))
 		c.Expect(c.fails("create image policy orphan --image-ref=missing --select-semver=1.x --timeout=3s")).To(ContainSubstring("deadline"))
-		c.Expect(rows(c.flux("get image policy orphan"), "orphan")).To(ConsistOf(ContainElements("False", "found:")))
+		c.Expect(tableRows(c.flux("get image policy orphan"), "orphan")).To(ConsistOf(ContainElements("False", "found:")))
 
 		repo := &unstructured.Unstructured{}
 		repo.SetAPIVersion("image.toolkit.fluxcd.io/" + c.version)
@@ -110,7 +110,7 @@ func TestFluxCLI_ReportsErrors(t *testing.T) {
 }
 
 func TestFluxCLI_ExportsAndListsEvents(t *testing.T) {
-	withEach(t, func(c cli) {
+	forEachCLI(t, func(c cli) {
 		c.pair()
 		for _, kind := range []string{"repository", "policy"} {
 			text := c.flux("export image " + kind + " app")

@@ -98,8 +98,8 @@ type cli struct {
 	namespace string
 }
 
-// withEach runs a subtest with the flux CLI of each version.
-func withEach(t *testing.T, test func(cli)) {
+// forEachCLI runs a subtest with the flux CLI of each version.
+func forEachCLI(t *testing.T, test func(cli)) {
 	for version := range binaries {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

@@ -168,20 +168,20 @@ func TestSignatureOfAnotherImage_IsRejected(t *testing.T) {
 		"signature tag": {
 			reason: "the tag of a legacy signature is not signed, but the payload names the image",
 			format: legacyBy2,
-			copy:   func(fx *fixture, from, to string) { fx.retag(tagOf(from)+".sig", tagOf(to)+".sig") },
+			copy:   func(fx *fixture, from, to string) { fx.retag(tagPrefixOf(from)+".sig", tagPrefixOf(to)+".sig") },
 		},
 		"attached signature": {
 			reason: "cosign attaches a signature without checking which image it names",
 			format: legacyBy2,
 			copy: func(fx *fixture, from, to string) {
-				fx.signedFiles(from)
+				fx.writeSignedFiles(from)
 				fx.run(cosignV2, "attach", "signature", "--allow-http-registry", "--signature=signature", "--payload=payload", fx.image()+"@"+to)
 			},
 		},
 		"referrers tag": {
 			reason: "the list of referrers is not signed, but the subject of the referrer is another image",
 			format: bundleBy3,
-			copy:   func(fx *fixture, from, to string) { fx.retag(tagOf(from), tagOf(to)) },
+			copy:   func(fx *fixture, from, to string) { fx.retag(tagPrefixOf(from), tagPrefixOf(to)) },
 		},
 		"attached bundle": {
 			reason: "the subject of a referrer is not signed, but the statement names the image",

@@ -34,7 +34,7 @@ OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 `
 
-// forbidden is a part of a licence that is not allowed.
+// forbidden is an excerpt of the text of a licence that is not allowed.
 const forbidden = `GNU AFFERO GENERAL PUBLIC LICENSE
 This program is free software: you can redistribute it and/or modify it under the terms of the GNU Affero General Public
 License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later version.`

@@ -39,7 +39,7 @@ func TestQuickstart_ResolvesEverySample(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
 	first, second := launch(t, dir, "-once"), launch(t, dir, "-once")
-	for _, run := range []*launched{first, second} {
+	for _, run := range []*launchedRun{first, second} {
 		output, err := run.wait()
 		g.Expect(err).NotTo(HaveOccurred(), output)
 		g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
@@ -137,24 +137,24 @@ func TestQuickstart_CleansUpAfterKilledRun(t *testing.T) {
 	expectNothingLeft(g, dir)
 }
 
-// launched is a process of the program, started by a test.
-type launched struct {
+// launchedRun is a process of the program, started by a test.
+type launchedRun struct {
 	cmd    *exec.Cmd
 	output strings.Builder
 	lines  chan string
 }
 
-func launch(t *testing.T, dir string, args ...string) *launched {
+func launch(t *testing.T, dir string, args ...string) *launchedRun {
 	t.Helper()
 	return launchIn(t, "", dir, args...)
 }
 
 // launchIn starts the program with another root of the repository.
-func launchIn(t *testing.T, root, dir string, args ...string) *launched {
+func launchIn(t *testing.T, root, dir string, args ...string) *launchedRun {
 	t.Helper()
 	g := NewWithT(t)
 	g.Expect(testenv.BinariesFromEnv()).Error().NotTo(HaveOccurred())
-	l := &launched{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
+	l := &launchedRun{cmd: exec.Command(os.Args[0], append([]string{"-dir", dir}, args...)...), lines: make(chan string, 1000)}
 	l.cmd.Dir, l.cmd.Env = root, append(os.Environ(), actAs+"=main")
 	pipe, err := l.cmd.StdoutPipe()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -171,7 +171,7 @@ func launchIn(t *testing.T, root, dir string, args ...string) *launched {
 }
 
 // awaitOutput waits until a line of the output contains the text.
-func (l *launched) awaitOutput(g *WithT, text string) {
+func (l *launchedRun) awaitOutput(g *WithT, text string) {
 	timeout := time.After(time.Minute)
 	for {
 		select {
@@ -188,7 +188,7 @@ func (l *launched) awaitOutput(g *WithT, text string) {
 }
 
 // wait waits until the program exits, and returns its output.
-func (l *launched) wait() (string, error) {
+func (l *launchedRun) wait() (string, error) {
 	for line := range l.lines {
 		l.output.WriteString(line + "\n")
 	}
@@ -196,7 +196,7 @@ func (l *launched) wait() (string, error) {
 }
 
 // end stops the program by a signal, and expects a clean exit.
-func (l *launched) end(g *WithT, signal syscall.Signal) {
+func (l *launchedRun) end(g *WithT, signal syscall.Signal) {
 	g.Expect(l.cmd.Process.Signal(signal)).To(Succeed())
 	output, err := l.wait()
 	g.Expect(err).NotTo(HaveOccurred(), output)

@@ -67,7 +67,7 @@ func TestController_RestartsOnControlPlane(t *testing.T) {
 	t.Cleanup(func() { g.Expect(plane.Stop()).To(Succeed()) })
 	kubeconfig, err := plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
 	g.Expect(err).NotTo(HaveOccurred())
-	expectNoAdmin(ctx, g, kubeconfig)
+	expectNoAdminPermissions(ctx, g, kubeconfig)
 
 	controller := &testenv.Controller{Binary: programs.Controller, Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig}
 	g.Expect(controller.Start(ctx)).To(Succeed())
@@ -85,8 +85,8 @@ func TestController_RestartsOnControlPlane(t *testing.T) {
 	g.Expect(controller.Exit()).To(MatchError(ContainSubstring("exit status 0")))
 }
 
-// expectNoAdmin checks that the controller has only the permissions of its role.
-func expectNoAdmin(ctx context.Context, g *WithT, kubeconfig string) {
+// expectNoAdminPermissions checks that the controller has only the permissions of its role.
+func expectNoAdminPermissions(ctx context.Context, g *WithT, kubeconfig string) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	g.Expect(err).NotTo(HaveOccurred())
 	reader, err := client.New(config, client.Options{})

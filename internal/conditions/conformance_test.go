@@ -38,8 +38,8 @@ const (
 	announces resultKind = "MarkReconciling"
 )
 
-// path is a kind of result with its reason. Each path leads to different conditions.
-type path struct {
+// outcomePath is a kind of result with its reason. Each path leads to different conditions.
+type outcomePath struct {
 	kind   resultKind
 	reason string
 }
@@ -49,10 +49,10 @@ var registryReasons = []string{
 	v1.AuthenticationFailedReason, v1.RateLimitedReason, v1.ReadOperationFailedReason, v1.ImageURLInvalidReason, meta.FeatureGateDisabledReason,
 }
 
-// paths maps all paths to the kstatus of a new object after its first reconcile.
+// outcomePaths maps all paths to the kstatus of a new object after its first reconcile.
 // TestPaths_CoverEveryReason checks that the list is complete.
-var paths = func() map[path]status.Status {
-	all := map[path]status.Status{
+var outcomePaths = func() map[outcomePath]status.Status {
+	all := map[outcomePath]status.Status{
 		{succeeds, meta.SucceededReason}:    status.CurrentStatus,
 		{announces, meta.ProgressingReason}: status.InProgressStatus,
 		{fails, v1.FailureReason}:           status.InProgressStatus,
@@ -78,23 +78,23 @@ var paths = func() map[path]status.Status {
 	}
 	for _, reason := range registryReasons { // with Retry-After, with a valid last result, or neither
 		for _, kind := range []resultKind{waits, keeps, retries} {
-			all[path{kind, reason}] = status.InProgressStatus
+			all[outcomePath{kind, reason}] = status.InProgressStatus
 		}
 	}
 	return all
 }()
 
 // examples has one path of each kind.
-var examples = func() []path {
-	byKind := map[resultKind]path{}
-	for p := range paths {
+var examples = func() []outcomePath {
+	byKind := map[resultKind]outcomePath{}
+	for p := range outcomePaths {
 		byKind[p.kind] = p
 	}
 	return slices.Collect(maps.Values(byKind))
 }()
 
 // apply applies the result or error of the path to an object, as a reconcile does.
-func (p path) apply(obj Object) Outcome {
+func (p outcomePath) apply(obj Object) Outcome {
 	before := obj.(client.Object).DeepCopyObject().(Object)
 	cause := errors.New("trouble")
 	var err error
@@ -158,7 +158,7 @@ func stateOf(g Gomega, kind string, obj Object) *conformance.State {
 // paths lead to, with and without a new generation.
 func TestApply_IsKstatusCompliant(t *testing.T) {
 	for kind, newObject := range newObjects() {
-		for last, want := range paths {
+		for last, want := range outcomePaths {
 			t.Run(fmt.Sprintf("%s %s %s", kind, last.kind, last.reason), func(t *testing.T) {
 				g := NewWithT(t)
 				obj := newObject()
@@ -177,7 +177,7 @@ func TestApply_IsKstatusCompliant(t *testing.T) {
 	}
 }
 
-func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, second, last path) {
+func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, second, last outcomePath) {
 	first.apply(obj)
 	obj.SetGeneration(obj.GetGeneration() + int64(edited&1))
 	second.apply(obj)
@@ -196,12 +196,12 @@ func expectCompliantAfter(g *WithT, kind string, obj Object, edited int, first, 
 	if last.kind == keeps && before.ReadyNow() {
 		g.Expect(after.Kstatus()).To(Equal(status.CurrentStatus), "the last result stays valid")
 	} else {
-		g.Expect(after.Kstatus()).To(Equal(paths[last]), "from %s\nto %s", before, after)
+		g.Expect(after.Kstatus()).To(Equal(outcomePaths[last]), "from %s\nto %s", before, after)
 	}
 }
 
 // expectCompliant checks the conditions by the rules of this repository and by those of Flux.
-func expectCompliant(g *WithT, kind string, obj Object, last path, outcome Outcome) {
+func expectCompliant(g *WithT, kind string, obj Object, last outcomePath, outcome Outcome) {
 	state := stateOf(g, kind, obj)
 	g.Expect(state.Violations()).To(BeEmpty(), "%s", state)
 	if outcome.SkipUpdate {

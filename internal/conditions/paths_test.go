@@ -47,18 +47,18 @@ func TestPaths_CoverEveryReason(t *testing.T) {
 	g.Expect(code.registryReasons).To(ConsistOf(registryReasons), "the reasons of internal/registry")
 	g.Expect(code.declared).To(ConsistOf("Stalled", "Waiting", "KeepReady", "Retry", "Deferred"), "add functions that make errors to resultKind and to path.apply")
 
-	wanted := map[path]bool{{succeeds, meta.SucceededReason}: true, {announces, meta.ProgressingReason}: true, {fails, v1.FailureReason}: true}
+	wanted := map[outcomePath]bool{{succeeds, meta.SucceededReason}: true, {announces, meta.ProgressingReason}: true, {fails, v1.FailureReason}: true}
 	for p := range code.used {
 		wanted[p] = true
 	}
-	listed := map[path]bool{}
-	for p := range paths {
+	listed := map[outcomePath]bool{}
+	for p := range outcomePaths {
 		listed[p] = true
 	}
 	g.Expect(listed).To(Equal(wanted))
 
 	named := map[string]bool{meta.ProgressingWithRetryReason: true} // the reason of Reconciling while an error is retried
-	for p := range paths {
+	for p := range outcomePaths {
 		named[p.reason] = true
 	}
 	for name, reason := range reasonsByName {
@@ -71,7 +71,7 @@ func TestPaths_CoverEveryReason(t *testing.T) {
 
 // code lists the reasons that the code declares and uses.
 type code struct {
-	used            map[path]bool
+	used            map[outcomePath]bool
 	registryReasons []string // used by internal/registry and its package credentials
 	unknown         []string
 	declared        []string // functions of this package that make errors
@@ -79,7 +79,7 @@ type code struct {
 }
 
 func readCode(g *WithT) *code {
-	c := &code{used: map[path]bool{}}
+	c := &code{used: map[outcomePath]bool{}}
 	for _, root := range []string{"..", "../../api/v1"} {
 		g.Expect(filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
@@ -141,17 +141,17 @@ func (c *code) recordUse(kind resultKind, argument string) {
 	switch kind {
 	case stalls, waits, keeps, retries:
 	case defers:
-		c.used[path{defers, ""}] = true
+		c.used[outcomePath{defers, ""}] = true
 		return
 	default:
 		return
 	}
 	if reason, named := reasonsByName[argument]; named {
-		c.used[path{kind, reason}] = true
+		c.used[outcomePath{kind, reason}] = true
 		return
 	}
 	for _, reason := range registryReasons {
-		c.used[path{kind, reason}] = true
+		c.used[outcomePath{kind, reason}] = true
 	}
 }
 

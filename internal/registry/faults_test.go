@@ -92,40 +92,40 @@ var faultCases = map[string]struct {
 	"SlowBody": {reason: "an incomplete response, if the body is read", fault: func(reg *registrytest.Registry) registrytest.Fault { return noDigest(reg.HangInBody()) },
 		all:    expectation{v1.ReadOperationFailedReason, 0, "did not answer in time"},
 		others: map[string]expectation{"Exists": {}}},
-	"Reset": {reason: "the connection is reset", fault: always(registrytest.Reset()),
+	"Reset": {reason: "the connection is reset", fault: alwaysRespond(registrytest.Reset()),
 		all: expectation{v1.ReadOperationFailedReason, 0, "closed the connection in the middle of an answer"}},
-	"CutOff": {reason: "the connection breaks in the body", fault: always(noDigest(registrytest.CutOff())),
+	"CutOff": {reason: "the connection breaks in the body", fault: alwaysRespond(noDigest(registrytest.CutOff())),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "closed the connection in the middle of an answer"},
 		others: map[string]expectation{"Exists": {}}},
-	"TruncatedJSON": {reason: "an incomplete document with a matching length", fault: always(noDigest(registrytest.Truncate(20))),
+	"TruncatedJSON": {reason: "an incomplete document with a matching length", fault: alwaysRespond(noDigest(registrytest.Truncate(20))),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "it sent a tag list that is malformed or cut off"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 0, "it sent a manifest that is malformed or cut off"}, "Exists": {}}},
-	"EndlessPages": {reason: "endless pages", fault: always(onlyTags(registrytest.EndlessPages())),
+	"EndlessPages": {reason: "endless pages", fault: alwaysRespond(onlyTags(registrytest.EndlessPages())),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "the tag list has more than the 50 pages that are read"},
 		others: map[string]expectation{"Digest": {}, "Exists": {}}},
-	"HugeBody": {reason: "a huge body", fault: always(noDigest(registrytest.Huge(3 << 20))),
+	"HugeBody": {reason: "a huge body", fault: alwaysRespond(noDigest(registrytest.Huge(3 << 20))),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "it sent more than the 2097152 bytes that are read of one answer"},
 		others: map[string]expectation{"Digest": {v1.ReadOperationFailedReason, 0, "the manifest has more than the 1048576 bytes that are read"}, "Exists": {}}},
-	"OffHostLink": {reason: "the next page is on another host", fault: always(registrytest.SetHeader("Link", `<https://evil.example.com/v2/app/tags/list?`+canary+`>; rel="next"`)),
+	"OffHostLink": {reason: "the next page is on another host", fault: alwaysRespond(registrytest.SetHeader("Link", `<https://evil.example.com/v2/app/tags/list?`+canary+`>; rel="next"`)),
 		all:    expectation{v1.ReadOperationFailedReason, 0, "the next page of its list is on another host"},
 		others: map[string]expectation{"Digest": {}, "Exists": {}}},
-	"RedirectLoop": {reason: "endless redirects", fault: always(redirectToItself),
+	"RedirectLoop": {reason: "endless redirects", fault: alwaysRespond(redirectToItself),
 		all: expectation{v1.ReadOperationFailedReason, 0, "it redirects too often"}},
-	"MissingDigestHeader": {reason: "without the header, the digest is computed", fault: always(registrytest.DropHeader(digestHeader))},
+	"MissingDigestHeader": {reason: "without the header, the digest is computed", fault: alwaysRespond(registrytest.DropHeader(digestHeader))},
 }
 
-// always returns a fault that doesn't depend on the registry.
-func always(fault registrytest.Fault) func(*registrytest.Registry) registrytest.Fault {
+// alwaysRespond returns a fault that doesn't depend on the registry.
+func alwaysRespond(fault registrytest.Fault) func(*registrytest.Registry) registrytest.Fault {
 	return func(*registrytest.Registry) registrytest.Fault { return fault }
 }
 
 // respondWith responds with an error that quotes secrets.
 func respondWith(code int, errorCode string) func(*registrytest.Registry) registrytest.Fault {
-	return always(echo(code, errorCode))
+	return alwaysRespond(echo(code, errorCode))
 }
 
 func paused(code int, after string) func(*registrytest.Registry) registrytest.Fault {
-	return always(registrytest.RetryAfter(code, after))
+	return alwaysRespond(registrytest.RetryAfter(code, after))
 }
 
 // onlyTags limits a fault to tag lists.

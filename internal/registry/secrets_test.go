@@ -171,7 +171,7 @@ func TestSecrets_AreNotSentToOtherHosts(t *testing.T) {
 	}
 }
 
-// FuzzSecrets is TestSecrets_AreNotSentToOtherHosts with arbitrary targets.
+// FuzzSecrets is TestSecrets_AreNotSentToOtherHosts with arbitrary redirect targets.
 func FuzzSecrets(f *testing.F) {
 	for i, host := range hostileHosts {
 		f.Add(i, "https://"+host+"/v2/", i%2 == 0)

@@ -12,8 +12,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// admissionRule is the validation rule of the API server for ranges.
-type admissionRule struct {
+// specRule is the validation rule of the API server for ranges.
+type specRule struct {
 	prefixes []string // prefixes that the rule rejects
 	pattern  *regexp.Regexp
 }
@@ -25,16 +25,16 @@ var (
 )
 
 // admissionRules returns the rules of the CRD for ranges, one per API version.
-func admissionRules(tb testing.TB) []admissionRule {
+func admissionRules(tb testing.TB) []specRule {
 	tb.Helper()
 	g := NewWithT(tb)
 	crd, err := os.ReadFile("../../config/crd/bases/image.toolkit.fluxcd.io_imagepolicies.yaml")
 	g.Expect(err).NotTo(HaveOccurred())
-	var rules []admissionRule
+	var rules []specRule
 	for _, quoted := range yamlRule.FindAllSubmatch(crd, -1) {
 		folded := strings.Join(strings.Fields(string(quoted[1])), " ")
 		if m := rangeRule.FindStringSubmatch(strings.ReplaceAll(folded, "''", "'")); m != nil {
-			rules = append(rules, admissionRule{prefixes: m[1:3], pattern: regexp.MustCompile(m[3])})
+			rules = append(rules, specRule{prefixes: m[1:3], pattern: regexp.MustCompile(m[3])})
 		}
 	}
 	g.Expect(rules).NotTo(BeEmpty(), "the CRD has no rule for ranges that rangeRule matches")
@@ -42,7 +42,7 @@ func admissionRules(tb testing.TB) []admissionRule {
 }
 
 // accepts reports whether the API server accepts a range.
-func (r admissionRule) accepts(text string) bool {
+func (r specRule) accepts(text string) bool {
 	for _, prefix := range r.prefixes {
 		if strings.HasPrefix(text, prefix) {
 			return false
@@ -56,7 +56,7 @@ func (r admissionRule) accepts(text string) bool {
 // spaces, as in "1 - 3 2 - 4".
 var strayHyphenRange = regexp.MustCompile(`\s-\s+v?[0-9xX*]([^\s,|]*[=!<>~^v]|[^\s,|]*\s+[^\s,|]+\s+-\s)`)
 
-func checkAdmission(t *testing.T, rules []admissionRule, text string) {
+func checkAdmission(t *testing.T, rules []specRule, text string) {
 	t.Helper()
 	if _, err := compileRange(text); err != nil || strayHyphenRange.MatchString(text) {
 		return

@@ -189,7 +189,7 @@ func TestFacts_AreBounded(t *testing.T) {
 	wantFacts(t, tags, testKey, factMap{"b": testFact(2), "e": testFact(5)})
 }
 
-// FuzzFacts decodes arbitrary bytes as changes. The decoded facts can be stored and are restored
+// FuzzFacts decodes arbitrary bytes as a record of changed facts. The decoded facts can be stored and are restored
 // unchanged.
 func FuzzFacts(f *testing.F) {
 	c, err := newFactLog("image").merge(testFacts(), MaxTags)

@@ -152,7 +152,7 @@ func program() []unix.SockFilter {
 	return append(filter, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 }
 
-// describe returns the call of a notification. Paths in memory are not read: for calls with a path,
+// describe returns the system call of a seccomp notification. Paths in memory are not read: for calls with a path,
 // file is the folder of the path.
 func describe(n *notification) call {
 	c := call{name: intercepted[n.nr]}

@@ -22,8 +22,8 @@ func (p pusher) configured(os, architecture, created, label string) string {
 		os, architecture, created, annotated, label), nil)
 }
 
-// many pushes n images, each for another platform, and returns them without platforms.
-func (p pusher) many(n int) []part {
+// pushImages pushes n images, each for another platform, and returns them without platforms.
+func (p pusher) pushImages(n int) []part {
 	parts := make([]part, n)
 	for i := range parts {
 		parts[i] = part{Digest: p.configured("linux", fmt.Sprintf("cpu%02d", i), "", "")}
@@ -54,10 +54,10 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 			return []part{{Digest: p.configured("linux", "amd64", "", ""), Annotations: at2020}}
 		}, createdOnly, admission.ImageInfo{Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"a platform without a name is ignored", func(p pusher) []part {
-			return []part{{Digest: p.configured("linux", "arm64", "", ""), Platform: on("", "", "v8")}}
+			return []part{{Digest: p.configured("linux", "arm64", "", ""), Platform: platformOf("", "", "v8")}}
 		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/arm64"}}, 2, 1},
 		{"only images without a platform are read", func(p pusher) []part {
-			return []part{{Digest: p.image(1), Platform: on("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
+			return []part{{Digest: p.image(1), Platform: platformOf("linux", "amd64", "")}, {Digest: p.configured("linux", "arm64", "", "")}}
 		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64"}}, 2, 1},
 		{"each image is read once", func(p pusher) []part {
 			img := p.configured("linux", "arm64", "2021-01-01T00:00:00Z", "")
@@ -72,7 +72,7 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 		{"images without a platform anywhere are skipped", func(p pusher) []part {
 			return []part{{Digest: p.configured("", "", "", "")}, {Digest: p.index("", ociIndex, nil)}}
 		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true}, 3, 1},
-		{"no more than 16 images are read", func(p pusher) []part { return p.many(20) }, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{
+		{"no more than 16 images are read", func(p pusher) []part { return p.pushImages(20) }, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{
 			"linux/cpu00", "linux/cpu01", "linux/cpu02", "linux/cpu03", "linux/cpu04", "linux/cpu05", "linux/cpu06", "linux/cpu07",
 			"linux/cpu08", "linux/cpu09", "linux/cpu10", "linux/cpu11", "linux/cpu12", "linux/cpu13", "linux/cpu14", "linux/cpu15",
 		}}, 17, 16},
@@ -83,17 +83,17 @@ func TestIndex_ReadsMissingFieldsFromImages(t *testing.T) {
 		}, platformsOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}}, 3, 1},
 
 		{"the descriptor of the first image states a creation time", func(p pusher) []part {
-			return []part{{Digest: p.image(1), Platform: on("linux", "amd64", ""), Annotations: at2020}}
+			return []part{{Digest: p.image(1), Platform: platformOf("linux", "amd64", ""), Annotations: at2020}}
 		}, allDetails, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2020, CreatedBy: admission.CreatedByAnnotation}, 1, 0},
 		{"the label counts if the configuration has a fixed time", func(p pusher) []part {
-			return []part{{Digest: p.configured("linux", "amd64", fixed, "2021-01-01 00:00:00+00:00"), Platform: on("linux", "amd64", "")}}
+			return []part{{Digest: p.configured("linux", "amd64", fixed, "2021-01-01 00:00:00+00:00"), Platform: platformOf("linux", "amd64", "")}}
 		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByLabel}, 2, 1},
 		{"an annotation with a fixed time is ignored", func(p pusher) []part {
-			return []part{{Digest: p.configured("linux", "amd64", "2021-01-01T00:00:00Z", ""), Platform: on("linux", "amd64", ""),
+			return []part{{Digest: p.configured("linux", "amd64", "2021-01-01T00:00:00Z", ""), Platform: platformOf("linux", "amd64", ""),
 				Annotations: map[string]string{annotated: fixed}}}
 		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: in2021, CreatedBy: admission.CreatedByConfig}, 2, 1},
 		{"no creation time is stated", func(p pusher) []part {
-			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: on("linux", "amd64", "")}}
+			return []part{{Digest: p.configured("linux", "amd64", fixed, fixed), Platform: platformOf("linux", "amd64", "")}}
 		}, createdOnly, admission.ImageInfo{PlatformsKnown: true, Platforms: []string{"linux/amd64"}, Created: admission.CreatedUnstated}, 2, 1},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestIndex_ReturnsRegistryErrors(t *testing.T) {
 	for _, status := range []int{401, 403, 429, 500, 503} {
 		for _, fault := range []registrytest.Kind{registrytest.Blob, registrytest.ManifestGet} {
 			t.Run(fmt.Sprintf("%s %d", fault, status), func(t *testing.T) {
-				reg, source := start(t)
+				reg, source := startRegistry(t)
 				p := pusher{t, reg}
 				p.index("t", ociIndex, nil, part{Digest: p.configured("linux", "amd64", "", "")})
 				reg.Inject(fault, func(w http.ResponseWriter, req *http.Request, next http.Handler) {

@@ -18,7 +18,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
-func start(t *testing.T) (*registrytest.Registry, images.Source) {
+func startRegistry(t *testing.T) (*registrytest.Registry, images.Source) {
 	t.Helper()
 	reg := registrytest.Start(t)
 	name, err := image.Parse(reg.Image("app"), true)
@@ -101,7 +101,7 @@ func withConfig(digest string, size int) map[string]any {
 		"config": map[string]any{"mediaType": ociConfig, "size": size, "digest": digest}}
 }
 
-func on(os, architecture, variant string) map[string]string {
+func platformOf(os, architecture, variant string) map[string]string {
 	return map[string]string{"os": os, "architecture": architecture, "variant": variant}
 }
 
@@ -155,45 +155,45 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 		{"no configuration", func(p pusher) string { return p.manifest("t", ociManifest, "", nil) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
 
 		{"an index names the platforms of its images", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "v8")},
-				part{Digest: p.image(2), Platform: on("linux", "amd64", "")}, part{Digest: p.image(3), Platform: on("linux", "arm", "v6")})
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: platformOf("linux", "arm64", "v8")},
+				part{Digest: p.image(2), Platform: platformOf("linux", "amd64", "")}, part{Digest: p.image(3), Platform: platformOf("linux", "arm", "v6")})
 		}, platformsOnly, []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"the same with a Docker manifest list", func(p pusher) string {
-			return p.index("t", dockerList, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
-				part{Digest: p.image(2), Platform: on("windows", "amd64", "")})
+			return p.index("t", dockerList, nil, part{Digest: p.image(1), Platform: platformOf("linux", "amd64", "")},
+				part{Digest: p.image(2), Platform: platformOf("windows", "amd64", "")})
 		}, platformsOnly, []string{"linux/amd64", "windows/amd64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"platforms are returned once", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "")},
-				part{Digest: p.image(2), Platform: on("linux", "arm64", "v8")})
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: platformOf("linux", "arm64", "")},
+				part{Digest: p.image(2), Platform: platformOf("linux", "arm64", "v8")})
 		}, platformsOnly, []string{"linux/arm64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"attestations are not platforms", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "amd64", "")},
-				part{Digest: p.image(2), Platform: on("unknown", "unknown", "")},
-				part{Digest: p.image(3), Platform: on("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: platformOf("linux", "amd64", "")},
+				part{Digest: p.image(2), Platform: platformOf("unknown", "unknown", "")},
+				part{Digest: p.image(3), Platform: platformOf("linux", "s390x", ""), Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"}})
 		}, platformsOnly, []string{"linux/amd64"}, admission.CreatedUnread, admission.CreatedByUnknown, false, 1, 0},
 		{"an image without a platform and a configuration", func(p pusher) string { return p.index("t", ociIndex, nil, part{Digest: p.image(1)}) },
 			platformsOnly, nil, admission.CreatedUnread, admission.CreatedByUnknown, false, 2, 0},
 		{"an empty index", func(p pusher) string { return p.index("t", ociIndex, nil) }, allDetails, nil, admission.CreatedUnstated, admission.CreatedByUnknown, false, 1, 0},
 
 		{"an index with a creation time", func(p pusher) string {
-			return p.index("t", ociIndex, at2020, part{Digest: p.image(1), Platform: on("linux", "amd64", "")})
+			return p.index("t", ociIndex, at2020, part{Digest: p.image(1), Platform: platformOf("linux", "amd64", "")})
 		}, allDetails, []string{"linux/amd64"}, in2020, admission.CreatedByAnnotation, false, 1, 0},
 		{"the creation time of the first image that is not an attestation", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("unknown", "unknown", "")},
-				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: on("linux", "arm64", "")},
-				part{Digest: p.image(2), Platform: on("linux", "amd64", "")})
+			return p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: platformOf("unknown", "unknown", "")},
+				part{Digest: p.manifest("", ociManifest, config2021, nil), Platform: platformOf("linux", "arm64", "")},
+				part{Digest: p.image(2), Platform: platformOf("linux", "amd64", "")})
 		}, allDetails, []string{"linux/amd64", "linux/arm64"}, in2021, admission.CreatedByConfig, false, 2, 1},
 		{"the creation time in an annotation of the first image", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: on("linux", "arm64", "")})
+			return p.index("t", ociIndex, nil, part{Digest: p.manifest("", ociManifest, config2021, at2020), Platform: platformOf("linux", "arm64", "")})
 		}, createdOnly, []string{"linux/arm64"}, in2020, admission.CreatedByAnnotation, false, 2, 0},
 		{"the first image is missing because the index was copied partially", func(p pusher) string {
-			index := p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: on("linux", "arm64", "")},
-				part{Digest: p.image(2), Platform: on("linux", "amd64", "")})
+			index := p.index("t", ociIndex, nil, part{Digest: p.image(1), Platform: platformOf("linux", "arm64", "")},
+				part{Digest: p.image(2), Platform: platformOf("linux", "amd64", "")})
 			p.reg.Delete(p.t, "app", p.image(1))
 			return index
 		}, allDetails, []string{"linux/amd64", "linux/arm64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 2, 0},
 		{"nested indexes are not read", func(p pusher) string {
-			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: on("linux", "arm64", "")})
+			return p.index("t", ociIndex, nil, part{Digest: p.index("", ociIndex, nil), Platform: platformOf("linux", "arm64", "")})
 		}, createdOnly, []string{"linux/arm64"}, admission.CreatedUnstated, admission.CreatedByUnknown, false, 2, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestRead_SupportsImageFormats(t *testing.T) {
 func checkRead(t *testing.T, push func(p pusher) string, wants admission.ReadOptions, want admission.ImageInfo, manifests, blobs int) {
 	t.Helper()
 	g := NewWithT(t)
-	reg, source := start(t)
+	reg, source := startRegistry(t)
 	want.Digest = push(pusher{t, reg})
 	for _, reference := range []string{"t", want.Digest} {
 		reg.Reset()
@@ -244,7 +244,7 @@ func TestRead_ReturnsErrorOnFailure(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			g := NewWithT(t)
-			reg, source := start(t)
+			reg, source := startRegistry(t)
 			tt.push(pusher{t, reg})
 			reg.Inject(tt.fault, registrytest.Status(500, ""))
 			got, err := images.Read(t.Context(), source, "t", allDetails)
@@ -264,7 +264,7 @@ func TestRead_IgnoresMalformedFields(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			g := NewWithT(t)
-			reg, source := start(t)
+			reg, source := startRegistry(t)
 			pusher{t, reg}.manifest("t", ociManifest, "", nil)
 			reg.Inject(registrytest.ManifestGet, registrytest.Body(ociManifest, manifest))
 			got, err := images.Read(t.Context(), source, "t", allDetails)

@@ -110,7 +110,7 @@ func TestAccess_IsCheckedOnEverySelection(t *testing.T) {
 	f.scanned(g, "1.0.0", "1.1.0")
 	g.Expect(f.reconcile()).To(HaveOccurred())
 	g.Expect(f.policy.Status.LatestRef.Tag).To(Equal("1.0.0"))
-	g.Expect(f.received()).To(BeEmpty(), "no request is sent for a policy without access")
+	g.Expect(f.receivedRequests()).To(BeEmpty(), "no request is sent for a policy without access")
 	for _, condition := range f.policy.Status.Conditions {
 		g.Expect(condition.Message).NotTo(ContainSubstring("1.1.0"))
 		g.Expect(condition.Message).NotTo(ContainSubstring(f.repo.Spec.Image))

@@ -181,8 +181,8 @@ func (f *fixture) reconcile() error {
 	return err
 }
 
-// received returns the requests since the last call.
-func (f *fixture) received() []string {
+// receivedRequests returns the requests since the last call.
+func (f *fixture) receivedRequests() []string {
 	requests := f.requests
 	f.requests = nil
 	return requests

@@ -121,15 +121,15 @@ func TestGates_RecheckRetainedImageByDigestOnly(t *testing.T) {
 		g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 
 		f.worker.evaluations = reconcile.PerObject[cachedEvaluation]{} // a new process
-		f.received()
+		f.receivedRequests()
 		g.Expect(f.reconcile()).To(Succeed())
-		g.Expect(f.received()).To(Equal([]string{"digest 1.0.0", "verify"}), "the retained image is verified once")
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.0.0", "verify"}), "the retained image is verified once")
 		for range 3 {
 			sleep(time.Second)
 			g.Expect(f.reconcile()).To(Succeed())
 		}
 		g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
-		g.Expect(f.received()).To(Equal([]string{"digest 1.0.0", "digest 1.0.0", "digest 1.0.0"}))
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.0.0", "digest 1.0.0", "digest 1.0.0"}))
 	})
 }
 

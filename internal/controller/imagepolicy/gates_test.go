@@ -71,21 +71,21 @@ func TestGates_EvaluateOnlyBestCandidate(t *testing.T) {
 		f.rescan(g, "1.0.0", "1.1.0", "1.2.0")
 		g.Expect(f.reconcile()).To(Succeed())
 		g.Expect(f.summary()).To(Equal("1.2.0; 1.2.0 Passed"))
-		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0", "manifest " + f.images["1.2.0"].digest, "blob"}))
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.2.0", "manifest " + f.images["1.2.0"].digest, "blob"}))
 		g.Expect(f.reconcile()).To(Succeed())
 		f.worker.evaluations = reconcile.PerObject[cachedEvaluation]{} // a new process
 		g.Expect(f.reconcile()).To(Succeed())
-		g.Expect(f.received()).To(BeEmpty(), "the verdict is stored")
+		g.Expect(f.receivedRequests()).To(BeEmpty(), "the verdict is stored")
 
 		f.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 		f.worker.digestDelays.clear(f.policy)
 		g.Expect(f.reconcile()).To(Succeed())
-		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0"}), "Always checks the digest of the tag")
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.2.0"}), "Always checks the digest of the tag")
 		f.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
 		g.Expect(f.reconcile()).To(Succeed())
 		g.Expect(f.reconcile()).To(Succeed())
 		g.Expect(f.policy.Status.LatestRef.Digest).To(BeEmpty())
-		g.Expect(f.received()).To(BeEmpty(), "the digest that passed is in the candidates")
+		g.Expect(f.receivedRequests()).To(BeEmpty(), "the digest that passed is in the candidates")
 
 		f.policy.Spec.Platforms = nil
 		g.Expect(f.reconcile()).To(Succeed())
@@ -107,18 +107,18 @@ func TestMinimumAge_SelectsTagOnceOldEnough(t *testing.T) {
 		sleep(10 * time.Hour)
 		f.push("1.2.0", "linux", "amd64", longAgo) // a forged creation time
 		f.rescan(g, "1.0.0", "1.1.0", "1.2.0")
-		f.received()
+		f.receivedRequests()
 		result, err := f.worker.Work(context.Background(), f.policy, noProgress)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(f.summary()).To(Equal("1.0.0; 1.2.0 Pending minimumAge; 1.1.0 Pending minimumAge; 1.0.0 Passed"))
-		g.Expect(f.received()).To(Equal([]string{"digest 1.2.0"}), "the first-seen time is known, so the image is not read")
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.2.0"}), "the first-seen time is known, so the image is not read")
 		g.Expect(result.After).To(BeNumerically("~", 61*time.Hour, time.Second), "when 1.1.0 is old enough")
 
 		sleep(result.After)
 		result, err = f.worker.Work(context.Background(), f.policy, noProgress)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(f.summary()).To(Equal("1.1.0; 1.2.0 Pending minimumAge; 1.1.0 Passed"))
-		g.Expect(f.received()).To(Equal([]string{"digest 1.1.0"}), "the digest is checked again")
+		g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.1.0"}), "the digest is checked again")
 		g.Expect(result.After).To(BeNumerically("~", 11*time.Hour, 2*time.Second))
 
 		f.push("1.2.0", "linux", "amd64", longAgo) // the same image
@@ -154,9 +154,9 @@ func TestVerify_SetsSourceVerifiedCondition(t *testing.T) {
 		g.Expect(f.summary()).To(Equal("1.0.0; 1.1.0 Rejected verify; 1.0.0 Passed"), "a request rechecks all candidates")
 		g.Expect(source().Status).To(Equal(metav1.ConditionTrue))
 		g.Expect(source().Message).To(Equal("1.0.0@" + old + " is verified: signed by alice"))
-		f.received()
+		f.receivedRequests()
 		g.Expect(f.reconcile()).To(Succeed())
-		g.Expect(f.received()).To(BeEmpty())
+		g.Expect(f.receivedRequests()).To(BeEmpty())
 
 		f.fault = conditions.Retry(v1.ReadOperationFailedReason, errors.New("registry down"))
 		sleep(time.Hour)
@@ -192,14 +192,14 @@ func TestVerify_RetainsImageIfTagMovesToUnsigned(t *testing.T) {
 		f.rescan(g, "1.0.0")
 		g.Expect(f.reconcile()).To(Succeed())
 		f.push("1.0.0", "linux", "amd64", longAgo.Add(time.Hour))
-		f.received()
+		f.receivedRequests()
 		for range 5 {
 			sleep(time.Hour)
 			g.Expect(f.reconcile()).To(Succeed())
 			g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 			g.Expect(f.policy.Status.LatestRef.Digest).To(Equal(good))
 		}
-		g.Expect(f.received()).To(Equal([]string{
+		g.Expect(f.receivedRequests()).To(Equal([]string{
 			"digest 1.0.0", "verify", "digest 1.0.0", "verify", "digest 1.0.0", "verify", "digest 1.0.0", "digest 1.0.0", "verify",
 		}), "signatures are rechecked with increasing intervals")
 	})
@@ -233,7 +233,7 @@ func TestVerify_ContinuesSearchOverManyCandidates(t *testing.T) {
 			f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 			sleep(time.Second)
 		}
-		g.Expect(f.received()).To(HaveLen(2*51+2*50), "a HEAD and a verification each, except for the one that passed before")
+		g.Expect(f.receivedRequests()).To(HaveLen(2*51+2*50), "a HEAD and a verification each, except for the one that passed before")
 	})
 }
 

@@ -41,7 +41,7 @@ func TestSelect_SlowPatternStopsAtTimeout(t *testing.T) {
 		"simplify the regular expression in spec.filterTags.pattern, or raise spec.timeout of the ImageRepository"))
 	g.Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second))
 	g.Expect(f.policy.Status.LatestRef).To(Equal(before))
-	g.Expect(f.received()).To(BeEmpty(), "no tag needs confirmation")
+	g.Expect(f.receivedRequests()).To(BeEmpty(), "no tag needs confirmation")
 	conditions := f.policy.Status.Conditions
 	g.Expect(apimeta.FindStatusCondition(conditions, meta.ReadyCondition).Reason).To(Equal(v1.FailureReason))
 	g.Expect(apimeta.FindStatusCondition(conditions, meta.ReconcilingCondition).Reason).To(Equal(meta.ProgressingWithRetryReason))
@@ -84,6 +84,6 @@ func TestImagePolicy_IgnoresStoredReferrerTags(t *testing.T) {
 		}
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(f.policy.Status.LatestRef.Tag).To(Equal(want))
-		g.Expect(f.received()).To(BeEmpty(), "the attestation needs no confirmation")
+		g.Expect(f.receivedRequests()).To(BeEmpty(), "the attestation needs no confirmation")
 	}
 }

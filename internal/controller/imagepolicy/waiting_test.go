@@ -148,7 +148,7 @@ func TestBusyRegistry_DefersWithoutSideEffects(t *testing.T) {
 		_, err := work()
 		g.Expect(err).To(Equal(conditions.Deferred(time.Second, f.busy)), name)
 	}
-	g.Expect(f.received()).To(BeEmpty())
+	g.Expect(f.receivedRequests()).To(BeEmpty())
 }
 
 func TestTicket_IsReleasedAfterWork(t *testing.T) {
@@ -162,5 +162,5 @@ func TestTicket_IsReleasedAfterWork(t *testing.T) {
 		_, _ = f.worker.Work(context.Background(), f.policy, noProgress)
 		g.Expect(f.tickets).To(BeZero())
 	}
-	g.Expect(f.received()).To(HaveLen(2))
+	g.Expect(f.receivedRequests()).To(HaveLen(2))
 }

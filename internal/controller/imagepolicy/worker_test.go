@@ -27,13 +27,13 @@ func TestImagePolicy_FetchesDigestOfSelectedTagOnly(t *testing.T) {
 
 	g.Expect(f.reconcile()).To(Succeed())
 	g.Expect(f.policy.Status.LatestRef).To(Equal(image.NewRef("ghcr.io/org/app", "1.2.0", "")))
-	g.Expect(f.received()).To(BeEmpty(), "Never sends no request")
+	g.Expect(f.receivedRequests()).To(BeEmpty(), "Never sends no request")
 
 	f.policy.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent
 	g.Expect(f.reconcile()).To(Succeed())
 	g.Expect(f.reconcile()).To(Succeed())
 	g.Expect(f.policy.Status.LatestRef.Digest).To(Equal("sha256:one"))
-	g.Expect(f.received()).To(Equal([]string{"digest 1.2.0"}), "once")
+	g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.2.0"}), "once")
 
 	f.digest = "sha256:two"
 	f.policy.Generation, f.policy.Spec.DigestReflectionPolicy = 2, v1.ReflectAlways
@@ -41,12 +41,12 @@ func TestImagePolicy_FetchesDigestOfSelectedTagOnly(t *testing.T) {
 	g.Expect(f.reconcile()).To(Succeed())
 	g.Expect(f.policy.Status.LatestRef.Digest).To(Equal("sha256:two"))
 	g.Expect(f.policy.Status.ObservedPreviousRef.Digest).To(Equal("sha256:one"))
-	g.Expect(f.received()).To(Equal([]string{"digest 1.2.0", "digest 1.2.0"}), "at every reconcile")
+	g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.2.0", "digest 1.2.0"}), "at every reconcile")
 
 	f.policy.Spec.DigestReflectionPolicy = v1.ReflectNever
 	g.Expect(f.reconcile()).To(Succeed())
 	g.Expect(f.policy.Status.LatestRef.Digest).To(BeEmpty())
-	g.Expect(f.received()).To(BeEmpty())
+	g.Expect(f.receivedRequests()).To(BeEmpty())
 }
 
 func TestImagePolicy_KeepsRefsIfDigestFails(t *testing.T) {
@@ -70,19 +70,19 @@ func TestImagePolicy_DelaysDigestAfterRestart(t *testing.T) {
 	f.policy.Spec.DigestReflectionPolicy = v1.ReflectAlways
 	f.scanned(g, "1.0.0")
 	g.Expect(f.reconcile()).To(Succeed())
-	g.Expect(f.received()).To(HaveLen(1))
+	g.Expect(f.receivedRequests()).To(HaveLen(1))
 
 	f.worker.digestDelays = digestDelays{} // a new process
 	result, err := f.worker.Work(context.Background(), f.policy, noProgress)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(f.received()).To(BeEmpty(), "the digest is up to date")
+	g.Expect(f.receivedRequests()).To(BeEmpty(), "the digest is up to date")
 	g.Expect(result.After).To(And(BeNumerically(">", 0), BeNumerically("<=", v1.DefaultReflectionInterval)))
 
 	f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	g.Expect(f.reconcile()).To(Succeed())
-	g.Expect(f.received()).To(HaveLen(1), "a reconcile request is not delayed")
+	g.Expect(f.receivedRequests()).To(HaveLen(1), "a reconcile request is not delayed")
 	g.Expect(f.reconcile()).To(Succeed())
-	g.Expect(f.received()).To(HaveLen(1), "the delay has ended")
+	g.Expect(f.receivedRequests()).To(HaveLen(1), "the delay has ended")
 }
 
 func TestImagePolicy_DowngradesOnlyIfTagIsDeleted(t *testing.T) {
@@ -121,7 +121,7 @@ func TestImagePolicy_DowngradesOnlyIfTagIsDeleted(t *testing.T) {
 			f.scanned(g, tc.listed...)
 			g.Expect(f.reconcile()).To(Succeed())
 			g.Expect(f.policy.Status.LatestRef.Tag).To(Equal(tc.want))
-			g.Expect(f.received()).To(Equal(tc.requests))
+			g.Expect(f.receivedRequests()).To(Equal(tc.requests))
 		})
 	}
 }
@@ -161,7 +161,7 @@ func TestImagePolicy_UsesCredentialsOfScannedImage(t *testing.T) {
 	f.repo.Spec.Image = "ghcr.io/org/new"
 	f.saveRepository(g)
 	g.Expect(f.reconcile()).To(Succeed())
-	g.Expect(f.received()).To(Equal([]string{"digest 1.0.0"}), "the current digest is kept until the new image is scanned")
+	g.Expect(f.receivedRequests()).To(Equal([]string{"digest 1.0.0"}), "the current digest is kept until the new image is scanned")
 
 	f.policy.Status.LatestRef = nil
 	g.Expect(f.reconcile()).To(Succeed())

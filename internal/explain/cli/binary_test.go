@@ -29,8 +29,8 @@ type run struct {
 	env   []string
 }
 
-// result is the outcome of a run.
-type result struct {
+// commandResult is the outcome of a run.
+type commandResult struct {
 	out, err string
 	code     int
 }
@@ -61,7 +61,7 @@ func (r run) command(t *testing.T) *exec.Cmd {
 }
 
 // do runs the binary and returns its outcome.
-func (r run) do(t *testing.T) result {
+func (r run) do(t *testing.T) commandResult {
 	t.Helper()
 	cmd := r.command(t)
 	var out, stderr bytes.Buffer
@@ -70,7 +70,7 @@ func (r run) do(t *testing.T) result {
 	if exit, failed := errors.AsType[*exec.ExitError](err); err != nil && (!failed || exit.ExitCode() < 0) {
 		t.Fatalf("%s: %v\n%s", cmd, err, stderr.String())
 	}
-	return result{out: out.String(), err: stderr.String(), code: cmd.ProcessState.ExitCode()}
+	return commandResult{out: out.String(), err: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
 // files writes files into a directory and returns the directory.

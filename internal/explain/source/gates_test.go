@@ -24,7 +24,7 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// fakeImages has an image for each tag, with the digest digestOf. It maps digests to signers.
+// fakeImages has an image for each tag, whose digest digestOf returns. It maps digests to signers.
 type fakeImages map[string]string
 
 func digestOf(tag string) string { return "sha256:" + strings.Repeat(tag[2:3], 64) }

@@ -104,8 +104,8 @@ func startPersona(t *testing.T, productName string, images map[string]v1.Image) 
 	return p, &comparedServer{client: &http.Client{Transport: transport}, url: "https://" + p.Host}
 }
 
-// distribution2Pair returns the real server and the persona, both with a password.
-func distribution2Pair(t *testing.T, images map[string]v1.Image) (*comparedServer, *comparedServer) {
+// distribution2Servers returns the real server and the persona, both with a password.
+func distribution2Servers(t *testing.T, images map[string]v1.Image) (*comparedServer, *comparedServer) {
 	t.Helper()
 	p, persona := startPersona(t, "Distribution 2", images)
 	account := remote.WithAuth(authn.FromConfig(p.Password))

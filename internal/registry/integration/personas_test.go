@@ -29,7 +29,7 @@ func TestPersona_MatchesProduct(t *testing.T) {
 	}{
 		"Distribution 2": {
 			reason: "password authentication",
-			pair:   distribution2Pair,
+			pair:   distribution2Servers,
 			deviation: map[string]string{
 				"tag of Docker's type, nothing accepted":        "the server signs with its own key",
 				"HEAD of a tag of Docker's type, none accepted": "the server signs with its own key",
@@ -48,7 +48,7 @@ func TestPersona_MatchesProduct(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			server, persona := tc.pair(t, images)
-			for _, p := range probes(t, images) {
+			for _, p := range probeRequests(t, images) {
 				want, got := server.send(t, p), persona.send(t, p)
 				diff := cmp.Diff(want, got)
 				switch reason, expected := tc.deviation[p.name]; {
@@ -88,8 +88,8 @@ type probe struct {
 	login  int
 }
 
-// probes returns the requests.
-func probes(t *testing.T, images map[string]v1.Image) []probe {
+// probeRequests returns the requests.
+func probeRequests(t *testing.T, images map[string]v1.Image) []probe {
 	t.Helper()
 	g := NewWithT(t)
 	digest, err := images["1.2.0"].Digest()

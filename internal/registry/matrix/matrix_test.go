@@ -146,14 +146,14 @@ func newFixture(t *testing.T, p registrytest.Product, login authn.AuthConfig) *f
 	t.Helper()
 	f := &fixture{fakes: registrytest.StartFakeRegistries(t), client: registry.NewClient(registry.WithRateLimits(ratelimit.Config{})), stable: true}
 	t.Cleanup(f.client.Close)
-	f.image, f.long = parse(t, p.Host+"/"+p.Repository), parse(t, p.Host+"/"+p.Repository+"-long")
+	f.image, f.long = parseName(t, p.Host+"/"+p.Repository), parseName(t, p.Host+"/"+p.Repository+"-long")
 	f.push(t, p)
 	f.setCredentials(t, p, login)
 	f.fakes.Reset()
 	return f
 }
 
-func parse(t *testing.T, name string) image.Name {
+func parseName(t *testing.T, name string) image.Name {
 	t.Helper()
 	img, err := image.Parse(name, false)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())

@@ -89,7 +89,7 @@ func (f *fixture) verify(t *testing.T, rule signature.Rule, app signaturetest.De
 	return verdict
 }
 
-func ruleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) signature.Rule {
+func verificationRuleOf(t *testing.T, verify v1.ImageVerification, data map[string][]byte) signature.Rule {
 	t.Helper()
 	rule, err := signature.RuleOf(&verify, data)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -103,12 +103,12 @@ func TestVerify_WorksWithRealRegistry(t *testing.T) {
 	f, key, sigstore := newFixture(t), signaturetest.NewKey(t, "ecdsa"), signaturetest.NewSigstore(t)
 	notary := signaturetest.NewNotary(t, signaturetest.CertificateOptions{Name: "release"})
 	ref := &meta.LocalObjectReference{Name: "signers"}
-	byKey := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: ref}, map[string][]byte{"cosign.pub": key.PublicPEM(t)})
-	byIdentity := ruleOf(t, v1.ImageVerification{
+	byKey := verificationRuleOf(t, v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: ref}, map[string][]byte{"cosign.pub": key.PublicPEM(t)})
+	byIdentity := verificationRuleOf(t, v1.ImageVerification{
 		Provider: v1.VerifyCosign, TrustedRootSecretRef: ref,
 		MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: "^https://issuer\\.example$", Subject: "^release@"}},
 	}, map[string][]byte{"trusted_root.json": sigstore.TrustedRoot(t, signaturetest.RootOptions{})})
-	byPolicy := ruleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: ref}, map[string][]byte{
+	byPolicy := verificationRuleOf(t, v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: ref}, map[string][]byte{
 		"trustpolicy.json": signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": notary.PEM(),
 	})
 	statement := func(app signaturetest.Descriptor) []byte {

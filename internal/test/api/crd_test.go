@@ -116,7 +116,7 @@ func TestCRD_HasPrinterColumns(t *testing.T) {
 	}
 }
 
-// checkColumns compares the columns of a priority.
+// checkColumns compares the printer columns of a CRD that have a priority.
 func checkColumns(t *testing.T, table metav1.Table, priority int32, columns, cells []string) {
 	t.Helper()
 	g := NewWithT(t)

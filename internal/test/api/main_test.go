@@ -29,10 +29,10 @@ var server struct {
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return fail("KUBEBUILDER_ASSETS is not set, but these tests need a control plane: " +
 			`run "make test", or KUBEBUILDER_ASSETS="$(go -C hack/controlplane run . build)" go test ./internal/test/api`)

@@ -35,15 +35,15 @@ type silence struct{}
 
 func (silence) Publish(client.Object, conditions.Event) {}
 
-// statuses is a policy on the API server with its reconciler.
-type statuses struct {
+// policyWithStatus is a policy on the API server with its reconciler.
+type policyWithStatus struct {
 	*WithT
 	ctx context.Context
 	api client.Client
 	key types.NamespacedName
 }
 
-func newStatuses(t *testing.T, name string) *statuses {
+func newStatuses(t *testing.T, name string) *policyWithStatus {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	g := NewWithT(t)
@@ -51,28 +51,28 @@ func newStatuses(t *testing.T, name string) *statuses {
 	g.Expect(v1beta2.AddToScheme(scheme)).To(Succeed())
 	api, err := client.New(server.config, client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	s := &statuses{WithT: g, ctx: t.Context(), api: api, key: types.NamespacedName{Namespace: namespace, Name: name}}
+	s := &policyWithStatus{WithT: g, ctx: t.Context(), api: api, key: types.NamespacedName{Namespace: namespace, Name: name}}
 	s.create()
 	t.Cleanup(func() { _ = api.Delete(context.Background(), s.named()) })
 	return s
 }
 
-func (s *statuses) named() *v1.ImagePolicy {
+func (s *policyWithStatus) named() *v1.ImagePolicy {
 	policy := &v1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: s.key.Namespace, Name: s.key.Name}}
 	policy.Spec.ImageRepositoryRef.Name = "app"
 	policy.Spec.Policy.SemVer = &v1.SemVerPolicy{Range: "1.x"}
 	return policy
 }
 
-func (s *statuses) create() { s.Expect(s.api.Create(s.ctx, s.named())).To(Succeed()) }
+func (s *policyWithStatus) create() { s.Expect(s.api.Create(s.ctx, s.named())).To(Succeed()) }
 
-func (s *statuses) get() *v1.ImagePolicy {
+func (s *policyWithStatus) get() *v1.ImagePolicy {
 	policy := &v1.ImagePolicy{}
 	s.Expect(s.api.Get(s.ctx, s.key, policy)).To(Succeed())
 	return policy
 }
 
-func (s *statuses) reconcile(work worker) ctrl.Result {
+func (s *policyWithStatus) reconcile(work worker) ctrl.Result {
 	r := &reconcile.Reconciler[*v1.ImagePolicy]{Client: s.api, APIReader: s.api, Worker: work, Publisher: silence{}, Kind: v1.ImagePolicyKind}
 	result, err := r.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key})
 	s.Expect(err).NotTo(HaveOccurred())

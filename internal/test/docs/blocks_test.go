@@ -13,8 +13,8 @@ import (
 // shell is the info string of blocks with commands.
 const shell = "sh"
 
-// infos maps the first word of an info string to the test of such blocks.
-var infos = map[string]string{
+// blockTests maps the first word of an info string to the test of such blocks.
+var blockTests = map[string]string{
 	shell:     "TestGuides_CommandsWork",
 	"yaml":    "TestExamples_AreAccepted",
 	"console": "TestScreens_MatchOutput, and internal/test/e2e for those of a cluster",
@@ -32,7 +32,7 @@ func TestBlocks_DeclareLanguage(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks() {
 			info, _, _ := strings.Cut(b.info, " ")
-			NewWithT(t).Expect(infos[info]).NotTo(BeEmpty(), "%s:%d is a block with the info string '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, infos)
+			NewWithT(t).Expect(blockTests[info]).NotTo(BeEmpty(), "%s:%d is a block with the info string '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, blockTests)
 			if info == "console" && p.path != screensPage {
 				t.Errorf("%s:%d shows the output of a command, which is tested on %s only", p.path, b.line, screensPage)
 			}

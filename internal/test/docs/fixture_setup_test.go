@@ -103,7 +103,7 @@ func installOperatorCRDs(f *fixture) {
 	f.kubectl("wait", "--for=condition=Established", "--all", "crd")
 }
 
-func createReleaseRepository(f *fixture) {
+func createReleaseGitRepository(f *fixture) {
 	f.tool(clone, "bash", "-ec", content(f.t, testdata+"release.sh"))
 }
 

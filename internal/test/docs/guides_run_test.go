@@ -30,7 +30,7 @@ func TestGuides_CommandsWork(t *testing.T) {
 // step has its command on the page.
 func TestGuides_CoverEveryPage(t *testing.T) {
 	for _, p := range pages(t) {
-		i := slices.IndexFunc(guides, func(g guide) bool { return g.page == p.path })
+		i := slices.IndexFunc(guides, func(g guidePage) bool { return g.page == p.path })
 		if i < 0 {
 			NewWithT(t).Expect(p.commands()).To(BeEmpty(), "%s has commands: add it to guides", p.path)
 			continue
@@ -46,7 +46,7 @@ func TestGuides_CoverEveryPage(t *testing.T) {
 }
 
 // run runs the commands of the page in order.
-func (g guide) run(f *fixture, p page) {
+func (g guidePage) run(f *fixture, p page) {
 	dir := cmp.Or(g.dir, clone)
 	f.writeFiles(p, dir)
 	shell := startShell(f.t, filepath.Join(f.dir, dir), f.env)

@@ -2,8 +2,8 @@
 
 package docs
 
-// guide is a page whose commands are run.
-type guide struct {
+// guidePage is a page whose commands are run.
+type guidePage struct {
 	page string
 	// dir is the working directory; the clone if empty.
 	dir string
@@ -27,7 +27,7 @@ type step struct {
 const fluxCLI = "needs the flux CLI, which a fresh clone does not have; the next line does the same with kubectl"
 
 // guides are in the order of their dependencies: the end of the README removes everything.
-var guides = []guide{
+var guides = []guidePage{
 	{page: "docs/guides/explain.md", steps: map[string]step{
 		"kubectl get imagepolicies,imagerepositories -n apps -o yaml > all.yaml":  {before: checkPlugins},
 		"image-reflector-controller explain -f clusters/prod/webapp.yaml || exit": {prints: `Selected +1\.2\.0`},
@@ -102,7 +102,7 @@ var guides = []guide{
 		"go test ./internal/test/e2e -run TestExplain": {skipReason: "part of make test, like this test"},
 	}},
 	{page: "docs/release.md", steps: map[string]step{
-		"make release-notes VERSION=v1.0.0":                                       {before: createReleaseRepository, prints: `^- The timeout of an ImageRepository`},
+		"make release-notes VERSION=v1.0.0":                                       {before: createReleaseGitRepository, prints: `^- The timeout of an ImageRepository`},
 		"git commit -a -m 'Release v1.0.0'":                                       {prints: `CHANGELOG\.md|1 file changed`},
 		"git push origin main v1.0.0 api/v1.0.0":                                  {prints: `api/v1\.0\.0 -> api/v1\.0\.0`},
 		"make image IMAGE=registry.example.com/image-reflector-controller:v1.0.0": {prints: `pushed \S+/image-reflector-controller:v1\.0\.0`},

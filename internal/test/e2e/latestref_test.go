@@ -54,8 +54,8 @@ func fromText(text string) *v1.ImageRef {
 	return image.NewRef(strings.TrimSuffix(text, ":"+tag), tag, "")
 }
 
-// followAll watches the policies of the test with each reader.
-func (f *fixture) followAll() map[string]*history {
+// followAllPolicies watches the policies of the test with each reader.
+func (f *fixture) followAllPolicies() map[string]*history {
 	f.t.Helper()
 	histories := map[string]*history{}
 	for name, reader := range readers {
@@ -68,7 +68,7 @@ func (f *fixture) followAll() map[string]*history {
 // one event of a watch.
 func TestLatestRef_ChangesOncePerUpdate(t *testing.T) {
 	f := newFixture(t)
-	histories := f.followAll()
+	histories := f.followAllPolicies()
 	want := []v1.ImageRef{*image.NewRef(f.image("app"), "1.0.0", f.push("app", "1.0.0", "0"))}
 	repo, policy := f.repository("app"), f.policy("app", withReflection(v1.ReflectAlways))
 	awaitReady(f, policy)
@@ -100,7 +100,7 @@ func TestLatestRef_ChangesOncePerUpdate(t *testing.T) {
 func TestLatestRef_IsAtomic(t *testing.T) {
 	f := newFixture(t)
 	second := metav1.Duration{Duration: time.Second}
-	histories := f.followAll()
+	histories := f.followAllPolicies()
 	pushed := map[v1.ImageRef]bool{} // every ref that the registry had
 	push := func(tag, content string) string {
 		artifact, err := testenv.Image(content)

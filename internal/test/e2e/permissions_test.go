@@ -42,7 +42,7 @@ func checkPermissions(auditLog string) error {
 			return err
 		}
 		for _, permission := range granted {
-			if !used[permission] && !used[substituteFor(permission)] && !rare[permission] {
+			if !used[permission] && !used[substituteControllerFor(permission)] && !rare[permission] {
 				unused = append(unused, file+": "+permission)
 			}
 		}
@@ -53,9 +53,9 @@ func checkPermissions(auditLog string) error {
 	return nil
 }
 
-// substituteFor returns the permission that is used in place of another one. A watch starts with
+// substituteControllerFor returns the permission that is used in place of another one. A watch starts with
 // the current objects; list is needed only for older API servers that don't support that.
-func substituteFor(permission string) string {
+func substituteControllerFor(permission string) string {
 	if resource, list := strings.CutPrefix(permission, "list "); list {
 		return "watch " + resource
 	}

@@ -61,7 +61,7 @@ func record(list client.ObjectList, dir string, secrets *canary.Search) (*record
 	return r, nil
 }
 
-// note writes a state to the file, and reports whether it is the last one.
+// note writes a state to the file, and reports whether it is the final state.
 func (r *recording) note(change watch.Event, file *os.File) bool {
 	obj, ok := change.Object.(client.Object)
 	if !ok {
