@@ -187,8 +187,7 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 		return nil, err
 	}
 	controllers := ctrlcfg.Controller{
-		RecoverPanic:            new(true),
-		MaxConcurrentReconciles: o.Concurrent,
+		RecoverPanic: new(true),
 		// shutdown of a priority queue can deadlock: docs/design/0024-plain-work-queues.md
 		UsePriorityQueue: new(false),
 	}

@@ -54,7 +54,6 @@ func (a *accumulator[K, O]) Best() (Choice, bool) {
 	a.checkPending()
 	if cap(a.pending) > 0 && a.engine.batch > 0 {
 		buffer := a.pending
-		clear(buffer[:cap(buffer)]) // a pooled buffer must not keep tags in memory
 		buffers.Put(&buffer)
 		a.pending = nil
 	}
@@ -76,6 +75,7 @@ func (a *accumulator[K, O]) checkPending() {
 			break
 		}
 	}
+	clear(a.pending) // a pooled buffer must not keep tags in memory
 	a.pending = a.pending[:0]
 }
 

@@ -112,15 +112,12 @@ func (g *gatedSelector) selectBest(ctx context.Context) (*selected, error) {
 	return g.finish(ctx, err)
 }
 
-// selectTag returns the candidate of a tag that is not listed, or nil if it does not pass. The tag
-// ranks above the listed one that is selected, but not above all that were rejected.
+// selectTag returns the best candidate that passes, or nil, if a tag that is not listed is added to
+// the listed ones. It ranks above the selected one, but not above all that were rejected.
 func (g *gatedSelector) selectTag(ctx context.Context, tag string) (*selected, error) {
 	unlisted, err := admission.Evaluate(ctx, g.images, g.input, slices.Values([]selection.Choice{{Tag: tag}}))
 	g.result = g.result.Insert(unlisted, func(listed string) bool { return g.rule.Compare(listed, tag) > 0 })
-	if one, finishErr := g.finish(ctx, err); finishErr != nil || unlisted.Selected != nil {
-		return one, finishErr
-	}
-	return nil, nil
+	return g.finish(ctx, err)
 }
 
 // finish stores the facts, caches the result of an evaluation, and writes it to status.candidates.

@@ -80,7 +80,7 @@ func (w *Worker) createdTimes(
 	batch := unread[:min(len(unread), maxTimeReads)]
 	newFacts, err := admission.ReadCreated(ctx, remote, batch, facts, now)
 	if saveErr := w.saveFacts(ctx, source, newFacts); saveErr != nil {
-		err = saveErr // retried with backoff: it would send the same requests again
+		err = saveErr // without stored facts, an immediate retry would send the same requests again
 	}
 	switch {
 	case err != nil:

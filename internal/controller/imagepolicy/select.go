@@ -18,7 +18,7 @@ import (
 type selector interface {
 	// selectBest returns the best listed tag, or nil.
 	selectBest(ctx context.Context) (*selected, error)
-	// selectTag returns a tag that is not listed, or nil if it does not pass the gates.
+	// selectTag returns the best tag, or nil, if one that is not listed is added to the listed ones.
 	selectTag(ctx context.Context, tag string) (*selected, error)
 	// noneSelected returns the error that explains why no tag is selected.
 	noneSelected() error
