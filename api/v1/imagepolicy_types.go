@@ -117,7 +117,7 @@ type ImagePolicySpec struct {
 
 // ImagePolicyChoice is a union of the policies that compare tags.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical), has(self.newest)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical, numerical and newest"
+// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical), has(self.natural), has(self.newest)].filter(c, c).size() == 1",message="set exactly one of semver, alphabetical, numerical, natural and newest"
 type ImagePolicyChoice struct {
 	// SemVer compares tags as semantic versions.
 	// +optional
@@ -130,6 +130,10 @@ type ImagePolicyChoice struct {
 	// Numerical compares tags as numbers.
 	// +optional
 	Numerical *NumericalPolicy `json:"numerical,omitempty"`
+
+	// Natural compares tags in natural order, in which numbers in tags count as numbers.
+	// +optional
+	Natural *NaturalPolicy `json:"natural,omitempty"`
 
 	// Newest compares images by time.
 	// +optional
@@ -160,6 +164,18 @@ type AlphabeticalPolicy struct {
 // NumericalPolicy selects the last tag in numerical order.
 type NumericalPolicy struct {
 	// Order is "asc", which selects the greatest number, or "desc", which selects the least one.
+	// +kubebuilder:default:=asc
+	// +kubebuilder:validation:Enum=asc;desc
+	// +optional
+	Order string `json:"order,omitempty"`
+}
+
+// NaturalPolicy selects the last tag in natural order: runs of digits compare as integers of any
+// length, all else byte by byte. A leading "v" before a digit does not count. The words alpha, beta,
+// dev, pre, rc and snapshot behind a number, as in "1.2.3-rc1", sort before what ends there, "1.2.3".
+type NaturalPolicy struct {
+	// Order is "asc", which selects the last tag in ascending order (rc9 before rc10), or "desc",
+	// which selects the first one.
 	// +kubebuilder:default:=asc
 	// +kubebuilder:validation:Enum=asc;desc
 	// +optional

@@ -30,6 +30,10 @@ const (
 	// registry must not block a worker for hours.
 	MaxDefaultTimeout = 5 * time.Minute
 
+	// DefaultLatestTags and MaxLatestTags are the default and the maximum of spec.latestTags.
+	DefaultLatestTags = 10
+	MaxLatestTags     = 100
+
 	// ProviderGeneric is the spec.provider that reads credentials from Secrets only.
 	ProviderGeneric = "generic"
 )
@@ -97,6 +101,12 @@ type ImageRepositorySpec struct {
 	// +optional
 	ExclusionList []string `json:"exclusionList,omitempty"`
 
+	// LatestTags is the number of tags in status.lastScanResult.latestTags. Defaults to 10.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	LatestTags int `json:"latestTags,omitempty"`
+
 	// Provider is the source of the credentials: "generic" reads them from Secrets, the others get
 	// them from the cloud of that name.
 	// +kubebuilder:validation:Enum=generic;aws;azure;gcp
@@ -123,8 +133,8 @@ type ScanResult struct {
 	// +optional
 	ScanTime metav1.Time `json:"scanTime,omitempty"`
 
-	// LatestTags holds the first ten tags in descending alphabetical order, independent of any
-	// policy.
+	// LatestTags holds the last tags in natural order, the last one first, independent of any policy.
+	// Their number is spec.latestTags.
 	// +optional
 	LatestTags []string `json:"latestTags,omitempty"`
 }
@@ -179,6 +189,15 @@ func (in *ImageRepository) GetTimeout() time.Duration {
 		return max(in.Spec.Timeout.Duration, MinTimeout)
 	}
 	return min(in.GetRequeueAfter(), MaxDefaultTimeout)
+}
+
+// GetLatestTags returns the number of tags in status.lastScanResult.latestTags: 1 to 100, by default
+// 10.
+func (in *ImageRepository) GetLatestTags() int {
+	if in.Spec.LatestTags <= 0 {
+		return DefaultLatestTags
+	}
+	return min(in.Spec.LatestTags, MaxLatestTags)
 }
 
 // GetProvider returns the provider, by default "generic".

@@ -33,6 +33,9 @@ type AlphabeticalPolicy = v1.AlphabeticalPolicy
 // NumericalPolicy is an alias of the type in v1.
 type NumericalPolicy = v1.NumericalPolicy
 
+// NaturalPolicy is an alias of the type in v1.
+type NaturalPolicy = v1.NaturalPolicy
+
 // TagFilter is an alias of the type in v1.
 type TagFilter = v1.TagFilter
 

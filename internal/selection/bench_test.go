@@ -33,6 +33,9 @@ func workloads(tb testing.TB) []workload {
 		{name: "node/semver-prereleases", choice: semVer("^18.0.0-0"), tags: realTags(tb, "node"), baseline: simpleVersions(tb, "^18.0.0-0")},
 		{name: "golang/semver", choice: semVer("~1.20"), tags: realTags(tb, "golang"), baseline: simpleVersions(tb, "~1.20")},
 		{name: "debian/alphabetical", choice: alphabetical("asc"), tags: realTags(tb, "debian"), baseline: simpleTexts},
+		{name: "debian/natural", choice: natural("asc"), tags: sorted(realTags(tb, "debian")), baseline: selectAlphabetical(tb)},
+		{name: "traefik/natural", choice: natural("asc"), tags: sorted(realTags(tb, "traefik")), baseline: selectAlphabetical(tb)},
+		{name: "node/natural", choice: natural("asc"), tags: sorted(realTags(tb, "node")), baseline: selectAlphabetical(tb)},
 		{name: "debian/numerical-extract", choice: numerical("asc"), filter: filtered(`^bookworm-(?P<ts>[0-9]{8})$`, "$ts"), tags: realTags(tb, "debian")},
 	}
 	for _, size := range []struct {
@@ -44,6 +47,7 @@ func workloads(tb testing.TB) []workload {
 			workload{name: size.name + "/semver", choice: semVer(">=1.0.0"), tags: versions, baseline: simpleVersions(tb, ">=1.0.0")},
 			workload{name: size.name + "/semver-narrow", choice: semVer("^7.3"), tags: versions, baseline: simpleVersions(tb, "^7.3")},
 			workload{name: size.name + "/alphabetical", choice: alphabetical("asc"), tags: versions, baseline: simpleTexts},
+			workload{name: size.name + "/natural", choice: natural("asc"), tags: versions, baseline: selectAlphabetical(tb)},
 			workload{name: size.name + "/numerical", choice: numerical("asc"), tags: numbers, baseline: simpleNumbers},
 		)
 	}
@@ -84,6 +88,20 @@ func simpleTexts(tags []string) string {
 	sorted := slices.Sorted(slices.Values(tags))
 	return sorted[len(sorted)-1]
 }
+
+// selectAlphabetical selects with an alphabetical policy in place of a simple implementation, so that
+// x-baseline is the factor to it.
+func selectAlphabetical(tb testing.TB) func([]string) string {
+	tb.Helper()
+	rule := compiled(tb, alphabetical("asc"), nil)
+	return func(tags []string) string {
+		best, _ := rule.Select(tags)
+		return best.Tag
+	}
+}
+
+// sorted returns the tags in the order of a snapshot.
+func sorted(tags []string) []string { return slices.Sorted(slices.Values(tags)) }
 
 // simpleNumbers compares numbers with the precision of float64.
 func simpleNumbers(tags []string) string {
@@ -148,6 +166,8 @@ func TestSelect_BoundsAllocations(t *testing.T) {
 		{"prereleases that the range rejects", compiled(t, semVer(">=99.0.0"), filtered("-", "")), realTags(t, "rabbitmq"), 2},
 		{"texts", compiled(t, alphabetical("asc"), nil), versions, 2},
 		{"texts that a pattern matches", compiled(t, alphabetical("desc"), filtered("^1", "")), versions, 2},
+		{"texts in natural order", compiled(t, natural("asc"), nil), versions, 2},
+		{"real tags in natural order", compiled(t, natural("desc"), nil), realTags(t, "traefik"), 2},
 		{"numbers", compiled(t, numerical("desc"), nil), numbers, 2},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

@@ -26,6 +26,8 @@ func Compile(spec *v1.ImagePolicySpec) (*Rule, error) {
 		return compileSemVer(choice.SemVer, filter)
 	case choice.Numerical != nil:
 		return compileNumerical(choice.Numerical, filter)
+	case choice.Natural != nil:
+		return compileNatural(choice.Natural, filter)
 	default:
 		return compileAlphabetical(choice.Alphabetical, filter)
 	}
@@ -34,7 +36,9 @@ func Compile(spec *v1.ImagePolicySpec) (*Rule, error) {
 // checkOneChosen returns an error unless exactly one policy is set.
 func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	chosen := 0
-	for _, set := range []bool{choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil, choice.Newest != nil} {
+	for _, set := range []bool{
+		choice.SemVer != nil, choice.Alphabetical != nil, choice.Numerical != nil, choice.Natural != nil, choice.Newest != nil,
+	} {
 		if set {
 			chosen++
 		}
@@ -43,10 +47,10 @@ func checkOneChosen(choice v1.ImagePolicyChoice) error {
 	case 1:
 		return nil
 	case 0:
-		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}
+		return &InvalidError{Field: fieldPolicy, Problem: "no policy is chosen: set one of semver, alphabetical, numerical, natural and newest"}
 	default:
 		return &InvalidError{Field: fieldPolicy,
-			Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"}
+			Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical, natural and newest"}
 	}
 }
 
@@ -84,6 +88,17 @@ func compileAlphabetical(policy *v1.AlphabeticalPolicy, f *filter) (*Rule, error
 	return &Rule{
 		ranker: &engine[string, byText]{filter: f, order: byText{direction: d}},
 		text:   d.text("last in alphabetical order", "first in alphabetical order") + f.text(),
+	}, nil
+}
+
+func compileNatural(policy *v1.NaturalPolicy, f *filter) (*Rule, error) {
+	d, err := compileDirection(fieldNaturalOrder, policy.Order)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{
+		ranker: &engine[string, byNatural]{filter: f, order: byNatural{direction: d}},
+		text:   d.text("last in natural order", "first in natural order") + f.text(),
 	}, nil
 }
 

@@ -18,11 +18,11 @@ func TestCompile_RejectsInvalidPolicies(t *testing.T) {
 		filter *v1.TagFilter
 		want   InvalidError
 	}{
-		{reason: "a policy is required", want: InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical and newest"}},
+		{reason: "a policy is required", want: InvalidError{Field: "spec.policy", Problem: "no policy is chosen: set one of semver, alphabetical, numerical, natural and newest"}},
 		{
 			reason: "two policies are ambiguous",
 			choice: v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: "*"}, Numerical: &v1.NumericalPolicy{}},
-			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical and newest"},
+			want:   InvalidError{Field: "spec.policy", Problem: "more than one policy is chosen: keep one of semver, alphabetical, numerical, natural and newest"},
 		},
 		{
 			reason: "the error of an invalid range quotes it and gives examples",
@@ -58,6 +58,12 @@ func TestCompile_RejectsInvalidPolicies(t *testing.T) {
 			reason: "numerical policies have the same orders in another field",
 			choice: numerical("DESC"),
 			want: InvalidError{Field: "spec.policy.numerical.order", Value: "DESC",
+				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
+		},
+		{
+			reason: "natural policies have the same orders",
+			choice: natural("newest"),
+			want: InvalidError{Field: "spec.policy.natural.order", Value: "newest",
 				Problem: `there is no such order: write "asc", where the greatest is the latest, or "desc", where the least is`},
 		},
 		{
@@ -119,6 +125,8 @@ func TestCompile_DescribesRule(t *testing.T) {
 		{reason: "a range is quoted unchanged", choice: semVer("^1.2 || 3.x"), want: `highest version in the range "^1.2 || 3.x"`},
 		{reason: "the default order is ascending", choice: numerical(""), want: "greatest number"},
 		{reason: "descending numbers", choice: numerical("desc"), want: "least number"},
+		{reason: "the default order is ascending", choice: natural(""), want: "last in natural order"},
+		{reason: "descending natural order with a pattern", choice: natural("desc"), filter: filtered("^v", ""), want: `first in natural order, of the tags that match "^v"`},
 		{reason: "ascending texts with an empty filter", choice: alphabetical("asc"), filter: filtered("", ""), want: "last in alphabetical order"},
 		{reason: "descending texts with a pattern", choice: alphabetical("desc"), filter: filtered("^main-", ""), want: `first in alphabetical order, of the tags that match "^main-"`},
 		{reason: "a pattern with extract", choice: numerical("asc"), filter: filtered("^main-(?P<ts>[0-9]+)", "$ts"), want: `greatest number, of the tags that match "^main-(?P<ts>[0-9]+)", compared by "$ts"`},

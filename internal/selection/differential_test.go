@@ -91,11 +91,13 @@ func randomBound(rnd *rand.Rand, tags []string) string {
 func randomPolicy(rnd *rand.Rand, tags []string) policy {
 	order := []string{"", v1.OrderAscending, v1.OrderDescending}[rnd.IntN(3)]
 	p := policy{filter: filters[rnd.IntN(len(filters))]}
-	switch rnd.IntN(4) {
+	switch rnd.IntN(5) {
 	case 0:
 		p.choice = alphabetical(order)
 	case 1:
 		p.choice = numerical(order)
+	case 2:
+		p.choice = natural(order)
 	default:
 		p.choice = semVer(randomRange(rnd, tags))
 	}

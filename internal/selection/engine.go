@@ -36,6 +36,7 @@ var (
 	_ comparator[version] = byVersion{}
 	_ comparator[number]  = byNumber{}
 	_ comparator[string]  = byText{}
+	_ comparator[string]  = byNatural{}
 	_ comparator[int64]   = byTime{}
 )
 

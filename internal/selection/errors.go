@@ -10,6 +10,7 @@ const (
 	fieldRange             = "spec.policy.semver.range"
 	fieldAlphabeticalOrder = "spec.policy.alphabetical.order"
 	fieldNumericalOrder    = "spec.policy.numerical.order"
+	fieldNaturalOrder      = "spec.policy.natural.order"
 	fieldNewestBy          = "spec.policy.newest.by"
 	fieldPattern           = "spec.filterTags.pattern"
 	fieldExtract           = "spec.filterTags.extract"

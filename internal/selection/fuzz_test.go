@@ -12,11 +12,13 @@ import (
 
 // choose returns a policy for fuzzed values.
 func choose(kind uint8, text string) v1.ImagePolicyChoice {
-	switch kind % 3 {
+	switch kind % 4 {
 	case 0:
 		return semVer(text)
 	case 1:
 		return numerical(text)
+	case 2:
+		return natural(text)
 	default:
 		return alphabetical(text)
 	}
@@ -29,8 +31,9 @@ func FuzzCompile(f *testing.F) {
 	f.Add(uint8(0), "*.1|2", "(", "$1")
 	f.Add(uint8(1), "asc", `([0-9]+)`, "${1}x")
 	f.Add(uint8(1), "up", "", "$1")
-	f.Add(uint8(2), "desc", `^main-(?P<sha>[a-f0-9]+)-(?P<ts>[0-9]+)`, "$ts_$sha")
-	f.Add(uint8(2), "", ".", "$$${$")
+	f.Add(uint8(3), "desc", `^main-(?P<sha>[a-f0-9]+)-(?P<ts>[0-9]+)`, "$ts_$sha")
+	f.Add(uint8(2), "asc", "", "")
+	f.Add(uint8(3), "", ".", "$$${$")
 	f.Fuzz(func(t *testing.T, kind uint8, text, pattern, extract string) {
 		rule, err := compileParts(choose(kind, text), filtered(pattern, extract))
 		if err == nil {
@@ -55,6 +58,8 @@ func FuzzEvaluate(f *testing.F) {
 		compiled(f, semVer(">=0-0"), filtered(`^v?([^+]*)`, "$1")),
 		compiled(f, numerical("asc"), nil),
 		compiled(f, numerical("desc"), filtered(`([0-9.]+)`, "-$1")),
+		compiled(f, natural("asc"), nil),
+		compiled(f, natural("desc"), filtered(`^v?(.*)`, "$1")),
 		compiled(f, alphabetical("asc"), nil),
 		compiled(f, alphabetical("desc"), filtered(`^(.)(.?)`, "$2")),
 	}

@@ -27,6 +27,10 @@ func alphabetical(order string) v1.ImagePolicyChoice {
 	return v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{Order: order}}
 }
 
+func natural(order string) v1.ImagePolicyChoice {
+	return v1.ImagePolicyChoice{Natural: &v1.NaturalPolicy{Order: order}}
+}
+
 func filtered(pattern, extract string) *v1.TagFilter {
 	return &v1.TagFilter{Pattern: pattern, Extract: extract}
 }
@@ -62,6 +66,8 @@ func describe(choice v1.ImagePolicyChoice, filter *v1.TagFilter) string {
 		policy = fmt.Sprintf("semver %q", choice.SemVer.Range)
 	case choice.Numerical != nil:
 		policy = "numerical " + choice.Numerical.Order
+	case choice.Natural != nil:
+		policy = "natural " + choice.Natural.Order
 	case choice.Alphabetical != nil:
 		policy = "alphabetical " + choice.Alphabetical.Order
 	}

@@ -27,6 +27,10 @@ func referenceRanking(tb testing.TB, choice v1.ImagePolicyChoice, filter *v1.Tag
 		return referenceVersions(tb, choice.SemVer.Range, candidates)
 	case choice.Numerical != nil:
 		return referenceNumbers(tb, choice.Numerical.Order, candidates)
+	case choice.Natural != nil:
+		return referenceSort(candidates, referenceDirection(choice.Natural.Order),
+			func(key string) ([]part, bool) { return referenceParts(key), true },
+			func(a, b []part) int { return slices.CompareFunc(a, b, comparePart) })
 	default:
 		return referenceTexts(choice.Alphabetical.Order, candidates)
 	}

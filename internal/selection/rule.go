@@ -13,6 +13,7 @@
 //   - semver: by precedence as in semver.org §11, which ignores build metadata and a leading "v";
 //   - numerical: by exact value, of any length;
 //   - alphabetical: by the bytes of the key;
+//   - natural: as CompareNatural does;
 //   - newest: by the time of the tag or its image, for which WithTimes is required.
 //
 // Candidates with equal keys are ordered by the bytes of their tags: the greater tag ranks higher,

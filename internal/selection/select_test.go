@@ -121,6 +121,9 @@ func TestPrecedence_ExplainsOrder(t *testing.T) {
 		{"numbers in descending order", compiled(t, numerical("desc"), nil), "9", "10", `"9" is a lesser number than "10"`},
 		{"texts by bytes", compiled(t, alphabetical("asc"), nil), "b", "a", `"b" comes after "a"`},
 		{"texts in descending order", compiled(t, alphabetical("desc"), nil), "a", "b", `"a" comes before "b"`},
+		{"natural order", compiled(t, natural("asc"), nil), "1.2.3", "1.2.3-rc1", `"1.2.3" is later in natural order than "1.2.3-rc1"`},
+		{"natural order in descending order", compiled(t, natural("desc"), nil), "rc9", "rc10", `"rc9" is earlier in natural order than "rc10"`},
+		{"equal in natural order, by bytes", compiled(t, natural("desc"), nil), "1.0-rc1", "1.0-RC01", `they compare as equal, and "1.0-rc1" is greater than "1.0-RC01" in byte order`},
 		{"keys are compared, not tags", compiled(t, numerical("asc"), filtered("^main-([0-9]+)", "$1")), "main-10-a", "main-9-b", `"10" is a greater number than "9"`},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
