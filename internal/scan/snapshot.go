@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"slices"
 	"time"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 // Snapshot is the result of one complete scan of an image repository. It is immutable.
@@ -93,10 +95,19 @@ func (s Snapshot) FirstSeenAt(tag string) (int64, bool) {
 	return s.FirstSeen[i], true
 }
 
-// Latest returns the first n tags in descending byte order.
+// Latest returns the last n tags in natural order, the last one first. n must be positive.
 func (s Snapshot) Latest(n int) []string {
-	latest := slices.Clone(s.Tags[max(0, len(s.Tags)-n):])
-	slices.Reverse(latest)
+	latest := make([]string, 0, min(n, len(s.Tags)))
+	for _, tag := range slices.Backward(s.Tags) { // tags that are later in byte order are often also later in natural order
+		if len(latest) == n {
+			if selection.CompareNatural(tag, latest[n-1]) < 0 {
+				continue
+			}
+			latest = latest[:n-1]
+		}
+		i, _ := slices.BinarySearchFunc(latest, tag, func(a, b string) int { return selection.CompareNatural(b, a) })
+		latest = slices.Insert(latest, i, tag)
+	}
 	return latest
 }
 

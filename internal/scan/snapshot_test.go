@@ -3,12 +3,15 @@
 package scan
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 func TestNext_SortsAndRemovesDuplicates(t *testing.T) {
@@ -52,13 +55,51 @@ func TestRevision_DependsOnTagsOnly(t *testing.T) {
 
 func TestSnapshot_ReturnsLatestTags(t *testing.T) {
 	g := NewWithT(t)
-	s := Next(Snapshot{}, "a", []string{"1", "2", "10"}, noon)
+	s := Next(Snapshot{}, "a", []string{"1", "2", "10", "10-rc1"}, noon)
 	g.Expect(s.Has("10")).To(BeTrue())
 	g.Expect(s.Has("3")).To(BeFalse())
-	g.Expect(s.Latest(2)).To(Equal([]string{"2", "10"}))
-	g.Expect(s.Latest(9)).To(Equal([]string{"2", "10", "1"}))
+	g.Expect(s.Latest(1)).To(Equal([]string{"10"}))
+	g.Expect(s.Latest(2)).To(Equal([]string{"10", "10-rc1"}))
+	g.Expect(s.Latest(9)).To(Equal([]string{"10", "10-rc1", "2", "1"}))
 	g.Expect(Snapshot{}.Latest(2)).To(BeEmpty())
 	g.Expect(slices.IsSorted(s.Tags)).To(BeTrue(), "Latest does not change the snapshot")
+}
+
+// TestLatest_MatchesSort checks that the tags are those of a sorted list.
+func TestLatest_MatchesSort(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		tags := make([]string, 1+rnd.IntN(300))
+		for i := range tags {
+			tags[i] = fmt.Sprintf("%d.%d%s", rnd.IntN(12), rnd.IntN(12), []string{"", "-rc1", "-alpine"}[rnd.IntN(3)])
+		}
+		s := Next(Snapshot{}, "a", tags, noon)
+		want := slices.SortedFunc(slices.Values(s.Tags), func(a, b string) int { return selection.CompareNatural(b, a) })
+		n := 1 + rnd.IntN(100)
+		NewWithT(t).Expect(s.Latest(n)).To(HaveExactElements(want[:min(n, len(want))]), "%d of %q", n, s.Tags)
+	}
+}
+
+// BenchmarkLatest compares the costs of a changed list of 10,000 tags: sorting and comparing it with
+// the previous one, its revision, and the latest tags.
+func BenchmarkLatest(b *testing.B) {
+	tags := make([]string, 10_000)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("v%d.%d.%d-k3s%d", i%7, i%100, i, i%12)
+	}
+	s := Next(Snapshot{}, "a", tags, noon)
+	for name, do := range map[string]func(){
+		"next":       func() { Next(s, "a", slices.Clone(tags), noon) },
+		"revision":   func() { s.Revision() },
+		"latest-10":  func() { s.Latest(10) },
+		"latest-100": func() { s.Latest(100) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				do()
+			}
+		})
+	}
 }
 
 func TestEqual_ComparesTagsAndImage(t *testing.T) {

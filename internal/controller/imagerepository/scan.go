@@ -142,7 +142,7 @@ func (s *scanOperation) record(ctx context.Context, list registry.TagList) error
 	now := time.Now()
 	if list.Unchanged {
 		s.repo.Status.LastScanResult.ScanTime = metav1.NewTime(now).Rfc3339Copy()
-		return nil
+		return s.resizeLatestTags(ctx, s.repo)
 	}
 	if err := s.save(ctx, list.Tags, now); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *scanOperation) setStatus(next scan.Snapshot, now time.Time) bool {
 		Revision:   next.Revision(),
 		TagCount:   len(next.Tags),
 		ScanTime:   metav1.NewTime(now).Rfc3339Copy(),
-		LatestTags: next.Latest(latestTags),
+		LatestTags: next.Latest(s.repo.GetLatestTags()),
 	}
 	sameRevision := status.LastScanResult != nil && status.LastScanResult.Revision == result.Revision && status.ObservedImage == next.Image
 	status.LastScanResult = result

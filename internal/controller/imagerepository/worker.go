@@ -22,9 +22,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
 
-// latestTags is the number of tags in the status of an ImageRepository.
-const latestTags = 10
-
 // Worker is the reconcile.Worker of ImageRepositories: it scans image repositories.
 type Worker struct {
 	// Auth returns the credentials and transport settings of a registry.
@@ -78,7 +75,7 @@ func (w *Worker) Work(ctx context.Context, repo *v1.ImageRepository, progress re
 	decision := scan.Decide(scan.StateOf(repo, w.interval(repo), storedOf(stored), time.Now()))
 	reason, due := decision.Due()
 	if !due {
-		return readyResult(repo, decision.Wait()), nil
+		return readyResult(repo, decision.Wait()), w.resizeLatestTags(ctx, repo)
 	}
 	operation := &scanOperation{
 		Worker: w, repo: repo, name: name, exclusions: exclusions, stored: stored, lastRevision: conditions.Revision(repo),
@@ -119,6 +116,21 @@ func (w *Worker) stored(ctx context.Context, repo *v1.ImageRepository) (store.In
 
 func storedOf(stored store.Info) scan.Stored {
 	return scan.Stored{Image: stored.Image, Revision: stored.Revision}
+}
+
+// resizeLatestTags updates the latest tags in the status from the stored tags if spec.latestTags
+// changed. Otherwise it reads nothing.
+func (w *Worker) resizeLatestTags(ctx context.Context, repo *v1.ImageRepository) error {
+	last := repo.Status.LastScanResult
+	if len(last.LatestTags) == min(repo.GetLatestTags(), last.TagCount) {
+		return nil
+	}
+	snapshot, err := w.Store.Get(ctx, reconcile.StoreKey(repo))
+	if err != nil {
+		return err
+	}
+	last.LatestTags = snapshot.Latest(repo.GetLatestTags())
+	return nil
 }
 
 // interval returns the time between the last scan and the next.

@@ -98,6 +98,34 @@ func TestScan_UpdatesOnlyScanTimeIfUnchanged(t *testing.T) {
 	g.Expect(f.repo.Status).To(Equal(before.Status), "only the scan time changed")
 }
 
+// TestScan_ResizesLatestTags checks that a change of spec.latestTags takes effect from the stored
+// tags, without a request, also during a scan that finds an unchanged list.
+func TestScan_ResizesLatestTags(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t)
+	for i := range 120 {
+		f.tags = append(f.tags, fmt.Sprintf("1.0.%d", i))
+	}
+	f.scans(g)
+	latest := func() []string { return f.repo.Status.LastScanResult.LatestTags }
+	g.Expect(latest()).To(And(HaveLen(10), HaveExactElements("1.0.119", "1.0.118", "1.0.117", "1.0.116", "1.0.115",
+		"1.0.114", "1.0.113", "1.0.112", "1.0.111", "1.0.110")))
+
+	f.repo.Spec.LatestTags = 3
+	f.scans(g)
+	g.Expect(latest()).To(Equal([]string{"1.0.119", "1.0.118", "1.0.117"}))
+	f.repo.Spec.LatestTags = 1000 // stored before admission checked it
+	f.scans(g)
+	g.Expect(latest()).To(And(HaveLen(100), HaveEach(HavePrefix("1.0."))))
+	g.Expect(f.received()).To(Equal([]string{"list"}), "no further request")
+
+	f.repo.Spec.LatestTags = 1
+	f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	f.scans(g)
+	g.Expect(latest()).To(Equal([]string{"1.0.119"}))
+	g.Expect(f.received()).To(Equal([]string{"list", "unchanged"}))
+}
+
 func TestScan_CachesListPerObject(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)

@@ -100,7 +100,7 @@ func (c *Cluster) Names(ctx context.Context, kind schema.GroupVersionKind, names
 	return names, err
 }
 
-// StatusTags returns the tags in the statuses: the first ten of the last scan and the selected one.
+// StatusTags returns the tags in the statuses: the latest ones of the last scan and the selected one.
 func StatusTags(c *explain.Case) (explain.Listing, error) {
 	status := c.Repository.Status
 	if status.LastScanResult == nil {

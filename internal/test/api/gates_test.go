@@ -86,7 +86,7 @@ func TestNewest_IsValidated(t *testing.T) {
 		"no time":   {reason: "the time is required", spec: repository + `policy: {newest: {}}`, rejected: []string{"spec.policy.newest.by: Required value"}},
 		"Pushed":    {reason: "registries do not return this time", spec: repository + `policy: {newest: {by: Pushed}}`, rejected: []string{`supported values: "Created", "FirstSeen"`}},
 		"and semver": {reason: "the choice would be ambiguous", spec: repository + `policy: {newest: {by: Created}, semver: {range: "*"}}`,
-			rejected: []string{"set exactly one of semver, alphabetical, numerical and newest"}},
+			rejected: []string{"set exactly one of semver, alphabetical, numerical, natural and newest"}},
 		"extract": {reason: "it would have no effect", spec: repository + "policy: {newest: {by: Created}}\nfilterTags: {pattern: '^(.*)$', extract: $1}",
 			rejected: []string{"remove filterTags.extract"}},
 	})

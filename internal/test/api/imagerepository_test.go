@@ -42,7 +42,12 @@ func TestImageRepository_IsValidated(t *testing.T) {
 		"unknown provider":      {reason: "only four exist", spec: scanned + `provider: amazon`, rejected: []string{"spec.provider", `supported values: "generic", "aws", "azure", "gcp"`}},
 		"long account": {reason: "names of ServiceAccounts are limited", spec: scanned + `serviceAccountName: ` + strings.Repeat("a", 254),
 			rejected: []string{"spec.serviceAccountName", "may not be more than 253 bytes"}},
-		"unknown field": {reason: "typing errors are reported", spec: scanned + `exclude: [a]`, rejected: []string{`unknown field "spec.exclude"`}},
+		"least latest tags":     {reason: "the minimum", spec: scanned + `latestTags: 1`},
+		"most latest tags":      {reason: "the maximum", spec: scanned + `latestTags: 100`},
+		"no latest tags":        {reason: "at least one", spec: scanned + `latestTags: 0`, rejected: []string{"spec.latestTags", "should be greater than or equal to 1"}},
+		"too many latest tags":  {reason: "the size of the status is limited", spec: scanned + `latestTags: 101`, rejected: []string{"spec.latestTags", "should be less than or equal to 100"}},
+		"latest tags as a text": {reason: "a number", spec: scanned + `latestTags: "10"`, rejected: []string{"spec.latestTags", "must be of type integer"}},
+		"unknown field":         {reason: "typing errors are reported", spec: scanned + `exclude: [a]`, rejected: []string{`unknown field "spec.exclude"`}},
 	})
 }
 
