@@ -42,7 +42,7 @@ func TestQuickstart_ResolvesEverySample(t *testing.T) {
 	for _, run := range []*launchedRun{first, second} {
 		output, err := run.wait()
 		g.Expect(err).NotTo(HaveOccurred(), output)
-		g.Expect(output).To(ContainSubstring("All 10 samples resolved as expected"))
+		g.Expect(output).To(ContainSubstring("All 12 samples resolved as expected"))
 	}
 	expectNothingLeft(g, dir)
 }

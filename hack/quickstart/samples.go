@@ -62,6 +62,11 @@ var sampleImages = []sampleImage{
 	{repository: "warehouse", tag: "RELEASE.2026-05-01T10-00-00Z"},
 	{repository: "warehouse", tag: "nightly"},
 
+	{repository: "k3s", tag: "latest"},
+	{repository: "k3s", tag: "v1.30.1-k3s10"},
+	{repository: "k3s", tag: "v1.30.1-k3s2"},
+	{repository: "k3s", tag: "v1.30.2-rc1-k3s1"},
+
 	{repository: private, tag: "v1.9.4"},
 	{repository: private, tag: "v2.3.1"},
 	{repository: private, tag: "v2.0.0"},
@@ -103,12 +108,14 @@ func (s state) expected(digests map[string]string) []row {
 	}
 	return []row{
 		repository(private, "4"),
+		repository("k3s", "4"),
 		repository("podinfo", "4"),
 		repository("warehouse", "3"),
 		repository("webapp", "5"),
 
 		policy("samples-preview/podinfo", "podinfo", "2.0.0-rc.1"),
 		policy("samples/billing", private, "v2.3.1"),
+		policy("samples/k3s", "k3s", "v1.30.1-k3s10"),
 		reflecting(policy("samples/podinfo", "podinfo", "1.10.0"), "podinfo:1.10.0"),
 		policy("samples/warehouse", "warehouse", "RELEASE.2026-05-01T10-00-00Z"),
 		reflecting(policy("samples/webapp-latest", "webapp", "latest"), "webapp:latest"),

@@ -119,6 +119,7 @@ func TestExplain_MatchesController(t *testing.T) {
 
 	webapp := &v1.ImagePolicy{ObjectMeta: f.meta("webapp")}
 	f.checkGates(private)
+	f.checkNatural(private)
 	f.checkScreens()
 	f.checkFromStatus(webapp)
 	f.checkCompletion()
@@ -152,6 +153,20 @@ func (f *fixture) checkGates(private *testenv.Registry) {
 	}
 }
 
+// checkNatural checks that explain ranks in natural order.
+func (f *fixture) checkNatural(private *testenv.Registry) {
+	for _, tag := range []string{"v1.30.1-k3s2", "v1.30.1-k3s10", "v1.30.1-rc1-k3s1"} {
+		f.pushTo(private, "org/k3s:"+tag, "k3s "+tag)
+	}
+	awaitReady(f, f.repository("k3s", func(r *v1.ImageRepository) {
+		r.Spec.Image, r.Spec.SecretRef = private.Image("org/k3s"), &meta.LocalObjectReference{Name: "private"}
+	}))
+	got := f.explain(awaitReady(f, f.policy("k3s", withNatural(v1.OrderAscending))), "--tag", "v1.30.1-rc1-k3s1")
+	f.Expect(got.Selected.Tag).To(Equal("v1.30.1-k3s10"))
+	f.Expect(*got.Policy.Agrees).To(BeTrue())
+	f.Expect(got.Tag).To(And(HaveField("Verdict", explain.RunnerUp), HaveField("Rank", 3)))
+}
+
 // checkFromStatus checks that without the registry, ten tags and the selected one are known.
 func (f *fixture) checkFromStatus(policy *v1.ImagePolicy) {
 	got := f.explain(policy, "--from-status")
@@ -165,7 +180,7 @@ func (f *fixture) checkFromStatus(policy *v1.ImagePolicy) {
 
 func (f *fixture) checkCompletion() {
 	out, _ := f.cli("kubectl_complete-imagepolicy", "explain", "-n", f.namespace, "")
-	f.Expect(out).To(HavePrefix("alphabetical\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
+	f.Expect(out).To(HavePrefix("alphabetical\nk3s\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
 	out, _ = f.cli("kubectl_complete-imagepolicy", "explain", "webapp", "-n", f.namespace, "--tag", "")
 	f.Expect(strings.Fields(out)).To(ContainElements("v1.2.0", "main-7-a"))
 	out, _ = f.cli("flux-imagepolicy", "__complete", "explain", "--namespace", "")
