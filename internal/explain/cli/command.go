@@ -50,6 +50,7 @@ type options struct {
 	tags, image string
 	fromStatus  bool
 	gates       bool
+	mirrors     string
 
 	top           int
 	all           bool
@@ -93,6 +94,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	fs.BoolVar(&o.fromStatus, "from-status", false, "Use the few tags that the status names, and no registry.")
 	fs.BoolVar(&o.gates, "gates", false,
 		"Evaluate the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
+	fs.StringVar(&o.mirrors, "registry-mirrors", "", "The file that the controller has in its flag of the same name.")
 	fs.IntVar(&o.top, "top", 5, "Number of candidates shown after the selected one.")
 	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
 	fs.StringVar(&o.tag, "tag", "", "Explain the result for this tag.")

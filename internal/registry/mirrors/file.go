@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -55,9 +56,6 @@ func Open(path string, report func(error)) (*File, error) {
 // Hosts returns the hosts of an image repository by the current configuration.
 func (f *File) Hosts(img image.Name) []Host { return f.current.Load().Hosts(img) }
 
-// Valid reports whether the last version of the file is in use.
-func (f *File) Valid() bool { return !f.invalid.Load() }
-
 // Start reloads the file until the context ends. It implements manager.Runnable.
 func (f *File) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(context.Context) { f.reload() }, pollInterval)
@@ -66,6 +64,20 @@ func (f *File) Start(ctx context.Context) error {
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (f *File) NeedLeaderElection() bool { return false }
+
+// NewMetric returns the metric of a file.
+func NewMetric(f *File) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "image_reflector_registry_mirrors_valid",
+		Help: "Whether the last version of the file of --registry-mirrors is in use: 1, or 0 if it is invalid, " +
+			"so that the previous one stays in use. Without the flag, there is no series.",
+	}, func() float64 {
+		if f.invalid.Load() {
+			return 0
+		}
+		return 1
+	})
+}
 
 // reload loads the file if it has changed.
 func (f *File) reload() {

@@ -12,13 +12,16 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
 // noFiles is a reader of certificate authorities of which there are none.
-func noFiles(path string) ([]byte, error) { return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist} }
+func noFiles(path string) ([]byte, error) {
+	return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+}
 
 func parsed(t testing.TB, name string) image.Name {
 	t.Helper()
@@ -215,12 +218,12 @@ func TestFile_ReloadsAndKeepsLastValidVersion(t *testing.T) {
 	file.reload()
 	g.Expect(reports).To(HaveLen(2), "an invalid version is reported once")
 	g.Expect(reports[1]).To(MatchError(ContainSubstring("override_path = true")))
-	g.Expect(file.Valid()).To(BeFalse())
+	g.Expect(testutil.ToFloat64(NewMetric(file))).To(BeZero())
 	g.Expect(mirror()).To(Equal("b.example.com"), "the previous version stays in use")
 
 	write(`["docker.io".host."https://b.example.com"]`)
 	file.reload()
-	g.Expect(file.Valid()).To(BeTrue())
+	g.Expect(testutil.ToFloat64(NewMetric(file))).To(Equal(1.0))
 	g.Expect(reports).To(HaveLen(3))
 }
 
