@@ -231,6 +231,8 @@ func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 			e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
+	case t.StatusCode == http.StatusNotFound && o.verb == opReferrers:
+		e.detail = fmt.Sprintf("registry %s has no referrers of that digest", e.Host)
 	case t.StatusCode == http.StatusNotFound && o.digest != "":
 		e.detail = fmt.Sprintf("registry %s has no content with that digest (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
