@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
 // pullThroughCache starts a registry that caches the images of the suite's registry on pull, and
@@ -107,4 +109,34 @@ func TestMirrors_InvalidFileEndsTheStart(t *testing.T) {
 		f.Expect(string(out)).To(And(ContainSubstring("--registry-mirrors: "), ContainSubstring(want)))
 		suite.evidence.storeOutput(t, string(out), "")
 	}
+}
+
+// TestMirrors_ListWithoutTagMovesNothingDown covers a cache that lists only a part of the tags: the
+// current tag, which it does not have, is confirmed by the registry. A tag that the registry does not
+// have either is left.
+func TestMirrors_ListWithoutTagMovesNothingDown(t *testing.T) {
+	f := newIdleFixture(t)
+	origin, mirror := registrytest.Start(t), registrytest.Start(t)
+	origin.PushTags(t, "app", "1.0.0", "1.1.0")
+	mirror.PushTags(t, "app", "1.0.0")
+	repaired := mirror.Inject(registrytest.Any, registrytest.Status(http.StatusInternalServerError, ""))
+	file := filepath.Join(t.TempDir(), "mirrors.toml")
+	f.Expect(os.WriteFile(file, fmt.Appendf(nil, "[%q.host.\"http://%s\"]\n", origin.Host(), mirror.Host()), 0o600)).To(Succeed())
+	f.controller = f.start(f.replica("--registry-mirrors=" + file))
+	repo := f.repository("app", func(r *v1.ImageRepository) { r.Spec.Image = origin.Image("app") })
+	policy := f.policy("app")
+	f.awaitSelected(policy, "1.1.0")
+
+	repaired()
+	origin.Reset()
+	requestReconcile(f, repo)
+	f.Expect(awaitReady(f, repo).Status.LastScanResult.LatestTags).To(Equal([]string{"1.0.0"}), "the list of the mirror")
+	requestReconcile(f, policy)
+	f.Expect(awaitReady(f, policy).Status.LatestRef.Tag).To(Equal("1.1.0"))
+	f.Expect(origin.Count(registrytest.ManifestHead)).NotTo(BeZero(), "the registry confirms the tag")
+	f.Expect(origin.Count(registrytest.Tags)).To(BeZero())
+
+	origin.Delete(t, "app", "1.1.0")
+	requestReconcile(f, policy)
+	f.awaitSelected(policy, "1.0.0")
 }
