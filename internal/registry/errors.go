@@ -186,6 +186,8 @@ func (o operation) describe(e *Error, err error) {
 	case o.describeProxy(e, err):
 	case isCertificate(err):
 		e.detail = o.describeCertificate(e.Host, err)
+	case errors.Is(err, errNoneFound):
+		e.StatusCode, e.detail = http.StatusNotFound, fmt.Sprintf("registry %s has no referrers of that digest", e.Host)
 	case isAlert(err):
 		e.detail = o.describeAlert(e.Host)
 	case errors.As(err, &status):
@@ -231,8 +233,6 @@ func (o operation) describeStatus(e *Error, t *ggcr.Error, aboutImage bool) {
 			e.Host, status)
 	case t.StatusCode == http.StatusNotFound && o.tag != "":
 		e.detail = fmt.Sprintf("registry %s has no such tag (%s)", e.Host, status)
-	case t.StatusCode == http.StatusNotFound && o.verb == opReferrers:
-		e.detail = fmt.Sprintf("registry %s has no referrers of that digest", e.Host)
 	case t.StatusCode == http.StatusNotFound && o.digest != "":
 		e.detail = fmt.Sprintf("registry %s has no content with that digest (%s)", e.Host, status)
 	case t.StatusCode == http.StatusNotFound:
