@@ -40,6 +40,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/mirrors"
 	"github.com/fluxcd/image-reflector-controller/internal/signature"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 )
@@ -103,8 +104,11 @@ func run(ctx context.Context, o *options.Options) error {
 	probes.SetupChecks(mgr, setupLog)
 
 	tags := store.New(o.StoragePath, store.Options{Report: reportStore, Metrics: ctrlmetrics.Registry})
-	registryClient := registry.NewClient(registry.WithUserAgent(controllerName),
-		registry.WithRateLimits(o.RateLimits), registry.WithMetrics(ctrlmetrics.Registry))
+	clientOptions, err := registryOptions(o, mgr)
+	if err != nil {
+		return err
+	}
+	registryClient := registry.NewClient(clientOptions...)
 	defer registryClient.Close()
 
 	if err := setup(ctx, o, mgr, tags, registryClient); err != nil {
@@ -112,6 +116,34 @@ func run(ctx context.Context, o *options.Options) error {
 	}
 	setupLog.Info("starting", "version", version, "commit", commit, "storage", o.StoragePath)
 	return errors.Join(mgr.Start(ctx), tags.Close())
+}
+
+// registryOptions returns the options of the registry client, and adds the file with the mirrors of
+// registries, if there is one, to the manager.
+func registryOptions(o *options.Options, mgr ctrl.Manager) ([]registry.ClientOption, error) {
+	opts := []registry.ClientOption{
+		registry.WithUserAgent(controllerName), registry.WithRateLimits(o.RateLimits), registry.WithMetrics(ctrlmetrics.Registry),
+	}
+	if o.RegistryMirrors == "" {
+		return opts, nil
+	}
+	log := ctrl.Log.WithName("mirrors")
+	file, err := mirrors.Open(o.RegistryMirrors, func(err error) {
+		if err != nil {
+			log.Error(err, "the new version of the file of --registry-mirrors is invalid: the previous one stays in use")
+			return
+		}
+		log.Info("the file of --registry-mirrors has been reloaded")
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctrlmetrics.Registry.MustRegister(mirrors.NewMetric(file))
+	fallbacks := registry.LimitFallbacks(func(f registry.Fallback) {
+		log.Info("a mirror failed, the next host is asked", "image", f.Image.String(), "mirror", f.Mirror, "next", f.Next,
+			"reason", f.Reason, "error", f.Err.Error())
+	})
+	return append(opts, registry.WithMirrors(file, fallbacks)), mgr.Add(file)
 }
 
 // reportStore logs a problem that the store found in its files.

@@ -20,6 +20,7 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/metrics"
 	"github.com/fluxcd/image-reflector-controller/internal/options"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/mirrors"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
 	"github.com/fluxcd/image-reflector-controller/internal/test/page"
 )
@@ -73,6 +74,7 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 	objects.MustRegister(metrics.NewDurations(), &metrics.Objects{})
 	scans.MustRegister(metrics.NewScans(nil))
 	registry.NewClient(registry.WithMetrics(registries)).Close()
+	registries.MustRegister(mirrors.NewMetric(nil))
 	tags := store.New(t.TempDir(), store.Options{Metrics: stored})
 	g.Expect(tags.Keys(t.Context())).To(BeEmpty()) // opens the store
 	g.Expect(tags.Close()).To(Succeed())

@@ -27,6 +27,9 @@ type Registry struct {
 	Dir string
 	// Username and Password are required from clients if set.
 	Username, Password string
+	// Upstream is the host of a registry whose images are cached on pull. The registry then
+	// accepts no pushes.
+	Upstream string
 
 	program
 }
@@ -52,6 +55,9 @@ func (r *Registry) Start(ctx context.Context) error {
 			return err
 		}
 		config += fmt.Sprintf("auth: {htpasswd: {realm: registry, path: %q}}\n", users)
+	}
+	if r.Upstream != "" {
+		config += fmt.Sprintf("proxy: {remoteurl: %q}\n", "http://"+r.Upstream)
 	}
 	file := filepath.Join(r.Dir, "config.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

@@ -29,6 +29,7 @@ const (
 	NoteDigestUnknown       = "DigestUnknown"
 	NoteAccess              = "AccessFrom"
 	NoteIdentity            = "Identity"
+	NoteMirror              = "Mirror"
 	NoteDefaults            = "Defaults"
 	NoteTimesUnknown        = "TimesUnknown"
 	NoteTimesFrom           = "TimesFrom"

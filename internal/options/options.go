@@ -33,6 +33,7 @@ type Options struct {
 	Concurrent                          int
 	RequeueDependency                   time.Duration
 	DefaultServiceAccount               string
+	RegistryMirrors                     string
 	// ObjectLevelIdentity is the feature gate ObjectLevelWorkloadIdentity, once Check has run.
 	ObjectLevelIdentity bool
 
@@ -63,6 +64,8 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.DefaultServiceAccount, auth.ControllerFlagDefaultServiceAccount, "",
 		"The ServiceAccount, in the namespace of each object, whose cloud identity is used if the object names none. "+
 			"It needs the feature gate ObjectLevelWorkloadIdentity.")
+	fs.StringVar(&o.RegistryMirrors, "registry-mirrors", "",
+		"A file with the mirrors of registries: a TOML table per registry, in the format of containerd's hosts.toml. It is reloaded when it changes.")
 	fs.BoolVar(&o.Version, "version", false, "Print the version and the commit, and exit. They are also logged at each start.")
 	o.Client.BindFlags(fs)
 	o.Logger.BindFlags(fs)

@@ -37,8 +37,11 @@ func Waiter(kind string, name types.NamespacedName, wake func(types.NamespacedNa
 // are read only when a request is about to be sent.
 func RegistryAccess(auth registry.AuthOptionsGetter, repo *v1.ImageRepository, name image.Name) registry.Access {
 	access := registry.Access{
-		Image:     name,
-		Auth:      func(ctx context.Context) (registry.AuthOptions, error) { return auth.AuthOptions(ctx, repo) },
+		Image: name,
+		Auth:  func(ctx context.Context) (registry.AuthOptions, error) { return auth.AuthOptions(ctx, repo) },
+		MirrorAuth: func(ctx context.Context, mirror image.Name) (registry.AuthOptions, error) {
+			return auth.MirrorAuthOptions(ctx, repo, mirror)
+		},
 		Anonymous: repo.Spec.SecretRef == nil && repo.Spec.ServiceAccountName == "" && repo.GetProvider() == v1.ProviderGeneric,
 	}
 	if ref := repo.Spec.ProxySecretRef; ref != nil {

@@ -30,6 +30,12 @@ func (f AuthOptionsGetter) AuthOptions(ctx context.Context, repo *v1.ImageReposi
 	return f(ctx, repo)
 }
 
+// MirrorAuthOptions returns the identity for the image at a mirror of repo's registry. It is
+// called like AuthOptions.
+func (f AuthOptionsGetter) MirrorAuthOptions(ctx context.Context, repo *v1.ImageRepository, mirror image.Name) (AuthOptions, error) {
+	return f(ctx, credentials.AtMirror(repo, mirror))
+}
+
 // NewAuthOptionsGetter returns an AuthOptionsGetter that uses a Resolver.
 func NewAuthOptionsGetter(resolver *credentials.Resolver) AuthOptionsGetter {
 	return func(ctx context.Context, repo *v1.ImageRepository) (AuthOptions, error) {

@@ -66,6 +66,10 @@ type Client struct {
 	now       func() time.Time
 	// base returns the RoundTripper of a transport configuration. Tests replace it.
 	base func(transport.Config) http.RoundTripper
+
+	mirrors     Mirrors        // nil for none
+	onFallback  func(Fallback) // nil for none
+	unreachable unreachableHosts
 }
 
 // ClientOption configures a Client.
@@ -82,7 +86,7 @@ func WithRateLimits(rates ratelimit.Config) ClientOption { return func(c *Client
 func WithMetrics(registerer prometheus.Registerer) ClientOption {
 	return func(c *Client) {
 		m := c.metrics
-		registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused)
+		registerer.MustRegister(m.requests, m.durations, m.waits, m.inFlight, m.paused, m.fallbacks)
 	}
 }
 
@@ -134,6 +138,9 @@ type Access struct {
 	// limiter has admitted the first operation, because it may read Secrets. Nil is
 	// anonymous access.
 	Auth func(context.Context) (AuthOptions, error)
+	// MirrorAuth returns the identity for the image at a mirror of its registry. It is
+	// called like Auth. Nil is anonymous access.
+	MirrorAuth func(context.Context, image.Name) (AuthOptions, error)
 	// Anonymous means that no credentials are configured, so that errors about rate
 	// limits recommend credentials.
 	Anonymous bool
@@ -157,5 +164,12 @@ func (a Access) auth(ctx context.Context) (AuthOptions, error) {
 
 // Open returns a repository, which the caller closes. It makes no requests.
 func (c *Client) Open(access Access) *Repository {
-	return &Repository{client: c, access: access, lock: semaphore.NewWeighted(1)}
+	r := &Repository{client: c, access: access}
+	if c.mirrors != nil {
+		r.hosts = c.mirrorsOf(access)
+	}
+	if r.hosts == nil {
+		r.hosts = []*host{{client: c, access: access, lock: semaphore.NewWeighted(1)}}
+	}
+	return r
 }

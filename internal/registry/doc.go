@@ -11,9 +11,12 @@
 // capabilities of a registry. It is shared by all Repository values with the same name
 // and identity.
 //
+// The client may have mirrors of registries: a Repository then has several hosts, each with
+// its own ticket, credentials and session, which are tried in order.
+//
 // The subpackages are credentials (Secrets, clouds and docker configs), auth (ping and
 // token exchange), ratelimit (a limiter per host), transport (connections and
-// RoundTrippers), and cache.
+// RoundTrippers), mirrors (their file), and cache.
 //
 // # Errors
 //

@@ -114,7 +114,8 @@ type operation struct {
 	verb      string
 	image     image.Name
 	tag       string
-	digest    string // in place of a tag
+	digest    string     // in place of a tag
+	mirror    image.Name // the image at the mirror that is asked, zero for the origin
 	auth      AuthOptions
 	anonymous bool // no credentials are configured
 }
@@ -128,19 +129,41 @@ func (o operation) fail(err error) error {
 	if converted, ok := errors.AsType[*Error](err); ok {
 		return converted
 	}
-	e := &Error{Op: o.verb, Image: o.image.String(), Host: o.image.Host(), reason: v1.ReadOperationFailedReason}
-	if o.tag != "" {
-		e.Image += ":" + o.tag
-	}
-	if o.digest != "" {
-		e.Image += "@" + o.digest
+	e := &Error{Op: o.verb, Image: o.subject(), Host: o.image.Host(), reason: v1.ReadOperationFailedReason}
+	if !o.mirror.IsZero() {
+		e.Host = o.mirror.Host()
 	}
 	o.describe(e, err)
+	if !o.mirror.IsZero() {
+		e.detail = mirrorRemedies.Replace(e.detail)
+	}
 	if isNotFound(err) {
 		e.err = ErrNotFound
 	}
 	return e
 }
+
+// subject returns the image repository with the tag or the digest.
+func (o operation) subject() string {
+	subject := o.image.String()
+	if o.tag != "" {
+		subject += ":" + o.tag
+	}
+	if o.digest != "" {
+		subject += "@" + o.digest
+	}
+	return subject
+}
+
+// mirrorRemedies replaces the fields of an ImageRepository, which have no effect on mirrors,
+// in remedies.
+var mirrorRemedies = strings.NewReplacer(
+	"which spec.certSecretRef can give", "which mirrors can't be given",
+	"in spec.certSecretRef", `by "ca" of its table in the file of --registry-mirrors`,
+	"set spec.insecure", "write http:// in the file of --registry-mirrors",
+	"set spec.secretRef", "add an entry for it to the Secret of spec.secretRef",
+	"spec.image", "its table in the file of --registry-mirrors",
+)
 
 // describe sets the details of e. The most specific cases are first, because err may
 // contain two failures of an insecure registry, one with TLS and one without.
@@ -163,6 +186,8 @@ func (o operation) describe(e *Error, err error) {
 	case o.describeProxy(e, err):
 	case isCertificate(err):
 		e.detail = o.describeCertificate(e.Host, err)
+	case errors.Is(err, errNoneFound):
+		e.StatusCode, e.detail = http.StatusNotFound, fmt.Sprintf("registry %s has no referrers of that digest", e.Host)
 	case isAlert(err):
 		e.detail = o.describeAlert(e.Host)
 	case errors.As(err, &status):

@@ -36,8 +36,15 @@ func (r *Repository) Digest(ctx context.Context, tag string) (string, error) {
 // Exists reports whether a tag exists, without listing the tags. It fails with an
 // *Error if the registry's response is not conclusive.
 func (r *Repository) Exists(ctx context.Context, tag string) (bool, error) {
+	if !IsTag(tag) {
+		return false, nil // it may be in a status that another program wrote
+	}
 	op := operation{verb: opExists, tag: tag}
-	return run(ctx, r, op, func(ctx context.Context, r *reader) (bool, error) { return r.exists(ctx, tag) })
+	_, err := run(ctx, r, op, func(ctx context.Context, r *reader) (any, error) { return nil, r.exists(ctx, tag) })
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // digest returns the digest of a tag: the one in the header of the response to HEAD, or
@@ -54,20 +61,14 @@ func (r *reader) digest(ctx context.Context, tag string) (string, error) {
 	return m.Digest, err
 }
 
-// exists reports whether the registry has the tag. Malformed tags do not exist; they may be
-// in a status that another program wrote.
-func (r *reader) exists(ctx context.Context, tag string) (bool, error) {
-	if !IsTag(tag) {
-		return false, nil
-	}
+// exists fails unless the registry has the tag. isNotFound holds for the error if the
+// registry responded that it does not have it.
+func (r *reader) exists(ctx context.Context, tag string) error {
 	header, err := r.head(ctx, tag)
 	if err == nil && header == nil {
 		_, err = r.getManifest(ctx, tag)
 	}
-	if isNotFound(err) {
-		return false, nil
-	}
-	return err == nil, err
+	return err
 }
 
 // head makes a HEAD request for a tag, and returns the headers of the response. It returns

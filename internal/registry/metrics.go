@@ -25,6 +25,7 @@ type metrics struct {
 	waits     *prometheus.HistogramVec
 	inFlight  *prometheus.GaugeVec
 	paused    *prometheus.GaugeVec
+	fallbacks *prometheus.CounterVec
 
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -57,6 +58,11 @@ func newMetrics() *metrics {
 			Name: "image_reflector_registry_throttled_until_timestamp_seconds",
 			Help: "The Unix time until which a registry host asked for a pause.",
 		}, host),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "image_reflector_registry_mirror_fallbacks_total",
+			Help: "The operations for which the next host was asked because a mirror, which is the host, " +
+				"did not have the content or failed: not_found, refused, throttled, timeout or error.",
+		}, []string{"host", "reason"}),
 	}
 }
 

@@ -109,7 +109,7 @@ func TestRateLimit_SeparatesProxies(t *testing.T) {
 	}
 	repo := c.Open(Access{Image: img, Proxy: "other"})
 	defer repo.Close()
-	g.Expect(repo.admit()).To(Succeed(), "the limiter of another proxy is paused")
+	g.Expect(repo.hosts[0].admit()).To(Succeed(), "the limiter of another proxy is paused")
 	tags, err := c.ListTags(t.Context(), img, AuthOptions{})
 	if diff := cmp.Diff([]string{"1.0.0", "1.1.0"}, tags); err != nil || diff != "" || reg.Count(registrytest.Tags) != 1 {
 		t.Errorf("without a proxy: error %v, -want +got:\n%s", err, diff)

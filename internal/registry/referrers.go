@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -45,8 +46,21 @@ type Referrer struct {
 // It fails with an *Error. A manifest without referrers is not an error.
 func (r *Repository) Referrers(ctx context.Context, digest string) ([]Referrer, error) {
 	op := operation{verb: opReferrers, digest: digest}
-	return run(ctx, r, op, func(ctx context.Context, r *reader) ([]Referrer, error) { return r.referrers(ctx, digest) })
+	found, err := run(ctx, r, op, func(ctx context.Context, r *reader) ([]Referrer, error) {
+		found, err := r.referrers(ctx, digest)
+		if err == nil && len(found) == 0 {
+			err = errNoneFound // a mirror may not have them
+		}
+		return found, err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return found, err
 }
+
+// errNoneFound means that a host has no referrers of a manifest.
+var errNoneFound = &imageStatus{status: &ggcr.Error{StatusCode: http.StatusNotFound}, notFound: true}
 
 // referrers lists the referrers of a manifest.
 func (r *reader) referrers(ctx context.Context, digest string) ([]Referrer, error) {

@@ -6,12 +6,14 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/auth"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/mirrors"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
@@ -51,11 +53,29 @@ func (c *Client) session(img image.Name, auth AuthOptions) *session {
 // isPlainHTTP reports whether the registry of an image may be reached without TLS.
 func isPlainHTTP(img image.Name) bool { return transport.PlainHTTP(img.Repository().Registry) }
 
-// Repository is an image repository in a registry. Its operations end with their
-// context. It is safe for concurrent use.
+// Repository is an image repository in a registry, and at the mirrors of the registry. Its
+// operations end with their context. It is safe for concurrent use.
 type Repository struct {
 	client *Client
 	access Access
+	hosts  []*host // in the order in which they are tried, usually only the origin
+}
+
+// Close releases the tickets of limiters. Operations in flight continue, but Close waits
+// while one of them reads the credentials.
+func (r *Repository) Close() {
+	for _, h := range r.hosts {
+		h.close()
+	}
+}
+
+// host is an image repository at one registry host.
+type host struct {
+	client *Client
+	access Access        // the image is the one at this host
+	mirror *mirrors.Host // nil for the origin without mirrors
+
+	failure atomic.Pointer[Error] // of an earlier operation at this mirror
 
 	lock   *semaphore.Weighted // held while the credentials are read
 	ticket *ratelimit.Ticket   // nil until admitted
@@ -69,67 +89,75 @@ type connection struct {
 	http *http.Client
 	// scheme is the scheme of URLs, until package auth replaces it.
 	scheme string
+	// namespace is the registry whose images a mirror has, "" at the origin.
+	namespace string
 }
 
-// Close releases the limiter's ticket. Operations in flight continue, but Close waits
-// while one of them reads the credentials.
-func (r *Repository) Close() {
-	_ = r.lock.Acquire(context.Background(), 1) //nolint:forbidigo // the ticket is released even if the caller's context has ended
-	defer r.lock.Release(1)
-	if r.ticket != nil {
-		r.ticket.Release()
+// close releases the limiter's ticket.
+func (h *host) close() {
+	_ = h.lock.Acquire(context.Background(), 1) //nolint:forbidigo // the ticket is released even if the caller's context has ended
+	defer h.lock.Release(1)
+	if h.ticket != nil {
+		h.ticket.Release()
 	}
-	r.ticket, r.opened = nil, nil
+	h.ticket, h.opened = nil, nil
 }
 
 // connect acquires a ticket and reads the credentials, unless an earlier operation did.
-func (r *Repository) connect(ctx context.Context) (*connection, error) {
-	if err := r.lock.Acquire(ctx, 1); err != nil {
+func (h *host) connect(ctx context.Context) (*connection, error) {
+	if err := h.lock.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer r.lock.Release(1)
-	if r.opened != nil {
-		return r.opened, nil
+	defer h.lock.Release(1)
+	if h.opened != nil {
+		return h.opened, nil
 	}
-	if err := r.admit(); err != nil {
+	if err := h.admit(); err != nil {
 		return nil, err
 	}
-	auth, err := r.access.auth(ctx)
+	auth, err := h.access.auth(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !auth.IsFor(r.access.Image) {
+	if !auth.IsFor(h.access.Image) {
 		return nil, transport.ProtocolError("the credentials are for another registry")
 	}
-	s := r.client.session(r.access.Image, auth)
-	plainHTTP, scheme := isPlainHTTP(r.access.Image), "https"
+	s := h.client.session(h.access.Image, auth)
+	plainHTTP, scheme := isPlainHTTP(h.access.Image), "https"
 	if plainHTTP {
 		scheme = "http"
 	}
-	stack := r.client.newStack(r.ticket, auth.Transport, limiterHost(r.access.Image), plainHTTP)
-	r.opened = &connection{session: s, auth: auth, scheme: scheme, http: &http.Client{
+	stack := h.client.newStack(h.ticket, auth.Transport, limiterHost(h.access.Image), plainHTTP)
+	h.opened = &connection{session: s, auth: auth, scheme: scheme, http: &http.Client{
 		Transport:     s.auth.Transport(stack),
 		CheckRedirect: s.auth.CheckRedirect(),
 	}}
-	return r.opened, nil
+	if h.mirror != nil {
+		h.opened.namespace = h.mirror.Namespace
+	}
+	return h.opened, nil
 }
 
 // admit acquires a ticket of the registry host's limiter, unless an earlier operation
 // acquired one and then failed to read the credentials.
-func (r *Repository) admit() error {
-	if r.ticket != nil {
+func (h *host) admit() error {
+	if h.ticket != nil {
 		return nil
 	}
-	key := ratelimit.Key{Host: limiterHost(r.access.Image), Proxy: r.access.Proxy}
-	ticket, err := r.client.limiters.Acquire(key, r.access.Waiter)
+	ticket, err := h.client.limiters.Acquire(h.key(), h.access.Waiter)
 	if err != nil {
 		return err
 	}
-	r.ticket = ticket
-	if r.access.Granted != nil {
-		r.access.Granted()
+	h.ticket = ticket
+	if h.access.Granted != nil {
+		h.access.Granted()
 	}
 	return nil
+}
+
+// key returns the key of the host's limiter.
+func (h *host) key() ratelimit.Key {
+	return ratelimit.Key{Host: limiterHost(h.access.Image), Proxy: h.access.Proxy}
 }
 
 // newStack returns the RoundTrippers below the authentication. Package transport
@@ -144,22 +172,30 @@ func (c *Client) newStack(ticket *ratelimit.Ticket, config transport.Config, hos
 	return transport.UserAgent(transport.PlainHTTPGuard(limited, plainHTTP), c.userAgent)
 }
 
-// run runs an operation and converts its error. It fails with a *ratelimit.BusyError,
-// before any request, if the caller has to retry later.
+// run runs an operation at the first host that succeeds, and converts its error. It fails
+// with a *ratelimit.BusyError if the caller has to retry later, usually before any request.
 func run[T any](ctx context.Context, r *Repository, op operation, do func(context.Context, *reader) (T, error)) (T, error) {
-	var none T
 	op.image, op.anonymous = r.access.Image, r.access.Anonymous
 	if _, bounded := ctx.Deadline(); !bounded && r.client.limits.Time > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.client.limits.Time)
 		defer cancel()
 	}
-	c, err := r.connect(ctx)
+	if len(r.hosts) == 1 && r.hosts[0].mirror == nil {
+		return runAt(ctx, r.hosts[0], op, do)
+	}
+	return runAtMirrors(ctx, r, op, do)
+}
+
+// runAt runs an operation at one host.
+func runAt[T any](ctx context.Context, h *host, op operation, do func(context.Context, *reader) (T, error)) (T, error) {
+	var none T
+	c, err := h.connect(ctx)
 	if err != nil {
 		return none, op.fail(err)
 	}
 	op.auth = c.auth
-	result, err := do(ctx, &reader{connection: c, Client: r.client, image: r.access.Image})
+	result, err := do(ctx, &reader{connection: c, Client: h.client, image: h.access.Image})
 	if err != nil {
 		return none, op.fail(err)
 	}
@@ -191,5 +227,10 @@ func (r *reader) do(ctx context.Context, method string, u *url.URL, accept strin
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
+	if r.namespace != "" {
+		query := req.URL.Query()
+		query.Set("ns", r.namespace) // as containerd does
+		req.URL.RawQuery = query.Encode()
+	}
 	return r.http.Do(req)
 }

@@ -60,6 +60,7 @@ func TestExplain_ReturnsExitCodes(t *testing.T) {
 		{"image without files", run{args: []string{"x", "--image", "y"}}, cli.ExitInvalid, "", "--image goes with --filename"},
 		{"status of files", run{args: []string{"-f", "x", "--from-status"}}, cli.ExitInvalid, "", "--from-status needs a cluster"},
 		{"gates of a list", run{args: []string{"-f", "-", "--gates", "--tags", empty}}, cli.ExitInvalid, "", "--gates needs the registry: leave --tags out"},
+		{"mirrors of a status", run{args: []string{"x", "--registry-mirrors=x", "--from-status"}}, cli.ExitInvalid, "", "--registry-mirrors needs the registry"},
 		{"gates of a status", run{args: []string{"x", "--gates", "--from-status"}}, cli.ExitInvalid, "", "--gates needs the registry: leave --from-status out"},
 		{"standard input is used twice", run{args: []string{"-f", "-", "--tags", "-"}}, cli.ExitInvalid, "", "can be read once only"},
 		{"missing file", run{args: []string{"-f", "testdata/none.yaml"}}, cli.ExitInvalid, "", "testdata/none.yaml"},

@@ -50,6 +50,7 @@ type options struct {
 	tags, image string
 	fromStatus  bool
 	gates       bool
+	mirrors     string
 
 	top           int
 	all           bool
@@ -93,6 +94,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	fs.BoolVar(&o.fromStatus, "from-status", false, "Use the few tags that the status names, and no registry.")
 	fs.BoolVar(&o.gates, "gates", false,
 		"Evaluate the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
+	fs.StringVar(&o.mirrors, "registry-mirrors", "", "The file that the controller has in its flag of the same name.")
 	fs.IntVar(&o.top, "top", 5, "Number of candidates shown after the selected one.")
 	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
 	fs.StringVar(&o.tag, "tag", "", "Explain the result for this tag.")
@@ -122,6 +124,7 @@ func (o *options) check(args []string) error {
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
 		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
 		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
+		{o.mirrors != "" && (o.fromStatus || o.tags != ""), "--registry-mirrors needs the registry: leave --from-status and --tags out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
 		{!inFiles && o.image != "", "--image goes with --filename"},
 		{reads > 1, "the standard input can be read once only"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -14,7 +15,9 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/mirrors"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
@@ -27,6 +30,9 @@ type request struct {
 	timeout        time.Duration   // of one operation in the registry, 0 for the client's timeout
 	explainOptions explain.Options
 	secrets        client.Reader
+
+	mu        sync.Mutex // guards fallbacks
+	fallbacks []registry.Fallback
 }
 
 // explain loads the objects and tags, and explains them.
@@ -111,7 +117,11 @@ func (q *request) queryRegistry(ctx context.Context) (*explain.Result, error) {
 	}
 	progress := terminal.NewProgress(os.Stderr, q.Image.String())
 	defer progress.End()
-	client := registry.NewClient(registry.WithUserAgent(Controller+"-explain"), registry.WithProgress(progress.Show))
+	opts, err := q.clientOptions(progress)
+	if err != nil {
+		return nil, err
+	}
+	client := registry.NewClient(opts...)
 	defer client.Close()
 
 	remote := &source.RegistryReader{Client: client, Image: q.Image, Timeout: q.timeout}
@@ -129,6 +139,37 @@ func (q *request) queryRegistry(ctx context.Context) (*explain.Result, error) {
 		return nil, err
 	}
 	return q.finish(ctx, l, remote), nil
+}
+
+// clientOptions returns the options of the registry client.
+func (q *request) clientOptions(progress *terminal.Progress) ([]registry.ClientOption, error) {
+	opts := []registry.ClientOption{registry.WithUserAgent(Controller + "-explain"), registry.WithProgress(progress.Show)}
+	if q.mirrors == "" {
+		return opts, nil
+	}
+	file, err := mirrors.Open(q.mirrors, func(error) {})
+	if err != nil {
+		return nil, source.Invalid(err)
+	}
+	return append(opts, registry.WithMirrors(file, q.addFallback)), nil
+}
+
+// addFallback adds the first failure of each mirror to the notes of the result.
+func (q *request) addFallback(f registry.Fallback) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !slices.ContainsFunc(q.fallbacks, func(other registry.Fallback) bool { return other.Mirror == f.Mirror }) {
+		q.fallbacks = append(q.fallbacks, f)
+	}
+}
+
+// noteMirrors notes which mirrors failed.
+func (q *request) noteMirrors(r *explain.Result) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, f := range q.fallbacks {
+		r.Note(explain.NoteMirror, "mirror %s was asked before %s: %s", f.Mirror, f.Next, f.Err)
+	}
 }
 
 // checkTag checks whether tags that the list lacks exist: the one in the status and that of --tag.
@@ -160,8 +201,12 @@ func (q *request) list(ctx context.Context, remote *source.RegistryReader) (expl
 	var err error
 	if q.cluster != nil {
 		remote.Auth, err = q.cluster.Identity(ctx, q.Repository)
+		remote.MirrorAuth = func(ctx context.Context, mirror image.Name) (registry.AuthOptions, error) {
+			return q.cluster.MirrorIdentity(ctx, q.Repository, mirror)
+		}
 	} else {
 		remote.Auth, err = source.DockerIdentity(ctx, q.Image)
+		remote.MirrorAuth = source.DockerIdentity
 	}
 	if err != nil {
 		return explain.Listing{}, err
@@ -185,6 +230,7 @@ func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.
 	} else {
 		q.noteFiles(r, remote != nil)
 	}
+	q.noteMirrors(r)
 	return r
 }
 

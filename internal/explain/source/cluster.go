@@ -21,6 +21,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/credentials"
 	"github.com/fluxcd/image-reflector-controller/internal/repository"
@@ -74,8 +75,17 @@ func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedNam
 // Identity returns the credentials of the repository, which the controller uses for its registry,
 // if the user may read them.
 func (c *Cluster) Identity(ctx context.Context, repo *v1.ImageRepository) (registry.AuthOptions, error) {
+	return c.identities().AuthOptions(ctx, repo)
+}
+
+// MirrorIdentity returns the credentials of the repository for the image at a mirror.
+func (c *Cluster) MirrorIdentity(ctx context.Context, repo *v1.ImageRepository, mirror image.Name) (registry.AuthOptions, error) {
+	return c.identities().MirrorAuthOptions(ctx, repo, mirror)
+}
+
+func (c *Cluster) identities() registry.AuthOptionsGetter {
 	cloud := credentials.Cloud{Client: c.Client, ObjectLevel: true}
-	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.Client, credentials.WithCloud(cloud))).AuthOptions(ctx, repo)
+	return registry.NewAuthOptionsGetter(credentials.NewResolver(c.Client, credentials.WithCloud(cloud)))
 }
 
 // Admits reports whether spec.accessFrom of a repository allows policies of a namespace.

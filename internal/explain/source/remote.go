@@ -21,6 +21,8 @@ type RegistryReader struct {
 	Client *registry.Client
 	Image  image.Name
 	Auth   registry.AuthOptions
+	// MirrorAuth returns the credentials for the image at a mirror.
+	MirrorAuth func(context.Context, image.Name) (registry.AuthOptions, error)
 	// Timeout limits each operation; 0 for the timeout of Client.
 	Timeout time.Duration
 }
@@ -33,9 +35,10 @@ func (r *RegistryReader) withRepository(ctx context.Context, do func(context.Con
 		defer cancel()
 	}
 	repo := r.Client.Open(registry.Access{
-		Image:     r.Image,
-		Anonymous: r.Auth.IsAnonymous(),
-		Auth:      func(context.Context) (registry.AuthOptions, error) { return r.Auth, nil },
+		Image:      r.Image,
+		Anonymous:  r.Auth.IsAnonymous(),
+		Auth:       func(context.Context) (registry.AuthOptions, error) { return r.Auth, nil },
+		MirrorAuth: r.MirrorAuth,
 	})
 	defer repo.Close()
 	return do(ctx, repo)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
@@ -58,6 +60,20 @@ func isCloudHost(provider string, host transport.Host) bool {
 		patterns = append(slices.Clone(patterns), privateAzureHosts()...)
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(host, pattern) })
+}
+
+// AtMirror returns the ImageRepository whose identity is used at a mirror: repo with the
+// image at the mirror. It has no certificates and no proxy, which are for the origin, and a
+// provider only if the mirror is one of its registries.
+func AtMirror(repo *v1.ImageRepository, mirror image.Name) *v1.ImageRepository {
+	at := &v1.ImageRepository{ObjectMeta: repo.ObjectMeta, Spec: repo.Spec}
+	at.Spec.Image, at.Spec.Insecure = mirror.Canonical(), false
+	at.Spec.CertSecretRef, at.Spec.ProxySecretRef = nil, nil
+	host, ok := transport.ParseHost(mirror.Host())
+	if !ok || !isCloudHost(repo.GetProvider(), host) || transport.PlainHTTP(mirror.Repository().Registry) {
+		at.Spec.Provider = v1.ProviderGeneric
+	}
+	return at
 }
 
 // azureEnvironment is the environment variable with the path of the file that

@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
@@ -141,4 +144,38 @@ func endsInDomain(name string, domains []string) bool {
 		}
 	}
 	return false
+}
+
+// TestAtMirror_KeepsOnlyWhatIsForMirror checks that nothing of the origin's connection is kept, and a
+// cloud only at its own registries over TLS.
+func TestAtMirror_KeepsOnlyWhatIsForMirror(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mirror   string
+		insecure bool
+		provider string
+		want     string
+	}{
+		"Generic":    {mirror: "mirror.example.com/hub/app", provider: "", want: v1.ProviderGeneric},
+		"NotInCloud": {mirror: "mirror.example.com/hub/app", provider: providerAWS, want: v1.ProviderGeneric},
+		"InCloud":    {mirror: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/hub/app", provider: providerAWS, want: providerAWS},
+		"OtherCloud": {mirror: "contoso.azurecr.io/hub/app", provider: providerAWS, want: v1.ProviderGeneric},
+		"PlainHTTP":  {mirror: "contoso.azurecr.io/hub/app", insecure: true, provider: providerAzure, want: v1.ProviderGeneric},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			mirror, err := image.Parse(tc.mirror, tc.insecure)
+			g.Expect(err).NotTo(HaveOccurred())
+			ref := &meta.LocalObjectReference{Name: "secret"}
+			repo := &v1.ImageRepository{Spec: v1.ImageRepositorySpec{
+				Image: "docker.io/org/app", Insecure: true, Provider: tc.provider, SecretRef: ref, ServiceAccountName: "account",
+				CertSecretRef: ref, ProxySecretRef: ref,
+			}}
+			repo.Namespace = "apps"
+			original := repo.DeepCopy()
+			at := AtMirror(repo, mirror)
+			g.Expect(at.Spec).To(Equal(v1.ImageRepositorySpec{Image: tc.mirror, Provider: tc.want, SecretRef: ref, ServiceAccountName: "account"}))
+			g.Expect(at.Namespace).To(Equal("apps"))
+			g.Expect(repo).To(Equal(original), "the object of the cache is not changed")
+		})
+	}
 }

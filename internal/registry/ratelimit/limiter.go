@@ -196,19 +196,19 @@ func (t *Ticket) count() error {
 
 // Release ends the operation, and wakes the next ones in the queue.
 func (t *Ticket) Release() {
-	for _, wake := range t.limiter.release(t.requests) {
+	for _, wake := range t.limiter.release(t) {
 		wake() // without holding the lock
 	}
 }
 
 // release ends an operation, and returns the Wake functions of the next ones.
-func (l *hostLimiter) release(requests int) []func() {
+func (l *hostLimiter) release(t *Ticket) []func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
 	l.observer.InFlight(l.host, -1)
-	if requests > 0 {
-		l.average += (float64(requests) - l.average) / 16
+	if t.requests > 0 {
+		l.average += (float64(t.requests) - l.average) / 16
 	}
 	return l.queue.wake(l.config.InFlight-l.inFlight, l.now())
 }

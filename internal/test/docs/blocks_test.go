@@ -19,6 +19,7 @@ var blockTests = map[string]string{
 	"yaml":    "TestExamples_AreAccepted",
 	"console": "TestScreens_MatchOutput, and internal/test/e2e for those of a cluster",
 	"message": "the tests of the code that returns it",
+	"toml":    "TestMirrors_FilesAreValid",
 	"promql":  "the names in it by TestNames, and the queries by hack/monitoring",
 	"mermaid": "not tested: a diagram",
 	"text":    "not tested: neither a command nor an output",

@@ -53,6 +53,9 @@ var guides = []guidePage{
 	{page: "docs/guides/registries.md", steps: map[string]step{
 		`kubectl create secret docker-registry org-registry --docker-server=registry.example.com --docker-username=reader --docker-password="$PASSWORD"`: {prints: `secret/org-registry created`},
 	}},
+	{page: "docs/guides/mirrors.md", steps: map[string]step{
+		"kustomize build mirrors | kubectl apply -f -": {prints: `configmap/registry-mirrors created`},
+	}},
 	{page: "docs/guides/sharding.md", steps: map[string]step{
 		"kustomize build shards | kubectl apply -f -":                                                         {prints: `deployment\.apps/image-reflector-controller-shard1 created`},
 		"kubectl label --overwrite imagerepository/podinfo imagepolicy/podinfo sharding.fluxcd.io/key=shard1": {before: checkShards, prints: `(?s)imagerepository\S*/podinfo labeled.*imagepolicy\S*/podinfo labeled`},

@@ -3,10 +3,12 @@
 package e2e_test
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -78,7 +80,10 @@ func documented(f *fixture) []string {
 func TestMetrics_AreComplete(t *testing.T) {
 	throttled := registrytest.Start(t)
 	throttled.Inject(registrytest.Tags, registrytest.RetryAfter(http.StatusTooManyRequests, "3600"))
-	f := newFixture(t)
+	mirrors := filepath.Join(t.TempDir(), "mirrors.toml")
+	mirrorThatIsDown := fmt.Sprintf("[%q.host.\"http://127.0.0.1:1\"]\n", throttled.Host())
+	NewWithT(t).Expect(os.WriteFile(mirrors, []byte(mirrorThatIsDown), 0o600)).To(Succeed())
+	f := newFixture(t, "--registry-mirrors="+mirrors)
 	f.pushTags("app", "1.0.0")
 	repo := awaitReady(f, f.repository("app"))
 	awaitReady(f, f.policy("app"))

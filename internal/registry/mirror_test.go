@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/mirrors"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/ratelimit"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// mirrored is an image with a mirror, at which it has the prefix "cache", and a client for both.
+type mirrored struct {
+	*testClient
+	origin, mirror *registrytest.Registry
+	img            image.Name
+	fallbacks      []string // "mirror next reason"
+}
+
+// mirrorsIn returns the option with the mirrors of a file.
+func mirrorsIn(t *testing.T, file string, onFallback func(Fallback)) ClientOption {
+	t.Helper()
+	config, err := mirrors.Parse([]byte(file), nil)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return WithMirrors(config, onFallback)
+}
+
+// prefixed returns the file with a mirror with the prefix "cache". keys are added to its table.
+func prefixed(origin, mirror, keys string) string {
+	return fmt.Sprintf("[%q.host.\"http://%s/v2/cache\"]\noverride_path = true\n%s\n", origin, mirror, keys)
+}
+
+// startMirrored starts an image with a mirror. Both have the same tags.
+func startMirrored(t *testing.T, opts ...ClientOption) *mirrored {
+	t.Helper()
+	m := &mirrored{mirror: registrytest.Start(t, registrytest.WithReferrers())}
+	m.origin, m.img = start(t, registrytest.WithReferrers())
+	for _, tag := range []string{"1.0.0", "1.1.0"} {
+		m.mirror.PushManifest(t, "cache/app", tag, manifestType, m.origin.Manifest(t, "app", tag))
+	}
+	m.testClient = newTestClient(t, append(opts, mirrorsIn(t, prefixed(m.origin.Host(), m.mirror.Host(), ""), m.addFallback))...)
+	m.reset()
+	return m
+}
+
+func (m *mirrored) addFallback(f Fallback) {
+	name := map[string]string{m.origin.Host(): "origin", m.mirror.Host(): "mirror"}
+	m.fallbacks = append(m.fallbacks, name[f.Mirror]+" "+name[f.Next]+" "+f.Reason)
+}
+
+func (m *mirrored) reset() {
+	m.origin.Reset()
+	m.mirror.Reset()
+	m.fallbacks = nil
+}
+
+// TestMirror_ServesAllOperations checks that no operation reaches the origin if the mirror has the
+// content, and that the mirror gets the name of the registry.
+func TestMirror_ServesAllOperations(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	subject, err := m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	blob := []byte("blob")
+	digest := m.mirror.PushBlob(t, "cache/app", blob)
+	m.mirror.PushManifest(t, "cache/app", "signature", manifestType,
+		[]byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":1}}`, manifestType, manifestType, subject)))
+	m.reset()
+
+	g.Expect(m.ListTags(t.Context(), m.img, AuthOptions{})).To(ContainElements("1.0.0", "1.1.0"))
+	g.Expect(m.Exists(t.Context(), m.img, "1.1.0", AuthOptions{})).To(BeTrue())
+	g.Expect(m.Manifest(t.Context(), m.img, "1.0.0", AuthOptions{})).To(HaveField("Digest", subject))
+	g.Expect(m.Manifest(t.Context(), m.img, subject, AuthOptions{})).To(HaveField("Digest", subject))
+	g.Expect(m.Blob(t.Context(), m.img, digest, 10, AuthOptions{})).To(Equal(blob))
+	g.Expect(m.Referrers(t.Context(), m.img, subject, AuthOptions{})).To(HaveLen(1))
+	g.Expect(m.origin.Requests()).To(BeEmpty())
+	g.Expect(m.fallbacks).To(BeEmpty())
+	for _, request := range m.mirror.Requests() {
+		if request.Kind != registrytest.Ping {
+			g.Expect(request.Query).To(ContainSubstring("ns=127.0.0.1"), "%s", request.Path)
+		}
+	}
+}
+
+// TestMirror_FallsBack checks that every failure of a mirror leads to the origin.
+func TestMirror_FallsBack(t *testing.T) {
+	for reason, faults := range map[string]map[string]registrytest.Fault{
+		"not_found": {"404": registrytest.Status(404, "")},
+		"refused":   {"401": registrytest.Status(401, ""), "403": registrytest.Status(403, "")},
+		"throttled": {"429": registrytest.RetryAfter(429, "60"), "503": registrytest.RetryAfter(503, "60")},
+		"error":     {"500": registrytest.Status(500, ""), "Reset": registrytest.Reset(), "HTML": registrytest.HTML(), "Redirect": registrytest.Redirect("http://169.254.169.254/")},
+	} {
+		for name, fault := range faults {
+			t.Run(name, func(t *testing.T) {
+				g, m := NewWithT(t), startMirrored(t)
+				m.mirror.Inject(registrytest.Tags, fault)
+				m.mirror.Inject(registrytest.ManifestHead, fault)
+				m.mirror.Inject(registrytest.ManifestGet, fault)
+				g.Expect(m.ListTags(t.Context(), m.img, AuthOptions{})).To(Equal([]string{"1.0.0", "1.1.0"}))
+				g.Expect(m.fallbacks).To(Equal([]string{"mirror origin " + reason}))
+				g.Expect(m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})).NotTo(BeEmpty())
+				g.Expect(m.fallbacks).To(HaveLen(2))
+				g.Expect(m.fallbacks[1]).To(Equal("mirror origin " + reason))
+				metric := m.metrics.fallbacks.WithLabelValues(m.mirror.Host(), reason)
+				g.Expect(testutil.ToFloat64(metric)).To(Equal(2.0))
+			})
+		}
+	}
+}
+
+// TestMirror_ThatHangsLeavesTime checks that a mirror that does not respond gets only its share of
+// the time, and is not asked again by later operations of the same Repository.
+func TestMirror_ThatHangsLeavesTime(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	m.mirror.Inject(registrytest.Any, m.mirror.Hang())
+	repo := m.Open(m.access(m.img, AuthOptions{}))
+	defer repo.Close()
+	started := time.Now()
+	list, err := repo.List(timeout(t, 4*time.Second), "")
+	g.Expect(list.Tags, err).To(HaveLen(2))
+	g.Expect(time.Since(started)).To(And(BeNumerically(">", 1900*time.Millisecond), BeNumerically("<", 3500*time.Millisecond)), "half of the time")
+	g.Expect(m.fallbacks).To(Equal([]string{"mirror origin timeout"}))
+	m.mirror.Reset()
+	g.Expect(repo.Digest(t.Context(), "1.0.0")).NotTo(BeEmpty())
+	g.Expect(m.mirror.Requests()).To(BeEmpty())
+}
+
+// TestMirror_IsNotAskedWhileUnreachable checks that only the first of many operations waits for a
+// connection to a mirror that is down.
+func TestMirror_IsNotAskedWhileUnreachable(t *testing.T) {
+	g, clock := NewWithT(t), registrytest.NewClock()
+	origin, img := start(t)
+	down, reasons := unusedAddress(t), []string{}
+	c := newTestClient(t, withClock(clock), mirrorsIn(t, prefixed(origin.Host(), down, ""), func(f Fallback) { reasons = append(reasons, f.Reason) }))
+	attempts, base := 0, c.base
+	c.base = func(config transport.Config) http.RoundTripper {
+		return transport.Func(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Host == down {
+				attempts++
+			}
+			return base(config).RoundTrip(req)
+		})
+	}
+	list := func() {
+		t.Helper()
+		g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).To(HaveLen(2))
+	}
+	list()
+	first := attempts
+	g.Expect(first).NotTo(BeZero())
+	list()
+	g.Expect(attempts).To(Equal(first), "requests to the mirror")
+	g.Expect(reasons).To(Equal([]string{"error", "error"}), "each operation is counted")
+	clock.Advance(unreachableFor + time.Second)
+	list()
+	g.Expect(attempts).To(BeNumerically(">", first), "requests after a while")
+}
+
+// TestMirror_InPlaceOfOrigin checks that the origin is not asked if the file names another server.
+func TestMirror_InPlaceOfOrigin(t *testing.T) {
+	g := NewWithT(t)
+	origin, img := start(t)
+	mirror := registrytest.Start(t)
+	mirror.PushTags(t, "app", "2.0.0")
+	c := newTestClient(t, mirrorsIn(t, fmt.Sprintf("[%q]\nserver = \"http://%s\"\n", origin.Host(), mirror.Host()), nil))
+	origin.Reset()
+	g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).To(Equal([]string{"2.0.0"}))
+	_, err := c.Digest(t.Context(), img, "1.0.0", AuthOptions{})
+	g.Expect(err).To(MatchError(ErrNotFound))
+	g.Expect(err).To(MatchError(And(ContainSubstring("failed to get the digest of "+img.String()+":1.0.0"), ContainSubstring("registry "+mirror.Host()+" has no such tag"))))
+	mirror.Inject(registrytest.Any, registrytest.Status(500, ""))
+	for range 2 { // it stays the only host after a failure
+		_, err = c.ListTags(t.Context(), img, AuthOptions{})
+		g.Expect(err).To(MatchError(ContainSubstring("registry " + mirror.Host() + " answered with an error (500")))
+	}
+	g.Expect(origin.Requests()).To(BeEmpty())
+}
+
+// TestMirror_ErrorNamesAllHosts checks the errors of operations that failed at all hosts.
+func TestMirror_ErrorNamesAllHosts(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	m.mirror.Inject(registrytest.Any, registrytest.Status(403, ""))
+	m.origin.Inject(registrytest.Any, registrytest.Status(500, ""))
+	texts := map[string]bool{}
+	for range 2 {
+		_, err := m.ListTags(t.Context(), m.img, AuthOptions{})
+		e := errorOf(t, err)
+		g.Expect(e.Reason()).To(Equal(v1.ReadOperationFailedReason), "that of the origin")
+		g.Expect(err).To(MatchError(And(ContainSubstring("registry "+m.origin.Host()), ContainSubstring("; "+m.mirror.Host()+" failed too: registry "+m.mirror.Host()+" refused anonymous access"),
+			ContainSubstring("the file of --registry-mirrors"), ContainSubstring("add an entry for it to the Secret of spec.secretRef"))))
+		texts[err.Error()] = true
+	}
+	g.Expect(texts).To(HaveLen(1), "the text differs between attempts")
+}
+
+// TestMirror_TagIsMissing checks when a tag that a mirror does not have is missing.
+func TestMirror_TagIsMissing(t *testing.T) {
+	const tag = "1.1.0"
+	for name, tc := range map[string]struct {
+		reason         string
+		mirror, origin registrytest.Fault
+		want           bool
+		fails          bool
+	}{
+		"OnlyAtMirror": {reason: "the mirror has no list of all tags", mirror: registrytest.Status(404, ""), want: true},
+		"AtBoth":       {reason: "neither has it", mirror: registrytest.Status(404, ""), origin: registrytest.Status(404, "")},
+		"OriginFails":  {reason: "the mirror alone is not conclusive", mirror: registrytest.Status(404, ""), origin: registrytest.Status(500, ""), fails: true},
+		"MirrorFails":  {reason: "the origin is conclusive", mirror: registrytest.Status(500, ""), origin: registrytest.Status(404, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, m := NewWithT(t), startMirrored(t)
+			for _, kind := range []registrytest.Kind{registrytest.ManifestHead, registrytest.ManifestGet} {
+				m.mirror.Inject(kind, tc.mirror)
+				if tc.origin != nil {
+					m.origin.Inject(kind, tc.origin)
+				}
+			}
+			exists, err := m.Exists(t.Context(), m.img, tag, AuthOptions{})
+			g.Expect(exists).To(Equal(tc.want), tc.reason)
+			g.Expect(err != nil).To(Equal(tc.fails), "%s: %v", tc.reason, err)
+		})
+	}
+}
+
+// TestMirror_OnlyNotFoundOfAllMirrorsIsConclusive covers two mirrors in place of the origin.
+func TestMirror_OnlyNotFoundOfAllMirrorsIsConclusive(t *testing.T) {
+	g := NewWithT(t)
+	first, second := registrytest.Start(t), registrytest.Start(t)
+	first.Inject(registrytest.Any, registrytest.Status(500, ""))
+	c := newTestClient(t, mirrorsIn(t, fmt.Sprintf("[\"example.com\"]\nserver = \"http://%s\"\n[\"example.com\".host.\"http://%s\"]", second.Host(), first.Host()), nil))
+	exists, err := c.Exists(t.Context(), parse(t, "example.com/app"), "1.0.0", AuthOptions{})
+	g.Expect(exists).To(BeFalse())
+	g.Expect(err).To(MatchError(And(ContainSubstring(first.Host()), ContainSubstring(second.Host()+" failed too"))))
+	first.ClearFaults()
+	g.Expect(c.Exists(t.Context(), parse(t, "example.com/app"), "1.0.0", AuthOptions{})).To(BeFalse())
+}
+
+// TestMirror_WithoutReferrers checks that the origin is asked before an image has no signatures.
+func TestMirror_WithoutReferrers(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	subject, err := m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(m.Referrers(t.Context(), m.img, subject, AuthOptions{})).To(BeEmpty())
+	g.Expect(m.fallbacks).To(Equal([]string{"mirror origin not_found"}))
+	g.Expect(m.origin.Count(registrytest.Referrers)).To(Equal(1))
+	m.origin.PushManifest(t, "app", "signature", manifestType,
+		[]byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":1}}`, manifestType, manifestType, subject)))
+	g.Expect(m.Referrers(t.Context(), m.img, subject, AuthOptions{})).To(HaveLen(1))
+	m.origin.Inject(registrytest.Any, registrytest.Status(500, ""))
+	_, err = m.Referrers(t.Context(), m.img, subject, AuthOptions{})
+	g.Expect(err).To(MatchError(And(ContainSubstring("500"), ContainSubstring("has no referrers of that digest"))))
+}
+
+// TestMirror_HasOnlyItsCapabilities checks a mirror that is not trusted with tags.
+func TestMirror_HasOnlyItsCapabilities(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	m.testClient = newTestClient(t, mirrorsIn(t, prefixed(m.origin.Host(), m.mirror.Host(), `capabilities = ["pull"]`), nil))
+	g.Expect(m.ListTags(t.Context(), m.img, AuthOptions{})).To(HaveLen(2))
+	digest, err := m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(m.mirror.Requests()).To(BeEmpty())
+	m.origin.Reset()
+	g.Expect(m.Manifest(t.Context(), m.img, digest, AuthOptions{})).To(HaveField("Digest", digest))
+	g.Expect(m.origin.Requests()).To(BeEmpty())
+
+	file := fmt.Sprintf("[%q]\nserver = \"http://%s\"\ncapabilities = [\"pull\"]\n", m.origin.Host(), m.mirror.Host())
+	_, err = newTestClient(t, mirrorsIn(t, file, nil)).ListTags(t.Context(), m.img, AuthOptions{})
+	checkError(t, err, v1.ReadOperationFailedReason, "none of its mirrors has the capability: add resolve, for tags, or pull, for digests")
+}
+
+// TestMirror_HasItsOwnLimiter checks that an operation is deferred if the limits of a mirror are
+// exhausted, and that the ticket of a mirror that failed is released at once.
+func TestMirror_HasItsOwnLimiter(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t, WithRateLimits(ratelimit.Config{InFlight: 1}))
+	inFlight := func(reg *registrytest.Registry) float64 {
+		return testutil.ToFloat64(m.metrics.inFlight.WithLabelValues(reg.Host()))
+	}
+	granted := 0
+	access := m.access(m.img, AuthOptions{})
+	access.Granted = func() { granted++ }
+	first := m.Open(access)
+	g.Expect(first.List(t.Context(), "")).Error().NotTo(HaveOccurred())
+	g.Expect([]float64{inFlight(m.mirror), inFlight(m.origin)}).To(Equal([]float64{1, 0}))
+	_, err := m.ListTags(t.Context(), m.img, AuthOptions{})
+	var busy *ratelimit.BusyError
+	g.Expect(errors.As(err, &busy)).To(BeTrue(), "got %v", err)
+	g.Expect(busy.Host).To(Equal(m.mirror.Host()))
+	g.Expect(m.fallbacks).To(BeEmpty())
+
+	m.mirror.Inject(registrytest.Any, registrytest.Status(500, ""))
+	g.Expect(first.Digest(t.Context(), "1.0.0")).NotTo(BeEmpty())
+	g.Expect([]float64{inFlight(m.mirror), inFlight(m.origin)}).To(Equal([]float64{0, 1}))
+	_, err = m.ListTags(t.Context(), m.img, AuthOptions{})
+	g.Expect(errors.As(err, &busy)).To(BeTrue(), "the limits of the origin are exhausted: %v", err)
+	first.Close()
+	g.Expect([]float64{inFlight(m.mirror), inFlight(m.origin)}).To(Equal([]float64{0, 0}))
+	g.Expect(granted).To(Equal(1), "calls of Granted")
+	g.Expect(m.ListTags(t.Context(), m.img, AuthOptions{})).To(HaveLen(2))
+}
+
+// TestMirror_ConcurrentOperations checks that operations in flight continue when another one finds
+// the mirror failing.
+func TestMirror_ConcurrentOperations(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	m.testClient = newTestClient(t, mirrorsIn(t, prefixed(m.origin.Host(), m.mirror.Host(), ""), nil))
+	m.mirror.Inject(registrytest.Any, registrytest.Times(3, registrytest.Status(500, "")))
+	repo := m.Open(m.access(m.img, AuthOptions{}))
+	var group sync.WaitGroup
+	errs := make([]error, 16)
+	for i := range errs {
+		group.Go(func() { _, errs[i] = repo.Digest(t.Context(), "1.0.0") })
+	}
+	group.Wait()
+	g.Expect(slices.Concat(errs)).To(HaveEach(BeNil()))
+	repo.Close()
+	for _, reg := range []*registrytest.Registry{m.mirror, m.origin} {
+		g.Expect(testutil.ToFloat64(m.metrics.inFlight.WithLabelValues(reg.Host()))).To(BeZero())
+	}
+}
+
+// TestMirror_GetsOnlyItsOwnCredentials checks that the credentials of neither host reach the other
+// one. startFakes checks the requests for leaks.
+func TestMirror_GetsOnlyItsOwnCredentials(t *testing.T) {
+	products := map[string]registrytest.Product{}
+	for _, p := range registrytest.Products() {
+		products[p.Host] = p
+	}
+	const origin, mirror = "ghcr.io", "demo.goharbor.io"
+	identity := func(host string, img image.Name) AuthOptions {
+		return NewAuthOptions(img, products[host].Password, "Secret")
+	}
+	for name, fault := range map[string]registrytest.Fault{
+		"Serves": nil, "Refuses": registrytest.Status(401, ""), "Fails": registrytest.Status(500, ""), "Redirects": registrytest.RedirectHost(origin),
+		"Challenges": challenge(`Bearer realm="https://ghcr.io/token",service="ghcr.io"`), "Asks": challenge(`Basic realm="ghcr.io"`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			fakes, c := startFakes(t)
+			mirrorsIn(t, `["ghcr.io".host."https://demo.goharbor.io"]`, nil)(c.Client)
+			img := parse(t, origin+"/team/app")
+			for _, host := range []string{origin, mirror} {
+				fakes.Registry(host).Push(t, "team/app", "1.0.0")
+				fakes.Registry(host).SetPrivate("team/app")
+			}
+			if fault != nil {
+				fakes.Registry(mirror).Inject(registrytest.Any, fault)
+			}
+			fakes.Reset()
+			access := c.access(img, identity(origin, img))
+			access.MirrorAuth = func(_ context.Context, at image.Name) (AuthOptions, error) {
+				auth := identity(mirror, at)
+				auth.Transport = transport.Config{Key: "client certificate of the origin", TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+				return auth, nil
+			}
+			keys, base := map[string]bool{}, c.base
+			c.base = func(config transport.Config) http.RoundTripper {
+				keys[config.Key] = true
+				return base(config)
+			}
+			for range 2 {
+				repo := c.Open(access)
+				g.Expect(repo.List(t.Context(), "")).To(HaveField("Tags", Equal([]string{"1.0.0"})))
+				digest, err := repo.Digest(t.Context(), "1.0.0")
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(repo.Manifest(t.Context(), digest)).Error().NotTo(HaveOccurred())
+				g.Expect(repo.Referrers(t.Context(), digest)).Error().NotTo(HaveOccurred())
+				repo.Close()
+			}
+			g.Expect(keys).To(Equal(map[string]bool{"": true}), "certificates of the origin don't reach the mirror")
+			if fault == nil {
+				g.Expect(fakes.Registry(mirror).Count(registrytest.Tags)).To(BeNumerically(">=", 2))
+			}
+			// An identity for the origin is refused before any request to the mirror.
+			access.MirrorAuth = func(context.Context, image.Name) (AuthOptions, error) { return identity(origin, img), nil }
+			fakes.Reset()
+			repo := c.Open(access)
+			defer repo.Close()
+			g.Expect(repo.List(t.Context(), "")).Error().NotTo(HaveOccurred())
+			g.Expect(fakes.Registry(mirror).Requests()).To(BeEmpty())
+		})
+	}
+}
+
+// TestMirror_OfAnotherRegistryCostsNothing compares the requests with and without a file.
+func TestMirror_OfAnotherRegistryCostsNothing(t *testing.T) {
+	counts := func(opts ...ClientOption) map[registrytest.Kind]int {
+		g := NewWithT(t)
+		reg, img := start(t)
+		c := newTestClient(t, opts...)
+		reg.Reset()
+		for range 2 {
+			g.Expect(c.ListTags(t.Context(), img, AuthOptions{})).To(HaveLen(2))
+			g.Expect(c.Digest(t.Context(), img, "1.0.0", AuthOptions{})).NotTo(BeEmpty())
+			g.Expect(c.Exists(t.Context(), img, "9.9.9", AuthOptions{})).To(BeFalse())
+		}
+		return reg.Counts()
+	}
+	NewWithT(t).Expect(counts(mirrorsIn(t, `["quay.io".host."https://m.example.com"]`, nil))).To(Equal(counts()))
+}
+
+// TestLimitFallbacks_ReportsOncePerMinute checks that many operations do not fill the log.
+func TestLimitFallbacks_ReportsOncePerMinute(t *testing.T) {
+	var reports []string
+	report := LimitFallbacks(func(f Fallback) { reports = append(reports, f.Mirror+" "+f.Reason) })
+	for range 3 {
+		report(Fallback{Mirror: "a", Reason: "error"})
+		report(Fallback{Mirror: "a", Reason: "timeout"})
+		report(Fallback{Mirror: "b", Reason: "error"})
+	}
+	NewWithT(t).Expect(reports).To(Equal([]string{"a error", "a timeout", "b error"}))
+}

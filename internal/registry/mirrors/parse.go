@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mirrors
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
+)
+
+// registryTable is the table of a registry: the content of containerd's hosts.toml.
+type registryTable struct {
+	hostTable
+	Server string               `toml:"server"`
+	Host   map[string]hostTable `toml:"host"`
+}
+
+// hostTable is the table of a host.
+type hostTable struct {
+	Capabilities []string `toml:"capabilities"`
+	CA           paths    `toml:"ca"`
+	OverridePath bool     `toml:"override_path"`
+}
+
+// paths is a path, or a list of paths.
+type paths []string
+
+// UnmarshalTOML implements toml.Unmarshaler.
+func (p *paths) UnmarshalTOML(value any) error {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	for _, element := range list {
+		text, ok := element.(string)
+		if !ok || text == "" {
+			return errors.New("it must be the path of a file, or a list of paths")
+		}
+		*p = append(*p, text)
+	}
+	return nil
+}
+
+// unsupported are the keys of hosts.toml that are refused, and what to do instead.
+var unsupported = map[string]string{
+	"skip_verify":  `certificates are always verified, name the file of the authority with "ca"`,
+	"client":       "mirrors get no client certificates, remove it",
+	"header":       "mirrors get no extra headers, remove it",
+	"dial_timeout": "each host gets a share of spec.timeout, remove it",
+	"proxy":        "set HTTPS_PROXY and NO_PROXY in the environment of the controller, and remove it",
+}
+
+// Parse parses the configuration. read reads the file of a certificate authority. Errors
+// name the table, and what to change.
+func Parse(content []byte, read func(path string) ([]byte, error)) (*Config, error) {
+	tables := map[string]registryTable{}
+	meta, err := toml.Decode(string(content), &tables)
+	if err != nil {
+		return nil, describeSyntax(err)
+	}
+	if err := checkKeys(meta.Undecoded()); err != nil {
+		return nil, err
+	}
+	config := &Config{registries: map[string][]entry{}}
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if err := config.add(name, tables[name], orderOf(meta.Keys(), name), read); err != nil {
+			return nil, err
+		}
+	}
+	return config, nil
+}
+
+// tablesHint describes how the file differs from a hosts.toml.
+const tablesHint = `put the content of a hosts.toml into the table of its registry, ` +
+	`such as ["docker.io"] and ["docker.io".host."https://mirror.example.com"]`
+
+// describeSyntax removes the name of the library, and adds a hint unless the file is not
+// TOML.
+func describeSyntax(err error) error {
+	text := strings.TrimPrefix(err.Error(), "toml: ")
+	if _, ok := errors.AsType[toml.ParseError](err); ok {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %s", text, tablesHint)
+}
+
+// checkKeys returns the error about the first of the keys that are not supported.
+func checkKeys(keys []toml.Key) error {
+	for _, key := range keys {
+		if key[0] == "host" {
+			return fmt.Errorf("[host] has no registry: %s", tablesHint)
+		}
+		for i, part := range key {
+			if reason := unsupported[part]; reason != "" && i > 0 {
+				return fmt.Errorf("%s has the key %q, which is not supported: %s", tableName(key[:i]), part, reason)
+			}
+		}
+		last := len(key) - 1
+		return fmt.Errorf("%s has the key %q, which is not known: remove it, or correct it to one of server, host, "+
+			"capabilities, ca and override_path", tableName(key[:last]), key[last])
+	}
+	return nil
+}
+
+// tableName returns a table in the words of messages.
+func tableName(key toml.Key) string {
+	if len(key) == 0 {
+		return "the file"
+	}
+	words := make(toml.Key, len(key))
+	for i, part := range key {
+		words[i] = redacted(part)
+	}
+	return "[" + words.String() + "]"
+}
+
+// orderOf returns the addresses of a registry's hosts in the order of the file.
+func orderOf(keys []toml.Key, registry string) []string {
+	var order []string
+	for _, key := range keys {
+		if len(key) > 2 && key[0] == registry && strings.EqualFold(key[1], "host") && !slices.Contains(order, key[2]) {
+			order = append(order, key[2])
+		}
+	}
+	return order
+}
+
+// add adds the table of a registry. The server is the last host, as in containerd.
+func (c *Config) add(name string, table registryTable, order []string, read func(string) ([]byte, error)) error {
+	registry := registryOf(name)
+	if _, ok := transport.ParseHost(name); !ok && name != defaultRegistry {
+		return fmt.Errorf("%s is not the table of a registry: write its host, such as %q, and its port if it has one", tableName(toml.Key{name}), "docker.io")
+	}
+	if _, found := c.registries[registry]; found {
+		return fmt.Errorf("%s is another table of registry %s: merge the two", tableName(toml.Key{name}), namespaceOf(registry))
+	}
+	var entries []entry
+	for _, address := range order {
+		e, err := newEntry(registry, address, table.Host[address], read)
+		if err != nil {
+			return fmt.Errorf("%s %w", tableName(toml.Key{name, "host", address}), err)
+		}
+		entries = append(entries, e)
+	}
+	server, err := newEntry(registry, table.Server, table.hostTable, read)
+	if err != nil {
+		return fmt.Errorf("%s %w", tableName(toml.Key{name}), err)
+	}
+	c.registries[registry] = append(entries, server)
+	return nil
+}
+
+// newEntry returns the configuration of a host. Without an address, it is the origin. The
+// texts of its errors continue the name of the table.
+func newEntry(registry, address string, table hostTable, read func(string) ([]byte, error)) (entry, error) {
+	e := entry{origin: address == ""}
+	if err := e.setCapabilities(table.Capabilities); err != nil {
+		return entry{}, err
+	}
+	if address != "" {
+		if err := e.setAddress(address, table.OverridePath); err != nil {
+			return entry{}, err
+		}
+		e.origin = registryOf(e.address) == registry && e.prefix == ""
+	}
+	switch {
+	case e.origin && e.plainHTTP:
+		return entry{}, fmt.Errorf("names its own registry as %q: write https://, and set spec.insecure of the ImageRepositories", address)
+	case e.origin && table.CA != nil:
+		return entry{}, errors.New(`has "ca" for its own registry: name the authority in spec.certSecretRef of the ImageRepositories`)
+	case e.origin && address == "" && table.OverridePath:
+		return entry{}, errors.New(`has "override_path" but no "server": remove it`)
+	}
+	return e, e.setAuthorities(table.CA, read)
+}
+
+// setCapabilities sets the capabilities, by default all. The controller never pushes.
+func (e *entry) setCapabilities(names []string) error {
+	e.resolve, e.pull = len(names) == 0, len(names) == 0
+	for _, name := range names {
+		switch strings.ToLower(name) {
+		case "resolve":
+			e.resolve = true
+		case "pull":
+			e.pull = true
+		case "push":
+		default:
+			return fmt.Errorf("has the capability %q: write one or more of pull, resolve and push", name)
+		}
+	}
+	return nil
+}
+
+// apiPath is the path of the API of the distribution specification.
+const apiPath = "/v2"
+
+// setAddress sets the host and the prefix of the repositories. Without override_path,
+// containerd appends /v2 to the path of the URL, which is no name of a repository.
+func (e *entry) setAddress(address string, overridePath bool) error {
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("names the host %q: write a URL such as https://mirror.example.com", redacted(address))
+	}
+	host, ok := transport.ParseHost(u.Host)
+	if !ok || len(host.Labels) == 1 && host.Port == "" && host.Labels[0] != "localhost" {
+		return fmt.Errorf("names the host %q: write a domain name, or add the port, as in https://mirror:443", address)
+	}
+	clean := path.Clean("/" + u.Path)
+	prefix, below := strings.CutPrefix(clean+"/", apiPath+"/")
+	switch {
+	case overridePath && !below:
+		return fmt.Errorf("has the path %q with override_path: requests begin with %s/, write %s://%s%s", u.Path, apiPath, u.Scheme, u.Host,
+			path.Join(apiPath, u.Path))
+	case !overridePath && clean != "/" && clean != apiPath:
+		return fmt.Errorf("has the path %q: write %s://%s%s and override_path = true", u.Path, u.Scheme, u.Host,
+			path.Join(apiPath, strings.TrimSuffix(strings.TrimPrefix(clean, apiPath+"/"), apiPath)))
+	case !overridePath:
+		prefix = ""
+	}
+	e.address, e.prefix, e.plainHTTP = u.Host, prefix, u.Scheme == "http"
+	if _, err := e.imageOf("library/alpine"); err != nil {
+		return fmt.Errorf("has the path %q, which is not valid in names of images: %w", u.Path, err)
+	}
+	return nil
+}
+
+// redacted returns an address without a user and a password.
+func redacted(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if at := strings.LastIndexByte(rest, '@'); found && at >= 0 {
+		return scheme + "://…" + rest[at:]
+	}
+	return address
+}
+
+// setAuthorities sets the certificate authorities, in addition to those of the system.
+func (e *entry) setAuthorities(files []string, read func(string) ([]byte, error)) error {
+	if len(files) == 0 {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // the container image may have no roots
+	}
+	hash := sha256.New()
+	for _, file := range files {
+		content, err := read(file)
+		if err != nil {
+			return fmt.Errorf("has a \"ca\" that can't be read: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(content) {
+			return fmt.Errorf("has the \"ca\" %q without any certificate in PEM form", file)
+		}
+		hash.Write(content)
+	}
+	e.transport = transport.Config{
+		Key: fmt.Sprintf("mirror+%x", hash.Sum(nil)),
+		TLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
+	}
+	return nil
+}
