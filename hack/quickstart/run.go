@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -39,6 +40,7 @@ type session struct {
 
 	plane           *testenv.ControlPlane
 	public, private *testenv.Registry
+	mirror          *testenv.Registry // a pull-through cache of the public one
 	controller      *testenv.Controller
 	cluster         client.Client
 	// digests are the digests of the pushed images, by reference.
@@ -71,6 +73,7 @@ func newSession(o options) *session {
 		},
 		public:     registry("registry"),
 		private:    registry("private-registry"),
+		mirror:     registry("mirror"),
 		controller: &testenv.Controller{Binary: o.binaries.Controller, Dir: dir("controller")},
 		builder:    newBuilder(o.root, o.slot.dir),
 	}
@@ -92,7 +95,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	stopping := time.Now()
 	// the controller first: it would log errors if the others stopped earlier
-	if failure := errors.Join(s.controller.Stop(), s.public.Stop(), s.private.Stop(), s.plane.Stop()); failure != nil {
+	if failure := errors.Join(s.controller.Stop(), s.mirror.Stop(), s.public.Stop(), s.private.Stop(), s.plane.Stop()); failure != nil {
 		return errors.Join(err, fmt.Errorf("not everything could be stopped: %w", failure))
 	}
 	s.screen.printLine(fmt.Sprintf("Everything is stopped (%s).", seconds(stopping)))
@@ -144,11 +147,26 @@ func (s *session) startRegistries(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.startMirror(ctx); err != nil {
+		return err
+	}
 	var err error
 	s.digests, err = pushSamples(ctx, func(ctx context.Context, image sampleImage, artifact testenv.Artifact) (string, error) {
 		return s.state().registry(image.repository).Push(ctx, image.reference(), artifact)
 	})
 	return err
+}
+
+// startMirror starts the mirror of the public registry, by which the controller reads it.
+func (s *session) startMirror(ctx context.Context) error {
+	s.mirror.Upstream = s.public.Host()
+	if err := s.mirror.Start(ctx); err != nil {
+		return err
+	}
+	file := filepath.Join(s.slot.dir, "mirrors.toml")
+	s.controller.Args = append(s.controller.Args, "--registry-mirrors="+file)
+	return os.WriteFile(file, fmt.Appendf(nil, "[%q.host.\"http://%s\"]\ncapabilities = [\"pull\", \"resolve\"]\n",
+		s.public.Host(), s.mirror.Host()), 0o600)
 }
 
 func (s *session) roleFile() string { return filepath.Join(s.root, "config/rbac/role.yaml") }

@@ -65,7 +65,8 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 		"The ServiceAccount, in the namespace of each object, whose cloud identity is used if the object names none. "+
 			"It needs the feature gate ObjectLevelWorkloadIdentity.")
 	fs.StringVar(&o.RegistryMirrors, "registry-mirrors", "",
-		"A file with the mirrors of registries: a TOML table per registry, in the format of containerd's hosts.toml. It is reloaded when it changes.")
+		"A file with the mirrors of registries: a TOML table per registry, in the format of containerd's hosts.toml. "+
+			"It is reloaded when it changes.")
 	fs.BoolVar(&o.Version, "version", false, "Print the version and the commit, and exit. They are also logged at each start.")
 	o.Client.BindFlags(fs)
 	o.Logger.BindFlags(fs)

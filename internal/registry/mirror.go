@@ -126,7 +126,7 @@ func runAtMirrors[T any](ctx context.Context, r *Repository, op operation, do fu
 		if len(rest) == 0 || ctx.Err() != nil {
 			break
 		}
-		h.fallBack(op, err, rest[0])
+		h.fallBack(ctx, op, err, rest[0])
 	}
 	if len(failed) == 0 {
 		return none, op.fail(errNoHost)
@@ -198,9 +198,9 @@ func (h *host) knownFailure(op operation) *Error {
 // fallBack records that the next host is asked. If a mirror fails otherwise than by not
 // having the content, its ticket is released, and the other operations of the Repository
 // do not ask it.
-func (h *host) fallBack(op operation, err *Error, next *host) {
+func (h *host) fallBack(ctx context.Context, op operation, err *Error, next *host) {
 	if !errors.Is(err, ErrNotFound) && h.failure.CompareAndSwap(nil, err) {
-		h.close()
+		h.close(ctx)
 	}
 	reason := fallbackReason(err)
 	h.client.metrics.fallbacks.WithLabelValues(h.client.metrics.label(limiterHost(h.access.Image)), reason).Inc()

@@ -65,7 +65,7 @@ type Repository struct {
 // while one of them reads the credentials.
 func (r *Repository) Close() {
 	for _, h := range r.hosts {
-		h.close()
+		h.close(context.Background()) //nolint:forbidigo // the ticket is released even if the caller's context has ended
 	}
 }
 
@@ -93,9 +93,12 @@ type connection struct {
 	namespace string
 }
 
-// close releases the limiter's ticket.
-func (h *host) close() {
-	_ = h.lock.Acquire(context.Background(), 1) //nolint:forbidigo // the ticket is released even if the caller's context has ended
+// close releases the limiter's ticket, unless the context ends while an operation reads the
+// credentials.
+func (h *host) close(ctx context.Context) {
+	if h.lock.Acquire(ctx, 1) != nil {
+		return
+	}
 	defer h.lock.Release(1)
 	if h.ticket != nil {
 		h.ticket.Release()

@@ -124,7 +124,7 @@ func (o *options) check(args []string) error {
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
 		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
 		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
-		{o.mirrors != "" && (o.fromStatus || o.tags != ""), "--registry-mirrors needs the registry: leave --from-status and --tags out"},
+		{o.mirrors != "" && !o.usesRegistry(), "--registry-mirrors needs the registry: leave --from-status and --tags out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
 		{!inFiles && o.image != "", "--image goes with --filename"},
 		{reads > 1, "the standard input can be read once only"},
@@ -135,6 +135,9 @@ func (o *options) check(args []string) error {
 	}
 	return nil
 }
+
+// usesRegistry reports whether the tags are listed in the registry.
+func (o *options) usesRegistry() bool { return o.tags == "" && !o.fromStatus }
 
 func invalidChoice(name, value string, values []string) string {
 	return fmt.Sprintf("--%s is %q: write one of %s", name, value, strings.Join(values, ", "))

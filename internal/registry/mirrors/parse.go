@@ -97,20 +97,20 @@ func describeSyntax(err error) error {
 
 // checkKeys returns the error about the first of the keys that are not supported.
 func checkKeys(keys []toml.Key) error {
-	for _, key := range keys {
-		if key[0] == "host" {
-			return fmt.Errorf("[host] has no registry: %s", tablesHint)
-		}
-		for i, part := range key {
-			if reason := unsupported[part]; reason != "" && i > 0 {
-				return fmt.Errorf("%s has the key %q, which is not supported: %s", tableName(key[:i]), part, reason)
-			}
-		}
-		last := len(key) - 1
-		return fmt.Errorf("%s has the key %q, which is not known: remove it, or correct it to one of server, host, "+
-			"capabilities, ca and override_path", tableName(key[:last]), key[last])
+	if len(keys) == 0 {
+		return nil
 	}
-	return nil
+	key, last := keys[0], len(keys[0])-1
+	if key[0] == "host" {
+		return fmt.Errorf("[host] has no registry: %s", tablesHint)
+	}
+	for i, part := range key {
+		if reason := unsupported[part]; reason != "" && i > 0 {
+			return fmt.Errorf("%s has the key %q, which is not supported: %s", tableName(key[:i]), part, reason)
+		}
+	}
+	return fmt.Errorf("%s has the key %q, which is not known: remove it, or correct it to one of server, host, "+
+		"capabilities, ca and override_path", tableName(key[:last]), key[last])
 }
 
 // tableName returns a table in the words of messages.
@@ -140,7 +140,8 @@ func orderOf(keys []toml.Key, registry string) []string {
 func (c *Config) add(name string, table registryTable, order []string, read func(string) ([]byte, error)) error {
 	registry := registryOf(name)
 	if _, ok := transport.ParseHost(name); !ok && name != defaultRegistry {
-		return fmt.Errorf("%s is not the table of a registry: write its host, such as %q, and its port if it has one", tableName(toml.Key{name}), "docker.io")
+		return fmt.Errorf("%s is not the table of a registry: write its host, such as %q, and its port if it has one",
+			tableName(toml.Key{name}), "docker.io")
 	}
 	if _, found := c.registries[registry]; found {
 		return fmt.Errorf("%s is another table of registry %s: merge the two", tableName(toml.Key{name}), namespaceOf(registry))
@@ -205,37 +206,57 @@ func (e *entry) setCapabilities(names []string) error {
 // apiPath is the path of the API of the distribution specification.
 const apiPath = "/v2"
 
-// setAddress sets the host and the prefix of the repositories. Without override_path,
-// containerd appends /v2 to the path of the URL, which is no name of a repository.
+// setAddress sets the host and the prefix of the repositories.
 func (e *entry) setAddress(address string, overridePath bool) error {
-	if !strings.Contains(address, "://") {
-		address = "https://" + address
+	u, err := parseAddress(address)
+	if err != nil {
+		return err
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("names the host %q: write a URL such as https://mirror.example.com", redacted(address))
-	}
-	host, ok := transport.ParseHost(u.Host)
-	if !ok || len(host.Labels) == 1 && host.Port == "" && host.Labels[0] != "localhost" {
-		return fmt.Errorf("names the host %q: write a domain name, or add the port, as in https://mirror:443", address)
-	}
-	clean := path.Clean("/" + u.Path)
-	prefix, below := strings.CutPrefix(clean+"/", apiPath+"/")
-	switch {
-	case overridePath && !below:
-		return fmt.Errorf("has the path %q with override_path: requests begin with %s/, write %s://%s%s", u.Path, apiPath, u.Scheme, u.Host,
-			path.Join(apiPath, u.Path))
-	case !overridePath && clean != "/" && clean != apiPath:
-		return fmt.Errorf("has the path %q: write %s://%s%s and override_path = true", u.Path, u.Scheme, u.Host,
-			path.Join(apiPath, strings.TrimSuffix(strings.TrimPrefix(clean, apiPath+"/"), apiPath)))
-	case !overridePath:
-		prefix = ""
+	prefix, err := prefixOf(u, overridePath)
+	if err != nil {
+		return err
 	}
 	e.address, e.prefix, e.plainHTTP = u.Host, prefix, u.Scheme == "http"
 	if _, err := e.imageOf("library/alpine"); err != nil {
 		return fmt.Errorf("has the path %q, which is not valid in names of images: %w", u.Path, err)
 	}
 	return nil
+}
+
+// parseAddress parses the URL of a host. As in containerd, the scheme may be left out.
+func parseAddress(address string) (*url.URL, error) {
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("names the host %q: write a URL such as https://mirror.example.com", redacted(address))
+	}
+	host, ok := transport.ParseHost(u.Host)
+	if !ok || len(host.Labels) == 1 && host.Port == "" && host.Labels[0] != "localhost" {
+		return nil, fmt.Errorf("names the host %q: write a domain name, or add the port, as in https://mirror:443", address)
+	}
+	return u, nil
+}
+
+// prefixOf returns the prefix of the repositories at a URL, such as "dockerhub/". Without
+// override_path, containerd appends /v2 to the path, so a prefix before it is refused.
+func prefixOf(u *url.URL, overridePath bool) (string, error) {
+	clean := path.Clean("/" + u.Path)
+	suggest := func(prefix string) string {
+		return fmt.Sprintf("%s://%s%s", u.Scheme, u.Host, path.Join(apiPath, prefix))
+	}
+	prefix, found := strings.CutPrefix(clean+"/", apiPath+"/")
+	switch {
+	case overridePath && !found:
+		return "", fmt.Errorf("has the path %q with override_path: requests begin with %s/, write %s", u.Path, apiPath, suggest(clean))
+	case !overridePath && clean != "/" && clean != apiPath:
+		prefix = strings.TrimSuffix(strings.TrimPrefix(clean, apiPath+"/"), apiPath)
+		return "", fmt.Errorf("has the path %q: write %s and override_path = true", u.Path, suggest(prefix))
+	case !overridePath:
+		return "", nil
+	}
+	return prefix, nil
 }
 
 // redacted returns an address without a user and a password.
