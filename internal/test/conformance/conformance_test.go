@@ -3,6 +3,7 @@
 package conformance_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +72,12 @@ func TestViolations_ReportEachBrokenRule(t *testing.T) {
 		"but selects nothing":         func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
 		"lacks a field":               func(p *v1.ImagePolicy) { p.Status.LatestRef.Image = "" },
 		"differs from its ref":        func(p *v1.ImagePolicy) { p.Status.LatestImage = "app:1" },
+		"does not begin with the latest ref": func(p *v1.ImagePolicy) {
+			p.Status.History = []v1.HistoryEntry{{Name: "app", Tag: "1"}}
+		},
+		"the history is too long": func(p *v1.ImagePolicy) {
+			p.Status.History = slices.Repeat([]v1.HistoryEntry{{Name: "app", Tag: "2"}}, v1.MaxHistory+1)
+		},
 		"a digest is required: true":  func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent },
 		"a digest is required: false": func(p *v1.ImagePolicy) { p.Status.LatestRef.Digest = "sha256:0" },
 	} {
