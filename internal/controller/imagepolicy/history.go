@@ -132,4 +132,3 @@ func confirmLatest(policy *v1.ImagePolicy) {
 		h[0].Generation = policy.Generation
 	}
 }
-
