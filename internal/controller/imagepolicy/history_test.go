@@ -80,14 +80,14 @@ func TestHistory_StatesWhyTheImageChanged(t *testing.T) {
 		}, "1.0.0 Initial; 1.1.0 NewTag"},
 		{"the first reconcile of a changed spec fails", func(g *WithT, f *fixture, next func(...string)) {
 			f.edit(func(spec *v1.ImagePolicySpec) {
-				spec.Policy.SemVer.Range, spec.DigestReflectionPolicy = "<1.0.0", v1.ReflectIfNotPresent
+				spec.Policy.SemVer.Range, spec.DigestReflectionPolicy = ">=1.0.0-0", v1.ReflectIfNotPresent
 			})
-			f.scanned(g, "0.9.0", "1.0.0")
+			f.scanned(g, "1.0.0", "1.1.0-rc.1")
 			f.down = errors.New("refused")
 			g.Expect(f.reconcile()).NotTo(Succeed())
 			f.down = nil
-			next("0.9.0", "1.0.0")
-		}, "1.0.0 Initial; 0.9.0 PolicyChanged"},
+			next("1.0.0", "1.1.0-rc.1")
+		}, "1.0.0 Initial; 1.1.0-rc.1 PolicyChanged"},
 		{"a suspended policy is resumed", func(_ *WithT, f *fixture, next func(...string)) {
 			f.policy.Generation += 2
 			next("1.0.0", "1.1.0")
@@ -160,7 +160,7 @@ func TestHistory_NamesGatesThatPassed(t *testing.T) {
 			g.Expect(f.story()).To(Equal("1.0.0 Initial; 1.1.0 GatePassed"))
 		})
 	})
-	t.Run("the tag moves to an image that is signed later, and then to a signed one", func(t *testing.T) {
+	t.Run("the tag moves to an unsigned image, to a signed one, and to one that is signed later", func(t *testing.T) {
 		gated(t, func(spec *v1.ImagePolicySpec) {
 			spec.Verify, spec.DigestReflectionPolicy = &v1.ImageVerification{Provider: v1.VerifyCosign}, v1.ReflectAlways
 		}, func(g *WithT, f *fixture) {
@@ -173,14 +173,17 @@ func TestHistory_NamesGatesThatPassed(t *testing.T) {
 			f.signed = map[string]string{f.push("1.0.0", "linux", "amd64", longAgo): "alice"}
 			f.rescan(g, "1.0.0")
 			reconcileAfter(0)
-			unsigned := f.push("1.0.0", "linux", "arm64", longAgo)
+			f.push("1.0.0", "linux", "arm64", longAgo)
+			reconcileAfter(time.Minute)
+			g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
+			f.signed[f.push("1.0.0", "linux", "riscv64", longAgo)] = "alice"
+			reconcileAfter(time.Minute)
+			unsigned := f.push("1.0.0", "linux", "s390x", longAgo)
 			reconcileAfter(time.Minute)
 			g.Expect(f.summary()).To(Equal("1.0.0; 1.0.0 Retained verify"))
 			f.signed[unsigned] = "alice"
 			reconcileAfter(48 * time.Hour)
-			f.signed[f.push("1.0.0", "linux", "riscv64", longAgo)] = "alice"
-			reconcileAfter(time.Minute)
-			g.Expect(f.story()).To(Equal("1.0.0 Initial; 1.0.0 GatePassed; 1.0.0 DigestMoved"))
+			g.Expect(f.story()).To(Equal("1.0.0 Initial; 1.0.0 DigestMoved; 1.0.0 GatePassed"))
 		})
 	})
 	t.Run("the keys change, and the image of a tag disappears", func(t *testing.T) {
