@@ -50,10 +50,11 @@ func previousImage(status v1.ImagePolicyStatus) *v1.ImageRef {
 			return &v1.ImageRef{Name: e.Name, Image: e.Name, Tag: e.Tag, Digest: e.Digest}
 		}
 	}
-	if previous := status.ObservedPreviousRef; len(status.History) == 0 && previous != nil && differs(previous.Name, previous.Tag, previous.Digest) {
-		return previous
+	previous := status.ObservedPreviousRef
+	if len(status.History) > 0 || previous == nil || !differs(previous.Name, previous.Tag, previous.Digest) {
+		return nil
 	}
-	return nil
+	return previous
 }
 
 // rollback returns how the policy selects an image again.
@@ -97,7 +98,7 @@ func (c *Case) excludeFor(to *v1.ImageRef, l Listing, results GateResults) ([]st
 		return nil, fmt.Sprintf("spec.exclude would need %d items, and takes %d: narrow spec.policy or spec.filterTags, so that %s ranks first",
 			len(exclude), maxExclude, to.Tag)
 	case slices.Equal(exclude, c.Policy.Spec.Exclude):
-		return nil, fmt.Sprintf("%s ranks first already, so the next reconcile selects it, unless the policy is suspended or a gate rejects it", to.Tag)
+		return nil, fmt.Sprintf("%s ranks first already: the next reconcile selects it, unless the policy is suspended or a gate rejects it", to.Tag)
 	}
 	return exclude, ""
 }

@@ -82,7 +82,7 @@ func (x *index) image(ctx context.Context, digest string) (manifest, error) {
 }
 
 // note records the origin that annotations or labels state, unless one is recorded already.
-func (x *index) note(stated map[string]string) { x.origin = x.origin.Or(admission.OriginOf(stated)) }
+func (x *index) note(stated map[string]string) { x.origin = x.origin.Or(originOf(stated)) }
 
 // config returns the configuration of an image.
 func (x *index) config(ctx context.Context, digest string, m manifest) (config, error) {

@@ -13,8 +13,13 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 )
 
+const (
+	revisionKey = "org.opencontainers.image.revision"
+	sourceKey   = "org.opencontainers.image.source"
+)
+
 func originKeys(revision string) map[string]string {
-	return map[string]string{admission.RevisionKey: revision, admission.SourceKey: "https://git/" + revision}
+	return map[string]string{revisionKey: revision, sourceKey: "https://git/" + revision}
 }
 
 func labelled(revision string) string {
@@ -39,7 +44,7 @@ func TestRead_ReturnsOriginWithoutRequests(t *testing.T) {
 		}, platformsOnly, "annotation", 1, 1},
 		{"labels", func(p pusher) { p.manifest("1", ociManifest, labelled("label"), nil) }, platformsOnly, "label", 1, 1},
 		{"one annotation: the labels are not mixed with it", func(p pusher) {
-			p.manifest("1", ociManifest, labelled("label"), map[string]string{admission.RevisionKey: "annotation"})
+			p.manifest("1", ociManifest, labelled("label"), map[string]string{revisionKey: "annotation"})
 		}, platformsOnly, "annotation", 1, 1},
 		{"labels that are not read", func(p pusher) {
 			annotations := map[string]string{admission.CreatedKey: "2020-01-01T00:00:00Z"}

@@ -32,7 +32,7 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 		return admission.ImageInfo{}, err
 	}
 	parsed := parse(m)
-	origin := admission.OriginOf(parsed.Annotations)
+	origin := originOf(parsed.Annotations)
 	info := admission.ImageInfo{Digest: m.Digest}.WithOrigin(origin)
 	stated := admission.Statements{Annotations: []string{parsed.Annotations[admission.CreatedKey]}}
 	info.Created, info.CreatedBy = stated.Created()
@@ -49,7 +49,7 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 		return info, err
 	}
 	info.PlatformsKnown, info.Platforms = true, platformsOf(c.normalized())
-	info = info.WithOrigin(origin.Or(admission.OriginOf(c.Config.Labels)))
+	info = info.WithOrigin(origin.Or(originOf(c.Config.Labels)))
 	return withCreated(info, c.state(stated)), nil
 }
 

@@ -98,7 +98,9 @@ func (c change) isGone(tag string) bool {
 // entry returns the entry of the history about the selected image.
 func (c change) entry(cause v1.SelectionCause, now time.Time) v1.HistoryEntry {
 	at := metav1.NewTime(now).Rfc3339Copy()
-	return v1.HistoryEntry{Name: c.ref.Name, Tag: c.ref.Tag, Digest: c.ref.Digest, SelectedAt: &at, Reason: cause, Generation: c.policy.Generation}
+	return v1.HistoryEntry{
+		Name: c.ref.Name, Tag: c.ref.Tag, Digest: c.ref.Digest, SelectedAt: &at, Reason: cause, Generation: c.policy.Generation,
+	}
 }
 
 // addHistory adds an entry to the history. The current image is added below it, without time and
