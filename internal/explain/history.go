@@ -98,7 +98,7 @@ func (c *Case) excludeFor(to *v1.ImageRef, l Listing, results GateResults) ([]st
 		return nil, fmt.Sprintf("spec.exclude would need %d items, and takes %d: narrow spec.policy or spec.filterTags, so that %s ranks first",
 			len(exclude), maxExclude, to.Tag)
 	case slices.Equal(exclude, c.Policy.Spec.Exclude):
-		return nil, fmt.Sprintf("%s ranks first already: the next reconcile selects it, unless the policy is suspended or a gate rejects it", to.Tag)
+		return nil, to.Tag + " ranks first already: the next reconcile selects it, unless the policy is suspended or a gate rejects it"
 	}
 	return exclude, ""
 }
