@@ -249,6 +249,13 @@ type ImagePolicyStatus struct {
 	// +optional
 	ObservedPreviousImage string `json:"observedPreviousImage,omitempty"`
 
+	// History lists the selected images, newest first: the latest image and those before it. The
+	// list is at most 4 KiB of JSON; the oldest entries are dropped.
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	// +optional
+	History []HistoryEntry `json:"history,omitempty"`
+
 	// Candidates are the tags that were last evaluated by platforms, minimumAge and verify, best
 	// first, with their verdicts.
 	// +kubebuilder:validation:MaxItems=8

@@ -60,6 +60,12 @@ type CandidateStatus = v1.CandidateStatus
 // CandidateVerdict is an alias of the type in v1.
 type CandidateVerdict = v1.CandidateVerdict
 
+// HistoryEntry is an alias of the type in v1.
+type HistoryEntry = v1.HistoryEntry
+
+// SelectionCause is an alias of the type in v1.
+type SelectionCause = v1.SelectionCause
+
 // ReflectionPolicy is an alias of the type in v1.
 type ReflectionPolicy = v1.ReflectionPolicy
 

@@ -26,6 +26,7 @@ func hints(s state, run int) string {
 		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
 		{"reconcile now", self + " reconcile" + option},
 		{"see why a tag was selected", explain},
+		{"see what was selected before", explain + " --history"},
 		{"crash the controller", fmt.Sprintf("kill -9 %d", s.ControllerPID)},
 		{"read its log", "tail -f " + relative(s.ControllerLog)},
 		{"read its metrics", "curl -s " + s.MetricsURL},

@@ -94,6 +94,12 @@ func TestHints_WorkAsPrinted(t *testing.T) {
 	run.awaitOutput(g, "updated from 1.10.0") // the digest of the old tag follows
 	g.Expect(execute(dir, "reconcile", []string{"imagepolicy/none"})).To(MatchError(ContainSubstring("there is no imagepolicy/none")))
 
+	history := regexp.MustCompile(`see what was selected before +(\S+) (explain .*)\n`).FindStringSubmatch(run.output.String())
+	g.Expect(history).To(HaveLen(3))
+	output, err := exec.CommandContext(t.Context(), history[1], strings.Fields(history[2])...).CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(output)).To(And(ContainSubstring("NewTag"), ContainSubstring("Go back     to 1.10.0")))
+
 	g.Expect(execute(dir, "push", []string{"webapp:latest"})).To(Succeed())
 	g.Expect(execute(dir, "reconcile", []string{"imagepolicy/webapp-latest"})).To(Succeed())
 	run.awaitOutput(g, "updated from latest@")

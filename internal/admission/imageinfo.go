@@ -38,6 +38,19 @@ type ImageInfo struct {
 	Platforms []string `cbor:"7,keyasint,omitempty"`
 	// Verdicts are the verification results for the last MaxVerdicts rules.
 	Verdicts []Verdict `cbor:"8,keyasint,omitempty"`
+	// Revision and Source are the origin that the image states, if it was read anyway.
+	Revision string `cbor:"9,keyasint,omitempty"`
+	Source   string `cbor:"10,keyasint,omitempty"`
+}
+
+// Origin returns the source code that the image states to be built from.
+func (i ImageInfo) Origin() Origin { return Origin{Revision: i.Revision, Source: i.Source} }
+
+// WithOrigin returns the image info with an origin, unless that is empty.
+func (i ImageInfo) WithOrigin(o Origin) ImageInfo {
+	o = o.Or(i.Origin())
+	i.Revision, i.Source = o.Revision, o.Source
+	return i
 }
 
 // WithDigest returns the image info of a tag that points to a digest. If the digest has changed,
@@ -49,7 +62,7 @@ func (i ImageInfo) WithDigest(digest string, now time.Time) ImageInfo {
 	return ImageInfo{Digest: digest, DigestSince: now.Unix(), DigestChanged: i.Digest != ""}
 }
 
-// Merge returns the image info with the platforms and creation time that were read.
+// Merge returns the image info with the platforms, creation time and origin that were read.
 func (i ImageInfo) Merge(read ImageInfo) ImageInfo {
 	if read.PlatformsKnown {
 		i.PlatformsKnown, i.Platforms = true, read.Platforms
@@ -57,7 +70,7 @@ func (i ImageInfo) Merge(read ImageInfo) ImageInfo {
 	if read.Created != CreatedUnread {
 		i.Created, i.CreatedBy = read.Created, read.CreatedBy
 	}
-	return i
+	return i.WithOrigin(read.Origin())
 }
 
 // VerdictOf returns the verification result for a rule, and whether there is one.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
 // Object is an ImageRepository or an ImagePolicy.
@@ -26,8 +28,18 @@ type Result struct {
 	Message string
 	// After is the time until the next reconcile. If it is zero, only watches trigger one.
 	After time.Duration
+	// Selection is why the latest image of a policy changed, zero if it did not.
+	Selection Selection
 	// SuppressEvent suppresses the event about a change that was already reported recently.
 	SuppressEvent bool
+}
+
+// Selection is a change of the latest image.
+type Selection struct {
+	// Cause is why the image was selected.
+	Cause v1.SelectionCause
+	// Revision and Source are the source code that the image states to be built from, if known.
+	Revision, Source string
 }
 
 // Outcome is what the caller has to do after a reconcile.
@@ -53,7 +65,7 @@ func Apply(before, after Object, result Result, err error, now time.Time) Outcom
 	outcome := apply(w, before, result, err)
 	w.setVerified(err)
 	setObservedGeneration(after)
-	outcome.Events = events(before, after, result.SuppressEvent)
+	outcome.Events = events(before, after, result)
 	return outcome
 }
 

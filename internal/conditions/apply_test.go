@@ -68,6 +68,32 @@ func TestApply_SetsConditionsAndEvents(t *testing.T) {
 		steps []step
 		want  string
 	}{{
+		name: "the event about a change has its reason and the origin of the image, and that of a recovery has not",
+		steps: []step{
+			{name: "selected", edit: latest("1", ""), result: Result{Message: "m", Selection: Selection{Cause: v1.SelectedInitial}}},
+			{name: "changed", edit: latest("2", ""), result: Result{Message: "m", Selection: Selection{v1.SelectedNewTag, "4f6b", "https://git"}}},
+			{name: "an error", err: Waiting("AccessDenied", 0, errors.New("denied"))},
+			{name: "recovered", result: Result{Message: "m"}},
+		},
+		want: `
+selected:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/reason:Initial image.toolkit.fluxcd.io/tag:1]
+changed:
+  Ready=True Succeeded "m" since 12:00
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/reason:NewTag image.toolkit.fluxcd.io/revision:4f6b image.toolkit.fluxcd.io/source:https://git image.toolkit.fluxcd.io/tag:2]
+an error:
+  Ready=False AccessDenied "denied" since 12:02
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=true AccessDenied "denied" map[]
+recovered:
+  Ready=True Succeeded "m" since 12:03
+  next: after 0s, error: <nil>; observed: 1 ""
+  event: warning=false Succeeded "m" map[image.toolkit.fluxcd.io/image:app image.toolkit.fluxcd.io/tag:2]
+`,
+	}, {
 		name: "a new policy waits for its repository without a warning, then reports its first result once",
 		steps: []step{
 			{name: "not scanned yet", err: Waiting("DependencyNotReady", time.Second, errors.New("no tags yet"))},

@@ -3,6 +3,8 @@
 package conditions
 
 import (
+	"maps"
+
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,17 +21,22 @@ type Event struct {
 	Metadata map[string]string
 }
 
-// Keys of an event's metadata.
+// Keys of an event's metadata. The recorder of github.com/fluxcd/pkg/runtime/events passes them as
+// annotations, and the notification-controller shows those with the prefix of the API group without
+// it. "revision" is MetaRevisionKey of github.com/fluxcd/pkg/apis/event/v1beta1: the revision of the
+// source.
 const (
 	revisionKey = "image.toolkit.fluxcd.io/revision"
 	imageKey    = "image.toolkit.fluxcd.io/image"
 	tagKey      = "image.toolkit.fluxcd.io/tag"
 	digestKey   = "image.toolkit.fluxcd.io/digest"
+	reasonKey   = "image.toolkit.fluxcd.io/reason"
+	sourceKey   = "image.toolkit.fluxcd.io/source"
 )
 
-// events returns the event about the change from before to after, at most one. If suppress is set,
-// only failures and recoveries are reported.
-func events(before, after Object, suppress bool) []Event {
+// events returns the event about the change from before to after, at most one. If the result
+// suppresses it, only failures and recoveries are reported.
+func events(before, after Object, result Result) []Event {
 	ready := readyOf(after)
 	if ready == nil {
 		return nil
@@ -37,8 +44,8 @@ func events(before, after Object, suppress bool) []Event {
 	switch {
 	case ready.Status == metav1.ConditionFalse && becameNotReady(before, after, ready):
 		return []Event{{Warning: true, Reason: ready.Reason, Message: ready.Message}}
-	case ready.Status == metav1.ConditionTrue && (recovered(before) || !suppress && changed(before, after)):
-		return []Event{{Reason: ready.Reason, Message: ready.Message, Metadata: eventMetadata(after)}}
+	case ready.Status == metav1.ConditionTrue && (recovered(before) || !result.SuppressEvent && changed(before, after)):
+		return []Event{{Reason: ready.Reason, Message: ready.Message, Metadata: eventMetadata(after, result.Selection)}}
 	}
 	return nil
 }
@@ -84,7 +91,7 @@ func sameRef(a, b *v1.ImageRef) bool {
 	return a.Name == b.Name && a.Tag == b.Tag && a.Digest == b.Digest
 }
 
-func eventMetadata(obj Object) map[string]string {
+func eventMetadata(obj Object, selection Selection) map[string]string {
 	switch obj := obj.(type) {
 	case *v1.ImageRepository:
 		return map[string]string{revisionKey: Revision(obj)}
@@ -93,10 +100,11 @@ func eventMetadata(obj Object) map[string]string {
 		if ref == nil {
 			return nil
 		}
-		m := map[string]string{imageKey: ref.Name, tagKey: ref.Tag}
-		if ref.Digest != "" {
-			m[digestKey] = ref.Digest
+		m := map[string]string{
+			imageKey: ref.Name, tagKey: ref.Tag, digestKey: ref.Digest,
+			reasonKey: string(selection.Cause), revisionKey: selection.Revision, sourceKey: selection.Source,
 		}
+		maps.DeleteFunc(m, func(key, value string) bool { return value == "" && key != imageKey && key != tagKey })
 		return m
 	}
 	return nil

@@ -17,6 +17,8 @@ type Options struct {
 	Tag string
 	// TagExists is set if Tag exists in the registry, listed or not.
 	TagExists bool
+	// History includes the history of the policy.
+	History bool
 	// GateResults are the verdicts on the candidates; nil for those in the status.
 	GateResults *GateResults
 	// Now is the time of the explanation.
@@ -62,6 +64,9 @@ func (c *Case) Explain(l Listing, o Options) *Result {
 	c.partition(r, ranked, o)
 	if o.Tag != "" {
 		r.Tag = c.explainTag(r, o, l, slices.Contains(tags, o.Tag), ranked)
+	}
+	if o.History {
+		c.addHistory(r, l, o)
 	}
 	c.noteHeldBack(r, ranked)
 	c.noteTimes(r, ranked)

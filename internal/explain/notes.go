@@ -37,6 +37,8 @@ const (
 	NoteNotAllEvaluated     = "NotAllEvaluated"
 	NoteVerdictDiffers      = "VerdictDiffers"
 	NoteNotHeldBack         = "NotHeldBack"
+	NoteNoHistory           = "NoHistory"
+	NotePreviousMoved       = "PreviousMoved"
 )
 
 // Note adds a note.

@@ -43,6 +43,8 @@ type Result struct {
 	Rejected []RejectedTag `json:"rejected,omitempty"`
 	// Tag explains Options.Tag.
 	Tag *TagExplanation `json:"tag,omitempty"`
+	// History is what the policy selected, if Options.History is set.
+	History *History `json:"history,omitempty"`
 	// Notes are further facts, such as why the status differs.
 	Notes []Note `json:"notes"`
 }
@@ -214,6 +216,33 @@ type TagExplanation struct {
 	Evaluated *v1.CandidateStatus `json:"evaluated,omitempty"`
 	// Reason is a continuation of "the tag …".
 	Reason string `json:"reason"`
+}
+
+// History is what a policy selected.
+type History struct {
+	// Entries are those of status.history, newest first.
+	Entries []HistoryEntry `json:"entries"`
+	// Rollback is how to go back to the image before the latest one; nil if that is not known.
+	Rollback *Rollback `json:"rollback,omitempty"`
+}
+
+// HistoryEntry is an image that the policy selected.
+type HistoryEntry struct {
+	v1.HistoryEntry `json:",inline"`
+	// Age is the time since the selection; empty if that is not known.
+	Age string `json:"age,omitempty"`
+}
+
+// Rollback is how to go back to an image.
+type Rollback struct {
+	// To is the image.
+	To *v1.ImageRef `json:"to"`
+	// Exclude is the value of spec.exclude with which the policy selects the image, and Command
+	// sets it. Command is empty if spec.exclude can't make the policy select the image.
+	Exclude []string `json:"exclude,omitempty"`
+	Command string   `json:"command,omitempty"`
+	// Message is what else to consider or, without Command, why and what else to do.
+	Message string `json:"message"`
 }
 
 // Note is a further fact.

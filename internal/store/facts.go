@@ -191,7 +191,7 @@ func problemOf(tag string, fact admission.ImageInfo) string {
 	if fact.CreatedBy > admission.LastCreatedBy {
 		return fmt.Sprintf("the source %d of its time of creation, which is not known", fact.CreatedBy)
 	}
-	maxLength := max(len(tag), len(fact.Digest))
+	maxLength := max(len(tag), len(fact.Digest), len(fact.Revision), len(fact.Source))
 	for _, platform := range fact.Platforms {
 		maxLength = max(maxLength, len(platform))
 	}

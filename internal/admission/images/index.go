@@ -23,6 +23,8 @@ type index struct {
 	source Source
 	// remaining is the number of bytes that all further configurations may have.
 	remaining int64
+	// origin is the first one that a part states: the index, or one of its images that was read.
+	origin admission.Origin
 }
 
 // platforms returns the platforms in the index, and those of the images without one in the index.
@@ -54,6 +56,7 @@ func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 		return admission.Statements{}, nil
 	}
 	first := images[0]
+	x.note(first.Annotations)
 	stated := admission.Statements{Annotations: []string{first.Annotations[admission.CreatedKey]}}
 	if _, by := stated.Created(); by != admission.CreatedByUnknown || !image.IsDigest(first.Digest) {
 		return stated, nil
@@ -73,8 +76,13 @@ func (x *index) stated(ctx context.Context) (admission.Statements, error) {
 // image returns the manifest of an image.
 func (x *index) image(ctx context.Context, digest string) (manifest, error) {
 	m, err := x.source.Manifest(ctx, digest)
-	return parse(m), ignoreNotFound(digest, err)
+	parsed := parse(m)
+	x.note(parsed.Annotations)
+	return parsed, ignoreNotFound(digest, err)
 }
+
+// note records the origin that annotations or labels state, unless one is recorded already.
+func (x *index) note(stated map[string]string) { x.origin = x.origin.Or(originOf(stated)) }
 
 // config returns the configuration of an image.
 func (x *index) config(ctx context.Context, digest string, m manifest) (config, error) {
@@ -82,6 +90,7 @@ func (x *index) config(ctx context.Context, digest string, m manifest) (config, 
 		return config{}, nil
 	}
 	c, err := readConfig(ctx, x.blob, m.Config, x.remaining)
+	x.note(c.Config.Labels)
 	return c, ignoreNotFound(digest, err)
 }
 

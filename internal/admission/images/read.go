@@ -32,11 +32,14 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 		return admission.ImageInfo{}, err
 	}
 	parsed := parse(m)
-	info := admission.ImageInfo{Digest: m.Digest}
+	origin := originOf(parsed.Annotations)
+	info := admission.ImageInfo{Digest: m.Digest}.WithOrigin(origin)
 	stated := admission.Statements{Annotations: []string{parsed.Annotations[admission.CreatedKey]}}
 	info.Created, info.CreatedBy = stated.Created()
 	if parsed.isIndex() {
-		return readIndex(ctx, &index{source: source, manifest: parsed, remaining: maxConfig}, info, wants)
+		x := &index{source: source, manifest: parsed, remaining: maxConfig, origin: origin}
+		info, err = readIndex(ctx, x, info, wants)
+		return info.WithOrigin(x.origin), err
 	}
 	if !wants.Platforms && info.Created != admission.CreatedUnread {
 		return info, nil
@@ -46,6 +49,7 @@ func Read(ctx context.Context, source Source, reference string, wants admission.
 		return info, err
 	}
 	info.PlatformsKnown, info.Platforms = true, platformsOf(c.normalized())
+	info = info.WithOrigin(origin.Or(originOf(c.Config.Labels)))
 	return withCreated(info, c.state(stated)), nil
 }
 

@@ -27,7 +27,14 @@ type fakeImage struct {
 
 // push makes a tag point at a new image, and returns its digest.
 func (f *fixture) push(tag, os, architecture string, created time.Time) string {
-	config, _ := json.Marshal(map[string]any{"os": os, "architecture": architecture, "created": created, "for": tag})
+	return f.pushLabelled(tag, os, architecture, created, nil)
+}
+
+// pushLabelled is push for an image with labels.
+func (f *fixture) pushLabelled(tag, os, architecture string, created time.Time, labels map[string]string) string {
+	config, _ := json.Marshal(map[string]any{
+		"os": os, "architecture": architecture, "created": created, "for": tag, "config": map[string]any{"Labels": labels},
+	})
 	manifest, _ := json.Marshal(map[string]any{"schemaVersion": 2, "config": map[string]string{"digest": sha256Digest(config)}})
 	img := &fakeImage{digest: sha256Digest(manifest), manifest: manifest, config: config}
 	if f.images == nil {

@@ -139,7 +139,19 @@ func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error
 	if best == nil {
 		return nil, nil
 	}
-	return &selected{tag: best.Tag, digest: best.Digest, after: g.nextCheck()}, nil
+	return &selected{tag: best.Tag, digest: best.Digest, info: g.infoOf(*best), after: g.nextCheck()}, nil
+}
+
+// infoOf returns what is known about the selected image. Facts about another digest do not count.
+func (g *gatedSelector) infoOf(best admission.Selection) admission.ImageInfo {
+	info, found := g.result.Fetched[best.Tag]
+	if !found {
+		info = g.input.Known[best.Tag]
+	}
+	if info.Digest != best.Digest {
+		return admission.ImageInfo{}
+	}
+	return info
 }
 
 // yieldDelay is the delay of work that is only requeued to process other objects first.

@@ -23,16 +23,19 @@ const maxTimeReads = 64
 
 var errTimesMissing = errors.New("the creation times of more images must be read")
 
-// withTimes returns the rule with the times that it compares, if it compares times.
-func (w *Worker) withTimes(ctx context.Context, rule *selection.Rule, source tagSource, remote *registryReader) (*selection.Rule, error) {
+// withTimes returns the rule with the times that it compares, if it compares times, and the image
+// infos that were read for it.
+func (w *Worker) withTimes(
+	ctx context.Context, rule *selection.Rule, source tagSource, remote *registryReader,
+) (*selection.Rule, map[string]admission.ImageInfo, error) {
 	switch rule.Times() {
 	case v1.TimeFirstSeen:
-		return rule.WithTimes(firstSeen(source)), nil
+		return rule.WithTimes(firstSeen(source)), nil, nil
 	case v1.TimeCreated:
 		facts, err := w.createdTimes(ctx, rule, source, remote)
-		return rule.WithTimes(createdOf(facts, source.snapshot)), err
+		return rule.WithTimes(createdOf(facts, source.snapshot)), facts, err
 	default:
-		return rule, nil
+		return rule, nil, nil
 	}
 }
 

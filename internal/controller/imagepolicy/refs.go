@@ -5,10 +5,12 @@ package imagepolicy
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 )
 
@@ -45,16 +47,22 @@ func syncLegacy(status *v1.ImagePolicyStatus) {
 	}
 }
 
-// setLatest sets the latest ref. If it differs from the current one, that becomes the previous ref.
-func setLatest(status *v1.ImagePolicyStatus, ref *v1.ImageRef) {
-	if status.LatestRef != nil && *status.LatestRef == *ref {
-		return
+// setLatest sets the latest ref. If it differs from the current one, that becomes the previous ref,
+// and the selection is added to the history and returned. Otherwise it returns zero.
+func setLatest(c change, now time.Time) conditions.Selection {
+	status := &c.policy.Status
+	if status.LatestRef != nil && *status.LatestRef == *c.ref {
+		confirmLatest(c.policy)
+		return conditions.Selection{}
 	}
+	selected := c.selection()
+	addHistory(status, c.entry(selected.Cause, now))
 	if status.LatestRef != nil {
 		status.ObservedPreviousRef = status.LatestRef
 	}
-	status.LatestRef = ref
+	status.LatestRef = c.ref
 	syncLegacy(status)
+	return selected
 }
 
 // readyMessage returns the message about the latest image and the previous one.

@@ -4,12 +4,14 @@ package imagepolicy
 
 import (
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 const testDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -72,10 +74,13 @@ func TestMigrateRefs_ConvertsDeprecatedFields(t *testing.T) {
 
 func TestSetLatest_TracksPreviousRef(t *testing.T) {
 	g := NewWithT(t)
-	status := &v1.ImagePolicyStatus{}
+	policy := &v1.ImagePolicy{}
+	status := &policy.Status
+	rule, err := selection.Compile(&v1.ImagePolicySpec{Policy: v1.ImagePolicyChoice{Numerical: &v1.NumericalPolicy{}}})
+	g.Expect(err).NotTo(HaveOccurred())
 	step := func(ref *v1.ImageRef, previous *v1.ImageRef, message string) {
 		t.Helper()
-		setLatest(status, ref)
+		setLatest(change{policy: policy, ref: ref, rule: rule}, time.Now())
 		g.Expect(status.LatestRef).To(Equal(ref))
 		g.Expect(status.ObservedPreviousRef).To(Equal(previous))
 		g.Expect(status.LatestImage).To(Equal(image.FormatRef(ref)))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
@@ -29,6 +30,8 @@ type selected struct {
 	tag string
 	// digest is the digest that passed the gates, empty without gates.
 	digest string
+	// info is what is known about the image that passed the gates, zero without gates.
+	info admission.ImageInfo
 	// after is the time until the result may change without an event of a watch, zero for never.
 	after time.Duration
 }

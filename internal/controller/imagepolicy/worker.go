@@ -95,9 +95,11 @@ func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, progress reco
 		return unchangedResult(policy, err), err
 	}
 	remote := w.newRegistryReader(policy, source, progress)
-	if rule, err = w.withTimes(ctx, rule, source, remote); err != nil {
+	rule, infos, err := w.withTimes(ctx, rule, source, remote)
+	if err != nil {
 		return unchangedResult(policy, err), err
 	}
+	candidates := policy.Status.Candidates
 	latest, err := w.selectLatest(ctx, policy, rule, source, remote)
 	if err != nil {
 		return unchangedResult(policy, err), err
@@ -110,8 +112,11 @@ func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, progress reco
 	if !source.snapshot.Has(latest.tag) { // no scan notices that an unlisted tag is deleted: it is requested again
 		after = earlier(after, source.repo.GetRequeueAfter())
 	}
-	setLatest(&policy.Status, ref)
-	return conditions.Result{Message: readyMessage(policy.Status) + staleTagsNote(source.repo), After: after}, nil
+	if latest.info.Digest == "" {
+		latest.info = infos[latest.tag]
+	}
+	moved := setLatest(change{policy: policy, ref: ref, rule: rule, source: source, info: latest.info, candidates: candidates}, time.Now())
+	return conditions.Result{Message: readyMessage(policy.Status) + staleTagsNote(source.repo), After: after, Selection: moved}, nil
 }
 
 // earlier returns the shorter of two durations. Zero means never.

@@ -58,6 +58,7 @@ func TestExplain_ReturnsExitCodes(t *testing.T) {
 		{"negative number of runners-up", run{args: []string{"x", "--top", "-1"}}, cli.ExitInvalid, "", "--top is -1"},
 		{"tags without files", run{args: []string{"x", "--tags", "y"}}, cli.ExitInvalid, "", "--tags goes with --filename"},
 		{"image without files", run{args: []string{"x", "--image", "y"}}, cli.ExitInvalid, "", "--image goes with --filename"},
+		{"history of files", run{args: []string{"-f", "x", "--history"}}, cli.ExitInvalid, "", "--history needs the status of the policy in a cluster: leave --filename out"},
 		{"status of files", run{args: []string{"-f", "x", "--from-status"}}, cli.ExitInvalid, "", "--from-status needs a cluster"},
 		{"gates of a list", run{args: []string{"-f", "-", "--gates", "--tags", empty}}, cli.ExitInvalid, "", "--gates needs the registry: leave --tags out"},
 		{"mirrors of a status", run{args: []string{"x", "--registry-mirrors=x", "--from-status"}}, cli.ExitInvalid, "", "--registry-mirrors needs the registry"},

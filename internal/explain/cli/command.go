@@ -35,6 +35,9 @@ const examples = `  # what the policy selects, and what comes after it
   # which images pass its gates (platforms, age, signatures)?
   %[1]s explain webapp -n apps --gates
 
+  # what it selected before, and how to go back
+  %[1]s explain webapp -n apps --history
+
   # every tag that is rejected, with the reason
   %[1]s explain webapp -n apps --all
 
@@ -51,6 +54,7 @@ type options struct {
 	fromStatus  bool
 	gates       bool
 	mirrors     string
+	history     bool
 
 	top           int
 	all           bool
@@ -95,6 +99,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	fs.BoolVar(&o.gates, "gates", false,
 		"Evaluate the images by platforms, minimumAge and verify, and read times, in the registry: the best one first, until one passes.")
 	fs.StringVar(&o.mirrors, "registry-mirrors", "", "The file that the controller has in its flag of the same name.")
+	fs.BoolVar(&o.history, "history", false, "Show what the policy selected before, when and why, and how to go back.")
 	fs.IntVar(&o.top, "top", 5, "Number of candidates shown after the selected one.")
 	fs.BoolVar(&o.all, "all", false, "Show every tag that is rejected, and why.")
 	fs.StringVar(&o.tag, "tag", "", "Explain the result for this tag.")
@@ -122,6 +127,7 @@ func (o *options) check(args []string) error {
 		{!slices.Contains(terminal.Colors(), o.color), invalidChoice("color", o.color, terminal.Colors())},
 		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
+		{inFiles && o.history, "--history needs the status of the policy in a cluster: leave --filename out, and name the policy"},
 		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
 		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
 		{o.mirrors != "" && !o.usesRegistry(), "--registry-mirrors needs the registry: leave --from-status and --tags out"},

@@ -37,7 +37,7 @@ type request struct {
 
 // explain loads the objects and tags, and explains them.
 func (o *options) explain(ctx context.Context, args []string) (*explain.Result, error) {
-	q := &request{options: o, explainOptions: explain.Options{Top: o.top, All: o.all, Tag: o.tag, Now: time.Now()}}
+	q := &request{options: o, explainOptions: explain.Options{Top: o.top, All: o.all, Tag: o.tag, History: o.history, Now: time.Now()}}
 	var err error
 	if len(o.files) > 0 {
 		err = q.readFiles(args)
@@ -223,6 +223,9 @@ func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.
 			r.Note(explain.NoteDigestUnknown, "the digest is not known: %s", err)
 		}
 	}
+	if remote != nil && r.History != nil {
+		q.notePrevious(ctx, r, remote)
+	}
 	if q.cluster != nil {
 		q.Compare(r, l)
 		q.noteAccess(ctx, r)
@@ -232,6 +235,22 @@ func (q *request) finish(ctx context.Context, l explain.Listing, remote *source.
 	}
 	q.noteMirrors(r)
 	return r
+}
+
+// notePrevious notes if the tag to go back to was moved: only its present image can be selected.
+func (q *request) notePrevious(ctx context.Context, r *explain.Result, remote *source.RegistryReader) {
+	back := r.History.Rollback
+	if back == nil || back.Command == "" || back.To.Digest == "" {
+		return
+	}
+	digest, err := remote.Images(nil).Digest(ctx, back.To.Tag)
+	switch {
+	case err != nil:
+		r.Note(explain.NoteDigestUnknown, "whether the tag %s was moved is not known: %s", back.To.Tag, err)
+	case digest != back.To.Digest:
+		r.Note(explain.NotePreviousMoved, "the tag %s was moved after the policy selected it: it had %s, and the registry has %s",
+			back.To.Tag, back.To.Digest, digest)
+	}
 }
 
 // noteAccess notes whether the policy may refer to the repository. RBAC lets the user read both,

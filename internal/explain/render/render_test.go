@@ -15,6 +15,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -91,6 +92,31 @@ func gatedResult() *explain.Result {
 	return r
 }
 
+// historyResult returns a result with the history of a policy, whose oldest entry has no time.
+func historyResult() *explain.Result {
+	r := gatedResult()
+	at := func(hours time.Duration) *metav1.Time {
+		return new(metav1.NewTime(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).Add(-hours * time.Hour)))
+	}
+	entry := func(name, tag, digest string, at *metav1.Time, cause v1.SelectionCause, age string) explain.HistoryEntry {
+		return explain.HistoryEntry{HistoryEntry: v1.HistoryEntry{Name: name, Tag: tag, Digest: digest, SelectedAt: at, Reason: cause, Generation: 2}, Age: age}
+	}
+	digest := r.Policy.LatestRef.Digest
+	r.History = &explain.History{
+		Entries: []explain.HistoryEntry{
+			entry("app", "build-9", digest, at(0), v1.SelectedGatePassed, "12s"),
+			entry("app", "build-8", digest, at(50), v1.SelectedImageChanged, "2d2h"),
+			entry("old\x1b", "build-8", "", nil, "", ""),
+		},
+		Rollback: &explain.Rollback{
+			To: image.NewRef("app", "build-8", digest), Exclude: []string{"build-10", "build-9"},
+			Command: `kubectl patch imagepolicy app -n apps --type merge -p '{"spec":{"exclude":["build-10","build-9"]}}'`,
+			Message: "a tag that is pushed later is selected",
+		},
+	}
+	return r
+}
+
 // notEvaluatedResult returns a result with gates that were not evaluated and unranked candidates.
 func notEvaluatedResult() *explain.Result {
 	r := gatedResult()
@@ -114,6 +140,9 @@ func TestWrite_MatchesGoldenFiles(t *testing.T) {
 		"gates-color.txt":  {gatedResult(), render.Table, terminal.Style{Color: true, Width: 100}},
 		"gates.json":       {gatedResult(), render.JSON, terminal.Style{}},
 		"notevaluated.txt": {notEvaluatedResult(), render.Table, terminal.Style{}},
+		"history.txt":      {historyResult(), render.Table, terminal.Style{}},
+		"history-wide.txt": {historyResult(), render.Wide, terminal.Style{Color: true}},
+		"history.json":     {historyResult(), render.JSON, terminal.Style{}},
 		"story.txt":        {tagResult(), render.Table, terminal.Style{}},
 		"full.json":        {result(), render.JSON, terminal.Style{Color: true}},
 		"full.yaml":        {result(), render.YAML, terminal.Style{Color: true}},
@@ -162,7 +191,7 @@ func TestWrite_RoundTripsJSONAndYAML(t *testing.T) {
 		render.JSON: func(b []byte, r *explain.Result) error { return json.Unmarshal(b, r) },
 		render.YAML: func(b []byte, r *explain.Result) error { return yaml.UnmarshalStrict(b, r) },
 	} {
-		for _, want := range []*explain.Result{result(), gatedResult(), notEvaluatedResult()} {
+		for _, want := range []*explain.Result{result(), gatedResult(), historyResult(), notEvaluatedResult()} {
 			var out bytes.Buffer
 			g.Expect(render.Write(&out, want, format, terminal.Style{})).To(Succeed())
 			var got explain.Result

@@ -13,15 +13,19 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/terminal"
 )
 
-// asTable formats the explanation as fields and tables. If it explains one tag, it omits the tables
-// of candidates and rejections.
+// asTable formats the explanation as fields and tables. If it explains one tag or the history, it
+// omits the tables of candidates and rejections.
 func asTable(r *explain.Result, wide bool, style terminal.Style) string {
 	p := &tableWriter{style: style, wide: wide}
 	p.head(r)
 	if r.Tag != nil {
 		p.painted("Tag", style.Paint(text.Bold, terminal.Clean(r.Tag.Tag)))
 		p.field("", r.Tag.Reason)
-	} else {
+	}
+	if r.History != nil {
+		p.history(r)
+	}
+	if r.Tag == nil && r.History == nil {
 		p.ranking(r)
 		p.rejections(r.Rejections)
 	}

@@ -26,6 +26,7 @@ func fact(n int) admission.ImageInfo {
 	return admission.ImageInfo{
 		Digest: fmt.Sprintf("sha256:%064x", n), DigestSince: int64(n), DigestChanged: n%2 == 0,
 		Created: 1_600_000_000 + int64(n), PlatformsKnown: true, Platforms: []string{"linux/amd64", "linux/arm64/v8", "plan9/mips"},
+		Revision: fmt.Sprintf("%040x", n), Source: "https://github.com/org/app",
 		Verdicts: []admission.Verdict{
 			{Rule: "cosign", Since: 5, At: int64(n), Signer: "signer"}, {Rule: "notation", Since: 7, At: 6, Problem: "no signature"},
 		},
@@ -159,6 +160,8 @@ func factsInvalid(t *testing.T, tags *store.Store, _ *Clock) {
 		"a long platform": {"1": {Platforms: []string{long}}},
 		"many platforms":  {"1": {Platforms: make([]string, store.MaxPlatforms+1)}},
 		"many verdicts":   {"1": {Verdicts: make([]admission.Verdict, admission.MaxVerdicts+1)}},
+		"a long revision": {"1": {Revision: long}},
+		"a long source":   {"1": {Source: long}},
 		"a long rule":     {"1": {Verdicts: []admission.Verdict{{Rule: long}}}},
 		"a long signer":   {"1": {Verdicts: []admission.Verdict{{Signer: long}}}},
 		"a long problem":  {"1": {Verdicts: []admission.Verdict{{Problem: long}}}},
@@ -170,7 +173,7 @@ func factsInvalid(t *testing.T, tags *store.Store, _ *Clock) {
 	}
 	wantFacts(t, tags, k, nil)
 	longest := strings.Repeat("x", store.MaxFactText)
-	largest := admission.ImageInfo{Digest: longest, Platforms: make([]string, store.MaxPlatforms)}
+	largest := admission.ImageInfo{Digest: longest, Revision: longest, Source: longest, Platforms: make([]string, store.MaxPlatforms)}
 	for i := range largest.Platforms {
 		largest.Platforms[i] = longest
 	}

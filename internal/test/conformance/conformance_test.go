@@ -3,6 +3,7 @@
 package conformance_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -67,10 +68,16 @@ func TestViolations_ReportEachBrokenRule(t *testing.T) {
 		"announces a reconcile of generation 2": func(p *v1.ImagePolicy) {
 			p.Status.Conditions = []metav1.Condition{condition("Ready", "Unknown", "Progressing", 2), condition("Reconciling", "True", "Progressing", 2)}
 		},
-		"kstatus returns Current":     func(p *v1.ImagePolicy) { p.Status = v1.ImagePolicyStatus{} }, // without the default of the schema
-		"but selects nothing":         func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
-		"lacks a field":               func(p *v1.ImagePolicy) { p.Status.LatestRef.Image = "" },
-		"differs from its ref":        func(p *v1.ImagePolicy) { p.Status.LatestImage = "app:1" },
+		"kstatus returns Current": func(p *v1.ImagePolicy) { p.Status = v1.ImagePolicyStatus{} }, // without the default of the schema
+		"but selects nothing":     func(p *v1.ImagePolicy) { p.Status.LatestRef = nil },
+		"lacks a field":           func(p *v1.ImagePolicy) { p.Status.LatestRef.Image = "" },
+		"differs from its ref":    func(p *v1.ImagePolicy) { p.Status.LatestImage = "app:1" },
+		"does not begin with the latest ref": func(p *v1.ImagePolicy) {
+			p.Status.History = []v1.HistoryEntry{{Name: "app", Tag: "1"}}
+		},
+		"the history is too long": func(p *v1.ImagePolicy) {
+			p.Status.History = slices.Repeat([]v1.HistoryEntry{{Name: "app", Tag: "2"}}, v1.MaxHistory+1)
+		},
 		"a digest is required: true":  func(p *v1.ImagePolicy) { p.Spec.DigestReflectionPolicy = v1.ReflectIfNotPresent },
 		"a digest is required: false": func(p *v1.ImagePolicy) { p.Status.LatestRef.Digest = "sha256:0" },
 	} {

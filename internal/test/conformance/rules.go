@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -18,7 +19,7 @@ type rule func(*State) string
 
 var rules = []rule{
 	hasReady, completeConditions, abnormalOnlyWhenTrue, notReconcilingAndStalled, readyIsFinal, stalledMatchesReady, unknownIsReconciling,
-	generations, observedConsistently, matchesKstatus, scanned, selected, deprecatedFields, reflected,
+	generations, observedConsistently, matchesKstatus, scanned, selected, deprecatedFields, reflected, historyMatches,
 }
 
 // Violations returns the violated rules; empty if the state is valid.
@@ -180,6 +181,23 @@ func deprecatedFields(s *State) string {
 	if status.LatestRef != nil && status.LatestImage != image.FormatRef(status.LatestRef) ||
 		status.ObservedPreviousRef != nil && status.ObservedPreviousImage != image.FormatRef(status.ObservedPreviousRef) {
 		return "a deprecated field differs from its ref"
+	}
+	return ""
+}
+
+// historyMatches checks that the history, if there is one, begins with the latest image, and is
+// bounded.
+func historyMatches(s *State) string {
+	if s.policy == nil || len(s.policy.Status.History) == 0 {
+		return ""
+	}
+	history := s.policy.Status.History
+	content, err := json.Marshal(history)
+	switch {
+	case !history[0].IsOf(s.policy.Status.LatestRef):
+		return "the history does not begin with the latest ref"
+	case err != nil || len(content) > 4096 || len(history) > v1.MaxHistory:
+		return "the history is too long"
 	}
 	return ""
 }

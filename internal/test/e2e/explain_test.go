@@ -12,10 +12,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
@@ -120,6 +122,7 @@ func TestExplain_MatchesController(t *testing.T) {
 	webapp := &v1.ImagePolicy{ObjectMeta: f.meta("webapp")}
 	f.checkGates(private)
 	f.checkNatural(private)
+	f.checkHistory(private)
 	f.checkScreens()
 	f.checkFromStatus(webapp)
 	f.checkCompletion()
@@ -180,7 +183,7 @@ func (f *fixture) checkFromStatus(policy *v1.ImagePolicy) {
 
 func (f *fixture) checkCompletion() {
 	out, _ := f.cli("kubectl_complete-imagepolicy", "explain", "-n", f.namespace, "")
-	f.Expect(out).To(HavePrefix("alphabetical\nk3s\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
+	f.Expect(out).To(HavePrefix("alphabetical\napi\nk3s\nnothing\nnumerical\nprereleases\nshop\nwebapp\n:4"))
 	out, _ = f.cli("kubectl_complete-imagepolicy", "explain", "webapp", "-n", f.namespace, "--tag", "")
 	f.Expect(strings.Fields(out)).To(ContainElements("v1.2.0", "main-7-a"))
 	out, _ = f.cli("flux-imagepolicy", "__complete", "explain", "--namespace", "")
@@ -263,11 +266,21 @@ var (
 	loopback = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
 	ago      = regexp.MustCompile(`[0-9]+s ago`)
 	dueIn    = regexp.MustCompile(`due in [0-9]+m`)
+	// selection matches a row of the history; its group is what is the same in every run.
+	selection = regexp.MustCompile(`(?m)^[0-9-]{10}T[0-9:]{8}Z( .* )[0-9]+[smh]\S*$`)
 )
 
 // normalize replaces the parts of the output that differ between runs.
 func (f *fixture) normalize(out string) string {
 	out = strings.ReplaceAll(out, f.namespace+"/", "apps/")
 	out = loopback.ReplaceAllString(out, "registry.example.com")
+	out = strings.ReplaceAll(out, "-n "+f.namespace, "-n apps")
+	age := 2 * time.Hour
+	out = selection.ReplaceAllStringFunc(out, func(row string) string {
+		at := time.Date(2026, 8, 5, 10, 0, 0, 0, time.UTC).Add(-age).Format(time.RFC3339)
+		row = at + selection.FindStringSubmatch(row)[1] + duration.HumanDuration(age)
+		age += 29 * time.Hour
+		return row
+	})
 	return dueIn.ReplaceAllString(ago.ReplaceAllString(out, "12s ago"), "due in 59m")
 }
