@@ -100,7 +100,7 @@ func (f *fakeRegistry) Read(_ context.Context, reference string, wants admission
 	return img, nil
 }
 
-func (f *fakeRegistry) Verify(_ context.Context, digest string) (string, string, error) {
+func (f *fakeRegistry) Verify(_ context.Context, digest string, now time.Time) (string, string, error) {
 	if err := f.record("verify " + digest); err != nil {
 		return "", "", err
 	}

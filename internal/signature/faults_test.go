@@ -140,7 +140,7 @@ func (f *fixture) checkFailure(t *testing.T, rule Rule, nth int, fault registryt
 	defer restore()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	verdict, err := v.Verify(ctx, repo, f.img, f.app.Digest)
+	verdict, err := v.Verify(ctx, repo, f.img, f.app.Digest, time.Now())
 	if err == nil || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("request %d: got the verdict %+v and the error %v", nth, verdict, err)
 	}
@@ -164,7 +164,7 @@ func TestVerify_ReturnsErrorIfSignatureIsIncomplete(t *testing.T) {
 		f.reg.Inject(registrytest.Referrers, registrytest.Body(signaturetest.IndexType, string(text)))
 	}
 	list(missing)
-	if verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
+	if verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest, time.Now()); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}
 	list(missing, signed)

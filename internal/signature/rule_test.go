@@ -11,6 +11,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -155,7 +156,7 @@ func TestVerify_RejectsInvalidDigest(t *testing.T) {
 	v := f.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
 	f.reg.Reset()
 	for _, digest := range []string{"", "1.0.0", "sha256:../../x", "sha512:" + strings.Repeat("0", 128)} {
-		verdict, err := v.Verify(t.Context(), f.open(t), f.img, digest)
+		verdict, err := v.Verify(t.Context(), f.open(t), f.img, digest, time.Now())
 		if err == nil || verdict.Passed() || verdict.Reason() != "" {
 			t.Errorf("%q: got the verdict %+v and the error %v", digest, verdict, err)
 		}
