@@ -89,7 +89,7 @@ func newExpression(field, text string) (*expression, error) {
 
 // describeIssue describes an error with its position, and marks it in the expression.
 func describeIssue(issue *common.Error, source common.Source) string {
-	return strings.TrimPrefix(issue.ToDisplayString(source), "ERROR: ")
+	return strings.NewReplacer("ERROR: ", "", " (in container '')", "").Replace(issue.ToDisplayString(source))
 }
 
 // usesClock reports whether an expression uses the variable now.

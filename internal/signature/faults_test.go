@@ -40,6 +40,15 @@ func signedImages(t *testing.T) map[string]func(*fixture) Rule {
 			f.pushSignatures(t, sigstore.Sign(t, subjectName, issuerName, signaturetest.Payload(f.app.Digest), logged))
 			return identities(t, sigstore)
 		},
+		"Attested": func(f *fixture) Rule {
+			f.refer(t, f.pushAttestation(t, key.Bundle(t, attestationOf(t, f.app, provenance, release.Provenance())), provenance))
+			return attested(byKey, [2]string{provenance, fromMain})
+		},
+		"AttestedAndSigned": func(f *fixture) Rule {
+			f.pushSignatures(t, key.Sign(t, signaturetest.Payload(f.app.Digest)))
+			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, key.Attest(t, attestationOf(t, f.app, sbom, nil)))
+			return attested(byKey, [2]string{sbom, ""}, [2]string{signPredicate, ""})
+		},
 		"Notation": func(f *fixture) Rule {
 			f.refer(t, f.pushEnvelope(t, notary.Sign(t, f.app, 0)))
 			return notationRule(t, signaturetest.TrustPolicy(t, "audit", "*"), map[string][]byte{"ca.crt": notary.PEM()})
