@@ -37,6 +37,8 @@ type fakeRegistry struct {
 	images map[string]admission.ImageInfo
 	// unsigned holds the problem with the signatures, by digest.
 	unsigned map[string]string
+	// attestedUntil is until when the attestations of an image pass, by digest.
+	attestedUntil map[string]time.Time
 	// failing makes the requests with these prefixes fail.
 	failing  []string
 	recorded []string
@@ -106,6 +108,9 @@ func (f *fakeRegistry) Verify(_ context.Context, digest string, now time.Time) (
 	}
 	if problem, bad := f.unsigned[digest]; bad {
 		return "", problem, nil
+	}
+	if until, limited := f.attestedUntil[digest]; limited && now.After(until) {
+		return "", "has an old attestation", nil
 	}
 	return "ann", "", nil
 }

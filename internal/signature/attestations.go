@@ -37,6 +37,13 @@ type requirement struct {
 	expression    *expression // nil if there is none
 }
 
+// CheckRequirements returns an *InvalidError if spec.verify.attestations is invalid, for
+// example because an expression does not compile.
+func CheckRequirements(entries []v1.AttestationRequirement) error {
+	_, err := newRequirements(entries)
+	return err
+}
+
 // newRequirements compiles spec.verify.attestations. It fails with an *InvalidError.
 func newRequirements(entries []v1.AttestationRequirement) ([]requirement, error) {
 	if len(entries) > maxRequirements {

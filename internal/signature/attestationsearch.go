@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
@@ -146,8 +147,18 @@ func (c *attestationCheck) checkEnvelopes(ctx context.Context, layers []descript
 	return nil
 }
 
+// large bounds the large attestations that are checked at the same time in the process. One
+// of the maximum size takes about 50 MiB while it is parsed.
+var large = semaphore.NewWeighted(1)
+
 // checkBlob fetches an attestation and checks it.
 func (c *attestationCheck) checkBlob(ctx context.Context, layer descriptor, parse func([]byte) (*bundle.Bundle, error)) error {
+	if layer.Size > maxBlob {
+		if err := large.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer large.Release(1)
+	}
 	raw, err := c.fetch(ctx, layer, maxAttestation)
 	if err != nil || raw == nil {
 		return err
