@@ -130,6 +130,8 @@ func TestAttestations_RequireEachEntry(t *testing.T) {
 	push := func(f *fixture, by signaturetest.Key, predicateType string, predicate any) {
 		f.pushAttestation(t, by.Bundle(t, attestationOf(t, f.app, predicateType, predicate)), predicateType)
 	}
+	const sameWorkflow = "predicate.buildDefinition.externalParameters.workflow == " +
+		"{'repository': 'https://github.com/org/app', 'path': '.github/workflows/release.yaml', 'ref': 'refs/heads/main'}"
 	cases := map[string]struct {
 		attest       func(*fixture)
 		requirements [][2]string
@@ -138,6 +140,7 @@ func TestAttestations_RequireEachEntry(t *testing.T) {
 	}{
 		"TwoSigners": {requirements: [][2]string{{provenance, fromMain}, {scan, fresh + " && " + noCritical}}, signer: `key "a.pub" ("` + provenance + `") and key "b.pub" ("` + scan + `")`,
 			attest: func(f *fixture) { push(f, key, provenance, release.Provenance()); push(f, second, scan, week) }},
+		"Map": {requirements: [][2]string{{provenance, sameWorkflow}}, signer: `key "a.pub" ("` + provenance + `")`, attest: func(f *fixture) { push(f, key, provenance, release.Provenance()) }},
 		"OneForTwo": {requirements: [][2]string{{scan, fresh}, {scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) { push(f, key, scan, week) }},
 		"OneMissing": {requirements: [][2]string{{scan, ""}, {sbom, ""}}, reason: `spec.verify.attestations[1] is not met: it has no attestation with the predicateType "` + sbom + `"`,
 			attest: func(f *fixture) { push(f, key, scan, week) }},
