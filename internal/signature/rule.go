@@ -46,7 +46,8 @@ var certificateSuffixes = []string{".crt", ".pem"}
 // *InvalidError if the Secret lacks a key.
 func RuleOf(verify *v1.ImageVerification, data map[string][]byte) (Rule, error) {
 	if verify.Provider == v1.VerifyNotation && len(verify.Attestations) > 0 {
-		return Rule{}, invalidSpecf("attestations are verified with cosign's keys or identities: set spec.verify.provider to cosign, or remove spec.verify.attestations")
+		return Rule{}, invalidSpecf("attestations are verified with cosign's keys or identities: " +
+			"set spec.verify.provider to cosign, or remove spec.verify.attestations")
 	}
 	rule, err := signersOf(verify, data)
 	rule.attestations = verify.Attestations

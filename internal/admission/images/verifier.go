@@ -79,7 +79,9 @@ func NewVerifier(policy *v1.ImagePolicy, secret *corev1.Secret, public *signatur
 type verifier struct{ *signature.Verifier }
 
 // Verify implements Verifier.
-func (v verifier) Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time) (string, string, error) {
+func (v verifier) Verify(
+	ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time,
+) (string, string, error) {
 	verdict, err := v.Verifier.Verify(ctx, repo, name, digest, now)
 	if err != nil || verdict.Passed() {
 		return verdict.Signer(), "", err

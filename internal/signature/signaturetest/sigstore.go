@@ -40,7 +40,8 @@ type RootOptions struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bo
 // TrustedRoot returns its trusted_root.json.
 func (s Sigstore) TrustedRoot(t testing.TB, parts RootOptions) []byte {
 	t.Helper()
-	authorities, timestampAuthorities := append(s.virtual.FulcioCertificateAuthorities(), s.workflows.trusted()), s.virtual.TimestampingAuthorities()
+	authorities := append(s.virtual.FulcioCertificateAuthorities(), s.workflows.trusted())
+	timestampAuthorities := s.virtual.TimestampingAuthorities()
 	logs, certificateLogs := withBinaryIDs(t, s.virtual.RekorLogs()), withBinaryIDs(t, s.virtual.CTLogs())
 	if parts.NoLogs {
 		logs = nil

@@ -95,12 +95,14 @@ func (w workflowAuthority) leaf(t testing.TB, run Workflow) (*x509.Certificate, 
 		NotBefore: time.Now(), NotAfter: time.Now().Add(10 * time.Minute),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
-	for number, value := range map[int]string{8: WorkflowIssuer, 9: run.Subject(), 11: "github-hosted", 12: run.Repository, 14: run.Ref, 20: "push"} {
+	extensions := map[int]string{8: WorkflowIssuer, 9: run.Subject(), 11: "github-hosted", 12: run.Repository, 14: run.Ref, 20: "push"}
+	for number, value := range extensions {
 		der, err := asn1.MarshalWithParams(value, "utf8")
 		if err != nil {
 			t.Fatal(err)
 		}
-		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, number}, Value: der})
+		id := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, number}
+		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: id, Value: der})
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -258,9 +258,9 @@ func TestAttestations_StallOnInvalidExpression(t *testing.T) {
 	change := func(cel string) {
 		edit(s.fixture, policy, func(p *v1.ImagePolicy) { p.Spec.Verify.Attestations[0].CEL = cel })
 	}
-	change("predicat.name == 'app'")
+	change("predicates.name == 'app'")
 	awaitCondition(s.fixture, policy, meta.StalledCondition, metav1.ConditionTrue, v1.InvalidPolicyReason,
-		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicat'\n | predicat.name == 'app'\n | ^")
+		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates'\n | predicates.name == 'app'\n | ^")
 	expectRefs(s.fixture, policy, want, nil)
 	change("predicate.name.startsWith('app')")
 	awaitReady(s.fixture, policy)
