@@ -37,11 +37,16 @@ const (
 	VerifyNotation = "notation"
 )
 
-// ImageVerification specifies who must have signed an image.
+// SignaturePredicateType is the predicate type of signatures of cosign in
+// spec.verify.attestations: it requires a signature, in any format.
+const SignaturePredicateType = "https://sigstore.dev/cosign/sign/v1"
+
+// ImageVerification specifies who must have signed an image, or what they must have attested.
 //
 // +kubebuilder:validation:XValidation:rule="self.provider != 'cosign' || has(self.secretRef) != (has(self.matchOIDCIdentity) && size(self.matchOIDCIdentity) > 0)",message="cosign needs either keys or identities: set exactly one of secretRef and matchOIDCIdentity"
 // +kubebuilder:validation:XValidation:rule="self.provider != 'notation' || (has(self.secretRef) && !has(self.matchOIDCIdentity))",message="notation needs a trust policy and certificates, but no OIDC identities: set secretRef, and remove matchOIDCIdentity"
 // +kubebuilder:validation:XValidation:rule="!has(self.trustedRootSecretRef) || has(self.matchOIDCIdentity)",message="a trusted root is only used to verify keyless signatures: set matchOIDCIdentity too, or remove trustedRootSecretRef"
+// +kubebuilder:validation:XValidation:rule="self.provider != 'notation' || !has(self.attestations)",message="attestations are verified with cosign's keys or identities: set provider to cosign, or remove attestations"
 type ImageVerification struct {
 	// Provider is the tool that images are signed with: cosign or notation.
 	// +kubebuilder:validation:Enum=cosign;notation
@@ -67,6 +72,35 @@ type ImageVerification struct {
 	// instance are trusted.
 	// +optional
 	TrustedRootSecretRef *meta.LocalObjectReference `json:"trustedRootSecretRef,omitempty"`
+
+	// Attestations lists attestations about the image, each of which must exist and be signed by
+	// one of the keys or identities. They replace the signature: if there are any, an image needs
+	// no signature besides them, unless one entry has the predicateType
+	// "https://sigstore.dev/cosign/sign/v1", which any valid signature of cosign meets.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	// +optional
+	Attestations []AttestationRequirement `json:"attestations,omitempty"`
+}
+
+// AttestationRequirement is an attestation that an image must have.
+//
+// +kubebuilder:validation:XValidation:rule="self.predicateType != 'https://sigstore.dev/cosign/sign/v1' || !has(self.cel)",message="a signature of cosign has no predicate that cel can check: remove cel, or set the predicateType of an attestation"
+type AttestationRequirement struct {
+	// PredicateType is the type of the statement's predicate, such as
+	// "https://slsa.dev/provenance/v1". It must be equal.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +required
+	PredicateType string `json:"predicateType"`
+
+	// CEL is an expression in the Common Expression Language that must be true for the
+	// attestation. Its variables are predicate, predicateType, and the timestamp now. The current
+	// image is not rejected because of the value of now.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +optional
+	CEL string `json:"cel,omitempty"`
 }
 
 // OIDCIdentityMatch is an identity that may sign.

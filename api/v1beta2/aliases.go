@@ -51,6 +51,9 @@ type TimeSource = v1.TimeSource
 // ImageVerification is an alias of the type in v1.
 type ImageVerification = v1.ImageVerification
 
+// AttestationRequirement is an alias of the type in v1.
+type AttestationRequirement = v1.AttestationRequirement
+
 // OIDCIdentityMatch is an alias of the type in v1.
 type OIDCIdentityMatch = v1.OIDCIdentityMatch
 

@@ -35,6 +35,8 @@ type fixture struct {
 	namespace string
 	dir       string
 	registry  *testenv.Registry
+	// attestations are required by the policy.
+	attestations []v1.AttestationRequirement
 }
 
 // newFixture returns a fixture whose images are in the shared registry, a CNCF Distribution without
@@ -125,7 +127,9 @@ func (fx *fixture) policy(key string) *v1.ImagePolicy {
 		ImageRepositoryRef:     meta.NamespacedObjectReference{Name: "app"},
 		Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
 		DigestReflectionPolicy: v1.ReflectIfNotPresent,
-		Verify:                 &v1.ImageVerification{Provider: v1.VerifyCosign, SecretRef: &meta.LocalObjectReference{Name: "app"}},
+		Verify: &v1.ImageVerification{
+			Provider: v1.VerifyCosign, SecretRef: &meta.LocalObjectReference{Name: "app"}, Attestations: fx.attestations,
+		},
 	}}
 	for _, object := range []client.Object{
 		&corev1.Secret{ObjectMeta: object, Data: map[string][]byte{"cosign.pub": public}},

@@ -210,3 +210,51 @@ func TestEvaluate_ReturnsNoVerdictOnError(t *testing.T) {
 		})
 	}
 }
+
+// newAttestedFixture returns a fixture with a rule that depends on the time, and two images, of
+// which the better one passes for an hour.
+func newAttestedFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := newFixture(t, "2", "1")
+	f.gates = admission.Gates{VerifierFingerprint: "r", VerifierDependsOnTime: true}
+	f.registry.push("2", "b", good)
+	f.registry.push("1", "a", good)
+	f.registry.attestedUntil = map[string]time.Time{"b": firstScan.Add(time.Hour)}
+	f.current = f.expectSelected(firstScan, "2@b", "digest 2", "verify b").Current
+	return f
+}
+
+// TestEvaluate_KeepsCurrentImageAsTimePasses covers a rule that depends on the time: the current
+// image stays selected, also after a restart, after the loss of the store, and if another policy
+// with the same rule rejected it. It does not pass as a new candidate.
+func TestEvaluate_KeepsCurrentImageAsTimePasses(t *testing.T) {
+	later := firstScan.Add(2 * time.Hour)
+	restarted := admission.Current{Tag: "2", Digest: "b"}
+	f := newAttestedFixture(t)
+	f.expectSelected(later, "2@b")
+	f.current = restarted
+	f.expectSelected(later, "2@b")
+	f.infos = map[string]admission.ImageInfo{}
+	f.expectSelected(later, "2@b", "verify b")
+
+	f = newAttestedFixture(t)
+	f.current = admission.Current{}
+	f.expectSelected(later, "1@a", "verify b", "digest 1", "verify a")
+	f.current = restarted
+	f.rechecks = nil
+	f.expectSelected(later, "2@b", "verify b")
+	f.expectSelected(later, "2@b")
+}
+
+// TestEvaluate_VerifiesAgainAsTimePasses covers a candidate that passed earlier, when it was
+// selected, and now would be selected again: its attestations are checked at the current time.
+// Without such a rule, the stored result is used.
+func TestEvaluate_VerifiesAgainAsTimePasses(t *testing.T) {
+	f := newAttestedFixture(t)
+	f.current = admission.Current{Tag: "1", Digest: "a"}
+	f.expectSelected(firstScan.Add(time.Minute), "2@b", "verify b", "digest 2")
+	f.gates.VerifierDependsOnTime = false
+	f.expectSelected(firstScan.Add(2*time.Hour), "2@b", "digest 2")
+	f.gates.VerifierDependsOnTime = true
+	f.expectSelected(firstScan.Add(2*time.Hour), "1@a", "verify b", "verify a")
+}

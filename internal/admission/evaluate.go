@@ -34,9 +34,10 @@ type Images interface {
 	Digest(ctx context.Context, tag string) (string, error)
 	// Read returns the digest of the image at a tag or digest, and the requested details.
 	Read(ctx context.Context, reference string, wants ReadOptions) (ImageInfo, error)
-	// Verify returns the signer of the image at a digest, or the problem with its signatures. The
-	// error reports a verification that could not be completed.
-	Verify(ctx context.Context, digest string) (signer, problem string, err error)
+	// Verify returns the signer of the image at a digest, or the problem with its signatures. now is
+	// the time for rules that depend on it. If it is zero, only a problem that exists at any time
+	// counts. The error reports a verification that could not be completed.
+	Verify(ctx context.Context, digest string, now time.Time) (signer, problem string, err error)
 }
 
 // ReadOptions selects the details that are read from an image.

@@ -5,6 +5,7 @@ package admission
 import (
 	"context"
 	"errors"
+	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
@@ -108,9 +109,15 @@ func (ev *evaluation) evaluate() Decision {
 	if ev.Current && current.Verdict == v1.CandidatePassed {
 		return Decision{Verdict: v1.CandidatePassed, Message: current.Message}
 	}
-	// if a tag was selected without a digest, its image at that time is unknown
-	c.Current = c.Current || c.Tag == current.Tag && (current.Digest == "" || current.Digest == c.Info.Digest)
+	c.Current = ev.isSelected()
 	return ev.evaluator.Gates.Evaluate(c, ev.evaluator.Now)
+}
+
+// isSelected reports whether the image is the selected one. If a tag was selected without a digest,
+// its image at that time is unknown.
+func (ev *evaluation) isSelected() bool {
+	current := ev.evaluator.result.Current
+	return ev.Current || ev.Tag == current.Tag && (current.Digest == "" || current.Digest == ev.Info.Digest)
 }
 
 // recheckNeed returns what must be checked again. A cached digest is confirmed before another image
@@ -164,8 +171,12 @@ func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
 		digest, err := images.Digest(ctx, ev.Tag)
 		return ev.Info.WithDigest(digest, now), err
 	case NeedSignature:
-		signer, problem, err := images.Verify(ctx, ev.Info.Digest)
-		return ev.Info.WithVerdict(ev.evaluator.Gates.VerifierFingerprint, signer, problem, now), err
+		selected, at := ev.isSelected(), now
+		if selected {
+			at = time.Time{}
+		}
+		signer, problem, err := images.Verify(ctx, ev.Info.Digest, at)
+		return ev.Info.WithVerdict(ev.evaluator.Gates.verdictKey(selected), signer, problem, now), err
 	default:
 		details, err := images.Read(ctx, ev.Info.Digest, ReadOptions{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
 		return ev.Info.Merge(details), err

@@ -37,6 +37,8 @@ type fakeRegistry struct {
 	images map[string]admission.ImageInfo
 	// unsigned holds the problem with the signatures, by digest.
 	unsigned map[string]string
+	// attestedUntil is until when the attestations of an image pass, by digest.
+	attestedUntil map[string]time.Time
 	// failing makes the requests with these prefixes fail.
 	failing  []string
 	recorded []string
@@ -100,12 +102,15 @@ func (f *fakeRegistry) Read(_ context.Context, reference string, wants admission
 	return img, nil
 }
 
-func (f *fakeRegistry) Verify(_ context.Context, digest string) (string, string, error) {
+func (f *fakeRegistry) Verify(_ context.Context, digest string, now time.Time) (string, string, error) {
 	if err := f.record("verify " + digest); err != nil {
 		return "", "", err
 	}
 	if problem, bad := f.unsigned[digest]; bad {
 		return "", problem, nil
+	}
+	if until, limited := f.attestedUntil[digest]; limited && now.After(until) {
+		return "", "has an old attestation", nil
 	}
 	return "ann", "", nil
 }

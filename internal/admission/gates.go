@@ -20,6 +20,8 @@ type Gates struct {
 	MinimumAge time.Duration
 	// VerifierFingerprint is the fingerprint of the signature verification rule, or empty for none.
 	VerifierFingerprint string
+	// VerifierDependsOnTime means that the verdict of the rule may change as time passes.
+	VerifierDependsOnTime bool
 	// Unverifiable explains why signatures can't be verified, or is empty. If it is set, the
 	// verdict on an image that passes the other gates is Unknown.
 	Unverifiable string
@@ -181,14 +183,14 @@ func (g Gates) platforms(c Candidate, _ time.Time) Decision {
 	}
 }
 
-func (g Gates) signature(c Candidate, _ time.Time) Decision {
+func (g Gates) signature(c Candidate, now time.Time) Decision {
 	if g.Unverifiable != "" {
 		return Decision{Verdict: Unknown, Gate: v1.GateVerify, Message: g.Unverifiable}
 	}
 	if g.VerifierFingerprint == "" {
 		return passed
 	}
-	verdict, found := c.Info.VerdictOf(g.VerifierFingerprint)
+	verdict, found := g.verdictOn(c, now)
 	switch {
 	case !found:
 		return Decision{Need: NeedSignature}
@@ -197,4 +199,29 @@ func (g Gates) signature(c Candidate, _ time.Time) Decision {
 	default:
 		return rejected(v1.GateVerify, verdict.Problem)
 	}
+}
+
+// verdictOn returns the stored verification result for a candidate, and whether it may be used. If
+// the rule depends on the time, the current image stays verified when that changes, and a result of
+// an earlier evaluation is no reason to select another image.
+func (g Gates) verdictOn(c Candidate, now time.Time) (Verdict, bool) {
+	verdict, found := c.Info.VerdictOf(g.VerifierFingerprint)
+	switch {
+	case !g.VerifierDependsOnTime || !found && !c.Current:
+		return verdict, found
+	case c.Current && (!found || !verdict.Passed()):
+		return c.Info.VerdictOf(g.verdictKey(true))
+	case !c.Current && verdict.Passed() && verdict.At < now.Unix():
+		return Verdict{}, false
+	}
+	return verdict, found
+}
+
+// verdictKey returns the key under which a verification result is stored. The current image is
+// verified at no particular time, so its result is not one for other candidates.
+func (g Gates) verdictKey(current bool) string {
+	if current && g.VerifierDependsOnTime {
+		return g.VerifierFingerprint + " at any time"
+	}
+	return g.VerifierFingerprint
 }

@@ -14,9 +14,13 @@ import (
 )
 
 // setVerified sets SourceVerified, which reports whether the selected image is signed as the policy
-// requires. The condition stays unchanged unless the evaluation of the candidates finished.
+// requires. The condition stays unchanged unless the evaluation of the candidates finished. If it
+// did not, a condition about an earlier generation is removed, because it is about another rule.
 func (w writer) setVerified(err error) {
 	policy, ok := w.obj.(*v1.ImagePolicy)
+	if ok {
+		defer w.removeOutdated(v1.SourceVerifiedCondition)
+	}
 	switch {
 	case !ok:
 	case policy.Spec.Verify == nil:

@@ -50,6 +50,22 @@ func TestApply_SetsSourceVerifiedCondition(t *testing.T) {
 	}
 }
 
+// TestApply_RemovesOutdatedSourceVerified checks that a failure before the evaluation keeps the
+// condition only if it is about the same generation.
+func TestApply_RemovesOutdatedSourceVerified(t *testing.T) {
+	g := NewWithT(t)
+	policy := &v1.ImagePolicy{Spec: v1.ImagePolicySpec{Verify: &v1.ImageVerification{}}}
+	policy.Generation = 1
+	policy.Status.Candidates = []v1.CandidateStatus{{Tag: "1", Digest: "a", Verdict: v1.CandidatePassed, Message: "signed by ann"}}
+	Apply(policy.DeepCopy(), policy, Result{Message: "m"}, nil, noon)
+	failed := Stalled(v1.InvalidPolicyReason, errors.New("the rule is invalid"))
+	Apply(policy.DeepCopy(), policy, Result{}, failed, noon)
+	g.Expect(verifiedCondition(policy)).To(Equal("True Succeeded 1@a is verified: signed by ann"))
+	policy.Generation = 2
+	Apply(policy.DeepCopy(), policy, Result{}, failed, noon)
+	g.Expect(verifiedCondition(policy)).To(BeEmpty())
+}
+
 func verifiedCondition(policy *v1.ImagePolicy) string {
 	c := apimeta.FindStatusCondition(policy.Status.Conditions, v1.SourceVerifiedCondition)
 	if c == nil {

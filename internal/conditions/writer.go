@@ -65,6 +65,13 @@ func (w writer) remove(kind string) {
 	w.obj.SetConditions(list)
 }
 
+// removeOutdated removes a condition that is about an earlier generation.
+func (w writer) removeOutdated(kind string) {
+	if c := apimeta.FindStatusCondition(w.obj.GetConditions(), kind); c != nil && c.ObservedGeneration != w.obj.GetGeneration() {
+		w.remove(kind)
+	}
+}
+
 func readyOf(obj Object) *metav1.Condition {
 	return apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 }

@@ -114,11 +114,25 @@ func durationText(d time.Duration) string {
 	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }
 
-// verifyText returns the required signer, as a continuation of "signed ".
+// verifyText returns the required signer and attestations, as a continuation of "signed ".
 func verifyText(verify *v1.ImageVerification) string {
-	switch {
-	case verify == nil:
+	if verify == nil {
 		return ""
+	}
+	text := signerText(verify)
+	for i, required := range verify.Attestations {
+		separator := ", "
+		if i == 0 {
+			separator = ", in attestations of "
+		}
+		text += separator + required.PredicateType
+	}
+	return text
+}
+
+// signerText returns the required signer.
+func signerText(verify *v1.ImageVerification) string {
+	switch {
 	case verify.Provider == v1.VerifyNotation && verify.SecretRef != nil:
 		return fmt.Sprintf("as the trust policy in Secret '%s' demands, with notation", verify.SecretRef.Name)
 	case verify.SecretRef != nil:

@@ -172,6 +172,8 @@ func TestExplain_DescribesGates(t *testing.T) {
 	}{
 		{v1.ImageVerification{Provider: "cosign", SecretRef: secret}, "by a key in Secret 'keys', with cosign"},
 		{v1.ImageVerification{SecretRef: secret}, "by a key in Secret 'keys', with cosign"},
+		{v1.ImageVerification{SecretRef: secret, Attestations: []v1.AttestationRequirement{{PredicateType: "a", CEL: "true"}, {PredicateType: "b"}}},
+			"by a key in Secret 'keys', with cosign, in attestations of a, b"},
 		{v1.ImageVerification{Provider: "notation", SecretRef: secret}, "as the trust policy in Secret 'keys' demands, with notation"},
 		{v1.ImageVerification{Provider: "cosign", TrustedRootSecretRef: secret, MatchOIDCIdentity: []v1.OIDCIdentityMatch{
 			{Issuer: "^https://i$", Subject: "^a$"}, {Issuer: "^https://j$", Subject: "^b$"},

@@ -3,6 +3,7 @@
 package signature
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ const (
 	maxSignatures = 32
 	// maxBlob bounds a payload, a bundle or an envelope, in bytes.
 	maxBlob = 1 << 20
+	// maxAttestation bounds a bundle or an envelope with an attestation, in bytes. The
+	// predicate has at most three quarters of it, because it is encoded as base64.
+	maxAttestation = 4 << 20
 	// maxReasons bounds the reasons that a rejection lists.
 	maxReasons = 3
 )
@@ -25,12 +29,16 @@ const (
 // attempt checks the signatures of one image, one after the other, until one passes.
 type attempt struct {
 	subject
+	noun    string   // what is checked, for messages; "" for signature
 	checked int      // number of signatures
 	reasons []string // why signatures were rejected, without duplicates
 	failed  error    // why a signature could not be checked
 	more    bool     // whether there are more than maxSignatures
 	signer  string   // of the signature that passed
 }
+
+// name returns what is checked, for messages.
+func (a *attempt) name() string { return cmp.Or(a.noun, "signature") }
 
 // next counts a signature, and reports whether it should be checked.
 func (a *attempt) next() bool {
@@ -68,17 +76,18 @@ func (a *attempt) recordMissing(err error) error {
 	return err
 }
 
-// fetch fetches the blob of a signature, nil if the signature is rejected.
-func (a *attempt) fetch(ctx context.Context, d descriptor) ([]byte, error) {
+// fetch fetches the blob of a signature of at most limit bytes, nil if the signature is
+// rejected.
+func (a *attempt) fetch(ctx context.Context, d descriptor, limit int64) ([]byte, error) {
 	switch {
 	case !image.IsDigest(d.Digest):
-		a.reject("its signature names a digest that is malformed")
+		a.reject("its " + a.name() + " names a digest that is malformed")
 		return nil, nil
-	case d.Size > maxBlob || d.Size < 0:
-		a.reject(fmt.Sprintf("its signature has more than the %d bytes that are read", maxBlob))
+	case d.Size > limit || d.Size < 0:
+		a.reject(fmt.Sprintf("its %s has more than the %d bytes that are read", a.name(), limit))
 		return nil, nil
 	}
-	blob, err := a.Blob(ctx, d.Digest, maxBlob)
+	blob, err := a.Blob(ctx, d.Digest, limit)
 	return blob, a.recordMissing(err)
 }
 
@@ -98,7 +107,11 @@ func (a *attempt) verdict(kind string) (Verdict, error) {
 
 // describe describes why no signature passed.
 func (a *attempt) describe(kind string) string {
-	reasons := a.reasons
+	return fmt.Sprintf("no %s passes: %s", kind, a.join(a.reasons))
+}
+
+// join joins the first reasons, and adds whether more signatures were not checked.
+func (a *attempt) join(reasons []string) string {
 	suffix := ""
 	if len(reasons) > maxReasons {
 		suffix = fmt.Sprintf(", and %d reasons more", len(reasons)-maxReasons)
@@ -106,9 +119,9 @@ func (a *attempt) describe(kind string) string {
 	}
 	text := strings.Join(reasons, "; ") + suffix
 	if a.more {
-		text += fmt.Sprintf("; it has more than the %d signatures that are checked: remove those that are not needed", maxSignatures)
+		text += fmt.Sprintf("; it has more than the %d %ss that are checked: remove those that are not needed", maxSignatures, a.name())
 	}
-	return fmt.Sprintf("no %s passes: %s", kind, text)
+	return text
 }
 
 // descriptor describes a blob of a manifest.
@@ -121,10 +134,11 @@ type descriptor struct {
 
 // signatureManifest has the fields that are used of a signature's manifest.
 type signatureManifest struct {
-	ArtifactType string       `json:"artifactType"`
-	Config       descriptor   `json:"config"`
-	Layers       []descriptor `json:"layers"`
-	Subject      *descriptor  `json:"subject"`
+	ArtifactType string            `json:"artifactType"`
+	Config       descriptor        `json:"config"`
+	Layers       []descriptor      `json:"layers"`
+	Subject      *descriptor       `json:"subject"`
+	Annotations  map[string]string `json:"annotations"`
 }
 
 // layersWhere returns the layers that match a predicate.

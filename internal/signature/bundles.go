@@ -84,7 +84,7 @@ func (a *attempt) checkReferrer(ctx context.Context, v signatureVerifier, digest
 	if layer == nil {
 		return nil
 	}
-	raw, err := a.fetch(ctx, *layer)
+	raw, err := a.fetch(ctx, *layer, maxBlob)
 	if err != nil || raw == nil {
 		return err
 	}
@@ -92,25 +92,39 @@ func (a *attempt) checkReferrer(ctx context.Context, v signatureVerifier, digest
 	return nil
 }
 
-// verifyBundle parses and verifies a bundle, which must contain a statement about an
-// image. A bare signature, as of a file, does not express its purpose, and Ed25519 can't
-// verify one by a digest.
+// verifyBundle parses and verifies a bundle, whose statement must be that the image is
+// signed.
 func verifyBundle(v signatureVerifier, raw, digest []byte) (string, error) {
+	b, err := parseBundle(raw, "sign")
+	if err != nil {
+		return "", err
+	}
+	signer, result, err := v.bundle(b, digest)
+	if err != nil {
+		return "", err
+	}
+	return checkPredicate(signer, result)
+}
+
+// parseBundle parses a bundle, which must contain a statement about an image. A bare
+// signature, as of a file, does not express its purpose, and Ed25519 can't verify one by a
+// digest. command is the one of cosign that makes such bundles.
+func parseBundle(raw []byte, command string) (*bundle.Bundle, error) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(raw); err != nil {
-		return "", rejection("its bundle is malformed, or of an unknown version")
+		return nil, rejection("its bundle is malformed, or of an unknown version")
 	}
 	if b.GetDsseEnvelope() == nil {
-		return "", rejection("its bundle holds no statement: use cosign sign")
+		return nil, rejection("its bundle holds no statement: use cosign " + command)
 	}
-	return v.bundle(&b, digest)
+	return &b, nil
 }
 
 // referrer fetches the manifest of a referrer, whose subject must be the image. It
 // returns nil if the referrer is rejected.
 func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManifest, error) {
 	if !image.IsDigest(digest) {
-		a.reject("its list of signatures names a digest that is malformed")
+		a.reject("its list of " + a.name() + "s names a digest that is malformed")
 		return nil, nil
 	}
 	manifest, err := a.Manifest(ctx, digest)
@@ -119,11 +133,11 @@ func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManife
 	}
 	var m signatureManifest
 	if json.Unmarshal(manifest.Bytes, &m) != nil {
-		a.reject("the manifest of its signature is malformed")
+		a.reject("the manifest of its " + a.name() + " is malformed")
 		return nil, nil //nolint:nilerr // it is rejected
 	}
 	if m.Subject == nil || m.Subject.Digest != a.digest {
-		a.reject(errImageMismatch.Error())
+		a.reject("the " + a.name() + " is that of another image")
 		return nil, nil
 	}
 	return &m, nil

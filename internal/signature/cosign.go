@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/verify"
 )
 
 // cosign verifies the signatures of cosign in both formats, legacy signatures and
@@ -23,8 +24,8 @@ type cosign struct {
 type signatureVerifier interface {
 	// legacy verifies the signature of a payload, which may be about any image.
 	legacy(sig legacySignature, payload []byte) (string, error)
-	// bundle verifies a bundle about the image with a digest.
-	bundle(b *bundle.Bundle, digest []byte) (string, error)
+	// bundle verifies a bundle about the image with a digest, and also returns its statement.
+	bundle(b *bundle.Bundle, digest []byte) (string, *verify.VerificationResult, error)
 }
 
 // rejection is the reason why a signature is rejected.

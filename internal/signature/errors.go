@@ -11,7 +11,14 @@ import (
 
 // InvalidError describes why a rule is invalid, and what to change. Only a change of the
 // rule, or of a Secret that it refers to, resolves it.
-type InvalidError struct{ detail string }
+type InvalidError struct {
+	detail string
+	inSpec bool
+}
+
+// InSpec reports whether the error is in the policy, so that no change of a Secret resolves
+// it.
+func (e *InvalidError) InSpec() bool { return e.inSpec }
 
 // Error implements error.
 func (e *InvalidError) Error() string { return e.detail }
@@ -19,6 +26,11 @@ func (e *InvalidError) Error() string { return e.detail }
 // invalidf returns an InvalidError.
 func invalidf(format string, args ...any) error {
 	return &InvalidError{detail: fmt.Sprintf(format, args...)}
+}
+
+// invalidSpecf returns an InvalidError about the policy.
+func invalidSpecf(format string, args ...any) error {
+	return &InvalidError{detail: fmt.Sprintf(format, args...), inSpec: true}
 }
 
 // UnavailableError means that it is currently unknown whether an image is signed, for a

@@ -40,6 +40,15 @@ func signedImages(t *testing.T) map[string]func(*fixture) Rule {
 			f.pushSignatures(t, sigstore.Sign(t, subjectName, issuerName, signaturetest.Payload(f.app.Digest), logged))
 			return identities(t, sigstore)
 		},
+		"Attested": func(f *fixture) Rule {
+			f.refer(t, f.pushAttestation(t, key.Bundle(t, attestationOf(t, f.app, provenance, release.Provenance())), provenance))
+			return attested(byKey, [2]string{provenance, fromMain})
+		},
+		"AttestedAndSigned": func(f *fixture) Rule {
+			f.pushSignatures(t, key.Sign(t, signaturetest.Payload(f.app.Digest)))
+			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, key.Attest(t, attestationOf(t, f.app, sbom, nil)))
+			return attested(byKey, [2]string{sbom, ""}, [2]string{signPredicate, ""})
+		},
 		"Notation": func(f *fixture) Rule {
 			f.refer(t, f.pushEnvelope(t, notary.Sign(t, f.app, 0)))
 			return notationRule(t, signaturetest.TrustPolicy(t, "audit", "*"), map[string][]byte{"ca.crt": notary.PEM()})
@@ -140,7 +149,7 @@ func (f *fixture) checkFailure(t *testing.T, rule Rule, nth int, fault registryt
 	defer restore()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	verdict, err := v.Verify(ctx, repo, f.img, f.app.Digest)
+	verdict, err := v.Verify(ctx, repo, f.img, f.app.Digest, time.Now())
 	if err == nil || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("request %d: got the verdict %+v and the error %v", nth, verdict, err)
 	}
@@ -164,7 +173,7 @@ func TestVerify_ReturnsErrorIfSignatureIsIncomplete(t *testing.T) {
 		f.reg.Inject(registrytest.Referrers, registrytest.Body(signaturetest.IndexType, string(text)))
 	}
 	list(missing)
-	if verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
+	if verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest, time.Now()); !errors.Is(err, registry.ErrNotFound) || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}
 	list(missing, signed)

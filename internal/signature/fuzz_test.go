@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -77,7 +78,7 @@ func warmUp(f *testing.F, repo *fakeRepository, v *Verifier) {
 		{referrer: manifest, blob: signaturetest.FixedKey().Bundle(f, signaturetest.Statement(fuzzedDigest, signaturetest.SignPredicate))},
 	} {
 		*repo = content
-		if verdict, err := v.Verify(f.Context(), repo, img, fuzzedDigest); err != nil || !verdict.Passed() {
+		if verdict, err := v.Verify(f.Context(), repo, img, fuzzedDigest, time.Now()); err != nil || !verdict.Passed() {
 			f.Fatalf("rejected for %q, error %v", verdict.Reason(), err)
 		}
 	}
@@ -90,7 +91,7 @@ func fuzzedVerdict(t *testing.T, repo *fakeRepository, v *Verifier) Verdict {
 	g := NewWithT(t)
 	img, err := image.Parse("registry.test/app", false)
 	g.Expect(err).NotTo(HaveOccurred())
-	verdict, err := v.Verify(t.Context(), repo, img, fuzzedDigest)
+	verdict, err := v.Verify(t.Context(), repo, img, fuzzedDigest, time.Now())
 	g.Expect(err).NotTo(HaveOccurred(), "content with the requested digest")
 	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "got the verdict %+v", verdict)
 	g.Expect(len(verdict.Reason())).To(BeNumerically("<=", 6*maxReason*maxReasons), "got the verdict %+v", verdict)

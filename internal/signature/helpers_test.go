@@ -5,6 +5,7 @@ package signature
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/gomega"
@@ -116,7 +117,7 @@ func identities(t testing.TB, sigstore signaturetest.Sigstore, anyOf ...v1.OIDCI
 func (f *fixture) verify(t testing.TB, v *Verifier) Verdict {
 	t.Helper()
 	g := NewWithT(t)
-	verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest)
+	verdict, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest, time.Now())
 	g.Expect(err).NotTo(HaveOccurred(), "an error in place of a verdict")
 	g.Expect(verdict.Passed()).NotTo(Equal(verdict.Reason() != ""), "passed is %v with the reason %q", verdict.Passed(), verdict.Reason())
 	return verdict

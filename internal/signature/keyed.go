@@ -134,10 +134,10 @@ func (k *keyed) legacy(sig legacySignature, payload []byte) (string, error) {
 }
 
 // bundle implements signatureVerifier.
-func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
+func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, *verify.VerificationResult, error) {
 	content, err := b.VerificationContent()
 	if err != nil || content.PublicKey() == nil {
-		return "", rejection("its bundle is not signed with a public key")
+		return "", nil, rejection("its bundle is not signed with a public key")
 	}
 	policy := verify.NewPolicy(verify.WithArtifactDigest("sha256", digest), verify.WithKey())
 	reason := error(errNoKey)
@@ -145,12 +145,12 @@ func (k *keyed) bundle(b *bundle.Bundle, digest []byte) (string, error) {
 		for _, verifier := range key.bundles {
 			result, err := verifier.Verify(b, policy)
 			if err == nil {
-				return checkPredicate(key.signer(), result)
+				return key.signer(), result, nil
 			}
 			if isImageMismatch(err) {
 				reason = errImageMismatch
 			}
 		}
 	}
-	return "", reason
+	return "", nil, reason
 }

@@ -130,12 +130,8 @@ func (i *identityVerifier) legacy(sig legacySignature, payload []byte) (string, 
 }
 
 // bundle implements signatureVerifier.
-func (i *identityVerifier) bundle(b *bundle.Bundle, digest []byte) (string, error) {
-	signer, result, err := i.check(b, verify.WithArtifactDigest("sha256", digest))
-	if err != nil {
-		return "", err
-	}
-	return checkPredicate(signer, result)
+func (i *identityVerifier) bundle(b *bundle.Bundle, digest []byte) (string, *verify.VerificationResult, error) {
+	return i.check(b, verify.WithArtifactDigest("sha256", digest))
 }
 
 // check verifies a bundle, and then the identity of its signer.

@@ -79,7 +79,7 @@ func (a *attempt) checkLayer(ctx context.Context, v signatureVerifier, layer des
 	}
 	signed, cached := payloads[layer.Digest]
 	if !cached {
-		if signed, err = a.fetch(ctx, layer); err != nil {
+		if signed, err = a.fetch(ctx, layer, maxBlob); err != nil {
 			return err
 		}
 		payloads[layer.Digest] = signed

@@ -10,8 +10,10 @@ import (
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // legacyBundleType is the version of bundles that corresponds to legacy signatures: log
@@ -20,6 +22,53 @@ const legacyBundleType = bundleType + "+json;version=0.1"
 
 // bundle converts a legacy signature of a payload to a bundle.
 func (l legacySignature) bundle(payload []byte) (*bundle.Bundle, error) {
+	material, err := l.material()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(payload)
+	return newLegacyBundle(&protobundle.Bundle{
+		VerificationMaterial: material,
+		Content: &protobundle.Bundle_MessageSignature{MessageSignature: &protocommon.MessageSignature{
+			MessageDigest: &protocommon.HashOutput{Algorithm: protocommon.HashAlgorithm_SHA2_256, Digest: sum[:]},
+			Signature:     l.signature,
+		}},
+	})
+}
+
+// attestation converts a legacy attestation to a bundle. The signature is in the envelope.
+func (l legacySignature) attestation(envelope []byte) (*bundle.Bundle, error) {
+	var parsed protodsse.Envelope
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(envelope, &parsed); err != nil {
+		return nil, rejection("its envelope is malformed")
+	}
+	material := &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{}},
+	}
+	if l.certificate != "" {
+		var err error
+		if material, err = l.material(); err != nil {
+			return nil, err
+		}
+	}
+	return newLegacyBundle(&protobundle.Bundle{
+		VerificationMaterial: material,
+		Content:              &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &parsed},
+	})
+}
+
+// newLegacyBundle returns a bundle of the version that corresponds to legacy signatures.
+func newLegacyBundle(parts *protobundle.Bundle) (*bundle.Bundle, error) {
+	parts.MediaType = legacyBundleType
+	b, err := bundle.NewBundle(parts)
+	if err != nil {
+		return nil, rejection("the entry of its transparency log is malformed")
+	}
+	return b, nil
+}
+
+// material returns the certificate of a legacy signature, its log entry and its timestamp.
+func (l legacySignature) material() (*protobundle.VerificationMaterial, error) {
 	cert, _ := pem.Decode([]byte(l.certificate))
 	if cert == nil || cert.Type != "CERTIFICATE" {
 		return nil, rejection("it is signed with a key, not with the certificate of an identity")
@@ -32,27 +81,15 @@ func (l legacySignature) bundle(payload []byte) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(payload)
-	b, err := bundle.NewBundle(&protobundle.Bundle{
-		MediaType: legacyBundleType,
-		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content: &protobundle.VerificationMaterial_X509CertificateChain{
-				X509CertificateChain: &protocommon.X509CertificateChain{
-					Certificates: []*protocommon.X509Certificate{{RawBytes: cert.Bytes}},
-				},
+	return &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_X509CertificateChain{
+			X509CertificateChain: &protocommon.X509CertificateChain{
+				Certificates: []*protocommon.X509Certificate{{RawBytes: cert.Bytes}},
 			},
-			TlogEntries:               entries,
-			TimestampVerificationData: timestamps,
 		},
-		Content: &protobundle.Bundle_MessageSignature{MessageSignature: &protocommon.MessageSignature{
-			MessageDigest: &protocommon.HashOutput{Algorithm: protocommon.HashAlgorithm_SHA2_256, Digest: sum[:]},
-			Signature:     l.signature,
-		}},
-	})
-	if err != nil {
-		return nil, rejection("the entry of its transparency log is malformed")
-	}
-	return b, nil
+		TlogEntries:               entries,
+		TimestampVerificationData: timestamps,
+	}, nil
 }
 
 // parseLogEntry parses the entry of a transparency log, nil if text is empty.

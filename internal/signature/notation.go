@@ -172,7 +172,7 @@ func (n *notation) checkReferrer(ctx context.Context, a *attempt, digest string,
 	if layer == nil {
 		return nil
 	}
-	envelope, err := a.fetch(ctx, *layer)
+	envelope, err := a.fetch(ctx, *layer, maxBlob)
 	if err != nil || envelope == nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func TestNotation_ReturnsErrorIfRevocationIsUnknown(t *testing.T) {
 	f.pushEnvelope(t, notary.Sign(t, f.app, 0))
 	certificates := map[string][]byte{"ca.crt": notary.PEM()}
 	strict := f.verifier(t, notationRule(t, signaturetest.TrustPolicy(t, "strict", "*"), certificates))
-	verdict, err := strict.Verify(t.Context(), f.open(t), f.img, f.app.Digest)
+	verdict, err := strict.Verify(t.Context(), f.open(t), f.img, f.app.Digest, time.Now())
 	if _, unavailable := errors.AsType[*UnavailableError](err); !unavailable || verdict.Passed() || verdict.Reason() != "" {
 		t.Errorf("got the verdict %+v and the error %v", verdict, err)
 	}

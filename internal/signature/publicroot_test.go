@@ -50,7 +50,7 @@ func TestPublicRoot_DownloadsOnceADay(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			if got, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest); err != nil || !got.Passed() {
+			if got, err := v.Verify(t.Context(), f.open(t), f.img, f.app.Digest, time.Now()); err != nil || !got.Passed() {
 				t.Errorf("rejected for %q, error %v", got.Reason(), err)
 			}
 		})

@@ -14,12 +14,13 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 )
 
-// Rule describes how images must be signed: spec.verify of a policy, with the entries of
-// its Secret that apply to it.
+// Rule describes how images must be signed, or what must be attested about them:
+// spec.verify of a policy, with the entries of its Secret that apply to it.
 type Rule struct {
-	scheme     schemeName
-	identities []v1.OIDCIdentityMatch
-	files      map[string][]byte
+	scheme       schemeName
+	identities   []v1.OIDCIdentityMatch
+	files        map[string][]byte
+	attestations []v1.AttestationRequirement
 }
 
 // schemeName names a scheme of signing images.
@@ -44,6 +45,17 @@ var certificateSuffixes = []string{".crt", ".pem"}
 // RuleOf returns the rule of a policy, with the data of its Secret. It fails with an
 // *InvalidError if the Secret lacks a key.
 func RuleOf(verify *v1.ImageVerification, data map[string][]byte) (Rule, error) {
+	if verify.Provider == v1.VerifyNotation && len(verify.Attestations) > 0 {
+		return Rule{}, invalidSpecf("attestations are verified with cosign's keys or identities: " +
+			"set spec.verify.provider to cosign, or remove spec.verify.attestations")
+	}
+	rule, err := signersOf(verify, data)
+	rule.attestations = verify.Attestations
+	return rule, err
+}
+
+// signersOf returns the rule for signatures by the signers of a policy.
+func signersOf(verify *v1.ImageVerification, data map[string][]byte) (Rule, error) {
 	_, hasPolicy := data[trustPolicyKey]
 	_, hasRoot := data[trustedRootKey]
 	switch {
@@ -73,14 +85,26 @@ func withSuffix(data map[string][]byte, suffixes ...string) map[string][]byte {
 
 // newScheme parses the rule. It fails with an *InvalidError.
 func (r Rule) newScheme(public *PublicRoot) (verifyScheme, error) {
-	switch r.scheme {
-	case byKey:
-		return newKeyed(r.files)
-	case byIdentity:
-		return newKeyless(r, public)
-	default:
+	if r.scheme == byNotation {
 		return newNotation(r.files)
 	}
+	requirements, err := newRequirements(r.attestations)
+	if err != nil {
+		return nil, err
+	}
+	signatures, err := r.newCosign(public)
+	if err != nil || len(requirements) == 0 {
+		return signatures, err
+	}
+	return &attestations{signatures: signatures, requirements: requirements}, nil
+}
+
+// newCosign parses the keys or identities of the rule.
+func (r Rule) newCosign(public *PublicRoot) (*cosign, error) {
+	if r.scheme == byKey {
+		return newKeyed(r.files)
+	}
+	return newKeyless(r, public)
 }
 
 // sortedKeys returns the keys of a map in order.
@@ -99,6 +123,9 @@ func (r Rule) fingerprint() string {
 	}
 	for _, name := range sortedKeys(r.files) {
 		fields = append(fields, name, string(r.files[name]))
+	}
+	for _, required := range r.attestations {
+		fields = append(fields, "attestation", required.PredicateType, required.CEL)
 	}
 	hash := sha256.New()
 	for _, field := range fields {

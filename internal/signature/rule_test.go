@@ -11,6 +11,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -30,6 +31,9 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 	byIdentity := func(issuer, subject string) v1.ImageVerification {
 		anyOf := []v1.OIDCIdentityMatch{{Issuer: ".", Subject: "."}, {Issuer: issuer, Subject: subject}}
 		return v1.ImageVerification{Provider: v1.VerifyCosign, MatchOIDCIdentity: anyOf, TrustedRootSecretRef: secretRef}
+	}
+	attesting := func(requirements ...v1.AttestationRequirement) v1.ImageVerification {
+		return v1.ImageVerification{SecretRef: secretRef, Attestations: requirements}
 	}
 	public := v1.ImageVerification{MatchOIDCIdentity: []v1.OIDCIdentityMatch{{Issuer: ".", Subject: "."}}}
 	type data = map[string][]byte
@@ -67,6 +71,12 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 		"BadLevel":      {byNotation, data{trustPolicyKey: signaturetest.TrustPolicy(t, "lax", "*"), "a.crt": notary.PEM()}, "trustpolicy.json is not valid"},
 		"NoCertificate": {byNotation, data{trustPolicyKey: policy}, "under a key that ends with .crt or .pem"},
 		"BadCert":       {byNotation, data{trustPolicyKey: policy, "a.crt": []byte("x")}, "a.crt holds no certificate"},
+		"NotaryAttests": {v1.ImageVerification{Provider: v1.VerifyNotation, SecretRef: secretRef, Attestations: []v1.AttestationRequirement{{PredicateType: sbom}}},
+			data{trustPolicyKey: policy, "a.crt": notary.PEM()}, "set spec.verify.provider to cosign, or remove spec.verify.attestations"},
+		"NoType":        {attesting(v1.AttestationRequirement{CEL: "true"}), data{"a.pub": key}, "spec.verify.attestations[0] has no predicateType: set it"},
+		"SignatureCEL":  {attesting(v1.AttestationRequirement{PredicateType: signPredicate, CEL: "true"}), data{"a.pub": key}, "has no predicate that cel can check: remove cel"},
+		"ManyAttest":    {attesting(make([]v1.AttestationRequirement, maxRequirements+1)...), data{"a.pub": key}, "at most 8 entries"},
+		"BadExpression": {attesting(v1.AttestationRequirement{PredicateType: sbom, CEL: "predicate."}), data{"a.pub": key}, "spec.verify.attestations[0].cel:1:11: Syntax error"},
 		"KeyAsCert":     {byNotation, data{trustPolicyKey: policy, "a.crt": key}, "a.crt holds no certificate"},
 	}
 	for name, tc := range cases {
@@ -155,7 +165,7 @@ func TestVerify_RejectsInvalidDigest(t *testing.T) {
 	v := f.verifier(t, keys(t, map[string]signaturetest.Key{"a.pub": signaturetest.NewKey(t, "ecdsa")}))
 	f.reg.Reset()
 	for _, digest := range []string{"", "1.0.0", "sha256:../../x", "sha512:" + strings.Repeat("0", 128)} {
-		verdict, err := v.Verify(t.Context(), f.open(t), f.img, digest)
+		verdict, err := v.Verify(t.Context(), f.open(t), f.img, digest, time.Now())
 		if err == nil || verdict.Passed() || verdict.Reason() != "" {
 			t.Errorf("%q: got the verdict %+v and the error %v", digest, verdict, err)
 		}

@@ -5,6 +5,7 @@ package signature
 import (
 	"context"
 	"encoding/hex"
+	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
@@ -45,14 +46,22 @@ func New(rule Rule, public *PublicRoot) (*Verifier, error) {
 // verdicts only. It is the same in every process, and contains no secret.
 func (v *Verifier) Fingerprint() string { return v.fingerprint }
 
+// DependsOnTime reports whether the verdict about an image may change as time passes,
+// because an expression of the rule uses the variable now.
+func (v *Verifier) DependsOnTime() bool {
+	a, ok := v.scheme.(*attestations)
+	return ok && a.dependOnTime()
+}
+
 // Verify returns whether the image with a digest is signed according to the rule. img is
-// the name of repo. It fails with the error of repo, or with an *UnavailableError, if that
-// is currently unknown.
-func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string) (Verdict, error) {
+// the name of repo. now is the time for expressions. If it is zero, only a requirement that
+// no time meets is a reason to reject the image. It fails with the error of repo, or with
+// an *UnavailableError, if the result is currently unknown.
+func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string, now time.Time) (Verdict, error) {
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
 	}
-	return v.scheme.verify(ctx, subject{Repository: repo, image: img, digest: digest})
+	return v.scheme.verify(ctx, subject{Repository: repo, image: img, digest: digest, now: now})
 }
 
 // Verdict is the result of a verification. The zero value is a rejection.
@@ -78,6 +87,7 @@ type subject struct {
 	Repository
 	image  image.Name
 	digest string
+	now    time.Time // zero if it is unknown
 }
 
 // hash returns the digest as bytes.

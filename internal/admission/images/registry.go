@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -59,11 +60,11 @@ func (r RegistryImages) Read(ctx context.Context, reference string, wants admiss
 }
 
 // Verify implements admission.Images.
-func (r RegistryImages) Verify(ctx context.Context, digest string) (string, string, error) {
+func (r RegistryImages) Verify(ctx context.Context, digest string, now time.Time) (string, string, error) {
 	var problem string
 	signer, err := withSession(ctx, r, fmt.Sprintf("verifying %s@%s", r.Name, digest),
 		func(ctx context.Context, repo Repository) (string, error) {
-			signer, rejected, err := r.Verifier.Verify(ctx, repo, r.Name, digest)
+			signer, rejected, err := r.Verifier.Verify(ctx, repo, r.Name, digest, now)
 			problem = rejected
 			return signer, err
 		})

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
@@ -23,9 +24,12 @@ import (
 type Verifier interface {
 	// Fingerprint identifies the rule and its keys.
 	Fingerprint() string
+	// DependsOnTime reports whether the result may change as time passes.
+	DependsOnTime() bool
 	// Verify returns the signer of the image at a digest, or the problem with its signatures as
-	// the text after "the tag …". The error reports a verification that could not be completed.
-	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (signer, problem string, err error)
+	// the text after "the tag …". A zero time means any time. The error reports a verification that
+	// could not be completed.
+	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time) (signer, problem string, err error)
 }
 
 // ErrNoSecret is returned if the Secret that spec.verify names does not exist.
@@ -75,8 +79,10 @@ func NewVerifier(policy *v1.ImagePolicy, secret *corev1.Secret, public *signatur
 type verifier struct{ *signature.Verifier }
 
 // Verify implements Verifier.
-func (v verifier) Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string) (string, string, error) {
-	verdict, err := v.Verifier.Verify(ctx, repo, name, digest)
+func (v verifier) Verify(
+	ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time,
+) (string, string, error) {
+	verdict, err := v.Verifier.Verify(ctx, repo, name, digest, now)
 	if err != nil || verdict.Passed() {
 		return verdict.Signer(), "", err
 	}

@@ -85,7 +85,9 @@ type fakeVerifier struct{ *fixture }
 
 func (v fakeVerifier) Fingerprint() string { return "key " + v.key }
 
-func (v fakeVerifier) Verify(ctx context.Context, repo signature.Repository, _ image.Name, digest string) (string, string, error) {
+func (v fakeVerifier) DependsOnTime() bool { return false }
+
+func (v fakeVerifier) Verify(ctx context.Context, repo signature.Repository, _ image.Name, digest string, _ time.Time) (string, string, error) {
 	if err := repo.(*fakeRepository).admit(ctx); err != nil {
 		return "", "", err
 	}

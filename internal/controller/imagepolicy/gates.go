@@ -56,7 +56,7 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 		return nil, err
 	}
 	if verifier != nil {
-		gates.VerifierFingerprint = verifier.Fingerprint()
+		gates.VerifierFingerprint, gates.VerifierDependsOnTime = verifier.Fingerprint(), verifier.DependsOnTime()
 	}
 	facts, err := w.Store.Facts(ctx, reconcile.StoreKey(source.repo))
 	if err != nil {

@@ -80,10 +80,11 @@ func (s *SignatureVerifiers) Verifier(ctx context.Context, policy *v1.ImagePolic
 // Forget implements VerifierFactory.
 func (s *SignatureVerifiers) Forget(policy types.NamespacedName) { s.cached.Forget(policy) }
 
-// classifyRuleError wraps the error about spec.verify. Without a Secret, the policy stalls.
-// Otherwise the Secret may be invalid, which is not watched, so the policy is retried.
+// classifyRuleError wraps the error about spec.verify. Without a Secret, or if the error is in the
+// policy, the policy stalls. Otherwise the Secret may be invalid, which is not watched, so the
+// policy is retried.
 func (s *SignatureVerifiers) classifyRuleError(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
-	if secret.Name == "" {
+	if invalid, ok := errors.AsType[*signature.InvalidError](err); secret.Name == "" || ok && invalid.InSpec() {
 		return conditions.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))
 	}
 	return conditions.Waiting(v1.VerificationErrorReason, s.Retry, fmt.Errorf(

@@ -48,6 +48,9 @@ func (o *options) explain(ctx context.Context, args []string) (*explain.Result, 
 		return nil, err
 	}
 	err = q.Compile()
+	if err == nil {
+		err = source.CheckVerification(q.Policy)
+	}
 	if err == nil && (!o.gates || q.Times() != v1.TimeCreated) {
 		err = q.SelectFromStatus()
 	}

@@ -44,6 +44,7 @@ func (q *request) evaluateGates(ctx context.Context, remote *source.RegistryRead
 		rule = images.Verifier.Fingerprint()
 	}
 	in := q.Admission(rule, unverifiable, q.explainOptions.Now)
+	in.Gates.VerifierDependsOnTime = images.Verifier != nil && images.Verifier.DependsOnTime()
 	q.explainOptions.GateResults, err = source.EvaluateGates(ctx, images, in, slices.Collect(q.Ranking(l)), q.tag)
 	return err
 }

@@ -37,7 +37,7 @@ func (fakeImages) Read(context.Context, string, admission.ReadOptions) (admissio
 	return admission.ImageInfo{}, errors.New("no image is expected to be read")
 }
 
-func (f fakeImages) Verify(_ context.Context, digest string) (string, string, error) {
+func (f fakeImages) Verify(_ context.Context, digest string, _ time.Time) (string, string, error) {
 	switch signer := f[digest]; signer {
 	case "":
 		return "", "has no signature", nil

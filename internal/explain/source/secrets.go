@@ -26,6 +26,18 @@ func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 }
 
+// CheckVerification returns an error if spec.verify of a policy is invalid, whatever its Secret
+// contains.
+func CheckVerification(policy *v1.ImagePolicy) error {
+	if policy.Spec.Verify == nil {
+		return nil
+	}
+	if err := signature.CheckRequirements(policy.Spec.Verify.Attestations); err != nil {
+		return Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+	}
+	return nil
+}
+
 // Verifier returns the verifier of a policy with spec.verify, or a message why its signatures can't
 // be verified here, since files may lack the Secret that it names. secrets is *Objects or *Cluster.
 func Verifier(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) (images.Verifier, string, error) {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -79,7 +80,7 @@ var operations = []struct {
 		return errors.Join(err, checkEqual("number of referrers", len(found), f.referrers))
 	}},
 	{"signature", func(ctx context.Context, f *fixture, repo *registry.Repository) error {
-		verdict, err := f.verifier.Verify(ctx, repo, f.image, f.digest)
+		verdict, err := f.verifier.Verify(ctx, repo, f.image, f.digest, time.Now())
 		return errors.Join(err, checkEqual("passed", verdict.Passed(), true))
 	}},
 	{strconv.Itoa(manyTags) + " tags", func(ctx context.Context, f *fixture, _ *registry.Repository) error {

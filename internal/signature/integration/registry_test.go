@@ -84,7 +84,7 @@ func (f *fixture) verify(t *testing.T, rule signature.Rule, app signaturetest.De
 	g.Expect(err).NotTo(HaveOccurred())
 	repo := f.client.Open(registry.Access{Image: f.img})
 	defer repo.Close()
-	verdict, err := v.Verify(t.Context(), repo, f.img, app.Digest)
+	verdict, err := v.Verify(t.Context(), repo, f.img, app.Digest, time.Now())
 	g.Expect(err).NotTo(HaveOccurred())
 	return verdict
 }

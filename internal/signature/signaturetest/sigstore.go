@@ -17,9 +17,12 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Sigstore is a Sigstore for tests: a certificate authority, a timestamp authority, and a
+// Sigstore is a Sigstore for tests: certificate authorities, a timestamp authority, and a
 // transparency log.
-type Sigstore struct{ virtual *ca.VirtualSigstore }
+type Sigstore struct {
+	virtual   *ca.VirtualSigstore
+	workflows workflowAuthority
+}
 
 // NewSigstore returns a new Sigstore.
 func NewSigstore(t testing.TB) Sigstore {
@@ -28,7 +31,7 @@ func NewSigstore(t testing.TB) Sigstore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Sigstore{virtual: virtual}
+	return Sigstore{virtual: virtual, workflows: newWorkflowAuthority(t)}
 }
 
 // RootOptions selects what a trusted root leaves out or adds.
@@ -37,7 +40,8 @@ type RootOptions struct{ NoLogs, NoTimestamps, NoAuthorities, CertificateLogs bo
 // TrustedRoot returns its trusted_root.json.
 func (s Sigstore) TrustedRoot(t testing.TB, parts RootOptions) []byte {
 	t.Helper()
-	authorities, timestampAuthorities := s.virtual.FulcioCertificateAuthorities(), s.virtual.TimestampingAuthorities()
+	authorities := append(s.virtual.FulcioCertificateAuthorities(), s.workflows.trusted())
+	timestampAuthorities := s.virtual.TimestampingAuthorities()
 	logs, certificateLogs := withBinaryIDs(t, s.virtual.RekorLogs()), withBinaryIDs(t, s.virtual.CTLogs())
 	if parts.NoLogs {
 		logs = nil
@@ -163,14 +167,20 @@ func (s Sigstore) Bundle(t testing.TB, subject, issuer string, statement []byte,
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s.bundleOf(t, leafOf(t, entity), entryOf(t, entity), timestamps[0], envelopeOf(statement, content.Signature()))
+}
+
+// bundleOf returns a bundle of an envelope.
+func (s Sigstore) bundleOf(t testing.TB, leaf []byte, entry *tlog.Entry, timestamp []byte, envelope map[string]any) []byte {
+	t.Helper()
 	return encode(t, map[string]any{
 		"mediaType": BundleType,
 		"verificationMaterial": map[string]any{
-			"certificate":               map[string]any{"rawBytes": leafOf(t, entity)},
-			"tlogEntries":               []any{s.bundledEntry(t, entryOf(t, entity))},
-			"timestampVerificationData": map[string]any{"rfc3161Timestamps": []any{map[string]any{"signedTimestamp": timestamps[0]}}},
+			"certificate":               map[string]any{"rawBytes": leaf},
+			"tlogEntries":               []any{s.bundledEntry(t, entry)},
+			"timestampVerificationData": map[string]any{"rfc3161Timestamps": []any{map[string]any{"signedTimestamp": timestamp}}},
 		},
-		"dsseEnvelope": envelopeOf(statement, content.Signature()),
+		"dsseEnvelope": envelope,
 	})
 }
 

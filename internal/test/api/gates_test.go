@@ -79,6 +79,28 @@ func TestVerify_IsValidated(t *testing.T) {
 	})
 }
 
+func TestAttestations_AreValidated(t *testing.T) {
+	const keys = `secretRef: {name: keys}, `
+	longest := fmt.Sprintf(`{predicateType: '%s', cel: '%s'}`, strings.Repeat("t", 512), strings.Repeat("c", 4096))
+	of := func(entries string) string { return pinned + "verify: {" + keys + "attestations: [" + entries + "]}" }
+	testAdmission(t, "ImagePolicy", map[string]admission{
+		"type":       {reason: "an attestation of a type is sufficient", spec: of(`{predicateType: "https://spdx.dev/Document"}`)},
+		"expression": {reason: "the API server does not compile it", spec: of(`{predicateType: a, cel: "predicate.x == 1"}`)},
+		"signature":  {reason: "a signature besides the attestations", spec: of(`{predicateType: "https://sigstore.dev/cosign/sign/v1"}`)},
+		"keyless":    {reason: "identities in place of keys", spec: pinned + `verify: {matchOIDCIdentity: [{issuer: a, subject: b}], attestations: [{predicateType: a}]}`},
+		"most":       {reason: "the maximum number and length are within the cost limit", spec: of(strings.Repeat(longest+",", 7) + longest)},
+		"many":       {reason: "the length is limited", spec: of(strings.Repeat("{predicateType: a},", 9)), rejected: []string{"spec.verify.attestations", "must have at most 8 items"}},
+		"no type":    {reason: "the type is required", spec: of(`{cel: "true"}`), rejected: []string{"spec.verify.attestations[0].predicateType: Required value"}},
+		"empty type": {reason: "no statement has an empty type", spec: of(`{predicateType: ""}`), rejected: []string{"predicateType", "at least 1 char"}},
+		"long type":  {reason: "the length is limited", spec: of(`{predicateType: "` + strings.Repeat("t", 513) + `"}`), rejected: []string{"predicateType", "may not be more than 512"}},
+		"long cel":   {reason: "the length is limited", spec: of(`{predicateType: a, cel: "` + strings.Repeat("c", 4097) + `"}`), rejected: []string{"cel", "may not be more than 4096"}},
+		"empty cel":  {reason: "an empty expression is not true", spec: of(`{predicateType: a, cel: ""}`), rejected: []string{"cel", "at least 1 char"}},
+		"signed cel": {reason: "a signature has no predicate", spec: of(`{predicateType: "https://sigstore.dev/cosign/sign/v1", cel: "true"}`), rejected: []string{"remove cel, or set the predicateType of an attestation"}},
+		"notation":   {reason: "notation has no attestations", spec: pinned + `verify: {provider: notation, ` + keys + `attestations: [{predicateType: a}]}`, rejected: []string{"set provider to cosign, or remove attestations"}},
+		"no signer":  {reason: "a signer is required", spec: pinned + `verify: {attestations: [{predicateType: a}]}`, rejected: []string{"set exactly one of secretRef and matchOIDCIdentity"}},
+	})
+}
+
 func TestNewest_IsValidated(t *testing.T) {
 	testAdmission(t, "ImagePolicy", map[string]admission{
 		"Created":   {reason: "a time", spec: repository + `policy: {newest: {by: Created}}`},

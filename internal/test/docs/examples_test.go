@@ -19,6 +19,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
+	"github.com/fluxcd/image-reflector-controller/internal/signature"
 )
 
 // example is an object of a block or file.
@@ -104,6 +105,7 @@ func (e example) check(t *testing.T, server client.Client) {
 	}
 	if e.object.GetKind() == v1.ImagePolicyKind {
 		e.checkSelection(t)
+		e.checkExpressions(t)
 	}
 }
 
@@ -119,6 +121,16 @@ func (e example) checkStatus(t *testing.T, server client.Client) {
 }
 
 var claim = regexp.MustCompile(`Of the tags (.+?),? it selects (\S+)\.`)
+
+// checkExpressions checks that the expressions of the policy compile.
+func (e example) checkExpressions(t *testing.T) {
+	t.Helper()
+	policy := &v1.ImagePolicy{}
+	NewWithT(t).Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(e.object.Object, policy)).To(Succeed())
+	if verify := policy.Spec.Verify; verify != nil {
+		NewWithT(t).Expect(signature.CheckRequirements(verify.Attestations)).To(Succeed())
+	}
+}
 
 // checkSelection checks that the policy selects the tag that its comment names.
 func (e example) checkSelection(t *testing.T) {

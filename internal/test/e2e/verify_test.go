@@ -176,3 +176,93 @@ func TestVerify_ReportsInvalidKeys(t *testing.T) {
 	awaitReady(s.fixture, policy)
 	awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, digest)
 }
+
+// attest attaches a bundle with an attestation of an image, signed by a key, to another image or to
+// the same. Registries of the suite have no referrers API, so one list contains all of them.
+func (s *signing) attest(key signaturetest.Key, app, about, predicateType string, predicate any) signaturetest.Descriptor {
+	bundle := key.Bundle(s.t, signaturetest.Attest(s.t, about, predicateType, predicate))
+	return signaturetest.PushBundle(s.t, s.store, s.path(), s.describe(app), bundle, predicateType)
+}
+
+// TestAttestations_SelectOnlyAttestedImages checks that an image with the required attestations is
+// selected in place of higher ones, and that the status tells the reasons apart.
+func TestAttestations_SelectOnlyAttestedImages(t *testing.T) {
+	s := newSigning(newFixture(t))
+	key, other := signaturetest.NewKey(t, "ecdsa"), signaturetest.NewKey(t, "ecdsa")
+	run := signaturetest.Workflow{Repository: "https://github.com/org/app", Path: ".github/workflows/release.yaml", Ref: "refs/heads/main"}
+	branch := run
+	branch.Ref = "refs/heads/fix"
+	clean, critical := signaturetest.Scan(time.Now(), "LOW"), signaturetest.Scan(time.Now(), "CRITICAL")
+	attested := func(tag string, by signaturetest.Key, built signaturetest.Workflow, scanned any) string {
+		digest := s.push("app", tag, tag)
+		signaturetest.PushReferrerTag(t, s.store, s.path(), digest,
+			s.attest(by, digest, digest, signaturetest.ProvenancePredicate, built.Provenance()), s.attest(by, digest, digest, signaturetest.ScanPredicate, scanned))
+		return digest
+	}
+	good := attested("1.0.0", key, run, clean)
+	attested("1.1.0", key, branch, clean)
+	attested("1.2.0", key, run, critical)
+	attested("1.3.0", other, run, clean)
+	replayed := s.push("app", "1.4.0", "with the attestation of another image")
+	s.refer(replayed, s.attest(key, replayed, good, signaturetest.ProvenancePredicate, run.Provenance()))
+	sbom := s.push("app", "1.5.0", "with another attestation")
+	s.refer(sbom, s.attest(key, sbom, sbom, signaturetest.SBOMPredicate, nil))
+	s.push("app", "1.6.0", "without an attestation")
+	signed := s.push("app", "1.7.0", "signed, but not attested")
+	s.byKey(key)(signed, signed)
+	s.repository("app")
+	policy := s.policy("app", withGates(func(spec *v1.ImagePolicySpec) {
+		spec.Verify = &v1.ImageVerification{SecretRef: s.secret("keys", map[string][]byte{"release.pub": key.PublicPEM(t)}), Attestations: []v1.AttestationRequirement{
+			{PredicateType: signaturetest.ProvenancePredicate, CEL: "predicate.buildDefinition.externalParameters.workflow.ref == 'refs/heads/main'"},
+			{PredicateType: signaturetest.ScanPredicate, CEL: "now - timestamp(predicate.metadata.scanFinishedOn) < duration('168h') && " +
+				"predicate.scanner.result.Results.all(r, !has(r.Vulnerabilities) || r.Vulnerabilities.all(v, v.Severity != 'CRITICAL'))"},
+		}}
+	}))
+
+	awaitReady(s.fixture, policy)
+	expectRefs(s.fixture, policy, image.NewRef(s.image("app"), "1.0.0", good), nil)
+	const first, second = "is not verified: spec.verify.attestations[0] is not met: ", "is not verified: spec.verify.attestations[1] is not met: "
+	const noProvenance, noPass = `it has no attestation with the predicateType "https://slsa.dev/provenance/v1"`, `no attestation with the predicateType "https://slsa.dev/provenance/v1" passes: `
+	var messages []string
+	for _, c := range refresh(s.fixture, policy).Status.Candidates {
+		messages = append(messages, c.Tag+" "+c.Message)
+	}
+	s.Expect(messages).To(Equal([]string{
+		"1.7.0 " + first + noProvenance,
+		"1.6.0 " + first + noProvenance,
+		"1.5.0 " + first + noProvenance + `, only with "https://spdx.dev/Document"`,
+		"1.4.0 " + first + noPass + "the attestation is that of another image",
+		"1.3.0 " + first + noPass + "none of the public keys made the signature",
+		"1.2.0 " + second + `no attestation with the predicateType "https://cosign.sigstore.dev/attestation/vuln/v1" passes: cel is false`,
+		"1.1.0 " + first + noPass + "cel is false",
+		`1.0.0 signed by key "release.pub" ("https://slsa.dev/provenance/v1", "https://cosign.sigstore.dev/attestation/vuln/v1")`,
+	}))
+	awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, `key "release.pub" ("https://slsa.dev/provenance/v1"`)
+}
+
+// TestAttestations_StallOnInvalidExpression checks that an invalid expression stalls the policy,
+// with its position, keeps the current image, and can be corrected.
+func TestAttestations_StallOnInvalidExpression(t *testing.T) {
+	s := newSigning(newFixture(t))
+	key := signaturetest.NewKey(t, "ecdsa")
+	digest := s.push("app", "1.0.0", "attested")
+	s.refer(digest, s.attest(key, digest, digest, signaturetest.SBOMPredicate, map[string]any{"name": "app"}))
+	s.repository("app")
+	policy := s.policy("app", withGates(func(spec *v1.ImagePolicySpec) {
+		spec.Verify = &v1.ImageVerification{SecretRef: s.secret("keys", map[string][]byte{"release.pub": key.PublicPEM(t)}),
+			Attestations: []v1.AttestationRequirement{{PredicateType: signaturetest.SBOMPredicate, CEL: "predicate.name == 'app'"}}}
+	}))
+	awaitReady(s.fixture, policy)
+	want := image.NewRef(s.image("app"), "1.0.0", digest)
+	expectRefs(s.fixture, policy, want, nil)
+	change := func(cel string) {
+		edit(s.fixture, policy, func(p *v1.ImagePolicy) { p.Spec.Verify.Attestations[0].CEL = cel })
+	}
+	change("predicates.name == 'app'")
+	awaitCondition(s.fixture, policy, meta.StalledCondition, metav1.ConditionTrue, v1.InvalidPolicyReason,
+		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates'\n | predicates.name == 'app'\n | ^")
+	expectRefs(s.fixture, policy, want, nil)
+	change("predicate.name.startsWith('app')")
+	awaitReady(s.fixture, policy)
+	expectRefs(s.fixture, policy, want, nil)
+}

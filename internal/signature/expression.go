@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package signature
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common"
+	celast "github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+	"github.com/google/cel-go/interpreter"
+	intoto "github.com/in-toto/attestation/go/v1"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+const (
+	// maxCost bounds the evaluation of an expression, in the units of CEL. It is the limit of
+	// a call in Kubernetes, which takes about 0.1 s
+	// (https://pkg.go.dev/k8s.io/apiserver/pkg/apis/cel#PerCallLimit).
+	maxCost = 1_000_000
+	// interruptEvery is the number of iterations after which the context is checked, as in
+	// Kubernetes.
+	interruptEvery = 100
+)
+
+// The variables of expressions.
+const (
+	varPredicate     = "predicate"
+	varPredicateType = "predicateType"
+	varNow           = "now"
+)
+
+// environment returns the environment of expressions, with the options of
+// github.com/fluxcd/pkg/runtime/cel.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable(varPredicate, cel.DynType),
+		cel.Variable(varPredicateType, cel.StringType),
+		cel.Variable(varNow, cel.TimestampType),
+		cel.EagerlyValidateDeclarations(true),
+		cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true),
+		cel.OptionalTypes(),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+		ext.Strings(),
+		ext.Lists(),
+		ext.Sets(),
+	)
+})
+
+// expression is a compiled expression about an attestation.
+type expression struct {
+	program   cel.Program
+	usesClock bool
+}
+
+// newExpression compiles an expression. It fails with an *InvalidError that contains the
+// position of the error. field is the path of the expression in the policy.
+func newExpression(field, text string) (*expression, error) {
+	env, err := environment()
+	if err != nil {
+		return nil, invalidSpecf("%s can't be compiled: %s", field, err)
+	}
+	source := common.NewStringSource(text, field)
+	compiled, issues := env.CompileSource(source)
+	if issues.Err() != nil {
+		return nil, invalidSpecf("%s", describeIssue(issues.Errors()[0], source))
+	}
+	if kind := compiled.OutputType(); !kind.IsExactType(cel.BoolType) && !kind.IsExactType(cel.DynType) {
+		return nil, invalidSpecf("%s must be true or false, but is of the type %s: compare it with a value", field, kind)
+	}
+	program, err := env.Program(compiled,
+		cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval),
+		cel.CostLimit(maxCost),
+		cel.InterruptCheckFrequency(interruptEvery),
+	)
+	if err != nil {
+		return nil, invalidSpecf("%s can't be compiled: %s", field, err)
+	}
+	return &expression{program: program, usesClock: usesClock(compiled)}, nil
+}
+
+// describeIssue describes an error with its position, and marks it in the expression.
+func describeIssue(issue *common.Error, source common.Source) string {
+	return strings.NewReplacer("ERROR: ", "", " (in container '')", "").Replace(issue.ToDisplayString(source))
+}
+
+// usesClock reports whether an expression uses the variable now.
+func usesClock(compiled *cel.Ast) bool {
+	return len(celast.MatchDescendants(celast.NavigateAST(compiled.NativeRep()), func(e celast.NavigableExpr) bool {
+		return e.Kind() == celast.IdentKind && e.AsIdent() == varNow
+	})) > 0
+}
+
+// check evaluates the expression for a statement. It returns a rejection if the expression
+// is false or fails, and another error if ctx is done. If now is zero, a result that
+// depends on it counts as true.
+func (e *expression) check(ctx context.Context, statement *intoto.Statement, now time.Time) error {
+	variables, err := variablesOf(statement, now)
+	if err != nil {
+		return err
+	}
+	result, _, err := e.program.ContextEval(ctx, variables)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isCostLimit(err):
+		return rejection(fmt.Sprintf("cel exceeds the cost limit of %d: check fewer elements of the predicate", maxCost))
+	case err != nil:
+		return rejection("cel failed: " + printable(err.Error()))
+	case types.IsUnknown(result) || result == types.True:
+		return nil
+	case result == types.False:
+		return rejection("cel is false")
+	}
+	return rejection(fmt.Sprintf("cel failed: it must be true or false, but is of the type %s", result.Type()))
+}
+
+// variablesOf returns the values of the variables. A zero time is unknown.
+func variablesOf(statement *intoto.Statement, now time.Time) (cel.Activation, error) {
+	predicate := statement.GetPredicate()
+	if predicate == nil {
+		predicate = &structpb.Struct{}
+	}
+	values := map[string]any{varPredicate: predicate, varPredicateType: statement.GetPredicateType()}
+	if now.IsZero() {
+		return cel.PartialVars(values, cel.AttributePattern(varNow))
+	}
+	values[varNow] = now
+	return cel.NewActivation(values)
+}
+
+// isCostLimit reports whether an evaluation was stopped by the cost limit.
+func isCostLimit(err error) bool {
+	cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
+	return ok && cancelled.Cause == interpreter.CostLimitExceeded
+}
