@@ -15,6 +15,7 @@ const (
 // direct are the modules that this one may require directly, with their purpose.
 var direct = map[string]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore":      "distinguishes errors of Azure, to report what to change",
+	"github.com/BurntSushi/toml":                        "the file of mirrors, in the format of containerd",
 	"github.com/Masterminds/semver/v3":                  "the meaning of semver ranges",
 	"github.com/aws/smithy-go":                          "distinguishes errors of AWS, to report what to change",
 	"github.com/fluxcd/cli-utils":                       "kstatus, for tests; fluxcd/pkg/runtime links it too",
