@@ -16,6 +16,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/explain"
+	"github.com/fluxcd/image-reflector-controller/internal/explain/cli"
 	"github.com/fluxcd/image-reflector-controller/internal/registry/registrytest"
 	"github.com/fluxcd/image-reflector-controller/internal/signature/signaturetest"
 )
@@ -124,6 +125,21 @@ func createdAt(year int) gcr.Time {
 		return gcr.Time{}
 	}
 	return gcr.Time{Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// TestVerify_ReportsInvalidExpression checks that an invalid expression is an error with its
+// position, without a request.
+func TestVerify_ReportsInvalidExpression(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	registry := multiarch(t)
+	stdin := policy("1.x") + "  digestReflectionPolicy: Always\n  verify: {secretRef: {name: keys}, attestations: [{predicateType: a, cel: 'predicate.x ='}]}\n" +
+		repository(registry.Image("app"))
+	registry.Reset()
+	result := run{args: []string{"explain", "-f", "-"}, stdin: stdin}.do(t)
+	g.Expect(result.code).To(Equal(cli.ExitInvalid))
+	g.Expect(result.err).To(ContainSubstring("spec.verify.attestations[0].cel:1:13: Syntax error"))
+	g.Expect(registry.Requests()).To(BeEmpty())
 }
 
 // TestVerify_SelectsSignedImage checks that a signed image is preferred to higher unsigned ones, by
