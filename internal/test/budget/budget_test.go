@@ -7,9 +7,9 @@ package budget_test
 // The budget. To raise it, change these figures and give the reason in the commit message.
 const (
 	// mostModules is the maximum number of linked modules, without those of this repository.
-	mostModules = 200
+	mostModules = 204
 	// mostBytes is the maximum size of the program.
-	mostBytes = 66 << 20
+	mostBytes = 67 << 20
 )
 
 // direct are the modules that this one may require directly, with their purpose.
@@ -25,8 +25,10 @@ var direct = map[string]string{
 	"github.com/fluxcd/pkg/cache":                       "caches those credentials",
 	"github.com/fluxcd/pkg/runtime":                     "flags, logs, events and metrics, as in all of Flux",
 	"github.com/fxamacker/cbor/v2":                      "the format of image info in the tag store; k8s.io/apimachinery links it too",
+	"github.com/google/cel-go":                          "expressions in spec.verify.attestations",
 	"github.com/google/go-cmp":                          "for tests; fluxcd/pkg/runtime links it too",
 	"github.com/hashicorp/golang-lru/v2":                "limits the cached data of registries",
+	"github.com/in-toto/attestation":                    "statements of attestations, for spec.verify",
 	"github.com/jedib0t/go-pretty/v6":                   "tables, colours and widths of terminals, for explain and quickstart",
 	"github.com/notaryproject/notation-core-go":         "signatures of notation, for spec.verify",
 	"github.com/notaryproject/notation-go":              "signatures of notation, for spec.verify",
