@@ -172,7 +172,7 @@ type NumericalPolicy struct {
 
 // NaturalPolicy selects the last tag in natural order: runs of digits compare as integers of any
 // length, all else byte by byte. A leading "v" before a digit does not count. The words alpha, beta,
-// dev, pre, rc and snapshot behind a number, as in "1.2.3-rc1", sort before what ends there, "1.2.3".
+// dev, pre, rc and snapshot after a number, as in "1.2.3-rc1", sort before the same tag without it, "1.2.3".
 type NaturalPolicy struct {
 	// Order is "asc", which selects the last tag in ascending order (rc9 before rc10), or "desc",
 	// which selects the first one.

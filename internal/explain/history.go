@@ -66,7 +66,8 @@ func (c *Case) rollback(to *v1.ImageRef, l Listing, results GateResults) *Rollba
 		return back
 	}
 	back.Exclude, back.Command = exclude, c.patchCommand(exclude)
-	back.Message = "a higher tag that is pushed later is selected: to prevent that, suspend the policy afterwards"
+	back.Message = fmt.Sprintf("a tag that ranks above %s and is pushed later will be selected: "+
+		"to prevent that, suspend the policy once it has selected %s", to.Tag, to.Tag)
 	if _, evaluated := results.verdictOn(to.Tag); c.Policy.Spec.HasGates() && !evaluated {
 		back.Message = fmt.Sprintf("whether %s passes the gates is not known: --gates --tag %s evaluates it; ", to.Tag, to.Tag) + back.Message
 	}

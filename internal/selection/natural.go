@@ -27,10 +27,10 @@ func (n byNatural) better() string {
 	return n.direction.text("is later in natural order than", "is earlier in natural order than")
 }
 
-// CompareNatural compares two tags in natural order, and tags that are equal in it by their bytes:
+// CompareNatural compares two tags in natural order, and breaks ties by the bytes of the tags:
 //
 //   - runs of digits compare as integers of any length, without their leading zeros;
-//   - a pre-release word directly behind a number, with or without a separator, sorts before the end
+//   - a pre-release word directly after a number, with or without a separator, sorts before the end
 //     of the tag and before everything else, as "~" does in versions of Debian packages
 //     (https://manpages.debian.org/stable/dpkg-dev/deb-version.7.en.html). Words compare
 //     alphabetically; their case and their separator do not count;
@@ -57,11 +57,11 @@ func trimV(key string) string {
 // only in leading zeros and in the writing of pre-release words.
 func compareNatural(a, b string) int {
 	start := startOfDifference(a, b, commonPrefix(a, b))
-	behindNumber := start > 0 && isDigit(a[start-1])
+	afterNumber := start > 0 && isDigit(a[start-1])
 	a, b = a[start:], b[start:]
 	order := 0
 	for {
-		if behindNumber {
+		if afterNumber {
 			order, a, b = comparePrereleaseWords(a, b)
 		}
 		switch {
@@ -70,7 +70,7 @@ func compareNatural(a, b string) int {
 		case a == "" || b == "":
 			return cmp.Compare(len(a), len(b))
 		}
-		if behindNumber = isDigit(a[0]) && isDigit(b[0]); behindNumber {
+		if afterNumber = isDigit(a[0]) && isDigit(b[0]); afterNumber {
 			order, a, b = compareIntegers(a, b)
 		} else {
 			order, a, b = cmp.Compare(a[0], b[0]), a[1:], b[1:]
@@ -88,7 +88,7 @@ func commonPrefix(a, b string) int {
 	length, end := 0, min(len(a), len(b))
 	for ; length+step <= end; length += step {
 		if different := uint64At(a, length) ^ uint64At(b, length); different != 0 {
-			return length + bits.TrailingZeros64(different)/step
+			return length + bits.TrailingZeros64(different)/8
 		}
 	}
 	for length < end && a[length] == b[length] {
@@ -100,7 +100,7 @@ func commonPrefix(a, b string) int {
 func uint64At(key string, i int) uint64 { return binary.LittleEndian.Uint64([]byte(key[i:])) }
 
 // startOfDifference returns where to start the comparison of two keys that are equal before position
-// i: at the number to which position i belongs, or behind the number that precedes the word there.
+// i: at the number to which position i belongs, or after the number that precedes the word there.
 func startOfDifference(a, b string, i int) int {
 	if hasLetter(a, i) || hasLetter(b, i) {
 		for i > 0 && isLetter(a[i-1]) {
@@ -152,8 +152,8 @@ func hasDigit(key string, i int) bool { return i < len(key) && isDigit(key[i]) }
 
 func hasLetter(key string, i int) bool { return i < len(key) && isLetter(key[i]) }
 
-// comparePrereleaseWords compares the pre-release words at the start of two keys, which are the rests
-// behind a number, and returns what follows them.
+// comparePrereleaseWords compares the pre-release words at the start of two keys, which are the
+// remainders after a number, and returns what follows them.
 func comparePrereleaseWords(a, b string) (int, string, string) {
 	left, a := cutPrereleaseWord(a)
 	right, b := cutPrereleaseWord(b)

@@ -112,7 +112,7 @@ func (w *Worker) Work(ctx context.Context, policy *v1.ImagePolicy, progress reco
 	if !source.snapshot.Has(latest.tag) { // no scan notices that an unlisted tag is deleted: it is requested again
 		after = earlier(after, source.repo.GetRequeueAfter())
 	}
-	if latest.info.Digest == "" {
+	if latest.info.Digest == "" && ref.Digest != "" { // without a digest, the tag may have been moved since
 		latest.info = infos[latest.tag]
 	}
 	moved := setLatest(change{policy: policy, ref: ref, rule: rule, source: source, info: latest.info, candidates: candidates}, time.Now())
