@@ -45,7 +45,7 @@ func TestHistory_PrintsHowToGoBack(t *testing.T) {
 		exclude []string // nil if there is no command
 		message string
 	}{
-		{"one tag ranks above", nil, []string{"1.2.0", "1.1.0"}, "1.1.0", []string{"1.2.0"}, "suspend the policy afterwards"},
+		{"one tag ranks above", nil, []string{"1.2.0", "1.1.0"}, "1.1.0", []string{"1.2.0"}, "suspend the policy once it has selected"},
 		{"tags that were never selected rank above", nil, []string{"1.2.0", "1.0.0"}, "1.0.0", []string{"1.2.0", "1.1.0"}, ""},
 		{"present items are kept", func(c *explain.Case, _ *explain.Listing) { c.Policy.Spec.Exclude = []string{"1.2.0", "0.1.0"} },
 			[]string{"1.1.0", "1.0.0"}, "1.0.0", []string{"1.2.0", "0.1.0", "1.1.0"}, ""},
