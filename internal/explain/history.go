@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
@@ -26,7 +27,11 @@ func (c *Case) addHistory(r *Result, l Listing, o Options) {
 		}
 		r.History.Entries = append(r.History.Entries, described)
 	}
-	if len(status.History) == 0 {
+	switch {
+	case len(status.History) > 0:
+	case status.LatestRef == nil:
+		r.Note(NoteNoHistory, "status.history has no entries: the policy selected no image yet")
+	default:
 		r.Note(NoteNoHistory, "status.history has no entries: the next change of the latest image begins it; "+
 			"if it stays empty after that, the CRDs are older than the controller: update them")
 	}
@@ -66,11 +71,15 @@ func (c *Case) rollback(to *v1.ImageRef, l Listing, results GateResults) *Rollba
 		return back
 	}
 	back.Exclude, back.Command = exclude, c.patchCommand(exclude)
-	back.Message = fmt.Sprintf("a tag that ranks above %s and is pushed later will be selected: "+
-		"to prevent that, suspend the policy once it has selected %s", to.Tag, to.Tag)
+	var notes []string
 	if _, evaluated := results.verdictOn(to.Tag); c.Policy.Spec.HasGates() && !evaluated {
-		back.Message = fmt.Sprintf("whether %s passes the gates is not known: --gates --tag %s evaluates it; ", to.Tag, to.Tag) + back.Message
+		notes = append(notes, fmt.Sprintf("whether %s passes the gates is not known: --gates --tag %s evaluates it", to.Tag, to.Tag))
 	}
+	if len(exclude) > 0 { // otherwise the command removes earlier exclusions
+		notes = append(notes, fmt.Sprintf("a tag that ranks above %s and is pushed later will be selected: "+
+			"to prevent that, suspend the policy once it has selected %s", to.Tag, to.Tag))
+	}
+	back.Message = strings.Join(notes, "; ")
 	return back
 }
 
@@ -98,18 +107,20 @@ func (c *Case) excludeFor(to *v1.ImageRef, l Listing, results GateResults) ([]st
 	case len(exclude) > maxExclude:
 		return nil, fmt.Sprintf("spec.exclude would need %d items, and takes %d: narrow spec.policy or spec.filterTags, so that %s ranks first",
 			len(exclude), maxExclude, to.Tag)
-	case slices.Equal(exclude, c.Policy.Spec.Exclude):
-		return nil, to.Tag + " ranks first already: the next reconcile selects it, unless the policy is suspended or a gate rejects it"
+	case !slices.Equal(exclude, c.Policy.Spec.Exclude):
+		return exclude, ""
+	case c.Policy.Spec.Suspend:
+		return nil, to.Tag + " ranks first already, but the policy is suspended: set spec.suspend to false"
 	}
-	return exclude, ""
+	return nil, to.Tag + " ranks first already: the next reconcile selects it, unless a gate rejects it"
 }
 
 // notByExclude returns why spec.exclude can't make the policy select an image, and what else can.
 func (c *Case) notByExclude(to *v1.ImageRef, l Listing) string {
 	switch latest := c.Policy.Status.LatestRef; {
 	case to.Name != c.Repository.Spec.Image:
-		return fmt.Sprintf("it is of another image: set spec.image of ImageRepository '%s/%s' to %s, or spec.imageRepositoryRef of the policy "+
-			"to the ImageRepository of that image", c.Repository.Namespace, c.Repository.Name, to.Name)
+		return fmt.Sprintf("it is of another image: set spec.imageRepositoryRef of the policy to an ImageRepository of %s, "+
+			"or set spec.image of ImageRepository '%s/%s' back if that was changed", to.Name, c.Repository.Namespace, c.Repository.Name)
 	case to.Tag == latest.Tag:
 		return fmt.Sprintf("the tag %s was moved, and spec.exclude takes tags, not digests: push %s@%s under that tag again, "+
 			"or exclude %s to select another tag", to.Tag, to.Name, to.Digest, to.Tag)

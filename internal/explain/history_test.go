@@ -61,11 +61,13 @@ func TestHistory_PrintsHowToGoBack(t *testing.T) {
 			c.Policy.Status.Candidates = []v1.CandidateStatus{{Tag: "1.1.0", Verdict: v1.CandidateRejected, Gate: v1.GatePlatforms, Message: "is of plan9"}}
 		}, []string{"1.2.0", "1.1.0"}, "1.1.0", nil, "1.1.0 does not pass the gates: rejected by spec.platforms: is of plan9"},
 		{"the digest moved", nil, []string{"1.2.0@sha256:b", "1.2.0@sha256:a"}, "1.2.0", nil, "spec.exclude takes tags, not digests: push " + app + "@sha256:a under that tag again"},
-		{"another image", nil, []string{"1.2.0", "old:1.2.0"}, "1.2.0", nil, "set spec.image of ImageRepository 'apps/app' to old"},
+		{"another image", nil, []string{"1.2.0", "old:1.2.0"}, "1.2.0", nil, "set spec.imageRepositoryRef of the policy to an ImageRepository of old"},
 		{"the tag is gone", nil, []string{"1.2.0", "1.3.0"}, "1.3.0", nil, "1.3.0 is not in the registry anymore: push it again"},
 		{"the rule changed", nil, []string{"1.2.0", "2.0.0"}, "2.0.0", nil, `2.0.0 is outside the range "1.x"`},
 		{"the exclusion list changed", nil, []string{"1.2.0", "dev-1"}, "dev-1", nil, `dev-1 is excluded by spec.exclusionList[0] "^dev-" of the ImageRepository`},
 		{"it ranks first already", nil, []string{"1.1.0", "1.2.0"}, "1.2.0", nil, "1.2.0 ranks first already"},
+		{"it ranks first already, and the policy is suspended", func(c *explain.Case, _ *explain.Listing) { c.Policy.Spec.Suspend = true },
+			[]string{"1.1.0", "1.2.0"}, "1.2.0", nil, "but the policy is suspended: set spec.suspend to false"},
 		{"only a part of the tags is known", func(_ *explain.Case, l *explain.Listing) { l.Partial = true },
 			[]string{"1.2.0", "1.1.0"}, "1.1.0", nil, "leave --from-status out"},
 		{"too many tags rank above", func(_ *explain.Case, l *explain.Listing) {
@@ -149,5 +151,6 @@ func TestHistory_WithoutEntries(t *testing.T) {
 	c.Policy.Status.ObservedPreviousRef, c.Policy.Status.LatestRef = nil, nil
 	r = explainAndCompare(t, c, explain.Options{History: true}, explain.Listing{Tags: []string{"1.1.0"}})
 	g.Expect(r.History.Rollback).To(BeNil())
+	g.Expect(r.Notes).To(ContainElement(HaveField("Message", ContainSubstring("the policy selected no image yet"))))
 	g.Expect(explainAndCompare(t, c, explain.Options{}, explain.Listing{}).History).To(BeNil(), "without the option")
 }

@@ -49,15 +49,22 @@ func tagOf(name, tag string, r *explain.Result) string {
 // rollback prints how to go back. The command is one line, whatever the width is, to be copied.
 func (p *tableWriter) rollback(r *explain.Result) {
 	back := r.History.Rollback
+	if len(r.History.Entries) > 0 || back != nil {
+		p.line("")
+	}
+	if back == nil && len(r.History.Entries) > 0 {
+		p.field("Go back", "no other image was selected before")
+	}
 	if back == nil {
 		return
 	}
-	p.line("")
 	p.field("Go back", "to "+backTo(p, back.To, r))
 	if back.Command != "" {
 		p.line(strings.Repeat(" ", labelWidth) + terminal.Clean(back.Command))
 	}
-	p.field("", p.short(back.Message))
+	if back.Message != "" {
+		p.field("", back.Message) // with whole digests, to be copied
+	}
 }
 
 func backTo(p *tableWriter, to *v1.ImageRef, r *explain.Result) string {

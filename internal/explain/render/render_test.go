@@ -117,6 +117,13 @@ func historyResult() *explain.Result {
 	return r
 }
 
+// firstResult returns a result with a history of one image.
+func firstResult() *explain.Result {
+	r := historyResult()
+	r.History.Entries, r.History.Rollback = r.History.Entries[:1], nil
+	return r
+}
+
 // notEvaluatedResult returns a result with gates that were not evaluated and unranked candidates.
 func notEvaluatedResult() *explain.Result {
 	r := gatedResult()
@@ -142,6 +149,7 @@ func TestWrite_MatchesGoldenFiles(t *testing.T) {
 		"notevaluated.txt": {notEvaluatedResult(), render.Table, terminal.Style{}},
 		"history.txt":      {historyResult(), render.Table, terminal.Style{}},
 		"history-wide.txt": {historyResult(), render.Wide, terminal.Style{Color: true}},
+		"history-one.txt":  {firstResult(), render.Table, terminal.Style{}},
 		"history.json":     {historyResult(), render.JSON, terminal.Style{}},
 		"story.txt":        {tagResult(), render.Table, terminal.Style{}},
 		"full.json":        {result(), render.JSON, terminal.Style{Color: true}},

@@ -47,22 +47,23 @@ func OpenCluster(config *rest.Config) (*Cluster, error) {
 // Case reads a policy and the repository that it refers to.
 func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain.Case, error) {
 	policy, repo := &v1.ImagePolicy{}, &v1.ImageRepository{}
-	if err := c.get(ctx, v1.ImagePolicyKind, name, policy); err != nil {
+	if err := c.get(ctx, v1.ImagePolicyKind, name, policy, "check its name, and its namespace, which -n sets"); err != nil {
 		return nil, err
 	}
-	if err := c.get(ctx, v1.ImageRepositoryKind, repository.KeyOf(policy), repo); err != nil {
+	if err := c.get(ctx, v1.ImageRepositoryKind, repository.KeyOf(policy), repo, "create it, or correct spec.imageRepositoryRef of the policy"); err != nil {
 		return nil, err
 	}
 	return &explain.Case{Policy: policy, Repository: repo}, nil
 }
 
-func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedName, into client.Object) error {
+// get reads an object. If there is none, the error says what to change.
+func (c *Cluster) get(ctx context.Context, kind string, name types.NamespacedName, into client.Object, change string) error {
 	err := c.Get(ctx, name, into)
 	switch {
 	case err == nil:
 		return nil
 	case apierrors.IsNotFound(err):
-		return Invalidf("there is no %s '%s' in the cluster: check its name, and its namespace, which -n sets", kind, name)
+		return Invalidf("there is no %s '%s' in the cluster: %s", kind, name, change)
 	case apimeta.IsNoMatchError(err):
 		return fmt.Errorf("the cluster has no kind %s in %s: are the CRDs installed?", kind, v1.GroupVersion)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err): // the cause alone may just be "unknown"
