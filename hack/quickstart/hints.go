@@ -17,7 +17,9 @@ func hints(s state, run int) string {
 	if run > 1 { // run 1 may exit before this one
 		option = fmt.Sprintf(" -run %d", run)
 	}
-	explain := relative(os.Getenv(testenv.ControllerVariable)) + " explain podinfo -n samples --kubeconfig " + relative(s.Kubeconfig)
+	explain := func(policy string) string {
+		return relative(os.Getenv(testenv.ControllerVariable)) + " explain " + policy + " -n samples --kubeconfig " + relative(s.Kubeconfig)
+	}
 	var text strings.Builder
 	fmt.Fprintln(&text, "Things to try, in another terminal in this folder:")
 	for _, hint := range [][2]string{
@@ -25,8 +27,9 @@ func hints(s state, run int) string {
 		{"move the tag latest", self + " push" + option + " webapp:latest"},
 		{"move it back", self + " retag" + option + " webapp:main-0c5d8e1-1767398400 webapp:latest"},
 		{"reconcile now", self + " reconcile" + option},
-		{"see why a tag was selected", explain},
-		{"see what was selected before", explain + " --history"},
+		{"see why a tag was selected", explain("podinfo")},
+		{"see what was selected before", explain("podinfo") + " --history"},
+		{"see which image is attested", explain("payments") + " --gates"},
 		{"crash the controller", fmt.Sprintf("kill -9 %d", s.ControllerPID)},
 		{"read its log", "tail -f " + relative(s.ControllerLog)},
 		{"read its metrics", "curl -s " + s.MetricsURL},

@@ -42,7 +42,7 @@ func TestQuickstart_ResolvesEverySample(t *testing.T) {
 	for _, run := range []*launchedRun{first, second} {
 		output, err := run.wait()
 		g.Expect(err).NotTo(HaveOccurred(), output)
-		g.Expect(output).To(ContainSubstring("All 12 samples resolved as expected"))
+		g.Expect(output).To(ContainSubstring("All 14 samples resolved as expected"))
 	}
 	expectNothingLeft(g, dir)
 }
@@ -99,6 +99,12 @@ func TestHints_WorkAsPrinted(t *testing.T) {
 	output, err := exec.CommandContext(t.Context(), history[1], strings.Fields(history[2])...).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(output)).To(And(ContainSubstring("NewTag"), ContainSubstring("Go back     to 1.10.0")))
+
+	attested := regexp.MustCompile(`see which image is attested +(\S+) (explain .*)\n`).FindStringSubmatch(run.output.String())
+	g.Expect(attested).To(HaveLen(3))
+	output, err = exec.CommandContext(t.Context(), attested[1], strings.Fields(attested[2])...).CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(output))
+	g.Expect(string(output)).To(And(ContainSubstring("it has no attestation with the predicateType"), MatchRegexp(`Status +1\.0\.0 .*, as selected`)))
 
 	g.Expect(execute(dir, "push", []string{"webapp:latest"})).To(Succeed())
 	g.Expect(execute(dir, "reconcile", []string{"imagepolicy/webapp-latest"})).To(Succeed())

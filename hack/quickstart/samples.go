@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"fmt"
 	"maps"
 	"os"
@@ -26,6 +27,8 @@ type sampleImage struct {
 	content string
 	// architectures: if set, it is an index with an image for each.
 	architectures []string
+	// envelope: if set, it is the attestation of an image.
+	envelope []byte
 }
 
 // reference returns REPOSITORY:TAG.
@@ -34,11 +37,22 @@ func (i sampleImage) reference() string { return i.repository + ":" + i.tag }
 // artifact makes the image.
 func (i sampleImage) artifact() (testenv.Artifact, error) {
 	content := i.repository + " " + cmp.Or(i.content, i.tag)
+	if i.envelope != nil {
+		return testenv.Attestation(i.envelope)
+	}
 	if len(i.architectures) > 0 {
 		return testenv.Index(content, i.architectures...)
 	}
 	return testenv.Image(content)
 }
+
+// provenance attests payments:1.0.0. It was made by cosign 3.1 with a key that was deleted:
+//
+//	cosign attest --key=cosign.key --type=slsaprovenance1 --predicate=FILE --new-bundle-format=false \
+//	  --tlog-upload=false --use-signing-config=false --allow-http-registry HOST/payments@DIGEST
+//
+//go:embed provenance.json
+var provenance []byte
 
 // newestBuild is the tag to whose image webapp:latest also points.
 const newestBuild = "main-0c5d8e1-1767398400"
@@ -66,6 +80,10 @@ var sampleImages = []sampleImage{
 	{repository: "k3s", tag: "v1.30.1-k3s10"},
 	{repository: "k3s", tag: "v1.30.1-k3s2"},
 	{repository: "k3s", tag: "v1.30.2-rc1-k3s1"},
+
+	{repository: "payments", tag: "1.0.0"},
+	{repository: "payments", tag: "1.1.0"},
+	{repository: "payments", tag: "sha256-4fccff1b07c1025c9cfe987e5a5eae5478e9ed184744b44aef66cf8d635952a8.att", envelope: provenance},
 
 	{repository: private, tag: "v1.9.4"},
 	{repository: private, tag: "v2.3.1"},
@@ -109,6 +127,7 @@ func (s state) expected(digests map[string]string) []row {
 	return []row{
 		repository(private, "4"),
 		repository("k3s", "4"),
+		repository("payments", "2"),
 		repository("podinfo", "4"),
 		repository("warehouse", "3"),
 		repository("webapp", "5"),
@@ -116,6 +135,7 @@ func (s state) expected(digests map[string]string) []row {
 		policy("samples-preview/podinfo", "podinfo", "2.0.0-rc.1"),
 		policy("samples/billing", private, "v2.3.1"),
 		policy("samples/k3s", "k3s", "v1.30.1-k3s10"),
+		reflecting(policy("samples/payments", "payments", "1.0.0"), "payments:1.0.0"),
 		reflecting(policy("samples/podinfo", "podinfo", "1.10.0"), "podinfo:1.10.0"),
 		policy("samples/warehouse", "warehouse", "RELEASE.2026-05-01T10-00-00Z"),
 		reflecting(policy("samples/webapp-latest", "webapp", "latest"), "webapp:latest"),

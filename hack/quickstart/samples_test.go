@@ -43,3 +43,21 @@ func TestUnmet_ReportsDifferences(t *testing.T) {
 		})
 	}
 }
+
+func TestSampleImages_AttestationIsThatOfAnImage(t *testing.T) {
+	g := NewWithT(t)
+	var attested, tags []string
+	for _, image := range sampleImages {
+		artifact, err := image.artifact()
+		g.Expect(err).NotTo(HaveOccurred())
+		digest, err := artifact.Digest()
+		g.Expect(err).NotTo(HaveOccurred())
+		tags = append(tags, image.repository+":sha256-"+digest.Hex+".att")
+		if image.envelope != nil {
+			attested = append(attested, image.reference())
+		}
+	}
+	g.Expect(attested).NotTo(BeEmpty())
+	g.Expect(tags).To(ContainElements(attested), "the digest of the image has changed: attest it again, as samples.go says, "+
+		"and change the tag and the key in config/samples/payments.yaml")
+}

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -34,6 +35,13 @@ func Index(content string, architectures ...string) (v1.ImageIndex, error) {
 		})
 	}
 	return index, nil
+}
+
+// Attestation returns the manifest for an attestation tag of cosign, with one envelope. It does not
+// annotate the predicate type.
+func Attestation(envelope []byte) (v1.Image, error) {
+	layer := static.NewLayer(envelope, "application/vnd.dsse.envelope.v1+json")
+	return mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layer)
 }
 
 func imageFor(content string, platform v1.Platform) (v1.Image, error) {

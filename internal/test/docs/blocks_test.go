@@ -4,6 +4,7 @@ package docs
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,8 +35,8 @@ func TestBlocks_DeclareLanguage(t *testing.T) {
 		for _, b := range p.blocks() {
 			info, _, _ := strings.Cut(b.info, " ")
 			NewWithT(t).Expect(blockTests[info]).NotTo(BeEmpty(), "%s:%d is a block with the info string '%s': begin it with ```%s, or another one of %v", p.path, b.line, b.info, shell, blockTests)
-			if info == "console" && p.path != screensPage {
-				t.Errorf("%s:%d shows the output of a command, which is tested on %s only", p.path, b.line, screensPage)
+			if tested := screenPages[b.info]; info == "console" && !slices.Contains(tested, p.path) {
+				t.Errorf("%s:%d shows the output of a command, which is tested on %v only", p.path, b.line, tested)
 			}
 			if info != shell && info != "console" && programs.MatchString(b.text) {
 				t.Errorf("%s:%d looks like a command: begin it with ```%s", p.path, b.line, shell)

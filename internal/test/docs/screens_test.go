@@ -21,6 +21,12 @@ var updateScreens = flag.Bool("update-screens", false, "write the output of comm
 // internal/test/e2e.
 const screensPage = "docs/guides/explain.md"
 
+// screenPages are the pages with screens, by the info string of their blocks.
+var screenPages = map[string][]string{
+	"console":         {screensPage},
+	"console cluster": {screensPage, "docs/guides/gates.md", "docs/guides/mirrors.md"},
+}
+
 // TestScreens_MatchOutput runs the commands that are shown with their output, with the files of the
 // page and the tags of an official image.
 func TestScreens_MatchOutput(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +124,7 @@ func TestExplain_MatchesController(t *testing.T) {
 	f.checkGates(private)
 	f.checkNatural(private)
 	f.checkHistory(private)
-	f.checkScreens()
+	f.checkScreens("explain.md")
 	f.checkFromStatus(webapp)
 	f.checkCompletion()
 	f.checkChanges(private, webapp)
@@ -237,20 +238,25 @@ func TestExplain_ConfirmsUnlistedTag(t *testing.T) {
 // screens matches the blocks of the guide that show commands on a cluster and their output.
 var screens = regexp.MustCompile("(?s)```console cluster\n\\$ kubectl imagepolicy ([^\n]*)\n(.*?)```")
 
-// checkScreens compares the guide with the output, except for times and names.
-func (f *fixture) checkScreens() {
+// checkScreens compares a guide with the output, except for times and names. Each of names is a
+// name in the guide, followed by the one in this run.
+func (f *fixture) checkScreens(guideFile string, names ...string) {
+	f.t.Helper()
 	root, err := testenv.Root()
 	f.Expect(err).NotTo(HaveOccurred())
-	path := filepath.Join(root, "docs/guides/explain.md")
+	path := filepath.Join(root, "docs/guides", guideFile)
 	guide, err := os.ReadFile(path)
 	f.Expect(err).NotTo(HaveOccurred())
 	found := screens.FindAllStringSubmatch(string(guide), -1)
 	f.Expect(found).NotTo(BeEmpty(), "the guide has no console cluster blocks")
+	names = append(names, "-n apps", "-n "+f.namespace)
+	shown := slices.Clone(names)
+	slices.Reverse(shown)
 	updated := string(guide)
 	for _, screen := range found {
-		args := strings.Fields(strings.ReplaceAll(screen[1], "-n apps", "-n "+f.namespace))
+		args := strings.Fields(strings.NewReplacer(names...).Replace(screen[1]))
 		out, _ := f.cli("kubectl-imagepolicy", args...)
-		out = f.normalize(out)
+		out = f.normalize(strings.NewReplacer(shown...).Replace(out))
 		if *updateScreens {
 			updated = strings.Replace(updated, screen[0], strings.TrimSuffix(screen[0], screen[2]+"```")+out+"```", 1)
 			continue
@@ -274,7 +280,6 @@ var (
 func (f *fixture) normalize(out string) string {
 	out = strings.ReplaceAll(out, f.namespace+"/", "apps/")
 	out = loopback.ReplaceAllString(out, "registry.example.com")
-	out = strings.ReplaceAll(out, "-n "+f.namespace, "-n apps")
 	age := 2 * time.Hour
 	out = selection.ReplaceAllStringFunc(out, func(row string) string {
 		at := time.Date(2026, 8, 5, 10, 0, 0, 0, time.UTC).Add(-age).Format(time.RFC3339)

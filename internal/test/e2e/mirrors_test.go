@@ -92,6 +92,19 @@ func TestMirrors_AreAskedBeforeTheRegistry(t *testing.T) {
 	f.Eventually(func() string { return f.scrape(f.controller) }).Should(ContainSubstring("\nimage_reflector_registry_mirrors_valid 1\n"))
 }
 
+// TestExplain_ShowsFailedMirror checks the screen in the guide.
+func TestExplain_ShowsFailedMirror(t *testing.T) {
+	f := newFixture(t)
+	f.pushTags("app", "1.0.0", "1.1.0")
+	f.repository("app")
+	awaitReady(f, f.policy("app"))
+	cache := f.pullThroughCache()
+	f.Expect(cache.Kill()).To(Succeed())
+	file := filepath.Join(t.TempDir(), "mirrors.toml")
+	f.Expect(os.WriteFile(file, fmt.Appendf(nil, "[%q.host.\"http://%s\"]\n", f.proxy.host, cache.Host()), 0o600)).To(Succeed())
+	f.checkScreens("mirrors.md", "mirrors.toml", file, "mirror.example.com", cache.Host())
+}
+
 // TestMirrors_InvalidFileEndsTheStart checks that the controller does not start without the mirrors
 // that it was told to use.
 func TestMirrors_InvalidFileEndsTheStart(t *testing.T) {

@@ -240,6 +240,27 @@ func TestAttestations_SelectOnlyAttestedImages(t *testing.T) {
 	awaitCondition(s.fixture, policy, v1.SourceVerifiedCondition, metav1.ConditionTrue, meta.SucceededReason, `key "release.pub" ("https://slsa.dev/provenance/v1"`)
 }
 
+// TestExplain_ShowsAttestations checks the screen in the guide: an image without provenance, one that
+// was built from another branch, and one that meets the policy.
+func TestExplain_ShowsAttestations(t *testing.T) {
+	s := newSigning(newFixture(t))
+	key := signaturetest.NewKey(t, "ecdsa")
+	run := signaturetest.Workflow{Repository: "https://github.com/org/app", Path: ".github/workflows/release.yaml"}
+	for tag, ref := range map[string]string{"1.0.0": "refs/heads/main", "1.1.0": "refs/heads/fix"} {
+		run.Ref = ref
+		digest := s.push("app", tag, tag)
+		s.refer(digest, s.attest(key, digest, digest, signaturetest.ProvenancePredicate, run.Provenance()))
+	}
+	s.push("app", "1.2.0", "1.2.0")
+	s.repository("app")
+	awaitReady(s.fixture, s.policy("app", withGates(func(spec *v1.ImagePolicySpec) {
+		spec.Verify = &v1.ImageVerification{SecretRef: s.secret("keys", map[string][]byte{"release.pub": key.PublicPEM(t)}), Attestations: []v1.AttestationRequirement{
+			{PredicateType: signaturetest.ProvenancePredicate, CEL: "predicate.buildDefinition.externalParameters.workflow.ref == 'refs/heads/main'"},
+		}}
+	})))
+	s.checkScreens("gates.md")
+}
+
 // TestAttestations_StallOnInvalidExpression checks that an invalid expression stalls the policy,
 // with its position, keeps the current image, and can be corrected.
 func TestAttestations_StallOnInvalidExpression(t *testing.T) {
