@@ -168,13 +168,15 @@ func TestMirror_OfAnotherRegistryCostsNothing(t *testing.T) {
 	NewWithT(t).Expect(counts(mirrorsIn(t, `["quay.io".host."https://m.example.com"]`, nil))).To(Equal(counts()))
 }
 
-// TestLimitFallbacks_ReportsOncePerMinute checks that many operations do not fill the log.
+// TestLimitFallbacks_ReportsOncePerMinute checks that many operations do not fill the log, and that
+// content that a mirror does not have is no failure.
 func TestLimitFallbacks_ReportsOncePerMinute(t *testing.T) {
 	var reports []string
 	report := LimitFallbacks(func(f Fallback) { reports = append(reports, f.Mirror+" "+f.Reason) })
 	for range 3 {
 		report(Fallback{Mirror: "a", Reason: "error"})
 		report(Fallback{Mirror: "a", Reason: "timeout"})
+		report(Fallback{Mirror: "a", Reason: "not_found"})
 		report(Fallback{Mirror: "b", Reason: "error"})
 	}
 	NewWithT(t).Expect(reports).To(Equal([]string{"a error", "a timeout", "b error"}))
