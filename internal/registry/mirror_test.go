@@ -154,27 +154,6 @@ func TestMirror_ShortTimeoutOfOneObject(t *testing.T) {
 	g.Expect(m.mirror.Requests()).NotTo(BeEmpty())
 }
 
-// TestUnreachableHosts_OnlyExpire checks that a host is kept beside many others, and that none is kept
-// forever.
-func TestUnreachableHosts_OnlyExpire(t *testing.T) {
-	g, clock := NewWithT(t), registrytest.NewClock()
-	c := newTestClient(t, withClock(clock))
-	add := func(i int) *host {
-		h := &host{client: c.Client, access: Access{Image: parse(t, fmt.Sprintf("m%d.example.com/app", i))}}
-		c.unreachable.add(h, errors.New("down"))
-		return h
-	}
-	first := add(0)
-	for i := range 2 * maxHostLabels {
-		add(i)
-	}
-	g.Expect(c.unreachable.get(first)).To(HaveOccurred())
-	clock.Advance(unreachableFor)
-	g.Expect(c.unreachable.get(first)).To(Succeed())
-	add(1)
-	g.Expect(c.unreachable.hosts).To(HaveLen(1))
-}
-
 // TestMirror_IsNotTriedWhileUnreachable checks that only the first of many operations waits for a
 // connection to a mirror that is down.
 func TestMirror_IsNotTriedWhileUnreachable(t *testing.T) {
