@@ -140,7 +140,7 @@ func registryOptions(o *options.Options, mgr ctrl.Manager) ([]registry.ClientOpt
 	}
 	ctrlmetrics.Registry.MustRegister(mirrors.NewMetric(file))
 	fallbacks := registry.LimitFallbacks(func(f registry.Fallback) {
-		log.Info("a mirror failed, the next host is asked", "image", f.Image.String(), "mirror", f.Mirror, "next", f.Next,
+		log.Info("a mirror failed, the next host is tried", "image", f.Image.String(), "mirror", f.Mirror, "next", f.Next,
 			"reason", f.Reason, "error", f.Err.Error())
 	})
 	return append(opts, registry.WithMirrors(file, fallbacks)), mgr.Add(file)

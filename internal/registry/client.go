@@ -164,12 +164,5 @@ func (a Access) auth(ctx context.Context) (AuthOptions, error) {
 
 // Open returns a repository, which the caller closes. It makes no requests.
 func (c *Client) Open(access Access) *Repository {
-	r := &Repository{client: c, access: access}
-	if c.mirrors != nil {
-		r.hosts = c.mirrorsOf(access)
-	}
-	if r.hosts == nil {
-		r.hosts = []*host{{client: c, access: access, lock: semaphore.NewWeighted(1)}}
-	}
-	return r
+	return &Repository{client: c, access: access, hosts: c.hostsOf(access)}
 }

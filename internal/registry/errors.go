@@ -115,7 +115,7 @@ type operation struct {
 	image     image.Name
 	tag       string
 	digest    string     // in place of a tag
-	mirror    image.Name // the image at the mirror that is asked, zero for the origin
+	mirror    image.Name // the image at the mirror that is tried, zero for the origin
 	auth      AuthOptions
 	anonymous bool // no credentials are configured
 }

@@ -60,7 +60,7 @@ func newMetrics() *metrics {
 		}, host),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "image_reflector_registry_mirror_fallbacks_total",
-			Help: "The operations for which the next host was asked because a mirror, which is the host, " +
+			Help: "The operations for which the next host was tried because a mirror, which is the host, " +
 				"did not have the content or failed: not_found, refused, throttled, timeout or error.",
 		}, []string{"host", "reason"}),
 	}

@@ -168,13 +168,36 @@ func TestMirror_OfAnotherRegistryCostsNothing(t *testing.T) {
 	NewWithT(t).Expect(counts(mirrorsIn(t, `["quay.io".host."https://m.example.com"]`, nil))).To(Equal(counts()))
 }
 
-// TestLimitFallbacks_ReportsOncePerMinute checks that many operations do not fill the log.
+// TestUnreachableHosts_OnlyExpire checks that a host is kept beside many others, and that none is kept
+// forever.
+func TestUnreachableHosts_OnlyExpire(t *testing.T) {
+	g, clock := NewWithT(t), registrytest.NewClock()
+	c := newTestClient(t, withClock(clock))
+	add := func(i int) *host {
+		h := &host{client: c.Client, access: Access{Image: parse(t, fmt.Sprintf("m%d.example.com/app", i))}}
+		c.unreachable.add(h, errors.New("down"))
+		return h
+	}
+	first := add(0)
+	for i := range 2 * maxHostLabels {
+		add(i)
+	}
+	g.Expect(c.unreachable.get(first)).To(HaveOccurred())
+	clock.Advance(unreachableFor)
+	g.Expect(c.unreachable.get(first)).To(Succeed())
+	add(1)
+	g.Expect(c.unreachable.hosts).To(HaveLen(1))
+}
+
+// TestLimitFallbacks_ReportsOncePerMinute checks that many operations do not fill the log, and that
+// content that a mirror does not have is no failure.
 func TestLimitFallbacks_ReportsOncePerMinute(t *testing.T) {
 	var reports []string
 	report := LimitFallbacks(func(f Fallback) { reports = append(reports, f.Mirror+" "+f.Reason) })
 	for range 3 {
 		report(Fallback{Mirror: "a", Reason: "error"})
 		report(Fallback{Mirror: "a", Reason: "timeout"})
+		report(Fallback{Mirror: "a", Reason: "not_found"})
 		report(Fallback{Mirror: "b", Reason: "error"})
 	}
 	NewWithT(t).Expect(reports).To(Equal([]string{"a error", "a timeout", "b error"}))

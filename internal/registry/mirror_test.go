@@ -3,8 +3,11 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,7 +99,7 @@ func TestMirror_FallsBack(t *testing.T) {
 		"not_found": {"404": registrytest.Status(404, "")},
 		"refused":   {"401": registrytest.Status(401, ""), "403": registrytest.Status(403, "")},
 		"throttled": {"429": registrytest.RetryAfter(429, "60"), "503": registrytest.RetryAfter(503, "60")},
-		"error":     {"500": registrytest.Status(500, ""), "Reset": registrytest.Reset(), "HTML": registrytest.HTML(), "Redirect": registrytest.Redirect("http://169.254.169.254/")},
+		"error":     {"500": registrytest.Status(500, ""), "Reset": registrytest.Reset(), "HTML": registrytest.HTML(), "Redirect": registrytest.Redirect("http://169.254.169.254/"), "Ingress": registrytest.Status(404, "<html>404 page not found</html>")},
 	} {
 		for name, fault := range faults {
 			t.Run(name, func(t *testing.T) {
@@ -117,9 +120,10 @@ func TestMirror_FallsBack(t *testing.T) {
 }
 
 // TestMirror_ThatHangsLeavesTime checks that a mirror that does not respond gets only its share of
-// the time, and is not asked again by later operations of the same Repository.
+// the time, and is not tried again by later operations, also of other Repository values, for a while.
 func TestMirror_ThatHangsLeavesTime(t *testing.T) {
-	g, m := NewWithT(t), startMirrored(t)
+	clock := registrytest.NewClock()
+	g, m := NewWithT(t), startMirrored(t, withClock(clock))
 	m.mirror.Inject(registrytest.Any, m.mirror.Hang())
 	repo := m.Open(m.access(m.img, AuthOptions{}))
 	defer repo.Close()
@@ -130,12 +134,29 @@ func TestMirror_ThatHangsLeavesTime(t *testing.T) {
 	g.Expect(m.fallbacks).To(Equal([]string{"mirror origin timeout"}))
 	m.mirror.Reset()
 	g.Expect(repo.Digest(t.Context(), "1.0.0")).NotTo(BeEmpty())
+	g.Expect(m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})).NotTo(BeEmpty(), "by another Repository")
 	g.Expect(m.mirror.Requests()).To(BeEmpty())
+	g.Expect(m.fallbacks).To(Equal([]string{"mirror origin timeout", "mirror origin timeout", "mirror origin timeout"}))
+	m.mirror.ClearFaults()
+	clock.Advance(unreachableFor)
+	g.Expect(m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})).NotTo(BeEmpty())
+	g.Expect(m.mirror.Requests()).NotTo(BeEmpty())
 }
 
-// TestMirror_IsNotAskedWhileUnreachable checks that only the first of many operations waits for a
+// TestMirror_ShortTimeoutOfOneObject checks that it does not keep others from the mirror.
+func TestMirror_ShortTimeoutOfOneObject(t *testing.T) {
+	g, m := NewWithT(t), startMirrored(t)
+	m.mirror.Inject(registrytest.Any, m.mirror.Hang())
+	g.Expect(m.ListTags(timeout(t, minWait), m.img, AuthOptions{})).To(HaveLen(2), "after half of the time")
+	m.mirror.ClearFaults()
+	m.mirror.Reset()
+	g.Expect(m.ListTags(t.Context(), m.img, AuthOptions{})).To(HaveLen(2))
+	g.Expect(m.mirror.Requests()).NotTo(BeEmpty())
+}
+
+// TestMirror_IsNotTriedWhileUnreachable checks that only the first of many operations waits for a
 // connection to a mirror that is down.
-func TestMirror_IsNotAskedWhileUnreachable(t *testing.T) {
+func TestMirror_IsNotTriedWhileUnreachable(t *testing.T) {
 	g, clock := NewWithT(t), registrytest.NewClock()
 	origin, img := start(t)
 	down, reasons := unusedAddress(t), []string{}
@@ -164,7 +185,7 @@ func TestMirror_IsNotAskedWhileUnreachable(t *testing.T) {
 	g.Expect(attempts).To(BeNumerically(">", first), "requests after a while")
 }
 
-// TestMirror_InPlaceOfOrigin checks that the origin is not asked if the file names another server.
+// TestMirror_InPlaceOfOrigin checks that the origin is not tried if the file names another server.
 func TestMirror_InPlaceOfOrigin(t *testing.T) {
 	g := NewWithT(t)
 	origin, img := start(t)
@@ -181,6 +202,25 @@ func TestMirror_InPlaceOfOrigin(t *testing.T) {
 		_, err = c.ListTags(t.Context(), img, AuthOptions{})
 		g.Expect(err).To(MatchError(ContainSubstring("registry " + mirror.Host() + " answered with an error (500")))
 	}
+	g.Expect(origin.Requests()).To(BeEmpty())
+}
+
+// TestMirror_InPlaceOfOriginWithoutRoomForTheName checks that the origin is not tried either if the name
+// of an image is too long at the other server.
+func TestMirror_InPlaceOfOriginWithoutRoomForTheName(t *testing.T) {
+	origin := registrytest.Start(t)
+	long := strings.Repeat("a", 256-len("cache/"))
+	g := NewWithT(t)
+	file := fmt.Sprintf("[%q]\nserver = \"http://m.example.com/v2/cache\"\noverride_path = true\n", origin.Host())
+	repo := newTestClient(t, mirrorsIn(t, file, nil)).Open(Access{
+		Image: parse(t, origin.Image(long)),
+		Auth: func(context.Context) (AuthOptions, error) {
+			return AuthOptions{}, errors.New("the credentials are read")
+		},
+	})
+	defer repo.Close()
+	_, err := repo.List(t.Context(), "")
+	checkError(t, err, v1.ReadOperationFailedReason, "the name of the image is too long for each of its mirrors: shorten their paths")
 	g.Expect(origin.Requests()).To(BeEmpty())
 }
 
@@ -212,7 +252,7 @@ func TestMirror_TagIsMissing(t *testing.T) {
 	}{
 		"OnlyAtMirror": {reason: "the mirror has no list of all tags", mirror: registrytest.Status(404, ""), want: true},
 		"AtBoth":       {reason: "neither has it", mirror: registrytest.Status(404, ""), origin: registrytest.Status(404, "")},
-		"OriginFails":  {reason: "the mirror alone is not conclusive", mirror: registrytest.Status(404, ""), origin: registrytest.Status(500, ""), fails: true},
+		"OriginFails":  {reason: "a mirror alone is not conclusive", mirror: registrytest.Status(404, ""), origin: registrytest.Status(500, ""), fails: true},
 		"MirrorFails":  {reason: "the origin is conclusive", mirror: registrytest.Status(500, ""), origin: registrytest.Status(404, "")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +283,41 @@ func TestMirror_OnlyNotFoundOfAllMirrorsIsConclusive(t *testing.T) {
 	g.Expect(c.Exists(t.Context(), parse(t, "example.com/app"), "1.0.0", AuthOptions{})).To(BeFalse())
 }
 
-// TestMirror_WithoutReferrers checks that the origin is asked before an image has no signatures.
+// TestMirror_NotFoundNeedsTheOrigin checks that a tag is not missing if the origin, which the file does
+// not exclude, is not tried, because its table lacks the capability or the time is over.
+func TestMirror_NotFoundNeedsTheOrigin(t *testing.T) {
+	t.Run("Capability", func(t *testing.T) {
+		g, m := NewWithT(t), startMirrored(t)
+		file := fmt.Sprintf("[%q]\ncapabilities = [\"pull\"]\n", m.origin.Host()) + prefixed(m.origin.Host(), m.mirror.Host(), "")
+		c := newTestClient(t, mirrorsIn(t, file, nil))
+		exists, err := c.Exists(t.Context(), m.img, "2.0.0", AuthOptions{})
+		g.Expect(exists).To(BeFalse())
+		g.Expect(errorOf(t, err).Reason()).To(Equal(v1.ReadOperationFailedReason))
+		g.Expect(err).To(MatchError(And(ContainSubstring("registry "+m.mirror.Host()+" has no such tag"), ContainSubstring("that is not conclusive, because registry "+m.origin.Host()+" was not tried: "+
+			"check its capabilities in the file of --registry-mirrors"))))
+		g.Expect(c.Exists(t.Context(), m.img, "1.0.0", AuthOptions{})).To(BeTrue())
+		g.Expect(m.origin.Requests()).To(BeEmpty())
+	})
+	t.Run("Time", func(t *testing.T) {
+		g, ctx := NewWithT(t), t.Context()
+		second := registrytest.Start(t)
+		for name, table := range map[string]string{"Origin": "", "Server": fmt.Sprintf("[\"example.com\"]\nserver = \"http://%s\"\n", second.Host())} {
+			m := startMirrored(t)
+			c := newTestClient(t, mirrorsIn(t, table+prefixed("example.com", m.mirror.Host(), ""), nil))
+			repo := c.Open(Access{Image: parse(t, "example.com/app")})
+			ended, cancel := context.WithCancel(ctx)
+			_, err := run(ended, repo, operation{verb: opExists, tag: "2.0.0"}, func(ctx context.Context, r *reader) (any, error) {
+				defer cancel()
+				return nil, r.exists(ctx, "2.0.0")
+			})
+			repo.Close()
+			g.Expect(err).To(MatchError(ContainSubstring("was not tried")), name)
+			g.Expect(err).NotTo(MatchError(ErrNotFound), name)
+		}
+	})
+}
+
+// TestMirror_WithoutReferrers checks that the origin is tried before an image has no signatures.
 func TestMirror_WithoutReferrers(t *testing.T) {
 	g, m := NewWithT(t), startMirrored(t)
 	subject, err := m.Digest(t.Context(), m.img, "1.0.0", AuthOptions{})

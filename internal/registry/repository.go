@@ -72,8 +72,8 @@ func (r *Repository) Close() {
 // host is an image repository at one registry host.
 type host struct {
 	client *Client
-	access Access        // the image is the one at this host
-	mirror *mirrors.Host // nil for the origin without mirrors
+	access Access // the image is the one at this host
+	mirror mirrors.Host
 
 	failure atomic.Pointer[Error] // of an earlier operation at this mirror
 
@@ -131,13 +131,10 @@ func (h *host) connect(ctx context.Context) (*connection, error) {
 		scheme = "http"
 	}
 	stack := h.client.newStack(h.ticket, auth.Transport, limiterHost(h.access.Image), plainHTTP)
-	h.opened = &connection{session: s, auth: auth, scheme: scheme, http: &http.Client{
+	h.opened = &connection{session: s, auth: auth, scheme: scheme, namespace: h.mirror.Namespace, http: &http.Client{
 		Transport:     s.auth.Transport(stack),
 		CheckRedirect: s.auth.CheckRedirect(),
 	}}
-	if h.mirror != nil {
-		h.opened.namespace = h.mirror.Namespace
-	}
 	return h.opened, nil
 }
 
@@ -184,10 +181,7 @@ func run[T any](ctx context.Context, r *Repository, op operation, do func(contex
 		ctx, cancel = context.WithTimeout(ctx, r.client.limits.Time)
 		defer cancel()
 	}
-	if len(r.hosts) == 1 && r.hosts[0].mirror == nil {
-		return runAt(ctx, r.hosts[0], op, do)
-	}
-	return runAtMirrors(ctx, r, op, do)
+	return runAtHosts(ctx, r, op, do)
 }
 
 // runAt runs an operation at one host.

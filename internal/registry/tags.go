@@ -187,7 +187,7 @@ func (l *listOperation) page(ctx context.Context, u *url.URL) (page, error) {
 		return page{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := checkStatus(resp); err != nil {
+	if err := checkFound(resp); err != nil {
 		return page{}, err
 	}
 	body, err := l.readBody(resp)

@@ -171,7 +171,7 @@ func (q *request) noteMirrors(r *explain.Result) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, f := range q.fallbacks {
-		r.Note(explain.NoteMirror, "mirror %s was asked before %s: %s", f.Mirror, f.Next, f.Err)
+		r.Note(explain.NoteMirror, "mirror %s was tried before %s: %s", f.Mirror, f.Next, f.Err)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestMirrors_AreUsedAndNoted(t *testing.T) {
 	mirror.Inject(registrytest.Any, registrytest.Status(403, ""))
 	got = explain.do(t)
 	g.Expect(got.out).To(MatchRegexp(`Selected +1\.0\.0`), got.err)
-	g.Expect(got.out).To(ContainSubstring("mirror " + mirror.Host() + " was asked before"))
+	g.Expect(got.out).To(ContainSubstring("mirror " + mirror.Host() + " was tried before"))
 
 	write(fmt.Sprintf("[%q.host.\"http://%s/cache\"]\n", origin.Host(), mirror.Host()))
 	got = explain.do(t)

@@ -3,7 +3,6 @@
 package mirrors
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -126,12 +125,12 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	var content bytes.Buffer
-	if _, err := io.Copy(&content, io.LimitReader(f, maxFileBytes+1)); err != nil {
+	content, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
 		return nil, err
 	}
-	if content.Len() > maxFileBytes {
+	if len(content) > maxFileBytes {
 		return nil, fmt.Errorf("%s has more than the %d bytes that are read", path, maxFileBytes)
 	}
-	return content.Bytes(), nil
+	return content, nil
 }

@@ -47,8 +47,9 @@ type entry struct {
 const defaultRegistry = "_default"
 
 // Hosts returns the hosts of an image repository in the order in which they are tried. It
-// returns nil if the registry has no mirrors. It leaves out a host at which the name of
-// the repository is not valid, because it is too long.
+// returns nil if the registry has no table. It leaves out a host at which the name of the
+// repository is not valid, because it is too long. If no host is left, it returns an empty
+// slice.
 func (c *Config) Hosts(img image.Name) []Host {
 	if c == nil || len(c.registries) == 0 {
 		return nil
@@ -56,9 +57,11 @@ func (c *Config) Hosts(img image.Name) []Host {
 	registry := registryOf(img.Host())
 	entries, found := c.registries[registry]
 	if !found {
-		entries = c.registries[defaultRegistry]
+		if entries, found = c.registries[defaultRegistry]; !found {
+			return nil
+		}
 	}
-	var hosts []Host
+	hosts := make([]Host, 0, len(entries))
 	for _, e := range entries {
 		host := Host{Image: img, Origin: true, Resolve: e.resolve, Pull: e.pull}
 		if !e.origin {

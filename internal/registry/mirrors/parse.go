@@ -230,7 +230,8 @@ func parseAddress(address string) (*url.URL, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("names the host %q: write a URL such as https://mirror.example.com", redacted(address))
+		return nil, fmt.Errorf("has the address %q: write only scheme, host, port and path, without user or query, such as "+
+			"https://mirror.example.com", redacted(address))
 	}
 	host, ok := transport.ParseHost(u.Host)
 	if !ok || len(host.Labels) == 1 && host.Port == "" && host.Labels[0] != "localhost" {

@@ -34,10 +34,10 @@ func (f *fixture) pullThroughCache() *testenv.Registry {
 	return cache
 }
 
-// TestMirrors_AreAskedBeforeTheRegistry follows a policy whose images come from a pull-through cache,
+// TestMirrors_AreTriedBeforeTheRegistry follows a policy whose images come from a pull-through cache,
 // which dies, and later replaces the registry. The names in the status are those of the registry
 // throughout. The requests of the cache to the registry are not counted.
-func TestMirrors_AreAskedBeforeTheRegistry(t *testing.T) {
+func TestMirrors_AreTriedBeforeTheRegistry(t *testing.T) {
 	f := newIdleFixture(t)
 	digest := f.push("app", "1.0.0", "one")
 	cache := f.pullThroughCache()
@@ -70,7 +70,7 @@ func TestMirrors_AreAskedBeforeTheRegistry(t *testing.T) {
 	f.Expect(time.Since(started)).To(BeNumerically("<", 10*time.Second), "the mirror refuses connections")
 	f.Expect(f.proxy.takeRequests("")).To(ContainElement(HaveSuffix("/tags/list")))
 	f.Expect(f.metric("image_reflector_registry_mirror_fallbacks_total", cache.Host(), "error")).To(BeNumerically(">=", 2))
-	f.Expect(f.log()).To(ContainSubstring("a mirror failed, the next host is asked"))
+	f.Expect(f.log()).To(ContainSubstring("a mirror failed, the next host is tried"))
 	f.Expect(reasons(f.explain(policy, "--registry-mirrors="+file).Notes)).To(ContainElement(explain.NoteMirror))
 
 	f.Expect(cache.Start(f.ctx)).To(Succeed())
@@ -80,7 +80,7 @@ func TestMirrors_AreAskedBeforeTheRegistry(t *testing.T) {
 	third := image.NewRef(f.image("app"), "1.2.0", f.push("app", "1.2.0", "three"))
 	requestReconcile(f, repo)
 	expectRefs(f, f.awaitSelected(policy, "1.2.0"), third, second)
-	f.Expect(f.proxy.takeRequests("")).To(BeEmpty(), "the registry is never asked")
+	f.Expect(f.proxy.takeRequests("")).To(BeEmpty(), "the registry gets no request")
 
 	write("[" + asMirror)
 	f.Eventually(f.log).Should(ContainSubstring("the previous one stays in use"))
@@ -106,7 +106,7 @@ func TestExplain_ShowsFailedMirror(t *testing.T) {
 }
 
 // TestMirrors_InvalidFileEndsTheStart checks that the controller does not start without the mirrors
-// that it was told to use.
+// of its flag.
 func TestMirrors_InvalidFileEndsTheStart(t *testing.T) {
 	f := newIdleFixture(t)
 	file := filepath.Join(t.TempDir(), "mirrors.toml")
