@@ -147,7 +147,7 @@ func (regexLimit) Validate(_ *cel.Env, _ cel.ValidatorConfig, parsed *celast.AST
 		case err != nil:
 			issues.ReportErrorAtID(last.ID(), "invalid matches argument: %s", err.Error())
 		case regexSize(re) > maxRegex:
-			issues.ReportErrorAtID(last.ID(), "invalid matches argument: it is longer than %d with its repetitions written out: repeat less", maxRegex)
+			issues.ReportErrorAtID(last.ID(), "invalid matches argument: its length is more than %d, with repetitions: repeat less", maxRegex)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestExpression_BoundsMemory(t *testing.T) {
 		"Bytes":             {"predicate.few.map(f, bytes(predicate.text)).size() == 0", limit},
 		"BytesToString":     {"[bytes(predicate.text)].all(b, predicate.few.map(f, string(b)).size() == 0)", limit},
 		"Messages":          {"google.protobuf.ListValue{values: [google.protobuf.Value{}]} == []", "makes a message of protobuf: write a map"},
-		"RepeatedRegex":     {"predicate.one.matches('" + strings.Repeat("(x|y.)", 400) + "{1000}')", "invalid matches argument: it is longer than 500"},
+		"RepeatedRegex":     {"predicate.one.matches('" + strings.Repeat("(x|y.)", 400) + "{1000}')", "invalid matches argument: its length is more than 500"},
 		"NestedRegex":       {"predicate.one.matches('((x{30}){30})')", "repeat less"},
 		"ConcatenatedRegex": {"predicate.one.matches(predicate.text)", "invalid matches argument: write the regular expression as a literal"},
 	} {
@@ -87,7 +87,7 @@ func TestExpression_BoundsMemory(t *testing.T) {
 			g := NewWithT(t)
 			g.Expect(err).To(MatchError(ContainSubstring(tc.want)))
 			g.Expect(allocated).To(BeNumerically("<", maxAllocated), "bytes allocated")
-			})
+		})
 	}
 }
 
