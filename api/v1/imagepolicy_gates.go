@@ -41,6 +41,10 @@ const (
 // spec.verify.attestations: it requires a signature, in any format.
 const SignaturePredicateType = "https://sigstore.dev/cosign/sign/v1"
 
+// MaxAttestations is the maximum number of entries of spec.verify.attestations. The marker of
+// the field repeats it.
+const MaxAttestations = 8
+
 // ImageVerification specifies who must have signed an image, or what they must have attested.
 //
 // +kubebuilder:validation:XValidation:rule="self.provider != 'cosign' || has(self.secretRef) != (has(self.matchOIDCIdentity) && size(self.matchOIDCIdentity) > 0)",message="cosign needs either keys or identities: set exactly one of secretRef and matchOIDCIdentity"

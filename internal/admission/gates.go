@@ -202,8 +202,8 @@ func (g Gates) signature(c Candidate, now time.Time) Decision {
 }
 
 // verdictOn returns the stored verification result for a candidate, and whether it may be used. If
-// the rule depends on the time, the current image stays verified when that changes, and a result of
-// an earlier evaluation is no reason to select another image.
+// the rule depends on the time, a stored pass counts only for the current image; other candidates
+// are verified again at now. A stored rejection does not count for the current image.
 func (g Gates) verdictOn(c Candidate, now time.Time) (Verdict, bool) {
 	verdict, found := c.Info.VerdictOf(g.VerifierFingerprint)
 	switch {
@@ -217,11 +217,11 @@ func (g Gates) verdictOn(c Candidate, now time.Time) (Verdict, bool) {
 	return verdict, found
 }
 
-// verdictKey returns the key under which a verification result is stored. The current image is
-// verified at no particular time, so its result is not one for other candidates.
+// verdictKey returns the key under which a verification result is stored. If the rule
+// depends on the time, the current image is verified without one, so its result has another key.
 func (g Gates) verdictKey(current bool) string {
 	if current && g.VerifierDependsOnTime {
-		return g.VerifierFingerprint + " at any time"
+		return g.VerifierFingerprint + " whatever the time is"
 	}
 	return g.VerifierFingerprint
 }

@@ -210,15 +210,15 @@ func TestImageInfo_KeepsLastVerdicts(t *testing.T) {
 	if v, _ := f.VerdictOf("a"); v.Since != 9 || v.At != 9 || !v.Passed() {
 		t.Errorf("another verdict: %+v", v)
 	}
-	before := f
-	for _, rule := range []string{"b", "c", "d", "e"} {
+	before, others := f, strings.Split("bcdefghi", "")
+	for _, rule := range others {
 		f = f.WithVerdict(rule, "ann", "", at(10))
 	}
 	var rules []string
 	for _, v := range f.Verdicts {
 		rules = append(rules, v.Rule)
 	}
-	NewWithT(t).Expect(rules).To(Equal([]string{"b", "c", "d", "e"}), "rules of the stored verdicts")
+	NewWithT(t).Expect(rules).To(Equal(others), "rules of the stored verdicts")
 	if _, found := f.VerdictOf("a"); found || len(before.Verdicts) != 1 {
 		t.Error("the original value was modified")
 	}
@@ -238,4 +238,26 @@ func TestList_JoinsAndTruncates(t *testing.T) {
 	items := strings.Split("abcdefghij", "")
 	list(items)
 	g.Expect(items[8]).To(Equal("i"), "the caller's slice was modified")
+}
+
+// TestGates_KeepResultsOfRulesThatDependOnTime covers three policies whose rules depend on the
+// time: their results for one image, as the current one and as a candidate, are all kept.
+func TestGates_KeepResultsOfRulesThatDependOnTime(t *testing.T) {
+	var info ImageInfo
+	rules := []Gates{
+		{VerifierFingerprint: "a", VerifierDependsOnTime: true},
+		{VerifierFingerprint: "b", VerifierDependsOnTime: true},
+		{VerifierFingerprint: "c", VerifierDependsOnTime: true},
+	}
+	for _, g := range rules {
+		info = info.WithVerdict(g.verdictKey(false), "", "is too old", time.Unix(firstScan, 0))
+		info = info.WithVerdict(g.verdictKey(true), "ann", "", time.Unix(firstScan, 0))
+	}
+	for _, g := range rules {
+		for _, current := range []bool{false, true} {
+			v, found := g.verdictOn(Candidate{Info: info, Current: current}, time.Unix(firstScan, 0))
+			NewWithT(t).Expect(found).To(BeTrue(), "%s, current %v", g.VerifierFingerprint, current)
+			NewWithT(t).Expect(v.Passed()).To(Equal(current), g.VerifierFingerprint)
+		}
+	}
 }

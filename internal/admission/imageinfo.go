@@ -94,12 +94,13 @@ func (i ImageInfo) WithVerdict(rule, signer, problem string, now time.Time) Imag
 	return i
 }
 
-// MaxVerdicts is the maximum number of stored verdicts per image, one per rule.
-const MaxVerdicts = 4
+// MaxVerdicts is the maximum number of stored verdicts per image: one per rule, and two per rule
+// that depends on the time.
+const MaxVerdicts = 8
 
 // Verdict is the result of verifying an image by one rule.
 type Verdict struct {
-	// VerifierFingerprint is the fingerprint of the rule and its keys.
+	// Rule is the key of the rule, from its fingerprint.
 	Rule string `cbor:"1,keyasint,omitempty"`
 	// Since is the time of the first of the same results in a row, At that of the last, in seconds
 	// since the epoch.

@@ -3,7 +3,6 @@
 package signature
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,16 +28,13 @@ const (
 // attempt checks the signatures of one image, one after the other, until one passes.
 type attempt struct {
 	subject
-	noun    string   // what is checked, for messages; "" for signature
+	noun    string   // what is checked, for messages
 	checked int      // number of signatures
 	reasons []string // why signatures were rejected, without duplicates
 	failed  error    // why a signature could not be checked
 	more    bool     // whether there are more than maxSignatures
 	signer  string   // of the signature that passed
 }
-
-// name returns what is checked, for messages.
-func (a *attempt) name() string { return cmp.Or(a.noun, "signature") }
 
 // next counts a signature, and reports whether it should be checked.
 func (a *attempt) next() bool {
@@ -81,10 +77,10 @@ func (a *attempt) recordMissing(err error) error {
 func (a *attempt) fetch(ctx context.Context, d descriptor, limit int64) ([]byte, error) {
 	switch {
 	case !image.IsDigest(d.Digest):
-		a.reject("its " + a.name() + " names a digest that is malformed")
+		a.reject("its " + a.noun + " names a digest that is malformed")
 		return nil, nil
 	case d.Size > limit || d.Size < 0:
-		a.reject(fmt.Sprintf("its %s has more than the %d bytes that are read", a.name(), limit))
+		a.reject(fmt.Sprintf("its %s has more than the %d bytes that are read", a.noun, limit))
 		return nil, nil
 	}
 	blob, err := a.Blob(ctx, d.Digest, limit)
@@ -119,7 +115,7 @@ func (a *attempt) join(reasons []string) string {
 	}
 	text := strings.Join(reasons, "; ") + suffix
 	if a.more {
-		text += fmt.Sprintf("; it has more than the %d %ss that are checked: remove those that are not needed", maxSignatures, a.name())
+		text += fmt.Sprintf("; it has more than the %d %ss that are checked: remove those that are not needed", maxSignatures, a.noun)
 	}
 	return text
 }

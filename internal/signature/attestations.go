@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
@@ -17,18 +18,17 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry"
 )
 
-const (
-	// maxRequirements bounds the attestations that a rule requires.
-	maxRequirements = 8
-	// maxOtherTypes bounds the other predicate types that a rejection lists.
-	maxOtherTypes = 3
-)
+// maxOtherTypes bounds the other predicate types that a rejection lists.
+const maxOtherTypes = 3
 
 // attestations verifies that an image has attestations, signed by the signers of
 // signatures.
 type attestations struct {
 	signatures   *cosign
 	requirements []requirement
+	// referrers is whether referrers are searched first: they are if the last image had all
+	// attestations there. Those of an image may be elsewhere than its signatures.
+	referrers atomic.Bool
 }
 
 // requirement is one compiled entry of spec.verify.attestations.
@@ -46,8 +46,8 @@ func CheckRequirements(entries []v1.AttestationRequirement) error {
 
 // newRequirements compiles spec.verify.attestations. It fails with an *InvalidError.
 func newRequirements(entries []v1.AttestationRequirement) ([]requirement, error) {
-	if len(entries) > maxRequirements {
-		return nil, invalidSpecf("spec.verify.attestations must have at most %d entries", maxRequirements)
+	if len(entries) > v1.MaxAttestations {
+		return nil, invalidSpecf("spec.verify.attestations must have at most %d entries", v1.MaxAttestations)
 	}
 	var all []requirement
 	for i, entry := range entries {
@@ -86,7 +86,7 @@ func (v *attestations) dependOnTime() bool {
 
 // verify implements verifyScheme.
 func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
-	s.Repository = &listedOnce{Repository: s.Repository}
+	s.Repository = &cachedReferrers{Repository: s.Repository}
 	verifier, err := v.signatures.verifier(ctx)
 	if err != nil {
 		return Verdict{}, err
@@ -100,9 +100,9 @@ func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
 		if err != nil || !signed.Passed() {
 			return signed, err
 		}
-		check.meet(signed.signer, isSignature)
+		check.recordSignature(signed.signer)
 	}
-	referrersFirst := v.signatures.referrers.Load()
+	referrersFirst := v.referrers.Load()
 	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
 		if check.done() {
 			break
@@ -118,7 +118,7 @@ func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
 			check.failed = err // the other location may have all attestations
 		}
 		if check.done() {
-			v.signatures.referrers.Store(referrers)
+			v.referrers.Store(referrers)
 		}
 	}
 	return check.verdict()
@@ -127,20 +127,22 @@ func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
 // isSignature reports whether a requirement is a signature in place of an attestation.
 func isSignature(r requirement) bool { return r.predicateType == signPredicate }
 
-// listedOnce caches the list of referrers, which signatures and attestations share.
-type listedOnce struct {
+// cachedReferrers caches the last list of referrers, which signatures and attestations share.
+type cachedReferrers struct {
 	Repository
-	listed    bool
+	digest    string // of the image whose referrers are cached, "" for none
 	referrers []registry.Referrer
 }
 
 // Referrers implements Repository.
-func (l *listedOnce) Referrers(ctx context.Context, digest string) ([]registry.Referrer, error) {
-	if l.listed {
-		return l.referrers, nil
+func (r *cachedReferrers) Referrers(ctx context.Context, digest string) ([]registry.Referrer, error) {
+	if r.digest == digest {
+		return r.referrers, nil
 	}
-	found, err := l.Repository.Referrers(ctx, digest)
-	l.listed, l.referrers = err == nil, found
+	found, err := r.Repository.Referrers(ctx, digest)
+	if err == nil {
+		r.digest, r.referrers = digest, found
+	}
 	return found, err
 }
 
@@ -164,38 +166,44 @@ func (c *attestationCheck) done() bool {
 	return !slices.ContainsFunc(c.results, func(r outcome) bool { return r.signer == "" })
 }
 
-// meet records that the requirements that match are met.
-func (c *attestationCheck) meet(signer string, matches func(requirement) bool) {
+// recordSignature records that the image has a signature, for the entries that require one.
+func (c *attestationCheck) recordSignature(signer string) {
 	for i, required := range c.requirements {
-		if matches(required) {
+		if isSignature(required) {
 			c.results[i].signer = signer
 		}
 	}
 }
 
-// isOpen reports whether a requirement that is not met has a predicate type. It records
-// other types.
-func (c *attestationCheck) isOpen(predicateType string) bool {
-	required := false
+// isNeeded reports whether a requirement that is not met has a predicate type.
+func (c *attestationCheck) isNeeded(predicateType string) bool {
 	for i, r := range c.requirements {
-		if r.predicateType != predicateType {
-			continue
-		}
-		if required = true; c.results[i].signer == "" {
+		if r.predicateType == predicateType && c.results[i].signer == "" {
 			return true
 		}
 	}
+	return false
+}
+
+// recordType records the predicate type of an attestation that is skipped, unless a
+// requirement has it.
+func (c *attestationCheck) recordType(predicateType string) {
+	required := slices.ContainsFunc(c.requirements, func(r requirement) bool { return r.predicateType == predicateType })
 	if text := quote(predicateType); !required && predicateType != signPredicate && !slices.Contains(c.otherTypes, text) {
 		c.otherTypes = append(c.otherTypes, text)
 	}
-	return false
 }
 
 // check verifies an attestation, and checks the requirements of its predicate type. It
 // fails if ctx is done.
 func (c *attestationCheck) check(ctx context.Context, b *bundle.Bundle) error {
-	stated := statedType(b)
-	if !c.isOpen(stated) {
+	stated, err := statedType(b)
+	if err != nil {
+		c.reject(err.Error())
+		return nil
+	}
+	if !c.isNeeded(stated) {
+		c.recordType(stated)
 		return nil
 	}
 	signer, verified, err := c.verifier.bundle(b, c.hash())
@@ -247,16 +255,15 @@ func (c *attestationCheck) rejectRequirement(index int, reason string) {
 	}
 }
 
-// statedType returns the predicate type of a statement that is not verified, "" if there is
-// none.
-func statedType(b *bundle.Bundle) string {
+// statedType returns the predicate type of a statement that is not verified, or a rejection.
+func statedType(b *bundle.Bundle) (string, error) {
 	var statement struct {
 		PredicateType string `json:"predicateType"`
 	}
 	if json.Unmarshal(b.GetDsseEnvelope().GetPayload(), &statement) != nil {
-		return ""
+		return "", rejection("its statement is malformed")
 	}
-	return statement.PredicateType
+	return statement.PredicateType, nil
 }
 
 // verdict returns the result. A rejection is about the first requirement that is not met.

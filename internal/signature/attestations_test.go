@@ -246,6 +246,9 @@ func TestAttestations_RejectAttacks(t *testing.T) {
 		"LegacyWrongKey": {reason: "a legacy attestation by another key", want: "none of the public keys", attack: func(t *testing.T, f *fixture) {
 			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, wrong.Attest(t, attestationOf(t, f.app, provenance, from("refs/heads/main"))))
 		}},
+		"Malformed": {reason: "a statement that is not JSON", want: "passes: its statement is malformed", attack: func(t *testing.T, f *fixture) {
+			f.pushAttestation(t, key.Bundle(t, []byte("{")), provenance)
+		}},
 		"False":         {reason: "another branch", want: "passes: cel is false", attack: pushes(from("refs/heads/evil"))},
 		"MissingField":  {reason: "the predicate lacks the field", want: "cel failed: no such key: buildDefinition", attack: pushes(map[string]any{"builder": "x"})},
 		"NoPredicate":   {reason: "there is no predicate", want: "cel failed: no such key: buildDefinition", attack: pushes(nil)},

@@ -36,7 +36,11 @@ func (c *attestationCheck) checkReferrers(ctx context.Context) error {
 		if c.done() {
 			return nil
 		}
-		if !mayBeAttestation(referrer) || !c.mayBeOpen(referrer.Annotations[annotationPredicate]) {
+		if !mayBeAttestation(referrer) {
+			continue
+		}
+		if annotated := referrer.Annotations[annotationPredicate]; !c.mayBeNeeded(annotated) {
+			c.recordType(annotated)
 			continue
 		}
 		if !c.next() {
@@ -73,19 +77,23 @@ func mayBeAttestation(r registry.Referrer) bool {
 	return r.ArtifactType == statementType || r.ArtifactType != legacyReferrerType && mayBeSignature(r)
 }
 
-// mayBeOpen reports whether an attestation may meet a requirement, according to its
-// annotated predicate type, which is "" if it has none. cosign 2.6 annotates attestations
-// as signatures if it uses a signing config
+// mayBeNeeded reports whether an attestation may meet a requirement that is not met,
+// according to its annotated predicate type, which is "" if it has none. cosign 2.6 annotates
+// attestations as signatures if it uses a signing config
 // (github.com/sigstore/cosign/v2/cmd/cosign/cli/attest).
-func (c *attestationCheck) mayBeOpen(annotated string) bool {
-	return annotated == "" || annotated == signPredicate || c.isOpen(annotated)
+func (c *attestationCheck) mayBeNeeded(annotated string) bool {
+	return annotated == "" || annotated == signPredicate || c.isNeeded(annotated)
 }
 
 // checkReferrer checks the attestations in the manifest of a referrer.
 func (c *attestationCheck) checkReferrer(ctx context.Context, digest string) error {
 	m, err := c.referrer(ctx, digest)
-	if err != nil || m == nil || !c.mayBeOpen(m.Annotations[annotationPredicate]) {
+	if err != nil || m == nil {
 		return err
+	}
+	if annotated := m.Annotations[annotationPredicate]; !c.mayBeNeeded(annotated) {
+		c.recordType(annotated)
+		return nil
 	}
 	if envelopes := m.layersWhere(isLegacyAttestation); len(envelopes) > 0 {
 		return c.checkEnvelopes(ctx, envelopes)
@@ -128,7 +136,8 @@ func (c *attestationCheck) checkEnvelopes(ctx context.Context, layers []descript
 		if c.done() {
 			return nil
 		}
-		if !c.mayBeOpen(layer.Annotations[annotationLegacyPredicate]) {
+		if annotated := layer.Annotations[annotationLegacyPredicate]; !c.mayBeNeeded(annotated) {
+			c.recordType(annotated)
 			continue
 		}
 		if !counted && !c.next() {
@@ -153,15 +162,15 @@ var large = semaphore.NewWeighted(1)
 
 // checkBlob fetches an attestation and checks it.
 func (c *attestationCheck) checkBlob(ctx context.Context, layer descriptor, parse func([]byte) (*bundle.Bundle, error)) error {
-	if layer.Size > maxBlob {
+	raw, err := c.fetch(ctx, layer, maxAttestation)
+	if err != nil || raw == nil {
+		return err
+	}
+	if len(raw) > maxBlob {
 		if err := large.Acquire(ctx, 1); err != nil {
 			return err
 		}
 		defer large.Release(1)
-	}
-	raw, err := c.fetch(ctx, layer, maxAttestation)
-	if err != nil || raw == nil {
-		return err
 	}
 	b, err := parse(raw)
 	if err != nil {

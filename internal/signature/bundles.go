@@ -124,7 +124,7 @@ func parseBundle(raw []byte, command string) (*bundle.Bundle, error) {
 // returns nil if the referrer is rejected.
 func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManifest, error) {
 	if !image.IsDigest(digest) {
-		a.reject("its list of " + a.name() + "s names a digest that is malformed")
+		a.reject("its list of " + a.noun + "s names a digest that is malformed")
 		return nil, nil
 	}
 	manifest, err := a.Manifest(ctx, digest)
@@ -133,11 +133,11 @@ func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManife
 	}
 	var m signatureManifest
 	if json.Unmarshal(manifest.Bytes, &m) != nil {
-		a.reject("the manifest of its " + a.name() + " is malformed")
+		a.reject("the manifest of its " + a.noun + " is malformed")
 		return nil, nil //nolint:nilerr // it is rejected
 	}
 	if m.Subject == nil || m.Subject.Digest != a.digest {
-		a.reject("the " + a.name() + " is that of another image")
+		a.reject("the " + a.noun + " is that of another image")
 		return nil, nil
 	}
 	return &m, nil
@@ -148,7 +148,7 @@ func (a *attempt) referrer(ctx context.Context, digest string) (*signatureManife
 func (a *attempt) onlyLayer(m *signatureManifest, matches func(descriptor) bool) *descriptor {
 	layers := m.layersWhere(matches)
 	if len(layers) != 1 {
-		a.reject("its referrer is not a signature")
+		a.reject("its referrer has no " + a.noun + ", or more than one")
 		return nil
 	}
 	return &layers[0]

@@ -40,7 +40,7 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	a := &attempt{subject: s}
+	a := &attempt{subject: s, noun: "signature"}
 	referrersFirst := c.referrers.Load()
 	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
 		check := a.checkLegacy

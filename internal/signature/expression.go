@@ -14,16 +14,15 @@ import (
 	"github.com/google/cel-go/common"
 	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/ext"
 	"github.com/google/cel-go/interpreter"
 	intoto "github.com/in-toto/attestation/go/v1"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
 const (
-	// maxCost bounds the evaluation of an expression, in the units of CEL. It is the limit of
-	// a call in Kubernetes, which takes about 0.1 s
-	// (https://pkg.go.dev/k8s.io/apiserver/pkg/apis/cel#PerCallLimit).
+	// maxCost bounds the evaluation of an expression, in the units of CEL, and the size of all
+	// values that it makes, in those of weigh. It is the limit of a call in Kubernetes, which
+	// takes about 0.1 s (https://pkg.go.dev/k8s.io/apiserver/pkg/apis/cel#PerCallLimit).
 	maxCost = 1_000_000
 	// interruptEvery is the number of iterations after which the context is checked, as in
 	// Kubernetes.
@@ -35,10 +34,14 @@ const (
 	varPredicate     = "predicate"
 	varPredicateType = "predicateType"
 	varNow           = "now"
+	varMeter         = "@meter" // not an identifier of CEL
 )
 
-// environment returns the environment of expressions, with the options of
-// github.com/fluxcd/pkg/runtime/cel.
+// environment returns the environment of expressions: the standard functions and optional
+// values. The extensions of github.com/google/cel-go/ext are left out, because the cost of
+// their calls does not depend on the size of the results, as of replace and lists.range. So
+// are the macros of optional values, which repeat their target: nested, they make an
+// expression of exponential size.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable(varPredicate, cel.DynType),
@@ -48,10 +51,9 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		cel.OptionalTypes(),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
-		ext.Strings(),
-		ext.Lists(),
-		ext.Sets(),
+		cel.ClearMacros(),
+		cel.Macros(cel.StandardMacros...),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), regexLimit{}),
 	)
 })
 
@@ -62,11 +64,12 @@ type expression struct {
 }
 
 // newExpression compiles an expression. It fails with an *InvalidError that contains the
-// position of the error. field is the path of the expression in the policy.
+// position of the error, or with another error if CEL can't be used at all. field is the path
+// of the expression in the policy.
 func newExpression(field, text string) (*expression, error) {
 	env, err := environment()
 	if err != nil {
-		return nil, invalidSpecf("%s can't be compiled: %s", field, err)
+		return nil, fmt.Errorf("failed to create the environment of CEL: %w", err)
 	}
 	source := common.NewStringSource(text, field)
 	compiled, issues := env.CompileSource(source)
@@ -79,6 +82,7 @@ func newExpression(field, text string) (*expression, error) {
 	program, err := env.Program(compiled,
 		cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval),
 		cel.CostLimit(maxCost),
+		cel.CustomDecorator(metered),
 		cel.InterruptCheckFrequency(interruptEvery),
 	)
 	if err != nil {
@@ -123,13 +127,14 @@ func (e *expression) check(ctx context.Context, statement *intoto.Statement, now
 	return rejection(fmt.Sprintf("cel failed: it must be true or false, but is of the type %s", result.Type()))
 }
 
-// variablesOf returns the values of the variables. A zero time is unknown.
+// variablesOf returns the values of the variables. If now is zero, the variable now is unknown
+// to CEL.
 func variablesOf(statement *intoto.Statement, now time.Time) (cel.Activation, error) {
 	predicate := statement.GetPredicate()
 	if predicate == nil {
 		predicate = &structpb.Struct{}
 	}
-	values := map[string]any{varPredicate: predicate, varPredicateType: statement.GetPredicateType()}
+	values := map[string]any{varPredicate: predicate, varPredicateType: statement.GetPredicateType(), varMeter: &meter{left: maxCost}}
 	if now.IsZero() {
 		return cel.PartialVars(values, cel.AttributePattern(varNow))
 	}

@@ -210,7 +210,7 @@ func TestBundle_RejectsAttacks(t *testing.T) {
 		"NoReferrer": {reason: "the list contains a manifest without a subject", want: "of another image", attack: func(t *testing.T, f *fixture) {
 			f.list(t, signaturetest.PushReferrer(t, f.reg, "app", signaturetest.Manifest{ArtifactType: bundleType, Config: signaturetest.Descriptor{MediaType: bundleType}}))
 		}},
-		"MediaType": {reason: "a layer without the media type of bundles", want: "is not a signature", attack: func(t *testing.T, f *fixture) {
+		"MediaType": {reason: "a layer without the media type of bundles", want: "has no signature, or more than one", attack: func(t *testing.T, f *fixture) {
 			bundle := key.Bundle(t, statement(f.app))
 			signaturetest.PushReferrer(t, f.reg, "app", signaturetest.Manifest{
 				ArtifactType: bundleType, Config: signaturetest.Descriptor{MediaType: bundleType}, Subject: &f.app,

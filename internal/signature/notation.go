@@ -107,7 +107,7 @@ func (n *notation) verify(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	a := &attempt{subject: s}
+	a := &attempt{subject: s, noun: "signature"}
 	var image *ocispec.Descriptor // requested only if there are signatures
 	for _, referrer := range all {
 		if a.signer != "" || !mayBeNotation(referrer) {

@@ -84,7 +84,7 @@ func TestNotation_RejectsAttacks(t *testing.T) {
 		"ForeignReferrer": {reason: "the list contains a manifest with another subject", want: "of another image", attack: func(t *testing.T, f *fixture) {
 			f.list(t, signaturetest.PushEnvelope(t, f.reg, "app", f.other, notary.Sign(t, f.app, 0)))
 		}},
-		"MediaType": {reason: "an envelope with another media type", want: "is not a signature", attack: func(t *testing.T, f *fixture) {
+		"MediaType": {reason: "an envelope with another media type", want: "has no signature, or more than one", attack: func(t *testing.T, f *fixture) {
 			envelope := notary.Sign(t, f.app, 0)
 			signaturetest.PushReferrer(t, f.reg, "app", signaturetest.Manifest{
 				Config: signaturetest.Descriptor{MediaType: signaturetest.NotationType}, Subject: &f.app,

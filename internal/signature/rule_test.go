@@ -75,7 +75,7 @@ func TestNew_RejectsInvalidRules(t *testing.T) {
 			data{trustPolicyKey: policy, "a.crt": notary.PEM()}, "set spec.verify.provider to cosign, or remove spec.verify.attestations"},
 		"NoType":        {attesting(v1.AttestationRequirement{CEL: "true"}), data{"a.pub": key}, "spec.verify.attestations[0] has no predicateType: set it"},
 		"SignatureCEL":  {attesting(v1.AttestationRequirement{PredicateType: signPredicate, CEL: "true"}), data{"a.pub": key}, "has no predicate that cel can check: remove cel"},
-		"ManyAttest":    {attesting(make([]v1.AttestationRequirement, maxRequirements+1)...), data{"a.pub": key}, "at most 8 entries"},
+		"ManyAttest":    {attesting(make([]v1.AttestationRequirement, v1.MaxAttestations+1)...), data{"a.pub": key}, "at most 8 entries"},
 		"BadExpression": {attesting(v1.AttestationRequirement{PredicateType: sbom, CEL: "predicate."}), data{"a.pub": key}, "spec.verify.attestations[0].cel:1:11: Syntax error"},
 		"KeyAsCert":     {byNotation, data{trustPolicyKey: policy, "a.crt": key}, "a.crt holds no certificate"},
 	}

@@ -32,7 +32,7 @@ type verifyScheme interface {
 }
 
 // New returns the Verifier of a rule, without making requests. It fails with an
-// *InvalidError if the rule is invalid. public is used by rules without a trusted root of
+// *InvalidError if the rule is invalid, or with another error if that is unknown. public is used by rules without a trusted root of
 // their own, and may be nil.
 func New(rule Rule, public *PublicRoot) (*Verifier, error) {
 	scheme, err := rule.newScheme(public)
@@ -54,8 +54,8 @@ func (v *Verifier) DependsOnTime() bool {
 }
 
 // Verify returns whether the image with a digest is signed according to the rule. img is
-// the name of repo. now is the time for expressions. If it is zero, only a requirement that
-// no time meets is a reason to reject the image. It fails with the error of repo, or with
+// the name of repo. now is the time for expressions. If now is zero, an expression rejects
+// the image only if it is false whatever the time is. It fails with the error of repo, or with
 // an *UnavailableError, if the result is currently unknown.
 func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string, now time.Time) (Verdict, error) {
 	if !image.IsDigest(digest) {

@@ -27,7 +27,8 @@ type Verifier interface {
 	// DependsOnTime reports whether the result may change as time passes.
 	DependsOnTime() bool
 	// Verify returns the signer of the image at a digest, or the problem with its signatures as
-	// the text after "the tag …". A zero time means any time. The error reports a verification that
+	// the text after "the tag …". If now is zero, an expression rejects the image
+	// only if it is false whatever the time is. The error reports a verification that
 	// could not be completed.
 	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time) (signer, problem string, err error)
 }
@@ -62,7 +63,7 @@ func Secret(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy) 
 }
 
 // NewVerifier returns the Verifier for a policy and its Secret. public is the trusted root of
-// policies without one. The error is a *signature.InvalidError.
+// policies without one. It fails with a *signature.InvalidError if the rule is invalid.
 func NewVerifier(policy *v1.ImagePolicy, secret *corev1.Secret, public *signature.PublicRoot) (Verifier, error) {
 	rule, err := signature.RuleOf(policy.Spec.Verify, secret.Data)
 	if err != nil {

@@ -82,9 +82,13 @@ func (s *SignatureVerifiers) Forget(policy types.NamespacedName) { s.cached.Forg
 
 // classifyRuleError wraps the error about spec.verify. Without a Secret, or if the error is in the
 // policy, the policy stalls. Otherwise the Secret may be invalid, which is not watched, so the
-// policy is retried.
+// policy is retried. An error about neither is returned as it is.
 func (s *SignatureVerifiers) classifyRuleError(policy *v1.ImagePolicy, secret *corev1.Secret, err error) error {
-	if invalid, ok := errors.AsType[*signature.InvalidError](err); secret.Name == "" || ok && invalid.InSpec() {
+	invalid, ok := errors.AsType[*signature.InvalidError](err)
+	switch {
+	case !ok:
+		return err
+	case secret.Name == "" || invalid.InSpec():
 		return conditions.Stalled(v1.InvalidPolicyReason, fmt.Errorf("spec.verify can't be used: %w", err))
 	}
 	return conditions.Waiting(v1.VerificationErrorReason, s.Retry, fmt.Errorf(

@@ -32,10 +32,15 @@ func CheckVerification(policy *v1.ImagePolicy) error {
 	if policy.Spec.Verify == nil {
 		return nil
 	}
-	if err := signature.CheckRequirements(policy.Spec.Verify.Attestations); err != nil {
-		return Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+	return ruleError(policy, signature.CheckRequirements(policy.Spec.Verify.Attestations))
+}
+
+// ruleError wraps the error about the rule of a policy, as invalid input if it is.
+func ruleError(policy *v1.ImagePolicy, err error) error {
+	if _, ok := errors.AsType[*signature.InvalidError](err); !ok {
+		return err
 	}
-	return nil
+	return Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
 }
 
 // Verifier returns the verifier of a policy with spec.verify, or a message why its signatures can't
@@ -54,7 +59,7 @@ func Verifier(ctx context.Context, secrets client.Reader, policy *v1.ImagePolicy
 	}
 	verifier, err := images.NewVerifier(policy, secret, signature.NewPublicRoot())
 	if err != nil {
-		return nil, "", Invalidf("spec.verify of ImagePolicy '%s': %w", policy.Name, err)
+		return nil, "", ruleError(policy, err)
 	}
 	return verifier, "", nil
 }
