@@ -30,9 +30,11 @@ const (
 	// registry must not block a worker for hours.
 	MaxDefaultTimeout = 5 * time.Minute
 
-	// DefaultLatestTags and MaxLatestTags are the default and the maximum of spec.latestTags.
+	// DefaultLatestTags is the default of spec.latestTags.
 	DefaultLatestTags = 10
-	MaxLatestTags     = 100
+
+	// MaxLatestTags is the maximum of spec.latestTags.
+	MaxLatestTags = 100
 
 	// ProviderGeneric is the spec.provider that reads credentials from Secrets only.
 	ProviderGeneric = "generic"
