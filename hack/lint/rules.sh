@@ -33,6 +33,9 @@ internal/registry/auth/up.go|depguard not the reverse|github.com/fluxcd/image-re
 internal/registry/ratelimit/up.go|depguard does not depend on authentication|github.com/fluxcd/image-reflector-controller/internal/registry/auth|auth.Up()
 internal/controller/verify.go|depguard github.com/sigstore|github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
 internal/signature/fine.go||github.com/sigstore/sigstore-go/pkg/verify|_ = verify.NewVerifier
+internal/explain/source/cel.go|depguard only internal/signature evaluates|github.com/google/cel-go/cel|_ = cel.NewEnv
+internal/signature/cel.go||github.com/google/cel-go/cel|_ = cel.NewEnv
+internal/registry/mirrors/up.go|depguard not the reverse|github.com/fluxcd/image-reflector-controller/internal/registry|registry.Fine()
 internal/admission/client.go|depguard controller-runtime|sigs.k8s.io/controller-runtime/pkg/client|var _ client.Client
 internal/controller/imagepolicy/up.go|depguard only main imports|github.com/fluxcd/image-reflector-controller/internal/controller|controller.Fine()
 internal/reconcile/up.go|depguard only internal/controller imports|github.com/fluxcd/image-reflector-controller/internal/controller/imagepolicy|imagepolicy.Up()
