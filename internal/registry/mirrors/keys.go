@@ -88,7 +88,8 @@ func unquoted(key toml.Key) error {
 		end = len(key)
 	}
 	registry := redacted(strings.Join(key[:end], "."))
-	return fmt.Errorf("%s has a registry without quotes: quote the registry: [%q.host.\"https://mirror.example.com\"]", tableName(key), registry)
+	return fmt.Errorf("%s has a registry without quotes: quote the registry: [%q.host.\"https://mirror.example.com\"]",
+		tableName(key), registry)
 }
 
 // tableName returns a table in the words of messages.
