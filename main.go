@@ -128,16 +128,19 @@ func registryOptions(o *options.Options, mgr ctrl.Manager) ([]registry.ClientOpt
 		return opts, nil
 	}
 	log := ctrl.Log.WithName("mirrors")
+	var file *mirrors.File
+	loaded := func() { log.Info("registry mirrors loaded", "registries", file.Registries()) }
 	file, err := mirrors.Open(o.RegistryMirrors, func(err error) {
 		if err != nil {
 			log.Error(err, "the new version of the file of --registry-mirrors is invalid: the previous one stays in use")
 			return
 		}
-		log.Info("the file of --registry-mirrors has been reloaded")
+		loaded()
 	})
 	if err != nil {
 		return nil, err
 	}
+	loaded()
 	ctrlmetrics.Registry.MustRegister(mirrors.NewMetric(file))
 	fallbacks := registry.LimitFallbacks(func(f registry.Fallback) {
 		log.Info("a mirror failed, the next host is tried", "image", f.Image.String(), "mirror", f.Mirror, "next", f.Next,

@@ -61,7 +61,8 @@ func newMetrics() *metrics {
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "image_reflector_registry_mirror_fallbacks_total",
 			Help: "The operations for which the next host was tried because a mirror, which is the host, " +
-				"did not have the content or failed: not_found, refused, throttled, timeout or error.",
+				"did not have the content (not_found) or failed: refused (401 or 403), throttled (429, or another response with Retry-After), " +
+				"timeout (no response within its share of spec.timeout), or error (everything else, such as 500 or a refused connection).",
 		}, []string{"host", "reason"}),
 	}
 }

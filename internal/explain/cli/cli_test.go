@@ -108,6 +108,19 @@ func TestExplain_ReturnsExitCodes(t *testing.T) {
 	}
 }
 
+// TestExplain_UsesTimeoutOfFiles checks that spec.timeout of a file bounds the requests.
+func TestExplain_UsesTimeoutOfFiles(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	hanging := registrytest.Start(t)
+	hanging.Inject(registrytest.Any, hanging.Hang())
+	repository := strings.Replace(repository(hanging.Image("app")), "interval: 5m", "interval: 5m, timeout: 1s", 1)
+	start := time.Now()
+	got := run{args: []string{"explain", "-f", "-"}, stdin: policy("1.x") + repository}.do(t)
+	g.Expect(got.code).To(Equal(cli.ExitFailed), got.out)
+	g.Expect(time.Since(start)).To(BeNumerically("<", 15*time.Second), "the client's timeout is longer")
+}
+
 // decoded runs with -o json and decodes the output.
 func decoded(t *testing.T, r run) explain.Result {
 	t.Helper()

@@ -109,8 +109,43 @@ func (o *options) bind(cmd *cobra.Command) {
 	o.bindCompletions(cmd)
 }
 
+// rule is a rule for arguments and flags, with the message if it is violated.
+type rule struct {
+	violated bool
+	message  string
+}
+
 // check returns an error for invalid values and combinations of flags.
 func (o *options) check(args []string) error {
+	for _, r := range slices.Concat(o.valueRules(args), o.registryRules(), o.fileRules()) {
+		if r.violated {
+			return source.Invalidf("%s", r.message)
+		}
+	}
+	return nil
+}
+
+// valueRules are the rules for single values.
+func (o *options) valueRules(args []string) []rule {
+	return []rule{
+		{len(args) == 0 && len(o.files) == 0, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
+		{!slices.Contains(render.Formats(), o.output), invalidChoice("output", o.output, render.Formats())},
+		{!slices.Contains(terminal.Colors(), o.color), invalidChoice("color", o.color, terminal.Colors())},
+		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
+	}
+}
+
+// registryRules are the rules for flags that need the registry.
+func (o *options) registryRules() []rule {
+	return []rule{
+		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
+		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
+		{o.mirrors != "" && !o.usesRegistry(), "--registry-mirrors needs the registry: leave --from-status and --tags out"},
+	}
+}
+
+// fileRules are the rules for flags that go with --filename, or not.
+func (o *options) fileRules() []rule {
 	reads := 0
 	for _, file := range append(slices.Clone(o.files), o.tags) {
 		if file == source.Stdin {
@@ -118,28 +153,13 @@ func (o *options) check(args []string) error {
 		}
 	}
 	inFiles := len(o.files) > 0
-	for _, rule := range []struct {
-		violated bool
-		message  string
-	}{
-		{len(args) == 0 && !inFiles, "name an ImagePolicy, or files with one: explain NAME, or explain -f FILE"},
-		{!slices.Contains(render.Formats(), o.output), invalidChoice("output", o.output, render.Formats())},
-		{!slices.Contains(terminal.Colors(), o.color), invalidChoice("color", o.color, terminal.Colors())},
-		{o.top < 0, fmt.Sprintf("--top is %d: it must be 0 or more", o.top)},
+	return []rule{
 		{inFiles && o.fromStatus, "--from-status needs a cluster: leave --filename out"},
 		{inFiles && o.history, "--history needs the status of the policy in a cluster: leave --filename out, and name the policy"},
-		{o.gates && o.fromStatus, "--gates needs the registry: leave --from-status out"},
-		{o.gates && o.tags != "", "--gates needs the registry: leave --tags out"},
-		{o.mirrors != "" && !o.usesRegistry(), "--registry-mirrors needs the registry: leave --from-status and --tags out"},
 		{!inFiles && o.tags != "", "--tags goes with --filename"},
 		{!inFiles && o.image != "", "--image goes with --filename"},
 		{reads > 1, "the standard input can be read once only"},
-	} {
-		if rule.violated {
-			return source.Invalidf("%s", rule.message)
-		}
 	}
-	return nil
 }
 
 // usesRegistry reports whether the tags are listed in the registry.

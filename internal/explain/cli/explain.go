@@ -83,6 +83,9 @@ func (q *request) readFiles(args []string) error {
 		name = args[0]
 	}
 	q.Case, err = objects.Case(name, *q.kube.Namespace, q.image)
+	if err == nil && q.RepositoryFile != "" {
+		q.timeout = q.Repository.GetTimeout()
+	}
 	return err
 }
 

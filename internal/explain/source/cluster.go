@@ -50,8 +50,8 @@ func (c *Cluster) Case(ctx context.Context, name types.NamespacedName) (*explain
 	if err := c.get(ctx, v1.ImagePolicyKind, name, policy, "check its name, and its namespace, which -n sets"); err != nil {
 		return nil, err
 	}
-	change := "create it, or correct spec.imageRepositoryRef of the policy"
-	if err := c.get(ctx, v1.ImageRepositoryKind, repository.KeyOf(policy), repo, change); err != nil {
+	const hint = "create it, or correct spec.imageRepositoryRef of the policy"
+	if err := c.get(ctx, v1.ImageRepositoryKind, repository.KeyOf(policy), repo, hint); err != nil {
 		return nil, err
 	}
 	return &explain.Case{Policy: policy, Repository: repo}, nil

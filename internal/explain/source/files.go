@@ -112,6 +112,7 @@ func (o *Objects) decode(file string, document []byte) error {
 	if strict, found := runtime.AsStrictDecodingError(err); found {
 		err = errors.Join(strict.Errors()...)
 	}
+	err = describeTypes(err, document)
 	if kind == nil {
 		return err
 	}

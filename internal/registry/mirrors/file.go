@@ -5,8 +5,10 @@ package mirrors
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -54,6 +56,9 @@ func Open(path string, report func(error)) (*File, error) {
 
 // Hosts returns the hosts of an image repository by the current configuration.
 func (f *File) Hosts(img image.Name) []Host { return f.current.Load().Hosts(img) }
+
+// Registries returns the number of tables of registries in the current configuration.
+func (f *File) Registries() int { return len(f.current.Load().registries) }
 
 // Start reloads the file until the context ends. It implements manager.Runnable.
 func (f *File) Start(ctx context.Context) error {
@@ -108,6 +113,9 @@ func load(file string) (*Config, string, error) {
 		return nil, "", err
 	}
 	content, err := read(absolute)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: create it, or correct --registry-mirrors", err)
+	}
 	var config *Config
 	if err == nil {
 		config, err = Parse(content, read)

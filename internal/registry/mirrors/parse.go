@@ -19,6 +19,9 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/registry/transport"
 )
 
+// maxBytes bounds the configuration.
+const maxBytes = 256 << 10
+
 // registryTable is the table of a registry: the content of containerd's hosts.toml.
 type registryTable struct {
 	hostTable
@@ -28,16 +31,16 @@ type registryTable struct {
 
 // hostTable is the table of a host.
 type hostTable struct {
-	Capabilities []string `toml:"capabilities"`
-	CA           paths    `toml:"ca"`
-	OverridePath bool     `toml:"override_path"`
+	Capabilities texts `toml:"capabilities"`
+	CA           texts `toml:"ca"`
+	OverridePath bool  `toml:"override_path"`
 }
 
-// paths is a path, or a list of paths.
-type paths []string
+// texts is a string, or a list of strings.
+type texts []string
 
 // UnmarshalTOML implements toml.Unmarshaler.
-func (p *paths) UnmarshalTOML(value any) error {
+func (t *texts) UnmarshalTOML(value any) error {
 	list, ok := value.([]any)
 	if !ok {
 		list = []any{value}
@@ -45,93 +48,65 @@ func (p *paths) UnmarshalTOML(value any) error {
 	for _, element := range list {
 		text, ok := element.(string)
 		if !ok || text == "" {
-			return errors.New("it must be the path of a file, or a list of paths")
+			return errors.New("each element of the list must be text in quotes, and not empty")
 		}
-		*p = append(*p, text)
+		*t = append(*t, text)
 	}
 	return nil
-}
-
-// unsupported are the keys of hosts.toml that are refused, and what to do instead.
-var unsupported = map[string]string{
-	"skip_verify":  `certificates are always verified, name the file of the authority with "ca"`,
-	"client":       "mirrors get no client certificates, remove it",
-	"header":       "mirrors get no extra headers, remove it",
-	"dial_timeout": "each host gets a share of spec.timeout, remove it",
-	"proxy":        "set HTTPS_PROXY and NO_PROXY in the environment of the controller, and remove it",
 }
 
 // Parse parses the configuration. read reads the file of a certificate authority. Errors
 // name the table, and what to change.
 func Parse(content []byte, read func(path string) ([]byte, error)) (*Config, error) {
-	tables := map[string]registryTable{}
-	meta, err := toml.Decode(string(content), &tables)
-	if err != nil {
-		return nil, describeSyntax(err)
-	}
-	if err := checkKeys(meta.Undecoded()); err != nil {
+	if err := checkSize(string(content)); err != nil {
 		return nil, err
 	}
-	config := &Config{registries: map[string][]entry{}}
+	// The decoder ignores the case of keys, and its errors about types have the keys: both
+	// are checked before.
+	meta, err := toml.Decode(string(content), new(map[string]any))
+	if err != nil {
+		return nil, fmt.Errorf("%w: the file must be TOML, %s", describeSyntax(err), tablesHint)
+	}
+	keys := meta.Keys()
+	for _, key := range keys {
+		if err := checkKey(key, meta.Type(key...)); err != nil {
+			return nil, err
+		}
+	}
+	tables := map[string]registryTable{}
+	if _, err := toml.Decode(string(content), &tables); err != nil {
+		return nil, describeSyntax(err)
+	}
+	config, order := &Config{registries: map[string][]entry{}}, orderOf(keys)
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
-		if err := config.add(name, tables[name], orderOf(meta.Keys(), name), read); err != nil {
+		if err := config.add(name, tables[name], order[name], read); err != nil {
 			return nil, err
 		}
 	}
 	return config, nil
 }
 
-// tablesHint describes how the file differs from a hosts.toml.
-const tablesHint = `put the content of a hosts.toml into the table of its registry, ` +
-	`such as ["docker.io"] and ["docker.io".host."https://mirror.example.com"]`
-
-// describeSyntax removes the name of the library, and adds a hint unless the file is not
-// TOML.
+// describeSyntax returns an error of the decoder without the key, which may have a password.
 func describeSyntax(err error) error {
-	text := strings.TrimPrefix(err.Error(), "toml: ")
-	if _, ok := errors.AsType[toml.ParseError](err); ok {
-		return errors.New(text)
+	parse, ok := errors.AsType[toml.ParseError](err)
+	if !ok {
+		return errors.New("the file can't be decoded")
 	}
-	return fmt.Errorf("%s: %s", text, tablesHint)
+	if redacted(parse.Message) != parse.Message {
+		return fmt.Errorf("line %d is not valid", parse.Position.Line)
+	}
+	return fmt.Errorf("line %d: %s", parse.Position.Line, parse.Message)
 }
 
-// checkKeys returns the error about the first of the keys that are not supported.
-func checkKeys(keys []toml.Key) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	key, last := keys[0], len(keys[0])-1
-	if key[0] == "host" {
-		return fmt.Errorf("[host] has no registry: %s", tablesHint)
-	}
-	for i, part := range key {
-		if reason := unsupported[part]; reason != "" && i > 0 {
-			return fmt.Errorf("%s has the key %q, which is not supported: %s", tableName(key[:i]), part, reason)
-		}
-	}
-	return fmt.Errorf("%s has the key %q, which is not known: remove it, or correct it to one of server, host, "+
-		"capabilities, ca and override_path", tableName(key[:last]), key[last])
-}
-
-// tableName returns a table in the words of messages.
-func tableName(key toml.Key) string {
-	if len(key) == 0 {
-		return "the file"
-	}
-	words := make(toml.Key, len(key))
-	for i, part := range key {
-		words[i] = redacted(part)
-	}
-	return "[" + words.String() + "]"
-}
-
-// orderOf returns the addresses of a registry's hosts in the order of the file.
-func orderOf(keys []toml.Key, registry string) []string {
-	var order []string
+// orderOf returns the addresses of each registry's hosts in the order of the file.
+func orderOf(keys []toml.Key) map[string][]string {
+	order, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, key := range keys {
-		if len(key) > 2 && key[0] == registry && strings.EqualFold(key[1], "host") && !slices.Contains(order, key[2]) {
-			order = append(order, key[2])
+		if len(key) < 3 || key[1] != "host" || seen[[2]string{key[0], key[2]}] {
+			continue
 		}
+		seen[[2]string{key[0], key[2]}] = true
+		order[key[0]] = append(order[key[0]], key[2])
 	}
 	return order
 }
@@ -149,6 +124,9 @@ func (c *Config) add(name string, table registryTable, order []string, read func
 	var entries []entry
 	for _, address := range order {
 		e, err := newEntry(registry, address, table.Host[address], read)
+		if err == nil && !e.resolve && !e.pull {
+			err = errors.New(`has only the capability "push", and the controller never pushes: add "pull" or "resolve", or remove the table`)
+		}
 		if err != nil {
 			return fmt.Errorf("%s %w", tableName(toml.Key{name, "host", address}), err)
 		}
@@ -197,7 +175,7 @@ func (e *entry) setCapabilities(names []string) error {
 			e.pull = true
 		case "push":
 		default:
-			return fmt.Errorf("has the capability %q: write one or more of pull, resolve and push", name)
+			return fmt.Errorf("has the capability %q: write one or more of pull, resolve and push", redacted(name))
 		}
 	}
 	return nil
@@ -228,10 +206,14 @@ func parseAddress(address string) (*url.URL, error) {
 	if !strings.Contains(address, "://") {
 		address = "https://" + address
 	}
+	if redacted(address) != address {
+		return nil, fmt.Errorf("has the address %q: write it without user and password: credentials are in spec.secretRef "+
+			"of the ImageRepositories", redacted(address))
+	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("has the address %q: write only scheme, host, port and path, without user or query, such as "+
-			"https://mirror.example.com", redacted(address))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("has the address %q: write only scheme, host, port and path, without query, such as "+
+			"https://mirror.example.com", address)
 	}
 	host, ok := transport.ParseHost(u.Host)
 	if !ok || len(host.Labels) == 1 && host.Port == "" && host.Labels[0] != "localhost" {
@@ -258,15 +240,6 @@ func prefixOf(u *url.URL, overridePath bool) (string, error) {
 		return "", nil
 	}
 	return prefix, nil
-}
-
-// redacted returns an address without a user and a password.
-func redacted(address string) string {
-	scheme, rest, found := strings.Cut(address, "://")
-	if at := strings.LastIndexByte(rest, '@'); found && at >= 0 {
-		return scheme + "://…" + rest[at:]
-	}
-	return address
 }
 
 // setAuthorities sets the certificate authorities, in addition to those of the system.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func TestMirrors_AreTriedBeforeTheRegistry(t *testing.T) {
 
 	f.Expect(cache.Start(f.ctx)).To(Succeed())
 	write(fmt.Sprintf("[%q]\nserver = \"http://%s\"\n", f.proxy.host, cache.Host()))
-	f.Eventually(f.log).Should(ContainSubstring("the file of --registry-mirrors has been reloaded"))
+	f.Eventually(func() int { return strings.Count(f.log(), "registry mirrors loaded") }).Should(Equal(2), "at start, and after the change")
 	f.proxy.takeRequests("")
 	third := image.NewRef(f.image("app"), "1.2.0", f.push("app", "1.2.0", "three"))
 	requestReconcile(f, repo)
