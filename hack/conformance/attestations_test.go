@@ -92,7 +92,7 @@ func TestAttestation_OfEachFormat(t *testing.T) {
 			}))
 			fx.Expect(fx.explain(policy)).To(And(
 				ContainSubstring("1.2.0  rejected by spec.verify: is not verified: spec.verify.attestations[0] is not met"),
-				ContainSubstring("in attestations of "+scanType), MatchRegexp(`Selected +1\.0\.0`)))
+				ContainSubstring("with attestations of "+scanType), MatchRegexp(`Selected +1\.0\.0`)))
 		})
 	}
 }

@@ -161,6 +161,11 @@ func TestAttestations_RequireEachEntry(t *testing.T) {
 			all := append(bytesRepeat(old, maxSignatures+8), key.Attest(t, attestationOf(t, f.app, scan, week)))
 			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, all...)
 		}},
+		"ManyElsewhere": {requirements: [][2]string{{scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) {
+			old := key.Attest(t, attestationOf(t, f.app, scan, signaturetest.Scan(time.Now(), "CRITICAL")))
+			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, bytesRepeat(old, maxSignatures+8)...)
+			push(f, key, scan, week)
+		}},
 		"AttestationIsNoSignature": {requirements: [][2]string{{sbom, ""}, {signPredicate, ""}}, reason: "no cosign signature passes: it is attested, not signed: use cosign sign",
 			attest: func(f *fixture) { push(f, key, sbom, nil) }},
 		"SignedToo": {requirements: [][2]string{{signPredicate, ""}, {sbom, ""}}, signer: `key "a.pub" (signature, "` + sbom + `")`, attest: func(f *fixture) {
@@ -249,11 +254,27 @@ func TestAttestations_RejectAttacks(t *testing.T) {
 		"Malformed": {reason: "a statement that is not JSON", want: "passes: its statement is malformed", attack: func(t *testing.T, f *fixture) {
 			f.pushAttestation(t, key.Bundle(t, []byte("{")), provenance)
 		}},
-		"False":         {reason: "another branch", want: "passes: cel is false", attack: pushes(from("refs/heads/evil"))},
-		"MissingField":  {reason: "the predicate lacks the field", want: "cel failed: no such key: buildDefinition", attack: pushes(map[string]any{"builder": "x"})},
-		"NoPredicate":   {reason: "there is no predicate", want: "cel failed: no such key: buildDefinition", attack: pushes(nil)},
-		"TextPredicate": {reason: "in-toto requires an object", want: "none of the public keys", attack: pushes("text")},
-		"TwoPredicates": {reason: "JSON with the same key twice", want: "none of the public keys", attack: func(t *testing.T, f *fixture) {
+		"False":           {reason: "another branch", want: "passes: cel is false", attack: pushes(from("refs/heads/evil"))},
+		"MissingField":    {reason: "the predicate lacks the field", want: "cel failed: no such key: buildDefinition", attack: pushes(map[string]any{"builder": "x"})},
+		"NoPredicate":     {reason: "there is no predicate", want: "cel failed: no such key: buildDefinition", attack: pushes(nil)},
+		"TextPredicate":   {reason: "in-toto requires an object", want: "its statement is malformed", attack: pushes("text")},
+		"NumberPredicate": {reason: "in-toto requires an object", want: "its statement is malformed", attack: pushes(1)},
+		"ListPredicate":   {reason: "in-toto requires an object", want: "its statement is malformed", attack: pushes([]any{1})},
+		"NoUTF8": {reason: "JSON is UTF-8", want: "its statement is malformed", attack: func(t *testing.T, f *fixture) {
+			f.pushAttestation(t, key.Bundle(t, bytes.Replace(attestationOf(t, f.app, provenance, from("refs/heads/main")), []byte("refs/heads/main"), []byte("\xff"), 1)), provenance)
+		}},
+		"NoType": {reason: "a statement has a type", want: "its statement is malformed", attack: func(t *testing.T, f *fixture) { f.pushAttestation(t, key.Bundle(t, []byte("{}")), provenance) }},
+		"Brackets": {reason: "it is nested too deeply", want: "its statement is malformed", attack: func(t *testing.T, f *fixture) {
+			deep := []byte(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000))
+			f.pushAttestation(t, key.Bundle(t, bytes.Replace(attestationOf(t, f.app, provenance, from("refs/heads/main")), []byte(`"refs/heads/main"`), deep, 1)), provenance)
+		}},
+		"ManyValues": {reason: "they take much memory", want: "its statement has more than the 200000 JSON values that are read", attack: pushes(map[string]any{"a": make([]struct{}, 200_000)})},
+		"ManyEntries": {reason: "they take much memory", want: "its attestation has more than the 200000 JSON values that are read", attack: func(t *testing.T, f *fixture) {
+			f.pushAttestation(t, signaturetest.Change(t, bundleOf(t, key, f.app, from("refs/heads/main")), func(b map[string]any) {
+				b["verificationMaterial"].(map[string]any)["tlogEntries"] = make([]struct{}, 200_000)
+			}), provenance)
+		}},
+		"TwoPredicates": {reason: "JSON with the same key twice", want: "its statement is malformed", attack: func(t *testing.T, f *fixture) {
 			twice := bytes.Replace(attestationOf(t, f.app, provenance, from("refs/heads/evil")), []byte(`"refs/heads/evil"`), []byte(`"refs/heads/evil","ref":"refs/heads/main"`), 1)
 			f.pushAttestation(t, key.Bundle(t, twice), provenance)
 		}},

@@ -93,7 +93,21 @@ func newExpression(field, text string) (*expression, error) {
 
 // describeIssue describes an error with its position, and marks it in the expression.
 func describeIssue(issue *common.Error, source common.Source) string {
-	return strings.NewReplacer("ERROR: ", "", " (in container '')", "").Replace(issue.ToDisplayString(source))
+	described := *issue
+	described.Message = strings.TrimSuffix(issue.Message, " (in container '')")
+	if name, unknown := strings.CutPrefix(described.Message, "undeclared reference to "); unknown {
+		described.Message += ": " + hint(strings.Trim(name, "'"))
+	}
+	return strings.Replace(described.ToDisplayString(source), "ERROR: ", "", 1)
+}
+
+// hint returns what to write in place of a name that is not declared.
+func hint(name string) string {
+	switch name {
+	case varPredicate, varPredicateType, varNow:
+		return fmt.Sprintf("%[1]s is a variable: write %[1]s", name)
+	}
+	return "the variables are predicate, predicateType and now"
 }
 
 // usesClock reports whether an expression uses the variable now. No other variable has its name.

@@ -76,12 +76,13 @@ func TestAttestations_DependOnTime(t *testing.T) {
 func TestExpression_IsCompiled(t *testing.T) {
 	long := strings.Repeat("x", 513)
 	for text, want := range map[string]string{
-		"predicates.x == 1":               "spec.verify.attestations[1].cel:1:1: undeclared reference to 'predicates'\n | predicates.x == 1\n | ^",
+		"predicates.x == 1":               "spec.verify.attestations[1].cel:1:1: undeclared reference to 'predicates': the variables are predicate, predicateType and now\n | predicates.x == 1\n | ^",
 		"predicate.x ==":                  "spec.verify.attestations[1].cel:1:15: Syntax error",
 		"predicate.x == 1 &&\n  1 == 'a'": "spec.verify.attestations[1].cel:2:5: found no matching overload for '_==_' applied to '(int, string)'\n |   1 == 'a'\n | ....^",
 		"now < timestamp('yesterday')":    ":1:17: invalid timestamp argument",
 		"predicate.x.matches('(')":        ":1:21: invalid matches argument",
 		"'" + long + "'":                  "must be true or false, but is of the type string",
+		"now() > predicate.x":             "undeclared reference to 'now': now is a variable: write now",
 		"[1].exists(now, now == 1)":       "now can't be the name of an element: it is a variable: use another name",
 		"[1].all(predicate, true)":        "predicate can't be the name of an element",
 		"[1].map(predicateType, 1) == []": "predicateType can't be the name of an element",

@@ -281,7 +281,7 @@ func TestAttestations_StallOnInvalidExpression(t *testing.T) {
 	}
 	change("predicates.name == 'app'")
 	awaitCondition(s.fixture, policy, meta.StalledCondition, metav1.ConditionTrue, v1.InvalidPolicyReason,
-		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates'\n | predicates.name == 'app'\n | ^")
+		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates': the variables are predicate, predicateType and now\n | predicates.name == 'app'\n | ^")
 	expectRefs(s.fixture, policy, want, nil)
 	change("predicate.name.startsWith('app')")
 	awaitReady(s.fixture, policy)
