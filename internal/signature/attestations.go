@@ -297,7 +297,7 @@ func (c *attestationCheck) verdict() (Verdict, error) {
 		return Verdict{}, c.failed
 	}
 	i := slices.IndexFunc(c.results, func(r outcome) bool { return r.signer == "" })
-	return reject(fmt.Sprintf("%s is not met: %s", fieldOf(i), c.problem(i))), nil
+	return reject(fmt.Sprintf("attestations[%d] is not met: %s", i, c.problem(i))), nil
 }
 
 // problem describes why a requirement is not met.

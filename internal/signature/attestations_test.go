@@ -140,7 +140,7 @@ func TestAttestations_RequireEachEntry(t *testing.T) {
 			attest: func(f *fixture) { push(f, key, provenance, release.Provenance()); push(f, second, scan, week) }},
 		"Map":       {requirements: [][2]string{{provenance, sameWorkflow}}, signer: `key "a.pub" ("` + provenance + `")`, attest: func(f *fixture) { push(f, key, provenance, release.Provenance()) }},
 		"OneForTwo": {requirements: [][2]string{{scan, fresh}, {scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) { push(f, key, scan, week) }},
-		"OneMissing": {requirements: [][2]string{{scan, ""}, {sbom, ""}}, reason: `spec.verify.attestations[1] is not met: it has no attestation with the predicateType "` + sbom + `"`,
+		"OneMissing": {requirements: [][2]string{{scan, ""}, {sbom, ""}}, reason: `attestations[1] is not met: it has no attestation with the predicateType "` + sbom + `"`,
 			attest: func(f *fixture) { push(f, key, scan, week) }},
 		"LaterPasses": {requirements: [][2]string{{scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) {
 			push(f, key, scan, signaturetest.Scan(time.Now(), "CRITICAL"))
@@ -220,7 +220,7 @@ func TestAttestations_RejectAttacks(t *testing.T) {
 		return func(t *testing.T, f *fixture) { f.pushAttestation(t, bundleOf(t, key, f.app, predicate), provenance) }
 	}
 	cases := map[string]attack{
-		"None": {reason: "there is no attestation", want: `spec.verify.attestations[0] is not met: it has no attestation with the predicateType "https://slsa.dev/provenance/v1"`, attack: func(*testing.T, *fixture) {}},
+		"None": {reason: "there is no attestation", want: `attestations[0] is not met: it has no attestation with the predicateType "https://slsa.dev/provenance/v1"`, attack: func(*testing.T, *fixture) {}},
 		"WrongType": {reason: "another predicate type", want: `with the predicateType "https://slsa.dev/provenance/v1", only with "https://spdx.dev/Document"`, attack: func(t *testing.T, f *fixture) {
 			f.pushAttestation(t, key.Bundle(t, attestationOf(t, f.app, sbom, release.Provenance())), sbom)
 		}},
