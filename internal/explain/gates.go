@@ -102,7 +102,8 @@ func (c *Case) reportedGates(results GateResults) *Gates {
 	if !spec.HasGates() {
 		return nil
 	}
-	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: signerText(spec.Verify), Attestations: attestationTypes(spec.Verify)}
+	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: signerText(spec.Verify)}
+	g.Attestations = attestationTypes(spec.Verify)
 	if spec.MinimumAge != nil {
 		g.MinimumAge = durationText(spec.MinimumAge.Duration)
 	}

@@ -4,7 +4,6 @@ package signature
 
 import (
 	"bytes"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -151,10 +150,11 @@ func TestAttestations_RequireEachEntry(t *testing.T) {
 			signaturetest.PushAttestations(t, f.reg, "app", f.app.Digest, key.Attest(t, attestationOf(t, f.app, sbom, nil)))
 		}},
 		"NewestOfMany": {requirements: [][2]string{{scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) {
+			var listed []signaturetest.Descriptor
 			for range maxSignatures + 8 {
-				push(f, key, scan, signaturetest.Scan(time.Now(), "CRITICAL"))
+				listed = append(listed, f.pushAttestation(t, key.Bundle(t, attestationOf(t, f.app, scan, signaturetest.Scan(time.Now(), "CRITICAL"))), scan))
 			}
-			push(f, key, scan, week)
+			f.list(t, append(listed, f.pushAttestation(t, key.Bundle(t, attestationOf(t, f.app, scan, week)), scan))...)
 		}},
 		"NewestOfManyLegacy": {requirements: [][2]string{{scan, noCritical}}, signer: `key "a.pub" ("` + scan + `")`, attest: func(f *fixture) {
 			old := key.Attest(t, attestationOf(t, f.app, scan, signaturetest.Scan(time.Now(), "CRITICAL")))
@@ -318,23 +318,4 @@ func TestAttestations_RejectOtherIdentities(t *testing.T) {
 			f.pushAttestation(t, signaturetest.NewKey(t, "ecdsa").Bundle(t, about(t, f)), provenance)
 		}},
 	}, attested(workflows(t, sigstore), [2]string{provenance, fromMain}), 6)
-}
-
-// TestAttestations_DifferInFingerprint tests that verdicts are not reused if the
-// requirements differ.
-func TestAttestations_DifferInFingerprint(t *testing.T) {
-	plain := Rule{scheme: byKey, files: map[string][]byte{"a.pub": []byte("1")}}
-	sums := map[string]string{plain.fingerprint(): "plain"}
-	for name, rule := range map[string]Rule{
-		"type": attested(plain, [2]string{"a", ""}), "other type": attested(plain, [2]string{"b", ""}),
-		"cel": attested(plain, [2]string{"a", "b"}), "border": attested(plain, [2]string{"ab", ""}),
-		"two": attested(plain, [2]string{"a", ""}, [2]string{"b", ""}), "order": attested(plain, [2]string{"b", ""}, [2]string{"a", ""}),
-	} {
-		sum := rule.fingerprint()
-		if other, found := sums[sum]; found {
-			t.Errorf("%s has the fingerprint of %s", name, other)
-		}
-		sums[sum] = name
-		NewWithT(t).Expect(maps.Clone(plain.files)).To(Equal(rule.files))
-	}
 }

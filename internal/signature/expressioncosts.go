@@ -41,7 +41,7 @@ func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 			}
 		}
 	}
-	return new(uint64(max(cost, 1))) //nolint:gosec // it is positive
+	return new(uint64(max(cost, 1)))
 }
 
 // smaller returns the size of the smaller one of two values, in a time that is linear in it.
