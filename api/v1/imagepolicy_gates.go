@@ -99,8 +99,8 @@ type AttestationRequirement struct {
 	PredicateType string `json:"predicateType"`
 
 	// CEL is an expression in the Common Expression Language that must be true for the
-	// attestation. Its variables are predicate, predicateType, and the timestamp now. The current
-	// image is not rejected because of the value of now.
+	// attestation. Its variables are predicate, predicateType, and the timestamp now. For the
+	// current image, now is the time at which it was selected.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional

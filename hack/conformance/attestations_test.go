@@ -76,7 +76,7 @@ func TestAttestation_OfEachFormat(t *testing.T) {
 			signed := fx.push("1.6.0")
 			bundleBy3.sign(fx, "release", signed)
 
-			const unmet = " Rejected: is not verified: spec.verify.attestations[0] is not met: "
+			const unmet = " Rejected: is not verified: attestations[0] is not met: "
 			const none, failed = unmet + `it has no attestation with the predicateType "` + scanType + `"`, unmet + `no attestation with the predicateType "` + scanType + `" passes: `
 			policy := fx.policy("release")
 			fx.awaitReady(policy, metav1.ConditionTrue, meta.SucceededReason)
@@ -91,8 +91,8 @@ func TestAttestation_OfEachFormat(t *testing.T) {
 				`1.0.0 Passed: signed by key "cosign.pub" ("` + scanType + `")`,
 			}))
 			fx.Expect(fx.explain(policy)).To(And(
-				ContainSubstring("1.2.0  rejected by spec.verify: is not verified: spec.verify.attestations[0] is not met"),
-				ContainSubstring("in attestations of "+scanType), MatchRegexp(`Selected +1\.0\.0`)))
+				ContainSubstring("1.2.0  rejected by spec.verify: is not verified: attestations[0] is not met"),
+				ContainSubstring("with attestations of "+scanType), MatchRegexp(`Selected +1\.0\.0`)))
 		})
 	}
 }

@@ -4,6 +4,7 @@ package admission
 
 import (
 	"slices"
+	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/image"
@@ -13,6 +14,8 @@ import (
 // it selected the tag, so that the digest was never requested.
 type Current struct {
 	Tag, Digest string
+	// SelectedAt is when it was selected, or zero if that is not known.
+	SelectedAt time.Time
 	// CheckDigest reports whether the registry must be asked if the tag still points to Digest.
 	CheckDigest bool
 	// Verdict is the last verdict by the same gates: Passed, with Message, or Rejected. It is empty
@@ -37,6 +40,9 @@ func CurrentImageOf(policy *v1.ImagePolicy, name string) Current {
 	}
 	if !image.IsDigest(current.Digest) { // other clients may write anything into the status
 		current.Digest = ""
+	}
+	if h := policy.Status.History; len(h) > 0 && h[0].IsOf(latest) && h[0].SelectedAt != nil {
+		current.SelectedAt = h[0].SelectedAt.Time
 	}
 	return current
 }

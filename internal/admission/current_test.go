@@ -229,7 +229,7 @@ func newAttestedFixture(t *testing.T) *fixture {
 // with the same rule rejected it. It does not pass as a new candidate.
 func TestEvaluate_KeepsCurrentImageAsTimePasses(t *testing.T) {
 	later := firstScan.Add(2 * time.Hour)
-	restarted := admission.Current{Tag: "2", Digest: "b"}
+	restarted := admission.Current{Tag: "2", Digest: "b", SelectedAt: firstScan}
 	f := newAttestedFixture(t)
 	f.expectSelected(later, "2@b")
 	f.current = restarted
@@ -244,6 +244,35 @@ func TestEvaluate_KeepsCurrentImageAsTimePasses(t *testing.T) {
 	f.rechecks = nil
 	f.expectSelected(later, "2@b", "verify b")
 	f.expectSelected(later, "2@b")
+}
+
+// TestEvaluate_VerifiesCurrentImageAtItsSelection covers a current image without a stored pass, for
+// a rule that depends on the time. It is verified at the time of its selection, or now if that is
+// not known. A result at one time does not count at another.
+func TestEvaluate_VerifiesCurrentImageAtItsSelection(t *testing.T) {
+	late := firstScan.Add(2 * time.Hour)
+	for name, tc := range map[string]struct {
+		at       time.Time
+		want     string
+		requests []string
+	}{
+		"InTime":  {at: firstScan.Add(time.Minute), want: "2@b", requests: []string{"verify b"}},
+		"TooLate": {at: late, want: "1@a", requests: []string{"verify b", "verify b", "digest 1", "verify a"}},
+		"Unknown": {want: "1@a", requests: []string{"verify b", "verify b", "digest 1", "verify a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAttestedFixture(t)
+			f.infos = map[string]admission.ImageInfo{}
+			f.current = admission.Current{Tag: "2", Digest: "b", SelectedAt: tc.at}
+			f.expectSelected(late.Add(time.Hour), tc.want, tc.requests...)
+		})
+	}
+	f := newAttestedFixture(t)
+	f.infos = map[string]admission.ImageInfo{}
+	f.current = admission.Current{Tag: "2", Digest: "b", SelectedAt: late}
+	f.expectSelected(late, "1@a", "verify b", "verify b", "digest 1", "verify a")
+	f.current = admission.Current{Tag: "2", Digest: "b", SelectedAt: firstScan}
+	f.expectSelected(late, "2@b", "verify b")
 }
 
 // TestEvaluate_VerifiesAgainAsTimePasses covers a candidate that passed earlier, when it was

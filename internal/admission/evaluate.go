@@ -35,8 +35,7 @@ type Images interface {
 	// Read returns the digest of the image at a tag or digest, and the requested details.
 	Read(ctx context.Context, reference string, wants ReadOptions) (ImageInfo, error)
 	// Verify returns the signer of the image at a digest, or the problem with its signatures. now is
-	// the time for rules that depend on it. If now is zero, an expression rejects the image only
-	// if it is false whatever the time is. The error reports a verification that could not be completed.
+	// the time for rules that depend on it. The error reports a verification that could not be completed.
 	Verify(ctx context.Context, digest string, now time.Time) (signer, problem string, err error)
 }
 

@@ -109,8 +109,21 @@ func (ev *evaluation) evaluate() Decision {
 	if ev.Current && current.Verdict == v1.CandidatePassed {
 		return Decision{Verdict: v1.CandidatePassed, Message: current.Message}
 	}
-	c.Current = ev.isSelected()
+	c.Current, c.SelectedAt = ev.isSelected(), ev.selectedAt()
 	return ev.evaluator.Gates.Evaluate(c, ev.evaluator.Now)
+}
+
+// selectedAt returns when the current image was selected, or the present time if that is not known.
+// It is zero for other images, and for one that was rejected, which is treated like them.
+func (ev *evaluation) selectedAt() time.Time {
+	current := ev.evaluator.result.Current
+	if !ev.isSelected() || current.Verdict == v1.CandidateRejected {
+		return time.Time{}
+	}
+	if current.SelectedAt.IsZero() {
+		return ev.evaluator.Now
+	}
+	return current.SelectedAt
 }
 
 // isSelected reports whether the image is the selected one. If a tag was selected without a digest,
@@ -171,12 +184,12 @@ func (ev *evaluation) fetch(ctx context.Context, need Need) (ImageInfo, error) {
 		digest, err := images.Digest(ctx, ev.Tag)
 		return ev.Info.WithDigest(digest, now), err
 	case NeedSignature:
-		selected, at := ev.isSelected(), now
-		if selected {
-			at = time.Time{}
+		c, at := ev.Candidate, now
+		if c.SelectedAt = ev.selectedAt(); !c.SelectedAt.IsZero() {
+			at = c.SelectedAt
 		}
 		signer, problem, err := images.Verify(ctx, ev.Info.Digest, at)
-		return ev.Info.WithVerdict(ev.evaluator.Gates.verdictKey(selected), signer, problem, now), err
+		return ev.Info.WithVerdict(ev.evaluator.Gates.verdictKey(c), signer, problem, now), err
 	default:
 		details, err := images.Read(ctx, ev.Info.Digest, ReadOptions{Platforms: need == NeedPlatforms, Created: need == NeedCreated})
 		return ev.Info.Merge(details), err

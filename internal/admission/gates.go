@@ -62,6 +62,9 @@ type Candidate struct {
 	Info ImageInfo
 	// Current reports that the image is already selected.
 	Current bool
+	// SelectedAt is the time at which the current image is verified: when it was selected. It is zero
+	// for other images, which are verified at the present time.
+	SelectedAt time.Time
 }
 
 // NewCandidate returns the candidate of a tag. For a tag that is not listed, FirstSeen is zero.
@@ -203,25 +206,25 @@ func (g Gates) signature(c Candidate, now time.Time) Decision {
 
 // verdictOn returns the stored verification result for a candidate, and whether it may be used. If
 // the rule depends on the time, a stored pass counts only for the current image; other candidates
-// are verified again at now. A stored rejection does not count for the current image.
+// are verified again at now. A stored rejection counts for the current image only if it was
+// verified at the time at which it was selected.
 func (g Gates) verdictOn(c Candidate, now time.Time) (Verdict, bool) {
 	verdict, found := c.Info.VerdictOf(g.VerifierFingerprint)
 	switch {
-	case !g.VerifierDependsOnTime || !found && !c.Current:
-		return verdict, found
+	case !g.VerifierDependsOnTime:
 	case c.Current && (!found || !verdict.Passed()):
-		return c.Info.VerdictOf(g.verdictKey(true))
-	case !c.Current && verdict.Passed() && verdict.At < now.Unix():
+		return c.Info.VerdictOf(g.verdictKey(c))
+	case !c.Current && found && verdict.Passed() && verdict.At < now.Unix():
 		return Verdict{}, false
 	}
 	return verdict, found
 }
 
-// verdictKey returns the key under which a verification result is stored. If the rule
-// depends on the time, the current image is verified without one, so its result has another key.
-func (g Gates) verdictKey(current bool) string {
-	if current && g.VerifierDependsOnTime {
-		return g.VerifierFingerprint + " whatever the time is"
+// verdictKey returns the key under which a verification result is stored. If the rule depends on
+// the time, the result for the current image has a key with the time at which it was selected.
+func (g Gates) verdictKey(c Candidate) string {
+	if g.VerifierDependsOnTime && !c.SelectedAt.IsZero() {
+		return g.VerifierFingerprint + " at " + formatTime(c.SelectedAt)
 	}
 	return g.VerifierFingerprint
 }

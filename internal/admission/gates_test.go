@@ -244,18 +244,23 @@ func TestList_JoinsAndTruncates(t *testing.T) {
 // time: their results for one image, as the current one and as a candidate, are all kept.
 func TestGates_KeepResultsOfRulesThatDependOnTime(t *testing.T) {
 	var info ImageInfo
+	selectedAt := time.Unix(firstScan-60, 0)
 	rules := []Gates{
 		{VerifierFingerprint: "a", VerifierDependsOnTime: true},
 		{VerifierFingerprint: "b", VerifierDependsOnTime: true},
 		{VerifierFingerprint: "c", VerifierDependsOnTime: true},
 	}
 	for _, g := range rules {
-		info = info.WithVerdict(g.verdictKey(false), "", "is too old", time.Unix(firstScan, 0))
-		info = info.WithVerdict(g.verdictKey(true), "ann", "", time.Unix(firstScan, 0))
+		info = info.WithVerdict(g.verdictKey(Candidate{}), "", "is too old", time.Unix(firstScan, 0))
+		info = info.WithVerdict(g.verdictKey(Candidate{Current: true, SelectedAt: selectedAt}), "ann", "", time.Unix(firstScan, 0))
 	}
 	for _, g := range rules {
 		for _, current := range []bool{false, true} {
-			v, found := g.verdictOn(Candidate{Info: info, Current: current}, time.Unix(firstScan, 0))
+			candidate := Candidate{Info: info, Current: current}
+			if current {
+				candidate.SelectedAt = selectedAt
+			}
+			v, found := g.verdictOn(candidate, time.Unix(firstScan, 0))
 			NewWithT(t).Expect(found).To(BeTrue(), "%s, current %v", g.VerifierFingerprint, current)
 			NewWithT(t).Expect(v.Passed()).To(Equal(current), g.VerifierFingerprint)
 		}

@@ -102,7 +102,8 @@ func (c *Case) reportedGates(results GateResults) *Gates {
 	if !spec.HasGates() {
 		return nil
 	}
-	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: verifyText(spec.Verify)}
+	g := &Gates{Platforms: spec.Platforms, EvaluatedBy: results.By, Verify: signerText(spec.Verify)}
+	g.Attestations = attestationTypes(spec.Verify)
 	if spec.MinimumAge != nil {
 		g.MinimumAge = durationText(spec.MinimumAge.Duration)
 	}
@@ -114,25 +115,23 @@ func durationText(d time.Duration) string {
 	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }
 
-// verifyText returns the required signer and attestations, as a continuation of "signed ".
-func verifyText(verify *v1.ImageVerification) string {
+// attestationTypes returns the predicate types of the required attestations.
+func attestationTypes(verify *v1.ImageVerification) []string {
 	if verify == nil {
-		return ""
+		return nil
 	}
-	text := signerText(verify)
-	for i, required := range verify.Attestations {
-		separator := ", "
-		if i == 0 {
-			separator = ", in attestations of "
-		}
-		text += separator + required.PredicateType
+	var types []string
+	for _, required := range verify.Attestations {
+		types = append(types, required.PredicateType)
 	}
-	return text
+	return types
 }
 
-// signerText returns the required signer.
+// signerText returns the required signer, as a continuation of "signed ".
 func signerText(verify *v1.ImageVerification) string {
 	switch {
+	case verify == nil:
+		return ""
 	case verify.Provider == v1.VerifyNotation && verify.SecretRef != nil:
 		return fmt.Sprintf("as the trust policy in Secret '%s' demands, with notation", verify.SecretRef.Name)
 	case verify.SecretRef != nil:

@@ -173,17 +173,21 @@ func TestExplain_DescribesGates(t *testing.T) {
 		{v1.ImageVerification{Provider: "cosign", SecretRef: secret}, "by a key in Secret 'keys', with cosign"},
 		{v1.ImageVerification{SecretRef: secret}, "by a key in Secret 'keys', with cosign"},
 		{v1.ImageVerification{SecretRef: secret, Attestations: []v1.AttestationRequirement{{PredicateType: "a", CEL: "true"}, {PredicateType: "b"}}},
-			"by a key in Secret 'keys', with cosign, in attestations of a, b"},
+			"by a key in Secret 'keys', with cosign"},
 		{v1.ImageVerification{Provider: "notation", SecretRef: secret}, "as the trust policy in Secret 'keys' demands, with notation"},
 		{v1.ImageVerification{Provider: "cosign", TrustedRootSecretRef: secret, MatchOIDCIdentity: []v1.OIDCIdentityMatch{
 			{Issuer: "^https://i$", Subject: "^a$"}, {Issuer: "^https://j$", Subject: "^b$"},
 		}}, `by "^a$" of "^https://i$" or "^b$" of "^https://j$", with cosign and the trusted root in Secret 'keys'`},
 	} {
 		c := gatedCase(t, "")
+		var types []string
+		if tt.verify.Attestations != nil {
+			types = []string{"a", "b"}
+		}
 		c.Policy.Spec.Verify = &tt.verify
 		c.Policy.Spec.MinimumAge = &metav1.Duration{Duration: 72 * time.Hour}
 		r := explainAndCompare(t, c, explain.Options{}, explain.Listing{Tags: []string{"1.0.0"}})
-		want := &explain.Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: tt.want, EvaluatedBy: explain.ByNone}
+		want := &explain.Gates{Platforms: []string{"linux/amd64", "linux/arm64"}, MinimumAge: "72h", Verify: tt.want, Attestations: types, EvaluatedBy: explain.ByNone}
 		g.Expect(r.Gates).To(BeComparableTo(want))
 	}
 	for d, want := range map[time.Duration]string{time.Hour: "1h", 90 * time.Minute: "1h30m", time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Hour: "10h"} {

@@ -153,6 +153,8 @@ type Gates struct {
 	MinimumAge string   `json:"minimumAge,omitempty"`
 	// Verify is the required signer.
 	Verify string `json:"verify,omitempty"`
+	// Attestations are the predicate types of the required attestations by the signer.
+	Attestations []string `json:"attestations,omitempty"`
 	// EvaluatedBy is the origin of the verdicts.
 	EvaluatedBy EvaluatedBy `json:"evaluatedBy"`
 }

@@ -107,6 +107,7 @@ func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
 		if check.done() {
 			break
 		}
+		check.checked = 0 // those in one location don't hide those in the other
 		search := check.checkTag
 		if referrers {
 			search = check.checkReferrers
@@ -208,8 +209,11 @@ func (c *attestationCheck) check(ctx context.Context, b *bundle.Bundle) error {
 	}
 	signer, verified, err := c.verifier.bundle(b, c.hash())
 	if err != nil {
-		if errors.Is(err, errImageMismatch) {
+		switch {
+		case errors.Is(err, errImageMismatch):
 			err = rejection("the attestation is that of another image")
+		case !isStatement(b):
+			err = errMalformed
 		}
 		c.rejectType(stated, printable(err.Error()))
 		return nil
@@ -260,10 +264,28 @@ func statedType(b *bundle.Bundle) (string, error) {
 	var statement struct {
 		PredicateType string `json:"predicateType"`
 	}
-	if json.Unmarshal(b.GetDsseEnvelope().GetPayload(), &statement) != nil {
-		return "", rejection("its statement is malformed")
+	payload := b.GetDsseEnvelope().GetPayload()
+	if countValues(payload) > maxValues {
+		return "", rejection(fmt.Sprintf("its statement has more than the %d JSON values that are read", maxValues))
+	}
+	if json.Unmarshal(payload, &statement) != nil || statement.PredicateType == "" {
+		return "", errMalformed
 	}
 	return statement.PredicateType, nil
+}
+
+// errMalformed rejects what is not a statement of in-toto.
+const errMalformed = rejection("its statement is malformed")
+
+// isStatement reports whether a bundle has a statement that can be parsed. sigstore-go parses
+// it after it has verified the signature, and has no error type for a failure.
+func isStatement(b *bundle.Bundle) bool {
+	content, err := b.SignatureContent()
+	if err != nil || content.EnvelopeContent() == nil {
+		return false
+	}
+	_, err = content.EnvelopeContent().Statement()
+	return err == nil
 }
 
 // verdict returns the result. A rejection is about the first requirement that is not met.
@@ -275,7 +297,7 @@ func (c *attestationCheck) verdict() (Verdict, error) {
 		return Verdict{}, c.failed
 	}
 	i := slices.IndexFunc(c.results, func(r outcome) bool { return r.signer == "" })
-	return reject(fmt.Sprintf("%s is not met: %s", fieldOf(i), c.problem(i))), nil
+	return reject(fmt.Sprintf("attestations[%d] is not met: %s", i, c.problem(i))), nil
 }
 
 // problem describes why a requirement is not met.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -156,8 +157,29 @@ func (c *attestationCheck) checkEnvelopes(ctx context.Context, layers []descript
 	return nil
 }
 
-// large bounds the large attestations that are checked at the same time in the process. One
-// of the maximum size takes about 50 MiB while it is parsed.
+// maxValues bounds the JSON values of a statement, and of a bundle. Each takes about 100 bytes
+// when it is parsed, though it may be written in 2.
+const maxValues = 200_000
+
+// countValues returns the number of values of a JSON text, or more, without parsing it.
+func countValues(text []byte) int {
+	count, quoted := 1, false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			quoted = !quoted
+		case ',', '[', '{':
+			if !quoted {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// large bounds the large attestations that are checked at the same time in the process.
 var large = semaphore.NewWeighted(1)
 
 // checkBlob fetches an attestation and checks it.
@@ -171,6 +193,10 @@ func (c *attestationCheck) checkBlob(ctx context.Context, layer descriptor, pars
 			return err
 		}
 		defer large.Release(1)
+	}
+	if countValues(raw) > maxValues {
+		c.reject(fmt.Sprintf("its attestation has more than the %d JSON values that are read", maxValues))
+		return nil
 	}
 	b, err := parse(raw)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
-	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/interpreter"
 	intoto "github.com/in-toto/attestation/go/v1"
@@ -53,7 +52,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.OptionalTypes(),
 		cel.ClearMacros(),
 		cel.Macros(cel.StandardMacros...),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), regexLimit{}),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), regexLimit{}, variableNames{}),
 	)
 })
 
@@ -80,8 +79,9 @@ func newExpression(field, text string) (*expression, error) {
 		return nil, invalidSpecf("%s must be true or false, but is of the type %s: compare it with a value", field, kind)
 	}
 	program, err := env.Program(compiled,
-		cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval),
+		cel.EvalOptions(cel.OptOptimize),
 		cel.CostLimit(maxCost),
+		cel.CostTracking(costs{}),
 		cel.CustomDecorator(metered),
 		cel.InterruptCheckFrequency(interruptEvery),
 	)
@@ -93,19 +93,35 @@ func newExpression(field, text string) (*expression, error) {
 
 // describeIssue describes an error with its position, and marks it in the expression.
 func describeIssue(issue *common.Error, source common.Source) string {
-	return strings.NewReplacer("ERROR: ", "", " (in container '')", "").Replace(issue.ToDisplayString(source))
+	described := *issue
+	described.Message = strings.TrimSuffix(issue.Message, " (in container '')")
+	if name, unknown := strings.CutPrefix(described.Message, "undeclared reference to "); unknown {
+		described.Message += ": " + hint(strings.Trim(name, "'"))
+	}
+	return strings.Replace(described.ToDisplayString(source), "ERROR: ", "", 1)
 }
 
-// usesClock reports whether an expression uses the variable now.
+// hint returns what to write in place of a name that is not declared.
+func hint(name string) string {
+	switch name {
+	case varPredicate, varPredicateType, varNow:
+		return fmt.Sprintf("%[1]s is a variable: write %[1]s", name)
+	}
+	return "the variables are predicate, predicateType and now"
+}
+
+// usesClock reports whether an expression uses the variable now. No other variable has its name.
 func usesClock(compiled *cel.Ast) bool {
-	return len(celast.MatchDescendants(celast.NavigateAST(compiled.NativeRep()), func(e celast.NavigableExpr) bool {
-		return e.Kind() == celast.IdentKind && e.AsIdent() == varNow
-	})) > 0
+	for _, reference := range compiled.NativeRep().ReferenceMap() {
+		if reference.Name == varNow {
+			return true
+		}
+	}
+	return false
 }
 
 // check evaluates the expression for a statement. It returns a rejection if the expression
-// is false or fails, and another error if ctx is done. If now is zero, a result that
-// depends on it counts as true.
+// is false or fails, and another error if ctx is done.
 func (e *expression) check(ctx context.Context, statement *intoto.Statement, now time.Time) error {
 	variables, err := variablesOf(statement, now)
 	if err != nil {
@@ -119,7 +135,7 @@ func (e *expression) check(ctx context.Context, statement *intoto.Statement, now
 		return rejection(fmt.Sprintf("cel exceeds the cost limit of %d: check fewer elements of the predicate", maxCost))
 	case err != nil:
 		return rejection("cel failed: " + printable(err.Error()))
-	case types.IsUnknown(result) || result == types.True:
+	case result == types.True:
 		return nil
 	case result == types.False:
 		return rejection("cel is false")
@@ -127,19 +143,15 @@ func (e *expression) check(ctx context.Context, statement *intoto.Statement, now
 	return rejection(fmt.Sprintf("cel failed: it must be true or false, but is of the type %s", result.Type()))
 }
 
-// variablesOf returns the values of the variables. If now is zero, the variable now is unknown
-// to CEL.
+// variablesOf returns the values of the variables.
 func variablesOf(statement *intoto.Statement, now time.Time) (cel.Activation, error) {
 	predicate := statement.GetPredicate()
 	if predicate == nil {
 		predicate = &structpb.Struct{}
 	}
-	values := map[string]any{varPredicate: predicate, varPredicateType: statement.GetPredicateType(), varMeter: &meter{left: maxCost}}
-	if now.IsZero() {
-		return cel.PartialVars(values, cel.AttributePattern(varNow))
-	}
-	values[varNow] = now
-	return cel.NewActivation(values)
+	return cel.NewActivation(map[string]any{
+		varPredicate: predicate, varPredicateType: statement.GetPredicateType(), varNow: now, varMeter: &meter{left: maxCost},
+	})
 }
 
 // isCostLimit reports whether an evaluation was stopped by the cost limit.

@@ -30,20 +30,29 @@ const (
 // list or map (github.com/google/cel-go/interpreter, CostTracker).
 type meter struct{ left int }
 
-// charge stops the evaluation, as the cost limit does, if its values are too large.
-func (m *meter) charge(v ref.Val) {
-	if m.left -= weigh(v, m.left); m.left < 0 {
+// charge stops the evaluation, as the cost limit does, if a value is too large.
+func (m *meter) charge(v ref.Val) { m.take(weigh(v, m.left)) }
+
+// take stops the evaluation, as the cost limit does, if less than units is left.
+func (m *meter) take(units int) {
+	if m.left -= units; m.left < 0 {
 		panic(interpreter.EvalCancelledError{Cause: interpreter.CostLimitExceeded, Message: "the values are too large"})
 	}
 }
 
-// charge charges a value to the meter of the evaluation, and returns it.
-func charge(vars interpreter.Activation, v ref.Val) ref.Val {
+// meterOf returns the meter of an evaluation.
+func meterOf(vars interpreter.Activation) *meter {
 	if found, ok := vars.ResolveName(varMeter); ok {
 		if m, ok := found.(*meter); ok {
-			m.charge(v)
+			return m
 		}
 	}
+	return &meter{} // stops the evaluation
+}
+
+// charge charges a value to the meter of the evaluation, and returns it.
+func charge(vars interpreter.Activation, v ref.Val) ref.Val {
+	meterOf(vars).charge(v)
 	return v
 }
 
@@ -65,6 +74,8 @@ func metered(i interpreter.Interpretable) (interpreter.Interpretable, error) {
 		switch i.Function() {
 		case operators.Add, overloads.TypeConvertString, overloads.TypeConvertBytes:
 			return meteredCall{i}, nil
+		case overloads.Matches:
+			return meteredMatch(i)
 		}
 	}
 	return i, nil

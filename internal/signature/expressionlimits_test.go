@@ -91,6 +91,48 @@ func TestExpression_BoundsMemory(t *testing.T) {
 	}
 }
 
+// TestExpression_BoundsTime tests expressions that read large values many times, or with a
+// regular expression.
+func TestExpression_BoundsTime(t *testing.T) {
+	few, many := make([]any, 1000), make([]any, 200_000)
+	for i := range many {
+		many[i] = float64(i)
+	}
+	predicate := map[string]any{"text": strings.Repeat("x", 3<<20), "few": few, "many": many, "nested": []any{many}}
+	for name, text := range map[string]string{
+		"Equal":      "predicate.few.all(x, predicate == predicate)",
+		"NotEqual":   "predicate.few.all(x, !(predicate.many != predicate.many))",
+		"Nested":     "predicate.few.all(x, predicate.nested == predicate.nested)",
+		"In":         "predicate.few.all(x, !(-1 in predicate.many))",
+		"InNested":   "predicate.few.all(x, predicate.many in predicate.nested)",
+		"Size":       "predicate.few.all(x, size(predicate.text) > 0)",
+		"Contains":   "predicate.few.all(x, !predicate.text.contains('y'))",
+		"Less":       "predicate.few.all(x, predicate.text <= predicate.text)",
+		"Matches":    "predicate.few.all(x, predicate.text.matches('^x*$'))",
+		"LargeRegex": "!predicate.text.matches('((x|y){30}){5}z')",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, err := checkExpression(t, text, predicate)
+			NewWithT(t).Expect(err).To(MatchError(ContainSubstring("cel exceeds the cost limit")))
+			NewWithT(t).Expect(time.Since(start)).To(BeNumerically("<", 10*time.Second)) // 1 s without load
+		})
+	}
+}
+
+// TestExpression_ComparesValues tests that values of different size are compared at the cost
+// of the smaller one.
+func TestExpression_ComparesValues(t *testing.T) {
+	predicate := map[string]any{"many": make([]any, 200_000), "few": make([]any, 1000), "text": "x"}
+	for _, text := range []string{
+		"predicate.few.all(x, predicate.many != [])", "predicate.few.all(x, predicate != 1)",
+		"predicate.many == predicate.many", "predicate.text in ['x']", "predicate.text.matches('^(x|y){1,8}$')",
+	} {
+		_, err := checkExpression(t, text, predicate)
+		NewWithT(t).Expect(err).NotTo(HaveOccurred(), text)
+	}
+}
+
 // TestExpression_AllowsLargePredicates tests expressions whose values are as large as a
 // predicate can be.
 func TestExpression_AllowsLargePredicates(t *testing.T) {

@@ -172,3 +172,22 @@ func TestVerify_RejectsInvalidDigest(t *testing.T) {
 	}
 	NewWithT(t).Expect(len(f.reg.Requests())).To(BeZero(), "requests")
 }
+
+// TestAttestations_DifferInFingerprint tests that verdicts are not reused if the
+// requirements differ.
+func TestAttestations_DifferInFingerprint(t *testing.T) {
+	plain := Rule{scheme: byKey, files: map[string][]byte{"a.pub": []byte("1")}}
+	sums := map[string]string{plain.fingerprint(): "plain"}
+	for name, rule := range map[string]Rule{
+		"type": attested(plain, [2]string{"a", ""}), "other type": attested(plain, [2]string{"b", ""}),
+		"cel": attested(plain, [2]string{"a", "b"}), "border": attested(plain, [2]string{"ab", ""}),
+		"two": attested(plain, [2]string{"a", ""}, [2]string{"b", ""}), "order": attested(plain, [2]string{"b", ""}, [2]string{"a", ""}),
+	} {
+		sum := rule.fingerprint()
+		if other, found := sums[sum]; found {
+			t.Errorf("%s has the fingerprint of %s", name, other)
+		}
+		sums[sum] = name
+		NewWithT(t).Expect(maps.Clone(plain.files)).To(Equal(rule.files))
+	}
+}

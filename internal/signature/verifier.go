@@ -54,9 +54,8 @@ func (v *Verifier) DependsOnTime() bool {
 }
 
 // Verify returns whether the image with a digest is signed according to the rule. img is
-// the name of repo. now is the time for expressions. If now is zero, an expression rejects
-// the image only if it is false whatever the time is. It fails with the error of repo, or with
-// an *UnavailableError, if the result is currently unknown.
+// the name of repo. now is the time for expressions. It fails with the error of repo, or with an
+// *UnavailableError, if the result is currently unknown.
 func (v *Verifier) Verify(ctx context.Context, repo Repository, img image.Name, digest string, now time.Time) (Verdict, error) {
 	if !image.IsDigest(digest) {
 		return Verdict{}, &UnavailableError{detail: "the digest of the image is not known"}
@@ -87,7 +86,7 @@ type subject struct {
 	Repository
 	image  image.Name
 	digest string
-	now    time.Time // zero if it is unknown
+	now    time.Time // for expressions
 }
 
 // hash returns the digest as bytes.

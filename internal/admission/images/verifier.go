@@ -27,9 +27,8 @@ type Verifier interface {
 	// DependsOnTime reports whether the result may change as time passes.
 	DependsOnTime() bool
 	// Verify returns the signer of the image at a digest, or the problem with its signatures as
-	// the text after "the tag …". If now is zero, an expression rejects the image
-	// only if it is false whatever the time is. The error reports a verification that
-	// could not be completed.
+	// the text after "the tag …". now is the time for rules that depend on it. The error reports
+	// a verification that could not be completed.
 	Verify(ctx context.Context, repo signature.Repository, name image.Name, digest string, now time.Time) (signer, problem string, err error)
 }
 

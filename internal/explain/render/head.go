@@ -150,7 +150,10 @@ func gates(g *explain.Gates) string {
 	if len(g.Platforms) > 0 {
 		parts = append(parts, "for "+strings.Join(g.Platforms, ", "))
 	}
-	if g.Verify != "" {
+	switch {
+	case len(g.Attestations) > 0:
+		parts = append(parts, "with attestations of "+strings.Join(g.Attestations, ", ")+", signed "+g.Verify)
+	case g.Verify != "":
 		parts = append(parts, "signed "+g.Verify)
 	}
 	return strings.Join(parts, "; ")

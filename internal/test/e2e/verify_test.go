@@ -221,7 +221,7 @@ func TestAttestations_SelectOnlyAttestedImages(t *testing.T) {
 
 	awaitReady(s.fixture, policy)
 	expectRefs(s.fixture, policy, image.NewRef(s.image("app"), "1.0.0", good), nil)
-	const first, second = "is not verified: spec.verify.attestations[0] is not met: ", "is not verified: spec.verify.attestations[1] is not met: "
+	const first, second = "is not verified: attestations[0] is not met: ", "is not verified: attestations[1] is not met: "
 	const noProvenance, noPass = `it has no attestation with the predicateType "https://slsa.dev/provenance/v1"`, `no attestation with the predicateType "https://slsa.dev/provenance/v1" passes: `
 	var messages []string
 	for _, c := range refresh(s.fixture, policy).Status.Candidates {
@@ -281,7 +281,7 @@ func TestAttestations_StallOnInvalidExpression(t *testing.T) {
 	}
 	change("predicates.name == 'app'")
 	awaitCondition(s.fixture, policy, meta.StalledCondition, metav1.ConditionTrue, v1.InvalidPolicyReason,
-		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates'\n | predicates.name == 'app'\n | ^")
+		"spec.verify.attestations[0].cel:1:1: undeclared reference to 'predicates': the variables are predicate, predicateType and now\n | predicates.name == 'app'\n | ^")
 	expectRefs(s.fixture, policy, want, nil)
 	change("predicate.name.startsWith('app')")
 	awaitReady(s.fixture, policy)
