@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
@@ -286,4 +287,28 @@ func TestEvaluate_VerifiesAgainAsTimePasses(t *testing.T) {
 	f.expectSelected(firstScan.Add(2*time.Hour), "2@b", "digest 2")
 	f.gates.VerifierDependsOnTime = true
 	f.expectSelected(firstScan.Add(2*time.Hour), "1@a", "verify b", "verify a")
+}
+
+// TestCurrentImageOf_IsSelectedWhenTheHistorySays checks that only an entry about the current image
+// dates its selection.
+func TestCurrentImageOf_IsSelectedWhenTheHistorySays(t *testing.T) {
+	digest, at := "sha256:"+strings.Repeat("a", 64), metav1.NewTime(time.Unix(1_700_000_000, 0))
+	for reason, tt := range map[string]struct {
+		history []v1.HistoryEntry
+		want    time.Time
+	}{
+		"its entry is the newest":       {[]v1.HistoryEntry{{Name: "app", Tag: "1", Digest: digest, SelectedAt: &at}}, at.Time},
+		"the entry has another digest":  {[]v1.HistoryEntry{{Name: "app", Tag: "1", SelectedAt: &at}}, time.Time{}},
+		"another client changed it":     {[]v1.HistoryEntry{{Name: "app", Tag: "0", SelectedAt: &at}, {Name: "app", Tag: "1", Digest: digest, SelectedAt: &at}}, time.Time{}},
+		"an older controller wrote it":  {[]v1.HistoryEntry{{Name: "app", Tag: "1", Digest: digest}}, time.Time{}},
+		"there is no history, as yet":   {nil, time.Time{}},
+		"it is of another image's name": {[]v1.HistoryEntry{{Name: "old", Tag: "1", Digest: digest, SelectedAt: &at}}, time.Time{}},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			policy := &v1.ImagePolicy{Status: v1.ImagePolicyStatus{
+				LatestRef: &v1.ImageRef{Name: "app", Image: "app", Tag: "1", Digest: digest}, History: tt.history,
+			}}
+			NewWithT(t).Expect(admission.CurrentImageOf(policy, "app").SelectedAt).To(Equal(tt.want))
+		})
+	}
 }

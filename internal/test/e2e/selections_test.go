@@ -68,9 +68,9 @@ func (f *fixture) eventAnnotations(obj client.Object) map[string]map[string]stri
 	return found
 }
 
-// TestHistory_TellsWhatWasSelectedAndWhy moves a policy in every way, restarts the controller, and
+// TestHistory_RecordsImagesAndReasons moves a policy in every way, restarts the controller, and
 // goes back with the command that explain prints.
-func TestHistory_TellsWhatWasSelectedAndWhy(t *testing.T) {
+func TestHistory_RecordsImagesAndReasons(t *testing.T) {
 	f := newFixture(t)
 	first := f.push("app", "1.0.0", "first")
 	repo, policy := f.repository("app"), f.policy("app", withReflection(v1.ReflectAlways))
