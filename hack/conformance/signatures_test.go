@@ -26,7 +26,7 @@ const (
 	otherImage  = " Rejected: is not verified: no cosign signature passes: the signature is that of another image"
 	attested    = " Rejected: is not verified: no cosign signature passes: it is attested, not signed: use cosign sign"
 	malformed   = " Rejected: is not verified: no cosign signature passes: its bundle is malformed, or of an unknown version"
-	noSignature = " Rejected: is not verified: no cosign signature passes: its referrer is not a signature"
+	noSignature = " Rejected: is not verified: no cosign signature passes: its referrer has no signature, or more than one"
 )
 
 // TestKeySignature_Passes tests every format that the CLI writes: bundles and legacy signatures, by
