@@ -22,6 +22,9 @@ const (
 
 	// OrderDescending selects the first tag in ascending order.
 	OrderDescending = "desc"
+
+	// MaxExclude is the maximum number of items of spec.exclude. The marker of the field repeats it.
+	MaxExclude = 256
 )
 
 // ReflectionPolicy specifies when the digest of the latest image is fetched.

@@ -13,9 +13,6 @@ import (
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
-// maxExclude is the maximum number of items in spec.exclude that the API server accepts.
-const maxExclude = 256
-
 // addHistory adds the history of the policy, and how to go back.
 func (c *Case) addHistory(r *Result, l Listing, o Options) {
 	status := c.Policy.Status
@@ -104,9 +101,9 @@ func (c *Case) excludeFor(to *v1.ImageRef, l Listing, results GateResults) ([]st
 		exclude = append(exclude, choice.Tag)
 	}
 	switch {
-	case len(exclude) > maxExclude:
+	case len(exclude) > v1.MaxExclude:
 		return nil, fmt.Sprintf("spec.exclude would need %d items, and takes %d: narrow spec.policy or spec.filterTags, so that %s ranks first",
-			len(exclude), maxExclude, to.Tag)
+			len(exclude), v1.MaxExclude, to.Tag)
 	case !slices.Equal(exclude, c.Policy.Spec.Exclude):
 		return exclude, ""
 	case c.Policy.Spec.Suspend:

@@ -15,17 +15,25 @@ const MaxExpression = 10_000
 // CompileExpression compiles a regular expression whose size is at most limit, and returns its
 // size.
 func CompileExpression(text string, limit int) (*regexp.Regexp, int, error) {
-	parsed, err := syntax.Parse(text, syntax.Perl)
+	size, err := ExpressionSize(text)
 	if err != nil {
 		return nil, 0, err
 	}
-	size := sizeOf(parsed)
 	if size > limit {
 		return nil, size, fmt.Errorf("its repetitions make it %d in size, of at most %d: repeat less, as in 'a+' in place of 'a{1,1000}'",
 			size, limit)
 	}
 	compiled, err := regexp.Compile(text)
 	return compiled, size, err
+}
+
+// ExpressionSize returns the size of a regular expression without compiling it.
+func ExpressionSize(text string) (int, error) {
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	return sizeOf(parsed), nil
 }
 
 // sizeOf returns the size of an expression in time linear to the length of its text.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
@@ -26,9 +25,8 @@ const maxOtherTypes = 3
 type attestations struct {
 	signatures   *cosign
 	requirements []requirement
-	// referrers is whether referrers are searched first: they are if the last image had all
-	// attestations there. Those of an image may be elsewhere than its signatures.
-	referrers atomic.Bool
+	// locations are those of attestations, which may be elsewhere than the signatures.
+	locations locations
 }
 
 // requirement is one compiled entry of spec.verify.attestations.
@@ -102,25 +100,13 @@ func (v *attestations) verify(ctx context.Context, s subject) (Verdict, error) {
 		}
 		check.recordSignature(signed.signer)
 	}
-	referrersFirst := v.referrers.Load()
-	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
-		if check.done() {
-			break
-		}
-		check.checked = 0 // those in one location don't hide those in the other
-		search := check.checkTag
-		if referrers {
-			search = check.checkReferrers
-		}
-		if err := search(ctx); err != nil {
-			if ctx.Err() != nil {
-				return Verdict{}, err
-			}
-			check.failed = err // the other location may have all attestations
-		}
-		if check.done() {
-			v.referrers.Store(referrers)
-		}
+	if !check.done() {
+		// those in one location don't hide those in the other
+		check.search(&v.locations,
+			func() error { check.checked = 0; return check.checkTag(ctx) },
+			func() error { check.checked = 0; return check.checkReferrers(ctx) },
+			check.done,
+		)
 	}
 	return check.verdict()
 }

@@ -4,8 +4,6 @@ package signature
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,17 +109,9 @@ func isLegacyAttestation(layer descriptor) bool { return layer.MediaType == enve
 
 // checkTag checks the attestations at cosign's attestation tag of the image.
 func (c *attestationCheck) checkTag(ctx context.Context) error {
-	manifest, err := c.Manifest(ctx, strings.Replace(c.digest, ":", "-", 1)+".att")
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	m, err := c.manifestAtTag(ctx, ".att")
+	if err != nil || m == nil {
 		return err
-	}
-	var m signatureManifest
-	if json.Unmarshal(manifest.Bytes, &m) != nil {
-		c.reject("the manifest at its attestation tag is malformed")
-		return nil //nolint:nilerr // it is rejected
 	}
 	if !c.next() {
 		return nil
@@ -145,12 +135,7 @@ func (c *attestationCheck) checkEnvelopes(ctx context.Context, layers []descript
 			return nil
 		}
 		counted = false
-		parts := legacySignature{
-			certificate: layer.Annotations[annotationCertificate],
-			log:         layer.Annotations[annotationBundle],
-			timestamp:   layer.Annotations[annotationTimestamp],
-		}
-		if err := c.checkBlob(ctx, layer, parts.attestation); err != nil {
+		if err := c.checkBlob(ctx, layer, annotationsOf(layer).attestation); err != nil {
 			return err
 		}
 	}

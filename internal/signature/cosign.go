@@ -14,10 +14,36 @@ import (
 // bundles, and in both locations: at a tag, and among the referrers of the image.
 type cosign struct {
 	// verifier returns the verifier for one image. It fails with an *UnavailableError.
-	verifier func(context.Context) (signatureVerifier, error)
-	// referrers is whether referrers are checked first: they are if the last signature
-	// that passed was one, because the next one probably is too.
+	verifier  func(context.Context) (signatureVerifier, error)
+	locations locations
+}
+
+// locations are the two places that cosign stores signatures and attestations in: a tag, and
+// the referrers of the image.
+type locations struct {
+	// referrers is whether they are searched first: they are if the last search ended there,
+	// because the next one probably does too.
 	referrers atomic.Bool
+}
+
+// search searches both places until done reports true. An error does not end it, because the
+// other place may have what passes: Artifactory returns 403 for a missing signature tag
+// (sigstore/cosign#2973).
+func (a *attempt) search(where *locations, atTag, amongReferrers func() error, done func() bool) {
+	referrersFirst := where.referrers.Load()
+	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
+		search := atTag
+		if referrers {
+			search = amongReferrers
+		}
+		if err := search(); err != nil {
+			a.failed = err
+		}
+		if done() {
+			where.referrers.Store(referrers)
+			return
+		}
+	}
 }
 
 // signatureVerifier verifies single signatures. It returns the signer, or a rejection.
@@ -41,21 +67,10 @@ func (c *cosign) verify(ctx context.Context, s subject) (Verdict, error) {
 		return Verdict{}, err
 	}
 	a := &attempt{subject: s, noun: "signature"}
-	referrersFirst := c.referrers.Load()
-	for _, referrers := range []bool{referrersFirst, !referrersFirst} {
-		check := a.checkLegacy
-		if referrers {
-			check = a.checkReferrers
-		}
-		if err := check(ctx, v); err != nil {
-			// The other location may have a signature that passes: Artifactory
-			// returns 403 for a missing signature tag (sigstore/cosign#2973).
-			a.failed = err
-		}
-		if a.signer != "" {
-			c.referrers.Store(referrers)
-			break
-		}
-	}
+	a.search(&c.locations,
+		func() error { return a.checkLegacy(ctx, v) },
+		func() error { return a.checkReferrers(ctx, v) },
+		func() bool { return a.signer != "" },
+	)
 	return a.verdict("cosign signature")
 }

@@ -3,8 +3,6 @@
 package signature
 
 import (
-	"regexp/syntax"
-
 	"github.com/google/cel-go/cel"
 	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
@@ -12,6 +10,8 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 // regexPerUnit is the length of a regular expression that costs as much as a text of
@@ -62,11 +62,11 @@ func meteredMatch(call interpreter.InterpretableCall) (interpreter.Interpretable
 		return call, nil // regexLimit has refused it
 	}
 	pattern, _ := literal.Value().Value().(string)
-	re, err := syntax.Parse(pattern, syntax.Perl)
+	size, err := selection.ExpressionSize(pattern)
 	if err != nil {
 		return nil, err
 	}
-	text := meteredText{args[0], 1 + regexSize(re)/regexPerUnit}
+	text := meteredText{args[0], 1 + size/regexPerUnit}
 	metered := interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), []interpreter.Interpretable{text, literal}, nil)
 	return interpreter.MatchesRegexOptimization.Factory(metered, pattern)
 }

@@ -4,7 +4,6 @@ package signature
 
 import (
 	"errors"
-	"regexp/syntax"
 
 	"github.com/google/cel-go/cel"
 	celast "github.com/google/cel-go/common/ast"
@@ -14,6 +13,8 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
 const (
@@ -153,27 +154,12 @@ func (regexLimit) Validate(_ *cel.Env, _ cel.ValidatorConfig, parsed *celast.AST
 			continue
 		}
 		pattern, _ := last.AsLiteral().Value().(string)
-		re, err := syntax.Parse(pattern, syntax.Perl)
+		size, err := selection.ExpressionSize(pattern)
 		switch {
 		case err != nil:
 			issues.ReportErrorAtID(last.ID(), "invalid matches argument: %s", err.Error())
-		case regexSize(re) > maxRegex:
+		case size > maxRegex:
 			issues.ReportErrorAtID(last.ID(), "invalid matches argument: its length is more than %d, with repetitions: repeat less", maxRegex)
 		}
 	}
-}
-
-// regexSize returns the size of a regular expression, with its repetitions written out.
-func regexSize(re *syntax.Regexp) int {
-	size := 1
-	if re.Op == syntax.OpLiteral {
-		size = len(re.Rune)
-	}
-	for _, part := range re.Sub {
-		size += regexSize(part)
-	}
-	if re.Op == syntax.OpRepeat {
-		size *= max(re.Min, re.Max, 1)
-	}
-	return size
 }

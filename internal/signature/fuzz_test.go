@@ -132,8 +132,9 @@ func FuzzLegacy(f *testing.F) {
 		if verdict := fuzzedVerdict(t, repo, v); verdict.Passed() && !bytes.Equal(blob, payload) {
 			t.Errorf("%q passes with the signer %s", blob, verdict.Signer())
 		}
-		layers, _ := parseLegacy(manifest)
-		for _, layer := range layers {
+		var m signatureManifest
+		_ = json.Unmarshal(manifest, &m)
+		for _, layer := range m.layersWhere(isPayload) {
 			sig, err := parseLegacyLayer(layer)
 			if err != nil {
 				continue

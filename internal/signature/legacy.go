@@ -37,22 +37,37 @@ type legacySignature struct {
 
 // checkLegacy checks the signatures at cosign's signature tag of the image.
 func (a *attempt) checkLegacy(ctx context.Context, v signatureVerifier) error {
-	manifest, err := a.Manifest(ctx, strings.Replace(a.digest, ":", "-", 1)+".sig")
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	m, err := a.manifestAtTag(ctx, ".sig")
+	if err != nil || m == nil {
 		return err
 	}
-	layers, err := parseLegacy(manifest.Bytes)
-	if err != nil {
-		a.reject(err.Error())
+	layers := m.layersWhere(isPayload)
+	if len(layers) == 0 {
+		a.reject("the manifest at its signature tag is no signature of cosign")
 		return nil
 	}
 	if a.signer != "" || !a.next() {
 		return nil
 	}
 	return a.checkLayers(ctx, v, layers)
+}
+
+// manifestAtTag fetches the manifest at the tag of cosign with a suffix. It returns nil if there
+// is none, or if it is rejected.
+func (a *attempt) manifestAtTag(ctx context.Context, suffix string) (*signatureManifest, error) {
+	manifest, err := a.Manifest(ctx, strings.Replace(a.digest, ":", "-", 1)+suffix)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m signatureManifest
+	if json.Unmarshal(manifest.Bytes, &m) != nil {
+		a.reject("the manifest at its " + a.noun + " tag is malformed")
+		return nil, nil //nolint:nilerr // it is rejected
+	}
+	return &m, nil
 }
 
 // checkLayers checks the legacy signatures of one manifest. The caller has counted the
@@ -95,20 +110,6 @@ func (a *attempt) checkLayer(ctx context.Context, v signatureVerifier, layer des
 	return nil
 }
 
-// parseLegacy returns the layers of a manifest that are legacy signatures. It fails if
-// there are none.
-func parseLegacy(manifest []byte) ([]descriptor, error) {
-	var m signatureManifest
-	if json.Unmarshal(manifest, &m) != nil {
-		return nil, rejection("the manifest at its signature tag is malformed")
-	}
-	found := m.layersWhere(isPayload)
-	if len(found) == 0 {
-		return nil, rejection("the manifest at its signature tag is no signature of cosign")
-	}
-	return found, nil
-}
-
 // isPayload reports whether a layer is the payload of a legacy signature.
 func isPayload(layer descriptor) bool { return layer.MediaType == simpleSigning }
 
@@ -118,12 +119,18 @@ func parseLegacyLayer(layer descriptor) (legacySignature, error) {
 	if err != nil || len(raw) == 0 {
 		return legacySignature{}, rejection("its signature is malformed")
 	}
+	sig := annotationsOf(layer)
+	sig.signature = raw
+	return sig, nil
+}
+
+// annotationsOf returns the annotations of a layer besides its signature.
+func annotationsOf(layer descriptor) legacySignature {
 	return legacySignature{
-		signature:   raw,
 		certificate: layer.Annotations[annotationCertificate],
 		log:         layer.Annotations[annotationBundle],
 		timestamp:   layer.Annotations[annotationTimestamp],
-	}, nil
+	}
 }
 
 // checkClaim checks that a payload, whose signature has been verified, is a claim about
