@@ -28,6 +28,7 @@ type load struct {
 	hosts       int
 	latency     time.Duration
 	controller  string // path of the program, "" for the one that make built
+	profile     string // file for a CPU profile of unchanged scans, "" for none
 }
 
 // fixture is a control plane, registries and objects. Its controller is not started yet.

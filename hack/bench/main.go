@@ -25,7 +25,7 @@ type settings struct {
 	repositories, tags, hosts int
 	latency, steady, duration time.Duration
 	sizes                     []int
-	plot, baseline            string
+	plot, baseline, profile   string
 }
 
 // parts are the measurements, in this order.
@@ -54,6 +54,8 @@ func main() {
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
 	flag.StringVar(&s.plot, "plot", "", "the SVG file to write a plot of the part scale to")
 	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which the parts scans and hosts also measure, in the same tables")
+	flag.StringVar(&s.profile, "profile", "",
+		"the file to write a CPU profile of unchanged scans to, and with .baseline appended, that of the baseline")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -50,7 +50,10 @@ func (s settings) measureLoad(ctx context.Context, l load, flux map[string]strin
 	title := fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency)
 	return s.compare(title, flux, func(controller string) ([]tableRow, error) {
 		var all []tableRow
-		l.controller = controller
+		l.controller, l.profile = controller, s.profile
+		if l.profile != "" && controller != "" {
+			l.profile += ".baseline"
+		}
 		err := withFixture(ctx, l, 5*time.Minute, func(ctx context.Context, f *fixture) error {
 			var err error
 			all, err = f.costs(ctx, s.steady)
@@ -113,6 +116,9 @@ func (f *fixture) costs(ctx context.Context, window time.Duration) ([]tableRow, 
 	if err != nil {
 		return nil, err
 	}
+	if err := f.writeProfile(ctx, window); err != nil {
+		return nil, err
+	}
 	restart, err := f.restart(ctx)
 	pairs := float64(f.load.pairs)
 	return []tableRow{
@@ -131,6 +137,19 @@ func (f *fixture) costs(ctx context.Context, window time.Duration) ([]tableRow, 
 		{"with unchanged scans, peak memory", "%.0f MiB", mebi(steady.peak)},
 		{"restart, to the first scan that was due", "%.2f s", restart.Seconds()},
 	}, err
+}
+
+// writeProfile writes a CPU profile of a window to the file of the load, if it has one. It is called
+// after the measurements, because profiling costs CPU.
+func (f *fixture) writeProfile(ctx context.Context, window time.Duration) error {
+	if f.load.profile == "" {
+		return nil
+	}
+	profile, err := f.controller.Get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", window.Seconds()))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(f.load.profile, profile, 0o600)
 }
 
 // storeSize returns the size of all files of the store in bytes.
