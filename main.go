@@ -13,7 +13,6 @@ import (
 	goruntime "runtime"
 	"runtime/debug"
 
-	"github.com/fluxcd/pkg/runtime/client"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/events"
 	"github.com/fluxcd/pkg/runtime/logger"
@@ -97,7 +96,7 @@ func run(ctx context.Context, o *options.Options) error {
 	if err := o.Check(setupLog); err != nil {
 		return err
 	}
-	mgr, err := newManager(o)
+	mgr, err := newManager(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -216,7 +215,11 @@ func newAuthOptionsGetter(o *options.Options, mgr ctrl.Manager, publisher reconc
 		credentials.NewResolver(mgr.GetClient(), credentials.WithCloud(cloud), credentials.WithWarnings(warn))), nil
 }
 
-func newManager(o *options.Options) (ctrl.Manager, error) {
+func newManager(ctx context.Context, o *options.Options) (ctrl.Manager, error) {
+	config, err := o.Kubernetes.Config(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster is not configured: %w", err)
+	}
 	cacheOptions, err := o.CacheOptions()
 	if err != nil {
 		return nil, err
@@ -237,12 +240,12 @@ func newManager(o *options.Options) (ctrl.Manager, error) {
 		RetryPeriod:                   &o.LeaderElection.RetryPeriod,
 		LeaderElectionID:              o.LeaderElectionID(controllerName),
 		LeaderElectionNamespace:       os.Getenv(fluxcontroller.EnvRuntimeNamespace),
-		Logger:                        ctrl.Log,
+		Logger:                        controller.LazyLogger(ctrl.Log),
 		Cache:                         cacheOptions,
 		Client:                        options.ClientOptions(),
 		Controller:                    controllers,
 	}
-	return ctrl.NewManager(client.GetConfigOrDie(o.Client), managerOptions)
+	return ctrl.NewManager(config, managerOptions)
 }
 
 // newVerifiers returns the factory of signature verifiers.

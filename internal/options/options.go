@@ -13,7 +13,6 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/cache"
 	"github.com/fluxcd/pkg/runtime/acl"
-	"github.com/fluxcd/pkg/runtime/client"
 	"github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/features"
 	"github.com/fluxcd/pkg/runtime/jitter"
@@ -37,7 +36,7 @@ type Options struct {
 	// ObjectLevelIdentity is the feature gate ObjectLevelWorkloadIdentity, once Check has run.
 	ObjectLevelIdentity bool
 
-	Client         client.Options
+	Kubernetes     KubernetesOptions
 	Logger         logger.Options
 	LeaderElection leaderelection.Options
 	RateLimiter    controller.RateLimiterOptions
@@ -68,7 +67,7 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 		"A file with the mirrors of registries: a TOML table per registry, in the format of containerd's hosts.toml. "+
 			"It is reloaded when it changes.")
 	fs.BoolVar(&o.Version, "version", false, "Print the version and the commit, and exit. They are also logged at each start.")
-	o.Client.BindFlags(fs)
+	o.Kubernetes.BindFlags(fs)
 	o.Logger.BindFlags(fs)
 	o.LeaderElection.BindFlags(fs)
 	o.RateLimiter.BindFlags(fs)

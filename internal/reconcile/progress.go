@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
@@ -45,7 +46,7 @@ func (p *progressReporter[T]) stop(obj T) {
 	}
 	<-p.done
 	if p.written {
-		obj.SetConditions(p.object.GetConditions())
+		obj.SetConditions(slices.Clone(p.object.GetConditions())) // the next patch is computed from p.object
 		obj.SetResourceVersion(p.object.GetResourceVersion())
 	}
 }

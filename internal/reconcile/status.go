@@ -25,22 +25,39 @@ type statusWriter[T Object] struct {
 // conflict: the result could be based on outdated data. If only metadata or spec changed, the patch
 // is retried, so that the result is not lost.
 func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
-	if equality.Semantic.DeepEqual(w.written, obj) {
+	before, after, changed := w.changes(obj)
+	if !changed {
 		return nil
 	}
-	err := w.patch(ctx, obj)
+	err := w.patch(ctx, obj, before, after)
 	if apierrors.IsConflict(err) && w.refresh(ctx, obj) {
-		err = w.patch(ctx, obj)
+		before.SetResourceVersion(obj.GetResourceVersion())
+		err = w.patch(ctx, obj, before, after)
 	}
 	return err
 }
 
-// patch sends the changes of the status. Spec and metadata of obj stay unchanged, except for the
-// resource version. Writes are most of the cost of an unchanged scan, so only the status is
-// compared, and only metadata is requested in the response.
-func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
-	lock := client.MergeFromWithOptions(w.statusOnly(w.written), client.MergeFromWithOptimisticLock{})
-	change, err := lock.Data(w.statusOnly(obj))
+// changes returns the written and the current object with only the fields of the status that
+// differ, and reports whether there are any. Writes are most of the cost of an unchanged scan, and
+// most fields stay the same: those are not encoded.
+func (w *statusWriter[T]) changes(obj T) (before, after T, changed bool) {
+	before, after = w.nameOnly(obj), w.nameOnly(obj)
+	written, current := statusField(w.written), statusField(obj)
+	for i := range written.NumField() {
+		if !equality.Semantic.DeepEqual(written.Field(i).Interface(), current.Field(i).Interface()) {
+			statusField(before).Field(i).Set(written.Field(i))
+			statusField(after).Field(i).Set(current.Field(i))
+			changed = true
+		}
+	}
+	return before, after, changed
+}
+
+// patch sends the difference between two objects. Only metadata is requested in the response: spec
+// and metadata of obj stay unchanged, except for the resource version.
+func (w *statusWriter[T]) patch(ctx context.Context, obj, before, after T) error {
+	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	change, err := lock.Data(after)
 	if err != nil {
 		return err
 	}
@@ -52,17 +69,16 @@ func (w *statusWriter[T]) patch(ctx context.Context, obj T) error {
 		return err
 	}
 	obj.SetResourceVersion(patched.GetResourceVersion())
-	w.written = obj.DeepCopyObject().(T)
+	w.written = obj
 	return nil
 }
 
-// statusOnly returns an object with only the name, the resource version and the status of obj.
-func (w *statusWriter[T]) statusOnly(obj T) T {
+// nameOnly returns an object with only the name and the resource version of obj.
+func (w *statusWriter[T]) nameOnly(obj T) T {
 	stripped := w.newObject()
 	stripped.SetNamespace(obj.GetNamespace())
 	stripped.SetName(obj.GetName())
 	stripped.SetResourceVersion(obj.GetResourceVersion())
-	statusField(stripped).Set(statusField(obj))
 	return stripped
 }
 

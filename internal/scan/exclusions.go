@@ -8,7 +8,9 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 
+	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
 
@@ -35,8 +37,20 @@ func (p pattern) matches(tag string) bool {
 // maxExclusions is the maximum total size of the expressions of a list.
 const maxExclusions = 2 * selection.MaxExpression
 
+// defaultExclusions returns the compiled default list, which most repositories have.
+var defaultExclusions = sync.OnceValues(func() (Exclusions, error) { return compileExclusions(defaultList) })
+
+var defaultList = []string{v1.DefaultExclusion}
+
 // CompileExclusions compiles an exclusion list. The error names the invalid item.
 func CompileExclusions(list []string) (Exclusions, error) {
+	if slices.Equal(list, defaultList) {
+		return defaultExclusions()
+	}
+	return compileExclusions(list)
+}
+
+func compileExclusions(list []string) (Exclusions, error) {
 	patterns := make([]pattern, len(list))
 	remaining := maxExclusions
 	for i, item := range list {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/fluxcd/image-reflector-controller/internal/explain/render"
 	"github.com/fluxcd/image-reflector-controller/internal/explain/source"
@@ -47,7 +46,7 @@ const examples = `  # what the policy selects, and what comes after it
 
 // options are the flags of explain.
 type options struct {
-	kube *genericclioptions.ConfigFlags
+	kube kubeconfig
 
 	files       []string
 	tags, image string
@@ -63,8 +62,7 @@ type options struct {
 }
 
 func newExplain() *cobra.Command {
-	o := &options{kube: genericclioptions.NewConfigFlags(true)}
-	o.kube.CacheDir = nil // disables the discovery cache
+	o := &options{kube: newKubeconfig()}
 	cmd := &cobra.Command{
 		Use:     "explain (NAME | -f FILE[,FILE])",
 		Short:   "Explain which image an ImagePolicy selects, and why",
@@ -105,7 +103,7 @@ func (o *options) bind(cmd *cobra.Command) {
 	fs.StringVar(&o.tag, "tag", "", "Explain the result for this tag.")
 	fs.StringVarP(&o.output, "output", "o", render.Table, "Format: "+strings.Join(render.Formats(), ", ")+".")
 	fs.StringVar(&o.color, "color", terminal.ColorAuto, "Colours: "+strings.Join(terminal.Colors(), ", ")+".")
-	o.kube.AddFlags(fs)
+	o.kube.bind(fs)
 	o.bindCompletions(cmd)
 }
 

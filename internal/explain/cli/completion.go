@@ -81,7 +81,7 @@ func (o *options) tagsOfStatuses(ctx context.Context, c *source.Cluster, namespa
 
 // completeContexts completes the name of a context of the kubeconfig.
 func (o *options) completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	config, err := o.kube.ToRawKubeConfigLoader().RawConfig()
+	config, err := o.kube.load().RawConfig()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -82,7 +82,7 @@ func (q *request) readFiles(args []string) error {
 	if len(args) > 0 {
 		name = args[0]
 	}
-	q.Case, err = objects.Case(name, *q.kube.Namespace, q.image)
+	q.Case, err = objects.Case(name, q.kube.overrides.Context.Namespace, q.image)
 	if err == nil && q.RepositoryFile != "" {
 		q.timeout = q.Repository.GetTimeout()
 	}
@@ -104,11 +104,12 @@ func (q *request) readCluster(ctx context.Context, name string) error {
 
 // openCluster returns the cluster and the namespace that the flags select.
 func (o *options) openCluster() (*source.Cluster, string, error) {
-	namespace, _, err := o.kube.ToRawKubeConfigLoader().Namespace()
+	kube := o.kube.load()
+	namespace, _, err := kube.Namespace()
 	if err != nil {
 		return nil, "", source.Invalid(err)
 	}
-	config, err := o.kube.ToRESTConfig()
+	config, err := kube.ClientConfig()
 	if err != nil {
 		return nil, "", source.Invalid(err)
 	}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// kubeconfig holds the flags that select a cluster, with the names that kubectl has for them.
+type kubeconfig struct {
+	rules     *clientcmd.ClientConfigLoadingRules
+	overrides *clientcmd.ConfigOverrides
+}
+
+func newKubeconfig() kubeconfig {
+	return kubeconfig{
+		rules:     clientcmd.NewDefaultClientConfigLoadingRules(),
+		overrides: &clientcmd.ConfigOverrides{ClusterDefaults: clientcmd.ClusterDefaults},
+	}
+}
+
+func (k kubeconfig) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&k.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "", "Path to the kubeconfig file.")
+	names := clientcmd.RecommendedConfigOverrideFlags("")
+	// basic authentication was removed in Kubernetes 1.19
+	names.AuthOverrideFlags.Username, names.AuthOverrideFlags.Password = clientcmd.FlagInfo{}, clientcmd.FlagInfo{}
+	clientcmd.BindOverrideFlags(k.overrides, fs, names)
+}
+
+// load returns the configuration that the flags select. Files are read when it is used.
+func (k kubeconfig) load() clientcmd.ClientConfig {
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, k.overrides)
+}
