@@ -19,9 +19,9 @@ type series struct {
 	// fraction and amount bound growth: the last third may exceed the first by this fraction
 	// of it plus this amount. More counts as a leak.
 	fraction, amount float64
-	// perHour bounds the slope of the second half of the run, in units an hour. A leak that is
-	// too slow for the other bound exceeds it.
-	perHour float64
+	// drift bounds the slope in the second half of the run: the growth that it amounts to in that
+	// time. A leak that is too slow for the other bound exceeds it, and noise does not.
+	drift float64
 	// gauge is the name of the controller's gauge.
 	gauge string
 	// times are those of the values, since the start of the run.
@@ -35,8 +35,8 @@ func (s *series) add(at time.Duration, value float64) {
 }
 
 // growth is the growth of a series: the floors of its first and its last third, the bound of
-// the last one, and the slope.
-type growth struct{ first, last, bound, slope float64 }
+// the last one, and the slope with its bound, both per hour.
+type growth struct{ first, last, bound, slope, maxSlope float64 }
 
 // floor returns the lower quartile. It rises with a leak, but not with the requests that a
 // fault keeps open.
@@ -54,12 +54,13 @@ func (s *series) evaluate(since time.Duration) (growth, error) {
 	third := len(s.values) / 3
 	g := growth{first: floor(s.values[:third]), last: floor(s.values[len(s.values)-third:]), slope: slope(s.times[half:], s.values[half:])}
 	g.bound = g.first*(1+s.fraction) + s.amount
+	g.maxSlope = s.drift / (s.times[len(s.times)-1] - s.times[half]).Hours()
 	var errs []error
 	if g.last > g.bound {
 		errs = append(errs, fmt.Errorf("%s grew from %.1f to %.1f %s, the bound is %.1f", s.name, g.first, g.last, s.unit, g.bound))
 	}
-	if g.slope > s.perHour {
-		errs = append(errs, fmt.Errorf("%s grows by %.1f %s an hour, the bound is %.1f", s.name, g.slope, s.unit, s.perHour))
+	if g.slope > g.maxSlope {
+		errs = append(errs, fmt.Errorf("%s grows by %.1f %s an hour, the bound is %.1f", s.name, g.slope, s.unit, g.maxSlope))
 	}
 	return g, errors.Join(errs...)
 }

@@ -17,7 +17,7 @@ import (
 
 // seriesOf returns a series of a hundred samples in 500 s.
 func seriesOf(value func(i int) float64) series {
-	s := series{name: "goroutines", fraction: 0.1, amount: 20, perHour: 160}
+	s := series{name: "goroutines", fraction: 0.1, amount: 20, drift: 12}
 	for i := range 100 {
 		s.add(time.Duration(i)*5*time.Second, value(i))
 	}

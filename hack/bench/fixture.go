@@ -103,6 +103,9 @@ func (f *fixture) setUp(ctx context.Context) error {
 	if f.kubeconfig, err = f.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml")); err != nil {
 		return err
 	}
+	if err := testenv.AllowLeaderElection(ctx, f.api, filepath.Join(root, "config/rbac/leader_election_role.yaml")); err != nil {
+		return err
+	}
 	f.program = cmp.Or(f.load.controller, binaries.Controller)
 	for range f.load.hosts {
 		f.registries = append(f.registries, newSyntheticRegistry(f.load.tags, f.load.kinds, f.load.latency))

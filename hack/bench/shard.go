@@ -223,12 +223,12 @@ const storeGauge = "store"
 // newSeries returns the series of a process.
 func newSeries() []series {
 	return []series{
-		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20, perHour: 60},
-		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15, perHour: 60},
-		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16, perHour: 20},
-		{name: "heap in use after a collection", gauge: "go_memstats_heap_inuse_bytes", unit: "MiB", fraction: 0.15, amount: 8, perHour: 10},
-		{name: "live heap", gauge: "go_memstats_heap_alloc_bytes", unit: "MiB", fraction: 0.15, amount: 6, perHour: 10},
-		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 1, perHour: 1},
+		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20, drift: 10},
+		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15, drift: 10},
+		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16, drift: 4},
+		// what the last collection found, without what reading the profile itself allocated since
+		{name: "live heap", gauge: "go_gc_heap_live_bytes", unit: "MiB", fraction: 0.15, amount: 6, drift: 1.5},
+		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 1, drift: 0.1},
 	}
 }
 
@@ -271,7 +271,7 @@ func (s *shard) printGrowth(table io.Writer, since time.Duration) []string {
 			problems = append(problems, fmt.Sprintf("shard %s: %v", s.name, err))
 		}
 		fmt.Fprintf(table, "%s (%s)\t%.1f %s\t%.1f\t%.1f\t%+.1f\t%.1f\n",
-			series.name, s.name, g.first, series.unit, g.last, g.bound, g.slope, series.perHour)
+			series.name, s.name, g.first, series.unit, g.last, g.bound, g.slope, g.maxSlope)
 	}
 	return problems
 }

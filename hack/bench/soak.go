@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -41,9 +42,8 @@ const (
 	recoveryTimeout = 2 * time.Minute
 )
 
-// disturbances happen in this order, one after the other, each not before the fraction at of the
-// duration. In the second half there is none, so that the last process of each shard is sampled for
-// long.
+// disturbances of one shard happen one after the other, each not before the fraction at of the
+// duration. They end early, so that the last process of each shard is sampled for long.
 var disturbances = []struct {
 	at     float64
 	name   string
@@ -52,14 +52,15 @@ var disturbances = []struct {
 }{
 	{0.03, "copy the store while stopped", 0, (*shard).copyStore},
 	{0.06, "kill the leader, whose store the other replica shares", 0, (*shard).killLeader},
+	{0.12, "lose the store", 0, (*shard).loseStore},
+	{0.15, "restore the older copy of the store", 0, (*shard).restoreStore},
+	{0.18, "stop the leader", 0, (*shard).stopLeader},
+
+	{0.03, "kill the leader, whose store the other replica lacks", 1, (*shard).killLeader},
 	{0.06, "copy the stores while stopped", 1, (*shard).copyStore},
-	{0.12, "kill the leader, whose store the other replica lacks", 1, (*shard).killLeader},
-	{0.19, "lose the store", 0, (*shard).loseStore},
-	{0.22, "restore the older copy of the store", 0, (*shard).restoreStore},
-	{0.25, "kill the leader again, so that one with an older store takes over", 1, (*shard).killLeader},
-	{0.32, "restore the older copies of the stores", 1, (*shard).restoreStore},
-	{0.35, "stop the leader", 0, (*shard).stopLeader},
-	{0.38, "lose the stores", 1, (*shard).loseStore},
+	{0.09, "kill the leader again, so that one with an older store takes over", 1, (*shard).killLeader},
+	{0.15, "restore the older copies of the stores", 1, (*shard).restoreStore},
+	{0.18, "lose the stores", 1, (*shard).loseStore},
 }
 
 // soakTest is one run of the part soak.
@@ -70,7 +71,7 @@ type soakTest struct {
 	shards           []*shard
 	changes, samples int
 	faults           int
-	disturbed        int
+	disturbed        atomic.Int64
 }
 
 // soak runs two shards with two replicas each while tags change, registries fail, and processes
@@ -147,7 +148,9 @@ func (t *soakTest) run(ctx context.Context) error {
 	every(faultTime, func() error { t.toggleFault(faults); return nil })
 	every(soakSample, func() error { return t.sample(ctx) })
 	group.Go(func() error { return t.watch(ctx) })
-	group.Go(func() error { return cancelled(ctx, t.disturb(ctx)) })
+	for i := range t.shards {
+		group.Go(func() error { return cancelled(ctx, t.disturb(ctx, i)) })
+	}
 	return group.Wait()
 }
 
@@ -174,21 +177,24 @@ func (t *soakTest) clearFaults() {
 	}
 }
 
-// disturb carries out the disturbances.
-func (t *soakTest) disturb(ctx context.Context) error {
+// disturb carries out the disturbances of a shard.
+func (t *soakTest) disturb(ctx context.Context, shard int) error {
+	s := t.shards[shard]
 	for _, d := range disturbances {
-		at := t.start.Add(time.Duration(d.at * float64(t.duration)))
-		if err := wait(ctx, time.Until(at)); err != nil {
+		if d.shard != shard {
+			continue
+		}
+		if err := wait(ctx, time.Until(t.start.Add(time.Duration(d.at*float64(t.duration))))); err != nil {
 			return err
 		}
-		start, s := time.Now(), t.shards[d.shard]
 		s.disturbed.Lock()
+		start := time.Now()
 		err := d.happen(s, ctx)
 		s.disturbed.Unlock()
 		if err != nil {
 			return fmt.Errorf("shard %s, %s: %w", s.name, d.name, err)
 		}
-		t.disturbed++
+		t.disturbed.Add(1)
 		fmt.Printf("%5.0f s, shard %s: %s (%.0f s)\n", start.Sub(t.start).Seconds(), s.name, d.name, time.Since(start).Seconds())
 	}
 	return nil
@@ -311,9 +317,9 @@ func (t *soakTest) report() error {
 	fmt.Printf("%s with %d pairs, of which %d with gates, in %d shards with %d replicas each: %d changes of tags, %d faults, "+
 		"%d disturbances, %d requests to registries, %d statuses with %d selections, %d events about them, %d samples\n\n",
 		t.duration, soakPairs, soakGated, len(t.shards), replicasPerShard, t.changes, (t.faults+1)/2,
-		t.disturbed, requests, t.statuses, t.selections, len(t.events), t.samples)
-	if t.disturbed < len(disturbances) {
-		t.fail(fmt.Sprintf("%d of %d disturbances happened: the run is too short", t.disturbed, len(disturbances)))
+		t.disturbed.Load(), requests, t.statuses, t.selections, len(t.events), t.samples)
+	if happened := int(t.disturbed.Load()); happened < len(disturbances) {
+		t.fail(fmt.Sprintf("%d of %d disturbances happened: the run is too short", happened, len(disturbances)))
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "the leader's\tfloor of the first third\tof the last third\tbound\ta change per hour\tbound")
