@@ -50,6 +50,7 @@ func TestControllerLog_ReportsErrors(t *testing.T) {
 	log := strings.Join([]string{
 		"2026-01-01T00:00:00Z\tINFO\tstarting\t{}",
 		"2026-01-01T00:00:00Z\tERROR\tReconciler error\t{}",
+		"2026-01-01T00:00:00Z\tERROR\terror received after stop sequence was engaged\t{}",
 		"2026-01-01T00:00:00Z\tERROR\tthe controller ended\t{}",
 		"panic: runtime error",
 	}, "\n")

@@ -54,6 +54,8 @@ const (
 	idleTime = 15 * time.Second
 	// longInterval is longer than any measurement.
 	longInterval = 10 * time.Hour
+	// logTail is the number of lines of each log that an error ends with.
+	logTail = 500
 	// writers is the number of objects that are written concurrently.
 	writers = 8
 )
@@ -73,7 +75,7 @@ func withFixture(ctx context.Context, l load, timeout time.Duration, measure fun
 	}
 	if err = errors.Join(err, f.tearDown()); err != nil {
 		for _, controller := range f.all {
-			err = fmt.Errorf("%w\n%s:\n%s", err, controller.LogFile(), testenv.Tail(controller.LogFile(), 2000))
+			err = fmt.Errorf("%w\n%s:\n%s", err, controller.LogFile(), testenv.Tail(controller.LogFile(), logTail))
 		}
 	}
 	return errors.Join(err, os.RemoveAll(dir))

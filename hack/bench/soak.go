@@ -322,7 +322,7 @@ func (t *soakTest) report() error {
 		t.fail(fmt.Sprintf("%d of %d disturbances happened: the run is too short", happened, len(disturbances)))
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "the leader's\tfloor of the first third\tof the last third\tbound\ta change per hour\tbound")
+	fmt.Fprintln(table, "floor of the leader's\tfirst third\tlast third\tbound\tslope per hour\tbound")
 	for _, s := range t.shards {
 		t.fail(s.printGrowth(table, t.duration/2)...)
 	}
