@@ -115,7 +115,7 @@ func (s settings) measureSizes(ctx context.Context, pairs, gated int) (compared,
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "%s repositories measured\n", measured[0].name())
+		fmt.Fprintf(os.Stderr, "measured: %s\n", measured[len(measured)-1].name())
 	}
 	return measured, nil
 }
