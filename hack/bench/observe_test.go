@@ -101,16 +101,18 @@ func unsigned() string {
 func TestObserver_ReportsRepeatedEventsAboutSelections(t *testing.T) {
 	g, o := NewWithT(t), newTestObserver(t)
 	send := func(kind, metadata string) {
-		body := fmt.Sprintf(`{"involvedObject":{"kind":%q,"name":"app-00001"},"message":"updated from 1 to 2","metadata":{%s}}`, kind, metadata)
+		body := fmt.Sprintf(`{"involvedObject":{"kind":%q,"name":"app-00001"},"metadata":{%s"image.toolkit.fluxcd.io/tag":"1.5.0"}}`, kind, metadata)
 		o.receive(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body)))
+		o.checkEvents()
 	}
-	const selected = `"image.toolkit.fluxcd.io/reason":"NewTag"`
+	const selected = `"image.toolkit.fluxcd.io/reason":"NewTag",`
+	o.check(o.statusOf(1, "1.5.0"), 1)
 	send("ImagePolicy", selected)
 	send("ImagePolicy", "") // a recovery
 	send("ImageRepository", selected)
 	g.Expect(o.failure()).To(Succeed())
 	send("ImagePolicy", selected)
-	g.Expect(o.failure()).To(MatchError(ContainSubstring("an event is repeated: app-00001: updated from 1 to 2")))
+	g.Expect(o.failure()).To(MatchError(ContainSubstring("app-00001 selected 1.5.0 1 times, but there are 2 events")))
 }
 
 func TestChange_KeepsLengthOfList(t *testing.T) {

@@ -91,14 +91,27 @@ func (s settings) soak(ctx context.Context) error {
 		if err := t.begin(ctx); err != nil {
 			return err
 		}
-		if err := t.run(ctx); err != nil {
+		if err := t.observe(ctx); err != nil {
 			return errors.Join(err, t.failure())
-		}
-		if err := t.awaitRecovery(ctx); err != nil {
-			return err
 		}
 		return t.report()
 	})
+}
+
+// observe checks every status until the policies have recovered after the run.
+func (t *soakTest) observe(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	group := errgroup.Group{}
+	group.Go(func() error { return t.watch(watching) })
+	err := t.run(ctx)
+	if err == nil {
+		err = t.awaitRecovery(ctx)
+	}
+	stop()
+	err = errors.Join(err, group.Wait())
+	t.checkEvents()
+	return err
 }
 
 // begin starts all replicas, and waits until all policies are resolved.
@@ -119,8 +132,8 @@ func (t *soakTest) begin(ctx context.Context) error {
 	return t.setInterval(ctx, soakInterval)
 }
 
-// run changes tags, sets and clears faults, disturbs the shards, takes samples and checks every
-// status, all concurrently.
+// run changes tags, sets and clears faults, disturbs the shards, and takes samples, all
+// concurrently.
 func (t *soakTest) run(ctx context.Context) error {
 	t.start = time.Now()
 	random := func(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(1, seed)) } //nolint:gosec // reproducible
@@ -147,7 +160,6 @@ func (t *soakTest) run(ctx context.Context) error {
 	every(changeInterval, func() error { t.change(changes); return nil })
 	every(faultTime, func() error { t.toggleFault(faults); return nil })
 	every(soakSample, func() error { return t.sample(ctx) })
-	group.Go(func() error { return t.watch(ctx) })
 	for i := range t.shards {
 		group.Go(func() error { return cancelled(ctx, t.disturb(ctx, i)) })
 	}
@@ -317,7 +329,7 @@ func (t *soakTest) report() error {
 	fmt.Printf("%s with %d pairs, of which %d with gates, in %d shards with %d replicas each: %d changes of tags, %d faults, "+
 		"%d disturbances, %d requests to registries, %d statuses with %d selections, %d events about them, %d samples\n\n",
 		t.duration, soakPairs, soakGated, len(t.shards), replicasPerShard, t.changes, (t.faults+1)/2,
-		t.disturbed.Load(), requests, t.statuses, t.selections, len(t.events), t.samples)
+		t.disturbed.Load(), requests, t.statuses, sum(t.selections), sum(t.events), t.samples)
 	if happened := int(t.disturbed.Load()); happened < len(disturbances) {
 		t.fail(fmt.Sprintf("%d of %d disturbances happened: the run is too short", happened, len(disturbances)))
 	}
