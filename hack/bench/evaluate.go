@@ -5,13 +5,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 )
 
-// minSamples is the number of samples needed to evaluate growth.
-const minSamples = 12
+const (
+	// minSamples is the number of samples needed to evaluate growth.
+	minSamples = 12
+	// settleTime is how long the caches of a new process fill. Before that, a slope is no leak:
+	// client-go's recorder caches the first 25 events about each object, and then few.
+	settleTime = 8 * time.Minute
+)
 
 // series is one metric of one process over time.
 type series struct {
@@ -20,7 +26,8 @@ type series struct {
 	// of it plus this amount. More counts as a leak.
 	fraction, amount float64
 	// drift bounds the slope in the second half of the run: the growth that it amounts to in that
-	// time. A leak that is too slow for the other bound exceeds it, and noise does not.
+	// time. A leak that is too slow for the other bound exceeds it, and noise does not. It does not
+	// apply to a process that is younger than settleTime.
 	drift float64
 	// gauge is the name of the controller's gauge.
 	gauge string
@@ -35,7 +42,7 @@ func (s *series) add(at time.Duration, value float64) {
 }
 
 // growth is the growth of a series: the floors of its first and its last third, the bound of
-// the last one, and the slope with its bound, both per hour.
+// the last one, and the slope per hour with its bound, which is infinite if it does not apply.
 type growth struct{ first, last, bound, slope, maxSlope float64 }
 
 // floor returns the lower quartile. It rises with a leak, but not with the requests that a
@@ -54,7 +61,10 @@ func (s *series) evaluate(since time.Duration) (growth, error) {
 	third := len(s.values) / 3
 	g := growth{first: floor(s.values[:third]), last: floor(s.values[len(s.values)-third:]), slope: slope(s.times[half:], s.values[half:])}
 	g.bound = g.first*(1+s.fraction) + s.amount
-	g.maxSlope = s.drift / (s.times[len(s.times)-1] - s.times[half]).Hours()
+	g.maxSlope = math.Inf(1)
+	if s.times[half]-s.times[0] >= settleTime {
+		g.maxSlope = s.drift / (s.times[len(s.times)-1] - s.times[half]).Hours()
+	}
 	var errs []error
 	if g.last > g.bound {
 		errs = append(errs, fmt.Errorf("%s grew from %.1f to %.1f %s, the bound is %.1f", s.name, g.first, g.last, s.unit, g.bound))

@@ -15,11 +15,11 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// seriesOf returns a series of a hundred samples in 500 s.
+// seriesOf returns a series of a hundred samples in 50 minutes.
 func seriesOf(value func(i int) float64) series {
 	s := series{name: "goroutines", fraction: 0.1, amount: 20, drift: 12}
 	for i := range 100 {
-		s.add(time.Duration(i)*5*time.Second, value(i))
+		s.add(time.Duration(i)*30*time.Second, value(i))
 	}
 	return s
 }
@@ -40,10 +40,18 @@ func TestSeries_DetectsLeaks(t *testing.T) {
 		"sudden leak":             {seriesOf(func(i int) float64 { return map[bool]float64{true: 300, false: 150}[i > 50] }), true},
 		"too few samples":         {series{values: []float64{1, 1}, times: []time.Duration{1, 2}}, true},
 	} {
-		if _, err := tc.series.evaluate(250 * time.Second); (err != nil) != tc.leaks {
+		if _, err := tc.series.evaluate(25 * time.Minute); (err != nil) != tc.leaks {
 			t.Errorf("%s: evaluate returned %v, want an error: %t", name, err, tc.leaks)
 		}
 	}
+}
+
+func TestSeries_IgnoresSlopeOfNewProcess(t *testing.T) {
+	g, s := NewWithT(t), seriesOf(func(i int) float64 { return 150 + 0.3*float64(i) })
+	_, err := s.evaluate(settleTime)
+	g.Expect(err).To(MatchError(ContainSubstring("grows by 36.0")))
+	_, err = s.evaluate(settleTime - time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
 }
 
 func TestControllerLog_ReportsErrors(t *testing.T) {

@@ -223,12 +223,13 @@ const storeGauge = "store"
 // newSeries returns the series of a process.
 func newSeries() []series {
 	return []series{
-		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20, drift: 10},
-		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15, drift: 10},
-		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16, drift: 4},
+		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20, drift: 40},
+		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15, drift: 30},
+		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16, drift: 6},
 		// what the last collection found, without what reading the profile itself allocated since
-		{name: "live heap", gauge: "go_gc_heap_live_bytes", unit: "MiB", fraction: 0.15, amount: 6, drift: 1.5},
-		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 1, drift: 0.1},
+		{name: "live heap", gauge: "go_gc_heap_live_bytes", unit: "MiB", fraction: 0.15, amount: 6, drift: 2.5},
+		// the facts of removed tags are kept for a week
+		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 2, drift: 1},
 	}
 }
 
