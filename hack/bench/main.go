@@ -53,7 +53,8 @@ func main() {
 	flag.DurationVar(&s.steady, "steady", 20*time.Second, "how long unchanged scans are measured")
 	flag.DurationVar(&s.duration, "duration", 30*time.Minute, "how long the part soak runs")
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
-	flag.IntVar(&s.gated, "gated", 1000, "the number of policies with platforms and minimumAge in the last row of the part scale, 0 for no such row")
+	flag.IntVar(&s.gated, "gated", 1000,
+		"the number of policies with platforms and minimumAge in the last row of the part scale, 0 for no such row")
 	flag.StringVar(&s.plot, "plot", "", "the SVG file to write a plot of the part scale to")
 	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which all parts but soak also measure, in the same tables")
 	flag.Parse()

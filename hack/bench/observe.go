@@ -82,10 +82,10 @@ func (o *observer) watch(ctx context.Context) error {
 
 // cancelled returns an error, or nil if ctx has ended, which causes errors.
 func cancelled(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // pairOf returns the number of a policy's pair.

@@ -116,7 +116,7 @@ func TestObserver_ReportsRepeatedEventsAboutSelections(t *testing.T) {
 }
 
 func TestChange_KeepsLengthOfList(t *testing.T) {
-	g, random := NewWithT(t), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible
+	g, random := NewWithT(t), rand.New(rand.NewPCG(1, 2))
 	r := newSyntheticRegistry(1, 1, 0)
 	defer r.close()
 	r.churn()
