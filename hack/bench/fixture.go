@@ -29,13 +29,21 @@ type load struct {
 	latency     time.Duration
 	controller  string // path of the program, "" for the one that make built
 	profile     string // file for a CPU profile of unchanged scans, "" for none
+	gated       int    // number of policies with platforms and minimumAge: the first ones
+	signed      int    // number of these that also require a signature
+	minimumAge  time.Duration
+	sharded     bool // whether every second pair belongs to a second shard
 }
 
 // fixture is a control plane, registries and objects. Its controller is not started yet.
 type fixture struct {
 	load       load
 	plane      *testenv.ControlPlane
-	controller *testenv.Controller
+	kubeconfig string // of the controller's account
+	program    string // path of the controller
+	dir        string
+	controller *testenv.Controller // the first one
+	all        []*testenv.Controller
 	api        client.WithWatch
 	registries []*syntheticRegistry
 }
@@ -47,6 +55,8 @@ const (
 	idleTime = 15 * time.Second
 	// longInterval is longer than any measurement.
 	longInterval = 10 * time.Hour
+	// logTail is the number of lines of each log that an error ends with.
+	logTail = 500
 	// writers is the number of objects that are written concurrently.
 	writers = 8
 )
@@ -59,19 +69,21 @@ func withFixture(ctx context.Context, l load, timeout time.Duration, measure fun
 	if err != nil {
 		return err
 	}
-	f := &fixture{load: l}
-	err = f.setUp(ctx, dir)
+	f := &fixture{load: l, dir: dir}
+	err = f.setUp(ctx)
 	if err == nil {
 		err = measure(ctx, f)
 	}
-	if err = errors.Join(err, f.tearDown()); err != nil && f.controller != nil {
-		err = fmt.Errorf("%w\n%s", err, testenv.Tail(f.controller.LogFile(), 4000))
+	if err = errors.Join(err, f.tearDown()); err != nil {
+		for _, controller := range f.all {
+			err = fmt.Errorf("%w\n%s:\n%s", err, controller.LogFile(), testenv.Tail(controller.LogFile(), logTail))
+		}
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // setUp starts the control plane and the registries, and creates the objects.
-func (f *fixture) setUp(ctx context.Context, dir string) error {
+func (f *fixture) setUp(ctx context.Context) error {
 	binaries, err := testenv.BinariesFromEnv()
 	if err != nil {
 		return err
@@ -81,7 +93,7 @@ func (f *fixture) setUp(ctx context.Context, dir string) error {
 		return err
 	}
 	f.plane = &testenv.ControlPlane{
-		Assets: binaries.Assets, Dir: filepath.Join(dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
+		Assets: binaries.Assets, Dir: filepath.Join(f.dir, "controlplane"), CRDs: []string{filepath.Join(root, "config/crd/bases")},
 	}
 	if err := f.plane.Start(ctx); err != nil {
 		return err
@@ -91,24 +103,31 @@ func (f *fixture) setUp(ctx context.Context, dir string) error {
 	if f.api, err = testenv.Client(config); err != nil {
 		return err
 	}
-	kubeconfig, err := f.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml"))
-	if err != nil {
+	if f.kubeconfig, err = f.plane.ControllerAccount(ctx, filepath.Join(root, "config/rbac/role.yaml")); err != nil {
 		return err
 	}
-	f.controller = &testenv.Controller{
-		Binary: cmp.Or(f.load.controller, binaries.Controller), Dir: filepath.Join(dir, "controller"), Kubeconfig: kubeconfig,
+	if err := testenv.AllowLeaderElection(ctx, f.api, filepath.Join(root, "config/rbac/leader_election_role.yaml")); err != nil {
+		return err
 	}
+	f.program = cmp.Or(f.load.controller, binaries.Controller)
 	for range f.load.hosts {
 		f.registries = append(f.registries, newSyntheticRegistry(f.load.tags, f.load.kinds, f.load.latency))
 	}
 	return f.create(ctx)
 }
 
+// addController adds a controller that is not started yet.
+func (f *fixture) addController(name string, args ...string) *testenv.Controller {
+	added := &testenv.Controller{Binary: f.program, Dir: filepath.Join(f.dir, name), Kubeconfig: f.kubeconfig, Args: args}
+	f.all = append(f.all, added)
+	return added
+}
+
 // tearDown stops all programs.
 func (f *fixture) tearDown() error {
 	var err error
-	if f.controller != nil {
-		err = f.controller.Stop()
+	for _, controller := range f.all {
+		err = errors.Join(err, controller.Stop())
 	}
 	for _, registry := range f.registries {
 		registry.close()
@@ -119,13 +138,23 @@ func (f *fixture) tearDown() error {
 	return err
 }
 
+// keys is the name of the Secret with the public key of signed images.
+const keys = "keys"
+
 // create creates pairs of an ImageRepository and an ImagePolicy.
 func (f *fixture) create(ctx context.Context) error {
-	if err := f.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+	key, err := publicKey()
+	if err != nil {
 		return err
 	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: keys}, Data: map[string][]byte{"key.pub": key}}
+	for _, object := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, secret} {
+		if err := f.api.Create(ctx, object); err != nil {
+			return err
+		}
+	}
 	return forEach(ctx, f.load.pairs, func(ctx context.Context, i int) error {
-		object := metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
+		object := metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i), Labels: f.load.shardOf(i).labels}
 		repo := &v1.ImageRepository{ObjectMeta: object, Spec: v1.ImageRepositorySpec{
 			Image: f.registryOf(i).host + "/" + repositoryOf(i), Insecure: true, Interval: metav1.Duration{Duration: longInterval},
 			Timeout: &metav1.Duration{Duration: time.Minute},
@@ -135,6 +164,7 @@ func (f *fixture) create(ctx context.Context) error {
 			Policy:                 v1.ImagePolicyChoice{SemVer: &v1.SemVerPolicy{Range: ">=1.0.0"}},
 			DigestReflectionPolicy: v1.ReflectIfNotPresent,
 		}}
+		f.load.gates(i).apply(&policy.Spec)
 		return errors.Join(f.api.Create(ctx, repo), f.api.Create(ctx, policy))
 	})
 }

@@ -23,6 +23,7 @@ import (
 // settings are the values of the flags.
 type settings struct {
 	repositories, tags, hosts int
+	gated                     int
 	latency, steady, duration time.Duration
 	sizes                     []int
 	plot, baseline, profile   string
@@ -50,10 +51,12 @@ func main() {
 	flag.IntVar(&s.hosts, "hosts", 16, "the number of registries of the parts hosts and scale")
 	flag.DurationVar(&s.latency, "latency", 20*time.Millisecond, "the time that a registry takes to respond")
 	flag.DurationVar(&s.steady, "steady", 20*time.Second, "how long unchanged scans are measured")
-	flag.DurationVar(&s.duration, "duration", 10*time.Minute, "how long the part soak runs")
+	flag.DurationVar(&s.duration, "duration", 30*time.Minute, "how long the part soak runs")
 	flag.Func("sizes", "the numbers of ImageRepositories of the part scale (default 100,300,1000,3000,10000)", s.setSizes)
+	flag.IntVar(&s.gated, "gated", 1000,
+		"the number of policies with platforms and minimumAge in the last row of the part scale, 0 for no such row")
 	flag.StringVar(&s.plot, "plot", "", "the SVG file to write a plot of the part scale to")
-	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which the parts scans and hosts also measure, in the same tables")
+	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which all parts but soak also measure, in the same tables")
 	flag.StringVar(&s.profile, "profile", "",
 		"the file to write a CPU profile of unchanged scans to, and with .baseline appended, that of the baseline")
 	flag.Parse()

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	"github.com/fluxcd/image-reflector-controller/hack/testenv"
 )
 
 // counters are the counters of the controller at one time, or their increase.
@@ -42,6 +43,7 @@ type coldStart struct {
 
 // measureColdStart starts the controller and waits until all policies are resolved.
 func (f *fixture) measureColdStart(ctx context.Context) (coldStart, error) {
+	f.controller = f.addController("controller")
 	start, before := time.Now(), cpuByProgram()
 	if err := f.controller.Start(ctx); err != nil {
 		return coldStart{}, err
@@ -98,7 +100,7 @@ func (f *fixture) read(ctx context.Context) (counters, error) {
 		total.scans += float64(registry.lists.Load())
 	}
 	total.cpu, _ = cpuAndPeak(f.controller.PID())
-	families, err := f.families(ctx)
+	families, err := families(ctx, f.controller)
 	for _, metric := range families["rest_client_requests_total"].GetMetric() {
 		for _, label := range metric.GetLabel() {
 			switch label.GetValue() {
@@ -114,12 +116,12 @@ func (f *fixture) read(ctx context.Context) (counters, error) {
 	return total, err
 }
 
-// gauges returns the controller's gauges that have no labels, after a garbage collection.
-func (f *fixture) gauges(ctx context.Context) (map[string]float64, error) {
-	if _, err := f.controller.Get(ctx, "/debug/pprof/heap?gc=1"); err != nil { // only to collect garbage
+// gauges returns the gauges of a controller that have no labels, after a garbage collection.
+func gauges(ctx context.Context, controller *testenv.Controller) (map[string]float64, error) {
+	if _, err := controller.Get(ctx, "/debug/pprof/heap?gc=1"); err != nil { // only to collect garbage
 		return nil, err
 	}
-	families, err := f.families(ctx)
+	families, err := families(ctx, controller)
 	values := map[string]float64{}
 	for name, family := range families {
 		if family.GetType() == dto.MetricType_GAUGE && len(family.GetMetric()[0].GetLabel()) == 0 {
@@ -129,9 +131,19 @@ func (f *fixture) gauges(ctx context.Context) (map[string]float64, error) {
 	return values, err
 }
 
-// families returns the controller's metrics by name.
-func (f *fixture) families(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	text, err := f.controller.Get(ctx, "/metrics")
+// leads reports whether a controller leads, by the metric of controller-runtime.
+func leads(ctx context.Context, controller *testenv.Controller) (bool, error) {
+	families, err := families(ctx, controller)
+	leads := false
+	for _, metric := range families["leader_election_master_status"].GetMetric() {
+		leads = leads || metric.GetGauge().GetValue() == 1
+	}
+	return leads, err
+}
+
+// families returns the metrics of a controller by name.
+func families(ctx context.Context, controller *testenv.Controller) (map[string]*dto.MetricFamily, error) {
+	text, err := controller.Get(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -26,7 +25,10 @@ type syntheticRegistry struct {
 	requests, lists atomic.Int64 // number of all requests, and of those for a list of tags
 	fault           atomic.Pointer[registrytest.Fault]
 	server          *httptest.Server
+	started         time.Time
+	churns          bool     // tags change
 	tokens          sync.Map // repositories for which a token was issued
+	contents        sync.Map // manifests and blobs that were served or signed, by digest
 
 	mu           sync.Mutex
 	initial      [][]string // initial tags: each repository begins with one of these lists
@@ -34,30 +36,36 @@ type syntheticRegistry struct {
 }
 
 // repository has its tags in the order of their pushes, or sorted if it never changes. next
-// is the number of the next version: a removed version is never pushed again.
+// is the number of the next version: a removed version is never pushed again. pushed has the
+// times of the pushes, also of tags that were removed, but not of the initial ones.
 type repository struct {
-	tags []string
-	next int
+	tags   []string
+	next   int
+	pushed map[string]time.Time
 }
 
 const (
-	// churnTags is the maximum number of tags of a repository that changes.
-	churnTags = 250
+	// churnTags is the number of tags of a repository that changes, after each push. It is
+	// constant, so that data does not grow.
+	churnTags = 200
+	// churnRemoved is the maximum number of tags that are removed between two pushes.
+	churnRemoved = 10
 	// churnOmitted is the number of tags that a short list omits.
 	churnOmitted = 50
 )
 
 func newSyntheticRegistry(tags, kinds int, latency time.Duration) *syntheticRegistry {
-	r := &syntheticRegistry{latency: latency, repositories: map[string]*repository{}}
+	r := &syntheticRegistry{latency: latency, repositories: map[string]*repository{}, started: time.Now()}
 	r.setFault(nil)
 	for kind := range kinds {
 		r.initial = append(r.initial, tagList(kind, tags))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/token", r.serveToken)
-	mux.HandleFunc("/v2/", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/v2/{$}", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/v2/team/{app}/tags/list", r.serveTags)
-	mux.HandleFunc("/v2/team/{app}/manifests/{tag}", r.serveManifest)
+	mux.HandleFunc("/v2/team/{app}/manifests/{reference}", r.serveManifest)
+	mux.HandleFunc("/v2/team/{app}/blobs/{digest}", r.serveBlob)
 	healthy := r.authenticated(mux)
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
@@ -96,11 +104,11 @@ func tagList(kind, n int) []string {
 
 // churn sets the initial tags of all repositories to the versions that change continues.
 func (r *syntheticRegistry) churn() {
-	versions := make([]string, churnTags-churnOmitted)
+	versions := make([]string, churnTags)
 	for i := range versions {
 		versions[i] = versionOf(i)
 	}
-	r.initial = [][]string{versions}
+	r.initial, r.churns = [][]string{versions}, true
 }
 
 func versionOf(number int) string { return fmt.Sprintf("1.%d.0", number) }
@@ -112,13 +120,14 @@ func (r *syntheticRegistry) repository(name string) *repository {
 		_, number, _ := strings.Cut(name, "-")
 		kind, _ := strconv.Atoi(number)
 		tags := r.initial[kind%len(r.initial)]
-		repo = &repository{tags: tags, next: len(tags)}
+		repo = &repository{tags: tags, next: len(tags), pushed: map[string]time.Time{}}
 		r.repositories[name] = repo
 	}
 	return repo
 }
 
-// change pushes a tag, removes the newest one, or removes another one.
+// change pushes tags, or removes the newest tag or another one. A push replaces removed tags and
+// the oldest one, so that the list returns to its length.
 func (r *syntheticRegistry) change(name string, random *rand.Rand) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,9 +135,12 @@ func (r *syntheticRegistry) change(name string, random *rand.Rand) {
 	tags := slices.Clone(repo.tags)
 	last := len(tags) - 1
 	switch dice := random.IntN(10); {
-	case dice < 6 || last < churnTags/2:
-		tags = append(tags, versionOf(repo.next))
-		repo.next++
+	case dice < 6 || last < churnTags-churnRemoved:
+		for range 1 + max(0, churnTags-len(tags)) {
+			tags = append(tags, versionOf(repo.next))
+			repo.pushed[versionOf(repo.next)] = time.Now()
+			repo.next++
+		}
 	case dice < 8:
 		tags = tags[:last]
 	default:
@@ -143,17 +155,6 @@ func (r *syntheticRegistry) tags(name string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.repository(name).tags
-}
-
-// newest returns the tag that a policy should select.
-func (r *syntheticRegistry) newest(name string) string {
-	tags := r.tags(name)
-	return tags[len(tags)-1]
-}
-
-// digestOf returns the digest of a tag, which never changes.
-func digestOf(repository, tag string) string {
-	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(repository+":"+tag)))
 }
 
 // authenticated requires a token that was issued for the repository, and responds after the delay.
@@ -193,17 +194,6 @@ func (r *syntheticRegistry) serveTags(w http.ResponseWriter, req *http.Request) 
 	omitted, _ := strconv.Atoi(req.FormValue(omitParameter))
 	tags = slices.Sorted(slices.Values(tags[:len(tags)-omitted]))
 	writeJSON(w, map[string]any{"name": name, "tags": tags})
-}
-
-func (r *syntheticRegistry) serveManifest(w http.ResponseWriter, req *http.Request) {
-	name, tag := "team/"+req.PathValue("app"), req.PathValue("tag")
-	if !slices.Contains(r.tags(name), tag) {
-		http.Error(w, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`, http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
-	w.Header().Set("Docker-Content-Digest", digestOf(name, tag))
-	w.Header().Set("Content-Length", "1024")
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

@@ -103,7 +103,7 @@ func (f *fixture) costs(ctx context.Context, window time.Duration) ([]tableRow, 
 		return nil, err
 	}
 	fmt.Printf("CPU of all programs at the cold start: %s\n", cold.usage)
-	size, err := f.storeSize()
+	size, err := storeSize(f.controller.StoragePath())
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +152,10 @@ func (f *fixture) writeProfile(ctx context.Context, window time.Duration) error 
 	return os.WriteFile(f.load.profile, profile, 0o600)
 }
 
-// storeSize returns the size of all files of the store in bytes.
-func (f *fixture) storeSize() (float64, error) {
+// storeSize returns the size of all files of a store in bytes.
+func storeSize(folder string) (float64, error) {
 	var size int64
-	err := filepath.WalkDir(f.controller.StoragePath(), func(_ string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -237,7 +237,7 @@ func (s settings) coldHosts(ctx context.Context, controller string, fault regist
 		first := f.registries[0]
 		first.setFault(fault)
 		start := time.Now()
-		if err := f.controller.Start(ctx); err != nil {
+		if err := f.addController("controller").Start(ctx); err != nil {
 			return err
 		}
 		others := s.repositories - (s.repositories+s.hosts-1)/s.hosts

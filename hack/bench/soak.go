@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"golang.org/x/sync/errgroup"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	poll "k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,113 +28,159 @@ const (
 	soakHosts    = 4
 	soakInterval = 5 * time.Second
 	soakSample   = 5 * time.Second
+	// soakGated is the number of policies with platforms and minimumAge, soakSigned that of those
+	// which also require a signature.
+	soakGated, soakSigned = 40, 10
+	// soakAge is the minimum age. It is longer than the time between two pushes of a repository, so
+	// that candidates are pending most of the time.
+	soakAge = 20 * time.Second
+	// changeInterval is the time between two changes of tags.
+	changeInterval = 100 * time.Millisecond
 	// faultTime is how long a fault is set, and how long there is none afterwards.
 	faultTime = 10 * time.Second
 	// recoveryTimeout bounds the time until all policies are resolved after the last fault.
 	recoveryTimeout = 2 * time.Minute
 )
 
-// soakTest is one run of the part soak.
-type soakTest struct {
-	*fixture
-	random                   *rand.Rand
-	series                   []series // of the current process
-	problems                 []string
-	changes, faults, samples int
+// disturbances of one shard happen one after the other, each not before the fraction at of the
+// duration. They end early, so that the last process of each shard is sampled for long.
+var disturbances = []struct {
+	at     float64
+	name   string
+	shard  int
+	happen func(*shard, context.Context) error
+}{
+	{0.03, "copy the store while stopped", 0, (*shard).copyStore},
+	{0.06, "kill the leader, whose store the other replica shares", 0, (*shard).killLeader},
+	{0.12, "lose the store", 0, (*shard).loseStore},
+	{0.15, "restore the older copy of the store", 0, (*shard).restoreStore},
+	{0.18, "stop the leader", 0, (*shard).stopLeader},
+
+	{0.03, "kill the leader, whose store the other replica lacks", 1, (*shard).killLeader},
+	{0.06, "copy the stores while stopped", 1, (*shard).copyStore},
+	{0.09, "kill the leader again, so that one with an older store takes over", 1, (*shard).killLeader},
+	{0.15, "restore the older copies of the stores", 1, (*shard).restoreStore},
+	{0.18, "lose the stores", 1, (*shard).loseStore},
 }
 
-// soak runs the controller while tags change and registries fail, and restarts it twice. It
-// returns an error if the controller leaks or does not recover.
+// soakTest is one run of the part soak.
+type soakTest struct {
+	*observer
+	duration         time.Duration
+	start            time.Time
+	shards           []*shard
+	changes, samples int
+	faults           int
+	disturbed        atomic.Int64
+}
+
+// soak runs two shards with two replicas each while tags change, registries fail, and processes
+// and stores are lost. It returns an error if a result is wrong or doubled, if a process leaks, or
+// if it does not recover.
 func (s settings) soak(ctx context.Context) error {
-	l := load{pairs: soakPairs, tags: 1, kinds: 1, hosts: soakHosts, latency: s.latency}
+	l := load{
+		pairs: soakPairs, tags: 1, kinds: 1, hosts: soakHosts, latency: s.latency,
+		gated: soakGated, signed: soakSigned, minimumAge: soakAge, sharded: true,
+	}
 	return withFixture(ctx, l, s.duration+10*time.Minute, func(ctx context.Context, f *fixture) error {
-		t := &soakTest{fixture: f, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // reproducible
-		t.resetSeries()
+		t := &soakTest{observer: newObserver(f), duration: s.duration}
+		defer t.receiver.Close()
 		for _, registry := range f.registries {
 			registry.churn()
 		}
-		f.controller.Args = append(f.controller.Args, "--max-retry-delay=10s")
-		if _, err := f.measureColdStart(ctx); err != nil {
+		if err := t.begin(ctx); err != nil {
 			return err
 		}
-		if err := f.setInterval(ctx, soakInterval); err != nil {
-			return err
+		if err := t.observe(ctx); err != nil {
+			return errors.Join(err, t.failure())
 		}
-		if err := t.run(ctx, s.duration); err != nil {
-			return err
-		}
-		if err := t.awaitRecovery(ctx); err != nil {
-			return err
-		}
-		return t.report(s.duration)
+		return t.report()
 	})
 }
 
-// resetSeries discards the samples, for a new process.
-func (t *soakTest) resetSeries() {
-	t.series = []series{
-		{name: "goroutines", gauge: "go_goroutines", fraction: 0.10, amount: 20},
-		{name: "open files and sockets", gauge: "process_open_fds", fraction: 0.10, amount: 15},
-		{name: "resident memory", gauge: "process_resident_memory_bytes", unit: "MiB", fraction: 0.20, amount: 16},
-		// client-go's recorder caches the last 4096 events, which takes minutes to fill
-		{name: "heap in use after a collection", gauge: "go_memstats_heap_inuse_bytes", unit: "MiB", fraction: 0.15, amount: 8},
-		{name: "the store", gauge: storeGauge, unit: "MiB", fraction: 0.25, amount: 1},
+// observe checks every status until the policies have recovered after the run.
+func (t *soakTest) observe(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	group := errgroup.Group{}
+	group.Go(func() error { return t.watch(watching) })
+	err := t.run(ctx)
+	if err == nil {
+		err = t.awaitRecovery(ctx)
 	}
+	stop()
+	err = errors.Join(err, group.Wait())
+	t.checkEvents()
+	return err
 }
 
-// storeGauge is the key of the size of the store among the gauges.
-const storeGauge = "store"
-
-// run changes tags, sets and clears faults, restarts the controller and takes samples. The
-// restarts are early, so that the last process is sampled for long.
-func (t *soakTest) run(ctx context.Context, duration time.Duration) error {
-	start := time.Now()
-	change, fault, sample := time.NewTicker(100*time.Millisecond), time.NewTicker(faultTime), time.NewTicker(soakSample)
-	defer change.Stop()
-	defer fault.Stop()
-	defer sample.Stop()
-	stop, kill, end := time.After(duration/10), time.After(duration/5), time.After(duration)
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-change.C:
-			t.change()
-		case <-fault.C:
-			t.toggleFault()
-		case <-sample.C:
-			err = t.sample(ctx)
-		case <-stop:
-			err = t.restart(ctx, t.controller.Stop)
-		case <-kill:
-			err = t.restart(ctx, t.controller.Kill)
-		case <-t.controller.Done():
-			err = fmt.Errorf("the controller exited after %s: %w", time.Since(start), t.controller.Exit())
-		case <-end:
-			return nil
+// begin starts all replicas, and waits until all policies are resolved.
+func (t *soakTest) begin(ctx context.Context) error {
+	for _, config := range shardConfigs {
+		s := newShard(t.fixture, config)
+		for _, replica := range s.replicas {
+			replica.Args = append(replica.Args, "--events-addr="+t.receiver.URL)
 		}
-		if err != nil {
+		t.shards = append(t.shards, s)
+		if err := s.start(ctx); err != nil {
 			return err
 		}
 	}
+	if _, err := t.await(ctx, soakPairs, time.Now(), func(*v1.ImagePolicy) bool { return true }); err != nil {
+		return err
+	}
+	return t.setInterval(ctx, soakInterval)
 }
 
-func (t *soakTest) change() {
-	i := t.random.IntN(soakPairs)
-	t.registryOf(i).change(repositoryOf(i), t.random)
+// run changes tags, sets and clears faults, disturbs the shards, and takes samples, all
+// concurrently.
+func (t *soakTest) run(ctx context.Context) error {
+	t.start = time.Now()
+	random := func(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(1, seed)) } //nolint:gosec // reproducible
+	changes, faults := random(2), random(3)
+	ctx, cancel := context.WithTimeout(ctx, t.duration)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	every := func(interval time.Duration, do func() error) {
+		group.Go(func() error {
+			ticker := time.NewTicker(interval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-ticker.C:
+				}
+				if err := do(); err != nil {
+					return cancelled(ctx, err)
+				}
+			}
+		})
+	}
+	every(changeInterval, func() error { t.change(changes); return nil })
+	every(faultTime, func() error { t.toggleFault(faults); return nil })
+	every(soakSample, func() error { return t.sample(ctx) })
+	for i := range t.shards {
+		group.Go(func() error { return cancelled(ctx, t.disturb(ctx, i)) })
+	}
+	return group.Wait()
+}
+
+func (t *soakTest) change(random *rand.Rand) {
+	i := random.IntN(soakPairs)
+	t.registryOf(i).change(repositoryOf(i), random)
 	t.changes++
 }
 
 // toggleFault clears the fault if there is one, and otherwise sets the next one in a random
 // registry.
-func (t *soakTest) toggleFault() {
+func (t *soakTest) toggleFault(random *rand.Rand) {
 	t.faults++
 	if t.faults%2 == 0 {
 		t.clearFaults()
 		return
 	}
-	t.registries[t.random.IntN(soakHosts)].setFault(faults[(t.faults/2)%len(faults)])
+	t.registries[random.IntN(soakHosts)].setFault(faults[(t.faults/2)%len(faults)])
 }
 
 func (t *soakTest) clearFaults() {
@@ -140,54 +189,42 @@ func (t *soakTest) clearFaults() {
 	}
 }
 
-func (t *soakTest) restart(ctx context.Context, stop func() error) error {
-	if err := stop(); err != nil {
-		return err
-	}
-	t.resetSeries()
-	return t.controller.Start(ctx)
-}
-
-// sample takes a sample of the process, and checks that no policy has a digest that its tag
-// never had.
-func (t *soakTest) sample(ctx context.Context) error {
-	gauges, err := t.gauges(ctx)
-	if err != nil {
-		return err
-	}
-	size, err := t.storeSize()
-	if err != nil {
-		return err
-	}
-	gauges[storeGauge] = size
-	t.samples++
-	for i, s := range t.series {
-		value := gauges[s.gauge]
-		if s.unit == "MiB" {
-			value = mebi(value)
+// disturb carries out the disturbances of a shard.
+func (t *soakTest) disturb(ctx context.Context, shard int) error {
+	s := t.shards[shard]
+	for _, d := range disturbances {
+		if d.shard != shard {
+			continue
 		}
-		t.series[i].values = append(s.values, value)
-	}
-	return t.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
-		if ref := policy.Status.LatestRef; ref == nil || ref.Digest != digestOf(repositoryOf(pair), ref.Tag) {
-			t.problems = append(t.problems, fmt.Sprintf("%s has the ref %v, whose digest is wrong", policy.Name, ref))
-		}
-	})
-}
-
-// eachPolicy calls check for each policy, with the number of its pair.
-func (t *soakTest) eachPolicy(ctx context.Context, check func(policy *v1.ImagePolicy, pair int)) error {
-	policies := &v1.ImagePolicyList{}
-	if err := t.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
-		return err
-	}
-	for i := range policies.Items {
-		var pair int
-		if _, err := fmt.Sscanf(policies.Items[i].Name, "app-%d", &pair); err != nil {
+		if err := wait(ctx, time.Until(t.start.Add(time.Duration(d.at*float64(t.duration))))); err != nil {
 			return err
 		}
-		check(&policies.Items[i], pair)
+		s.disturbed.Lock()
+		start := time.Now()
+		err := d.happen(s, ctx)
+		s.disturbed.Unlock()
+		if err != nil {
+			return fmt.Errorf("shard %s, %s: %w", s.name, d.name, err)
+		}
+		t.disturbed.Add(1)
+		fmt.Printf("%5.0f s, shard %s: %s (%.0f s)\n", start.Sub(t.start).Seconds(), s.name, d.name, time.Since(start).Seconds())
 	}
+	return nil
+}
+
+// sample takes a sample of the leader of each shard that is not disturbed.
+func (t *soakTest) sample(ctx context.Context) error {
+	for _, s := range t.shards {
+		if !s.disturbed.TryLock() {
+			continue
+		}
+		err := s.sample(ctx, time.Since(t.start))
+		s.disturbed.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	t.samples++
 	return nil
 }
 
@@ -205,71 +242,108 @@ func (t *soakTest) awaitRecovery(ctx context.Context) error {
 	if err != nil && len(outdated) == 0 {
 		return err
 	}
-	t.problems = append(t.problems, outdated...)
-	fmt.Printf("%d of %d policies have the newest tag and its digest %.0f s after the last fault\n",
+	t.fail(outdated...)
+	fmt.Printf("%d of %d policies have the newest tag that their gates allow, and its digest, %.0f s after the last fault\n",
 		soakPairs-len(outdated), soakPairs, time.Since(start).Seconds())
-	return t.checkLog(ctx)
+	return t.checkLogs(ctx)
 }
 
-// outdated describes the policies that don't have the newest tag with its digest.
+// outdated describes the policies that don't have the newest tag that their gates allow, with its
+// digest.
 func (t *soakTest) outdated(ctx context.Context) ([]string, error) {
+	policies := &v1.ImagePolicyList{}
+	if err := t.api.List(ctx, policies, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
 	var outdated []string
-	err := t.eachPolicy(ctx, func(policy *v1.ImagePolicy, pair int) {
-		want, ref := t.registryOf(pair).newest(repositoryOf(pair)), policy.Status.LatestRef
-		if ref == nil || ref.Tag != want || ref.Digest != digestOf(repositoryOf(pair), want) ||
+	for _, policy := range policies.Items {
+		pair, err := pairOf(&policy)
+		if err != nil {
+			return nil, err
+		}
+		want, ref := t.newest(pair), policy.Status.LatestRef
+		if ref == nil || ref.Tag != want || ref.Digest != t.registryOf(pair).digestOf(repositoryOf(pair), want) ||
 			!apimeta.IsStatusConditionTrue(policy.Status.Conditions, meta.ReadyCondition) {
 			outdated = append(outdated, fmt.Sprintf("%s has %v, want %s", policy.Name, ref, want))
 		}
-	})
-	return outdated, err
+	}
+	return outdated, nil
 }
 
-// checkLog waits for idleTime, in which no error may be logged, and checks the whole log for
+// newest returns the tag that the policy of a pair should select.
+func (f *fixture) newest(pair int) string {
+	registry, name := f.registryOf(pair), repositoryOf(pair)
+	for _, tag := range slices.Backward(registry.tags(name)) {
+		if f.load.gates(pair).forbidden(tag, registry.createdAt(name, tag), time.Now()) == "" {
+			return tag
+		}
+	}
+	return ""
+}
+
+// checkLogs waits for idleTime, in which no error may be logged, and checks the whole logs for
 // unexpected errors.
-func (t *soakTest) checkLog(ctx context.Context) error {
-	before, err := os.ReadFile(t.controller.LogFile())
+func (t *soakTest) checkLogs(ctx context.Context) error {
+	before, err := t.logs()
 	if err != nil {
 		return err
 	}
-	select {
-	case <-t.controller.Done():
-		return fmt.Errorf("the controller exited: %w", t.controller.Exit())
-	case <-time.After(idleTime):
+	if err := wait(ctx, idleTime); err != nil {
+		return err
 	}
-	after, err := os.ReadFile(t.controller.LogFile())
+	after, err := t.logs()
 	if err != nil {
 		return err
 	}
-	if found := strings.Count(string(after[len(before):]), "\tERROR\t"); found > 0 {
-		t.problems = append(t.problems, fmt.Sprintf("%d errors in the log although no registry fails", found))
+	if found := strings.Count(after, "\tERROR\t") - strings.Count(before, "\tERROR\t"); found > 0 {
+		t.fail(fmt.Sprintf("%d errors in the logs although no registry fails", found))
 	}
-	t.problems = append(t.problems, unexpectedErrors(string(after))...)
-	return ctx.Err()
+	t.fail(unexpectedErrors(after)...)
+	for _, s := range t.shards {
+		if err := s.exited(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logs returns the logs of all replicas.
+func (t *soakTest) logs() (string, error) {
+	var all strings.Builder
+	for _, controller := range t.all {
+		text, err := os.ReadFile(controller.LogFile())
+		if err != nil {
+			return "", err
+		}
+		all.Write(text)
+	}
+	return all.String(), nil
 }
 
 // report prints the results, and returns the problems as an error.
-func (t *soakTest) report(duration time.Duration) error {
+func (t *soakTest) report() error {
 	requests := int64(0)
 	for _, registry := range t.registries {
 		requests += registry.requests.Load()
 	}
-	fmt.Printf("%s with %d pairs, %d changes of tags, %d faults, %d requests to registries, 2 restarts, %d samples\n\n",
-		duration, soakPairs, t.changes, (t.faults+1)/2, requests, t.samples)
+	fmt.Printf("%s with %d pairs, of which %d with gates, in %d shards with %d replicas each: %d changes of tags, %d faults, "+
+		"%d disturbances, %d requests to registries, %d statuses with %d selections, %d events about them, %d samples\n\n",
+		t.duration, soakPairs, soakGated, len(t.shards), replicasPerShard, t.changes, (t.faults+1)/2,
+		t.disturbed.Load(), requests, t.statuses, sum(t.selections), sum(t.events), t.samples)
+	if happened := int(t.disturbed.Load()); happened < len(disturbances) {
+		t.fail(fmt.Sprintf("%d of %d disturbances happened: the run is too short", happened, len(disturbances)))
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "floor of\tthe first third\tthe last third\tbound")
-	for _, s := range t.series {
-		first, last, bound, err := s.evaluate()
-		if err != nil {
-			t.problems = append(t.problems, err.Error())
-		}
-		fmt.Fprintf(table, "%s\t%.1f %s\t%.1f %s\t%.1f %s\n", s.name, first, s.unit, last, s.unit, bound, s.unit)
+	fmt.Fprintln(table, "floor of the leader's\tfirst third\tlast third\tbound\tslope per hour\tbound")
+	for _, s := range t.shards {
+		t.fail(s.printGrowth(table, t.duration/2)...)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if len(t.problems) > 0 {
-		return errors.New(strings.Join(t.problems, "\n"))
+	if err := t.failure(); err != nil {
+		return err
 	}
-	fmt.Println("\nnothing leaks, and there are no problems")
+	fmt.Println("\nnothing leaks, no result is wrong or doubled, and there are no other problems")
 	return nil
 }

@@ -4,6 +4,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,4 +97,24 @@ func awaitAccess(ctx context.Context, admin client.Client) error {
 		err := admin.Create(ctx, review)
 		return review.Status.Allowed, err
 	})
+}
+
+// AllowLeaderElection grants all service accounts the Role of a file, in the namespace of the
+// controller.
+func AllowLeaderElection(ctx context.Context, admin client.Client, roleFile string) error {
+	content, err := os.ReadFile(roleFile)
+	if err != nil {
+		return err
+	}
+	role := &rbacv1.Role{}
+	if err := yaml.UnmarshalStrict(content, role); err != nil {
+		return fmt.Errorf("%s: %w", roleFile, err)
+	}
+	role.Namespace = Namespace
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}},
+	}
+	return errors.Join(admin.Create(ctx, role), admin.Create(ctx, binding))
 }

@@ -16,13 +16,10 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/api/v1beta2"
@@ -117,32 +114,12 @@ func startControlPlane(ctx context.Context, dir string) (*testenv.ControlPlane, 
 		suite.api, err = client.NewWithWatch(plane.Config(), client.Options{Scheme: newScheme()})
 	}
 	if err == nil {
-		err = allowLeaderElection(ctx, filepath.Join(root, "config/rbac/leader_election_role.yaml"))
+		err = testenv.AllowLeaderElection(ctx, suite.api, filepath.Join(root, "config/rbac/leader_election_role.yaml"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, plane.Stop())
 	}
 	return plane, nil
-}
-
-// allowLeaderElection grants the controller's ServiceAccount the Role of a file, in the namespace
-// of the controller.
-func allowLeaderElection(ctx context.Context, roleFile string) error {
-	content, err := os.ReadFile(roleFile)
-	if err != nil {
-		return err
-	}
-	role := &rbacv1.Role{}
-	if err := yaml.UnmarshalStrict(content, role); err != nil {
-		return fmt.Errorf("%s: %w", roleFile, err)
-	}
-	role.Namespace = testenv.Namespace
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: testenv.Namespace, Name: role.Name},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}},
-	}
-	return errors.Join(suite.api.Create(ctx, role), suite.api.Create(ctx, binding))
 }
 
 func newScheme() *runtime.Scheme {
