@@ -156,15 +156,18 @@ func (o *Objects) each(use func(g *gauge, value float64, labels []string)) {
 	if o.Reader.List(ctx, &policies, client.UnsafeDisableDeepCopy) != nil {
 		policies.Items = nil
 	}
+	current := &object{} // reused
 	for _, g := range gauges {
 		add := func(value float64, labels []string) { use(g, value, labels) }
 		for i := range repositories.Items {
 			r := &repositories.Items[i]
-			g.samples(&object{Object: r, repository: r, kind: v1.ImageRepositoryKind, conditions: r.Status.Conditions, suspended: r.Spec.Suspend}, add)
+			*current = object{Object: r, repository: r, kind: v1.ImageRepositoryKind, conditions: r.Status.Conditions, suspended: r.Spec.Suspend}
+			g.samples(current, add)
 		}
 		for i := range policies.Items {
 			p := &policies.Items[i]
-			g.samples(&object{Object: p, policy: p, kind: v1.ImagePolicyKind, conditions: p.Status.Conditions, suspended: p.Spec.Suspend}, add)
+			*current = object{Object: p, policy: p, kind: v1.ImagePolicyKind, conditions: p.Status.Conditions, suspended: p.Spec.Suspend}
+			g.samples(current, add)
 		}
 	}
 }
