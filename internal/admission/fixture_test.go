@@ -146,7 +146,8 @@ func (f *fixture) evaluate(now time.Time) (admission.Result, error) {
 		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, firstScan), "app", slices.Clone(f.tags), firstScan.Add(time.Second))
 	}
 	before := maps.Clone(f.infos)
-	in := admission.Input{Gates: f.gates, Snapshot: snapshot, Known: f.infos, Current: f.current, Budget: f.budget, Now: now,
+	known := func(_ context.Context, tag string) (admission.ImageInfo, error) { return f.infos[tag], f.unreadable[tag] }
+	in := admission.Input{Gates: f.gates, Snapshot: snapshot, Known: known, Current: f.current, Budget: f.budget, Now: now,
 		RecheckPolicy: admission.RecheckPolicy{Previous: f.rechecks, Interval: interval, RenewBefore: f.renewBefore}}
 	result, err := admission.Evaluate(f.t.Context(), f.registry, in, func(yield func(selection.Choice) bool) {
 		for _, tag := range f.tags {
