@@ -3,6 +3,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"slices"
@@ -127,29 +128,36 @@ func (f *objectFiles) readRecords(records map[string]location, tags []string) (m
 	if info, err := file.Stat(); err != nil || info.Size() != f.state.factBytes.Load() {
 		return nil, errIndex
 	}
+	magic := make([]byte, len(factsMagic))
+	if _, err := file.ReadAt(magic, 0); err != nil || !bytes.Equal(magic, factsMagic) {
+		return nil, errIndex
+	}
 	facts := map[string]admission.ImageInfo{}
 	for _, tag := range tags {
 		at, found := records[tag]
 		if !found {
 			continue
 		}
-		content := make([]byte, at.length)
-		if _, err := file.ReadAt(content, int64(at.offset)); err != nil {
-			return nil, err
-		}
-		ch, _, err := decodeRecord(keyChecksum(f.key), content)
-		fact, found := ch.Facts[tag]
-		if err != nil || !found {
+		ch, err := f.readRecord(file, at)
+		if facts[tag], found = ch.Facts[tag]; err != nil || !found {
 			return nil, errIndex
 		}
-		facts[tag] = fact
 	}
 	return facts, nil
 }
 
-// encodeLog returns the content of a file with all facts of a log, and sets their locations if it
-// is large.
-func encodeLog(key Key, log *factLog) ([]byte, error) {
+func (f *objectFiles) readRecord(file *os.File, at location) (changes, error) {
+	content := make([]byte, at.length)
+	if _, err := file.ReadAt(content, int64(at.offset)); err != nil {
+		return changes{}, err
+	}
+	ch, _, err := decodeRecord(keyChecksum(f.key), content)
+	return ch, err
+}
+
+// encodeLog returns the content of a file with all facts of a log, and sets their locations unless
+// it is smaller than minIndexed bytes.
+func encodeLog(key Key, log *factLog, minIndexed int) ([]byte, error) {
 	content := slices.Clone(factsMagic)
 	log.coarse, log.records = false, map[string]location{}
 	rest := changes{Image: log.image, Facts: map[string]admission.ImageInfo{}}

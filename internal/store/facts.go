@@ -149,7 +149,7 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 		return log, nil
 	}
 	if err == nil {
-		if len(content) >= minIndexed {
+		if len(content) >= f.minIndexed {
 			log.records = map[string]location{}
 		}
 		err = log.parse(f.key, content)
@@ -202,7 +202,7 @@ func (f *objectFiles) writeFacts(log *factLog, c changes) error {
 	var err error
 	if rewrite {
 		size = 0
-		content, err = encodeLog(f.key, log)
+		content, err = encodeLog(f.key, log, f.minIndexed)
 	} else {
 		content, err = encodeRecord(f.key, c)
 		log.locate(c, int(size), len(content))

@@ -49,6 +49,7 @@ type Store struct {
 	dir         string
 	options     Options
 	maxFacts    int           // per key
+	minIndexed  int           // changed by tests
 	lockTimeout time.Duration // changed by tests
 	metrics     []prometheus.Collector
 	reports     *prometheus.CounterVec
@@ -75,7 +76,7 @@ func New(dir string, options Options) *Store {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Store{dir: dir, options: options, maxFacts: MaxTags, indexes: newFactIndexes(), lockTimeout: lockTimeout}
+	s := &Store{dir: dir, options: options, maxFacts: MaxTags, minIndexed: minIndexed, indexes: newFactIndexes(), lockTimeout: lockTimeout}
 	s.makeMetrics()
 	return s
 }
