@@ -36,7 +36,7 @@ func (e *Exporter) Add(objects *Objects, durations *Durations) {
 
 // Filter is the FilterProvider of controller-runtime's metrics server.
 func (e *Exporter) Filter(*rest.Config, *http.Client) (server.Filter, error) {
-	compress, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
+	compress, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false))
 	handler := compress(e)
 	return func(_ logr.Logger, others http.Handler) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ func TestFactsOf_ReadsOnlyRecordsOfTags(t *testing.T) {
 	content := readFile(t, path)
 	last := tags.indexes.get(testKey).records["v1.0.1"]
 	g.Expect(int(last.offset+last.length)).To(Equal(len(content)), "the fact is in the last record")
-	damaged := slices.Concat(make([]byte, last.offset), content[last.offset:])
+	damaged := slices.Concat(factsMagic, make([]byte, int(last.offset)-len(factsMagic)), content[last.offset:])
 	g.Expect(os.WriteFile(path, damaged, 0o600)).To(Succeed())
 
 	wantFactsOf(t, tags, testKey, want)
