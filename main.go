@@ -51,6 +51,9 @@ const deprecatedSecretKeys = "DeprecatedSecretKeys"
 
 var setupLog = ctrl.Log.WithName("setup")
 
+// exporter serves the metrics of ctrlmetrics.Registry and of the objects.
+var exporter = metrics.NewExporter(ctrlmetrics.Registry)
+
 // version and commit are set by the linker: see the Makefile and the Dockerfile.
 var (
 	version = "dev"
@@ -172,7 +175,8 @@ func setup(ctx context.Context, o *options.Options, mgr ctrl.Manager, tags *stor
 		return err
 	}
 	durations, scans := metrics.NewDurations(), metrics.NewScans(registryClient.HostLabel)
-	ctrlmetrics.Registry.MustRegister(durations, scans, &metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()})
+	ctrlmetrics.Registry.MustRegister(scans)
+	exporter.Add(&metrics.Objects{Context: ctx, Reader: mgr.GetClient(), Elected: mgr.Elected()}, durations)
 	auth, err := newAuthOptionsGetter(o, mgr, queue)
 	if err != nil {
 		return err
@@ -231,7 +235,7 @@ func newManager(ctx context.Context, o *options.Options) (ctrl.Manager, error) {
 	}
 	managerOptions := ctrl.Options{
 		Scheme:                        newScheme(),
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr, ExtraHandlers: pprof.GetHandlers()},
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr, ExtraHandlers: pprof.GetHandlers(), FilterProvider: exporter.Filter},
 		HealthProbeBindAddress:        o.HealthAddr,
 		LeaderElection:                o.LeaderElection.Enable,
 		LeaderElectionReleaseOnCancel: o.LeaderElection.ReleaseOnCancel,

@@ -50,8 +50,8 @@ type Input struct {
 	Gates Gates
 	// Snapshot provides the times at which tags were first seen.
 	Snapshot scan.Snapshot
-	// Known holds the cached image info, by tag.
-	Known map[string]ImageInfo
+	// Known returns the cached image info of a tag. It is nil if nothing is cached.
+	Known func(ctx context.Context, tag string) (ImageInfo, error)
 	// Current is the selected image.
 	Current Current
 	// RecheckPolicy determines when rejected candidates are checked again.
@@ -128,13 +128,25 @@ type evaluator struct {
 	requested int // number of candidates with requests
 }
 
+// known returns the cached image info of a tag.
+func (e *evaluator) known(ctx context.Context, tag string) (ImageInfo, error) {
+	if e.Known == nil {
+		return ImageInfo{}, nil
+	}
+	return e.Known(ctx, tag)
+}
+
 // try evaluates a tag and returns it if it passes the gates, or nil.
 func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
-	ev := e.newEvaluation(tag)
+	info, err := e.known(ctx, tag)
+	if err != nil {
+		return nil, err
+	}
+	ev := e.newEvaluation(tag, info)
 	d, err := ev.run(ctx)
 	if err == nil && ev.Current && Blocks(d.Verdict) {
 		e.result.Current.Verdict = v1.CandidateRejected
-		ev = ev.retry()
+		ev = ev.retry(info)
 		d, err = ev.run(ctx)
 	}
 	switch {
@@ -145,7 +157,7 @@ func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
 		e.result.Current = Current{Tag: tag, Digest: ev.Info.Digest, Verdict: d.Verdict, Message: d.Message}
 		return &Selection{Tag: tag, Digest: ev.Info.Digest}, nil
 	case ev.replacesCurrent():
-		return e.retain(ctx, ev, d)
+		return e.retain(ctx, ev, d, info)
 	default:
 		e.record(ev, d)
 		return nil, nil
@@ -154,8 +166,8 @@ func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
 
 // retain returns the current image, if it still passes, although its tag was moved to an image that
 // does not.
-func (e *evaluator) retain(ctx context.Context, moved *evaluation, decision Decision) (*Selection, error) {
-	ev := e.newEvaluation(moved.Tag)
+func (e *evaluator) retain(ctx context.Context, moved *evaluation, decision Decision, known ImageInfo) (*Selection, error) {
+	ev := e.newEvaluation(moved.Tag, known)
 	ev.useCurrent()
 	d, err := ev.run(ctx)
 	if err != nil {

@@ -139,3 +139,16 @@ func TestEvaluate_AcceptsLaterSignatures(t *testing.T) {
 	g.Expect(selected(result)).To(Equal("1@a"))
 	g.Expect(f.registry.requests()).To(ContainElement("verify a"), "the signature was not verified again")
 }
+
+// TestEvaluate_StopsIfInfoCannotBeRead checks that a candidate whose cached info can't be read is
+// not treated as a new one: its requests would be sent again, and replace what is cached.
+func TestEvaluate_StopsIfInfoCannotBeRead(t *testing.T) {
+	g := NewWithT(t)
+	f := newFixture(t, "2", "1")
+	broken := errors.New("the volume fails")
+	f.unreadable = map[string]error{"2": broken}
+	result, err := f.evaluate(firstScan)
+	g.Expect(err).To(MatchError(broken))
+	g.Expect(result.Fetched).To(BeEmpty())
+	g.Expect(result.Selected).To(BeNil())
+}

@@ -24,10 +24,12 @@ type evaluation struct {
 	requested bool
 }
 
-func (e *evaluator) newEvaluation(tag string) *evaluation {
+// newEvaluation returns an evaluation that starts from what was fetched or, if nothing was, from
+// the known image info.
+func (e *evaluator) newEvaluation(tag string, known ImageInfo) *evaluation {
 	info, found := e.result.Fetched[tag]
 	if !found {
-		info = e.Known[tag]
+		info = known
 	}
 	ev := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, info)}
 	current := e.result.Current
@@ -47,8 +49,8 @@ func (ev *evaluation) useCurrent() {
 
 // retry returns an evaluation of the image that the tag points to, after one of the current image.
 // It sends no request for what is already known.
-func (ev *evaluation) retry() *evaluation {
-	next := ev.evaluator.newEvaluation(ev.Tag)
+func (ev *evaluation) retry(known ImageInfo) *evaluation {
+	next := ev.evaluator.newEvaluation(ev.Tag, known)
 	next.digestChecked, next.verified, next.requested = ev.digestChecked && ev.Info.Digest != "", ev.verified && !ev.detached, ev.requested
 	return next
 }

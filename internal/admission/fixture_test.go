@@ -126,6 +126,8 @@ type fixture struct {
 	current     admission.Current
 	budget      int
 	renewBefore time.Time
+	// unreadable holds the errors of reading the infos of tags.
+	unreadable map[string]error
 	// addedLater adds the tags after the first scan.
 	addedLater bool
 }
@@ -146,7 +148,10 @@ func (f *fixture) evaluate(now time.Time) (admission.Result, error) {
 		snapshot = scan.Next(scan.Next(scan.Snapshot{}, "app", nil, firstScan), "app", slices.Clone(f.tags), firstScan.Add(time.Second))
 	}
 	before := maps.Clone(f.infos)
-	in := admission.Input{Gates: f.gates, Snapshot: snapshot, Known: f.infos, Current: f.current, Budget: f.budget, Now: now,
+	known := func(_ context.Context, tag string) (admission.ImageInfo, error) {
+		return f.infos[tag], f.unreadable[tag]
+	}
+	in := admission.Input{Gates: f.gates, Snapshot: snapshot, Known: known, Current: f.current, Budget: f.budget, Now: now,
 		RecheckPolicy: admission.RecheckPolicy{Previous: f.rechecks, Interval: interval, RenewBefore: f.renewBefore}}
 	result, err := admission.Evaluate(f.t.Context(), f.registry, in, func(yield func(selection.Choice) bool) {
 		for _, tag := range f.tags {

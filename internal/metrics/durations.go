@@ -5,30 +5,105 @@
 package metrics
 
 import (
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 )
 
+const (
+	durationsName = "gotk_reconcile_duration_seconds"
+	durationsHelp = "How long the reconciles of an object took, counted by the process that made them."
+	durationSteps = 10
+)
+
+var (
+	durationsDesc   = prometheus.NewDesc(durationsName, durationsHelp, allKinds, nil)
+	durationBuckets = prometheus.ExponentialBucketsRange(0.01, 1800, durationSteps) // those of Flux
+)
+
 // Durations is a histogram of the duration of reconciles per object. It is safe for concurrent use.
-type Durations struct{ *prometheus.HistogramVec }
+// A prometheus.HistogramVec would use ten times as much memory (docs/design/0066).
+type Durations struct {
+	mu      sync.Mutex
+	objects map[durationsKey]*histogram
+}
+
+type durationsKey struct {
+	kind string
+	types.NamespacedName
+}
+
+// histogram holds the durations of the reconciles of an object.
+type histogram struct {
+	counts [durationSteps + 1]uint64 // by bucket; the last one has no upper bound
+	sum    float64                   // in seconds
+}
 
 // NewDurations returns an empty Durations, which the caller registers.
-func NewDurations() *Durations {
-	return &Durations{prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "gotk_reconcile_duration_seconds",
-		Help:    "How long the reconciles of an object took, counted by the process that made them.",
-		Buckets: prometheus.ExponentialBucketsRange(0.01, 1800, 10), // those of Flux
-	}, []string{"kind", "name", "namespace"})}
-}
+func NewDurations() *Durations { return &Durations{objects: map[durationsKey]*histogram{}} }
 
 // Observe records the duration of one reconcile.
 func (d *Durations) Observe(kind string, object types.NamespacedName, duration time.Duration) {
-	d.WithLabelValues(kind, object.Name, object.Namespace).Observe(duration.Seconds())
+	seconds := duration.Seconds()
+	bucket, _ := slices.BinarySearch(durationBuckets, seconds)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h, found := d.objects[durationsKey{kind, object}]
+	if !found {
+		h = &histogram{}
+		d.objects[durationsKey{kind, object}] = h
+	}
+	h.counts[bucket]++
+	h.sum += seconds
 }
 
 // Forget removes the metrics of an object.
 func (d *Durations) Forget(kind string, object types.NamespacedName) {
-	d.DeleteLabelValues(kind, object.Name, object.Namespace)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.objects, durationsKey{kind, object})
+}
+
+// Describe implements prometheus.Collector.
+func (d *Durations) Describe(descs chan<- *prometheus.Desc) { descs <- durationsDesc }
+
+// Collect implements prometheus.Collector.
+func (d *Durations) Collect(out chan<- prometheus.Metric) {
+	d.each(func(labels []string, h *histogram) { out <- h.metric(labels) })
+}
+
+func (h *histogram) metric(labels []string) prometheus.Metric {
+	buckets, count := map[float64]uint64{}, uint64(0)
+	for i, bound := range durationBuckets {
+		count += h.counts[i]
+		buckets[bound] = count
+	}
+	metric, err := prometheus.NewConstHistogram(durationsDesc, count+h.counts[durationSteps], h.sum, buckets, labels...)
+	if err != nil {
+		return prometheus.NewInvalidMetric(durationsDesc, err)
+	}
+	return metric
+}
+
+// each calls use with the labels and a copy of each histogram. No lock is held meanwhile, because
+// use may wait for a client.
+func (d *Durations) each(use func(labels []string, h *histogram)) {
+	type entry struct {
+		durationsKey
+		histogram
+	}
+	d.mu.Lock()
+	entries := make([]entry, 0, len(d.objects))
+	for key, h := range d.objects {
+		entries = append(entries, entry{key, *h})
+	}
+	d.mu.Unlock()
+	labels := make([]string, len(allKinds))
+	for i := range entries {
+		labels[0], labels[1], labels[2] = entries[i].kind, entries[i].Name, entries[i].Namespace
+		use(labels, &entries[i].histogram)
+	}
 }

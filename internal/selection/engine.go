@@ -116,6 +116,15 @@ func (e *engine[K, O]) MatchesFilter(tag string) bool {
 	return considered
 }
 
+func (e *engine[K, O]) withoutPattern() ranker {
+	if e.filter == nil || e.filter.extract != "" {
+		return e
+	}
+	unfiltered := *e
+	unfiltered.filter = nil
+	return &unfiltered
+}
+
 func (e *engine[K, O]) Compare(a, b string) int {
 	var left, right candidate[K]
 	leftOK, rightOK := e.accept(a, &left), e.accept(b, &right)

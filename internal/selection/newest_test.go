@@ -124,3 +124,30 @@ func TestExclude_SelectsAsIfTagsWereAbsent(t *testing.T) {
 		}
 	}
 }
+
+func TestOfMatching_SelectsTheSameTag(t *testing.T) {
+	g := NewWithT(t)
+	for name, spec := range map[string]v1.ImagePolicySpec{
+		"pattern":          {FilterTags: &v1.TagFilter{Pattern: "^v"}},
+		"pattern, extract": {FilterTags: &v1.TagFilter{Pattern: "^v(?P<n>.*)$", Extract: "$n"}},
+		"exclude":          {Exclude: []string{"v3"}},
+	} {
+		spec.Policy.Numerical = &v1.NumericalPolicy{}
+		if name != "pattern, extract" {
+			spec.Policy = v1.ImagePolicyChoice{Alphabetical: &v1.AlphabeticalPolicy{}}
+		}
+		rule, err := Compile(&spec)
+		g.Expect(err).NotTo(HaveOccurred(), name)
+		var matching []string
+		for _, tag := range []string{"v1", "w9", "v3", "v2", "sha256-" + strings.Repeat("a", 64)} {
+			if rule.MatchesFilter(tag) {
+				matching = append(matching, tag)
+			}
+		}
+		want, _ := rule.Select(matching)
+		got, found := rule.OfMatching().Select(matching)
+		g.Expect(found).To(BeTrue(), name)
+		g.Expect(got).To(Equal(want), name)
+		g.Expect(rule.OfMatching().MatchesFilter("w9")).To(Equal(spec.FilterTags == nil || spec.FilterTags.Extract == ""), name)
+	}
+}

@@ -64,6 +64,9 @@ func runUntilKilled(dir string, f *faults) {
 		return 0
 	})
 	tags := New(dir, Options{Report: func(r Report) { fmt.Println("ack report", r.Kind) }})
+	if at%2 == 1 || at%16 == 0 {
+		IndexAllFacts(tags)
+	}
 	for n := range killSteps {
 		if err := step(tags, 0, n, model{}); err != nil {
 			panic(err)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"iter"
 	"maps"
 	"math"
 	"time"
@@ -56,6 +57,10 @@ type factLog struct {
 	facts   map[string]admission.ImageInfo
 	missing map[string]int64 // since when tags with facts are missing, in seconds since the epoch
 	size    int              // number of facts and tags in all changes
+
+	records map[string]location // of the facts by tag, nil for a small file: see factindex.go
+	partial bool                // facts has only some of the facts
+	coarse  bool                // a record has so many facts that reading one of them takes long
 }
 
 func newFactLog(image string) *factLog {
@@ -70,26 +75,41 @@ func (l *factLog) parse(key Key, content []byte) error {
 		return damagedError("it has no facts, or is in another format")
 	}
 	seed := keyChecksum(key)
-	for len(rest) >= recordHeader {
-		length := binary.LittleEndian.Uint32(rest)
-		if binary.LittleEndian.Uint32(rest[4:]) != crc32.Update(seed, castagnoli, rest[:4]) {
-			return damagedError("a length does not match its checksum")
-		}
-		sum := binary.LittleEndian.Uint32(rest[8:])
-		if rest = rest[recordHeader:]; int64(length) > int64(len(rest)) {
-			return nil // an incomplete record
-		}
-		if sum != crc32.Update(seed, castagnoli, rest[:length]) {
-			return damagedError("facts do not match their checksum")
-		}
-		var ch changes
-		if err := decMode.Unmarshal(rest[:length], &ch); err != nil {
-			return damagedError("its facts are malformed: %v", err)
+	for len(rest) > 0 {
+		ch, length, err := decodeRecord(seed, rest)
+		if err != nil || length == 0 {
+			return err
 		}
 		l.apply(ch)
+		l.locate(ch, len(content)-len(rest), length)
 		rest = rest[length:]
 	}
 	return nil
+}
+
+// decodeRecord returns the changes of the first record of content and its length, which is zero if
+// the record is incomplete. The error wraps errDamaged.
+func decodeRecord(seed uint32, content []byte) (changes, int, error) {
+	var ch changes
+	if len(content) < recordHeader {
+		return ch, 0, nil
+	}
+	length := binary.LittleEndian.Uint32(content)
+	if binary.LittleEndian.Uint32(content[4:]) != crc32.Update(seed, castagnoli, content[:4]) {
+		return ch, 0, damagedError("a length does not match its checksum")
+	}
+	body := content[recordHeader:]
+	if int64(length) > int64(len(body)) {
+		return ch, 0, nil
+	}
+	body = body[:length]
+	if binary.LittleEndian.Uint32(content[8:]) != crc32.Update(seed, castagnoli, body) {
+		return ch, 0, damagedError("facts do not match their checksum")
+	}
+	if err := decMode.Unmarshal(body, &ch); err != nil {
+		return ch, 0, damagedError("its facts are malformed: %v", err)
+	}
+	return ch, recordHeader + len(body), nil
 }
 
 // encodeRecord returns changes as a record.
@@ -113,7 +133,9 @@ func (l *factLog) apply(ch changes) {
 	maps.DeleteFunc(ch.Facts, func(tag string, fact admission.ImageInfo) bool { return problemOf(tag, fact) != "" })
 	l.image = cmp.Or(ch.Image, l.image)
 	l.size += ch.size()
-	maps.Copy(l.facts, ch.Facts)
+	if !l.partial {
+		maps.Copy(l.facts, ch.Facts)
+	}
 	maps.Copy(l.missing, ch.Missing)
 	maps.DeleteFunc(l.missing, func(_ string, since int64) bool { return since == 0 })
 	for _, tag := range ch.Removed {
@@ -123,13 +145,30 @@ func (l *factLog) apply(ch changes) {
 }
 
 // isWasteful reports whether less than half of the file is in use.
-func (l *factLog) isWasteful() bool { return l.size > 2*(len(l.facts)+len(l.missing))+64 }
+func (l *factLog) isWasteful() bool { return l.size > 2*(l.count()+len(l.missing))+64 }
+
+// count returns the number of facts.
+func (l *factLog) count() int {
+	if l.partial {
+		return len(l.records)
+	}
+	return len(l.facts)
+}
+
+// tags returns the tags with facts.
+func (l *factLog) tags() iter.Seq[string] {
+	if l.partial {
+		return maps.Keys(l.records)
+	}
+	return maps.Keys(l.facts)
+}
 
 // merge returns the changes that add facts to the log, without those that it already has. If there
-// would be too many, the facts of missing tags are removed.
+// would be too many, the facts of missing tags are removed. A partial log must have the facts of
+// the same tags.
 func (l *factLog) merge(facts map[string]admission.ImageInfo, limit int) (changes, error) {
 	ch := changes{Facts: map[string]admission.ImageInfo{}}
-	count := len(l.facts)
+	count := l.count()
 	for tag, fact := range facts {
 		stored, found := l.facts[tag]
 		if !found {
@@ -157,7 +196,7 @@ func (l *factLog) merge(facts map[string]admission.ImageInfo, limit int) (change
 // or came back, and which facts are removed after FactGrace.
 func (l *factLog) markMissing(next scan.Snapshot, now int64) changes {
 	ch := changes{Missing: map[string]int64{}}
-	for tag := range l.facts {
+	for tag := range l.tags() {
 		since, marked := l.missing[tag]
 		switch {
 		case next.Has(tag):

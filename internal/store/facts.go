@@ -47,6 +47,23 @@ func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.ImageI
 	return facts, err
 }
 
+// FactsOf returns what Facts returns for the given tags, without reading a large log of facts
+// completely. If the log is small, it returns all facts, and true.
+func (s *Store) FactsOf(ctx context.Context, key Key, tags ...string) (map[string]admission.ImageInfo, bool, error) {
+	facts, all := map[string]admission.ImageInfo{}, true
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
+		log, err := f.factsOfSnapshot(tags...)
+		if err == nil {
+			facts, all = log.facts, !log.partial
+		}
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return facts, all, err
+}
+
 // PutFacts replaces the facts of the given tags, and keeps all others. It is atomic, and durable
 // when it returns without an error. Facts that equal the stored ones are not written again. Without
 // a snapshot for key the error is ErrNotFound. The error wraps ErrInvalid if a fact exceeds the
@@ -57,7 +74,7 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admissio
 		return err
 	}
 	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
-		log, err := f.factsOfSnapshot()
+		log, err := f.factsOfSnapshot(slices.Collect(maps.Keys(facts))...)
 		if err != nil {
 			return err
 		}
@@ -74,13 +91,20 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admissio
 }
 
 // factsOfSnapshot returns the facts for the image of the snapshot, or ErrNotFound if there is no
-// snapshot. Facts of another image will be replaced.
-func (f *objectFiles) factsOfSnapshot() (*factLog, error) {
+// snapshot. Facts of another image will be replaced. With tags, it may return a partial log that
+// has the facts of these tags.
+func (f *objectFiles) factsOfSnapshot(tags ...string) (*factLog, error) {
 	info, err := f.info()
 	if err != nil {
 		return nil, err
 	}
-	log, err := f.readFacts()
+	var log *factLog
+	if len(tags) > 0 {
+		log = f.indexedFacts(tags...)
+	}
+	if log == nil {
+		log, err = f.readFacts()
+	}
 	if err == nil && log.image != info.Image {
 		f.state.factsDurable = false
 		log = newFactLog(info.Image)
@@ -94,7 +118,10 @@ func (f *objectFiles) updateFacts(previous Info, next scan.Snapshot) error {
 	if f.state.factBytes.Load() == 0 {
 		return nil
 	}
-	log, err := f.readFacts()
+	log, err := f.indexedFacts(), error(nil)
+	if log == nil {
+		log, err = f.readFacts()
+	}
 	if err != nil {
 		return err
 	}
@@ -122,17 +149,37 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 		return log, nil
 	}
 	if err == nil {
+		if len(content) >= f.minIndexed {
+			log.records = map[string]location{}
+		}
 		err = log.parse(f.key, content)
 	}
 	f.state.facts.Store(int64(len(log.facts)))
-	if !errors.Is(err, errDamaged) {
-		return log, err
+	if errors.Is(err, errDamaged) {
+		if err := f.setAside(factsSuffix, FactsDamaged, err); err != nil {
+			return nil, err
+		}
+		f.state.factsDurable = false
+		return log, f.writeFacts(log, changes{})
 	}
-	if err := f.setAside(factsSuffix, FactsDamaged, err); err != nil {
-		return nil, err
+	if err == nil && log.records != nil {
+		f.indexRead(log, len(content))
 	}
-	f.state.factsDurable = false
-	return log, f.writeFacts(log, changes{})
+	return log, err
+}
+
+// indexRead stores the index of a log that was read. If its records have too many facts, as those
+// of older versions, it is rewritten, because reading a fact would take long.
+func (f *objectFiles) indexRead(log *factLog, size int) {
+	if f.state.factBytes.Swap(int64(size)) != int64(size) {
+		f.state.factsDurable = false // another program wrote the file
+	}
+	if log.coarse {
+		f.state.factsDurable = false
+		_ = f.writeFacts(log, changes{}) // otherwise the log is read completely each time
+		return
+	}
+	f.indexes.put(f.key, log)
 }
 
 // writeFacts applies and stores changes. It appends them to a file that this process has made
@@ -140,24 +187,38 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 // killed process or a disk failure.
 func (f *objectFiles) writeFacts(log *factLog, c changes) error {
 	log.apply(c)
+	f.indexes.drop(f.key) // until the changes are stored
 	size := f.state.factBytes.Load()
-	if !f.state.factsDurable || log.isWasteful() {
-		size, c = 0, changes{Image: log.image, Facts: log.facts, Missing: log.missing}
+	rewrite := !f.state.factsDurable || log.isWasteful() || len(c.Facts) > maxAppended
+	if rewrite && log.partial {
+		complete, err := f.readFacts()
+		if err != nil {
+			return err
+		}
+		return f.writeFacts(complete, c)
 	}
 	f.state.factsDurable = false
-	content, err := encodeRecord(f.key, c)
+	var content []byte
+	var err error
+	if rewrite {
+		size = 0
+		content, err = encodeLog(f.key, log, f.minIndexed)
+	} else {
+		content, err = encodeRecord(f.key, c)
+		log.locate(c, int(size), len(content))
+	}
 	if err != nil {
 		return err
-	}
-	if size == 0 {
-		content = append(slices.Clone(factsMagic), content...)
 	}
 	if err := f.write(factsSuffix, content, size); err != nil {
 		return err
 	}
 	f.state.factsDurable = true
 	f.state.factBytes.Store(size + int64(len(content)))
-	f.state.facts.Store(int64(len(log.facts)))
+	f.state.facts.Store(int64(log.count()))
+	if log.records != nil {
+		f.indexes.put(f.key, log)
+	}
 	return nil
 }
 
@@ -165,6 +226,7 @@ func (f *objectFiles) removeFacts() error {
 	if err := os.Remove(f.path + factsSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	f.indexes.drop(f.key)
 	f.state.factsDurable = false
 	f.state.factBytes.Store(0)
 	f.state.facts.Store(0)

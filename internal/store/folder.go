@@ -140,6 +140,7 @@ func (s *Store) remove(ctx context.Context, name types.NamespacedName, matches f
 			return fmt.Errorf("removing the tags of %s: %w", key, translate(err))
 		}
 		s.objects.Delete(key)
+		s.indexes.drop(key)
 	}
 	s.prune(name)
 	return nil

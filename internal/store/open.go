@@ -49,6 +49,7 @@ type Store struct {
 	dir         string
 	options     Options
 	maxFacts    int           // per key
+	minIndexed  int           // changed by tests
 	lockTimeout time.Duration // changed by tests
 	metrics     []prometheus.Collector
 	reports     *prometheus.CounterVec
@@ -59,6 +60,7 @@ type Store struct {
 
 	objects    sync.Map        // Key to *objectState, for keys with files
 	names      [256]sync.Mutex // locks for the files of objects, by the hash of their names
+	indexes    *factIndexes    // of the logs of facts
 	folders    sync.Mutex      // lock for creating folders and removing empty ones
 	namespaces sync.Map        // the namespaces whose folders have durable names
 }
@@ -74,7 +76,7 @@ func New(dir string, options Options) *Store {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Store{dir: dir, options: options, maxFacts: MaxTags, lockTimeout: lockTimeout}
+	s := &Store{dir: dir, options: options, maxFacts: MaxTags, minIndexed: minIndexed, indexes: newFactIndexes(), lockTimeout: lockTimeout}
 	s.makeMetrics()
 	return s
 }

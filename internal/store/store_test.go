@@ -15,3 +15,10 @@ func TestStore_PassesConformanceTests(t *testing.T) {
 		return store.New(t.TempDir(), options)
 	})
 }
+
+func TestStore_PassesConformanceTestsWithIndexes(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, options store.Options) *store.Store {
+		options.Report = func(r store.Report) { t.Errorf("unexpected report: %s", r) }
+		return store.IndexAllFacts(store.New(t.TempDir(), options))
+	})
+}

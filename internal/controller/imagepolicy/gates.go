@@ -18,7 +18,6 @@ import (
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
 	"github.com/fluxcd/image-reflector-controller/internal/conditions"
-	"github.com/fluxcd/image-reflector-controller/internal/reconcile"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 )
@@ -40,6 +39,7 @@ type gatedSelector struct {
 	*plainSelector
 	worker *Worker
 	images admission.Images
+	known  *knownFacts
 	input  admission.Input
 	result admission.Result
 }
@@ -58,15 +58,12 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 	if verifier != nil {
 		gates.VerifierFingerprint, gates.VerifierDependsOnTime = verifier.Fingerprint(), verifier.DependsOnTime()
 	}
-	facts, err := w.Store.Facts(ctx, reconcile.StoreKey(source.repo))
-	if err != nil {
-		return nil, err
-	}
+	known := w.knownFacts(source)
 	previous := w.previousEvaluation(policy)
 	in := admission.Input{
 		Gates:    gates,
 		Snapshot: source.snapshot,
-		Known:    facts,
+		Known:    known.of,
 		Current:  admission.CurrentImageOf(policy, source.snapshot.Image),
 		RecheckPolicy: admission.RecheckPolicy{
 			Previous: previous.rechecks, Interval: source.repo.GetRequeueAfter(), RenewBefore: previous.renewBefore,
@@ -83,7 +80,7 @@ func (w *Worker) newGatedSelector(ctx context.Context, tags *plainSelector, remo
 	}
 	images := remote.RegistryImages
 	images.Verifier = verifier
-	return &gatedSelector{plainSelector: tags, worker: w, images: images, input: in}, nil
+	return &gatedSelector{plainSelector: tags, worker: w, images: images, known: known, input: in}, nil
 }
 
 // previousEvaluation returns the cached result of the last evaluation of the policy's candidates.
@@ -104,11 +101,11 @@ func gatesKey(gates admission.Gates) string {
 // selectBest returns the best candidate that passes, or nil. New facts are stored even if the
 // evaluation fails.
 func (g *gatedSelector) selectBest(ctx context.Context) (*selected, error) {
-	candidates, err := g.source.filteredTags(ctx, g.rule)
+	candidates, err := g.source.matchingTags(ctx, g.rule)
 	if err != nil {
 		return nil, err
 	}
-	g.result, err = admission.Evaluate(ctx, g.images, g.input, g.rule.Ranking(candidates))
+	g.result, err = admission.Evaluate(ctx, g.images, g.input, g.rule.OfMatching().Ranking(candidates))
 	return g.finish(ctx, err)
 }
 
@@ -146,7 +143,7 @@ func (g *gatedSelector) finish(ctx context.Context, err error) (*selected, error
 func (g *gatedSelector) infoOf(best admission.Selection) admission.ImageInfo {
 	info, found := g.result.Fetched[best.Tag]
 	if !found {
-		info = g.input.Known[best.Tag]
+		info = g.known.facts[best.Tag]
 	}
 	if info.Digest != best.Digest {
 		return admission.ImageInfo{}
@@ -192,19 +189,6 @@ func (g *gatedSelector) nextCheck() time.Duration {
 		after = earlier(after, g.source.repo.GetRequeueAfter())
 	}
 	return after
-}
-
-// filteredTags returns the tags that pass the filter of the rule. Its range is not checked yet.
-func (s tagSource) filteredTags(ctx context.Context, rule *selection.Rule) ([]string, error) {
-	var candidates []string
-	err := s.forEachBatch(ctx, func(batch []string) {
-		for _, tag := range batch {
-			if rule.MatchesFilter(tag) {
-				candidates = append(candidates, tag)
-			}
-		}
-	})
-	return candidates, err
 }
 
 // logRejected logs each candidate that does not pass, unless the status shows that already.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -71,12 +70,17 @@ func (w *Worker) createdTimes(
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := source.filteredTags(ctx, rule)
+	candidates, err := source.matchingTags(ctx, rule)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	unread := slices.DeleteFunc(candidates, func(tag string) bool { return !needsRead(facts[tag], now) })
+	var unread []string
+	for _, tag := range candidates {
+		if needsRead(facts[tag], now) {
+			unread = append(unread, tag)
+		}
+	}
 	if len(unread) == 0 {
 		return facts, nil
 	}

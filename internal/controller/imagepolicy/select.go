@@ -64,7 +64,10 @@ type plainSelector struct {
 
 func (s *plainSelector) selectBest(ctx context.Context) (*selected, error) {
 	selector := s.rule.NewAccumulator()
-	if err := s.source.forEachBatch(ctx, selector.Add); err != nil {
+	if matching := s.source.matching; matching.known { // for times of creation
+		selector = s.rule.OfMatching().NewAccumulator()
+		selector.Add(matching.tags)
+	} else if err := s.source.forEachBatch(ctx, selector.Add); err != nil {
 		return nil, err
 	}
 	if choice, found := selector.Best(); found {
@@ -112,4 +115,30 @@ func (s tagSource) forEachBatch(ctx context.Context, process func(tags []string)
 		process(batch)
 	}
 	return nil
+}
+
+// matchingTags caches the tags that pass the filter of a policy's rule during a reconcile.
+type matchingTags struct {
+	tags  []string
+	known bool
+}
+
+// matchingTags returns the tags that pass the filter of the rule, which is the same in each call.
+// Its range is not checked yet. The caller must not modify the tags.
+func (s tagSource) matchingTags(ctx context.Context, rule *selection.Rule) ([]string, error) {
+	if s.matching.known {
+		return s.matching.tags, nil
+	}
+	var matching []string
+	err := s.forEachBatch(ctx, func(batch []string) {
+		for _, tag := range batch {
+			if rule.MatchesFilter(tag) {
+				matching = append(matching, tag)
+			}
+		}
+	})
+	if err == nil {
+		*s.matching = matchingTags{matching, true}
+	}
+	return matching, err
 }

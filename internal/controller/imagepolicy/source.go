@@ -31,6 +31,8 @@ type tagSource struct {
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
 	name image.Name
+	// matching caches the result of matchingTags.
+	matching *matchingTags
 }
 
 // load reads the policy's ImageRepository and its stored tags.
@@ -51,7 +53,7 @@ func (w *Worker) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, e
 		return tagSource{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
-	return tagSource{repo: repo, snapshot: snapshot, name: name}, err
+	return tagSource{repo: repo, snapshot: snapshot, name: name, matching: &matchingTags{}}, err
 }
 
 // imageChanged reports whether spec.image was changed since the last scan.

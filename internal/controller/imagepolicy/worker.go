@@ -61,6 +61,7 @@ type TagStore interface {
 	Get(ctx context.Context, key store.Key) (scan.Snapshot, error)
 	Info(ctx context.Context, key store.Key) (store.Info, error)
 	Facts(ctx context.Context, key store.Key) (map[string]admission.ImageInfo, error)
+	FactsOf(ctx context.Context, key store.Key, tags ...string) (map[string]admission.ImageInfo, bool, error)
 	PutFacts(ctx context.Context, key store.Key, facts map[string]admission.ImageInfo) error
 }
 

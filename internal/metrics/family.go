@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// familyWriter writes metrics in any format of expfmt. It needs the memory of all samples of one
+// metric, as the format protobuf does.
+type familyWriter struct {
+	out    expfmt.Encoder
+	family *dto.MetricFamily // not written yet
+}
+
+func (f *familyWriter) gauge(g *gauge, value float64, labels []string) {
+	f.add(g.name, g.help, dto.MetricType_GAUGE, g.metric(value, labels))
+}
+
+func (f *familyWriter) histogram(labels []string, h *histogram) {
+	f.add(durationsName, durationsHelp, dto.MetricType_HISTOGRAM, h.metric(labels))
+}
+
+func (f *familyWriter) add(name, help string, kind dto.MetricType, metric prometheus.Metric) {
+	if f.family.GetName() != name {
+		f.flush()
+		f.family = &dto.MetricFamily{Name: &name, Help: &help, Type: &kind}
+	}
+	written := &dto.Metric{}
+	if metric.Write(written) == nil { // fails for labels that are not UTF-8
+		f.family.Metric = append(f.family.Metric, written)
+	}
+}
+
+func (f *familyWriter) flush() {
+	if f.family != nil {
+		_ = f.out.Encode(f.family)
+	}
+}
