@@ -70,8 +70,8 @@ for folder in apiserver kubectl etcd ../tools/registry ../tools/setup-envtest; d
 	[[ ${#edit[@]} -gt 0 ]] || continue
 	if [[ ${1-} != -check ]]; then
 		(cd $folder && go mod edit "${edit[@]}" && go mod tidy)
-	elif ! diff -q <(go mod edit -print $folder/go.mod) <(go mod edit "${edit[@]}" -print $folder/go.mod) >/dev/null; then
-		echo "$folder/go.mod is out of date, run \`make controlplane-replaces\`" >&2
+	elif ! diff <(go mod edit -print $folder/go.mod) <(go mod edit "${edit[@]}" -print $folder/go.mod) >&2; then
+		echo "$folder/go.mod is out of date (< is, > should be), run \`make controlplane-replaces\`" >&2
 		failed=1
 	fi
 done

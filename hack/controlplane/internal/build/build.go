@@ -22,9 +22,11 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 
 	built := filepath.Join(work, p.Name)
 	compilation := Compilation{Name: p.Name + " " + p.Version, Dir: p.dir, Flags: p.flags(p.Version), Package: p.Package}
-	if err := compilation.compile(ctx, built, log); err != nil {
+	compiled, took, err := compilation.compile(ctx, built, log)
+	if err != nil {
 		return err
 	}
+	log(builtLine(compilation.Name, compiled, took))
 	return p.Install(built, folder)
 }
 

@@ -37,14 +37,23 @@ func (c Compilation) Run(ctx context.Context, log func(line string)) error {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	built := filepath.Join(work, filepath.Base(c.Output))
-	if err := c.compile(ctx, built, log); err != nil {
+	compiled, took, err := c.compile(ctx, built, log)
+	if err != nil {
 		return err
+	}
+	if compiled > 0 {
+		log(builtLine(c.Name, compiled, took))
 	}
 	return os.Rename(built, c.Output)
 }
 
-// compile writes the program to a file whose folder may also contain temporary files.
-func (c Compilation) compile(ctx context.Context, built string, log func(line string)) error {
+func builtLine(name string, compiled int, took time.Duration) string {
+	return fmt.Sprintf("%s: built in %s, %d packages compiled", name, took.Round(time.Second), compiled)
+}
+
+// compile writes the program to a file whose folder may also contain temporary files. It returns how
+// many packages were compiled, and how long it took.
+func (c Compilation) compile(ctx context.Context, built string, log func(line string)) (int, time.Duration, error) {
 	start := time.Now()
 	listCtx, cancel := context.WithCancel(ctx)
 	progress := newProgress(c.Name, log, func() (map[string]int64, error) { return c.stale(listCtx) })
@@ -57,15 +66,12 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 	progress.end()
 	if err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("building %s was interrupted; compiled packages stay in Go's build cache", c.Name)
+			return 0, 0, fmt.Errorf("building %s was interrupted; compiled packages stay in Go's build cache", c.Name)
 		}
-		return fmt.Errorf("building %s: %w\n%s", c.Name, err, strings.Join(progress.other, "\n"))
+		return 0, 0, fmt.Errorf("building %s: %w\n%s", c.Name, err, strings.Join(progress.other, "\n"))
 	}
 	took := time.Since(start)
-	if progress.compiled() > 0 {
-		log(fmt.Sprintf("%s: built in %s, %d packages compiled", c.Name, took.Round(time.Second), progress.compiled()))
-	}
-	return RecordStep(c.Name, took)
+	return progress.compiled(), took, RecordStep(c.Name, took)
 }
 
 // command returns a go command with the flags and the package.
