@@ -9,7 +9,7 @@ BIN := $(CURDIR)/bin
 export CGO_ENABLED := 0
 
 # For every go command, so that packages are compiled once: with another value, the build cache has no common packages.
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath)
 
 include hack/make/tools.mk
 -include $(filter-out hack/make/tools.mk,$(wildcard hack/make/*.mk))
