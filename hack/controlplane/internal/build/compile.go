@@ -86,6 +86,9 @@ func (c Compilation) command(ctx context.Context, args ...string) *exec.Cmd {
 const staleOnly = `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}` +
 	`{{.ImportPath}}{{"\t"}}{{.Dir}}{{"\t"}}{{join .GoFiles "\t"}}{{end}}`
 
+// packageOverhead is the size of sources that take as long as the start of a compiler.
+const packageOverhead = 8 << 10
+
 // stale returns the packages that are not in Go's build cache, with the size of their sources.
 func (c Compilation) stale(ctx context.Context) (map[string]int64, error) {
 	out, err := c.command(ctx, "list", "-deps", "-f", staleOnly).Output()
@@ -98,7 +101,7 @@ func (c Compilation) stale(ctx context.Context) (map[string]int64, error) {
 		if len(fields) < 2 {
 			continue
 		}
-		sizes[fields[0]] = 1
+		sizes[fields[0]] = packageOverhead
 		for _, name := range fields[2:] {
 			if info, err := os.Stat(filepath.Join(fields[1], name)); err == nil {
 				sizes[fields[0]] += info.Size()

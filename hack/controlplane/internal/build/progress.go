@@ -15,8 +15,10 @@ const (
 	// listAfter is how long a build takes until its remaining packages are counted. Listing them
 	// costs seconds of CPU, and a short build needs no estimate.
 	listAfter = 3 * time.Second
-	// minSample is the time from which an estimate is derived, at least.
-	minSample = 5 * time.Second
+	// minSample is the time from which an estimate is derived, at least, and minShare the share of
+	// the sources: 1/minShare.
+	minSample = 10 * time.Second
+	minShare  = 20
 	// maxErrorLines bounds the lines in the error of a failed build.
 	maxErrorLines = 40
 )
@@ -138,12 +140,12 @@ func (p *progress) status(linking bool, now time.Time) string {
 // estimate returns how long the remaining packages take, at the rate of those since the list.
 func (p *progress) estimate(now time.Time) string {
 	elapsed := now.Sub(p.since)
-	if p.done == 0 || elapsed < minSample {
-		return ""
-	}
 	var left int64
 	for _, size := range p.remaining {
 		left += size
+	}
+	if p.done == 0 || elapsed < minSample || p.done < left/minShare {
+		return ""
 	}
 	return ", " + about(time.Duration(float64(elapsed)*float64(left)/float64(p.done)))
 }
