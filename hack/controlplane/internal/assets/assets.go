@@ -128,7 +128,10 @@ func (f *Finder) download(ctx context.Context, version string, first func(contex
 		f.log(fmt.Sprintf("the control plane is built, because it can't be downloaded: %v", err))
 	}
 	get, err := f.prebuilt.prepare(ctx, version, f.programs)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
 		failed(err)
 		return "", first(ctx)
 	}
@@ -146,9 +149,13 @@ func (f *Finder) download(ctx context.Context, version string, first func(contex
 		<-done // so that its temporary files are removed
 		return "", err
 	}
-	if err := <-done; err != nil {
-		failed(err)
+	err = <-done
+	switch {
+	case ctx.Err() != nil:
 		return "", ctx.Err()
+	case err != nil:
+		failed(err)
+		return "", nil
 	}
 	return folder, nil
 }

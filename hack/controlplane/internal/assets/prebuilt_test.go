@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -201,7 +202,7 @@ func TestGet_DownloadsWhileFirstRuns(t *testing.T) {
 			return fmt.Errorf("the download did not start: %w", os.ErrDeadlineExceeded)
 		}
 	})
-	if err != os.ErrInvalid { //nolint:errorlint // the error itself
+	if !errors.Is(err, os.ErrInvalid) {
 		t.Errorf("Get = %v; want the error of first", err)
 	}
 	if leftover, err := filepath.Glob(filepath.Join(f.prebuilt.store, ".unfinished-*")); err != nil || len(leftover) > 0 || len(f.built) > 0 {
