@@ -71,7 +71,7 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 		return 0, 0, fmt.Errorf("building %s: %w\n%s", c.Name, err, strings.Join(progress.other, "\n"))
 	}
 	took := time.Since(start)
-	return progress.compiled(), took, RecordStep(c.Name, took)
+	return progress.compiled(), took, RecordStep("build of "+c.Name, took)
 }
 
 // command returns a go command with the flags and the package.
