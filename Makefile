@@ -8,6 +8,9 @@ SHELL := bash
 BIN := $(CURDIR)/bin
 export CGO_ENABLED := 0
 
+# For every go command, so that packages are compiled once: with another value, the build cache has no common packages.
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath)
+
 include hack/make/tools.mk
 -include $(filter-out hack/make/tools.mk,$(wildcard hack/make/*.mk))
 
@@ -18,13 +21,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 # Reproducible: the binary does not depend on the folder of the sources.
-BUILD = go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+BUILD_FLAGS = -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+BUILD = go build $(BUILD_FLAGS)
 
 .PHONY: build
 build: ## Build the controller into bin/.
-	@# the rename is atomic: no other process starts a partial binary
-	$(BUILD) -o $(BIN)/image-reflector-controller.unfinished . && \
-		mv $(BIN)/image-reflector-controller.unfinished $(BIN)/image-reflector-controller
+	@$(COMPILE) -name controller -dir $(CURDIR) -o $(BIN)/image-reflector-controller -- $(BUILD_FLAGS) .
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the markers in the code.
@@ -35,7 +37,7 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: controlplane $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) build ## Run all tests, on a real control plane and real registries.
+test: build $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) controlplane ## Run all tests, on a real control plane and real registries.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" REGISTRY_V2="$(REGISTRY_V2)" \
 		CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
 	cd api && go test -count=1 ./...

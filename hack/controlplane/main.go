@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command controlplane builds and caches the etcd and the kube-apiserver that tests and `make run`
-// start, and the matching kubectl.
+// Command controlplane downloads or builds, and caches, the etcd and the kube-apiserver that tests
+// and `make run` start, and the matching kubectl. It also compiles other programs with progress.
 //
 // It runs `go build` in the modules that pin them (./apiserver, ./etcd and ./kubectl). It links
 // none of them and uses only the standard library, so it compiles within a second. Its working
@@ -18,12 +18,19 @@ import (
 	"syscall"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/assets"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
 const usage = `usage: controlplane <command> [flags]
 
-  build [-bin folder]     build missing or outdated programs, and print their folder
-  path [-bin folder]      print the folder of the programs; fails if one is missing or outdated`
+  build [-bin folder] [-kubectl=false] [-first command]
+                          download or build missing or outdated programs, and print their folder.
+                          The command runs before a build and during a download
+  path [-bin folder] [-kubectl=false]
+                          print the folder of the programs; fails if one is missing or outdated
+  compile -name name -dir folder -o file [-env variable=value]... -- [build flags] package
+                          go build in a folder, with progress`
 
 func main() {
 	// On each of these signals, a build stops its compilers and removes its temporary files.
@@ -37,20 +44,77 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 || args[0] != "build" && args[0] != "path" {
-		return fmt.Errorf("no such command: %q\n%s", args, usage)
+	if len(args) > 0 {
+		switch args[0] {
+		case "build", "path":
+			return find(ctx, args[0] == "build", args[1:])
+		case "compile":
+			return compile(ctx, args[1:])
+		}
 	}
-	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	return fmt.Errorf("no such command: %q\n%s", args, usage)
+}
+
+// find prints the folder of the programs.
+func find(ctx context.Context, mayBuild bool, args []string) error {
+	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
 	bin := flags.String("bin", "../../bin", "`folder` that contains controlplane/<version>/")
-	if err := flags.Parse(args[1:]); err != nil {
+	kubectl := flags.Bool("kubectl", true, "include kubectl")
+	first := flags.String("first", "", "shell `command` that runs before a build and during a download")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	folder, err := filepath.Abs(*bin)
-	if err == nil {
-		folder, err = assets.New(folder).Find(ctx, args[0] == "build")
+	if err != nil {
+		return err
+	}
+	finder := assets.New(folder, programs(*kubectl))
+	if mayBuild {
+		folder, err = finder.Get(ctx, func(ctx context.Context) error { return shell(ctx, *first) })
+	} else {
+		folder, err = finder.Path(ctx)
 	}
 	if err == nil {
 		_, err = fmt.Println(folder)
 	}
 	return err
+}
+
+func programs(kubectl bool) []build.Program {
+	if kubectl {
+		return build.Programs()
+	}
+	return build.ControlPlane()
+}
+
+// shell runs a command. Its output goes to stderr, because stdout is the folder of the programs.
+func shell(ctx context.Context, command string) error {
+	if command == "" {
+		return nil
+	}
+	cmd := gocmd.Process(ctx, "", "sh", "-c", command)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run()
+}
+
+// compile runs go build with progress.
+func compile(ctx context.Context, args []string) error {
+	var c build.Compilation
+	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
+	flags.StringVar(&c.Name, "name", "", "`name` of the program in messages")
+	flags.StringVar(&c.Dir, "dir", "", "`folder` of the module")
+	flags.StringVar(&c.Output, "o", "", "`file` to write")
+	flags.Func("env", "`variable=value` of the go command", func(variable string) error {
+		c.Env = append(c.Env, variable)
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	rest := flags.Args()
+	if c.Name == "" || c.Dir == "" || !filepath.IsAbs(c.Output) || len(rest) == 0 {
+		return fmt.Errorf("compile needs a name, a folder, an absolute file and a package\n%s", usage)
+	}
+	c.Flags, c.Package = rest[:len(rest)-1], rest[len(rest)-1]
+	return c.Run(ctx, func(line string) { fmt.Fprintln(os.Stderr, line) })
 }

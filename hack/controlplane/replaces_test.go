@@ -16,16 +16,27 @@ const staging = `replace (
 	github.com/some/fork => github.com/some/fork v1.0.0
 )`
 
-// newModules creates a module proxy that serves kubernetes in a version with replaces, and the two
-// modules that require it. The second one is out of date. It configures the go command to use the
-// proxy, and returns the folder of the modules.
+// newModules creates a module proxy that serves kubernetes in a version with replaces, an operator
+// with the libraries of that version, and the modules to align. It configures the go command to use
+// the proxy, and returns the folder of the modules.
 func newModules(t *testing.T, version, replaces string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"proxy/k8s.io/kubernetes/@v/" + version + ".info": `{"Version":"` + version + `"}`,
 		"proxy/k8s.io/kubernetes/@v/" + version + ".mod":  "module k8s.io/kubernetes\n\n" + replaces + "\n",
-		"apiserver/go.mod": "module m\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes " + version + "\n",
+		"operator/go.mod": "module m\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/client-go " + library(version) + "\n\tgolang.org/x/net v0.56.0\n\tgolang.org/x/mod v0.30.0\n)\n",
+		"etcd/go.mod":     "module m\n\ngo 1.26.0\n\nrequire (\n\tgolang.org/x/net v0.47.0 // indirect\n\tgolang.org/x/sys v0.9.0 // indirect\n\tgolang.org/x/mod v0.31.0 // indirect\n)\n",
+		"apiserver/go.mod": `module m
+
+go 1.26.0
+
+require (
+	golang.org/x/sys v0.10.0 // indirect
+	k8s.io/api v0.35.0 // indirect
+	k8s.io/kubernetes v1.35.0
+)
+`,
 		"kubectl/go.mod": `module m
 
 go 1.26.0
@@ -54,8 +65,12 @@ replace (
 	t.Setenv("GOFLAGS", "-modcacherw")
 	t.Setenv("GOMODCACHE", filepath.Join(dir, "cache"))
 	t.Setenv("MODULES", dir)
+	t.Setenv("ROOT", filepath.Join(dir, "operator"))
 	return dir
 }
+
+// library returns the version of the libraries of a version of Kubernetes.
+func library(version string) string { return strings.Replace(version, "v1.", "v0.", 1) }
 
 func runReplaces(t *testing.T, args ...string) (string, error) {
 	t.Helper()
@@ -66,8 +81,14 @@ func runReplaces(t *testing.T, args ...string) (string, error) {
 func TestReplaces_PinPublishedVersions(t *testing.T) {
 	for version, want := range map[string]string{"v1.36.3": "v0.36.3", "v1.37.0-rc.1": "v0.37.0-rc.1"} {
 		dir := newModules(t, version, staging)
-		if output, err := runReplaces(t, "-check"); err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
+		output, err := runReplaces(t, "-check")
+		if err == nil || !strings.Contains(output, "kubectl/go.mod is out of date") {
 			t.Errorf("%s: the check printed %q, %v", version, output, err)
+		}
+		for _, change := range []string{"k8s.io/kubernetes " + version, "k8s.io/api " + want} {
+			if !strings.Contains(output, "> \t"+change) {
+				t.Errorf("%s: the check does not require %q:\n%s", version, change, output)
+			}
 		}
 		if output, err := runReplaces(t); err != nil {
 			t.Fatalf("%s: %v\n%s", version, err, output)
@@ -78,6 +99,23 @@ func TestReplaces_PinPublishedVersions(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkReplaces(t, folder, string(content), want)
+		}
+	}
+}
+
+func TestReplaces_AlignSharedModules(t *testing.T) {
+	newModules(t, "v1.36.3", staging)
+	output, err := runReplaces(t, "-check")
+	if err == nil || !strings.Contains(output, "etcd/go.mod is out of date") {
+		t.Errorf("the check printed %q, %v", output, err)
+	}
+	for change, want := range map[string]bool{
+		"golang.org/x/net v0.56.0": true,  // of the operator
+		"golang.org/x/sys v0.10.0": true,  // of apiserver, because the operator does not require it
+		"golang.org/x/mod v0.30.0": false, // older than required here, and restored by go mod tidy
+	} {
+		if strings.Contains(output, "> \t"+change) != want {
+			t.Errorf("the check requires %q: %t; want %t:\n%s", change, !want, want, output)
 		}
 	}
 }
@@ -101,7 +139,7 @@ func checkReplaces(t *testing.T, folder, content, want string) {
 func TestReplaces_AreUnchangedIfLayoutIsUnknown(t *testing.T) {
 	for _, tc := range []struct{ reason, version, replaces, want string }{
 		{"an empty list would remove the old one", "v1.36.3", "", "replaces nothing by its staging folder"},
-		{"the versions of libraries of v2 are unknown", "v2.0.0+incompatible", staging, "libraries are published for v1 only"},
+		{"the versions of libraries of v2 are unknown", "v2.0.0+incompatible", staging, "only v0.x.y is the library of a Kubernetes v1.x.y"},
 	} {
 		dir := newModules(t, tc.version, tc.replaces)
 		if output, err := runReplaces(t); err == nil || !strings.Contains(output, tc.want) {

@@ -5,24 +5,27 @@
 QUICKSTART := $(BIN)/quickstart
 CONTROLLER := $(BIN)/image-reflector-controller
 
-# exec instead of go run, so that the program receives the signals of make, and stops everything that it started.
-.PHONY: run
-run: controlplane $(REGISTRY) build quickstart ## Run everything on this machine and show it. ONCE=1 exits when the samples have resolved.
-	@assets="$(CONTROLPLANE_ASSETS)" && \
+# The controller is compiled first, while the control plane is downloaded, or else before it is built.
+RUN_PROGRAMS = $(MAKE) --no-print-directory build quickstart $(REGISTRY)
+
+# $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. exec instead of go
+# run, so that the program receives the signals of make, and stops everything that it started.
+RUN = mkdir -p $(BIN) && export BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
+	assets=$$($(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)') && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
-	exec $(QUICKSTART) $(if $(filter-out 0 false no,$(ONCE)),-once)
+	exec $(QUICKSTART) $(1)
+
+.PHONY: run
+run: ## Run everything on this machine and show it. ONCE=1 exits when the samples have resolved.
+	@$(call RUN,$(if $(filter-out 0 false no,$(ONCE)),-once))
 
 .PHONY: dev
-dev: controlplane $(REGISTRY) build quickstart ## Run everything, and rebuild and restart the controller whenever its sources or CRDs change.
-	@assets="$(CONTROLPLANE_ASSETS)" && \
-	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
-	exec $(QUICKSTART) -dev
+dev: ## Run everything, and rebuild and restart the controller whenever its sources or CRDs change.
+	@$(call RUN,-dev)
 
-# The rename is atomic: another run never starts a partial binary.
 .PHONY: quickstart
 quickstart:
-	@echo "building quickstart"
-	@mkdir -p $(BIN) && go build -o $(QUICKSTART).$$$$ ./hack/quickstart && mv $(QUICKSTART).$$$$ $(QUICKSTART)
+	@$(COMPILE) -name quickstart -dir $(CURDIR) -o $(QUICKSTART) -- -trimpath -buildvcs=false -ldflags="-s -w" ./hack/quickstart
 
 RUN_LOCAL_ARGS ?= --storage-path=$(CURDIR)/.run/local --metrics-addr=127.0.0.1:8080 --health-addr=127.0.0.1:9440 --log-encoding=console
 

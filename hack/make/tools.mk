@@ -39,13 +39,18 @@ LINK.registry       := -X github.com/distribution/distribution/v3/version.versio
 LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version
 LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
-# Every folder of hack/tools is a module that pins one tool by its tool directive. The rename is atomic.
+# The module of a tool whose main package is in its folder.
+MODULE.registry := github.com/distribution/distribution/v3
+
+# Every folder of hack/tools is a module that pins one tool by its tool directive, or by its own main package. The rename is atomic.
 # Messages go to stderr, because stdout may be piped, as with make render.
 $(TOOLS) $(SIGNERS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
-	version=$$(go list -f '{{.Module.Version}}' tool) && echo "building $* $$version" >&2 && \
-	go build -trimpath -ldflags="-s -w $(LINK.$*)" -o $@.unfinished tool && mv $@.unfinished $@
+	version=$$(go list $(if $(MODULE.$*),-m -f '{{.Version}}' $(MODULE.$*),-f '{{.Module.Version}}' tool)) && echo "building $* $$version" >&2 && \
+	$(CONTROLPLANE) compile -name "$* $$version" -dir "$$PWD" -o $@ -- -trimpath -ldflags="-s -w $(LINK.$*)" $(if $(MODULE.$*),.,tool)
+
+$(REGISTRY): $(HACK)/tools/registry/main.go
 
 # Relative names: make bin/registry.
 TOOL_NAMES := $(patsubst $(BIN)/%,bin/%,$(TOOLS) $(SIGNERS))
@@ -57,7 +62,11 @@ tools: $(TOOLS) ## Build every development tool into bin/.
 
 ##@ Control plane
 
+# This command is built for this machine, also if GOOS or GOARCH are set.
 CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplane run .
+
+# go build with progress: $(COMPILE) -name name -dir folder -o file -- flags package. The variables are those of the caller.
+COMPILE = $(CONTROLPLANE) compile -env "GOWORK=$(GOWORK)" -env "GOOS=$(GOOS)" -env "GOARCH=$(GOARCH)"
 
 # For recipes of targets that depend on controlplane: it is evaluated when the recipe runs.
 #   test: controlplane
@@ -66,7 +75,7 @@ CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplan
 CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
 
 .PHONY: controlplane
-controlplane: ## Build etcd, kube-apiserver and kubectl once, except with KUBEBUILDER_ASSETS=folder or CONTROLPLANE_PREBUILT=1.
+controlplane: ## Download or build etcd, kube-apiserver and kubectl once. CONTROLPLANE_PREBUILT=0 forbids the download.
 	@$(CONTROLPLANE) build -bin $(BIN)
 
 .PHONY: controlplane-test

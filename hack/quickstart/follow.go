@@ -112,12 +112,13 @@ func (s *session) update(ctx context.Context) (bool, error) {
 // reportResolved prints that every sample has resolved, and the hints or, with once, the results.
 func (s *session) reportResolved(rows []row) {
 	line := fmt.Sprintf("\nAll %d samples resolved as expected, %s after the start.\n\n", len(rows), seconds(s.startTime))
+	s.steps.add("samples resolved", time.Since(s.startTime)-s.started)
 	if !s.once {
-		s.screen.printLine(line + hints(s.state(), s.slot.number))
+		s.screen.printLine(line + s.steps.String() + hints(s.state(), s.slot.number))
 		return
 	}
 	s.screen.end()
-	s.screen.printLine(line + strings.Join(tables(rows, terminal.Style{}), "\n") + "\n")
+	s.screen.printLine(line + strings.Join(tables(rows, terminal.Style{}), "\n") + "\n\n" + s.steps.String())
 }
 
 // reportTimeout returns an error if the samples have not resolved in time. Without once, it prints

@@ -55,7 +55,7 @@ func TestQuickstart_FailsOnUnexpectedTag(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 
 	err = newSession(options{
-		root: root, slot: &slot{dir: t.TempDir()}, binaries: binaries, once: true, timeout: 5 * time.Second, screen: newScreen(io.Discard),
+		root: root, slot: &slot{dir: t.TempDir()}, binaries: binaries, once: true, timeout: 5 * time.Second, screen: newScreen(io.Discard), steps: &steps{},
 	}).run(t.Context())
 
 	g.Expect(err).To(MatchError(ContainSubstring("ImagePolicy samples/podinfo has the tag '1.9.0', want '1.10.0'")))

@@ -31,6 +31,7 @@ type options struct {
 	// timeout is the time within which every sample must resolve.
 	timeout time.Duration
 	screen  *screen
+	steps   *steps
 }
 
 // session is one run: it starts the programs, pushes images, applies the samples, shows their
@@ -46,6 +47,8 @@ type session struct {
 	// digests are the digests of the pushed images, by reference.
 	digests   map[string]string
 	startTime time.Time
+	// started is how long the start took.
+	started time.Duration
 
 	// lastResponse is the time of the last response of the API server.
 	lastResponse time.Time
@@ -117,6 +120,7 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.step(ctx, "controller", s.controller.Start); err != nil {
 		return err
 	}
+	s.started = time.Since(s.startTime)
 	return s.state().write(s.slot.dir)
 }
 
@@ -126,6 +130,7 @@ func (s *session) step(ctx context.Context, name string, do func(context.Context
 	if err := do(ctx); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	s.steps.add(name, time.Since(start))
 	s.screen.printLine(fmt.Sprintf("%-28s ready after %s", name, seconds(start)))
 	return nil
 }

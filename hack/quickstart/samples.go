@@ -6,15 +6,19 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/hack/testenv"
@@ -193,12 +197,31 @@ func (s *session) applySamples(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(samples, "registry.yaml"), []byte(registry), 0o644); err != nil {
 		return err
 	}
-	output, err := exec.CommandContext(ctx, filepath.Join(s.binaries.Assets, "kubectl"), "--kubeconfig="+run.Kubeconfig,
-		"--cache-dir="+filepath.Join(s.slot.dir, "kubectl"), "apply", "--server-side", "-k", samples).CombinedOutput()
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy // namespaces first
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), samples)
 	if err != nil {
-		return fmt.Errorf("kubectl apply: %w\n%s", err, output)
+		return err
+	}
+	for _, resource := range resources.Resources() {
+		if err := s.applySample(ctx, resource); err != nil {
+			return fmt.Errorf("%s %s: %w", resource.GetKind(), resource.GetName(), err)
+		}
 	}
 	return s.cluster.Create(ctx, run.credentials())
+}
+
+// applySample applies an object as kubectl apply --server-side does.
+func (s *session) applySample(ctx context.Context, object json.Marshaler) error {
+	content, err := object.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	var sample unstructured.Unstructured
+	if err := sample.UnmarshalJSON(content); err != nil {
+		return err
+	}
+	return s.cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(&sample), client.FieldOwner("quickstart"))
 }
 
 // credentials returns the Secret of the private registry, as "kubectl create secret

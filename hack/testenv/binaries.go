@@ -19,7 +19,7 @@ const (
 
 // Binaries are the paths of the programs.
 type Binaries struct {
-	// Assets is the folder of etcd, kube-apiserver and kubectl.
+	// Assets is the folder of etcd and kube-apiserver, and in make test also of kubectl.
 	Assets string
 	// Registry is the path of the registry (CNCF Distribution).
 	Registry string
@@ -36,7 +36,7 @@ func BinariesFromEnv() (Binaries, error) {
 		Controller: os.Getenv(ControllerVariable),
 	}
 	if err := errors.Join(
-		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver", "kubectl"),
+		check(AssetsVariable, binaries.Assets, "etcd", "kube-apiserver"),
 		check(RegistryVariable, binaries.Registry, ""),
 		check(ControllerVariable, binaries.Controller, ""),
 	); err != nil {

@@ -1,84 +1,163 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package assets returns the folder with the programs of the control plane, from the first source
-// that has it: the environment, an earlier build, a download if enabled, a new build.
+// that has it: the environment, an earlier build, a download, a new build.
 package assets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
-	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
 
-const (
-	// folderEnv contains the folder, as for envtest.
-	folderEnv = "KUBEBUILDER_ASSETS"
-	// prebuiltEnv, if 1, enables a download by setup-envtest instead of a build.
-	prebuiltEnv = "CONTROLPLANE_PREBUILT"
-)
+// folderEnv contains the folder, as for envtest.
+const folderEnv = "KUBEBUILDER_ASSETS"
 
-// Finder finds or builds the programs.
+// Finder finds, downloads or builds programs.
 type Finder struct {
-	modules string // folder of the modules that pin the programs, "" for the working directory
-	bin     string // contains <version>/
-	log     func(line string)
+	programs []build.Program
+	modules  string // folder of the modules that pin the programs, "" for the working directory
+	bin      string // contains <version>/
+	log      func(line string)
 
 	build    func(plan build.Plan, ctx context.Context, folder string, log func(line string)) error
-	download func(ctx context.Context, version string, installedOnly bool) (string, error)
+	prebuilt *prebuilt // nil if it is forbidden
 }
 
-// New returns a Finder that logs to stderr, and builds below bin/controlplane. The working
-// directory must be the folder of the modules.
-func New(bin string) *Finder {
-	bin = filepath.Join(bin, "controlplane")
-	return &Finder{
-		bin:   bin,
-		log:   func(line string) { fmt.Fprintln(os.Stderr, line) },
-		build: build.Plan.Build,
-		download: func(ctx context.Context, version string, installedOnly bool) (string, error) {
-			return setupEnvtest(ctx, "../tools/setup-envtest", filepath.Join(bin, "prebuilt"), version, installedOnly)
-		},
+// New returns a Finder of programs that logs to stderr, and builds below bin/controlplane. The
+// working directory must be the folder of the modules.
+func New(bin string, programs []build.Program) *Finder {
+	f := &Finder{
+		programs: programs,
+		bin:      filepath.Join(bin, "controlplane"),
+		log:      func(line string) { fmt.Fprintln(os.Stderr, line) },
+		build:    build.Plan.Build,
 	}
+	if os.Getenv(prebuiltEnv) != "0" {
+		f.prebuilt = newPrebuilt("../tools/setup-envtest", filepath.Join(f.bin, "prebuilt"), f.log)
+	}
+	return f
 }
 
-// Find returns the folder of the programs. If one is missing or outdated, it downloads or builds
-// it, or returns an error if mayBuild is false.
-func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
-	if folder := os.Getenv(folderEnv); folder != "" {
-		err := complete(folder)
-		if err == nil {
-			return folder, nil
-		}
-		f.log(fmt.Sprintf("%s is ignored: %v", folderEnv, err))
+// Path returns the folder of the programs, or an error if one is missing or outdated.
+func (f *Finder) Path(ctx context.Context) (string, error) {
+	if folder := f.fromEnv(); folder != "" {
+		return folder, nil
 	}
 	plans, folder, err := f.plans(ctx)
 	if err != nil {
 		return "", err
 	}
-	reason, err := stale(plans, folder)
-	if err != nil || reason == "" {
-		return folder, err
+	found, reason, err := f.existing(plans, folder)
+	if err == nil && found == "" {
+		err = fmt.Errorf("the control plane is not ready (%s): run `make controlplane`", reason)
 	}
-	if os.Getenv(prebuiltEnv) == "1" {
-		found, err := f.download(ctx, filepath.Base(folder), !mayBuild)
-		if err == nil {
-			err = complete(found)
-		}
-		if err == nil {
-			return found, nil
-		}
-		f.log(fmt.Sprintf("no prebuilt programs: %v", err))
+	return found, err
+}
+
+// Get returns the folder of the programs. If one is missing or outdated, it downloads or builds
+// them. It calls the function first once, before a build and during a download.
+func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (string, error) {
+	if folder := f.fromEnv(); folder != "" {
+		return folder, first(ctx)
 	}
-	if !mayBuild {
-		return "", fmt.Errorf("the control plane is not ready (%s): run `make controlplane`", reason)
+	plans, folder, err := f.plans(ctx)
+	if err != nil {
+		return "", err
+	}
+	found, _, err := f.existing(plans, folder)
+	if err != nil || found != "" {
+		return found, errors.Join(err, first(ctx))
+	}
+	release, err := f.lock(ctx, folder)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	// another process may have built or downloaded them meanwhile
+	if found, _, err = f.existing(plans, folder); err != nil || found != "" {
+		return found, errors.Join(err, first(ctx))
+	}
+	if found, err = f.download(ctx, filepath.Base(folder), first); err != nil || found != "" {
+		return found, err
 	}
 	return folder, f.buildStale(ctx, plans, folder)
+}
+
+// fromEnv returns the folder in the environment, or "" if it is not set or incomplete.
+func (f *Finder) fromEnv() string {
+	folder := os.Getenv(folderEnv)
+	if folder == "" {
+		return ""
+	}
+	if err := complete(folder, f.programs); err != nil {
+		f.log(fmt.Sprintf("%s is ignored: %v", folderEnv, err))
+		return ""
+	}
+	return folder
+}
+
+// existing returns the folder of an earlier build or download. If there is none, it returns "" and
+// the reason why the build can't be used.
+func (f *Finder) existing(plans []build.Plan, folder string) (string, string, error) {
+	reason, err := stale(plans, folder)
+	switch {
+	case err != nil:
+		return "", "", err
+	case reason == "":
+		return folder, "", nil
+	case f.prebuilt == nil:
+		return "", reason, nil
+	default:
+		return f.prebuilt.installed(filepath.Base(folder), f.programs), reason, nil
+	}
+}
+
+// download calls the function first, and downloads the programs meanwhile. It returns "" if they
+// can't be downloaded; the error is that of first.
+func (f *Finder) download(ctx context.Context, version string, first func(context.Context) error) (string, error) {
+	if f.prebuilt == nil {
+		return "", first(ctx)
+	}
+	failed := func(err error) {
+		f.log(fmt.Sprintf("the control plane is built, because it can't be downloaded: %v", err))
+	}
+	get, err := f.prebuilt.prepare(ctx, version, f.programs)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		failed(err)
+		return "", first(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var folder string
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		folder, err = get(ctx)
+		done <- err
+	}()
+	if err := first(ctx); err != nil {
+		cancel()
+		<-done // so that its temporary files are removed
+		return "", err
+	}
+	err = <-done
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		failed(err)
+		return "", nil
+	}
+	return folder, nil
 }
 
 // plans returns a plan for each program, and their folder, which is named after the version of
@@ -86,7 +165,7 @@ func (f *Finder) Find(ctx context.Context, mayBuild bool) (string, error) {
 func (f *Finder) plans(ctx context.Context) ([]build.Plan, string, error) {
 	var plans []build.Plan
 	folder := f.bin
-	for _, program := range build.Programs() {
+	for _, program := range f.programs {
 		plan, err := build.NewPlan(ctx, f.modules, program)
 		if err != nil {
 			return nil, "", err
@@ -109,18 +188,21 @@ func stale(plans []build.Plan, folder string) (string, error) {
 	return "", nil
 }
 
-// buildStale builds the stale programs. A lock ensures that one process builds, and those that wait
-// use its result.
-func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
+// lock ensures that one process downloads or builds, and those that wait use its result.
+func (f *Finder) lock(ctx context.Context, folder string) (func(), error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	waiting := func() { f.log("another process is building the control plane: waiting for it") }
 	release, err := lock(ctx, filepath.Join(folder, ".lock"), waiting)
 	if err != nil {
-		return fmt.Errorf("waiting for the lock of %s: %w", folder, err)
+		return nil, fmt.Errorf("waiting for the lock of %s: %w", folder, err)
 	}
-	defer release()
+	return release, nil
+}
+
+// buildStale builds the stale programs.
+func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder string) error {
 	for _, plan := range plans {
 		reason, err := plan.Stale(folder)
 		if err != nil {
@@ -138,9 +220,9 @@ func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder stri
 }
 
 // complete returns an error if a program is missing in a folder.
-func complete(folder string) error {
+func complete(folder string, programs []build.Program) error {
 	var missing []string
-	for _, program := range build.Programs() {
+	for _, program := range programs {
 		if !build.Executable(filepath.Join(folder, program.Name)) {
 			missing = append(missing, program.Name)
 		}
@@ -150,21 +232,3 @@ func complete(folder string) error {
 	}
 	return nil
 }
-
-// setupEnvtest downloads the programs into a store with setup-envtest, as pinned by a module, and
-// returns their folder. They have the newest published patch version of the same minor version,
-// which may differ from version.
-func setupEnvtest(ctx context.Context, module, store, version string, installedOnly bool) (string, error) {
-	args := []string{"tool", "setup-envtest", "use", minor(version), "--bin-dir", store, "--print", "path"}
-	if installedOnly {
-		args = append(args, "--installed-only")
-	} else if err := os.MkdirAll(store, 0o755); err != nil {
-		return "", err
-	}
-	return gocmd.Output(ctx, module, args...)
-}
-
-var minorOf = regexp.MustCompile(`^v(\d+\.\d+)\..*$`)
-
-// minor converts v1.36.3 to 1.36.x, which selects the newest patch version in setup-envtest.
-func minor(version string) string { return minorOf.ReplaceAllString(version, "$1.x") }

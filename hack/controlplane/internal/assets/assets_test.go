@@ -26,17 +26,14 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Setenv(folderEnv, "")
-	t.Setenv(prebuiltEnv, "")
 	f := &fixture{}
 	f.Finder = &Finder{
-		modules: newModules(t),
-		bin:     t.TempDir(),
-		log:     func(line string) { f.mu.Lock(); defer f.mu.Unlock(); f.logged = append(f.logged, line) },
+		programs: build.Programs(),
+		modules:  newModules(t),
+		bin:      t.TempDir(),
+		log:      func(line string) { f.mu.Lock(); defer f.mu.Unlock(); f.logged = append(f.logged, line) },
 		build: func(plan build.Plan, _ context.Context, folder string, _ func(string)) error {
 			return f.install(plan, folder)
-		},
-		download: func(context.Context, string, bool) (string, error) {
-			return "", errors.New("no network")
 		},
 	}
 	return f
@@ -83,54 +80,41 @@ func (f *fixture) install(plan build.Plan, folder string) error {
 	return plan.Install(built, folder)
 }
 
-// prebuilt creates a folder with programs, as setup-envtest does.
-func prebuilt(t *testing.T, names ...string) string {
-	t.Helper()
-	folder := t.TempDir()
-	for _, name := range names {
-		write(t, filepath.Join(folder, name), "", 0o755)
-	}
-	return folder
-}
-
 var all = []string{"etcd", "kube-apiserver", "kubectl"}
 
 var sourceTests = map[string]struct {
 	reason   string
 	env      []string // programs in the folder KUBEBUILDER_ASSETS; not set if nil
-	prebuilt string
-	download []string // downloaded programs; the download fails if nil
+	download []string // programs of an earlier download
 	want     string   // env, downloaded or built
 	built    []string
 	logs     string
 }{
 	"nothing":               {reason: "a fresh clone builds all programs", want: "built", built: all},
-	"environment":           {reason: "KUBEBUILDER_ASSETS takes precedence", env: all, prebuilt: "1", download: all, want: "env"},
+	"environment":           {reason: "KUBEBUILDER_ASSETS takes precedence", env: all, download: all, want: "env"},
 	"environment lacks one": {reason: "envtest would fail with this folder", env: []string{"etcd"}, want: "built", built: all, logs: "does not contain kube-apiserver and kubectl"},
-	"download enabled":      {reason: "a download replaces the build", prebuilt: "1", download: all, want: "downloaded"},
-	"download disabled":     {reason: "nothing is downloaded by default", download: all, want: "built", built: all},
-	"download fails":        {reason: "the build is the fallback", prebuilt: "1", want: "built", built: all, logs: "no prebuilt programs: no network"},
-	"download lacks one":    {reason: "an incomplete download is not used", prebuilt: "1", download: []string{"etcd"}, want: "built", built: all, logs: "does not contain"},
+	"downloaded":            {reason: "it is downloaded once", download: all, want: "downloaded"},
+	"download lacks one":    {reason: "an incomplete download is not used", download: []string{"etcd"}, want: "built", built: all, logs: "the control plane is built, because it can't be downloaded"},
 }
 
-func TestBuild_PrefersExistingBinaries(t *testing.T) {
+func TestGet_PrefersExistingBinaries(t *testing.T) {
 	for name, tc := range sourceTests {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			folders := map[string]string{"built": filepath.Join(f.bin, "v1.36.3")}
+			f.prebuilt = newFakePrebuilt(t, "http://127.0.0.1:1/index.yaml", f.Finder.log)
+			folders := map[string]string{"built": filepath.Join(f.bin, "v1.36.3"), "downloaded": f.prebuilt.folder("1.36.1")}
 			if tc.env != nil {
-				folders["env"] = prebuilt(t, tc.env...)
+				folders["env"] = t.TempDir()
+				install(t, folders["env"], tc.env...)
 				t.Setenv(folderEnv, folders["env"])
 			}
 			if tc.download != nil {
-				folders["downloaded"] = prebuilt(t, tc.download...)
-				f.download = func(context.Context, string, bool) (string, error) { return folders["downloaded"], nil }
+				install(t, folders["downloaded"], tc.download...)
 			}
-			t.Setenv(prebuiltEnv, tc.prebuilt)
-
-			got, err := f.Find(t.Context(), true)
-			if err != nil || got != folders[tc.want] {
-				t.Errorf("Find = %q, %v; want the %s folder %q: %s", got, err, tc.want, folders[tc.want], tc.reason)
+			firsts := 0
+			got, err := f.Get(t.Context(), func(context.Context) error { firsts++; return nil })
+			if err != nil || got != folders[tc.want] || firsts != 1 {
+				t.Errorf("Get = %q, %v, and called first %d times; want the %s folder %q, and 1: %s", got, err, firsts, tc.want, folders[tc.want], tc.reason)
 			}
 			if !slices.Equal(f.built, tc.built) {
 				t.Errorf("built %q; want %q: %s", f.built, tc.built, tc.reason)
@@ -138,10 +122,43 @@ func TestBuild_PrefersExistingBinaries(t *testing.T) {
 			if log := strings.Join(f.logged, "\n"); !strings.Contains(log, tc.logs) {
 				t.Errorf("logged %q; want %q: %s", log, tc.logs, tc.reason)
 			}
-			if path, err := f.Find(t.Context(), false); err != nil || path != got {
-				t.Errorf("Find without build = %q, %v; want the folder of the build", path, err)
+			if path, err := f.Path(t.Context()); err != nil || path != got {
+				t.Errorf("Path = %q, %v; want the folder that Get returned", path, err)
 			}
 		})
+	}
+}
+
+// install creates programs in a folder.
+func install(t *testing.T, folder string, names ...string) {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		write(t, filepath.Join(folder, name), "", 0o755)
+	}
+}
+
+func none(context.Context) error { return nil }
+
+func TestGet_BuildsNothingIfFirstFails(t *testing.T) {
+	f := newFixture(t)
+	failure := errors.New("the controller does not compile")
+	if _, err := f.Get(t.Context(), func(context.Context) error { return failure }); !errors.Is(err, failure) || len(f.built) > 0 {
+		t.Errorf("Get = %v, built %q; want the error of first, and nothing built", err, f.built)
+	}
+}
+
+// make run needs no kubectl: make test builds it later, and reuses the other programs.
+func TestGet_BuildsSelectedPrograms(t *testing.T) {
+	f := newFixture(t)
+	f.programs = build.ControlPlane()
+	run, err := f.Get(t.Context(), none)
+	f.programs = build.Programs()
+	test, err2 := f.Get(t.Context(), none)
+	if err := errors.Join(err, err2); err != nil || run != test || !slices.Equal(f.built, all) {
+		t.Errorf("Get = %q and %q, %v, built %q; want one folder, and each program built once", run, test, err, f.built)
 	}
 }
 
@@ -149,7 +166,7 @@ func TestBuild_PrefersExistingBinaries(t *testing.T) {
 func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
 	f := newFixture(t)
 	build := func() string {
-		folder, err := f.Find(t.Context(), true)
+		folder, err := f.Get(t.Context(), none)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,8 +175,8 @@ func TestBuild_RebuildsChangedAndMissingPrograms(t *testing.T) {
 	build()
 	folder := build()
 	write(t, filepath.Join(f.modules, "etcd", "go.sum"), "changed\n", 0o644)
-	if _, err := f.Find(t.Context(), false); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
-		t.Errorf("Find without build = %v; want an error that etcd is out of date", err)
+	if _, err := f.Path(t.Context()); err == nil || !strings.Contains(err.Error(), "etcd: go.sum changed") {
+		t.Errorf("Path = %v; want an error that etcd is out of date", err)
 	}
 	build()
 	for _, name := range []string{"kubectl", "kubectl.stamp"} {
@@ -178,7 +195,7 @@ func TestBuild_RunsOnceForParallelCallers(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, err := f.Find(t.Context(), true); err != nil {
+			if _, err := f.Get(t.Context(), none); err != nil {
 				t.Error(err)
 			}
 		})
@@ -191,25 +208,11 @@ func TestBuild_RunsOnceForParallelCallers(t *testing.T) {
 
 func TestPath_BuildsNothing(t *testing.T) {
 	f := newFixture(t)
-	_, err := f.Find(t.Context(), false)
+	_, err := f.Path(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "make controlplane") {
-		t.Errorf("Find without build = %v; want an error that names the make target", err)
+		t.Errorf("Path = %v; want an error that names the make target", err)
 	}
 	if len(f.built) > 0 {
-		t.Errorf("Find without build built %q", f.built)
-	}
-}
-
-func TestMinor_MatchesAnyPatchRelease(t *testing.T) {
-	cases := map[string]struct{ reason, version, want string }{
-		"release":   {"any patch version is fine", "v1.36.3", "1.36.x"},
-		"candidate": {"candidates are not published", "v1.37.0-rc.1", "1.37.x"},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got := minor(tc.version); got != tc.want {
-				t.Errorf("minor(%q) = %q; want %q: %s", tc.version, got, tc.want, tc.reason)
-			}
-		})
+		t.Errorf("Path built %q", f.built)
 	}
 }

@@ -4,7 +4,10 @@
 // that pin them, and detects whether an earlier build can be reused.
 package build
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Program describes a program of the control plane.
 type Program struct {
@@ -32,6 +35,11 @@ func Programs() []Program {
 		{Name: "kubectl", Folder: "kubectl", Module: "k8s.io/kubernetes", Package: "k8s.io/kubernetes/cmd/kubectl",
 			tags: tags, linkVars: kubernetesVersion},
 	}
+}
+
+// ControlPlane returns the programs without kubectl.
+func ControlPlane() []Program {
+	return slices.DeleteFunc(Programs(), func(p Program) bool { return p.Name == "kubectl" })
 }
 
 // etcdVersion sets the commit to module@version. The version itself is a constant in the module.

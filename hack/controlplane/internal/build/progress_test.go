@@ -3,6 +3,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,42 +12,92 @@ import (
 	"time"
 )
 
+// event is a text that the go command prints at a time after the start.
+type event struct {
+	at   time.Duration
+	text string
+}
+
+const second = time.Second
+
 func TestProgress_LogsCompiledPackages(t *testing.T) {
+	sizes := map[string]int64{"runtime": 1, "k8s.io/api/core/v1": 100, "k8s.io/client-go/rest": 50, "k8s.io/kubernetes/main": 50}
 	cases := map[string]struct {
 		reason string
-		total  int
-		since  time.Duration // since the last log line
-		text   []string
+		list   map[string]int64
+		events []event
 		want   []string
 	}{
-		"downloading": {reason: "the first build begins with downloads", since: logInterval, text: []string{"go: downloading k8s.io/api v0.36.3\n"}, want: []string{"etcd v3: 1 modules downloaded"}},
-		"compiling":   {reason: "the total is the number of packages that are not cached", total: 4, since: logInterval, text: []string{"runtime\n"}, want: []string{"etcd v3: 1 of 4 packages compiled"}},
-		"split lines": {
-			reason: "a pipe splits lines anywhere", total: 4, since: logInterval,
-			text: []string{"k8s.io/a", "pi/core/v1\nrunt"}, want: []string{"etcd v3: 1 of 4 packages compiled"},
+		"downloading": {
+			reason: "the first build begins with downloads",
+			events: []event{{11 * second, "go: downloading k8s.io/api v0.36.3\n"}}, want: []string{"etcd v3: 1 modules downloaded"},
 		},
-		"within the interval": {reason: "the interval limits log lines", total: 4, text: []string{"runtime\n"}},
-		"linking":             {reason: "linking takes half a minute without compiled packages", total: 1, text: []string{"runtime\n"}, want: []string{"etcd v3: linking"}},
-		"warnings":            {reason: "other lines are not counted", total: 4, since: logInterval, text: []string{"# k8s.io/api/core/v1\n", "core/v1/types.go:3:1: syntax error\n", "\n"}},
+		"short": {
+			reason: "a short build needs no estimate", list: sizes,
+			events: []event{{0, "runtime\n"}, {second, "k8s.io/client-go/rest\n"}}, want: []string{"etcd v3: compiling"},
+		},
+		"weighed": {
+			reason: "half of the sources took 30 s, so the rest takes 30 s, although it is two of three packages", list: sizes,
+			events: []event{{0, "runtime\n"}, {4 * second, "net\n"}, {34 * second, "k8s.io/api/core/v1\n"}},
+			want:   []string{"etcd v3: compiling", "etcd v3: 3 of 5 packages compiled, less than a minute left"},
+		},
+		"minutes": {
+			reason: "minutes are precise enough", list: sizes,
+			events: []event{{0, "runtime\n"}, {4 * second, "net\n"}, {124 * second, "k8s.io/client-go/rest\n"}, {244 * second, "fmt\n"}},
+			want:   []string{"etcd v3: compiling", "etcd v3: 3 of 5 packages compiled, about 6 min left", "etcd v3: 4 of 6 packages compiled, about 12 min left"},
+		},
+		"split lines": {
+			reason: "a pipe splits lines anywhere",
+			events: []event{{0, "k8s.io/a"}, {0, "pi/core/v1\nrunt"}, {11 * second, "ime\n"}}, want: []string{"etcd v3: compiling", "etcd v3: 2 packages compiled"},
+		},
+		"linking": {
+			reason: "linking takes half a minute without compiled packages", list: map[string]int64{"runtime": 1, "fmt": 1},
+			events: []event{{0, "runtime\n"}, {4 * second, "net\n"}, {5 * second, "fmt\n"}}, want: []string{"etcd v3: compiling", "etcd v3: linking"},
+		},
+		"no list": {
+			reason: "the count is still useful",
+			events: []event{{0, "runtime\n"}, {4 * second, "net\n"}, {14 * second, "fmt\n"}}, want: []string{"etcd v3: compiling", "etcd v3: 3 packages compiled"},
+		},
+		"warnings": {reason: "other lines are not counted", events: []event{{11 * second, "# k8s.io/api/core/v1\ncore/v1/types.go:3:1: syntax error\n\n"}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			var logged []string
-			p := &progress{name: "etcd v3", total: tc.total, last: time.Now().Add(-tc.since), log: func(line string) { logged = append(logged, line) }}
-			for _, text := range tc.text {
-				if n, err := io.WriteString(p, text); n != len(text) || err != nil {
-					t.Fatalf("Write(%q) = %d, %v", text, n, err)
-				}
-			}
-			if !slices.Equal(logged, tc.want) {
-				t.Errorf("logged %q; want %q: %s", logged, tc.want, tc.reason)
+			if got := logged(t, tc.list, tc.events); !slices.Equal(got, tc.want) {
+				t.Errorf("logged %q; want %q: %s", got, tc.want, tc.reason)
 			}
 		})
 	}
 }
 
+// logged returns the log lines of a progress. A list that is nil can't be read.
+func logged(t *testing.T, list map[string]int64, events []event) []string {
+	t.Helper()
+	var lines []string
+	start := time.Now()
+	now := start
+	p := newProgress("etcd v3", func(line string) { lines = append(lines, line) }, func() (map[string]int64, error) {
+		if list == nil {
+			return nil, errors.New("go list failed")
+		}
+		remaining := map[string]int64{}
+		for pkg, size := range list {
+			remaining[pkg] = size
+		}
+		return remaining, nil
+	})
+	p.last, p.now = start, func() time.Time { return now }
+	for _, e := range events {
+		now = start.Add(e.at)
+		if n, err := io.WriteString(p, e.text); n != len(e.text) || err != nil {
+			t.Fatalf("Write(%q) = %d, %v", e.text, n, err)
+		}
+		p.end() // the list is read now
+	}
+	return lines
+}
+
 func TestProgress_KeepsTheLastErrors(t *testing.T) {
-	p := &progress{log: func(string) {}, last: time.Now()}
+	p := newProgress("etcd v3", func(string) {}, func() (map[string]int64, error) { return nil, nil })
 	for i := range 2 * maxErrorLines {
 		fmt.Fprintf(p, "runtime\nfile.go:%d: error\n", i)
 	}

@@ -21,13 +21,20 @@ const shutdownTimeout = 10 * time.Second
 // Command prepares `go args...` in a folder. Canceling the context interrupts its process group, as
 // Ctrl-C does: interrupted alone, the go command would leave its compilers running.
 func Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
+	cmd := Process(ctx, dir, "go", args...)
+	cmd.Env = append(cmd.Env,
 		"CGO_ENABLED=0",                                // needs no C compiler
 		"GOWORK=off",                                   // ignores an enclosing workspace
 		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, // the programs run on this machine
 	)
+	return cmd
+}
+
+// Process prepares a program in a folder. Canceling the context interrupts its process group.
+func Process(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = os.Environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = shutdownTimeout

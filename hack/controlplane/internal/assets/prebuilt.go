@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package assets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
+	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
+)
+
+const (
+	// prebuiltEnv, if 0, forbids a download instead of a build.
+	prebuiltEnv = "CONTROLPLANE_PREBUILT"
+	// indexEnv contains the URL of another index, such as that of a mirror.
+	indexEnv = "CONTROLPLANE_INDEX"
+	// defaultIndex is remote.DefaultIndexURL of sigs.k8s.io/controller-runtime/tools/setup-envtest.
+	defaultIndex = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
+
+	// indexTimeout bounds the request for the index, including its body.
+	indexTimeout = 3 * time.Second
+	// maxIndexSize bounds the index, which has 100 kB.
+	maxIndexSize = 16 << 20
+	// stallTimeout is how long a download may receive nothing. A slow download is not aborted.
+	stallTimeout = 20 * time.Second
+	// pollInterval is the time between two checks of the size of a download.
+	pollInterval = time.Second
+	// logInterval is the time between two lines of progress.
+	logInterval = 10 * time.Second
+)
+
+// prebuilt downloads programs with setup-envtest, which verifies their SHA-512 sums.
+type prebuilt struct {
+	module string // folder of the module that pins setup-envtest
+	store  string // contains k8s/<version>-<os>-<arch>/, as setup-envtest lays it out
+	index  string
+	log    func(line string)
+
+	indexTimeout, stallTimeout, pollInterval time.Duration
+}
+
+func newPrebuilt(module, store string, log func(line string)) *prebuilt {
+	p := &prebuilt{module: module, store: store, index: defaultIndex, log: log,
+		indexTimeout: indexTimeout, stallTimeout: stallTimeout, pollInterval: pollInterval}
+	if index := os.Getenv(indexEnv); index != "" {
+		p.index = index
+	}
+	return p
+}
+
+// archive returns an expression for the archives of the minor version, whose group is the patch
+// version. Their names are parsed as by versions.ArchiveRE of setup-envtest.
+func archive(version string) *regexp.Regexp {
+	return regexp.MustCompile(`\benvtest-v` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + runtime.GOOS + "-" + runtime.GOARCH + `\.tar\.gz\b`)
+}
+
+// choose returns the version itself if it is one of the patch versions, or else the newest one.
+func choose(version string, patches []string) string {
+	newest := -1
+	for _, patch := range patches {
+		number, err := strconv.Atoi(patch)
+		if err == nil && "v"+minor(version)+"."+patch == version {
+			return version[1:]
+		}
+		newest = max(newest, number)
+	}
+	if newest < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s.%d", minor(version), newest)
+}
+
+// installed returns the folder of an earlier download, or "".
+func (p *prebuilt) installed(version string, programs []build.Program) string {
+	folders, _ := filepath.Glob(p.folder(minor(version) + ".*"))
+	var patches []string
+	expression := regexp.MustCompile(`\.(\d+)-`)
+	for _, folder := range folders {
+		if found := expression.FindStringSubmatch(filepath.Base(folder)[len(minor(version)):]); found != nil && complete(folder, programs) == nil {
+			patches = append(patches, found[1])
+		}
+	}
+	if chosen := choose(version, patches); chosen != "" {
+		return p.folder(chosen)
+	}
+	return ""
+}
+
+// folder returns the folder of a version, as in store.Item of setup-envtest.
+func (p *prebuilt) folder(version string) string {
+	return filepath.Join(p.store, "k8s", version+"-"+runtime.GOOS+"-"+runtime.GOARCH)
+}
+
+// prepare chooses a version of the index and builds setup-envtest. The returned function downloads
+// that version and returns its folder. Without an answer of the index, nothing is built.
+func (p *prebuilt) prepare(ctx context.Context, version string, programs []build.Program) (func(context.Context) (string, error), error) {
+	index, err := p.fetchIndex(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the index of prebuilt programs does not answer: %w", err)
+	}
+	var patches []string
+	for _, found := range archive(version).FindAllSubmatch(index, -1) {
+		patches = append(patches, string(found[1]))
+	}
+	chosen := choose(version, patches)
+	if chosen == "" {
+		return nil, fmt.Errorf("%s has no %s.x for %s/%s", p.index, minor(version), runtime.GOOS, runtime.GOARCH)
+	}
+	tool := build.Compilation{Name: "setup-envtest", Dir: p.module, Output: filepath.Join(p.store, "setup-envtest"),
+		Flags: []string{"-mod=readonly", "-trimpath", "-ldflags=-s -w"}, Package: "tool"}
+	if err := tool.Run(ctx, p.log); err != nil {
+		return nil, err
+	}
+	note := ""
+	if "v"+chosen != version {
+		note = fmt.Sprintf(", because %s is not published", version)
+	}
+	p.log(fmt.Sprintf("downloading Kubernetes v%s%s", chosen, note))
+	return func(ctx context.Context) (string, error) { return p.download(ctx, tool.Output, chosen, programs) }, nil
+}
+
+func (p *prebuilt) fetchIndex(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.indexTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.index, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", p.index, response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxIndexSize))
+}
+
+// download downloads a version into a temporary folder, from which it is renamed. Nothing else
+// remains, also after a failure.
+func (p *prebuilt) download(ctx context.Context, tool, version string, programs []build.Program) (string, error) {
+	start := time.Now()
+	work, err := os.MkdirTemp(p.store, ".unfinished-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = removeAll(work) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := gocmd.Process(ctx, "", tool, "use", version, "--index", p.index, "--bin-dir", work, "--print", "path")
+	cmd.Env = append(cmd.Env, "TMPDIR="+work) // setup-envtest writes the archive there
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	go p.watch(ctx, work, cancel)
+	if err := cmd.Run(); err != nil {
+		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, bytes.TrimSpace(stderr.Bytes())))
+	}
+	unpacked := stdout.String()
+	if err := complete(unpacked, programs); err != nil {
+		return "", err
+	}
+	// setup-envtest makes it read-only, and such a folder can't be moved.
+	if err := os.Chmod(unpacked, 0o755); err != nil {
+		return "", err
+	}
+	folder := p.folder(version)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(folder), 0o755), removeAll(folder), os.Rename(unpacked, folder)); err != nil {
+		return "", err
+	}
+	took := time.Since(start)
+	p.log(fmt.Sprintf("Kubernetes v%s: downloaded in %s", version, took.Round(time.Second)))
+	return folder, build.RecordStep("download of Kubernetes v"+version, took)
+}
+
+// watch cancels a download whose folder does not grow, and logs the progress.
+func (p *prebuilt) watch(ctx context.Context, work string, cancel context.CancelCauseFunc) {
+	ticks := time.NewTicker(p.pollInterval)
+	defer ticks.Stop()
+	size, grown, logged := int64(0), time.Now(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticks.C:
+			if current := sizeOf(work); current != size {
+				size, grown = current, now
+			}
+			if now.Sub(grown) > p.stallTimeout {
+				cancel(fmt.Errorf("it received nothing for %s", p.stallTimeout))
+				return
+			}
+			if now.Sub(logged) >= logInterval {
+				logged = now
+				p.log(fmt.Sprintf("downloading: %d MB", size>>20))
+			}
+		}
+	}
+}
+
+// sizeOf returns the size of all files in a folder.
+func sizeOf(folder string) int64 {
+	var size int64
+	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // it was just removed
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return nil
+	})
+	return size
+}
+
+// removeAll removes a folder that may contain read-only folders of setup-envtest.
+func removeAll(folder string) error {
+	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o755) //nolint:gosec // a folder without x can't be removed
+		}
+		return nil
+	})
+	return os.RemoveAll(folder)
+}
+
+var minorOf = regexp.MustCompile(`^v(\d+\.\d+)\..*$`)
+
+// minor converts v1.36.3 to 1.36.
+func minor(version string) string { return minorOf.ReplaceAllString(version, "$1") }
