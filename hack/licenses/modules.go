@@ -8,10 +8,12 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -33,31 +35,35 @@ var (
 	noticeFile  = regexp.MustCompile(`^(?i)notice(\..*)?$`)
 )
 
-// linked returns the modules that are linked into a program, Go first, without the main module and
+// linked returns the modules that are linked into programs, Go first, without the main module and
 // modules that are replaced by a folder.
-func linked(ctx context.Context, program string) ([]module, error) {
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
+func linked(ctx context.Context, programs ...string) ([]module, error) {
 	root, err := goOutput(ctx, "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"mod", "download", "-json"}
-	for _, dep := range info.Deps {
-		if dep.Replace != nil {
-			dep = dep.Replace
+	var version string
+	found := map[string]bool{}
+	for _, program := range programs {
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			return nil, err
 		}
-		if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
-			args = append(args, dep.Path+"@"+dep.Version)
+		version = info.GoVersion
+		for _, dep := range info.Deps {
+			if dep.Replace != nil {
+				dep = dep.Replace
+			}
+			if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
+				found[dep.Path+"@"+dep.Version] = true
+			}
 		}
 	}
-	cached, err := goOutput(ctx, args...)
+	cached, err := goOutput(ctx, append([]string{"mod", "download", "-json"}, slices.Sorted(maps.Keys(found))...)...)
 	if err != nil {
 		return nil, err
 	}
-	modules := []module{{Path: "Go", Version: info.GoVersion, Dir: strings.TrimSpace(string(root))}}
+	modules := []module{{Path: "Go", Version: version, Dir: strings.TrimSpace(string(root))}}
 	for decoder := json.NewDecoder(bytes.NewReader(cached)); decoder.More(); {
 		var m module
 		if err := decoder.Decode(&m); err != nil {
