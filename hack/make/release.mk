@@ -57,7 +57,8 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 		-repository $(RELEASE_REPOSITORY) -url $(RELEASE_URL) -image $(RELEASE_IMAGE) -dir $(abspath $(RELEASE_FILES)) \
 		-image-layout $(abspath $(RELEASE_WORK))/image/oci -license $(CURDIR)/LICENSE -licenses $(abspath $(RELEASE_WORK))/licenses.json $(RELEASE_PROGRAMS)
 	@if [ -z "$(DRY_RUN)" ]; then \
-		$(MAKE) --no-print-directory image IMAGE=$(RELEASE_IMAGE) IMAGE_BUILD=$(RELEASE_WORK)/push ARCHITECTURES="$(RELEASE_ARCHITECTURES)"; \
+		go run ./hack/image -version "$(RELEASE_VERSION)" -commit "$(COMMIT)" -created "$(SOURCE_DATE_EPOCH)" -push "$(RELEASE_IMAGE)" \
+			$(foreach architecture,$(RELEASE_ARCHITECTURES),$(architecture)=$(RELEASE_WORK)/image/$(architecture)); \
 	fi
 	@mv $(RELEASE_FILES) $(RELEASE_DIR) && rm -rf $(RELEASE_WORK)
 	@echo "the files are in $(RELEASE_DIR)"
@@ -70,3 +71,7 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 .PHONY: release-check
 release-check:
 	@hack/make/release-check.sh '$(RELEASE_VERSION)' '$(RELEASE_DIR)' '$(RELEASE_IMAGE)' '$(DRY_RUN)'
+
+.PHONY: release-test
+release-test: ## Test the command that writes SBOM, provenance and archives.
+	GOWORK=off go -C hack/release test -count=1 ./...

@@ -73,7 +73,9 @@ func validateSBOM(content []byte) error {
 func (r *release) describeImage(doc *spdx.Document, index layoutIndex) {
 	name, tag := cutTag(r.image)
 	repository := "?repository_url=" + url.QueryEscape(name) + "&tag=" + url.QueryEscape(tag)
-	purl := func(digest string) string { return "pkg:oci/" + path.Base(name) + "@" + url.QueryEscape(digest) + repository }
+	purl := func(digest string) string {
+		return "pkg:oci/" + path.Base(name) + "@" + url.QueryEscape(digest) + repository
+	}
 	all := r.artifact(doc, "image", name, purl(index.Digest), index.Digest)
 	all.PrimaryPackagePurpose = "CONTAINER"
 	relate(doc, "DOCUMENT", common.TypeRelationshipDescribe, all.PackageSPDXIdentifier)
