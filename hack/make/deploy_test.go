@@ -160,7 +160,9 @@ func checkController(t *testing.T) {
 
 // runnable returns the arguments of a container that are also valid outside of it.
 func runnable(args []string) []string {
-	return slices.DeleteFunc(args, func(arg string) bool { return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") })
+	return slices.DeleteFunc(args, func(arg string) bool {
+		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=")
+	})
 }
 
 // asAccount impersonates the ServiceAccount of the controller.
