@@ -35,7 +35,9 @@ func (r *release) writeProvenance() error {
 	if err := predicate.Validate(); err != nil {
 		return err
 	}
-	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: "https://slsa.dev/provenance/v1", Predicate: &structpb.Struct{}}
+	statement := &intoto.Statement{
+		Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: "https://slsa.dev/provenance/v1", Predicate: &structpb.Struct{},
+	}
 	if err := convert(predicate, statement.Predicate); err != nil {
 		return err
 	}

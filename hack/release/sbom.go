@@ -36,8 +36,10 @@ func (r *release) writeSBOM() error {
 		DocumentName:      controller + " " + r.version,
 		DocumentNamespace: fmt.Sprintf("%s/releases/%s/%s", r.repository, r.version, strings.Replace(index.Digest, ":", "/", 1)),
 		CreationInfo: &spdx.CreationInfo{
-			Created:  r.created.Format(time.RFC3339),
-			Creators: []spdx.Creator{{CreatorType: "Tool", Creator: "hack/release-" + r.version}, {CreatorType: "Organization", Creator: "The Flux authors"}},
+			Created: r.created.Format(time.RFC3339),
+			Creators: []spdx.Creator{
+				{CreatorType: "Tool", Creator: "hack/release-" + r.version}, {CreatorType: "Organization", Creator: "The Flux authors"},
+			},
 		},
 	}
 	for _, m := range r.union() {
