@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"testing/fstest"
 )
 
@@ -63,12 +62,8 @@ func (r *release) writeArchives() error {
 
 // writeImage writes the OCI layout of the image as an archive, which skopeo, podman and oras read.
 func (r *release) writeImage() error {
-	files := fstest.MapFS{}
-	err := filepath.WalkDir(r.layout, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(r.layout, path)
+	source, files := os.DirFS(r.layout), fstest.MapFS{}
+	err := fs.WalkDir(source, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
@@ -76,7 +71,7 @@ func (r *release) writeImage() error {
 			files[name] = &fstest.MapFile{Mode: fs.ModeDir | 0o755, ModTime: r.created}
 			return nil
 		}
-		content, err := os.ReadFile(path)
+		content, err := fs.ReadFile(source, name)
 		files[name] = &fstest.MapFile{Data: content, Mode: 0o644, ModTime: r.created}
 		return err
 	})

@@ -165,17 +165,20 @@ func TestArchives_ContainPluginAndLicenses(t *testing.T) {
 	}
 	var krew krewPlugin
 	var flux fluxPlugin
-	if err := yaml.UnmarshalStrict(read(t, files, krewManifest), &krew); err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.UnmarshalStrict(read(t, files, fluxManifest), &flux); err != nil {
-		t.Fatal(err)
-	}
+	decode(t, read(t, files, krewManifest), &krew)
+	decode(t, read(t, files, fluxManifest), &flux)
 	if got := krew.Spec.Platforms[1]; got.Bin != plugin+".exe" || got.URI != "https://example.com/files/"+name || got.SHA256 != checksum {
 		t.Errorf("krew: got %+v", got)
 	}
 	if got := flux.Versions[0].Platforms[1]; got.OS != "windows" || got.Checksum != "sha256:"+checksum || flux.Versions[0].Version != "1.0.0" {
 		t.Errorf("flux: got %+v", got)
+	}
+}
+
+func decode(t *testing.T, content []byte, into any) {
+	t.Helper()
+	if err := yaml.UnmarshalStrict(content, into); err != nil {
+		t.Fatal(err)
 	}
 }
 
