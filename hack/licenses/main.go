@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if flags.NArg() == 0 {
-		return errors.New("write the path of a program: licenses [-notice FILE] [-json FILE] PROGRAM...")
+		return errors.New("no program: write the path of at least one, as in licenses [-notice FILE] [-json FILE] PROGRAM")
 	}
 	modules, err := linked(ctx, flags.Args()...)
 	if err != nil {

@@ -42,24 +42,11 @@ func linked(ctx context.Context, programs ...string) ([]module, error) {
 	if err != nil {
 		return nil, err
 	}
-	var version string
-	found := map[string]bool{}
-	for _, program := range programs {
-		info, err := buildinfo.ReadFile(program)
-		if err != nil {
-			return nil, err
-		}
-		version = info.GoVersion
-		for _, dep := range info.Deps {
-			if dep.Replace != nil {
-				dep = dep.Replace
-			}
-			if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
-				found[dep.Path+"@"+dep.Version] = true
-			}
-		}
+	version, versions, err := requirements(programs)
+	if err != nil {
+		return nil, err
 	}
-	cached, err := goOutput(ctx, append([]string{"mod", "download", "-json"}, slices.Sorted(maps.Keys(found))...)...)
+	cached, err := goOutput(ctx, append([]string{"mod", "download", "-json"}, versions...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +64,28 @@ func linked(ctx context.Context, programs ...string) ([]module, error) {
 		}
 	}
 	return modules, nil
+}
+
+// requirements returns the version of Go and the modules of programs, each as path@version.
+func requirements(programs []string) (string, []string, error) {
+	var version string
+	found := map[string]bool{}
+	for _, program := range programs {
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			return "", nil, err
+		}
+		version = info.GoVersion
+		for _, dep := range info.Deps {
+			if dep.Replace != nil {
+				dep = dep.Replace
+			}
+			if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
+				found[dep.Path+"@"+dep.Version] = true
+			}
+		}
+	}
+	return version, slices.Sorted(maps.Keys(found)), nil
 }
 
 func goOutput(ctx context.Context, args ...string) ([]byte, error) {
