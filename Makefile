@@ -37,13 +37,13 @@ generate: $(CONTROLLER_GEN) ## Generate deep copies, CRDs and RBAC from the mark
 ##@ Test
 
 .PHONY: test
-test: build $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) controlplane ## Run all tests, on a real control plane and real registries.
+test: build $(REGISTRY) $(REGISTRY_V2) $(KUSTOMIZE) $(KREW) controlplane ## Run all tests, on a real control plane and real registries.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" REGISTRY_V2="$(REGISTRY_V2)" \
-		CONTROLLER="$(BIN)/image-reflector-controller" go test -count=1 ./...
+		CONTROLLER="$(BIN)/image-reflector-controller" KREW="$(KREW)" go test -count=1 ./...
 	cd api && go test -count=1 ./...
 	$(MAKE) controlplane-test
 	$(MAKE) monitoring-test
-	$(MAKE) licenses-test
+	$(MAKE) licenses-test release-test
 
 ##@ Help
 

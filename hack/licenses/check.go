@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,4 +86,21 @@ func writeNotice(path string, modules []module) error {
 		return err
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+// writeList writes the names of the licences of each module to a file, as JSON.
+func writeList(path string, modules []module) error {
+	type entry struct {
+		Path, Version string
+		Licenses      []string
+	}
+	var list []entry
+	for _, m := range modules {
+		list = append(list, entry{m.Path, m.Version, m.licenses()})
+	}
+	encoded, err := json.MarshalIndent(list, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, encoded, 0o644)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command licenses checks the licences of all modules that are linked into a program, and fails if
+// Command licenses checks the licences of all modules that are linked into programs, and fails if
 // one is not allowed or unknown. It reads only the module cache.
 //
-//	licenses [-notice FILE] PROGRAM
+//	licenses [-notice FILE] [-json FILE] PROGRAM...
 package main
 
 import (
@@ -31,13 +31,14 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("licenses", flag.ContinueOnError)
 	notice := flags.String("notice", "", "the file to write the licences of all modules to")
+	list := flags.String("json", "", "the file to write the names of the licences of each module to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() != 1 {
-		return errors.New("write the path of one program: licenses [-notice FILE] PROGRAM")
+	if flags.NArg() == 0 {
+		return errors.New("no program: write the path of at least one, as in licenses [-notice FILE] [-json FILE] PROGRAM")
 	}
-	modules, err := linked(ctx, flags.Arg(0))
+	modules, err := linked(ctx, flags.Args()...)
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		fmt.Fprintf(out, "the notices are in %s\n", *notice)
+	}
+	if *list != "" {
+		if err := writeList(*list, modules); err != nil {
+			return err
+		}
 	}
 	return errors.Join(problems...)
 }

@@ -8,10 +8,12 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -33,31 +35,22 @@ var (
 	noticeFile  = regexp.MustCompile(`^(?i)notice(\..*)?$`)
 )
 
-// linked returns the modules that are linked into a program, Go first, without the main module and
+// linked returns the modules that are linked into programs, Go first, without the main module and
 // modules that are replaced by a folder.
-func linked(ctx context.Context, program string) ([]module, error) {
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
+func linked(ctx context.Context, programs ...string) ([]module, error) {
 	root, err := goOutput(ctx, "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"mod", "download", "-json"}
-	for _, dep := range info.Deps {
-		if dep.Replace != nil {
-			dep = dep.Replace
-		}
-		if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
-			args = append(args, dep.Path+"@"+dep.Version)
-		}
-	}
-	cached, err := goOutput(ctx, args...)
+	version, versions, err := requirements(programs)
 	if err != nil {
 		return nil, err
 	}
-	modules := []module{{Path: "Go", Version: info.GoVersion, Dir: strings.TrimSpace(string(root))}}
+	cached, err := goOutput(ctx, append([]string{"mod", "download", "-json"}, versions...)...)
+	if err != nil {
+		return nil, err
+	}
+	modules := []module{{Path: "Go", Version: version, Dir: strings.TrimSpace(string(root))}}
 	for decoder := json.NewDecoder(bytes.NewReader(cached)); decoder.More(); {
 		var m module
 		if err := decoder.Decode(&m); err != nil {
@@ -71,6 +64,28 @@ func linked(ctx context.Context, program string) ([]module, error) {
 		}
 	}
 	return modules, nil
+}
+
+// requirements returns the version of Go and the modules of programs, each as path@version.
+func requirements(programs []string) (string, []string, error) {
+	var version string
+	found := map[string]bool{}
+	for _, program := range programs {
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			return "", nil, err
+		}
+		version = info.GoVersion
+		for _, dep := range info.Deps {
+			if dep.Replace != nil {
+				dep = dep.Replace
+			}
+			if dep.Version != "" && !strings.HasPrefix(dep.Path, ".") {
+				found[dep.Path+"@"+dep.Version] = true
+			}
+		}
+	}
+	return version, slices.Sorted(maps.Keys(found)), nil
 }
 
 func goOutput(ctx context.Context, args ...string) ([]byte, error) {

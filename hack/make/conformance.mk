@@ -20,7 +20,9 @@ $(FLUX) $(FLUX_V1BETA2): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	mv $@.unfinished $@ && rm -rf "$$copy"
 
 .PHONY: conformance
-conformance: controlplane $(REGISTRY) build $(FLUX) $(FLUX_V1BETA2) $(SIGNERS) ## Run the flux, cosign and ORAS CLIs against the controller.
+conformance: controlplane $(REGISTRY) $(KUSTOMIZE) $(KREW) build $(FLUX) $(FLUX_V1BETA2) $(SIGNERS) ## Run the flux, cosign and ORAS CLIs against the controller.
 	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" \
 		FLUX="$(FLUX)" FLUX_V1BETA2="$(FLUX_V1BETA2)" COSIGN="$(COSIGN)" COSIGN_V2="$(COSIGN_V2)" ORAS="$(ORAS)" \
 		go test -count=1 -timeout=30m ./hack/conformance $(ARGS)
+	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" REGISTRY="$(REGISTRY)" CONTROLLER="$(BIN)/image-reflector-controller" \
+		KREW="$(KREW)" FLUX="$(FLUX)" go test -count=1 ./hack/make -run '^TestRelease_' $(ARGS)

@@ -135,9 +135,7 @@ func checkDeployment(t *testing.T) {
 // ServiceAccount, so that it has only the permissions from config/rbac.
 func checkController(t *testing.T) {
 	g := NewWithT(t)
-	args := slices.DeleteFunc(deployment(t).Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
-		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=") // only valid in a container
-	})
+	args := runnable(deployment(t).Spec.Template.Spec.Containers[0].Args)
 	process := &testenv.Controller{Binary: programs.Controller, Dir: t.TempDir(), Kubeconfig: kubeconfig(t, asAccount),
 		Args: args, Env: []string{"RUNTIME_NAMESPACE=" + system}}
 	g.Expect(process.Start(t.Context())).To(Succeed())
@@ -158,6 +156,13 @@ func checkController(t *testing.T) {
 	}, time.Minute).Should(Succeed(), "the object is reconciled")
 	lease := client.ObjectKey{Namespace: system, Name: controller + "-leader-election"}
 	g.Expect(cluster.Get(t.Context(), lease, &coordinationv1.Lease{})).To(Succeed(), "a leader is elected")
+}
+
+// runnable returns the arguments of a container that are also valid outside of it.
+func runnable(args []string) []string {
+	return slices.DeleteFunc(args, func(arg string) bool {
+		return strings.Contains(arg, "-addr=") || strings.Contains(arg, "storage-path=")
+	})
 }
 
 // asAccount impersonates the ServiceAccount of the controller.

@@ -60,7 +60,13 @@ func run(m *testing.M) (_ int, err error) {
 // inherit the settings of a make that runs the tests.
 func runMake(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", root, "--no-print-directory"}, args...)...)
+	return runMakeIn(t, root, args...)
+}
+
+// runMakeIn runs make in a folder.
+func runMakeIn(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", dir, "--no-print-directory"}, args...)...)
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
 		"KUBECONFIG="+plane.Kubeconfig(), "KUBECTL="+filepath.Join(programs.Assets, "kubectl"))
 	out, err := cmd.CombinedOutput()

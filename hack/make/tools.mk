@@ -13,6 +13,7 @@ CONTROLLER_GEN := $(BIN)/controller-gen
 CRD_REF_DOCS   := $(BIN)/crd-ref-docs
 GOLANGCI_LINT  := $(BIN)/golangci-lint
 GOVULNCHECK    := $(BIN)/govulncheck
+KREW           := $(BIN)/krew
 KUSTOMIZE      := $(BIN)/kustomize
 REGISTRY       := $(BIN)/registry
 REGISTRY_V2    := $(BIN)/registry-v2
@@ -25,7 +26,7 @@ COSIGN_V2 := $(BIN)/cosign-v2
 ORAS      := $(BIN)/oras
 
 SIGNERS := $(COSIGN) $(COSIGN_V2) $(ORAS)
-TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
+TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KREW) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
 
 # Linker flags that set the version of a tool, which it can't read from the build info, because it is not the main module.
 # The recipe sets $$version. golangci-lint uses its version only if a date is set.
@@ -34,6 +35,7 @@ LINK.cosign         := -X sigs.k8s.io/release-utils/version.gitVersion=$$version
 LINK.cosign-v2      := $(LINK.cosign)
 LINK.crd-ref-docs   := -X main.buildVersion=$$version
 LINK.golangci-lint  := -X main.version=$$version -X main.date=unknown
+LINK.krew           := -X sigs.k8s.io/krew/internal/version.gitTag=$$version
 LINK.oras           := -X oras.land/oras/internal/version.Version=$${version\#v}
 LINK.registry       := -X github.com/distribution/distribution/v3/version.version=$$version
 LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version

@@ -3,7 +3,7 @@
 ##@ Check
 
 # Modules with Go code, and all modules.
-CODE_MODULES := . api hack/controlplane hack/licenses hack/monitoring hack/tools/registry
+CODE_MODULES := . api hack/controlplane hack/licenses hack/monitoring hack/release hack/tools/registry
 ALL_MODULES   = $(patsubst %/go.mod,%,$(shell git ls-files go.mod '*/go.mod' | sed 's|^go.mod$$|./go.mod|'))
 
 # One cache per checkout: cached findings of another one have paths that the rules don't match.

@@ -24,14 +24,21 @@ type step struct {
 	until, ends string
 }
 
-const fluxCLI = "needs the flux CLI, which a fresh clone does not have; the next line does the same with kubectl"
+const (
+	fluxCLI      = "needs the flux CLI, which a fresh clone does not have; the next line does the same with kubectl"
+	fromRelease  = "needs a published release: TestRelease_InstallsFromProducedFiles of hack/make does the same with files on this machine"
+	buildRelease = "compiles for five platforms: TestRelease_InstallsFromProducedFiles of hack/make does so for one"
+	signRelease  = "needs an identity of Sigstore"
+)
 
 // guides are in the order of their dependencies: the end of the README removes everything.
 var guides = []guidePage{
 	{page: "docs/guides/explain.md", steps: map[string]step{
-		"kubectl get imagepolicies,imagerepositories -n apps -o yaml > all.yaml":  {before: checkPlugins},
-		"image-reflector-controller explain -f clusters/prod/webapp.yaml || exit": {prints: `Selected +1\.2\.0`},
-		"image-reflector-controller explain webapp -f all.yaml":                   {prints: `Selected +1\.2\.0`},
+		"kubectl get imagepolicies,imagerepositories -n apps -o yaml > all.yaml":                                                               {before: checkPlugins},
+		"image-reflector-controller explain -f clusters/prod/webapp.yaml || exit":                                                              {prints: `Selected +1\.2\.0`},
+		"image-reflector-controller explain webapp -f all.yaml":                                                                                {prints: `Selected +1\.2\.0`},
+		"kubectl krew install --manifest-url=https://github.com/fluxcd/image-reflector-controller/releases/latest/download/krew.yaml":          {skipReason: fromRelease},
+		"FLUXCD_PLUGIN_CATALOG=https://github.com/fluxcd/image-reflector-controller/releases/latest/download/ flux plugin install imagepolicy": {skipReason: fromRelease},
 	}},
 	{page: "docs/guides/troubleshooting.md", steps: map[string]step{
 		"kubectl get imagerepositories,imagepolicies -A": {prints: `default +imagepolicy\S*/podinfo .*True`},
@@ -106,10 +113,16 @@ var guides = []guidePage{
 		"go test ./internal/test/e2e -run TestExplain": {skipReason: "part of make test, like this test"},
 	}},
 	{page: "docs/release.md", steps: map[string]step{
-		"make release-notes VERSION=v1.0.0":                                       {before: createReleaseGitRepository, prints: `^- The timeout of an ImageRepository`},
-		"git commit -a -m 'Release v1.0.0'":                                       {prints: `CHANGELOG\.md|1 file changed`},
-		"git push origin main v1.0.0 api/v1.0.0":                                  {prints: `api/v1\.0\.0 -> api/v1\.0\.0`},
-		"make image IMAGE=registry.example.com/image-reflector-controller:v1.0.0": {prints: `pushed \S+/image-reflector-controller:v1\.0\.0`},
+		"make release-notes VERSION=v1.0.0":                                         {before: createReleaseGitRepository, prints: `^- The timeout of an ImageRepository`},
+		"git commit -a -m 'Release v1.0.0'":                                         {prints: `CHANGELOG\.md|1 file changed`},
+		"git push origin main v1.0.0 api/v1.0.0":                                    {prints: `api/v1\.0\.0 -> api/v1\.0\.0`},
+		"make release VERSION=v1.0.0-rc.1 DRY_RUN=1":                                {skipReason: buildRelease},
+		"make release VERSION=v1.0.0":                                               {skipReason: buildRelease},
+		"cosign sign --yes ghcr.io/fluxcd/image-reflector-controller@sha256:DIGEST": {skipReason: signRelease},
+		"cosign sign-blob --yes --bundle build/release/v1.0.0/checksums.txt.sigstore.json build/release/v1.0.0/checksums.txt":                                                                                     {skipReason: signRelease},
+		"gh release create v1.0.0 --verify-tag --notes-file build/release/v1.0.0/NOTES.md build/release/v1.0.0/*":                                                                                                 {skipReason: "publishes on GitHub"},
+		"cosign verify-blob --bundle checksums.txt.sigstore.json --certificate-oidc-issuer https://token.actions.githubusercontent.com --certificate-identity-regexp '^https://github.com/fluxcd/' checksums.txt": {skipReason: fromRelease},
+		"sha256sum --check --ignore-missing checksums.txt": {skipReason: fromRelease},
 	}},
 	{page: "docs/guides/clients.md", steps: map[string]step{
 		"make conformance": {skipReason: "builds five CLIs, which takes minutes"},
