@@ -45,7 +45,7 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 		echo "the notes are those of Unreleased" >&2 && $(MAKE) --no-print-directory release-notes VERSION=Unreleased >$(RELEASE_FILES)/NOTES.md; }
 	@for platform in $(RELEASE_PLATFORMS); do \
 		echo "building flux-imagepolicy for $$platform"; \
-		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(BUILD) -o $(RELEASE_WORK)/plugin/$$platform ./cmd/flux-imagepolicy; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(BUILD) -o $(RELEASE_WORK)/plugin/$$platform ./internal/explain/plugin; \
 	done
 	@$(MAKE) --no-print-directory image IMAGE= IMAGE_BUILD=$(RELEASE_WORK)/image ARCHITECTURES="$(RELEASE_ARCHITECTURES)"
 	@$(KUSTOMIZE) build config/crd >$(RELEASE_FILES)/image-reflector-controller.crds.yaml

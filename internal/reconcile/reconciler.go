@@ -146,7 +146,7 @@ const conflictDelay = 100 * time.Millisecond
 const (
 	// slack is the maximum delay of a requeue, so that requeues that are due within it share one
 	// wakeup of the process. Separate wakeups are a third of the CPU time of unchanged scans:
-	// docs/design/0064-cheaper-unchanged-scans.md.
+	// docs/design/0067-cheap-unchanged-scans.md.
 	slack = 250 * time.Millisecond
 	// minCoalesced is the shortest delay that is extended.
 	minCoalesced = 4 * time.Second

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command flux-imagepolicy is the explain command without the controller, which releases contain as
-// a plugin of flux and kubectl.
+// Command plugin is flux-imagepolicy, which releases contain as a plugin of flux and kubectl: the
+// explain command without the controller.
 package main
 
 import (
