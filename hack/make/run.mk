@@ -10,7 +10,7 @@ RUN_PROGRAMS = $(MAKE) --no-print-directory -C $(CURDIR) build quickstart $(REGI
 
 # $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. exec instead of go
 # run, so that the program receives the signals of make, and stops everything that it started.
-RUN = mkdir -p $(BIN) && export BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
+RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; mkdir -p $(BIN) && export BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
 	assets=$$($(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)') && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) $(1)
