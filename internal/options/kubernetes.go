@@ -11,8 +11,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// KubernetesOptions are the rate limits of requests to the Kubernetes API. They have the flags of
-// github.com/fluxcd/pkg/runtime/client, which links kustomize and parts of kubectl.
+// KubernetesOptions are the rate limits of requests to the Kubernetes API, with the flags of
+// github.com/fluxcd/pkg/runtime/client. That package is not used because it links kustomize and parts
+// of kubectl.
 type KubernetesOptions struct {
 	QPS   float32
 	Burst int
@@ -34,7 +35,7 @@ func (o *KubernetesOptions) Config(ctx context.Context) (*rest.Config, error) {
 		return nil, err
 	}
 	config.QPS, config.Burst = -1, -1
-	if limited, err := flowcontrol.IsEnabled(ctx, config); err != nil || !limited {
+	if enabled, err := flowcontrol.IsEnabled(ctx, config); err != nil || !enabled {
 		config.QPS, config.Burst = o.QPS, o.Burst
 	}
 	return config, nil

@@ -144,9 +144,9 @@ func (r *Reconciler[T]) work(ctx context.Context, obj T, start time.Time) (ctrl.
 const conflictDelay = 100 * time.Millisecond
 
 const (
-	// slack is the maximum delay of a requeue, so that requeues that are due within it share one
-	// wakeup of the process. Separate wakeups are a third of the CPU time of unchanged scans:
-	// docs/design/0067-cheap-unchanged-scans.md.
+	// slack is the most by which a requeue is delayed further, so that requeues that are due within
+	// it share one wakeup of the process. Separate wakeups take a third of the CPU time of unchanged
+	// scans: docs/design/0067-cheap-unchanged-scans.md.
 	slack = 250 * time.Millisecond
 	// minCoalesced is the shortest delay that is extended.
 	minCoalesced = 4 * time.Second
