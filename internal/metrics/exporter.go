@@ -69,11 +69,11 @@ func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if acceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")
 		compressed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // fails only for invalid levels
-		defer compressed.Close()
+		defer func() { _ = compressed.Close() }()
 		body = compressed
 	}
 	out := bufio.NewWriterSize(body, 64<<10)
-	defer out.Flush()
+	defer func() { _ = out.Flush() }()
 	encoder := expfmt.NewEncoder(out, format)
 	for _, family := range families {
 		if encoder.Encode(family) != nil {
@@ -84,7 +84,7 @@ func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if format.FormatType() == expfmt.TypeTextPlain {
 		samples = &textWriter{out: out}
 	}
-	e.objects.each(samples.gauge)
+	e.objects.each(samples.gauge) //nolint:contextcheck // lists are read from the cache, with a timeout of their own
 	e.durations.each(samples.histogram)
 	samples.flush()
 }

@@ -108,7 +108,7 @@ func TestExporter_ServesWhatPromhttpServes(t *testing.T) {
 			durations.Forget(v1.ImagePolicyKind, types.NamespacedName{Namespace: "team-0", Name: "application-0"})
 		}
 		for _, accept := range []string{
-			"", "*/*", "text/plain", "text/plain;version=0.0.4;escaping=underscores", prometheusAccept, string(expfmt.FmtProtoDelim),
+			"", "*/*", "text/plain", "text/plain;version=0.0.4;escaping=underscores", prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim)),
 		} {
 			for _, encoding := range []string{"", "identity", "gzip", "br;q=1, gzip;q=0.5", "br"} {
 				header, body := get(t, exporter, accept, encoding)
@@ -120,7 +120,7 @@ func TestExporter_ServesWhatPromhttpServes(t *testing.T) {
 				g.Expect(strings.Contains(strings.Join(want, ""), `{kind="ImagePolicy",name="application-0"`)).NotTo(Equal(deleted))
 			}
 		}
-		for _, accept := range []expfmt.Format{expfmt.FmtProtoText, expfmt.FmtProtoCompact} { // can't be parsed
+		for _, accept := range []expfmt.Format{expfmt.NewFormat(expfmt.TypeProtoText), expfmt.NewFormat(expfmt.TypeProtoCompact)} { // can't be parsed
 			header, body := get(t, exporter, string(accept), "")
 			wantHeader, wantBody := get(t, promhttp, string(accept), "")
 			g.Expect(header.Get("Content-Type")).To(Equal(wantHeader.Get("Content-Type")))
@@ -133,7 +133,7 @@ func TestExporter_ServesOnlyTheRegistryBeforeElection(t *testing.T) {
 	g := NewWithT(t)
 	_, objects, durations, registry := exported(t)
 	objects.Elected = make(chan struct{})
-	for _, accept := range []string{prometheusAccept, string(expfmt.FmtProtoDelim)} {
+	for _, accept := range []string{prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim))} {
 		header, body := get(t, exporterOf(t, registry, objects, metrics.NewDurations()), accept, "")
 		g.Expect(parsed(t, header, body)).To(ConsistOf(HavePrefix("# HELP others_total"), HavePrefix("# TYPE others_total"), "others_total 1\n"))
 	}
@@ -189,7 +189,7 @@ func TestExporter_StopsAfterErrors(t *testing.T) {
 		reader.policies[i].Status.LatestRef.Tag = `\` // escaping it allocates memory
 	}
 	objects.Reader = reader
-	for _, accept := range []string{prometheusAccept, string(expfmt.FmtProtoDelim)} {
+	for _, accept := range []string{prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim))} {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
 		request.Header.Set("Accept", accept)
 		served := func(w http.ResponseWriter) float64 {

@@ -66,11 +66,11 @@ func (t *textWriter) histogram(labels []string, h *histogram) {
 }
 
 // bucketTexts holds the upper bounds of the buckets.
-var bucketTexts = func() (texts [durationSteps + 1]string) {
+var bucketTexts = func() [durationSteps + 1]string {
+	texts := [durationSteps + 1]string{durationSteps: "+Inf"}
 	for i, bound := range durationBuckets {
 		texts[i] = strconv.FormatFloat(bound, 'g', -1, 64)
 	}
-	texts[durationSteps] = "+Inf"
 	return texts
 }()
 

@@ -124,7 +124,7 @@ func (f *objectFiles) readRecords(records map[string]location, tags []string) (m
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err != nil || info.Size() != f.state.factBytes.Load() {
 		return nil, errIndex
 	}

@@ -31,7 +31,7 @@ func putManyFacts(t testing.TB, tags *Store, key Key, n int) factMap {
 func wantFactsOf(t testing.TB, tags *Store, key Key, want factMap) {
 	t.Helper()
 	got, all, err := tags.FactsOf(t.Context(), key, slices.Collect(maps.Keys(want))...)
-	if err != nil || all || !reflect.DeepEqual(got, map[string]admission.ImageInfo(want)) {
+	if err != nil || all || !reflect.DeepEqual(got, want) {
 		t.Fatalf("FactsOf() = %v, %v, %v, want %v", got, all, err, want)
 	}
 }
@@ -241,7 +241,7 @@ func TestFacts_KeepSmallLogsUnindexed(t *testing.T) {
 	got, all, err := tags.FactsOf(t.Context(), testKey, "v1.0.1")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(all).To(BeTrue())
-	g.Expect(got).To(Equal(map[string]admission.ImageInfo(facts)))
+	g.Expect(got).To(Equal(facts))
 	g.Expect(tags.indexes.indexes.Len()).To(BeZero())
 }
 
