@@ -24,8 +24,10 @@ var (
 	durationBuckets = prometheus.ExponentialBucketsRange(0.01, 1800, durationSteps) // those of Flux
 )
 
-// Durations is a histogram of the duration of reconciles per object. It is safe for concurrent use.
-// A prometheus.HistogramVec would use ten times as much memory (docs/design/0066).
+// Durations is a histogram of the duration of reconciles per object, which an Exporter serves. It must
+// not be registered, too: it is a collector for tests and docs/metrics.md. It is safe for concurrent
+// use.
+// A prometheus.HistogramVec would use eight times as much memory (docs/design/0066).
 type Durations struct {
 	mu      sync.Mutex
 	objects map[durationsKey]*histogram
@@ -42,7 +44,7 @@ type histogram struct {
 	sum    float64                   // in seconds
 }
 
-// NewDurations returns an empty Durations, which the caller registers.
+// NewDurations returns an empty Durations.
 func NewDurations() *Durations { return &Durations{objects: map[durationsKey]*histogram{}} }
 
 // Observe records the duration of one reconcile.

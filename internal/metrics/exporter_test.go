@@ -77,6 +77,7 @@ func exported(t *testing.T) (*cached, *metrics.Objects, *metrics.Durations, *pro
 	reader.policies[1].Status.LatestRef = nil
 	reader.policies[2].Spec.Suspend = true
 	reader.policies[3].Status.LatestRef = &v1.ImageRef{Name: "a\"b", Tag: "\n\\n", Digest: "\x00ü{},"}
+	reader.policies[4].Status.LatestRef = &v1.ImageRef{Name: "a", Tag: "not UTF-8: \xff"}
 	reader.repositories[4].Status.LastScanResult = nil
 	reader.repositories[5].Status.Conditions = nil
 	app := types.NamespacedName{Namespace: "team-0", Name: "application-0"}
@@ -107,9 +108,9 @@ func TestExporter_ServesWhatPromhttpServes(t *testing.T) {
 			durations.Forget(v1.ImagePolicyKind, types.NamespacedName{Namespace: "team-0", Name: "application-0"})
 		}
 		for _, accept := range []string{
-			"", "*/*", "text/plain", "text/plain;version=0.0.4;escaping=underscores", prometheusAccept, string(expfmt.FmtProtoDelim),
+			"", "*/*", "text/plain", "text/plain;version=0.0.4;escaping=underscores", prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim)),
 		} {
-			for _, encoding := range []string{"", "identity", "gzip"} {
+			for _, encoding := range []string{"", "identity", "gzip", "br;q=1, gzip;q=0.5", "br"} {
 				header, body := get(t, exporter, accept, encoding)
 				wantHeader, wantBody := get(t, promhttp, accept, encoding)
 				g.Expect(header.Get("Content-Type")).To(Equal(wantHeader.Get("Content-Type")), "Accept: %s", accept)
@@ -119,7 +120,7 @@ func TestExporter_ServesWhatPromhttpServes(t *testing.T) {
 				g.Expect(strings.Contains(strings.Join(want, ""), `{kind="ImagePolicy",name="application-0"`)).NotTo(Equal(deleted))
 			}
 		}
-		for _, accept := range []expfmt.Format{expfmt.FmtProtoText, expfmt.FmtProtoCompact} { // can't be parsed
+		for _, accept := range []expfmt.Format{expfmt.NewFormat(expfmt.TypeProtoText), expfmt.NewFormat(expfmt.TypeProtoCompact)} { // can't be parsed
 			header, body := get(t, exporter, string(accept), "")
 			wantHeader, wantBody := get(t, promhttp, string(accept), "")
 			g.Expect(header.Get("Content-Type")).To(Equal(wantHeader.Get("Content-Type")))
@@ -132,7 +133,7 @@ func TestExporter_ServesOnlyTheRegistryBeforeElection(t *testing.T) {
 	g := NewWithT(t)
 	_, objects, durations, registry := exported(t)
 	objects.Elected = make(chan struct{})
-	for _, accept := range []string{prometheusAccept, string(expfmt.FmtProtoDelim)} {
+	for _, accept := range []string{prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim))} {
 		header, body := get(t, exporterOf(t, registry, objects, metrics.NewDurations()), accept, "")
 		g.Expect(parsed(t, header, body)).To(ConsistOf(HavePrefix("# HELP others_total"), HavePrefix("# TYPE others_total"), "others_total 1\n"))
 	}
@@ -157,6 +158,52 @@ func TestExporter_LeavesOtherPathsToTheServer(t *testing.T) {
 	exporterOf(t, registry, objects, durations).ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/pprof/", nil))
 	NewWithT(t).Expect(response.Code).To(Equal(http.StatusNotFound), "the fake handler of other paths answers")
 }
+
+func TestExporter_HonoursRefusalOfGzip(t *testing.T) {
+	g := NewWithT(t)
+	_, objects, durations, registry := exported(t)
+	exporter := exporterOf(t, registry, objects, durations)
+	for encoding, want := range map[string]string{
+		"gzip;q=0": "", "gzip; q=0.000, identity": "", "deflate": "", "x-gzip": "", "gzip;q=1.0": "gzip", "br, gzip; q=0.1": "gzip", "gzip": "gzip",
+	} {
+		header, _ := get(t, exporter, "", encoding)
+		g.Expect(header.Get("Content-Encoding")).To(Equal(want), "Accept-Encoding: %s", encoding)
+	}
+}
+
+// TestExporter_StopsAfterErrors checks that a response ends at a family that can't be encoded, and
+// that nothing is formatted for a client that has disconnected.
+func TestExporter_StopsAfterErrors(t *testing.T) {
+	g := NewWithT(t)
+	_, objects, durations, registry := exported(t)
+	empty := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		families, err := registry.Gather()
+		return append(families, &dto.MetricFamily{}), err
+	})
+	_, body := get(t, exporterOf(t, empty, objects, durations), "", "")
+	g.Expect(body).To(ContainSubstring("others_total 1"))
+	g.Expect(body).NotTo(ContainSubstring("gotk_"))
+
+	reader, durations := pairs(2000)
+	for i := range reader.policies {
+		reader.policies[i].Status.LatestRef.Tag = `\` // escaping it allocates memory
+	}
+	objects.Reader = reader
+	for _, accept := range []string{prometheusAccept, string(expfmt.NewFormat(expfmt.TypeProtoDelim))} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+		request.Header.Set("Accept", accept)
+		served := func(w http.ResponseWriter) float64 {
+			return testing.AllocsPerRun(1, func() { exporterOf(t, registry, objects, durations).ServeHTTP(w, request) })
+		}
+		whole := served(&discard{header: http.Header{}})
+		g.Expect(served(disconnected{httptest.NewRecorder()})).To(BeNumerically("<", 0.7*whole), "allocations, Accept: %s", accept)
+	}
+}
+
+// disconnected is the response to a client that has disconnected.
+type disconnected struct{ *httptest.ResponseRecorder }
+
+func (disconnected) Write([]byte) (int, error) { return 0, http.ErrHandlerTimeout }
 
 // TestExporter_KeepsReconcilesRunning checks that durations are recorded while a client does not
 // read the response.

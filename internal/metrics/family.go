@@ -12,15 +12,20 @@ import (
 // metric, as the format protobuf does.
 type familyWriter struct {
 	out    expfmt.Encoder
+	err    error             // the first one
 	family *dto.MetricFamily // not written yet
 }
 
 func (f *familyWriter) gauge(g *gauge, value float64, labels []string) {
-	f.add(g.name, g.help, dto.MetricType_GAUGE, g.metric(value, labels))
+	if f.err == nil {
+		f.add(g.name, g.help, dto.MetricType_GAUGE, g.metric(value, labels))
+	}
 }
 
 func (f *familyWriter) histogram(labels []string, h *histogram) {
-	f.add(durationsName, durationsHelp, dto.MetricType_HISTOGRAM, h.metric(labels))
+	if f.err == nil {
+		f.add(durationsName, durationsHelp, dto.MetricType_HISTOGRAM, h.metric(labels))
+	}
 }
 
 func (f *familyWriter) add(name, help string, kind dto.MetricType, metric prometheus.Metric) {
@@ -29,13 +34,13 @@ func (f *familyWriter) add(name, help string, kind dto.MetricType, metric promet
 		f.family = &dto.MetricFamily{Name: &name, Help: &help, Type: &kind}
 	}
 	written := &dto.Metric{}
-	if metric.Write(written) == nil { // fails for labels that are not UTF-8
+	if metric.Write(written) == nil { // fails only for labels that are not UTF-8, and Objects replaces those
 		f.family.Metric = append(f.family.Metric, written)
 	}
 }
 
 func (f *familyWriter) flush() {
-	if f.family != nil {
-		_ = f.out.Encode(f.family)
+	if f.family != nil && f.err == nil {
+		f.err = f.out.Encode(f.family)
 	}
 }

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -113,8 +114,9 @@ type object struct {
 // values returns the values of labels in a slice that the next call overwrites.
 func (o *object) values(values ...string) []string { return append(o.buffer[:0], values...) }
 
-// Objects is a collector of metrics about the objects and their status. It reads the objects from
-// the cache at each collection, so it uses no memory in between and needs no cleanup after
+// Objects has the metrics about the objects and their status, which an Exporter serves. It must not
+// be registered, too: it is a collector for tests and docs/metrics.md. It reads the objects from the
+// cache each time, so it uses no memory in between and needs no cleanup after
 // deletions.
 type Objects struct {
 	// Context ends with the process.
@@ -158,7 +160,12 @@ func (o *Objects) each(use func(g *gauge, value float64, labels []string)) {
 	}
 	current := &object{} // reused
 	for _, g := range gauges {
-		add := func(value float64, labels []string) { use(g, value, labels) }
+		add := func(value float64, labels []string) {
+			for i, label := range labels {
+				labels[i] = strings.ToValidUTF8(label, "\uFFFD") // Prometheus rejects a response with others
+			}
+			use(g, value, labels)
+		}
 		for i := range repositories.Items {
 			r := &repositories.Items[i]
 			*current = object{Object: r, repository: r, kind: v1.ImageRepositoryKind, conditions: r.Status.Conditions, suspended: r.Spec.Suspend}

@@ -9,10 +9,11 @@ import (
 )
 
 // textWriter writes metrics in the text format 0.0.4 of Prometheus
-// (https://prometheus.io/docs/instrumenting/exposition_formats/). Write errors are those of out,
-// which keeps the first one.
+// (https://prometheus.io/docs/instrumenting/exposition_formats/). After the
+// first error it writes nothing.
 type textWriter struct {
 	out    *bufio.Writer
+	err    error
 	family string // of the last sample
 	labels []byte // of the current sample, reused
 	line   []byte // reused
@@ -31,6 +32,9 @@ func (t *textWriter) header(name, help, kind string) {
 
 // gauge writes a sample of a gauge.
 func (t *textWriter) gauge(g *gauge, value float64, labels []string) {
+	if t.err != nil {
+		return
+	}
 	t.header(g.name, g.help, "gauge")
 	t.setLabels(g.labels, labels)
 	t.begin(g.name, "")
@@ -40,6 +44,9 @@ func (t *textWriter) gauge(g *gauge, value float64, labels []string) {
 
 // histogram writes the samples of the durations of an object.
 func (t *textWriter) histogram(labels []string, h *histogram) {
+	if t.err != nil {
+		return
+	}
 	t.header(durationsName, durationsHelp, "histogram")
 	t.setLabels(allKinds, labels)
 	count := uint64(0)
@@ -59,11 +66,11 @@ func (t *textWriter) histogram(labels []string, h *histogram) {
 }
 
 // bucketTexts holds the upper bounds of the buckets.
-var bucketTexts = func() (texts [durationSteps + 1]string) {
+var bucketTexts = func() [durationSteps + 1]string {
+	texts := [durationSteps + 1]string{durationSteps: "+Inf"}
 	for i, bound := range durationBuckets {
 		texts[i] = strconv.FormatFloat(bound, 'g', -1, 64)
 	}
-	texts[durationSteps] = "+Inf"
 	return texts
 }()
 
@@ -88,7 +95,7 @@ func (t *textWriter) begin(name, suffix string) {
 
 func (t *textWriter) end() {
 	t.line = append(t.line, '\n')
-	_, _ = t.out.Write(t.line)
+	_, t.err = t.out.Write(t.line)
 }
 
 var (

@@ -116,7 +116,7 @@ func (e *engine[K, O]) MatchesFilter(tag string) bool {
 	return considered
 }
 
-func (e *engine[K, O]) withoutPattern() ranker {
+func (e *engine[K, O]) withoutFilter() ranker {
 	if e.filter == nil || e.filter.extract != "" {
 		return e
 	}

@@ -91,13 +91,13 @@ type ranker interface {
 	// Precedence explains why a ranks above b, as the text after "a ranks above b: ". It requires
 	// two candidates for which Compare is positive.
 	Precedence(a, b string) string
-	withoutPattern() ranker
+	withoutFilter() ranker
 	yieldRest(best Choice, tags []string, yield func(Choice) bool)
 }
 
-// OfMatching returns a Rule that selects from tags for which MatchesFilter is true as this one does,
-// without matching their pattern again, unless a part of them must be extracted.
-func (r *Rule) OfMatching() *Rule { return &Rule{ranker: r.withoutPattern(), text: r.text} }
+// OfMatching returns a Rule for tags that already passed MatchesFilter. It does not check the filter
+// again, unless filterTags.extract needs the match.
+func (r *Rule) OfMatching() *Rule { return &Rule{ranker: r.withoutFilter(), text: r.text} }
 
 // String returns a description of the rule for users, such as
 //

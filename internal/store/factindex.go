@@ -4,10 +4,10 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -34,42 +34,39 @@ const (
 // location is the place of a record in a file.
 type location struct{ offset, length uint32 }
 
-// locate stores that the facts of changes are in the record of a length at an offset, unless the log
-// has no index.
-func (l *factLog) locate(ch changes, offset, length int) {
-	l.coarse = l.coarse || len(ch.Facts) > maxAppended
+// addToIndex records that the facts of changes are in the record at an offset, unless the log has no
+// index. A log with a large record, as older versions wrote it, or with too many facts gets none.
+func (l *factLog) addToIndex(ch changes, offset, length int) {
 	if l.records == nil {
 		return
 	}
 	for tag := range ch.Facts {
-		l.records[strings.Clone(tag)] = location{uint32(offset), uint32(length)} // a snapshot's tags share memory
+		l.records[tag] = location{uint32(offset), uint32(length)}
 	}
 	for _, tag := range ch.Removed {
 		delete(l.records, tag)
 	}
+	if !l.partial && (len(ch.Facts) > maxAppended || len(l.records) > maxIndexed) {
+		l.records = nil
+	}
 }
 
-// index returns a partial log without facts that shares the index of l.
-func (l *factLog) index() *factLog {
+// withoutFacts returns a partial log without facts that shares the index of l.
+func (l *factLog) withoutFacts() *factLog {
 	return &factLog{image: l.image, missing: l.missing, size: l.size, records: l.records, partial: true}
 }
 
-// factIndexes holds the indexes of the logs that were used last.
+// factIndexes holds the indexes of the logs that were used last. They are not modified while they
+// are in it.
 type factIndexes struct {
 	mu      sync.Mutex
-	indexes *simplelru.LRU[Key, weightedIndex]
+	indexes *simplelru.LRU[Key, *factLog]
 	facts   int // in all indexes
-}
-
-// weightedIndex is an index and the number of its facts when it was stored.
-type weightedIndex struct {
-	*factLog
-	weight int
 }
 
 func newFactIndexes() *factIndexes {
 	i := &factIndexes{}
-	i.indexes, _ = simplelru.NewLRU(maxIndexed, func(_ Key, index weightedIndex) { i.facts -= index.weight }) // fails only for sizes below 1
+	i.indexes, _ = simplelru.NewLRU(maxIndexed, func(_ Key, index *factLog) { i.facts -= len(index.records) }) // fails only for sizes below 1
 	return i
 }
 
@@ -78,15 +75,18 @@ func (i *factIndexes) get(key Key) *factLog {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	index, _ := i.indexes.Get(key)
-	return index.factLog
+	return index
 }
 
-// put stores the index of a log with records.
+// put replaces the index of a key by that of a log with records, unless it has too many facts.
 func (i *factIndexes) put(key Key, log *factLog) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.indexes.Remove(key)
-	i.indexes.Add(key, weightedIndex{log.index(), len(log.records)})
+	if len(log.records) > maxIndexed {
+		return
+	}
+	i.indexes.Add(key, log.withoutFacts())
 	for i.facts += len(log.records); i.facts > maxIndexed; {
 		i.indexes.RemoveOldest()
 	}
@@ -105,7 +105,7 @@ func (f *objectFiles) indexedFacts(tags ...string) *factLog {
 	if index == nil {
 		return nil
 	}
-	log := index.index()
+	log := index.withoutFacts()
 	facts, err := f.readRecords(log.records, tags)
 	if err != nil {
 		f.indexes.drop(f.key)
@@ -124,7 +124,7 @@ func (f *objectFiles) readRecords(records map[string]location, tags []string) (m
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err != nil || info.Size() != f.state.factBytes.Load() {
 		return nil, errIndex
 	}
@@ -155,31 +155,35 @@ func (f *objectFiles) readRecord(file *os.File, at location) (changes, error) {
 	return ch, err
 }
 
-// encodeLog returns the content of a file with all facts of a log, and sets their locations unless
-// it is smaller than minIndexed bytes.
+// encodeLog returns the content of a file with all facts of a log, and indexes them unless the
+// content is smaller than minIndexed bytes. The marks of missing tags are a record of their own, which
+// lookups need not read.
 func encodeLog(key Key, log *factLog, minIndexed int) ([]byte, error) {
 	content := slices.Clone(factsMagic)
-	log.coarse, log.records = false, map[string]location{}
-	rest := changes{Image: log.image, Facts: map[string]admission.ImageInfo{}}
-	write := func() error {
-		record, err := encodeRecord(key, rest)
-		log.locate(rest, len(content), len(record))
+	log.size, log.records = 0, map[string]location{}
+	var failed error
+	add := func(ch changes) {
+		record, err := encodeRecord(key, ch)
+		failed = cmp.Or(failed, err)
+		log.size += ch.size()
+		log.addToIndex(ch, len(content), len(record))
 		content = append(content, record...)
-		rest = changes{Facts: map[string]admission.ImageInfo{}}
-		return err
 	}
+	batch := changes{Image: log.image, Facts: map[string]admission.ImageInfo{}}
 	for tag, fact := range log.facts {
-		if len(rest.Facts) == maxRecordFacts {
-			if err := write(); err != nil {
-				return nil, err
-			}
+		if len(batch.Facts) == maxRecordFacts {
+			add(batch)
+			batch.Image = ""
+			clear(batch.Facts)
 		}
-		rest.Facts[tag] = fact
+		batch.Facts[tag] = fact
 	}
-	rest.Missing = log.missing
-	err := write()
+	add(batch)
+	if len(log.missing) > 0 {
+		add(changes{Missing: log.missing})
+	}
 	if len(content) < minIndexed {
 		log.records = nil
 	}
-	return content, err
+	return content, failed
 }

@@ -31,7 +31,7 @@ func putManyFacts(t testing.TB, tags *Store, key Key, n int) factMap {
 func wantFactsOf(t testing.TB, tags *Store, key Key, want factMap) {
 	t.Helper()
 	got, all, err := tags.FactsOf(t.Context(), key, slices.Collect(maps.Keys(want))...)
-	if err != nil || all || !reflect.DeepEqual(got, map[string]admission.ImageInfo(want)) {
+	if err != nil || all || !reflect.DeepEqual(got, want) {
 		t.Fatalf("FactsOf() = %v, %v, %v, want %v", got, all, err, want)
 	}
 }
@@ -88,8 +88,119 @@ func TestFactsOf_DetectsDamageWhileIndexed(t *testing.T) {
 	})
 }
 
+// TestPutFacts_StoresAllFactsIfTheRewriteFindsDamage damages the first record of an indexed log, which
+// has its image, or the last one. The facts of a later record must be stored although they were the
+// same as in the index.
+func TestPutFacts_StoresAllFactsIfTheRewriteFindsDamage(t *testing.T) {
+	for name, at := range map[string]func(content []byte) int{
+		"the record with the image": func([]byte) int { return len(factsMagic) + recordHeader },
+		"the last record":           func(content []byte) int { return len(content) - 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			dir := t.TempDir()
+			path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
+			tags, reports := openStore(t, dir)
+			facts := putManyFacts(t, tags, testKey, 1000)
+			content := readFile(t, path)
+			damage := at(content)
+			added, err := tags.Facts(t.Context(), testKey)
+			g.Expect(err).NotTo(HaveOccurred())
+			index := tags.indexes.get(testKey)
+			maps.DeleteFunc(added, func(tag string, _ admission.ImageInfo) bool {
+				at := index.records[tag]
+				return damage >= int(at.offset) && damage < int(at.offset+at.length) // a lookup finds it
+			})
+			content[damage] ^= 1
+			writeFile(t, path, content)
+			tags.stateOf(testKey).factsDurable = false // so that the log is rewritten
+
+			mustPutFacts(t, tags, testKey, added)
+			wantKinds(t, *reports, FactsDamaged)
+			got, err := tags.Facts(t.Context(), testKey)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got).To(Equal(added))
+			g.Expect(len(added)).To(BeNumerically(">=", len(facts)-maxRecordFacts))
+		})
+	}
+}
+
+// TestPut_RemovesFactsIfTheRewriteFindsDamage is the same for the marks of missing tags.
+func TestPut_RemovesFactsIfTheRewriteFindsDamage(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
+	tags, _ := openStore(t, dir)
+	putManyFacts(t, tags, testKey, 1000)
+	content := readFile(t, path)
+	content[len(factsMagic)+recordHeader] ^= 1
+	writeFile(t, path, content)
+	tags.stateOf(testKey).factsDurable = false
+	mustPut(t, tags, testKey, scan.Snapshot{Image: "image", Tags: []string{"1"}, FirstSeen: []int64{1}})
+	g.Expect(path).NotTo(BeAnExistingFile(), "facts without an image")
+	mustPutFacts(t, tags, testKey, factMap{"1": testFact(1)})
+	wantFacts(t, tags, testKey, factMap{"1": testFact(1)})
+}
+
+// TestPutFacts_AppendsAfterRewrite changes facts until the log is rewritten because half of it is
+// not in use. The next change must be appended.
+func TestPutFacts_AppendsAfterRewrite(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	tags, _ := openStore(t, dir)
+	putManyFacts(t, tags, testKey, 1000)
+	inode := func() uint64 { return files(t, dir)["ns/repo/uid.facts"].inode }
+	n := 0
+	put := func() {
+		n++
+		changed := factMap{}
+		for i := range maxAppended {
+			changed[fmt.Sprintf("v1.0.%d", i)] = testFact(-n)
+		}
+		mustPutFacts(t, tags, testKey, changed)
+	}
+	original := inode()
+	for n < 10 && inode() == original {
+		put()
+	}
+	rewritten := inode()
+	g.Expect(rewritten).NotTo(Equal(original), "the log grows")
+	index := tags.indexes.get(testKey)
+	g.Expect(index.size).To(Equal(1000), "changes in the log")
+	put()
+	g.Expect(inode()).To(Equal(rewritten), "the log is rewritten again")
+}
+
+// TestFactsOf_DoesNotReadMarksOfMissingTags damages the record with the marks.
+func TestFactsOf_DoesNotReadMarksOfMissingTags(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ns/repo/uid"+factsSuffix)
+	tags, reports := openStore(t, dir)
+	facts := putManyFacts(t, tags, testKey, 1000)
+	mustPut(t, tags, testKey, scan.Snapshot{Image: "image", Tags: []string{"1"}, FirstSeen: []int64{1}})
+	tags.stateOf(testKey).factsDurable = false
+	mustPutFacts(t, tags, testKey, factMap{"1": testFact(1)}) // rewrites the log with all marks
+	g.Expect(tags.indexes.get(testKey).missing).To(HaveLen(1000))
+	content := readFile(t, path)
+	content[len(content)-1] ^= 1
+	writeFile(t, path, content)
+	wantFactsOf(t, tags, testKey, facts)
+	wantKinds(t, *reports)
+}
+
+// TestFacts_KeepsTheIndex checks that a complete read does not build the index again.
+func TestFacts_KeepsTheIndex(t *testing.T) {
+	g := NewWithT(t)
+	tags, _ := openStore(t, t.TempDir())
+	facts := putManyFacts(t, tags, testKey, 1000)
+	index := tags.indexes.get(testKey)
+	wantFacts(t, tags, testKey, facts)
+	g.Expect(tags.indexes.get(testKey)).To(BeIdenticalTo(index))
+}
+
 // TestFactsOf_ReadsLogsOfOlderVersions reads a large log in one record, as it was written before
-// there were indexes.
+// there were indexes. The next write divides it.
 func TestFactsOf_ReadsLogsOfOlderVersions(t *testing.T) {
 	g := NewWithT(t)
 	dir := t.TempDir()
@@ -106,7 +217,11 @@ func TestFactsOf_ReadsLogsOfOlderVersions(t *testing.T) {
 	tags, reports := openStore(t, dir)
 	_, all, err := tags.FactsOf(t.Context(), testKey, "v1.0.1")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(all).To(BeTrue(), "the first use reads all facts")
+	g.Expect(all).To(BeTrue(), "a lookup reads all facts")
+	g.Expect(tags.indexes.get(testKey)).To(BeNil(), "a lookup by an index would read all facts, too")
+	g.Expect(readFile(t, path)).To(Equal(older), "reading does not write")
+	facts["v1.0.2"] = testFact(-1)
+	mustPutFacts(t, tags, testKey, factMap{"v1.0.2": facts["v1.0.2"]})
 	wantFactsOf(t, tags, testKey, factMap{"v1.0.1": facts["v1.0.1"]})
 	g.Expect(tags.indexes.get(testKey).missing).To(HaveKey("v1.0.1"))
 	wantFacts(t, tags, testKey, facts)
@@ -126,7 +241,7 @@ func TestFacts_KeepSmallLogsUnindexed(t *testing.T) {
 	got, all, err := tags.FactsOf(t.Context(), testKey, "v1.0.1")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(all).To(BeTrue())
-	g.Expect(got).To(Equal(map[string]admission.ImageInfo(facts)))
+	g.Expect(got).To(Equal(facts))
 	g.Expect(tags.indexes.indexes.Len()).To(BeZero())
 }
 
@@ -150,6 +265,16 @@ func TestFactIndexes_AreBounded(t *testing.T) {
 	g.Expect(tags.indexes.get(numberedKey(2))).NotTo(BeNil())
 	g.Expect(tags.indexes.facts).To(Equal(maxIndexed))
 	wantFacts(t, tags, numberedKey(0), manyFacts(1000))
+
+	large.records = map[string]location{}
+	for n := range maxIndexed + 1 {
+		large.records[fmt.Sprint(n)] = location{}
+	}
+	tags.indexes.put(testKey, large)
+	g.Expect(tags.indexes.get(testKey)).To(BeNil(), "an index with too many facts")
+	g.Expect(tags.indexes.get(numberedKey(0))).NotTo(BeNil(), "it replaces no other")
+	large.addToIndex(changes{}, 0, 0)
+	g.Expect(large.records).To(BeNil(), "it is not completed")
 }
 
 // BenchmarkFacts compares reading the facts of 8 tags, and adding one, with the same when the log

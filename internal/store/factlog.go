@@ -11,6 +11,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -56,11 +57,10 @@ type factLog struct {
 	image   string
 	facts   map[string]admission.ImageInfo
 	missing map[string]int64 // since when tags with facts are missing, in seconds since the epoch
-	size    int              // number of facts and tags in all changes
+	size    int              // number of facts and tags in all records of the file
 
 	records map[string]location // of the facts by tag, nil for a small file: see factindex.go
 	partial bool                // facts has only some of the facts
-	coarse  bool                // a record has so many facts that reading one of them takes long
 }
 
 func newFactLog(image string) *factLog {
@@ -81,7 +81,7 @@ func (l *factLog) parse(key Key, content []byte) error {
 			return err
 		}
 		l.apply(ch)
-		l.locate(ch, len(content)-len(rest), length)
+		l.addToIndex(ch, len(content)-len(rest), length)
 		rest = rest[length:]
 	}
 	return nil
@@ -175,7 +175,7 @@ func (l *factLog) merge(facts map[string]admission.ImageInfo, limit int) (change
 			count++
 		}
 		if !found || !equality.Semantic.DeepEqual(stored, fact) { // nil and empty platforms are equal
-			ch.Facts[tag] = fact
+			ch.Facts[strings.Clone(tag)] = fact // the tags of a snapshot share memory
 		}
 	}
 	if count <= limit {

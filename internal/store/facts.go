@@ -48,7 +48,7 @@ func (s *Store) Facts(ctx context.Context, key Key) (map[string]admission.ImageI
 }
 
 // FactsOf returns what Facts returns for the given tags, without reading a large log of facts
-// completely. If the log is small, it returns all facts, and true.
+// completely. It may return all facts, and then true: if the log is small, or was read completely.
 func (s *Store) FactsOf(ctx context.Context, key Key, tags ...string) (map[string]admission.ImageInfo, bool, error) {
 	facts, all := map[string]admission.ImageInfo{}, true
 	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
@@ -73,21 +73,27 @@ func (s *Store) PutFacts(ctx context.Context, key Key, facts map[string]admissio
 	if err := validateFacts(facts); err != nil {
 		return err
 	}
-	err := s.withFiles(ctx, key, false, func(f *objectFiles) error {
-		log, err := f.factsOfSnapshot(slices.Collect(maps.Keys(facts))...)
-		if err != nil {
-			return err
-		}
-		changes, err := log.merge(facts, f.maxFacts)
-		if err != nil || len(facts) == 0 || changes.size() == 0 && f.state.factsDurable {
-			return err
-		}
-		return f.writeFacts(log, changes)
-	})
+	err := s.withFiles(ctx, key, false, func(f *objectFiles) error { return f.putFacts(facts) })
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("storing facts of the images of %s: %w", key, err)
 	}
 	return err
+}
+
+func (f *objectFiles) putFacts(facts map[string]admission.ImageInfo) error {
+	log, err := f.factsOfSnapshot(slices.Collect(maps.Keys(facts))...)
+	if err != nil {
+		return err
+	}
+	changes, err := log.merge(facts, f.maxFacts)
+	if err != nil || len(facts) == 0 || changes.size() == 0 && f.state.factsDurable {
+		return err
+	}
+	if log.partial && f.mustRewrite(log, changes) {
+		f.indexes.drop(f.key) // so that all facts are read: the changes may be others after damage
+		return f.putFacts(facts)
+	}
+	return f.writeFacts(log, changes)
 }
 
 // factsOfSnapshot returns the facts for the image of the snapshot, or ErrNotFound if there is no
@@ -135,6 +141,10 @@ func (f *objectFiles) updateFacts(previous Info, next scan.Snapshot) error {
 	if changes.size() == 0 {
 		return nil
 	}
+	if log.partial && f.mustRewrite(log, changes) {
+		f.indexes.drop(f.key) // as in putFacts
+		return f.updateFacts(previous, next)
+	}
 	return f.writeFacts(log, changes)
 }
 
@@ -149,7 +159,11 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 		return log, nil
 	}
 	if err == nil {
-		if len(content) >= f.minIndexed {
+		if size := int64(len(content)); f.state.factBytes.Swap(size) != size { // another program wrote the file
+			f.state.factsDurable = false
+			f.indexes.drop(f.key)
+		}
+		if len(content) >= f.minIndexed && f.indexes.get(f.key) == nil {
 			log.records = map[string]location{}
 		}
 		err = log.parse(f.key, content)
@@ -163,41 +177,24 @@ func (f *objectFiles) readFacts() (*factLog, error) {
 		return log, f.writeFacts(log, changes{})
 	}
 	if err == nil && log.records != nil {
-		f.indexRead(log, len(content))
+		f.indexes.put(f.key, log)
 	}
 	return log, err
 }
 
-// indexRead stores the index of a log that was read. If its records have too many facts, as those
-// of older versions, it is rewritten, because reading a fact would take long.
-func (f *objectFiles) indexRead(log *factLog, size int) {
-	if f.state.factBytes.Swap(int64(size)) != int64(size) {
-		f.state.factsDurable = false // another program wrote the file
-	}
-	if log.coarse {
-		f.state.factsDurable = false
-		_ = f.writeFacts(log, changes{}) // otherwise the log is read completely each time
-		return
-	}
-	f.indexes.put(f.key, log)
+// mustRewrite reports whether the file must be rewritten to store changes. They are appended only
+// to a file that this process has made durable, and that is not too long. Rewriting also repairs
+// files after a killed process or a disk failure. It needs a log that is not partial.
+func (f *objectFiles) mustRewrite(log *factLog, c changes) bool {
+	return !f.state.factsDurable || log.isWasteful() || len(c.Facts) > maxAppended || f.state.factBytes.Load() > maxFile/2
 }
 
-// writeFacts applies and stores changes. It appends them to a file that this process has made
-// durable, or rewrites the file if it has become too long. Rewriting also repairs files after a
-// killed process or a disk failure.
+// writeFacts applies and stores changes.
 func (f *objectFiles) writeFacts(log *factLog, c changes) error {
-	log.apply(c)
-	f.indexes.drop(f.key) // until the changes are stored
-	size := f.state.factBytes.Load()
-	rewrite := !f.state.factsDurable || log.isWasteful() || len(c.Facts) > maxAppended
-	if rewrite && log.partial {
-		complete, err := f.readFacts()
-		if err != nil {
-			return err
-		}
-		return f.writeFacts(complete, c)
-	}
+	rewrite, size := f.mustRewrite(log, c), f.state.factBytes.Load()
+	f.indexes.drop(f.key) // until the changes are stored; they modify its maps
 	f.state.factsDurable = false
+	log.apply(c)
 	var content []byte
 	var err error
 	if rewrite {
@@ -205,7 +202,7 @@ func (f *objectFiles) writeFacts(log *factLog, c changes) error {
 		content, err = encodeLog(f.key, log, f.minIndexed)
 	} else {
 		content, err = encodeRecord(f.key, c)
-		log.locate(c, int(size), len(content))
+		log.addToIndex(c, int(size), len(content))
 	}
 	if err != nil {
 		return err

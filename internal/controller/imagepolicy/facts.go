@@ -15,11 +15,9 @@ import (
 var errImageReplaced = errors.New("the ImageRepository now has the tags of another image")
 
 // saveFacts stores facts about the images of a source. If the repository was switched to another
-// image meanwhile, it stores nothing and returns a DeferredError.
+// image meanwhile, it stores nothing and returns a DeferredError, even without new facts: those that
+// were read from the store may be of the other image.
 func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[string]admission.ImageInfo) error {
-	if len(facts) == 0 {
-		return nil
-	}
 	ctx, key := context.WithoutCancel(ctx), reconcile.StoreKey(source.repo)
 	info, err := w.Store.Info(ctx, key)
 	if err != nil {
@@ -27,6 +25,9 @@ func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[stri
 	}
 	if info.Image != source.snapshot.Image {
 		return conditions.Deferred(yieldDelay, errImageReplaced)
+	}
+	if len(facts) == 0 {
+		return nil
 	}
 	return w.Store.PutFacts(ctx, key, facts)
 }

@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"github.com/fluxcd/image-reflector-controller/internal/admission"
+	"github.com/fluxcd/image-reflector-controller/internal/image"
 	"github.com/fluxcd/image-reflector-controller/internal/scan"
 	"github.com/fluxcd/image-reflector-controller/internal/selection"
 	"github.com/fluxcd/image-reflector-controller/internal/store"
@@ -90,14 +91,11 @@ func TestKnownFacts_ReturnsErrorsOfTheStore(t *testing.T) {
 }
 
 // TestMatchingTags_MatchesEachTagOnce lets the second call use a rule that matches other tags: it
-// must not be asked.
+// must not be called.
 func TestMatchingTags_MatchesEachTagOnce(t *testing.T) {
 	g := NewWithT(t)
 	f := newFixture(t)
-	source := tagSource{
-		repo: f.repo, matching: &matchingTags{},
-		snapshot: scan.Next(scan.Snapshot{}, "app", []string{"main-1", "main-2", "pr-3"}, time.Now()),
-	}
+	source := newTagSource(f.repo, scan.Next(scan.Snapshot{}, "app", []string{"main-1", "main-2", "pr-3"}, time.Now()), image.Name{})
 	compile := func(pattern string) *selection.Rule {
 		rule, err := selection.Compile(&v1.ImagePolicySpec{
 			FilterTags: &v1.TagFilter{Pattern: pattern},

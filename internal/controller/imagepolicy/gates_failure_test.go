@@ -181,6 +181,57 @@ func TestGates_DiscardImageInfoIfImageIsReplaced(t *testing.T) {
 	}
 }
 
+// replacingStore replaces the image of a repository before facts are read.
+type replacingStore struct {
+	TagStore
+	replace func()
+}
+
+func (s *replacingStore) Facts(ctx context.Context, key store.Key) (map[string]admission.ImageInfo, error) {
+	s.replace()
+	return s.TagStore.Facts(ctx, key)
+}
+
+func (s *replacingStore) FactsOf(ctx context.Context, key store.Key, tags ...string) (map[string]admission.ImageInfo, bool, error) {
+	s.replace()
+	return s.TagStore.FactsOf(ctx, key, tags...)
+}
+
+// TestGates_DiscardStoredFactsIfImageIsReplaced lets a policy read the facts of the image that
+// replaces its own. They need no request, and must not be used for the tags of the old image.
+func TestGates_DiscardStoredFactsIfImageIsReplaced(t *testing.T) {
+	for name, change := range map[string]func(*v1.ImagePolicySpec){
+		"gates": func(spec *v1.ImagePolicySpec) { spec.Platforms = []string{"linux/amd64"} },
+		"times": func(spec *v1.ImagePolicySpec) {
+			spec.Policy = v1.ImagePolicyChoice{Newest: &v1.NewestPolicy{By: v1.TimeCreated}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gated(t, change, func(g *WithT, f *fixture) {
+				f.push("1.0.0", "linux", "amd64", longAgo)
+				f.rescan(g, "1.0.0")
+				g.Expect(f.reconcile()).To(Succeed())
+				status := f.policy.Status.DeepCopy()
+				f.receivedRequests()
+				key := reconcile.StoreKey(f.repo)
+				facts, err := f.store.Facts(t.Context(), key)
+				g.Expect(err).NotTo(HaveOccurred())
+				fact := facts["1.0.0"]
+				fact.Digest, fact.Platforms = "sha256:other", []string{"plan9/arm"}
+				other := scan.Next(scan.Snapshot{}, "ghcr.io/org/other", []string{"1.0.0"}, time.Now())
+				f.worker.Store = &replacingStore{f.store, func() {
+					g.Expect(f.store.Put(t.Context(), key, other)).To(Succeed())
+					g.Expect(f.store.PutFacts(t.Context(), key, map[string]admission.ImageInfo{"1.0.0": fact})).To(Succeed())
+				}}
+				g.Expect(f.reconcile()).To(MatchError(errImageReplaced))
+				g.Expect(f.policy.Status.Candidates).To(Equal(status.Candidates))
+				g.Expect(f.policy.Status.LatestRef).To(Equal(status.LatestRef))
+				g.Expect(f.receivedRequests()).To(BeEmpty(), "all facts are stored")
+			})
+		})
+	}
+}
+
 // TestVerify_IgnoresForgedStatus checks that an image that passes is selected, whatever was written
 // to the status.
 func TestVerify_IgnoresForgedStatus(t *testing.T) {

@@ -64,9 +64,9 @@ type plainSelector struct {
 
 func (s *plainSelector) selectBest(ctx context.Context) (*selected, error) {
 	selector := s.rule.NewAccumulator()
-	if matching := s.source.matching; matching.known { // for times of creation
+	if filtered := s.source.filtered; filtered.known { // createdTimes has matched the filter already
 		selector = s.rule.OfMatching().NewAccumulator()
-		selector.Add(matching.tags)
+		selector.Add(filtered.tags)
 	} else if err := s.source.forEachBatch(ctx, selector.Add); err != nil {
 		return nil, err
 	}
@@ -117,8 +117,8 @@ func (s tagSource) forEachBatch(ctx context.Context, process func(tags []string)
 	return nil
 }
 
-// matchingTags caches the tags that pass the filter of a policy's rule during a reconcile.
-type matchingTags struct {
+// filteredTags caches the tags that pass the filter of a policy's rule during a reconcile.
+type filteredTags struct {
 	tags  []string
 	known bool
 }
@@ -126,8 +126,8 @@ type matchingTags struct {
 // matchingTags returns the tags that pass the filter of the rule, which is the same in each call.
 // Its range is not checked yet. The caller must not modify the tags.
 func (s tagSource) matchingTags(ctx context.Context, rule *selection.Rule) ([]string, error) {
-	if s.matching.known {
-		return s.matching.tags, nil
+	if s.filtered.known {
+		return s.filtered.tags, nil
 	}
 	var matching []string
 	err := s.forEachBatch(ctx, func(batch []string) {
@@ -138,7 +138,7 @@ func (s tagSource) matchingTags(ctx context.Context, rule *selection.Rule) ([]st
 		}
 	})
 	if err == nil {
-		*s.matching = matchingTags{matching, true}
+		*s.filtered = filteredTags{matching, true}
 	}
 	return matching, err
 }

@@ -59,7 +59,7 @@ func TestSelect_StopsOnCancel(t *testing.T) {
 	f.scanned(g, "1.0.0")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	source := tagSource{repo: f.repo, snapshot: scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now()), matching: &matchingTags{}}
+	source := newTagSource(f.repo, scan.Next(scan.Snapshot{}, "app", []string{"1.0.0"}, time.Now()), image.Name{})
 	rule, err := selection.Compile(&f.policy.Spec)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = (&plainSelector{policy: f.policy, rule: rule, source: source}).selectBest(ctx)

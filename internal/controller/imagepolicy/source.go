@@ -31,8 +31,8 @@ type tagSource struct {
 	snapshot scan.Snapshot
 	// name is the image whose tags the snapshot holds.
 	name image.Name
-	// matching caches the result of matchingTags.
-	matching *matchingTags
+	// filtered caches the result of matchingTags. It is never nil.
+	filtered *filteredTags
 }
 
 // load reads the policy's ImageRepository and its stored tags.
@@ -53,7 +53,11 @@ func (w *Worker) load(ctx context.Context, policy *v1.ImagePolicy) (tagSource, e
 		return tagSource{}, w.unscanned(policy, repo)
 	}
 	name, err := image.Parse(snapshot.Image, repo.Spec.Insecure)
-	return tagSource{repo: repo, snapshot: snapshot, name: name, matching: &matchingTags{}}, err
+	return newTagSource(repo, snapshot, name), err
+}
+
+func newTagSource(repo *v1.ImageRepository, snapshot scan.Snapshot, name image.Name) tagSource {
+	return tagSource{repo: repo, snapshot: snapshot, name: name, filtered: &filteredTags{}}
 }
 
 // imageChanged reports whether spec.image was changed since the last scan.

@@ -28,7 +28,6 @@ var direct = map[string]string{
 	"github.com/google/cel-go":                          "expressions in spec.verify.attestations",
 	"github.com/google/go-cmp":                          "for tests; fluxcd/pkg/runtime links it too",
 	"github.com/hashicorp/golang-lru/v2":                "limits the cached data of registries and the indexes of the tag store",
-	"github.com/klauspost/compress":                     "compresses the response with metrics",
 	"github.com/in-toto/attestation":                    "statements of attestations, for spec.verify",
 	"github.com/jedib0t/go-pretty/v6":                   "tables, colours and widths of terminals, for explain and quickstart",
 	"github.com/notaryproject/notation-core-go":         "signatures of notation, for spec.verify",
