@@ -97,7 +97,8 @@ func push(ctx context.Context, reference string, index v1.ImageIndex, keep bool,
 			fmt.Fprintf(out, "already pushed %s@%s\n", reference, digest)
 			return nil
 		case existing != "":
-			return fmt.Errorf("%s exists with the digest %s, and this image has %s: choose another version, or delete that tag", reference, existing, digest)
+			return fmt.Errorf("%s exists with the digest %s, and this image has %s: choose another version, or delete that tag",
+				reference, existing, digest)
 		}
 	}
 	if err := remote.WriteIndex(tag, index, options...); err != nil {

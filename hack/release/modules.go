@@ -41,7 +41,8 @@ func (r *release) readModules(file string) ([]module, error) {
 		return nil, fmt.Errorf("reading the modules of %s: %w", file, err)
 	}
 	if r.goVersion != "" && r.goVersion != info.GoVersion {
-		return nil, fmt.Errorf("%s is built by %s, and another program by %s: build all programs with one version of Go", file, info.GoVersion, r.goVersion)
+		return nil, fmt.Errorf("%s is built by %s, and another program by %s: build all programs with one version of Go",
+			file, info.GoVersion, r.goVersion)
 	}
 	r.goVersion = info.GoVersion
 	licenses, err := readLicenses(r.licenses)

@@ -187,7 +187,8 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	go p.watch(ctx, work, cancel)
 	if err := cmd.Run(); err != nil {
-		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, strings.ReplaceAll(strings.TrimSpace(stderr.String()), p.index, p.redacted())))
+		output := strings.ReplaceAll(strings.TrimSpace(stderr.String()), p.index, p.redacted())
+		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, output))
 	}
 	unpacked := stdout.String()
 	if err := complete(unpacked, programs); err != nil {

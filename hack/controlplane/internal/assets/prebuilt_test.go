@@ -124,10 +124,7 @@ func TestGet_Downloads(t *testing.T) {
 			f.prebuilt = newFakePrebuilt(t, serveIndex(t, tc.releases...), f.Finder.log)
 			f.prebuilt.module = "../../../tools/setup-envtest"
 			f.prebuilt.indexTimeout = indexTimeout
-			killed := filepath.Join(f.prebuilt.store, ".unfinished-killed")
-			if err := os.Mkdir(killed, 0o555); err != nil {
-				t.Fatal(err)
-			}
+			install(t, filepath.Join(f.prebuilt.store, ".unfinished-killed"), all...)
 
 			got, err := f.Get(t.Context(), none)
 			want := filepath.Join(f.bin, "v1.36.3")
