@@ -9,7 +9,10 @@ BIN := $(CURDIR)/bin
 export CGO_ENABLED := 0
 
 # For every go command, so that packages are compiled once: with another value, the build cache has no common packages.
-export GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath)
+override export GOFLAGS := $(strip $(filter-out -trimpath,$(or $(GOFLAGS),$(shell go env GOFLAGS 2>/dev/null))) -trimpath)
+
+# The go command compiles in parallel. Several at once would compile the packages that they share twice.
+.NOTPARALLEL:
 
 include hack/make/tools.mk
 -include $(filter-out hack/make/tools.mk,$(wildcard hack/make/*.mk))
@@ -26,6 +29,7 @@ BUILD = go build $(BUILD_FLAGS)
 
 .PHONY: build
 build: ## Build the controller into bin/.
+	@$(FIRST_BUILD)
 	@$(COMPILE) -name controller -dir $(CURDIR) -o $(BIN)/image-reflector-controller -- $(BUILD_FLAGS) .
 
 .PHONY: generate

@@ -58,7 +58,7 @@ func main() {
 	flag.StringVar(&s.plot, "plot", "", "the SVG file to write a plot of the part scale to")
 	flag.StringVar(&s.baseline, "baseline", "", "path of another controller, which all parts but soak also measure, in the same tables")
 	flag.StringVar(&s.profile, "profile", "",
-		"the file to write a CPU profile of unchanged scans to, and with .baseline appended, that of the baseline")
+		"the file to write a CPU profile of the unchanged scans of the part scans to, and with .baseline appended, that of the baseline")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

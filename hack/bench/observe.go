@@ -186,7 +186,7 @@ func (o *observer) problem(format string, args ...any) {
 	}
 }
 
-// fail adds problems that were found otherwise.
+// fail adds problems from other checks.
 func (o *observer) fail(problems ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -27,7 +27,8 @@ type tableRow struct {
 
 // scans measures a usual load.
 func (s settings) scans(ctx context.Context) error {
-	return s.measureLoad(ctx, load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency}, map[string]string{
+	usual := load{pairs: s.repositories, tags: s.tags, kinds: 1, hosts: 1, latency: s.latency, profile: s.profile}
+	return s.measureLoad(ctx, usual, map[string]string{
 		"cold start, all resolved, with digests": "17.7 s",
 		"cold start, status writes a pair":       "14.7",
 		"cold start, peak memory":                "200 MiB",
@@ -50,7 +51,8 @@ func (s settings) measureLoad(ctx context.Context, l load, flux map[string]strin
 	title := fmt.Sprintf("%d repositories × %d tags, %s", l.pairs, l.tags, l.latency)
 	return s.compare(title, flux, func(controller string) ([]tableRow, error) {
 		var all []tableRow
-		l.controller, l.profile = controller, s.profile
+		l := l
+		l.controller = controller
 		if l.profile != "" && controller != "" {
 			l.profile += ".baseline"
 		}

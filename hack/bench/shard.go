@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -271,8 +272,12 @@ func (s *shard) printGrowth(table io.Writer, since time.Duration) []string {
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("shard %s: %v", s.name, err))
 		}
-		fmt.Fprintf(table, "%s (%s)\t%.1f %s\t%.1f\t%.1f\t%+.1f\t%.1f\n",
-			series.name, s.name, g.first, series.unit, g.last, g.bound, g.slope, g.maxSlope)
+		maxSlope := "–" // it has no bound
+		if !math.IsInf(g.maxSlope, 1) {
+			maxSlope = fmt.Sprintf("%.1f", g.maxSlope)
+		}
+		fmt.Fprintf(table, "%s (%s)\t%.1f %s\t%.1f\t%.1f\t%+.1f\t%s\n",
+			series.name, s.name, g.first, series.unit, g.last, g.bound, g.slope, maxSlope)
 	}
 	return problems
 }

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,6 +38,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, os.Args[1:])
 	stop()
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane:", err)
 		os.Exit(1)
@@ -94,7 +98,14 @@ func shell(ctx context.Context, command string) error {
 	}
 	cmd := gocmd.Process(ctx, "", "sh", "-c", command)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
+	err := cmd.Run()
+	if canceled := ctx.Err(); canceled != nil {
+		return canceled
+	}
+	if err != nil {
+		return fmt.Errorf("running %q: %w", command, err)
+	}
+	return nil
 }
 
 // compile runs go build with progress.

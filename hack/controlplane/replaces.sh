@@ -56,7 +56,8 @@ pins() {
 # align adds to edit the versions of the operator or, for modules that it does not require, of apiserver. A newer one stays.
 align() {
 	while read -r name have want; do
-		[[ $(printf '%s\n' "$have" "$want" | sort -V | tail -n 1) == "$have" ]] || edit+=("-require=$name@$want")
+		# A pre-release is older than its release: sort orders ~ before the end of a line, and - after it.
+		[[ $(printf '%s\n' "$have" "$want" | tr - '~' | sort -V | tail -n 1 | tr '~' -) == "$have" ]] || edit+=("-require=$name@$want")
 	done < <(join <(required "$1" | grep -vE "^(${libraries//$'\n'/|}) " | sort) \
 		<({ required "$root/go.mod"; required apiserver/go.mod; } | awk '!seen[$1]++' | sort) | awk '$2 != $3')
 }

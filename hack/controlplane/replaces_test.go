@@ -25,8 +25,8 @@ func newModules(t *testing.T, version, replaces string) string {
 	for name, content := range map[string]string{
 		"proxy/k8s.io/kubernetes/@v/" + version + ".info": `{"Version":"` + version + `"}`,
 		"proxy/k8s.io/kubernetes/@v/" + version + ".mod":  "module k8s.io/kubernetes\n\n" + replaces + "\n",
-		"operator/go.mod": "module m\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/client-go " + library(version) + "\n\tgolang.org/x/net v0.56.0\n\tgolang.org/x/mod v0.30.0\n)\n",
-		"etcd/go.mod":     "module m\n\ngo 1.26.0\n\nrequire (\n\tgolang.org/x/net v0.47.0 // indirect\n\tgolang.org/x/sys v0.9.0 // indirect\n\tgolang.org/x/mod v0.31.0 // indirect\n)\n",
+		"operator/go.mod": "module m\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/client-go " + library(version) + "\n\tgolang.org/x/net v0.56.0\n\tgolang.org/x/mod v0.30.0\n\tk8s.io/utils v0.1.0\n)\n",
+		"etcd/go.mod":     "module m\n\ngo 1.26.0\n\nrequire (\n\tgolang.org/x/net v0.47.0 // indirect\n\tgolang.org/x/sys v0.9.0 // indirect\n\tgolang.org/x/mod v0.31.0 // indirect\n\tk8s.io/utils v0.1.0-0.20260101000000-0123456789ab // indirect\n)\n",
 		"apiserver/go.mod": `module m
 
 go 1.26.0
@@ -112,6 +112,7 @@ func TestReplaces_AlignSharedModules(t *testing.T) {
 	for change, want := range map[string]bool{
 		"golang.org/x/net v0.56.0": true,  // of the operator
 		"golang.org/x/sys v0.10.0": true,  // of apiserver, because the operator does not require it
+		"k8s.io/utils v0.1.0":      true,  // newer than its pre-release here
 		"golang.org/x/mod v0.30.0": false, // older than required here, and restored by go mod tidy
 	} {
 		if strings.Contains(output, "> \t"+change) != want {

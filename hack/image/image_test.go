@@ -81,6 +81,27 @@ func TestPush_ProducesReproducibleRunnableImage(t *testing.T) {
 	checkProgram(t, image)
 }
 
+// TestPush_KeepsTag pushes the same image and another one to a tag that must not be overwritten.
+func TestPush_KeepsTag(t *testing.T) {
+	g := NewWithT(t)
+	registry := startRegistry(t)
+	for _, tc := range []struct{ version, prints, fails string }{
+		{version: "v1.0.0", prints: "pushed "},
+		{version: "v1.0.0", prints: "already pushed "},
+		{version: "v1.0.1", fails: "exists with the digest sha256:"},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), []string{"-version", tc.version, "-license", "../../LICENSE", "-push", registry.Image("reflector:kept"), "-keep", "amd64=/dev/null"}, &out)
+		g.Expect(out.String()).To(HavePrefix(tc.prints))
+		if tc.fails == "" {
+			g.Expect(err).NotTo(HaveOccurred())
+		} else {
+			g.Expect(err).To(MatchError(ContainSubstring(tc.fails)))
+			g.Expect(out.String()).To(BeEmpty())
+		}
+	}
+}
+
 func checkConfig(t *testing.T, image v1.Image) {
 	t.Helper()
 	g := NewWithT(t)

@@ -15,16 +15,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 func main() {
@@ -45,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	created := flags.Int64("created", 0, "the creation time in the image, in seconds since 1970")
 	folder := flags.String("layout", "", "the folder to write an OCI image layout to")
 	reference := flags.String("push", "", "the registry, name and tag to push to")
+	keep := flags.Bool("keep", false, "fail if the tag exists with another digest, instead of overwriting it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -68,14 +72,51 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "wrote %s@%s\n", *folder, digest)
 	}
 	if *reference != "" {
-		tag, err := name.NewTag(*reference, name.StrictValidation)
-		if err != nil {
-			return fmt.Errorf("%q is not a reference to push to: write registry.example.com/name:tag (%w)", *reference, err)
-		}
-		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-			return fmt.Errorf("pushing the image: %w", err)
-		}
-		fmt.Fprintf(out, "pushed %s@%s\n", *reference, digest)
+		return push(ctx, *reference, index, *keep, out)
 	}
 	return nil
+}
+
+// push pushes an index to a tag. If the tag is to be kept, it may exist only with the same digest.
+func push(ctx context.Context, reference string, index v1.ImageIndex, keep bool, out io.Writer) error {
+	tag, err := name.NewTag(reference, name.StrictValidation)
+	if err != nil {
+		return fmt.Errorf("%q is not a reference to push to: write registry.example.com/name:tag (%w)", reference, err)
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return err
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	if keep {
+		existing, err := digestOf(tag, options)
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking up %s, which must not be overwritten: %w", reference, err)
+		case existing == digest.String():
+			fmt.Fprintf(out, "already pushed %s@%s\n", reference, digest)
+			return nil
+		case existing != "":
+			return fmt.Errorf("%s exists with the digest %s, and this image has %s: choose another version, or delete that tag",
+				reference, existing, digest)
+		}
+	}
+	if err := remote.WriteIndex(tag, index, options...); err != nil {
+		return fmt.Errorf("pushing the image: %w", err)
+	}
+	fmt.Fprintf(out, "pushed %s@%s\n", reference, digest)
+	return nil
+}
+
+// digestOf returns the digest of a tag, or "" if there is no such tag.
+func digestOf(tag name.Tag, options []remote.Option) (string, error) {
+	descriptor, err := remote.Head(tag, options...)
+	var response *transport.Error
+	switch {
+	case errors.As(err, &response) && response.StatusCode == http.StatusNotFound:
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return descriptor.Digest.String(), nil
 }

@@ -11,7 +11,8 @@ IMAGE_BUILD  := build/image
 IMAGE_LAYOUT := $(IMAGE_BUILD)/oci
 
 # The time of the commit instead of the build, so that the image is reproducible.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+COMMIT_TIME = $(shell git log -1 --no-show-signature --format=%ct 2>/dev/null || echo 0)
+SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
 
 .PHONY: image
 image: ## Build the image for amd64 and arm64. IMAGE=registry/name:tag pushes it, otherwise it is written to build/image/oci.

@@ -22,7 +22,8 @@ identifier='(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
 [[ -z $dry_run || $dry_run == 1 ]] || fail "DRY_RUN is '$dry_run': write DRY_RUN=1, or leave it out to publish"
 [[ $image == */*:"$version" ]] || fail "IMAGE is '$image': write it with a registry and the tag $version"
 [[ ! -e $output ]] || fail "$output exists: remove it, or choose another version"
-[[ -z $(git status --porcelain) ]] || fail_unless_dry_run 'the tree has changes that are not committed, which the files would contain: commit them'
+changes=$(git status --porcelain --untracked-files=all)
+[[ -z $changes ]] || fail_unless_dry_run 'the tree has changes that are not committed, which the files would contain: commit them'
 if ! tagged=$(git rev-parse --quiet --verify "refs/tags/$version^{commit}"); then
 	fail_unless_dry_run "there is no tag $version: git tag -a $version -m $version"
 elif [[ $tagged != $(git rev-parse HEAD) ]]; then

@@ -28,6 +28,11 @@ RELEASE_ARCHITECTURES = $(patsubst linux/%,%,$(filter linux/%,$(RELEASE_PLATFORM
 RELEASE_CONTROLLERS = $(foreach architecture,$(RELEASE_ARCHITECTURES),image-reflector-controller/linux/$(architecture)=$(abspath $(RELEASE_WORK))/image/$(architecture))
 RELEASE_PROGRAMS = $(RELEASE_CONTROLLERS) $(RELEASE_PLUGINS)
 
+# Settings of the caller that would change the binaries of a release.
+RELEASE_SETTINGS := GOWORK=off GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOEXPERIMENT= GOFLAGS="-mod=readonly -trimpath"
+release: override COMMIT = $(shell git rev-parse HEAD)
+release: override SOURCE_DATE_EPOCH = $(COMMIT_TIME)
+
 # Renders a folder ($1) with the tag and the digest of the image into a file ($2).
 RELEASE_MANIFEST = mkdir -p $(RELEASE_WORK)/$(1) && cd $(RELEASE_WORK)/$(1) && \
 	cp -R $(CURDIR)/config . && $(KUSTOMIZE) create --resources config/$(1) && \
@@ -45,9 +50,10 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 		echo "the notes are those of Unreleased" >&2 && $(MAKE) --no-print-directory release-notes VERSION=Unreleased >$(RELEASE_FILES)/NOTES.md; }
 	@for platform in $(RELEASE_PLATFORMS); do \
 		echo "building flux-imagepolicy for $$platform"; \
-		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(BUILD) -o $(RELEASE_WORK)/plugin/$$platform ./internal/explain/plugin; \
+		$(RELEASE_SETTINGS) GOOS=$${platform%/*} GOARCH=$${platform#*/} $(BUILD) -o $(RELEASE_WORK)/plugin/$$platform ./internal/explain/plugin; \
 	done
-	@$(MAKE) --no-print-directory image IMAGE= IMAGE_BUILD=$(RELEASE_WORK)/image ARCHITECTURES="$(RELEASE_ARCHITECTURES)"
+	@$(MAKE) --no-print-directory image IMAGE= IMAGE_BUILD=$(RELEASE_WORK)/image ARCHITECTURES="$(RELEASE_ARCHITECTURES)" \
+		$(RELEASE_SETTINGS) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH)
 	@$(KUSTOMIZE) build config/crd >$(RELEASE_FILES)/image-reflector-controller.crds.yaml
 	@digest=$$(sed -n 's/.*"digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' $(RELEASE_WORK)/image/oci/index.json) && \
 		($(call RELEASE_MANIFEST,manager,image-reflector-controller.deployment.yaml)) && ($(call RELEASE_MANIFEST,default,install.yaml))
@@ -57,13 +63,13 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 		-repository $(RELEASE_REPOSITORY) -url $(RELEASE_URL) -image $(RELEASE_IMAGE) -dir $(abspath $(RELEASE_FILES)) \
 		-image-layout $(abspath $(RELEASE_WORK))/image/oci -license $(CURDIR)/LICENSE -licenses $(abspath $(RELEASE_WORK))/licenses.json $(RELEASE_PROGRAMS)
 	@if [ -z "$(DRY_RUN)" ]; then \
-		go run ./hack/image -version "$(RELEASE_VERSION)" -commit "$(COMMIT)" -created "$(SOURCE_DATE_EPOCH)" -push "$(RELEASE_IMAGE)" \
+		go run ./hack/image -version "$(RELEASE_VERSION)" -commit "$(COMMIT)" -created "$(SOURCE_DATE_EPOCH)" -push "$(RELEASE_IMAGE)" -keep \
 			$(foreach architecture,$(RELEASE_ARCHITECTURES),$(architecture)=$(RELEASE_WORK)/image/$(architecture)); \
 	fi
 	@mv $(RELEASE_FILES) $(RELEASE_DIR) && rm -rf $(RELEASE_WORK)
 	@echo "the files are in $(RELEASE_DIR)"
 	@if [ -z "$(DRY_RUN)" ]; then \
-		echo "sign and publish them as docs/release.md describes, or: gh release create $(RELEASE_VERSION) --verify-tag --notes-file $(RELEASE_DIR)/NOTES.md $(RELEASE_DIR)/*"; \
+		echo "sign and publish them as docs/release.md describes, or: gh release create $(RELEASE_VERSION) $(if $(findstring -,$(RELEASE_VERSION)),--prerelease )--verify-tag --notes-file $(RELEASE_DIR)/NOTES.md $(RELEASE_DIR)/*"; \
 	else \
 		echo "dry run: nothing was published. Without DRY_RUN=1, the image is pushed to $(RELEASE_IMAGE)"; \
 	fi

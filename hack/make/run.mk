@@ -9,8 +9,9 @@ CONTROLLER := $(BIN)/image-reflector-controller
 RUN_PROGRAMS = $(MAKE) --no-print-directory -C $(CURDIR) build quickstart $(REGISTRY)
 
 # $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. exec instead of go
-# run, so that the program receives the signals of make, and stops everything that it started.
-RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; mkdir -p $(BIN) && export BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
+# run, so that the program receives the signals of make, and stops everything that it started. Without -j, because make -j4 run
+# can't share its jobs with a make that another program starts.
+RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; mkdir -p $(BIN) && export MAKEFLAGS="$$(sed -E 's/(^| )(-j[0-9]*|--jobserver[^ ]*)//g' <<<"$${MAKEFLAGS-}")" BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
 	assets=$$($(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)') && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
 	exec $(QUICKSTART) $(1)

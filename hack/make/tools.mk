@@ -17,7 +17,6 @@ KREW           := $(BIN)/krew
 KUSTOMIZE      := $(BIN)/kustomize
 REGISTRY       := $(BIN)/registry
 REGISTRY_V2    := $(BIN)/registry-v2
-SETUP_ENVTEST  := $(BIN)/setup-envtest
 
 # The CLIs with which make conformance signs and attaches, cosign in two major versions. make tools excludes them, because
 # building them takes minutes.
@@ -26,7 +25,7 @@ COSIGN_V2 := $(BIN)/cosign-v2
 ORAS      := $(BIN)/oras
 
 SIGNERS := $(COSIGN) $(COSIGN_V2) $(ORAS)
-TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KREW) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2) $(SETUP_ENVTEST)
+TOOLS   := $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KREW) $(KUSTOMIZE) $(REGISTRY) $(REGISTRY_V2)
 
 # Linker flags that set the version of a tool, which it can't read from the build info, because it is not the main module.
 # The recipe sets $$version. golangci-lint uses its version only if a date is set.
@@ -39,7 +38,6 @@ LINK.krew           := -X sigs.k8s.io/krew/internal/version.gitTag=$$version
 LINK.oras           := -X oras.land/oras/internal/version.Version=$${version\#v}
 LINK.registry       := -X github.com/distribution/distribution/v3/version.version=$$version
 LINK.registry-v2    := -X github.com/docker/distribution/version.Version=$$version
-LINK.setup-envtest  := -X sigs.k8s.io/controller-runtime/tools/setup-envtest/version.version=$$version
 
 # The module of a tool whose main package is in its folder.
 MODULE.registry := github.com/distribution/distribution/v3
@@ -70,6 +68,9 @@ CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplan
 # go build with progress: $(COMPILE) -name name -dir folder -o file -- flags package. The variables are those of the caller.
 COMPILE = $(CONTROLPLANE) compile -env "GOWORK=$(GOWORK)" -env "GOOS=$(GOOS)" -env "GOARCH=$(GOARCH)"
 
+# go run compiles this command before it can print anything.
+FIRST_BUILD = [ -d "$(BIN)" ] || echo "the first build compiles everything: this takes minutes, of which the first one prints nothing" >&2
+
 # For recipes of targets that depend on controlplane: it is evaluated when the recipe runs.
 #   test: controlplane
 #   	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" go test ./...
@@ -78,6 +79,7 @@ CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
 
 .PHONY: controlplane
 controlplane: ## Download or build etcd, kube-apiserver and kubectl once. CONTROLPLANE_PREBUILT=0 forbids the download.
+	@$(FIRST_BUILD)
 	@$(CONTROLPLANE) build -bin $(BIN)
 
 .PHONY: controlplane-test
@@ -85,9 +87,9 @@ controlplane-test: ## Test the command that builds the control plane.
 	CGO_ENABLED=0 GOWORK=off go -C $(HACK)/controlplane test ./...
 
 .PHONY: controlplane-replaces
-controlplane-replaces: ## Update the replace lists that k8s.io/kubernetes needs.
+controlplane-replaces: ## Align the module versions of the control plane and its tools with those of the operator.
 	@$(HACK)/controlplane/replaces.sh
 
 .PHONY: controlplane-check
-controlplane-check: ## Fail if these lists do not match the pinned version.
+controlplane-check: ## Fail if these versions are out of date.
 	@$(HACK)/controlplane/replaces.sh -check

@@ -38,6 +38,7 @@ type release struct {
 	repository, url, image    string // where users find the sources, the files and the image
 	dir                       string // the folder of the files
 	layout, license, licenses string // paths
+	goVersion                 string // of all programs
 	programs                  []program
 }
 

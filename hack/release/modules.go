@@ -40,6 +40,11 @@ func (r *release) readModules(file string) ([]module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the modules of %s: %w", file, err)
 	}
+	if r.goVersion != "" && r.goVersion != info.GoVersion {
+		return nil, fmt.Errorf("%s is built by %s, and another program by %s: build all programs with one version of Go",
+			file, info.GoVersion, r.goVersion)
+	}
+	r.goVersion = info.GoVersion
 	licenses, err := readLicenses(r.licenses)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"runtime"
 
 	provenance "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
@@ -88,7 +87,7 @@ func (r *release) buildDefinition() (*provenance.BuildDefinition, error) {
 	if err != nil {
 		return nil, err
 	}
-	internal, err := structpb.NewStruct(map[string]any{"go": runtime.Version()})
+	internal, err := structpb.NewStruct(map[string]any{"go": r.goVersion})
 	if err != nil {
 		return nil, err
 	}

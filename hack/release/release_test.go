@@ -212,6 +212,17 @@ func TestRun_RejectsInvalidInput(t *testing.T) {
 	}
 }
 
+func TestReadModules_RejectsAnotherVersionOfGo(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &release{goVersion: "go1.0"}
+	if _, err := r.readModules(program); err == nil || !strings.Contains(err.Error(), "build all programs with one version of Go") {
+		t.Errorf("got %v, want an error about the versions", err)
+	}
+}
+
 func TestModule_NamesFollowFormats(t *testing.T) {
 	m := module{path: "github.com/Azure/go+x", version: "v2.0.0+incompatible", hash: "00"}
 	if got := m.purl(); got != "pkg:golang/github.com/Azure/go+x@v2.0.0%2Bincompatible" {

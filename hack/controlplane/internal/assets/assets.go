@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
@@ -38,7 +39,7 @@ func New(bin string, programs []build.Program) *Finder {
 		log:      func(line string) { fmt.Fprintln(os.Stderr, line) },
 		build:    build.Plan.Build,
 	}
-	if os.Getenv(prebuiltEnv) != "0" {
+	if !slices.Contains([]string{"0", "false", "no"}, os.Getenv(prebuiltEnv)) {
 		f.prebuilt = newPrebuilt("../tools/setup-envtest", filepath.Join(f.bin, "prebuilt"), f.log)
 	}
 	return f
@@ -61,7 +62,7 @@ func (f *Finder) Path(ctx context.Context) (string, error) {
 }
 
 // Get returns the folder of the programs. If one is missing or outdated, it downloads or builds
-// them. It calls the function first once, before a build and during a download.
+// them. It calls first exactly once, before a build and during a download.
 func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (string, error) {
 	if folder := f.fromEnv(); folder != "" {
 		return folder, first(ctx)
@@ -193,7 +194,7 @@ func (f *Finder) lock(ctx context.Context, folder string) (func(), error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
-	waiting := func() { f.log("another process is building the control plane: waiting for it") }
+	waiting := func() { f.log("another process is preparing the control plane: waiting for it") }
 	release, err := lock(ctx, filepath.Join(folder, ".lock"), waiting)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the lock of %s: %w", folder, err)

@@ -4,17 +4,20 @@ package assets
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
@@ -22,18 +25,19 @@ import (
 )
 
 const (
-	// prebuiltEnv, if 0, forbids a download instead of a build.
+	// prebuiltEnv, if 0, false or no, forbids a download instead of a build.
 	prebuiltEnv = "CONTROLPLANE_PREBUILT"
 	// indexEnv contains the URL of another index, such as that of a mirror.
 	indexEnv = "CONTROLPLANE_INDEX"
 	// defaultIndex is remote.DefaultIndexURL of sigs.k8s.io/controller-runtime/tools/setup-envtest.
 	defaultIndex = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
 
-	// indexTimeout bounds the request for the index, including its body.
+	// indexTimeout bounds the time until the index answers.
 	indexTimeout = 3 * time.Second
 	// maxIndexSize bounds the index, which has 100 kB.
 	maxIndexSize = 16 << 20
-	// stallTimeout is how long a download may receive nothing. A slow download is not aborted.
+	// stallTimeout is how long a download may receive nothing, and how long the index, which is small,
+	// may take to be read. A slow download is not aborted.
 	stallTimeout = 20 * time.Second
 	// pollInterval is the time between two checks of the size of a download.
 	pollInterval = time.Second
@@ -116,7 +120,7 @@ func (p *prebuilt) prepare(ctx context.Context, version string, programs []build
 	}
 	chosen := choose(version, patches)
 	if chosen == "" {
-		return nil, fmt.Errorf("%s has no %s.x for %s/%s", p.index, minor(version), runtime.GOOS, runtime.GOARCH)
+		return nil, fmt.Errorf("%s has no %s.x for %s/%s", p.redacted(), minor(version), runtime.GOOS, runtime.GOARCH)
 	}
 	tool := build.Compilation{Name: "setup-envtest", Dir: p.module, Output: filepath.Join(p.store, "setup-envtest"),
 		Flags: []string{"-mod=readonly", "-trimpath", "-ldflags=-s -w"}, Package: "tool"}
@@ -132,32 +136,49 @@ func (p *prebuilt) prepare(ctx context.Context, version string, programs []build
 }
 
 func (p *prebuilt) fetchIndex(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.indexTimeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	bound := time.AfterFunc(p.indexTimeout, func() { cancel(fmt.Errorf("no answer within %s", p.indexTimeout)) })
+	defer bound.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.index, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s is not a URL", indexEnv) // it may contain a password
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(context.Cause(ctx), err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", p.index, response.Status)
+		return nil, fmt.Errorf("GET %s: %s", p.redacted(), response.Status)
 	}
-	return io.ReadAll(io.LimitReader(response.Body, maxIndexSize))
+	bound.Stop()
+	defer time.AfterFunc(p.stallTimeout, func() { cancel(fmt.Errorf("incomplete after %s", p.stallTimeout)) }).Stop()
+	index, err := io.ReadAll(io.LimitReader(response.Body, maxIndexSize))
+	if err != nil {
+		return nil, cmp.Or(context.Cause(ctx), err)
+	}
+	return index, nil
+}
+
+// redacted returns the index without a password.
+func (p *prebuilt) redacted() string {
+	index, err := url.Parse(p.index)
+	if err != nil {
+		return indexEnv
+	}
+	return index.Redacted()
 }
 
 // download downloads a version into a temporary folder, from which it is renamed. Nothing else
 // remains, also after a failure.
 func (p *prebuilt) download(ctx context.Context, tool, version string, programs []build.Program) (string, error) {
 	start := time.Now()
-	work, err := os.MkdirTemp(p.store, ".unfinished-")
+	work, err := build.WorkFolder(p.store, 0) // Get has locked it
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = removeAll(work) }()
+	defer func() { _ = build.RemoveAll(work) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := gocmd.Process(ctx, "", tool, "use", version, "--index", p.index, "--bin-dir", work, "--print", "path")
@@ -166,7 +187,8 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	go p.watch(ctx, work, cancel)
 	if err := cmd.Run(); err != nil {
-		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, bytes.TrimSpace(stderr.Bytes())))
+		output := strings.ReplaceAll(strings.TrimSpace(stderr.String()), p.index, p.redacted())
+		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, output))
 	}
 	unpacked := stdout.String()
 	if err := complete(unpacked, programs); err != nil {
@@ -177,12 +199,13 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 		return "", err
 	}
 	folder := p.folder(version)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(folder), 0o755), removeAll(folder), os.Rename(unpacked, folder)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(folder), 0o755), build.RemoveAll(folder), os.Rename(unpacked, folder)); err != nil {
 		return "", err
 	}
 	took := time.Since(start)
 	p.log(fmt.Sprintf("Kubernetes v%s: downloaded in %s", version, took.Round(time.Second)))
-	return folder, build.RecordStep("download of Kubernetes v"+version, took)
+	build.RecordStep("download of Kubernetes v"+version, took)
+	return folder, nil
 }
 
 // watch cancels a download whose folder does not grow, and logs the progress.
@@ -223,17 +246,6 @@ func sizeOf(folder string) int64 {
 		return nil
 	})
 	return size
-}
-
-// removeAll removes a folder that may contain read-only folders of setup-envtest.
-func removeAll(folder string) error {
-	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o755) //nolint:gosec // a folder without x can't be removed
-		}
-		return nil
-	})
-	return os.RemoveAll(folder)
 }
 
 var minorOf = regexp.MustCompile(`^v(\d+\.\d+)\..*$`)

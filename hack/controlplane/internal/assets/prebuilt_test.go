@@ -124,6 +124,7 @@ func TestGet_Downloads(t *testing.T) {
 			f.prebuilt = newFakePrebuilt(t, serveIndex(t, tc.releases...), f.Finder.log)
 			f.prebuilt.module = "../../../tools/setup-envtest"
 			f.prebuilt.indexTimeout = indexTimeout
+			install(t, filepath.Join(f.prebuilt.store, ".unfinished-killed"), all...)
 
 			got, err := f.Get(t.Context(), none)
 			want := filepath.Join(f.bin, "v1.36.3")
@@ -162,7 +163,11 @@ func TestGet_BuildsWithoutUsableIndex(t *testing.T) {
 		logs   string
 	}{
 		"refused": {reason: "there may be no network", index: func(*testing.T) string { return "http://127.0.0.1:1/" }, logs: "connection refused"},
-		"slow":    {reason: "the request is bounded, with its body", index: answers(stalls), logs: "deadline exceeded"},
+		"slow":    {reason: "the body is bounded too", index: answers(stalls), logs: "incomplete after 300ms"},
+		"silent":  {reason: "the answer is bounded", index: answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), logs: "no answer within 200ms"},
+		"secret": {reason: "a password is not printed", index: func(t *testing.T) string {
+			return strings.Replace(answers(http.NotFound)(t), "://", "://user:token@", 1)
+		}, logs: "//user:xxxxx@"},
 		"garbage": {reason: "it may be the login page of a network", index: answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }), logs: "has no 1.36.x"},
 		"404":     {reason: "a mirror may lack the index", index: answers(http.NotFound), logs: "404 Not Found"},
 		"version": {reason: "a new minor version is published later", index: func(t *testing.T) string { return serveIndex(t, published{version: "1.35.3"}) }, logs: "has no 1.36.x for " + runtime.GOOS},
@@ -211,7 +216,7 @@ func TestGet_DownloadsWhileFirstRuns(t *testing.T) {
 }
 
 func TestNew_DownloadsUnlessForbidden(t *testing.T) {
-	for value, want := range map[string]bool{"": true, "1": true, "0": false} {
+	for value, want := range map[string]bool{"": true, "1": true, "0": false, "no": false} {
 		t.Setenv(prebuiltEnv, value)
 		t.Setenv(indexEnv, "http://mirror.example.com/index.yaml")
 		f := New(t.TempDir(), build.Programs())

@@ -4,8 +4,10 @@ package build
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // unfinished is the prefix of temporary folders of builds. They are in the folder of the result, so
@@ -14,11 +16,11 @@ const unfinished = ".unfinished-"
 
 // Build builds a program into a folder, and logs the progress. The caller has locked the folder.
 func (p Plan) Build(ctx context.Context, folder string, log func(line string)) error {
-	work, err := workFolder(folder)
+	work, err := WorkFolder(folder, 0)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(work) }()
+	defer func() { _ = RemoveAll(work) }()
 
 	built := filepath.Join(work, p.Name)
 	compilation := Compilation{Name: p.Name + " " + p.Version, Dir: p.dir, Flags: p.flags(p.Version), Package: p.Package}
@@ -30,17 +32,31 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 	return p.Install(built, folder)
 }
 
-// workFolder creates a temporary folder, and removes those of killed builds. No other build is
-// running, because the caller has locked the folder.
-func workFolder(folder string) (string, error) {
+// WorkFolder creates a temporary folder, and removes those of killed processes, which are at least
+// as old as the age. It is 0 if the caller has locked the folder, so that no other process runs.
+func WorkFolder(folder string, age time.Duration) (string, error) {
 	leftover, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
 	if err != nil {
 		return "", err
 	}
 	for _, dir := range leftover {
-		if err := os.RemoveAll(dir); err != nil {
+		if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < age {
+			continue
+		}
+		if err := RemoveAll(dir); err != nil {
 			return "", err
 		}
 	}
 	return os.MkdirTemp(folder, unfinished)
+}
+
+// RemoveAll removes a folder that may contain read-only folders, such as those of setup-envtest.
+func RemoveAll(folder string) error {
+	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o755) //nolint:gosec // a folder without x can't be removed
+		}
+		return nil
+	})
+	return os.RemoveAll(folder)
 }

@@ -3,11 +3,14 @@
 package build
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const hello = "package main\n\nfunc main() { println(\"hello\") }\n"
@@ -88,5 +91,22 @@ func wantOld(t *testing.T, folder string) {
 	}
 	if content, _ := os.ReadFile(filepath.Join(folder, "demo")); string(content) != "old" {
 		t.Errorf("the old binary became %q", content)
+	}
+}
+
+func TestWorkFolder_KeepsThatOfARunningBuild(t *testing.T) {
+	folder := t.TempDir()
+	killed, running := filepath.Join(folder, unfinished+"1"), filepath.Join(folder, unfinished+"2")
+	day := time.Now().Add(-25 * time.Hour)
+	if err := errors.Join(os.Mkdir(killed, 0o755), os.Mkdir(running, 0o755), os.Chtimes(killed, day, day)); err != nil {
+		t.Fatal(err)
+	}
+	work, err := WorkFolder(folder, longestBuild)
+	left, _ := filepath.Glob(filepath.Join(folder, unfinished+"*"))
+	slices.Sort(left)
+	want := []string{running, work}
+	slices.Sort(want)
+	if err != nil || !slices.Equal(left, want) {
+		t.Errorf("WorkFolder = %v, and %q are left; want %q", err, left, want)
 	}
 }

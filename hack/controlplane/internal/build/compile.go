@@ -4,7 +4,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,10 @@ import (
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/gocmd"
 )
+
+// longestBuild is the age from which a temporary folder is that of a killed build. The folder of
+// compilations is not locked.
+const longestBuild = 24 * time.Hour
 
 // Compilation is a run of `go build`.
 type Compilation struct {
@@ -31,7 +34,7 @@ func (c Compilation) Run(ctx context.Context, log func(line string)) error {
 	if err := os.MkdirAll(filepath.Dir(c.Output), 0o755); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(filepath.Dir(c.Output), unfinished)
+	work, err := WorkFolder(filepath.Dir(c.Output), longestBuild)
 	if err != nil {
 		return err
 	}
@@ -61,6 +64,7 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 	// An interrupted go command may leave temporary files; the caller removes this folder.
 	cmd.Env = append(cmd.Env, "GOTMPDIR="+filepath.Dir(built))
 	cmd.Stderr = progress
+	progress.watch(listCtx)
 	err := cmd.Run()
 	cancel()
 	progress.end()
@@ -71,7 +75,8 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 		return 0, 0, fmt.Errorf("building %s: %w\n%s", c.Name, err, strings.Join(progress.other, "\n"))
 	}
 	took := time.Since(start)
-	return progress.compiled(), took, RecordStep("build of "+c.Name, took)
+	RecordStep("build of "+c.Name, took)
+	return progress.compiled(), took, nil
 }
 
 // command returns a go command with the flags and the package.
@@ -118,16 +123,17 @@ const stepsEnv = "BUILD_STEPS"
 // shortStep is the duration below which a step is not recorded.
 const shortStep = time.Second
 
-// RecordStep records how long a step took, unless it was short.
-func RecordStep(name string, took time.Duration) error {
+// RecordStep records how long a step took, unless it was short. If that fails, the caller does not
+// print this step.
+func RecordStep(name string, took time.Duration) {
 	path := os.Getenv(stepsEnv)
 	if path == "" || took < shortStep {
-		return nil
+		return
 	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return
 	}
-	_, err = fmt.Fprintf(file, "%.1f %s\n", took.Seconds(), name)
-	return errors.Join(err, file.Close())
+	_, _ = fmt.Fprintf(file, "%.1f %s\n", took.Seconds(), name)
+	_ = file.Close()
 }

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -64,6 +65,37 @@ func (p *progress) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+// watch logs the status also while the go command prints nothing, as during a long link, until the
+// context is canceled.
+func (p *progress) watch(ctx context.Context) {
+	p.listing.Go(func() {
+		ticks := time.NewTicker(time.Second)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				p.tick()
+			}
+		}
+	})
+}
+
+func (p *progress) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.logStatus(false, p.now())
+}
+
+// logStatus logs the status, unless a line was just logged and the status is not that of the link.
+func (p *progress) logStatus(linking bool, now time.Time) {
+	if linking || now.Sub(p.last) >= logInterval {
+		p.last = now
+		p.log(p.status(linking, now))
+	}
+}
+
 // end waits until the packages are listed, and returns when no more lines are logged.
 func (p *progress) end() { p.listing.Wait() }
 
@@ -91,10 +123,7 @@ func (p *progress) count(line string) {
 	if linking {
 		p.remaining = nil // logged once
 	}
-	if linking || now.Sub(p.last) >= logInterval {
-		p.last = now
-		p.log(p.status(linking, now))
-	}
+	p.logStatus(linking, now)
 }
 
 // start counts a package. After listAfter, it lists the remaining ones, once.
@@ -128,6 +157,8 @@ func (p *progress) status(linking bool, now time.Time) string {
 	switch {
 	case linking:
 		return p.name + ": linking"
+	case len(p.seen)+p.downloaded == 0:
+		return p.name + ": looking for packages to compile"
 	case len(p.seen) == 0:
 		return fmt.Sprintf("%s: %d modules downloaded", p.name, p.downloaded)
 	case p.remaining == nil:

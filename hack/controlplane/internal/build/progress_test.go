@@ -58,6 +58,7 @@ func TestProgress_LogsCompiledPackages(t *testing.T) {
 			reason: "the count is still useful",
 			events: []event{{0, "runtime\n"}, {4 * second, "net\n"}, {14 * second, "fmt\n"}}, want: []string{"etcd v3: compiling", "etcd v3: 3 packages compiled"},
 		},
+		"silence":  {reason: "an empty event is a tick: the go command may print nothing for minutes", events: []event{{9 * second, ""}, {11 * second, ""}, {12 * second, ""}}, want: []string{"etcd v3: looking for packages to compile"}},
 		"warnings": {reason: "other lines are not counted", events: []event{{11 * second, "# k8s.io/api/core/v1\ncore/v1/types.go:3:1: syntax error\n\n"}}},
 	}
 	for name, tc := range cases {
@@ -88,6 +89,9 @@ func logged(t *testing.T, list map[string]int64, events []event) []string {
 	p.last, p.now = start, func() time.Time { return now }
 	for _, e := range events {
 		now = start.Add(e.at)
+		if e.text == "" {
+			p.tick()
+		}
 		if n, err := io.WriteString(p, e.text); n != len(e.text) || err != nil {
 			t.Fatalf("Write(%q) = %d, %v", e.text, n, err)
 		}
