@@ -234,8 +234,10 @@ func newManager(ctx context.Context, o *options.Options) (ctrl.Manager, error) {
 		UsePriorityQueue: new(false),
 	}
 	managerOptions := ctrl.Options{
-		Scheme:                        newScheme(),
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr, ExtraHandlers: pprof.GetHandlers(), FilterProvider: exporter.Filter},
+		Scheme: newScheme(),
+		Metrics: metricsserver.Options{
+			BindAddress: o.MetricsAddr, ExtraHandlers: pprof.GetHandlers(), FilterProvider: exporter.Filter,
+		},
 		HealthProbeBindAddress:        o.HealthAddr,
 		LeaderElection:                o.LeaderElection.Enable,
 		LeaderElectionReleaseOnCancel: o.LeaderElection.ReleaseOnCancel,

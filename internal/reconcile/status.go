@@ -40,8 +40,8 @@ func (w *statusWriter[T]) write(ctx context.Context, obj T) error {
 // changes returns the written and the current object with only the fields of the status that
 // differ, and reports whether there are any. Writes are most of the cost of an unchanged scan, and
 // most fields stay the same: those are not encoded.
-func (w *statusWriter[T]) changes(obj T) (before, after T, changed bool) {
-	before, after = w.nameOnly(obj), w.nameOnly(obj)
+func (w *statusWriter[T]) changes(obj T) (T, T, bool) {
+	before, after, changed := w.nameOnly(obj), w.nameOnly(obj), false
 	written, current := statusField(w.written), statusField(obj)
 	for i := range written.NumField() {
 		if !equality.Semantic.DeepEqual(written.Field(i).Interface(), current.Field(i).Interface()) {

@@ -101,7 +101,7 @@ func TestGet_PrefersExistingBinaries(t *testing.T) {
 	for name, tc := range sourceTests {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.prebuilt = newFakePrebuilt(t, "http://127.0.0.1:1/index.yaml", f.Finder.log)
+			f.prebuilt = newFakePrebuilt(t, "http://127.0.0.1:1/index.yaml", f.log)
 			folders := map[string]string{"built": filepath.Join(f.bin, "v1.36.3"), "downloaded": f.prebuilt.folder("1.36.1")}
 			if tc.env != nil {
 				folders["env"] = t.TempDir()

@@ -67,7 +67,8 @@ func newPrebuilt(module, store string, log func(line string)) *prebuilt {
 // archive returns an expression for the archives of the minor version, whose group is the patch
 // version. Their names are parsed as by versions.ArchiveRE of setup-envtest.
 func archive(version string) *regexp.Regexp {
-	return regexp.MustCompile(`\benvtest-v` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + runtime.GOOS + "-" + runtime.GOARCH + `\.tar\.gz\b`)
+	platform := runtime.GOOS + "-" + runtime.GOARCH
+	return regexp.MustCompile(`\benvtest-v` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + platform + `\.tar\.gz\b`)
 }
 
 // choose returns the version itself if it is one of the patch versions, or else the newest one.
@@ -92,7 +93,8 @@ func (p *prebuilt) installed(version string, programs []build.Program) string {
 	var patches []string
 	expression := regexp.MustCompile(`\.(\d+)-`)
 	for _, folder := range folders {
-		if found := expression.FindStringSubmatch(filepath.Base(folder)[len(minor(version)):]); found != nil && complete(folder, programs) == nil {
+		found := expression.FindStringSubmatch(filepath.Base(folder)[len(minor(version)):])
+		if found != nil && complete(folder, programs) == nil {
 			patches = append(patches, found[1])
 		}
 	}

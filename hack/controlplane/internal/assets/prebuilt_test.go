@@ -121,7 +121,7 @@ func TestGet_Downloads(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.prebuilt = newFakePrebuilt(t, serveIndex(t, tc.releases...), f.Finder.log)
+			f.prebuilt = newFakePrebuilt(t, serveIndex(t, tc.releases...), f.log)
 			f.prebuilt.module = "../../../tools/setup-envtest"
 			f.prebuilt.indexTimeout = indexTimeout
 			install(t, filepath.Join(f.prebuilt.store, ".unfinished-killed"), all...)
@@ -176,7 +176,7 @@ func TestGet_BuildsWithoutUsableIndex(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.prebuilt = newFakePrebuilt(t, tc.index(t), f.Finder.log)
+			f.prebuilt = newFakePrebuilt(t, tc.index(t), f.log)
 			start := time.Now()
 			if _, err := f.Get(t.Context(), none); err != nil || !slices.Equal(f.built, all) {
 				t.Errorf("Get = %v, built %q; want all programs built: %s", err, f.built, tc.reason)
@@ -197,7 +197,7 @@ func TestGet_DownloadsWhileFirstRuns(t *testing.T) {
 	f.prebuilt = newFakePrebuilt(t, serveIndex(t, published{version: "1.36.3", serve: func(w http.ResponseWriter, r *http.Request) {
 		close(requested)
 		stalls(w, r)
-	}}), f.Finder.log)
+	}}), f.log)
 	f.prebuilt.module, f.prebuilt.stallTimeout, f.prebuilt.indexTimeout = "../../../tools/setup-envtest", time.Minute, indexTimeout
 	_, err := f.Get(t.Context(), func(ctx context.Context) error {
 		select {
