@@ -76,7 +76,7 @@ func TestExplain_ReturnsExitCodes(t *testing.T) {
 		{"no image", run{args: []string{"-f", "-"}, stdin: policy("1.x")}, cli.ExitInvalid, "", "the image is not known: add a file"},
 		{"invalid image", run{args: []string{"-f", "-", "--image", "X/y"}, stdin: policy("1.x")}, cli.ExitInvalid, "", `write "x/y"`},
 		{"no cluster is configured", run{args: []string{"x"}}, cli.ExitInvalid, "", "no configuration has been provided"},
-		{"server without a kubeconfig", run{args: []string{"x", "-s", "http://" + down.Host()}}, cli.ExitFailed, "", down.Host()},
+		{"server without a kubeconfig", run{args: []string{"x", "-s", "http://" + down.Host()}}, cli.ExitFailed, "", "could not be read"},
 		{"no kubeconfig", run{args: []string{"x", "--kubeconfig", "testdata/none"}}, cli.ExitInvalid, "", "testdata/none"},
 		{"cluster fails", run{args: []string{"x", "--kubeconfig", failing}}, cli.ExitFailed, "", "ImagePolicy 'default/x' could not be read"},
 		{"cluster without CRDs", run{args: []string{"x", "--kubeconfig", withoutCRDs}}, cli.ExitFailed, "", "are the CRDs installed?"},
