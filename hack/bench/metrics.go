@@ -100,7 +100,13 @@ func (f *fixture) read(ctx context.Context) (counters, error) {
 		total.scans += float64(registry.lists.Load())
 	}
 	total.cpu, _ = cpuAndPeak(f.controller.PID())
-	families, err := families(ctx, f.controller)
+	text, err := f.controller.Get(ctx, "/metrics")
+	if err != nil {
+		return total, err
+	}
+	after, peak := cpuAndPeak(f.controller.PID()) // before parsing, during which the controller may scan
+	total.scrape, total.peak = after-total.cpu, peak
+	families, err := parseMetrics(text)
 	for _, metric := range families["rest_client_requests_total"].GetMetric() {
 		for _, label := range metric.GetLabel() {
 			switch label.GetValue() {
@@ -111,8 +117,6 @@ func (f *fixture) read(ctx context.Context) (counters, error) {
 			}
 		}
 	}
-	after, peak := cpuAndPeak(f.controller.PID())
-	total.scrape, total.peak = after-total.cpu, peak
 	return total, err
 }
 
@@ -147,6 +151,10 @@ func families(ctx context.Context, controller *testenv.Controller) (map[string]*
 	if err != nil {
 		return nil, err
 	}
+	return parseMetrics(text)
+}
+
+func parseMetrics(text []byte) (map[string]*dto.MetricFamily, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	return parser.TextToMetricFamilies(bytes.NewReader(text))
 }

@@ -37,6 +37,7 @@ type size struct {
 	steady counters
 	window time.Duration
 	idle   float64 // CPU seconds per second without scans
+	scrape float64 // CPU seconds of reading the metrics, without scans
 }
 
 // columns are printed for each size and, if they have a title for the plot, drawn.
@@ -53,7 +54,7 @@ var columns = []struct {
 	{"requests", "%.2f", "", "", func(z size) float64 { return z.steady.requests / z.steady.scans }},
 	{"writes", "%.2f", "", "", func(z size) float64 { return z.steady.writes / z.steady.scans }},
 	{"at " + usualInterval.String() + ": CPU", "%.1f %%", "25 %", "", func(z size) float64 { return 100 * z.share() }},
-	{"metrics: CPU", "%.0f ms", "", "", func(z size) float64 { return 1000 * z.steady.scrape }},
+	{"metrics: CPU", "%.0f ms", "", "", func(z size) float64 { return 1000 * z.scrape }},
 }
 
 // share returns the fraction of a processor that the steady load takes at the usual
@@ -141,7 +142,7 @@ func measureSize(ctx context.Context, f *fixture) (size, error) {
 	if err != nil {
 		return z, err
 	}
-	z.idle = idle.cpu / idleTime.Seconds()
+	z.idle, z.scrape = idle.cpu/idleTime.Seconds(), idle.scrape
 	// 200 scans a second are more than enough to measure one
 	interval := max(5*time.Second, time.Duration(f.load.pairs)*time.Second/200)
 	z.window = 2 * interval
