@@ -27,7 +27,7 @@ import (
 func newFakePrebuilt(t *testing.T, index string, log func(string)) *prebuilt {
 	t.Helper()
 	return &prebuilt{module: filepath.Join(t.TempDir(), "missing"), store: t.TempDir(), index: index, log: log,
-		indexTimeout: 200 * time.Millisecond, stallTimeout: 300 * time.Millisecond, pollInterval: 20 * time.Millisecond}
+		indexTimeout: 200 * time.Millisecond, stallTimeout: 2 * time.Second, pollInterval: 20 * time.Millisecond}
 }
 
 // newArchive returns an archive with scripts, as published for setup-envtest.
@@ -100,7 +100,7 @@ func TestGet_Downloads(t *testing.T) {
 		for chunk := range slices.Chunk(complete, len(complete)/5+1) {
 			_, _ = w.Write(chunk)
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(600 * time.Millisecond)
 		}
 	}
 	cases := map[string]struct {
@@ -112,7 +112,7 @@ func TestGet_Downloads(t *testing.T) {
 		"pinned":    {reason: "the pinned version is preferred", releases: []published{{version: "1.36.4", content: complete}, {version: "1.36.3", content: complete}}, want: "1.36.3", logs: "downloading Kubernetes v1.36.3"},
 		"other":     {reason: "not every patch version is published", releases: []published{{version: "1.36.0", content: complete}, {version: "1.36.2", content: complete}, {version: "1.35.9", content: complete}}, want: "1.36.2", logs: "downloading Kubernetes v1.36.2, because v1.36.3 is not published"},
 		"slow":      {reason: "a slow download takes longer than the timeout of a stalled one, and succeeds", releases: []published{{version: "1.36.3", content: complete, serve: trickles}}, want: "1.36.3"},
-		"stalled":   {reason: "a stalled download must end", releases: []published{{version: "1.36.3", content: complete, serve: stalls}}, logs: "it received nothing for 300ms"},
+		"stalled":   {reason: "a stalled download must end", releases: []published{{version: "1.36.3", content: complete, serve: stalls}}, logs: "it received nothing for 2s"},
 		"checksum":  {reason: "another program must not run", releases: []published{{version: "1.36.3", content: complete, hash: strings.Repeat("0", 128)}}, logs: "checksum mismatch"},
 		"truncated": {reason: "a partial archive is not used", releases: []published{{version: "1.36.3", content: complete[:len(complete)/2]}}, logs: "setup-envtest: exit status"},
 		"missing":   {reason: "the index may be newer than its archives", releases: []published{{version: "1.36.3", content: complete, serve: http.NotFound}}, logs: "404 Not Found"},
@@ -163,7 +163,7 @@ func TestGet_BuildsWithoutUsableIndex(t *testing.T) {
 		logs   string
 	}{
 		"refused": {reason: "there may be no network", index: func(*testing.T) string { return "http://127.0.0.1:1/" }, logs: "connection refused"},
-		"slow":    {reason: "the body is bounded too", index: answers(stalls), logs: "incomplete after 300ms"},
+		"slow":    {reason: "the body is bounded too", index: answers(stalls), logs: "incomplete after 2s"},
 		"silent":  {reason: "the answer is bounded", index: answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), logs: "no answer within 200ms"},
 		"secret": {reason: "a password is not printed", index: func(t *testing.T) string {
 			return strings.Replace(answers(http.NotFound)(t), "://", "://user:token@", 1)
