@@ -146,7 +146,7 @@ func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
 	d, err := ev.run(ctx)
 	if err == nil && ev.Current && Blocks(d.Verdict) {
 		e.result.Current.Verdict = v1.CandidateRejected
-		ev = ev.retry(info)
+		ev = ev.retry()
 		d, err = ev.run(ctx)
 	}
 	switch {
@@ -157,7 +157,7 @@ func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
 		e.result.Current = Current{Tag: tag, Digest: ev.Info.Digest, Verdict: d.Verdict, Message: d.Message}
 		return &Selection{Tag: tag, Digest: ev.Info.Digest}, nil
 	case ev.replacesCurrent():
-		return e.retain(ctx, ev, d, info)
+		return e.retain(ctx, ev, d)
 	default:
 		e.record(ev, d)
 		return nil, nil
@@ -166,8 +166,8 @@ func (e *evaluator) try(ctx context.Context, tag string) (*Selection, error) {
 
 // retain returns the current image, if it still passes, although its tag was moved to an image that
 // does not.
-func (e *evaluator) retain(ctx context.Context, moved *evaluation, decision Decision, known ImageInfo) (*Selection, error) {
-	ev := e.newEvaluation(moved.Tag, known)
+func (e *evaluator) retain(ctx context.Context, moved *evaluation, decision Decision) (*Selection, error) {
+	ev := e.newEvaluation(moved.Tag, moved.known)
 	ev.useCurrent()
 	d, err := ev.run(ctx)
 	if err != nil {

@@ -22,6 +22,7 @@ type evaluation struct {
 	detached bool
 	// requested reports that a request was sent for the candidate.
 	requested bool
+	known     ImageInfo // cached before the evaluation
 }
 
 // newEvaluation returns an evaluation that starts from what was fetched or, if nothing was, from
@@ -31,7 +32,7 @@ func (e *evaluator) newEvaluation(tag string, known ImageInfo) *evaluation {
 	if !found {
 		info = known
 	}
-	ev := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, info)}
+	ev := &evaluation{evaluator: e, Candidate: NewCandidate(tag, e.Snapshot, info), known: known}
 	current := e.result.Current
 	if tag == current.Tag && current.Digest != "" && !current.CheckDigest && current.Verdict != v1.CandidateRejected {
 		ev.useCurrent()
@@ -49,8 +50,8 @@ func (ev *evaluation) useCurrent() {
 
 // retry returns an evaluation of the image that the tag points to, after one of the current image.
 // It sends no request for what is already known.
-func (ev *evaluation) retry(known ImageInfo) *evaluation {
-	next := ev.evaluator.newEvaluation(ev.Tag, known)
+func (ev *evaluation) retry() *evaluation {
+	next := ev.evaluator.newEvaluation(ev.Tag, ev.known)
 	next.digestChecked, next.verified, next.requested = ev.digestChecked && ev.Info.Digest != "", ev.verified && !ev.detached, ev.requested
 	return next
 }

@@ -24,10 +24,9 @@ var (
 	durationBuckets = prometheus.ExponentialBucketsRange(0.01, 1800, durationSteps) // those of Flux
 )
 
-// Durations is a histogram of the duration of reconciles per object, which an Exporter serves. It must
-// not be registered, too: it is a collector for tests and docs/metrics.md. It is safe for concurrent
-// use.
-// A prometheus.HistogramVec would use eight times as much memory (docs/design/0066).
+// Durations is a histogram of the duration of reconciles per object. An Exporter serves it, so it must
+// not be registered: it is a collector only for tests and docs/metrics.md. It is safe for concurrent
+// use. A prometheus.HistogramVec would use eight times as much memory (docs/design/0066).
 type Durations struct {
 	mu      sync.Mutex
 	objects map[durationsKey]*histogram

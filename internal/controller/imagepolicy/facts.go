@@ -14,22 +14,27 @@ import (
 
 var errImageReplaced = errors.New("the ImageRepository now has the tags of another image")
 
-// saveFacts stores facts about the images of a source. If the repository was switched to another
-// image meanwhile, it stores nothing and returns a DeferredError, even without new facts: those that
-// were read from the store may be of the other image.
-func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[string]admission.ImageInfo) error {
-	ctx, key := context.WithoutCancel(ctx), reconcile.StoreKey(source.repo)
-	info, err := w.Store.Info(ctx, key)
+// checkImage returns a DeferredError if the repository of a source was switched to another image since
+// it was loaded: facts that were read from the store may be of the other image.
+func (w *Worker) checkImage(ctx context.Context, source tagSource) error {
+	info, err := w.Store.Info(ctx, reconcile.StoreKey(source.repo))
 	if err != nil {
 		return err
 	}
 	if info.Image != source.snapshot.Image {
 		return conditions.Deferred(yieldDelay, errImageReplaced)
 	}
-	if len(facts) == 0 {
-		return nil
+	return nil
+}
+
+// saveFacts stores facts about the images of a source, if there are any. If checkImage fails, it
+// stores nothing and returns that error.
+func (w *Worker) saveFacts(ctx context.Context, source tagSource, facts map[string]admission.ImageInfo) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := w.checkImage(ctx, source); err != nil || len(facts) == 0 {
+		return err
 	}
-	return w.Store.PutFacts(ctx, key, facts)
+	return w.Store.PutFacts(ctx, reconcile.StoreKey(source.repo), facts)
 }
 
 // maxLookups is the number of tags whose facts are looked up one by one. Then all are read.

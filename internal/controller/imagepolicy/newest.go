@@ -82,7 +82,7 @@ func (w *Worker) createdTimes(
 		}
 	}
 	if len(unread) == 0 {
-		return facts, w.saveFacts(ctx, source, nil)
+		return facts, w.checkImage(context.WithoutCancel(ctx), source)
 	}
 	batch := unread[:min(len(unread), maxTimeReads)]
 	newFacts, err := admission.ReadCreated(ctx, remote, batch, facts, now)

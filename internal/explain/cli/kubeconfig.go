@@ -23,8 +23,8 @@ func newKubeconfig() kubeconfig {
 func (k kubeconfig) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&k.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "", "Path to the kubeconfig file.")
 	names := clientcmd.RecommendedConfigOverrideFlags("")
-	// basic authentication was removed in Kubernetes 1.19
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	// basic authentication was removed in Kubernetes 1.19
 	names.AuthOverrideFlags.Username, names.AuthOverrideFlags.Password = clientcmd.FlagInfo{}, clientcmd.FlagInfo{}
 	clientcmd.BindOverrideFlags(k.overrides, fs, names)
 }
