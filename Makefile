@@ -8,8 +8,10 @@ SHELL := bash
 BIN := $(CURDIR)/bin
 export CGO_ENABLED := 0
 
-# For every go command, so that packages are compiled once: with another value, the build cache has no common packages.
-override export GOFLAGS := $(strip $(filter-out -trimpath,$(or $(GOFLAGS),$(shell go env GOFLAGS 2>/dev/null))) -trimpath)
+# For every go command, so that packages are compiled once: with other flags, the build cache has no common packages. No program
+# contains DWARF, because all are linked with -s -w. A -gcflags of the user comes later, and replaces ours.
+COMMON_FLAGS := -trimpath -gcflags=all=-dwarf=false
+override export GOFLAGS := $(strip $(COMMON_FLAGS) $(filter-out $(COMMON_FLAGS),$(or $(GOFLAGS),$(shell go env GOFLAGS 2>/dev/null))))
 
 # The go command compiles in parallel. Several at once would compile the packages that they share twice.
 .NOTPARALLEL:
