@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -62,10 +60,9 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 	start := time.Now()
 	listCtx, cancel := context.WithCancel(ctx)
 	progress := newProgress(c.Name, log, func() (map[string]int64, error) { return c.stale(listCtx) })
-	args, env := onFewProcessors(runtime.NumCPU())
-	cmd := c.command(ctx, append(args, "-v", "-o", built)...)
+	cmd := c.command(ctx, "build", "-v", "-o", built)
 	// An interrupted go command may leave temporary files; the caller removes this folder.
-	cmd.Env = append(append(cmd.Env, "GOTMPDIR="+filepath.Dir(built)), env...)
+	cmd.Env = append(cmd.Env, "GOTMPDIR="+filepath.Dir(built))
 	cmd.Stderr = progress
 	progress.watch(listCtx)
 	err := cmd.Run()
@@ -80,17 +77,6 @@ func (c Compilation) compile(ctx context.Context, built string, log func(line st
 	took := time.Since(start)
 	RecordStep("build of "+c.Name, took)
 	return progress.compiled(), took, nil
-}
-
-// onFewProcessors returns the arguments and variables of a `go build` that uses the least CPU. On one
-// or two processors, it runs a compiler per processor, each with one thread: threads of a compiler
-// compete with the other compilers, and idle ones collect its garbage. With more processors, threads
-// shorten the compilation of large packages for which others wait.
-func onFewProcessors(processors int) (args, env []string) {
-	if processors > 2 {
-		return []string{"build"}, nil
-	}
-	return []string{"build", "-p", strconv.Itoa(processors)}, []string{"GOMAXPROCS=1"}
 }
 
 // command returns a go command with the flags and the package.
