@@ -72,7 +72,10 @@ func find(ctx context.Context, mayBuild bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	finder := assets.New(folder, programs(*kubectl))
+	finder, err := assets.New(folder, programs(*kubectl))
+	if err != nil {
+		return err
+	}
 	if mayBuild {
 		folder, err = finder.Get(ctx, func(ctx context.Context) error { return shell(ctx, *first) })
 	} else {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
@@ -31,18 +30,23 @@ type Finder struct {
 }
 
 // New returns a Finder of programs that logs to stderr, and builds below bin/controlplane. The
-// working directory must be the folder of the modules.
-func New(bin string, programs []build.Program) *Finder {
+// working directory must be the folder of the modules. An unknown value of CONTROLPLANE_PREBUILT is
+// an error.
+func New(bin string, programs []build.Program) (*Finder, error) {
 	f := &Finder{
 		programs: programs,
 		bin:      filepath.Join(bin, "controlplane"),
 		log:      func(line string) { fmt.Fprintln(os.Stderr, line) },
 		build:    build.Plan.Build,
 	}
-	if !slices.Contains([]string{"0", "false", "no"}, os.Getenv(prebuiltEnv)) {
+	switch value := os.Getenv(prebuiltEnv); value {
+	case "", "1", "true", "yes":
 		f.prebuilt = newPrebuilt("../tools/setup-envtest", filepath.Join(f.bin, "prebuilt"), f.log)
+	case "0", "false", "no":
+	default:
+		return nil, fmt.Errorf("%s=%s: set it to 0, false or no to forbid a download, or to 1, true or yes to allow it", prebuiltEnv, value)
 	}
-	return f
+	return f, nil
 }
 
 // Path returns the folder of the programs, or an error if one is missing or outdated.

@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	// prebuiltEnv, if 0, false or no, forbids a download instead of a build.
+	// prebuiltEnv, if 0, false or no, forbids a download instead of a build. 1, true and yes are the
+	// default.
 	prebuiltEnv = "CONTROLPLANE_PREBUILT"
 	// indexEnv contains the URL of another index, such as that of a mirror.
 	indexEnv = "CONTROLPLANE_INDEX"

@@ -219,9 +219,21 @@ func TestNew_DownloadsUnlessForbidden(t *testing.T) {
 	for value, want := range map[string]bool{"": true, "1": true, "0": false, "no": false} {
 		t.Setenv(prebuiltEnv, value)
 		t.Setenv(indexEnv, "http://mirror.example.com/index.yaml")
-		f := New(t.TempDir(), build.Programs())
+		f, err := New(t.TempDir(), build.Programs())
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := f.prebuilt != nil; got != want || want && f.prebuilt.index != "http://mirror.example.com/index.yaml" {
 			t.Errorf("%s=%q: download enabled: %t; want %t, from the index of %s", prebuiltEnv, value, got, want, indexEnv)
+		}
+	}
+}
+
+func TestNew_RejectsAnUnknownValue(t *testing.T) {
+	for _, value := range []string{"off", "False", "2"} {
+		t.Setenv(prebuiltEnv, value)
+		if _, err := New(t.TempDir(), build.Programs()); err == nil || !strings.Contains(err.Error(), prebuiltEnv+"="+value+": set it to 0") {
+			t.Errorf("%s=%q: got error %v; it must say which values are known, and not download", prebuiltEnv, value, err)
 		}
 	}
 }
