@@ -85,6 +85,7 @@ func (s *settings) setSizes(text string) error {
 		}
 		s.sizes = append(s.sizes, size)
 	}
+	slices.Sort(s.sizes) // as the axis of the plot
 	return nil
 }
 

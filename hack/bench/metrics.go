@@ -52,9 +52,9 @@ func (f *fixture) measureColdStart(ctx context.Context) (coldStart, error) {
 	if err != nil {
 		return coldStart{}, err
 	}
+	after := cpuByProgram()
 	total, err := f.read(ctx)
 	var used []string
-	after := cpuByProgram()
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		used = append(used, fmt.Sprintf("%s %.1f s", name, after[name]-before[name]))
 	}

@@ -121,7 +121,7 @@ func (s settings) measureSizes(ctx context.Context, pairs, gated int) (compared,
 	return measured, nil
 }
 
-// name returns the number of repositories.
+// name returns the label of a row: the number of repositories, and of policies with gates.
 func (z size) name() string {
 	if z.gated == 0 {
 		return fmt.Sprintf("%.0f", z.pairs)

@@ -34,6 +34,8 @@ const (
 	// soakAge is the minimum age. It is longer than the time between two pushes of a repository, so
 	// that candidates are pending most of the time.
 	soakAge = 20 * time.Second
+	// watchDelay is how long a status may take to be received by the watch, at most.
+	watchDelay = 5 * time.Second
 	// changeInterval is the time between two changes of tags.
 	changeInterval = 100 * time.Millisecond
 	// faultTime is how long a fault is set, and how long there is none afterwards.
@@ -102,12 +104,15 @@ func (s settings) soak(ctx context.Context) error {
 func (t *soakTest) observe(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	group := errgroup.Group{}
+	group, running := errgroup.WithContext(watching) // canceled if the watch fails
 	group.Go(func() error { return t.watch(watching) })
-	err := t.run(ctx)
+	err := t.run(running)
 	if err == nil {
-		err = t.awaitRecovery(ctx)
+		err = t.awaitRecovery(running)
 	}
+	// A status is written before its event is sent, so the watch receives it soon after the last event.
+	t.receiver.Close()
+	err = errors.Join(err, wait(running, watchDelay))
 	stop()
 	err = errors.Join(err, group.Wait())
 	t.checkEvents()

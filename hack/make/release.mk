@@ -29,7 +29,7 @@ RELEASE_CONTROLLERS = $(foreach architecture,$(RELEASE_ARCHITECTURES),image-refl
 RELEASE_PROGRAMS = $(RELEASE_CONTROLLERS) $(RELEASE_PLUGINS)
 
 # Settings of the caller that would change the binaries of a release.
-RELEASE_SETTINGS := GOWORK=off GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOEXPERIMENT= GOFLAGS="-mod=readonly -trimpath"
+RELEASE_SETTINGS := GOWORK=off GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOEXPERIMENT= GOFLAGS="-mod=readonly $(COMMON_FLAGS)"
 release: override COMMIT = $(shell git rev-parse HEAD)
 release: override SOURCE_DATE_EPOCH = $(COMMIT_TIME)
 

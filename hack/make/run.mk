@@ -5,7 +5,7 @@
 QUICKSTART := $(BIN)/quickstart
 CONTROLLER := $(BIN)/image-reflector-controller
 
-# The controller is compiled first, while the control plane is downloaded, or else before it is built.
+# After setup-envtest, the controller is compiled first, while the control plane is downloaded, or else before it is built.
 RUN_PROGRAMS = $(MAKE) --no-print-directory -C $(CURDIR) build quickstart $(REGISTRY)
 
 # $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. exec instead of go

@@ -20,7 +20,7 @@ import (
 const metricsPath = "/metrics"
 
 // Exporter serves the metrics of the objects together with those of a registry, in the formats of
-// promhttp. With 20,000 objects it takes a tenth of the CPU time (docs/design/0066).
+// promhttp, with less CPU: docs/design/0066-large-logs-and-many-series.md.
 type Exporter struct {
 	registry  prometheus.Gatherer
 	objects   *Objects

@@ -22,8 +22,8 @@ const (
 	// minIndexed is the size in bytes of the smallest log with an index. A smaller one is read in a
 	// millisecond, and most repositories have one.
 	minIndexed = 64 << 10
-	// maxIndexed is the number of facts in all indexes, each of which takes about 60 bytes. Above,
-	// the index that was not used for the longest time is dropped.
+	// maxIndexed is the number of facts and of marks of missing tags in all indexes, each of which
+	// takes about 60 bytes. Above, the index that was not used for the longest time is dropped.
 	maxIndexed = 256 << 10
 	// maxRecordFacts is the number of facts in each record of a rewritten log: to read one fact is
 	// to read a record. More facts than maxAppended are not appended as one record.
@@ -56,17 +56,20 @@ func (l *factLog) withoutFacts() *factLog {
 	return &factLog{image: l.image, missing: l.missing, size: l.size, records: l.records, partial: true}
 }
 
+// entries returns how many entries the index of the log has.
+func (l *factLog) entries() int { return len(l.records) + len(l.missing) }
+
 // factIndexes holds the indexes of the logs that were used last. They are not modified while they
 // are in it.
 type factIndexes struct {
 	mu      sync.Mutex
 	indexes *simplelru.LRU[Key, *factLog]
-	facts   int // in all indexes
+	entries int // of all indexes
 }
 
 func newFactIndexes() *factIndexes {
 	i := &factIndexes{}
-	i.indexes, _ = simplelru.NewLRU(maxIndexed, func(_ Key, index *factLog) { i.facts -= len(index.records) }) // fails only for sizes below 1
+	i.indexes, _ = simplelru.NewLRU(maxIndexed, func(_ Key, index *factLog) { i.entries -= index.entries() }) // fails only for sizes below 1
 	return i
 }
 
@@ -78,16 +81,16 @@ func (i *factIndexes) get(key Key) *factLog {
 	return index
 }
 
-// put replaces the index of a key by that of a log with records, unless it has too many facts.
+// put replaces the index of a key by that of a log with records, unless it has too many entries.
 func (i *factIndexes) put(key Key, log *factLog) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.indexes.Remove(key)
-	if len(log.records) > maxIndexed {
+	if log.entries() > maxIndexed {
 		return
 	}
 	i.indexes.Add(key, log.withoutFacts())
-	for i.facts += len(log.records); i.facts > maxIndexed; {
+	for i.entries += log.entries(); i.entries > maxIndexed; {
 		i.indexes.RemoveOldest()
 	}
 }

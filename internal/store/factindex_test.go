@@ -245,25 +245,28 @@ func TestFacts_KeepSmallLogsUnindexed(t *testing.T) {
 	g.Expect(tags.indexes.indexes.Len()).To(BeZero())
 }
 
-// TestFactIndexes_AreBounded stores indexes of many objects, removes an object, and counts facts.
+// TestFactIndexes_AreBounded stores indexes of many objects, removes an object, and counts entries.
 func TestFactIndexes_AreBounded(t *testing.T) {
 	g := NewWithT(t)
 	tags, _ := openStore(t, t.TempDir())
 	for n := range 3 {
 		putManyFacts(t, tags, numberedKey(n), 1000)
 	}
-	g.Expect(tags.indexes.facts).To(Equal(3000))
+	g.Expect(tags.indexes.entries).To(Equal(3000))
 	g.Expect(tags.Delete(t.Context(), numberedKey(1))).To(Succeed())
-	g.Expect(tags.indexes.facts).To(Equal(2000))
+	g.Expect(tags.indexes.entries).To(Equal(2000))
 	large := newFactLog("image")
 	large.records = map[string]location{}
-	for n := range maxIndexed - 1000 {
+	for n := range maxIndexed - 1500 {
 		large.records[fmt.Sprint(n)] = location{}
+	}
+	for n := range 500 { // the index holds these, too
+		large.missing[fmt.Sprint(n)] = 1
 	}
 	tags.indexes.put(testKey, large)
 	g.Expect(tags.indexes.get(numberedKey(0))).To(BeNil(), "the index that was not used for the longest time")
 	g.Expect(tags.indexes.get(numberedKey(2))).NotTo(BeNil())
-	g.Expect(tags.indexes.facts).To(Equal(maxIndexed))
+	g.Expect(tags.indexes.entries).To(Equal(maxIndexed))
 	wantFacts(t, tags, numberedKey(0), manyFacts(1000))
 
 	large.records = map[string]location{}

@@ -6,7 +6,6 @@ package assets
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,7 +65,8 @@ func (f *Finder) Path(ctx context.Context) (string, error) {
 }
 
 // Get returns the folder of the programs. If one is missing or outdated, it downloads or builds
-// them. It calls first exactly once, before a build and during a download.
+// them. It calls first once, unless it fails earlier: before a build, during a download, or if
+// neither is needed.
 func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (string, error) {
 	if folder := f.fromEnv(); folder != "" {
 		return folder, first(ctx)
@@ -76,20 +76,29 @@ func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (st
 		return "", err
 	}
 	found, _, err := f.existing(plans, folder)
-	if err != nil || found != "" {
-		return found, errors.Join(err, first(ctx))
+	if err != nil {
+		return "", err
 	}
-	release, err := f.lock(ctx, folder)
+	if found != "" {
+		return found, first(ctx)
+	}
+	release, err := f.lock(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer release()
 	// another process may have built or downloaded them meanwhile
-	if found, _, err = f.existing(plans, folder); err != nil || found != "" {
-		return found, errors.Join(err, first(ctx))
+	if found, _, err = f.existing(plans, folder); err != nil {
+		return "", err
+	}
+	if found != "" {
+		return found, first(ctx)
 	}
 	if found, err = f.download(ctx, filepath.Base(folder), first); err != nil || found != "" {
 		return found, err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
 	}
 	return folder, f.buildStale(ctx, plans, folder)
 }
@@ -193,15 +202,16 @@ func stale(plans []build.Plan, folder string) (string, error) {
 	return "", nil
 }
 
-// lock ensures that one process downloads or builds, and those that wait use its result.
-func (f *Finder) lock(ctx context.Context, folder string) (func(), error) {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+// lock ensures that one process downloads or builds, and those that wait use its result. There is
+// one lock for all versions, because their downloads have the same folder.
+func (f *Finder) lock(ctx context.Context) (func(), error) {
+	if err := os.MkdirAll(f.bin, 0o755); err != nil {
 		return nil, err
 	}
 	waiting := func() { f.log("another process is preparing the control plane: waiting for it") }
-	release, err := lock(ctx, filepath.Join(folder, ".lock"), waiting)
+	release, err := lock(ctx, filepath.Join(f.bin, ".lock"), waiting)
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the lock of %s: %w", folder, err)
+		return nil, fmt.Errorf("waiting for the lock of %s: %w", f.bin, err)
 	}
 	return release, nil
 }

@@ -90,12 +90,12 @@ func choose(version string, patches []string) string {
 
 // installed returns the folder of an earlier download, or "".
 func (p *prebuilt) installed(version string, programs []build.Program) string {
-	folders, _ := filepath.Glob(p.folder(minor(version) + ".*"))
+	folders, _ := os.ReadDir(filepath.Dir(p.folder(version)))
 	var patches []string
-	expression := regexp.MustCompile(`\.(\d+)-`)
+	expression := regexp.MustCompile(`^` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + runtime.GOOS + "-" + runtime.GOARCH + `$`)
 	for _, folder := range folders {
-		found := expression.FindStringSubmatch(filepath.Base(folder)[len(minor(version)):])
-		if found != nil && complete(folder, programs) == nil {
+		found := expression.FindStringSubmatch(folder.Name())
+		if found != nil && complete(p.folder(minor(version)+"."+found[1]), programs) == nil {
 			patches = append(patches, found[1])
 		}
 	}

@@ -26,7 +26,11 @@ import (
 // newFakePrebuilt returns a prebuilt that can't build setup-envtest.
 func newFakePrebuilt(t *testing.T, index string, log func(string)) *prebuilt {
 	t.Helper()
-	return &prebuilt{module: filepath.Join(t.TempDir(), "missing"), store: t.TempDir(), index: index, log: log,
+	store := filepath.Join(t.TempDir(), "[store]") // a character class, if it were a pattern
+	if err := os.Mkdir(store, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &prebuilt{module: filepath.Join(t.TempDir(), "missing"), store: store, index: index, log: log,
 		indexTimeout: 200 * time.Millisecond, stallTimeout: 2 * time.Second, pollInterval: 20 * time.Millisecond}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -35,15 +36,16 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 // WorkFolder creates a temporary folder, and removes those of killed processes, which are at least
 // as old as the age. It is 0 if the caller has locked the folder, so that no other process runs.
 func WorkFolder(folder string, age time.Duration) (string, error) {
-	leftover, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return "", err
 	}
-	for _, dir := range leftover {
-		if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < age {
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !strings.HasPrefix(entry.Name(), unfinished) || time.Since(info.ModTime()) < age {
 			continue
 		}
-		if err := RemoveAll(dir); err != nil {
+		if err := RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
 			return "", err
 		}
 	}

@@ -95,15 +95,18 @@ func wantOld(t *testing.T, folder string) {
 }
 
 func TestWorkFolder_KeepsThatOfARunningBuild(t *testing.T) {
-	folder := t.TempDir()
+	folder := filepath.Join(t.TempDir(), "[bin]") // a character class, if it were a pattern
 	killed, running := filepath.Join(folder, unfinished+"1"), filepath.Join(folder, unfinished+"2")
 	day := time.Now().Add(-25 * time.Hour)
-	if err := errors.Join(os.Mkdir(killed, 0o755), os.Mkdir(running, 0o755), os.Chtimes(killed, day, day)); err != nil {
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Mkdir(killed, 0o755), os.Mkdir(running, 0o755), os.Chtimes(killed, day, day)); err != nil {
 		t.Fatal(err)
 	}
 	work, err := WorkFolder(folder, longestBuild)
-	left, _ := filepath.Glob(filepath.Join(folder, unfinished+"*"))
-	slices.Sort(left)
+	entries, _ := os.ReadDir(folder)
+	var left []string
+	for _, entry := range entries {
+		left = append(left, filepath.Join(folder, entry.Name()))
+	}
 	want := []string{running, work}
 	slices.Sort(want)
 	if err != nil || !slices.Equal(left, want) {

@@ -23,8 +23,8 @@ type Plan struct {
 	Program
 	Version string
 	dir     string // of the module
-	// stamp lists the inputs of the build as lines `key value`. It is stored next to the program,
-	// which is reused while the stamp is equal.
+	// stamp lists the inputs of the build as lines `key value`, without those of the environment, such
+	// as GOFLAGS. It is stored next to the program, which is reused while the stamp is equal.
 	stamp string
 }
 

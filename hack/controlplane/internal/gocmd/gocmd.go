@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gocmd runs the go command, independent of build settings in the caller's environment.
+// Package gocmd runs the go command for this machine, without cgo and without a workspace. Other
+// settings of the caller's environment apply, such as GOFLAGS.
 package gocmd
 
 import (
