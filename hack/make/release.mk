@@ -4,6 +4,11 @@
 
 CHANGELOG ?= CHANGELOG.md
 
+# Recipes quote these variables.
+ifneq ($(findstring ',$(VERSION)$(IMAGE)$(DRY_RUN)),)
+$(error VERSION, IMAGE and DRY_RUN must not contain a quote)
+endif
+
 # The default of VERSION applies only to builds.
 RELEASE_VERSION = $(if $(filter command line environment,$(origin VERSION)),$(VERSION))
 

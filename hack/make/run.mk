@@ -14,7 +14,7 @@ RUN_PROGRAMS = $(MAKE) --no-print-directory -C $(CURDIR) build quickstart $(REGI
 RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; mkdir -p $(BIN) && export MAKEFLAGS="$$(sed -E 's/(^| )(-j[0-9]*|--jobserver[^ ]*)//g' <<<"$${MAKEFLAGS-}")" BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
 	assets=$$($(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)') && \
 	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
-	exec $(QUICKSTART) $(1)
+	export BUILD_SECONDS=$$SECONDS && exec $(QUICKSTART) $(1)
 
 .PHONY: run
 run: ## Run everything on this machine and show it. ONCE=1 exits when the samples have resolved.

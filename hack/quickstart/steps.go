@@ -15,6 +15,8 @@ const (
 	// stepsVariable contains the path of a file with the steps before the start, as lines
 	// `seconds name`. hack/controlplane writes it.
 	stepsVariable = "BUILD_STEPS"
+	// secondsVariable contains the seconds before the start.
+	secondsVariable = "BUILD_SECONDS"
 	// shortBuild is the sum of build times below which a table of steps is not worth reading.
 	shortBuild = 5 * time.Second
 )
@@ -24,11 +26,15 @@ type steps struct {
 	mu    sync.Mutex
 	lines []string
 	build time.Duration
+	start time.Time // of make run, zero if it is unknown
 }
 
 // readSteps reads the steps of the build, and removes their file.
 func readSteps(path string) *steps {
 	s := &steps{}
+	if seconds, err := strconv.Atoi(os.Getenv(secondsVariable)); err == nil {
+		s.start = time.Now().Add(-time.Duration(seconds) * time.Second)
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return s // nothing was built
@@ -47,7 +53,11 @@ func readSteps(path string) *steps {
 func (s *steps) add(name string, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lines = append(s.lines, fmt.Sprintf("  %-32s %6.1f s\n", name, took.Seconds()))
+	s.lines = append(s.lines, stepLine(name, took))
+}
+
+func stepLine(name string, took time.Duration) string {
+	return fmt.Sprintf("  %-32s %6.1f s\n", name, took.Seconds())
 }
 
 // String returns the steps as a table, or "" if the build was short.
@@ -57,5 +67,9 @@ func (s *steps) String() string {
 	if s.build < shortBuild {
 		return ""
 	}
-	return "Where the time went (some steps overlap):\n" + strings.Join(s.lines, "") + "\n"
+	table := "Where the time went (some steps overlap):\n" + strings.Join(s.lines, "")
+	if !s.start.IsZero() {
+		table += stepLine("all", time.Since(s.start))
+	}
+	return table + "\n"
 }

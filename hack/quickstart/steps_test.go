@@ -32,6 +32,9 @@ func TestSteps_PrintWhereTheTimeWent(t *testing.T) {
 			s := readSteps(path)
 			s.add("samples", 1500*time.Millisecond)
 			g.Expect(s.String()).To(Equal(tc.want), tc.reason)
+			if s.start = time.Now().Add(-100 * time.Second); tc.want != "" {
+				g.Expect(s.String()).To(MatchRegexp(`\n  all +100\.\d s\n\n$`))
+			}
 			g.Expect(path).NotTo(BeAnExistingFile(), "the next run has other steps")
 		})
 	}

@@ -29,8 +29,8 @@ type Finder struct {
 }
 
 // New returns a Finder of programs that logs to stderr, and builds below bin/controlplane. The
-// working directory must be the folder of the modules. An unknown value of CONTROLPLANE_PREBUILT is
-// an error.
+// working directory must be the folder of the modules. Unknown values of CONTROLPLANE_PREBUILT
+// and an invalid CONTROLPLANE_INDEX are errors.
 func New(bin string, programs []build.Program) (*Finder, error) {
 	f := &Finder{
 		programs: programs,
@@ -40,7 +40,11 @@ func New(bin string, programs []build.Program) (*Finder, error) {
 	}
 	switch value := os.Getenv(prebuiltEnv); value {
 	case "", "1", "true", "yes":
-		f.prebuilt = newPrebuilt("../tools/setup-envtest", filepath.Join(f.bin, "prebuilt"), f.log)
+		prebuilt, err := newPrebuilt("../tools/setup-envtest", filepath.Join(f.bin, "prebuilt"), f.log)
+		if err != nil {
+			return nil, err
+		}
+		f.prebuilt = prebuilt
 	case "0", "false", "no":
 	default:
 		return nil, fmt.Errorf("%s=%s: set it to 0, false or no to forbid a download, or to 1, true or yes to allow it", prebuiltEnv, value)

@@ -56,13 +56,17 @@ type prebuilt struct {
 	indexTimeout, stallTimeout, pollInterval time.Duration
 }
 
-func newPrebuilt(module, store string, log func(line string)) *prebuilt {
+// newPrebuilt returns an error without the URL if it is invalid, because it may contain a password.
+func newPrebuilt(module, store string, log func(line string)) (*prebuilt, error) {
 	p := &prebuilt{module: module, store: store, index: defaultIndex, log: log,
 		indexTimeout: indexTimeout, stallTimeout: stallTimeout, pollInterval: pollInterval}
 	if index := os.Getenv(indexEnv); index != "" {
 		p.index = index
 	}
-	return p
+	if index, err := url.Parse(p.index); err != nil || index.Scheme != "https" && index.Scheme != "http" || index.Host == "" {
+		return nil, fmt.Errorf("%s is not a URL with http:// or https://", indexEnv)
+	}
+	return p, nil
 }
 
 // archive returns an expression for the archives of the minor version, whose group is the patch
@@ -115,7 +119,7 @@ func (p *prebuilt) folder(version string) string {
 func (p *prebuilt) prepare(ctx context.Context, version string, programs []build.Program) (func(context.Context) (string, error), error) {
 	index, err := p.fetchIndex(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the index of prebuilt programs does not answer: %w", err)
+		return nil, fmt.Errorf("the index of prebuilt programs can't be read: %w", err)
 	}
 	var patches []string
 	for _, found := range archive(version).FindAllSubmatch(index, -1) {
@@ -145,9 +149,13 @@ func (p *prebuilt) fetchIndex(ctx context.Context) ([]byte, error) {
 	defer bound.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.index, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a URL", indexEnv) // it may contain a password
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("GET %s: %w", p.redacted(), failed.Err) // the URL may contain a password
+	}
 	if err != nil {
 		return nil, cmp.Or(context.Cause(ctx), err)
 	}
@@ -164,13 +172,13 @@ func (p *prebuilt) fetchIndex(ctx context.Context) ([]byte, error) {
 	return index, nil
 }
 
-// redacted returns the index without a password.
+// redacted returns the index without user and query, which may contain a password.
 func (p *prebuilt) redacted() string {
 	index, err := url.Parse(p.index)
 	if err != nil {
-		return indexEnv
+		return indexEnv // newPrebuilt has rejected it
 	}
-	return index.Redacted()
+	return (&url.URL{Scheme: index.Scheme, Host: index.Host, Path: index.Path}).String()
 }
 
 // download downloads a version into a temporary folder, from which it is renamed. Nothing else
@@ -195,7 +203,7 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 	}
 	unpacked := stdout.String()
 	if err := complete(unpacked, programs); err != nil {
-		return "", err
+		return "", errors.New(strings.Replace(err.Error(), unpacked, "the archive of Kubernetes v"+version, 1))
 	}
 	// setup-envtest makes it read-only, and such a folder can't be moved.
 	if err := os.Chmod(unpacked, 0o755); err != nil {

@@ -170,12 +170,14 @@ func TestGet_BuildsWithoutUsableIndex(t *testing.T) {
 		"slow":    {reason: "the body is bounded too", index: answers(stalls), logs: "incomplete after 2s"},
 		"silent":  {reason: "the answer is bounded", index: answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), logs: "no answer within 200ms"},
 		"secret": {reason: "a password is not printed", index: func(t *testing.T) string {
-			return strings.Replace(answers(http.NotFound)(t), "://", "://user:token@", 1)
-		}, logs: "//user:xxxxx@"},
+			return strings.Replace(answers(http.NotFound)(t), "://", "://user:token@", 1) + "/index?key=token"
+		}, logs: "/index: 404"},
+		"secret, refused": {reason: "errors of the client contain the URL", index: func(*testing.T) string {
+			return "http://user:token@127.0.0.1:1/index?key=token"
+		}, logs: "GET http://127.0.0.1:1/index: dial"},
 		"garbage": {reason: "it may be the login page of a network", index: answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }), logs: "has no 1.36.x"},
 		"404":     {reason: "a mirror may lack the index", index: answers(http.NotFound), logs: "404 Not Found"},
 		"version": {reason: "a new minor version is published later", index: func(t *testing.T) string { return serveIndex(t, published{version: "1.35.3"}) }, logs: "has no 1.36.x for " + runtime.GOOS},
-		"scheme":  {reason: "the variable may be wrong", index: func(*testing.T) string { return "index.yaml" }, logs: "unsupported protocol scheme"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -188,8 +190,8 @@ func TestGet_BuildsWithoutUsableIndex(t *testing.T) {
 			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("it took %s; want it bounded by the timeout: %s", took, tc.reason)
 			}
-			if log := strings.Join(f.logged, "\n"); strings.Count(log, "can't be downloaded") != 1 || !strings.Contains(log, tc.logs) {
-				t.Errorf("logged %q; want one line with %q: %s", log, tc.logs, tc.reason)
+			if log := strings.Join(f.logged, "\n"); strings.Count(log, "can't be downloaded") != 1 || !strings.Contains(log, tc.logs) || strings.Contains(log, "token") {
+				t.Errorf("logged %q; want one line with %q and no token: %s", log, tc.logs, tc.reason)
 			}
 		})
 	}
@@ -238,6 +240,15 @@ func TestNew_RejectsAnUnknownValue(t *testing.T) {
 		t.Setenv(prebuiltEnv, value)
 		if _, err := New(t.TempDir(), build.Programs()); err == nil || !strings.Contains(err.Error(), prebuiltEnv+"="+value+": set it to 0") {
 			t.Errorf("%s=%q: got error %v; it must say which values are known, and not download", prebuiltEnv, value, err)
+		}
+	}
+}
+
+func TestNew_RejectsAnInvalidIndex(t *testing.T) {
+	for _, value := range []string{"://", "file:///etc/passwd", "user:secret@mirror.example.com/index.yaml", "http://user:secret@[::1"} {
+		t.Setenv(indexEnv, value)
+		if _, err := New(t.TempDir(), build.Programs()); err == nil || !strings.Contains(err.Error(), indexEnv) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s=%q: got error %v; it must name the variable, and not the password", indexEnv, value, err)
 		}
 	}
 }
