@@ -29,10 +29,11 @@ type steps struct {
 	start time.Time // of make run, zero if it is unknown
 }
 
-// readSteps reads the steps of the build, and removes their file.
-func readSteps(path string) *steps {
+// readSteps reads the steps of the build, and removes their file. before are the seconds before the
+// start, or "".
+func readSteps(path, before string) *steps {
 	s := &steps{}
-	if seconds, err := strconv.Atoi(os.Getenv(secondsVariable)); err == nil {
+	if seconds, err := strconv.Atoi(before); err == nil {
 		s.start = time.Now().Add(-time.Duration(seconds) * time.Second)
 	}
 	content, err := os.ReadFile(path)

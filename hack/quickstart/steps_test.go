@@ -29,7 +29,7 @@ func TestSteps_PrintWhereTheTimeWent(t *testing.T) {
 			if tc.file != "" {
 				g.Expect(os.WriteFile(path, []byte(tc.file), 0o600)).To(Succeed())
 			}
-			s := readSteps(path)
+			s := readSteps(path, "")
 			s.add("samples", 1500*time.Millisecond)
 			g.Expect(s.String()).To(Equal(tc.want), tc.reason)
 			if s.start = time.Now().Add(-100 * time.Second); tc.want != "" {

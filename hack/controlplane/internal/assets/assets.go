@@ -80,19 +80,15 @@ func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (st
 		return "", err
 	}
 	found, _, err := f.existing(plans, folder)
+	if err == nil && found == "" {
+		release, failed := f.lock(ctx)
+		if failed != nil {
+			return "", failed
+		}
+		defer release()
+		found, _, err = f.existing(plans, folder) // another process may have built or downloaded them meanwhile
+	}
 	if err != nil {
-		return "", err
-	}
-	if found != "" {
-		return found, first(ctx)
-	}
-	release, err := f.lock(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	// another process may have built or downloaded them meanwhile
-	if found, _, err = f.existing(plans, folder); err != nil {
 		return "", err
 	}
 	if found != "" {
@@ -100,9 +96,6 @@ func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (st
 	}
 	if found, err = f.download(ctx, filepath.Base(folder), first); err != nil || found != "" {
 		return found, err
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", err
 	}
 	return folder, f.buildStale(ctx, plans, folder)
 }
@@ -113,8 +106,8 @@ func (f *Finder) fromEnv() string {
 	if folder == "" {
 		return ""
 	}
-	if err := complete(folder, f.programs); err != nil {
-		f.log(fmt.Sprintf("%s is ignored: %v", folderEnv, err))
+	if names := missing(folder, f.programs); names != "" {
+		f.log(fmt.Sprintf("%s is ignored: %s does not contain %s", folderEnv, folder, names))
 		return ""
 	}
 	return folder
@@ -238,16 +231,13 @@ func (f *Finder) buildStale(ctx context.Context, plans []build.Plan, folder stri
 	return nil
 }
 
-// complete returns an error if a program is missing in a folder.
-func complete(folder string, programs []build.Program) error {
-	var missing []string
+// missing returns the names of the programs that a folder does not contain, joined by and.
+func missing(folder string, programs []build.Program) string {
+	var names []string
 	for _, program := range programs {
 		if !build.Executable(filepath.Join(folder, program.Name)) {
-			missing = append(missing, program.Name)
+			names = append(names, program.Name)
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%s does not contain %s", folder, strings.Join(missing, " and "))
-	}
-	return nil
+	return strings.Join(names, " and ")
 }

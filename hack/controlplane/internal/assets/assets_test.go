@@ -68,7 +68,7 @@ func (f *fixture) install(plan build.Plan, folder string) error {
 	f.mu.Lock()
 	f.built = append(f.built, plan.Name)
 	f.mu.Unlock()
-	work, err := os.MkdirTemp(folder, ".unfinished-")
+	work, err := build.WorkFolder(folder, 0)
 	if err != nil {
 		return err
 	}

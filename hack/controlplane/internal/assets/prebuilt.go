@@ -69,11 +69,16 @@ func newPrebuilt(module, store string, log func(line string)) (*prebuilt, error)
 	return p, nil
 }
 
-// archive returns an expression for the archives of the minor version, whose group is the patch
-// version. Their names are parsed as by versions.ArchiveRE of setup-envtest.
+// nameOf returns an expression for the names of the minor version, between a prefix and a suffix. Its
+// group is the patch version.
+func nameOf(prefix, version, suffix string) *regexp.Regexp {
+	return regexp.MustCompile(prefix + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + runtime.GOOS + "-" + runtime.GOARCH + suffix)
+}
+
+// archive returns an expression for archives, whose names are parsed as by versions.ArchiveRE of
+// setup-envtest.
 func archive(version string) *regexp.Regexp {
-	platform := runtime.GOOS + "-" + runtime.GOARCH
-	return regexp.MustCompile(`\benvtest-v` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + platform + `\.tar\.gz\b`)
+	return nameOf(`\benvtest-v`, version, `\.tar\.gz\b`)
 }
 
 // choose returns the version itself if it is one of the patch versions, or else the newest one.
@@ -96,10 +101,10 @@ func choose(version string, patches []string) string {
 func (p *prebuilt) installed(version string, programs []build.Program) string {
 	folders, _ := os.ReadDir(filepath.Dir(p.folder(version)))
 	var patches []string
-	expression := regexp.MustCompile(`^` + regexp.QuoteMeta(minor(version)) + `\.(\d+)-` + runtime.GOOS + "-" + runtime.GOARCH + `$`)
+	expression := nameOf("^", version, "$")
 	for _, folder := range folders {
 		found := expression.FindStringSubmatch(folder.Name())
-		if found != nil && complete(p.folder(minor(version)+"."+found[1]), programs) == nil {
+		if found != nil && missing(p.folder(minor(version)+"."+found[1]), programs) == "" {
 			patches = append(patches, found[1])
 		}
 	}
@@ -202,8 +207,8 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 		return "", errors.Join(context.Cause(ctx), fmt.Errorf("setup-envtest: %w\n%s", err, output))
 	}
 	unpacked := stdout.String()
-	if err := complete(unpacked, programs); err != nil {
-		return "", errors.New(strings.Replace(err.Error(), unpacked, "the archive of Kubernetes v"+version, 1))
+	if names := missing(unpacked, programs); names != "" {
+		return "", fmt.Errorf("the archive of Kubernetes v%s does not contain %s", version, names)
 	}
 	// setup-envtest makes it read-only, and such a folder can't be moved.
 	if err := os.Chmod(unpacked, 0o755); err != nil {

@@ -31,9 +31,6 @@ type Compilation struct {
 // Run builds the program and logs its progress: nothing, if all packages are in Go's build cache.
 // The output is replaced at once, so no other process starts a partial program.
 func (c Compilation) Run(ctx context.Context, log func(line string)) error {
-	if err := os.MkdirAll(filepath.Dir(c.Output), 0o755); err != nil {
-		return err
-	}
 	work, err := WorkFolder(filepath.Dir(c.Output), longestBuild)
 	if err != nil {
 		return err
