@@ -25,9 +25,8 @@ include hack/make/tools.mk
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-# Reproducible: the binary does not depend on the folder of the sources.
-BUILD_FLAGS = -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
-BUILD = go build $(BUILD_FLAGS)
+# Reproducible, with -trimpath: the binary does not depend on the folder of the sources.
+BUILD_FLAGS = -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 .PHONY: build
 build: ## Build the controller into bin/.

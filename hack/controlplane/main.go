@@ -25,9 +25,10 @@ import (
 
 const usage = `usage: controlplane <command> [flags]
 
-  build [-bin folder] [-kubectl=false] [-first command]
-                          download or build missing or outdated programs, and print their folder.
-                          The command runs before a build and during a download
+  build [-bin folder] [-kubectl=false] [-first command] [-- program [arguments]]
+                          download or build missing or outdated programs, and print their folder,
+                          or replace this process by a program, with KUBEBUILDER_ASSETS. The
+                          command runs before a build and during a download
   path [-bin folder] [-kubectl=false]
                           print the folder of the programs; fails if one is missing or outdated
   compile -name name -dir folder -o file [-env variable=value]... -- [build flags] package
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("no such command: %q\n%s", args, usage)
 }
 
-// find prints the folder of the programs.
+// find prints the folder of the programs, or starts a program that uses them.
 func find(ctx context.Context, mayBuild bool, args []string) error {
 	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
 	bin := flags.String("bin", "../../bin", "`folder` that contains controlplane/<version>/")
@@ -81,10 +82,30 @@ func find(ctx context.Context, mayBuild bool, args []string) error {
 	} else {
 		folder, err = finder.Path(ctx)
 	}
-	if err == nil {
+	program := flags.Args()
+	switch {
+	case err != nil:
+	case len(program) > 0:
+		err = start(program, folder)
+	default:
 		_, err = fmt.Println(folder)
 	}
+	if err != nil {
+		build.DiscardSteps()
+	}
 	return err
+}
+
+// start replaces this process by a program that uses the folder, so that it receives the signals of
+// make. It returns only errors.
+func start(program []string, folder string) error {
+	if err := os.Setenv(assets.FolderEnv, folder); err != nil {
+		return err
+	}
+	if err := syscall.Exec(program[0], program, os.Environ()); err != nil { //nolint:gosec // it is the caller's program
+		return fmt.Errorf("starting %s: %w", program[0], err)
+	}
+	return nil
 }
 
 func programs(kubectl bool) []build.Program {

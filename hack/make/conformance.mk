@@ -16,7 +16,7 @@ $(FLUX) $(FLUX_V1BETA2): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
 	cp -R "$$(go list -m -f '{{.Dir}}' $$module)" "$$copy" && chmod -R u+w "$$copy" && \
 	mkdir -p "$$copy/cmd/flux/manifests" && echo '# empty' >"$$copy/cmd/flux/manifests/none.yaml" && \
 	cp go.mod "$$copy/tool.mod" && cp go.sum "$$copy/tool.sum" && go mod edit -replace "$$module=$$copy" "$$copy/tool.mod" && \
-	go build -modfile "$$copy/tool.mod" -trimpath -ldflags="-s -w -X main.VERSION=$${version#v}" -o $@.unfinished $$module/cmd/flux && \
+	go build -modfile "$$copy/tool.mod" -ldflags="-s -w -X main.VERSION=$${version#v}" -o $@.unfinished $$module/cmd/flux && \
 	mv $@.unfinished $@ && rm -rf "$$copy"
 
 .PHONY: conformance

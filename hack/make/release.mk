@@ -5,8 +5,8 @@
 CHANGELOG ?= CHANGELOG.md
 
 # Recipes quote these variables.
-ifneq ($(findstring ',$(VERSION)$(IMAGE)$(DRY_RUN)),)
-$(error VERSION, IMAGE and DRY_RUN must not contain a quote)
+ifneq ($(findstring ',$(VERSION)$(IMAGE)$(DRY_RUN)$(RELEASE_BUILDER)),)
+$(error VERSION, IMAGE, DRY_RUN and RELEASE_BUILDER must not contain a quote)
 endif
 
 # The default of VERSION applies only to builds.
@@ -55,7 +55,8 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 		echo "the notes are those of Unreleased" >&2 && $(MAKE) --no-print-directory release-notes VERSION=Unreleased >$(RELEASE_FILES)/NOTES.md; }
 	@for platform in $(RELEASE_PLATFORMS); do \
 		echo "building flux-imagepolicy for $$platform"; \
-		$(RELEASE_SETTINGS) GOOS=$${platform%/*} GOARCH=$${platform#*/} $(BUILD) -o $(RELEASE_WORK)/plugin/$$platform ./internal/explain/plugin; \
+		(export $(RELEASE_SETTINGS) && $(CONTROLPLANE) compile -name "flux-imagepolicy for $$platform" -dir $(CURDIR) \
+			-env GOOS=$${platform%/*} -env GOARCH=$${platform#*/} -o $(abspath $(RELEASE_WORK))/plugin/$$platform -- $(BUILD_FLAGS) ./internal/explain/plugin); \
 	done
 	@$(MAKE) --no-print-directory image IMAGE= IMAGE_BUILD=$(RELEASE_WORK)/image ARCHITECTURES="$(RELEASE_ARCHITECTURES)" \
 		$(RELEASE_SETTINGS) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH)

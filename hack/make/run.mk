@@ -8,13 +8,12 @@ CONTROLLER := $(BIN)/image-reflector-controller
 # After setup-envtest, the controller is compiled first, while the control plane is downloaded, or else before it is built.
 RUN_PROGRAMS = $(MAKE) --no-print-directory -C $(CURDIR) build quickstart $(REGISTRY)
 
-# $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. exec instead of go
-# run, so that the program receives the signals of make, and stops everything that it started. Without -j, because make -j4 run
-# can't share its jobs with a make that another program starts.
-RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; mkdir -p $(BIN) && export MAKEFLAGS="$$(sed -E 's/(^| )(-j[0-9]*|--jobserver[^ ]*)//g' <<<"$${MAKEFLAGS-}")" BUILD_STEPS=$(BIN)/.steps.$$$$ && trap 'rm -f "$$BUILD_STEPS"' EXIT && \
-	assets=$$($(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)') && \
-	export KUBEBUILDER_ASSETS="$$assets" REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
-	export BUILD_SECONDS=$$SECONDS && exec $(QUICKSTART) $(1)
+# $(call RUN,flags). The steps of the builds are recorded for quickstart, which prints where the time went. Without -j, because
+# make -j4 run can't share its jobs with a make that another program starts.
+RUN = [ -x $(QUICKSTART) ] || echo "the first run compiles the programs: this takes minutes" >&2; \
+	export MAKEFLAGS="$$(sed -E 's/(^| )(-j[0-9]*|--jobserver[^ ]*)//g' <<<"$${MAKEFLAGS-}")" && \
+	export BUILD_STARTED=$$(date +%s) BUILD_STEPS=$(BIN)/.steps.$$$$ REGISTRY="$(REGISTRY)" CONTROLLER="$(CONTROLLER)" && \
+	$(CONTROLPLANE) build -bin $(BIN) -kubectl=false -first '$(RUN_PROGRAMS)' -- $(QUICKSTART) $(1)
 
 .PHONY: run
 run: ## Run everything on this machine and show it. ONCE=1 exits when the samples have resolved.
@@ -26,7 +25,7 @@ dev: ## Run everything, and rebuild and restart the controller whenever its sour
 
 .PHONY: quickstart
 quickstart:
-	@$(COMPILE) -name quickstart -dir $(CURDIR) -o $(QUICKSTART) -- -trimpath -buildvcs=false -ldflags="-s -w" ./hack/quickstart
+	@$(COMPILE) -name quickstart -dir $(CURDIR) -o $(QUICKSTART) -- -buildvcs=false -ldflags="-s -w" ./hack/quickstart
 
 RUN_LOCAL_ARGS ?= --storage-path=$(CURDIR)/.run/local --metrics-addr=127.0.0.1:8080 --health-addr=127.0.0.1:9440 --log-encoding=console
 

@@ -45,10 +45,9 @@ MODULE.registry := github.com/distribution/distribution/v3
 # Every folder of hack/tools is a module that pins one tool by its tool directive, or by its own main package. The rename is atomic.
 # Messages go to stderr, because stdout may be piped, as with make render.
 $(TOOLS) $(SIGNERS): $(BIN)/%: $(HACK)/tools/%/go.mod $(HACK)/tools/%/go.sum
-	@mkdir -p $(BIN)
 	@export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && cd $(HACK)/tools/$* && \
 	version=$$(go list $(if $(MODULE.$*),-m -f '{{.Version}}' $(MODULE.$*),-f '{{.Module.Version}}' tool)) && echo "building $* $$version" >&2 && \
-	$(CONTROLPLANE) compile -name "$* $$version" -dir "$$PWD" -o $@ -- -trimpath -ldflags="-s -w $(LINK.$*)" $(if $(MODULE.$*),.,tool)
+	$(CONTROLPLANE) compile -name "$* $$version" -dir $(HACK)/tools/$* -o $@ -- -ldflags="-s -w $(LINK.$*)" $(if $(MODULE.$*),.,tool)
 
 $(REGISTRY): $(HACK)/tools/registry/main.go
 
@@ -62,13 +61,16 @@ tools: $(TOOLS) ## Build every development tool into bin/.
 
 ##@ Control plane
 
-# This command is built for this machine, also if GOOS or GOARCH are set.
-CONTROLPLANE := CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= go -C $(HACK)/controlplane run .
+# This command is built for this machine, also if GOOS or GOARCH are set. It replaces the shell, so that it receives the signals
+# of make and stops the compilers; go run would not forward SIGTERM.
+CONTROLPLANE := mkdir -p $(BIN) && cd $(HACK)/controlplane && export CGO_ENABLED=0 GOWORK=off GOOS= GOARCH= && \
+	go build -o $(BIN)/.controlplane . && exec $(BIN)/.controlplane
 
-# go build with progress: $(COMPILE) -name name -dir folder -o file -- flags package. The variables are those of the caller.
+# go build with progress: $(COMPILE) -name name -dir folder -o file -- flags package. The variables are those of the caller. In a
+# recipe of several commands, it is the last one, or in parentheses.
 COMPILE = $(CONTROLPLANE) compile -env "GOWORK=$(GOWORK)" -env "GOOS=$(GOOS)" -env "GOARCH=$(GOARCH)"
 
-# go run compiles this command before it can print anything.
+# The go command compiles this command before it can print anything.
 FIRST_BUILD = [ -d "$(BIN)" ] || echo "the first build compiles everything: this takes minutes, of which the first one prints nothing" >&2
 
 # For recipes of targets that depend on controlplane: it is evaluated when the recipe runs.

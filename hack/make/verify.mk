@@ -59,11 +59,13 @@ verify-modules:
 	done; \
 	if [ -n "$$failed" ]; then echo "not tidy, run make tidy:$$failed" >&2; exit 1; fi
 
-# GitHub runs the same steps as .ci/run.
+# GitHub runs the same steps as .ci/run, and CONTRIBUTING has the flags of the Makefile.
 .PHONY: verify-workflow
 verify-workflow:
 	@diff <(sed -n 's/^step [a-z]* //p' .ci/run) <(sed -n 's/^ *- \(make .*\)$$/\1/p' .github/workflows/ci.yaml) || \
 		{ echo "the steps of .ci/run (<) are not those of .github/workflows/ci.yaml (>)" >&2; exit 1; }
+	@grep -qxF 'export GOFLAGS="$(COMMON_FLAGS)"' <(sed 's/ *#.*//' CONTRIBUTING.md) || \
+		{ echo 'CONTRIBUTING.md must contain: export GOFLAGS="$(COMMON_FLAGS)"' >&2; exit 1; }
 
 .PHONY: verify-generated
 verify-generated: generate api-docs docs

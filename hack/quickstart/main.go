@@ -66,7 +66,7 @@ func run(args []string) error {
 
 // start runs everything, in a folder that no other run uses.
 func start(root string, args []string) error {
-	o := options{root: root, screen: newScreen(os.Stdout), steps: readSteps(os.Getenv(stepsVariable), os.Getenv(secondsVariable))}
+	o := options{root: root, screen: newScreen(os.Stdout), steps: readSteps(os.Getenv(stepsVariable), os.Getenv(startedVariable))}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)

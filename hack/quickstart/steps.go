@@ -15,8 +15,8 @@ const (
 	// stepsVariable contains the path of a file with the steps before the start, as lines
 	// `seconds name`. hack/controlplane writes it.
 	stepsVariable = "BUILD_STEPS"
-	// secondsVariable contains the seconds before the start.
-	secondsVariable = "BUILD_SECONDS"
+	// startedVariable contains the start of make run, in seconds since 1970.
+	startedVariable = "BUILD_STARTED"
 	// shortBuild is the sum of build times below which a table of steps is not worth reading.
 	shortBuild = 5 * time.Second
 )
@@ -29,12 +29,12 @@ type steps struct {
 	start time.Time // of make run, zero if it is unknown
 }
 
-// readSteps reads the steps of the build, and removes their file. before are the seconds before the
-// start, or "".
-func readSteps(path, before string) *steps {
+// readSteps reads the steps of the build, and removes their file. started is the start of make run
+// in seconds since 1970, or "".
+func readSteps(path, started string) *steps {
 	s := &steps{}
-	if seconds, err := strconv.Atoi(before); err == nil {
-		s.start = time.Now().Add(-time.Duration(seconds) * time.Second)
+	if seconds, err := strconv.ParseInt(started, 10, 64); err == nil {
+		s.start = time.Unix(seconds, 0)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {

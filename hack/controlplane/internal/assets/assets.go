@@ -14,8 +14,8 @@ import (
 	"github.com/fluxcd/image-reflector-controller/hack/controlplane/internal/build"
 )
 
-// folderEnv contains the folder, as for envtest.
-const folderEnv = "KUBEBUILDER_ASSETS"
+// FolderEnv is the variable with the folder, as for envtest.
+const FolderEnv = "KUBEBUILDER_ASSETS"
 
 // Finder finds, downloads or builds programs.
 type Finder struct {
@@ -102,12 +102,12 @@ func (f *Finder) Get(ctx context.Context, first func(context.Context) error) (st
 
 // fromEnv returns the folder in the environment, or "" if it is not set or incomplete.
 func (f *Finder) fromEnv() string {
-	folder := os.Getenv(folderEnv)
+	folder := os.Getenv(FolderEnv)
 	if folder == "" {
 		return ""
 	}
 	if names := missing(folder, f.programs); names != "" {
-		f.log(fmt.Sprintf("%s is ignored: %s does not contain %s", folderEnv, folder, names))
+		f.log(fmt.Sprintf("%s is ignored: %s does not contain %s", FolderEnv, folder, names))
 		return ""
 	}
 	return folder

@@ -25,7 +25,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	t.Setenv(folderEnv, "")
+	t.Setenv(FolderEnv, "")
 	f := &fixture{}
 	f.Finder = &Finder{
 		programs: build.Programs(),
@@ -106,7 +106,7 @@ func TestGet_PrefersExistingBinaries(t *testing.T) {
 			if tc.env != nil {
 				folders["env"] = t.TempDir()
 				install(t, folders["env"], tc.env...)
-				t.Setenv(folderEnv, folders["env"])
+				t.Setenv(FolderEnv, folders["env"])
 			}
 			if tc.download != nil {
 				install(t, folders["downloaded"], tc.download...)

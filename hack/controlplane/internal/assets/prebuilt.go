@@ -210,6 +210,11 @@ func (p *prebuilt) download(ctx context.Context, tool, version string, programs 
 	if names := missing(unpacked, programs); names != "" {
 		return "", fmt.Errorf("the archive of Kubernetes v%s does not contain %s", version, names)
 	}
+	for _, program := range programs {
+		if err := gocmd.Process(ctx, "", filepath.Join(unpacked, program.Name), "--help").Run(); err != nil {
+			return "", fmt.Errorf("%s of the archive of Kubernetes v%s does not run: %w", program.Name, version, err)
+		}
+	}
 	// setup-envtest makes it read-only, and such a folder can't be moved.
 	if err := os.Chmod(unpacked, 0o755); err != nil {
 		return "", err

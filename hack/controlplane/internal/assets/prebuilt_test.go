@@ -37,11 +37,16 @@ func newFakePrebuilt(t *testing.T, index string, log func(string)) *prebuilt {
 // newArchive returns an archive with scripts, as published for setup-envtest.
 func newArchive(t *testing.T, names ...string) []byte {
 	t.Helper()
+	return archiveOf(t, "#!/bin/sh\n", names...)
+}
+
+// archiveOf returns an archive with programs of a content.
+func archiveOf(t *testing.T, content string, names ...string) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	compressed := gzip.NewWriter(&out)
 	archive := tar.NewWriter(compressed)
 	for _, name := range names {
-		content := "#!/bin/sh\necho " + name + "\n"
 		err := archive.WriteHeader(&tar.Header{Name: "controller-tools/envtest/" + name, Mode: 0o755, Size: int64(len(content))})
 		if err == nil {
 			_, err = archive.Write([]byte(content))
@@ -113,14 +118,15 @@ func TestGet_Downloads(t *testing.T) {
 		want     string // version, or empty if it is built
 		logs     string
 	}{
-		"pinned":    {reason: "the pinned version is preferred", releases: []published{{version: "1.36.4", content: complete}, {version: "1.36.3", content: complete}}, want: "1.36.3", logs: "downloading Kubernetes v1.36.3"},
-		"other":     {reason: "not every patch version is published", releases: []published{{version: "1.36.0", content: complete}, {version: "1.36.2", content: complete}, {version: "1.35.9", content: complete}}, want: "1.36.2", logs: "downloading Kubernetes v1.36.2, because v1.36.3 is not published"},
-		"slow":      {reason: "a slow download takes longer than the timeout of a stalled one, and succeeds", releases: []published{{version: "1.36.3", content: complete, serve: trickles}}, want: "1.36.3"},
-		"stalled":   {reason: "a stalled download must end", releases: []published{{version: "1.36.3", content: complete, serve: stalls}}, logs: "it received nothing for 2s"},
-		"checksum":  {reason: "another program must not run", releases: []published{{version: "1.36.3", content: complete, hash: strings.Repeat("0", 128)}}, logs: "checksum mismatch"},
-		"truncated": {reason: "a partial archive is not used", releases: []published{{version: "1.36.3", content: complete[:len(complete)/2]}}, logs: "setup-envtest: exit status"},
-		"missing":   {reason: "the index may be newer than its archives", releases: []published{{version: "1.36.3", content: complete, serve: http.NotFound}}, logs: "404 Not Found"},
-		"no etcd":   {reason: "an incomplete archive is not used", releases: []published{{version: "1.36.3", content: newArchive(t, "kubectl")}}, logs: "does not contain etcd and kube-apiserver"},
+		"pinned":     {reason: "the pinned version is preferred", releases: []published{{version: "1.36.4", content: complete}, {version: "1.36.3", content: complete}}, want: "1.36.3", logs: "downloading Kubernetes v1.36.3"},
+		"other":      {reason: "not every patch version is published", releases: []published{{version: "1.36.0", content: complete}, {version: "1.36.2", content: complete}, {version: "1.35.9", content: complete}}, want: "1.36.2", logs: "downloading Kubernetes v1.36.2, because v1.36.3 is not published"},
+		"slow":       {reason: "a slow download takes longer than the timeout of a stalled one, and succeeds", releases: []published{{version: "1.36.3", content: complete, serve: trickles}}, want: "1.36.3"},
+		"stalled":    {reason: "a stalled download must end", releases: []published{{version: "1.36.3", content: complete, serve: stalls}}, logs: "it received nothing for 2s"},
+		"checksum":   {reason: "another program must not run", releases: []published{{version: "1.36.3", content: complete, hash: strings.Repeat("0", 128)}}, logs: "checksum mismatch"},
+		"truncated":  {reason: "a partial archive is not used", releases: []published{{version: "1.36.3", content: complete[:len(complete)/2]}}, logs: "setup-envtest: exit status"},
+		"missing":    {reason: "the index may be newer than its archives", releases: []published{{version: "1.36.3", content: complete, serve: http.NotFound}}, logs: "404 Not Found"},
+		"no etcd":    {reason: "an incomplete archive is not used", releases: []published{{version: "1.36.3", content: newArchive(t, "kubectl")}}, logs: "does not contain etcd and kube-apiserver"},
+		"no program": {reason: "programs of another platform don't run", releases: []published{{version: "1.36.3", content: archiveOf(t, "\x7fELF", all...)}}, logs: "etcd of the archive of Kubernetes v1.36.3 does not run: "},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -34,7 +34,8 @@ func (p Plan) Build(ctx context.Context, folder string, log func(line string)) e
 }
 
 // WorkFolder creates a temporary folder in a folder, which it creates if needed, and removes those of
-// killed processes, which are at least as old as the age. It is 0 if the caller has locked the folder, so that no other process runs.
+// killed processes, which are at least as old as the age. It is 0 if the caller has locked the
+// folder, so that no other process runs.
 func WorkFolder(folder string, age time.Duration) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err

@@ -48,7 +48,7 @@ func (c Compilation) Run(ctx context.Context, log func(line string)) error {
 }
 
 func builtLine(name string, compiled int, took time.Duration) string {
-	return fmt.Sprintf("%s: built in %s, %d packages compiled", name, took.Round(time.Second), compiled)
+	return fmt.Sprintf("%s: built in %s, %s compiled", name, took.Round(time.Second), packages(compiled))
 }
 
 // compile writes the program to a file whose folder may also contain temporary files. It returns how
@@ -114,7 +114,7 @@ func (c Compilation) stale(ctx context.Context) (map[string]int64, error) {
 }
 
 // stepsEnv contains the path of a file to which steps are appended, as lines `seconds name`. The
-// caller prints where the time went.
+// program that is started last prints where the time went.
 const stepsEnv = "BUILD_STEPS"
 
 // shortStep is the duration below which a step is not recorded.
@@ -133,4 +133,11 @@ func RecordStep(name string, took time.Duration) {
 	}
 	_, _ = fmt.Fprintf(file, "%.1f %s\n", took.Seconds(), name)
 	_ = file.Close()
+}
+
+// DiscardSteps removes the recorded steps, for a failed run, which prints none.
+func DiscardSteps() {
+	if path := os.Getenv(stepsEnv); path != "" {
+		_ = os.Remove(path)
+	}
 }

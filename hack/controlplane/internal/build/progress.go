@@ -162,10 +162,17 @@ func (p *progress) status(linking bool, now time.Time) string {
 	case len(p.seen) == 0:
 		return fmt.Sprintf("%s: %d modules downloaded", p.name, p.downloaded)
 	case p.remaining == nil:
-		return fmt.Sprintf("%s: %d packages compiled", p.name, len(p.seen))
+		return fmt.Sprintf("%s: %s compiled", p.name, packages(len(p.seen)))
 	default:
 		return fmt.Sprintf("%s: %d of %d packages compiled%s", p.name, len(p.seen), len(p.seen)+len(p.remaining), p.estimate(now))
 	}
+}
+
+func packages(count int) string {
+	if count == 1 {
+		return "1 package"
+	}
+	return fmt.Sprintf("%d packages", count)
 }
 
 // estimate returns how long the remaining packages take, at the rate of those since the list.
