@@ -6,17 +6,19 @@
 FUZZTIME ?= 10s
 FUZZ_PACKAGES ?= $(shell grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n 1 dirname | sort -u)
 
-# -fuzzminimizetime: by default, each input that reaches new code is minimized for up to a minute, which would take all of a
-# short run. A failed target does not stop the others. Its input is written to testdata/fuzz of the package: commit it with the
-# fix.
+# The test of a package is linked once for all of its targets. -fuzzminimizetime: by default, each input that reaches new code is
+# minimized for up to a minute, which would take all of a short run. A failed target does not stop the others. Its input is written
+# to testdata/fuzz of the package: commit it with the fix.
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME=10s, or with 1000x inputs. FUZZ_PACKAGES limits the packages.
-	@failed=; count=0; \
+	@failed=; count=0; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; binary=$$folder/fuzz.test; \
 	for package in $(FUZZ_PACKAGES); do \
-		targets=$$(go test -list '^Fuzz' ./$$package) || { failed="$$failed $$package"; echo "$$targets"; continue; }; \
-		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
+		output=$$(go test -c -fuzz . -o $$binary ./$$package 2>&1) || { failed="$$failed $$package"; echo "$$output"; continue; }; \
+		cache=$$(go env GOCACHE)/fuzz/$$(go list ./$$package); \
+		for target in $$(cd $$package && $$binary -test.list '^Fuzz'); do \
 			result=passed; count=$$((count + 1)); \
-			output=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$package 2>&1) || result=failed; \
+			output=$$(cd $$package && $$binary -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzminimizetime 100x -test.fuzzcachedir "$$cache" 2>&1) || result=failed; \
 			[ $$result = passed ] || { failed="$$failed $$target"; echo "$$output"; }; \
 			execs=$$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' <<<"$$output" | tail -n 1); \
 			line=$$(printf '%-7s %-26s %-24s %8s inputs' $$result $$package $$target "$${execs:-0}"); \

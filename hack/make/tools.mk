@@ -77,7 +77,7 @@ FIRST_BUILD = [ -d "$(BIN)" ] || echo "the first build compiles everything: this
 #   test: controlplane
 #   	KUBEBUILDER_ASSETS="$(CONTROLPLANE_ASSETS)" go test ./...
 # It is not exported: in the environment it would take precedence over the build, also after a change of a pin.
-CONTROLPLANE_ASSETS = $$($(CONTROLPLANE) path -bin $(BIN))
+CONTROLPLANE_ASSETS = $$(cd $(HACK)/controlplane && $(BIN)/.controlplane path -bin $(BIN))
 
 .PHONY: controlplane
 controlplane: ## Download or build etcd, kube-apiserver and kubectl once. CONTROLPLANE_PREBUILT=0 forbids the download.
