@@ -102,7 +102,7 @@ func start(program []string, folder string) error {
 	if err := os.Setenv(assets.FolderEnv, folder); err != nil {
 		return err
 	}
-	if err := syscall.Exec(program[0], program, os.Environ()); err != nil { //nolint:gosec // it is the caller's program
+	if err := syscall.Exec(program[0], program, os.Environ()); err != nil {
 		return fmt.Errorf("starting %s: %w", program[0], err)
 	}
 	return nil

@@ -18,11 +18,11 @@ import (
 
 // slowGo returns a folder with a go command that waits instead of building a program with -v, as
 // hack/controlplane does, and a pipe: it contains "started", and is closed when the command exits.
-func slowGo(t *testing.T) (folder, pipe string) {
+func slowGo(t *testing.T) (string, string) {
 	t.Helper()
 	g := NewWithT(t)
-	folder = t.TempDir()
-	pipe = filepath.Join(folder, "pipe")
+	folder := t.TempDir()
+	pipe := filepath.Join(folder, "pipe")
 	g.Expect(syscall.Mkfifo(pipe, 0o600)).To(Succeed())
 	compiler, err := exec.LookPath("go")
 	g.Expect(err).NotTo(HaveOccurred())
