@@ -13,9 +13,10 @@ FUZZ_PACKAGES ?= $(shell grep -rl --include='*_test.go' '^func Fuzz' internal | 
 fuzz: ## Fuzz every target for FUZZTIME=10s, or with 1000x inputs. FUZZ_PACKAGES limits the packages.
 	@failed=; count=0; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; binary=$$folder/fuzz.test; \
 	for package in $(FUZZ_PACKAGES); do \
-		output=$$(go test -c -fuzz . -o $$binary ./$$package 2>&1) || { failed="$$failed $$package"; echo "$$output"; continue; }; \
+		targets=$$(go test -c -fuzz . -o $$binary ./$$package 2>&1 && cd $$package && $$binary -test.list '^Fuzz' 2>&1) || \
+			{ failed="$$failed $$package"; echo "$$targets"; continue; }; \
 		cache=$$(go env GOCACHE)/fuzz/$$(go list ./$$package); \
-		for target in $$(cd $$package && $$binary -test.list '^Fuzz'); do \
+		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
 			result=passed; count=$$((count + 1)); \
 			output=$$(cd $$package && $$binary -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
 				-test.fuzzminimizetime 100x -test.fuzzcachedir "$$cache" 2>&1) || result=failed; \

@@ -19,7 +19,7 @@ image: ## Build the image for amd64 and arm64. IMAGE=registry/name:tag pushes it
 	@rm -rf $(IMAGE_BUILD) && mkdir -p $(IMAGE_BUILD)
 	@for architecture in $(ARCHITECTURES); do \
 		echo "building linux/$$architecture"; \
-		($(CONTROLPLANE) compile -name linux/$$architecture -dir $(CURDIR) -env GOOS=linux -env GOARCH=$$architecture \
+		($(COMPILE) -name linux/$$architecture -dir $(CURDIR) -env GOOS=linux -env GOARCH=$$architecture \
 			-o $(abspath $(IMAGE_BUILD))/$$architecture -- $(BUILD_FLAGS) .); \
 	done
 	@go run ./hack/image -version "$(VERSION)" -commit "$(COMMIT)" -created "$(SOURCE_DATE_EPOCH)" \

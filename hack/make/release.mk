@@ -77,7 +77,7 @@ release: release-check $(KUSTOMIZE) ## Build the files of VERSION=v1.0.0 into bu
 	@if [ -z "$(DRY_RUN)" ]; then \
 		echo "sign and publish them as docs/release.md describes, or: gh release create $(RELEASE_VERSION) $(if $(findstring -,$(RELEASE_VERSION)),--prerelease )--verify-tag --notes-file $(RELEASE_DIR)/NOTES.md $(RELEASE_DIR)/*"; \
 	else \
-		echo "dry run: nothing was published. Without DRY_RUN=1, the image is pushed to $(RELEASE_IMAGE)"; \
+		echo "dry run: nothing was published. Without DRY_RUN=1, make release pushes the image to $(RELEASE_IMAGE)"; \
 	fi
 
 .PHONY: release-check
